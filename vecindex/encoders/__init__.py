@@ -1,0 +1,1 @@
+"""From text to sentence vectors: specs, resolution, runtimes, pooling."""

@@ -1,0 +1,171 @@
+"""Which encoder serves this model or space: the compiled one if it is at hand, else it is compiled now, once.
+
+Compiling, in order: the reference encodes probe texts; it is exported into a folder of its own; the compiled encoder
+encodes the same probes; only if they agree is the folder renamed to its place in the cache. Two processes that compile
+at once both work; the second to finish finds the place taken and throws its own away. A process killed meanwhile
+leaves a ``compiling-*`` folder that nobody reads and that the next compilation removes once it is a day old.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ..errors import SpaceMismatch, UnsupportedModel
+from .cache import cache_folder, compiled_folder, file_digest
+from .encoder import Encoder
+from .resolve import ModelFiles, resolve
+from .spec import Space, read_space
+
+log = logging.getLogger("vecindex")
+
+Runtime = Literal["onnx", "torch"]
+
+AGREEMENT = 0.99999
+"""The least cosine between a probe's compiled and its reference vector."""
+
+_COMPILER = 1  # raised when compiled folders of before must not be used any more
+_RECORD = "encoder.json"
+_STALE_SECONDS = 86_400
+# Lengths from no word to over the maximum, several scripts: what a wrongly traced graph gets wrong first.
+_PROBES = (
+    "",
+    "My name is Aun",
+    "The quick brown fox jumps over the lazy dog, twice: 1,234.50!",
+    "Der Zug nach Köln fährt um 7:45 Uhr ab. 🚆",
+    "今日はとても良い天気ですね。",
+    "Сегодня идёт дождь, и мы остаёмся дома.",
+    "a long text " * 40,
+    "a text that is longer than any model's limit " * 400,
+)
+
+
+def load_encoder(
+    name_or_path: str | os.PathLike[str] | None = None,
+    *,
+    runtime: Runtime = "onnx",
+    offline: bool | None = None,
+    threads: int | None = None,
+) -> Encoder:
+    """Loads an encoder, alone, without an index.
+
+    Args:
+        name_or_path: a folder or a hub name; None is sentence-transformers/all-MiniLM-L6-v2.
+        runtime: "onnx" is the fast one, compiled from the reference once; "torch" is the reference itself.
+        offline: True never contacts the hub; None asks VECINDEX_OFFLINE.
+        threads: cores that one call may use; None takes all that this process may run on.
+
+    Raises:
+        ModelNotFound: its files are nowhere; says where was looked.
+        UnsupportedModel: its files ask for something that this version does not do.
+    """
+    files = resolve(name_or_path, offline=offline)
+    space = read_space(files.folder, files.name, file_digest)
+    if runtime == "torch":
+        from .torch import TorchEncoder
+
+        return TorchEncoder(files.folder, space, threads)
+    return _load_compiled(space, threads) or _compile(files, space, threads)
+
+
+def load_for_space(space: Space, *, offline: bool | None = None, threads: int | None = None) -> Encoder:
+    """Loads the encoder of an index's space.
+
+    The compiled encoder of this very fingerprint serves without a look at the model's own files, except where the
+    model is a folder that is still there: files changed in it are a `SpaceMismatch`.
+    """
+    folder = Path(space.model)
+    if not (folder.is_absolute() and folder.is_dir()) and (encoder := _load_compiled(space, threads)):
+        return encoder
+    files = resolve(space.model, offline=offline)
+    found = read_space(files.folder, files.name, file_digest)
+    if found.fingerprint != space.fingerprint:
+        raise SpaceMismatch(space.describe(), found.describe(), space.differences(found))
+    return _load_compiled(space, threads) or _compile(files, space, threads)
+
+
+def _load_compiled(space: Space, threads: int | None) -> Encoder | None:
+    """The compiled encoder of this space; None if there is none that is whole."""
+    from .onnx import OnnxEncoder
+
+    folder = compiled_folder(space.fingerprint)
+    try:
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        sizes = {name: (folder / name).stat().st_size for name in record["sizes"]}
+        if record["compiler"] != _COMPILER or sizes != record["sizes"]:
+            return None
+        return OnnxEncoder(folder, space, record["padding_id"], threads)
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # a damaged entry, whatever onnxruntime or tokenizers call it: it is made again
+        log.warning("The compiled model in %s cannot be used (%s); it is compiled again.", folder, error)
+        return None
+
+
+def _compile(files: ModelFiles, space: Space, threads: int | None) -> Encoder:
+    log.info("Compiling %s for fast search; this happens once.", files.name)
+    from .onnx import OnnxEncoder
+    from .torch import TorchEncoder
+
+    reference = TorchEncoder(files.folder, space)
+    parent = cache_folder() / "compiled"
+    parent.mkdir(parents=True, exist_ok=True)
+    _remove_stale(parent)
+    folder = Path(tempfile.mkdtemp(prefix="compiling-", dir=parent))
+    try:
+        reference.compile(folder)
+        agreement = _agreement(reference, OnnxEncoder(folder, space, reference.padding_id, threads))
+        if not agreement >= AGREEMENT:
+            raise UnsupportedModel(
+                files.name, f"compiled, its vectors agree with the reference to a cosine of only {agreement:.6f}"
+            )
+        record = {
+            "compiler": _COMPILER,
+            "padding_id": reference.padding_id,
+            "agreement": agreement,
+            "sizes": {file.name: file.stat().st_size for file in sorted(folder.iterdir())},
+            "space": asdict(space),
+        }
+        (folder / _RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+        return _publish(folder, space, threads)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _publish(folder: Path, space: Space, threads: int | None) -> Encoder:
+    """Renames a compiled folder to its place, unless a whole one came there first, and loads what is there."""
+    place = compiled_folder(space.fingerprint)
+    if (encoder := _load_compiled(space, threads)) is not None:
+        return encoder
+    shutil.rmtree(place, ignore_errors=True)
+    try:
+        folder.rename(place)
+    except OSError:
+        log.debug("another process published %s first", place)
+    encoder = _load_compiled(space, threads)
+    if encoder is None:
+        raise UnsupportedModel(space.model, f"its compiled form cannot be written to or read from {place}")
+    return encoder
+
+
+def _agreement(reference: Encoder, compiled: Encoder) -> float:
+    """The least cosine over the probes, alone and batched, both roles; NaN counts as disagreement."""
+    expected = reference.encode(_PROBES)
+    batched = compiled.encode(_PROBES)
+    alone = np.concatenate([compiled.encode([probe]) for probe in _PROBES])
+    return float(np.minimum((expected * batched).sum(axis=1), (expected * alone).sum(axis=1)).min())
+
+
+def _remove_stale(parent: Path) -> None:
+    for folder in parent.glob("compiling-*"):
+        if time.time() - folder.stat().st_mtime > _STALE_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)

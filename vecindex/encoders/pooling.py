@@ -1,0 +1,210 @@
+"""How do token vectors become one sentence vector: the masked mean and its kin.
+
+A transformer returns one vector a token, the last hidden state: ``(B, T, D)`` for B texts padded to T tokens. The
+attention mask ``(B, T)`` is 1 on real tokens and 0 on padding. Every pooling mode here is linear: the sentence vector
+is a weighted sum of the real token vectors, which is why `vecindex.explain` can say exactly what each token adds.
+Mean pooling as in Reimers and Gurevych 2019, https://arxiv.org/abs/1908.10084, section 3.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InvalidInput
+from .spec import PoolingMode
+
+FloatArray = npt.NDArray[np.float32]
+
+_WHAT_FLATTENING_LOSES = (
+    "flattening loses which numbers belong to one token (a row) and which to one feature (a column), and padding "
+    "the flat arrays makes texts of different lengths incomparable"
+)
+_WHAT_TO_PASS = (
+    "Pass the feature-extraction pipeline's result as it is: one [1, T, D] array for each text, T tokens of D numbers."
+)
+
+
+
+
+def mean_pool(token_vectors: Any, attention_mask: Any) -> Any:
+    """Mean of the real tokens' vectors: one sentence vector a text, not normalised.
+
+    Args:
+        token_vectors: (B, T, D) floats, numpy or torch: row t of text b is that token's last hidden state.
+        attention_mask: (B, T), 1 for a real token and 0 for padding. What lies under a 0 never matters, NaN included.
+
+    Returns:
+        (B, D) float32, of the kind that came in: a torch tensor (on the same device, differentiable) for torch.
+
+    Raises:
+        InvalidInput: the shapes do not fit, the mask holds something else than 0 and 1, or a row of it is all 0.
+    """
+    if _is_torch(token_vectors):
+        return _mean_pool_torch(token_vectors, attention_mask)
+    if _is_torch(attention_mask):
+        attention_mask = attention_mask.detach().cpu().numpy()
+    vectors = np.asarray(token_vectors)
+    mask = np.asarray(attention_mask)
+    _check_shapes(vectors.shape, mask.shape)
+    return pool(vectors, mask, "mean")
+
+
+def pool_features(features: Sequence[Any]) -> FloatArray:
+    """One sentence vector a text from what transformers' ``feature-extraction`` pipeline returns.
+
+    Args:
+        features: for a list of N texts, N items (nested lists, numpy or torch), each of shape [1, T_i, D], where T_i
+            counts that text's tokens, [CLS] and [SEP] included; for one text, its [1, T, D] item alone.
+
+    Returns:
+        (N, D) float32, not normalised: row i is the mean of text i's token vectors.
+
+    Raises:
+        InvalidInput: the input was flattened or padded, is empty, or the items' D differ.
+    """
+    depth = _depth(features)
+    if depth in (1, 2):
+        raise InvalidInput(
+            f"features of {depth} dimension{'s' * (depth > 1)} cannot be pooled: {_WHAT_FLATTENING_LOSES}",
+            _WHAT_TO_PASS,
+        )
+    if depth == 3 and len(features) != 1:
+        raise InvalidInput(
+            f"features are one array of {len(features)} padded texts: without the attention mask, padding cannot be "
+            "told from tokens",
+            f"{_WHAT_TO_PASS} Or call mean_pool(token_vectors, attention_mask).",
+        )
+    items = [_as_token_matrix(item, i) for i, item in enumerate([features] if depth == 3 else features)]
+    if not items:
+        raise InvalidInput("there are no features to pool", _WHAT_TO_PASS)
+    for i, item in enumerate(items):
+        if item.shape[1] != items[0].shape[1]:
+            raise InvalidInput(
+                f"item {i} has vectors of {item.shape[1]} numbers, item 0 of {items[0].shape[1]}",
+                "Pool the outputs of one model at a time.",
+            )
+    return np.stack([item.mean(axis=0, dtype=np.float32) for item in items])
+
+
+def token_weights(mask: npt.NDArray[Any], mode: PoolingMode) -> FloatArray:
+    """The weight of each token in its sentence vector.
+
+    Args:
+        mask: (B, T), 1 for a real token, 0 for padding; no row all 0.
+
+    Returns:
+        (B, T) float32, 0 under the mask, each row summing to 1.
+    """
+    return _WEIGHTS[mode](mask)
+
+
+def pool(token_vectors: npt.NDArray[Any], attention_mask: npt.NDArray[Any], mode: PoolingMode) -> FloatArray:
+    """Sentence vectors (B, D) float32, not normalised, from token vectors (B, T, D) and their mask (B, T).
+
+    Raises:
+        InvalidInput: a row of the mask is all 0, or holds something else than 0 and 1.
+    """
+    real = attention_mask != 0
+    _check_mask(bool(np.logical_or(~real, attention_mask == 1).all()), real.any(axis=1))
+    # Zeroed rather than only weighted by 0: 0 x NaN is NaN.
+    clean = np.where(real[:, :, None], token_vectors, 0).astype(np.float32, copy=False)
+    return np.asarray(np.matmul(token_weights(real, mode)[:, None, :], clean)[:, 0, :])
+
+
+def unit_length(vectors: npt.NDArray[np.floating[Any]]) -> FloatArray:
+    """Each row of (N, D) divided by its Euclidean length, float32; a row of zeros stays as it is."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.maximum(lengths, 1e-12)).astype(np.float32, copy=False)
+
+
+def _mean_weights(mask: npt.NDArray[Any]) -> FloatArray:
+    real = mask.astype(np.float32)
+    return np.asarray(real / real.sum(axis=1, keepdims=True))
+
+
+def _first_weights(mask: npt.NDArray[Any]) -> FloatArray:
+    weights = np.zeros(mask.shape, dtype=np.float32)
+    weights[np.arange(mask.shape[0]), mask.argmax(axis=1)] = 1
+    return weights
+
+
+_WEIGHTS: dict[PoolingMode, Callable[[npt.NDArray[Any]], FloatArray]] = {
+    "mean": _mean_weights,
+    "cls": _first_weights,
+}
+
+
+def _mean_pool_torch(vectors: Any, attention_mask: Any) -> Any:
+    torch = sys.modules["torch"]
+    mask = torch.as_tensor(attention_mask, device=vectors.device)
+    _check_shapes(tuple(vectors.shape), tuple(mask.shape))
+    real = mask != 0
+    _check_mask(bool(((mask == 0) | (mask == 1)).all()), real.any(dim=1).cpu().numpy())
+    clean = vectors.masked_fill(~real.unsqueeze(-1), 0).to(torch.float32)
+    return clean.sum(dim=1) / real.sum(dim=1, keepdim=True)
+
+
+def _is_torch(value: Any) -> bool:
+    # Torch is never imported for the sake of this question: a tensor can only be here if it already was.
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def _check_shapes(vectors: tuple[int, ...], mask: tuple[int, ...]) -> None:
+    if len(vectors) != 3:
+        reason = f": {_WHAT_FLATTENING_LOSES}" if len(vectors) < 3 else ""
+        raise InvalidInput(
+            f"token vectors must have 3 dimensions (texts, tokens, features), not the shape {vectors}{reason}",
+            "Pass the model's last_hidden_state, (B, T, D).",
+        )
+    if mask != vectors[:2]:
+        raise InvalidInput(
+            f"the attention mask has the shape {mask}, the token vectors {vectors}",
+            f"Pass the mask that the tokenizer returned with these tokens, of shape {vectors[:2]}.",
+        )
+
+
+def _check_mask(binary: bool, has_token: npt.NDArray[np.bool_]) -> None:
+    if not binary:
+        raise InvalidInput(
+            "the attention mask holds something else than 0 and 1", "Pass the tokenizer's attention_mask as it is."
+        )
+    if not has_token.all():
+        raise InvalidInput(
+            f"row {int(np.argmin(has_token))} of the attention mask is all 0: it has no token to take the mean of",
+            "Leave that text out, or tokenize it with its special tokens.",
+        )
+
+
+def _depth(value: Any) -> int:
+    """How many dimensions a nested list or array has, following the first item of each."""
+    depth = 0
+    while not np.isscalar(value):
+        shape = getattr(value, "shape", None)
+        if shape is not None:
+            return depth + len(shape)
+        if not isinstance(value, Sequence):
+            break
+        depth += 1
+        if not value:
+            break
+        value = value[0]
+    return depth
+
+
+def _as_token_matrix(item: Any, position: int) -> npt.NDArray[np.floating[Any]]:
+    """One item of the pipeline's result, [1, T, D], as (T, D)."""
+    if _is_torch(item):
+        item = item.detach().cpu().float().numpy()
+    try:
+        array = np.asarray(item, dtype=np.float32)
+    except ValueError:
+        raise InvalidInput(f"item {position} is ragged: its rows differ in length", _WHAT_TO_PASS) from None
+    if array.ndim != 3 or array.shape[0] != 1 or 0 in array.shape:
+        raise InvalidInput(f"item {position} has the shape {array.shape}, not [1, T, D]", _WHAT_TO_PASS)
+    return array[0]

@@ -1,0 +1,254 @@
+"""What can go wrong: the one exception tree, each error with its fields, a one-line message and advice.
+
+::
+
+    VecindexError
+    ├── IndexNotFound(path)
+    ├── RecordNotFound(key)
+    ├── InvalidInput(message, advice)          also a ValueError
+    ├── InvalidFilter(reason, expression, position)   also a ValueError
+    ├── SourceError(path, line, reason)
+    ├── ModelNotFound(model, tried)
+    ├── UnsupportedModel(model, reason)
+    ├── SpaceMismatch(expected, found)
+    ├── MissingExtra(extra, needed_for)
+    ├── IndexLocked(pid, host)
+    ├── IncompatibleFormat(path, found, supported)
+    └── CorruptIndex(path, reason)
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+
+class VecindexError(Exception):
+    """The root of the tree. ``message`` says what and where, ``advice`` says what to do; ``str()`` gives both."""
+
+    # The constructor's arguments are handed to Exception unchanged, so that every error pickles.
+
+    @property
+    @abstractmethod
+    def message(self) -> str:
+        """What is wrong and where, in one line."""
+
+    @property
+    @abstractmethod
+    def advice(self) -> str:
+        """What to do about it, in one line."""
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.advice}"
+
+
+class IndexNotFound(VecindexError):
+    """There is no index at ``path``."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    @property
+    def message(self) -> str:
+        return f"there is no index at {self.path}"
+
+    @property
+    def advice(self) -> str:
+        return "Make one with `vecindex add FILE`, or name another with --index DIR or VECINDEX_INDEX."
+
+
+class RecordNotFound(VecindexError, LookupError):
+    """The index holds no record with this ``key``."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+    @property
+    def message(self) -> str:
+        return f"no record has the key {self.key!r}"
+
+    @property
+    def advice(self) -> str:
+        return "Keys are shown by `vecindex search QUERY --format json`; nothing was changed."
+
+
+class InvalidInput(VecindexError, ValueError):
+    """An argument that cannot be used as it is."""
+
+    def __init__(self, message: str, advice: str) -> None:
+        super().__init__(message, advice)
+        self._message = message
+        self._advice = advice
+
+    @property
+    def message(self) -> str:
+        return self._message
+
+    @property
+    def advice(self) -> str:
+        return self._advice
+
+
+class InvalidFilter(VecindexError, ValueError):
+    """A filter that cannot be understood; ``position`` counts characters of ``expression`` from 0."""
+
+    def __init__(self, reason: str, expression: str, position: int) -> None:
+        super().__init__(reason, expression, position)
+        self.reason = reason
+        self.expression = expression
+        self.position = position
+
+    @property
+    def message(self) -> str:
+        return f"invalid filter {self.expression!r}, at position {self.position}: {self.reason}"
+
+    @property
+    def advice(self) -> str:
+        return "A filter reads like \"lang = 'en' and year >= 2020\"; in Python, {'lang': 'en', 'year': {'$gte': 2020}}."
+
+
+class SourceError(VecindexError):
+    """A row of an input cannot be used; ``line`` counts from 1 and is None where the whole input is meant."""
+
+    def __init__(self, path: str, line: int | None, reason: str, advice: str | None = None) -> None:
+        super().__init__(path, line, reason, advice)
+        self.path = path
+        self.line = line
+        self.reason = reason
+        self._advice = advice
+
+    @property
+    def message(self) -> str:
+        where = self.path if self.line is None else f"{self.path}:{self.line}"
+        return f"{where}: {self.reason}"
+
+    @property
+    def advice(self) -> str:
+        return self._advice or "Mend the row, or leave bad rows out with --skip-bad."
+
+
+class ModelNotFound(VecindexError):
+    """The files of ``model`` were found in none of the places in ``tried``."""
+
+    def __init__(self, model: str, tried: Sequence[str]) -> None:
+        super().__init__(model, tuple(tried))
+        self.model = model
+        self.tried = tuple(tried)
+
+    @property
+    def message(self) -> str:
+        return f"the model {self.model} was not found; tried: {'; '.join(self.tried)}"
+
+    @property
+    def advice(self) -> str:
+        return "`pip install 'vecindex[minilm]'` brings the default model; --model DIR takes any local folder."
+
+
+class UnsupportedModel(VecindexError):
+    """The files of ``model`` ask for something that this version does not do, and will not approximate."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(model, reason)
+        self.model = model
+        self.reason = reason
+
+    @property
+    def message(self) -> str:
+        return f"the model {self.model} is not supported: {self.reason}"
+
+    @property
+    def advice(self) -> str:
+        return "Choose another model with --model; `vecindex models` lists what is at hand."
+
+
+class SpaceMismatch(VecindexError):
+    """Vectors of one embedding space were offered where another is stored; both are named."""
+
+    def __init__(self, expected: str, found: str, differs: str = "") -> None:
+        super().__init__(expected, found, differs)
+        self.expected = expected
+        self.found = found
+        self.differs = differs
+
+    @property
+    def message(self) -> str:
+        what = f" ({self.differs})" if self.differs else ""
+        return f"the index holds vectors of {self.expected}, not of {self.found}{what}"
+
+    @property
+    def advice(self) -> str:
+        return "Leave --model out to use the index's own model, or add to another index with --index DIR."
+
+
+class MissingExtra(VecindexError):
+    """An optional package is needed; ``extra`` names the set of packages that brings it."""
+
+    def __init__(self, extra: str, needed_for: str) -> None:
+        super().__init__(extra, needed_for)
+        self.extra = extra
+        self.needed_for = needed_for
+
+    @property
+    def message(self) -> str:
+        return f"{self.needed_for} needs the extra {self.extra!r}"
+
+    @property
+    def advice(self) -> str:
+        return f"Run: pip install 'vecindex[{self.extra}]'"
+
+
+class IndexLocked(VecindexError):
+    """Another writer holds the index; ``pid`` and ``host`` are None where it left no note of itself."""
+
+    def __init__(self, path: str, pid: int | None, host: str | None, waited: float) -> None:
+        super().__init__(path, pid, host, waited)
+        self.path = path
+        self.pid = pid
+        self.host = host
+        self.waited = waited
+
+    @property
+    def message(self) -> str:
+        holder = "another process" if self.pid is None else f"process {self.pid} on {self.host}"
+        return f"{self.path} is being written by {holder}; waited {self.waited:.1f} s"
+
+    @property
+    def advice(self) -> str:
+        return "Try again when it has finished; reading is possible meanwhile."
+
+
+class IncompatibleFormat(VecindexError):
+    """The index was written in a format that this version does not read."""
+
+    def __init__(self, path: str, found: int, supported: int) -> None:
+        super().__init__(path, found, supported)
+        self.path = path
+        self.found = found
+        self.supported = supported
+
+    @property
+    def message(self) -> str:
+        return f"{self.path} has format {self.found}; this version reads format {self.supported}"
+
+    @property
+    def advice(self) -> str:
+        return "Run: pip install --upgrade vecindex"
+
+
+class CorruptIndex(VecindexError):
+    """A file of the index is not what the index says it is."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    @property
+    def message(self) -> str:
+        return f"{self.path} is damaged: {self.reason}"
+
+    @property
+    def advice(self) -> str:
+        return "Restore it from a backup, or add the texts again to a new index; `vecindex verify` lists every fault."

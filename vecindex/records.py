@@ -1,0 +1,118 @@
+"""The nouns that go in and come out: records, hits and reports."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .errors import InvalidInput
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Metadata = Mapping[str, Any]
+"""A JSON object: string keys; values are null, bool, finite numbers, strings, lists and objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is stored and found.
+
+    ``key`` is the user's stable name; None derives it from the text (see `derive_key`). ``metadata`` None means
+    "not said": a new record gets ``{}``, an existing one keeps what it has. ``vector`` is (D,) float32; in a record
+    handed to ``add`` it is None unless it was made elsewhere.
+    """
+
+    text: str
+    key: str | None = None
+    metadata: Metadata | None = None
+    vector: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One result: ``rank`` counts from 1, ``score`` is a cosine, larger is better."""
+
+    rank: int
+    key: str
+    score: float
+    text: str
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class AddReport:
+    """What an ``add`` did, in records; ``truncated`` counts texts cut at the model's maximum length."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    truncated: int = 0
+
+    def __add__(self, other: AddReport) -> AddReport:
+        return AddReport(
+            self.added + other.added,
+            self.updated + other.updated,
+            self.unchanged + other.unchanged,
+            self.truncated + other.truncated,
+        )
+
+
+def derive_key(text: str) -> str:
+    """The key of a record that was given none: the first 128 bits of the SHA-256 of its UTF-8 text, in hex."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
+
+
+def checked_text(value: object) -> str:
+    """``value`` itself if it is a text that can be stored; raises InvalidInput otherwise."""
+    return _checked_string(value, "a text")
+
+
+def checked_key(value: object) -> str:
+    """``value`` itself if it can be a key (a string, not empty); raises InvalidInput otherwise."""
+    if value == "":
+        raise InvalidInput("a key is the empty string", "Leave the key out to derive one from the text.")
+    return _checked_string(value, "a key")
+
+
+def checked_metadata(value: object) -> str:
+    """The JSON text of ``value``, a JSON object; raises InvalidInput for anything that JSON cannot hold exactly."""
+    if not isinstance(value, Mapping):
+        raise InvalidInput(
+            f"metadata must be a JSON object, not {type(value).__name__}", 'Give a mapping such as {"lang": "en"}.'
+        )
+    plain = dict(value)
+    try:
+        text = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        # dumps turns a key that is no string into one, and a tuple into a list: what would not come back is refused.
+        faithful = json.loads(text) == plain
+    except RecursionError:
+        raise InvalidInput("metadata is nested too deeply", "Store it flatter.") from None
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(
+            f"metadata cannot be written as JSON: {error}",
+            "Use null, true, finite numbers, strings, lists and objects.",
+        ) from None
+    if not faithful:
+        raise InvalidInput(
+            "metadata would not come back from JSON as it is", "Use string keys, and lists instead of tuples."
+        )
+    return _checked_string(text, "metadata")
+
+
+def _checked_string(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidInput(f"{what} must be a string, not {type(value).__name__}", "Convert it with str() first.")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            f"{what} holds a lone surrogate (U+{ord(value[error.start]):04X} at character {error.start}), "
+            "which UTF-8 cannot store",
+            "Decode the input as UTF-8, or replace such characters.",
+        ) from None
+    return value
