@@ -1,0 +1,70 @@
+"""Turns sentences into vectors and finds the nearest ones.
+
+Names are resolved when they are first used: ``import vecindex`` and ``vecindex --help`` load nothing heavy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .encoders.encoder import Encoder as Encoder
+    from .encoders.explain import Explanation as Explanation
+    from .encoders.explain import TokenExplanation as TokenExplanation
+    from .encoders.explain import explain as explain
+    from .encoders.load import load_encoder as load_encoder
+    from .encoders.pooling import mean_pool as mean_pool
+    from .encoders.pooling import pool_features as pool_features
+    from .errors import CorruptIndex as CorruptIndex
+    from .errors import IncompatibleFormat as IncompatibleFormat
+    from .errors import IndexLocked as IndexLocked
+    from .errors import IndexNotFound as IndexNotFound
+    from .errors import InvalidFilter as InvalidFilter
+    from .errors import InvalidInput as InvalidInput
+    from .errors import MissingExtra as MissingExtra
+    from .errors import ModelNotFound as ModelNotFound
+    from .errors import RecordNotFound as RecordNotFound
+    from .errors import SourceError as SourceError
+    from .errors import SpaceMismatch as SpaceMismatch
+    from .errors import StorageError as StorageError
+    from .errors import UnsupportedModel as UnsupportedModel
+    from .errors import VecindexError as VecindexError
+    from .index import Index as Index
+    from .index import open as open
+    from .records import AddReport as AddReport
+    from .records import CompactReport as CompactReport
+    from .records import Hit as Hit
+    from .records import IndexInfo as IndexInfo
+    from .records import Record as Record
+    from .records import VerifyReport as VerifyReport
+
+_HOMES = {
+    "encoders.encoder": ("Encoder",),
+    "encoders.explain": ("Explanation", "TokenExplanation", "explain"),
+    "encoders.load": ("load_encoder",),
+    "encoders.pooling": ("mean_pool", "pool_features"),
+    "errors": (
+        *("CorruptIndex", "IncompatibleFormat", "IndexLocked", "IndexNotFound", "InvalidFilter", "InvalidInput"),
+        *("MissingExtra", "ModelNotFound", "RecordNotFound", "SourceError", "SpaceMismatch", "StorageError"),
+        *("UnsupportedModel", "VecindexError"),
+    ),
+    "index": ("Index", "open"),
+    "records": ("AddReport", "CompactReport", "Hit", "IndexInfo", "Record", "VerifyReport"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOME]

@@ -14,7 +14,8 @@
     ├── MissingExtra(extra, needed_for)
     ├── IndexLocked(pid, host)
     ├── IncompatibleFormat(path, found, supported)
-    └── CorruptIndex(path, reason)
+    ├── CorruptIndex(path, reason)
+    └── StorageError(path, reason)
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ class InvalidFilter(VecindexError, ValueError):
 
     @property
     def advice(self) -> str:
-        return "A filter reads like \"lang = 'en' and year >= 2020\"; in Python, {'lang': 'en', 'year': {'$gte': 2020}}."
+        return "Write it like \"lang = 'en' and year >= 2020\"; in Python also {'lang': 'en', 'year': {'$gte': 2020}}."
 
 
 class SourceError(VecindexError):
@@ -252,3 +253,20 @@ class CorruptIndex(VecindexError):
     @property
     def advice(self) -> str:
         return "Restore it from a backup, or add the texts again to a new index; `vecindex verify` lists every fault."
+
+
+class StorageError(VecindexError):
+    """The file system or SQLite refused an operation on ``path``; what was committed before stands."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    @property
+    def message(self) -> str:
+        return f"{self.path} cannot be used: {self.reason}"
+
+    @property
+    def advice(self) -> str:
+        return "Check the disk's free space and the permissions; what was committed before is unharmed."

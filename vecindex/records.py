@@ -62,6 +62,60 @@ class AddReport:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """An index at a glance. ``model`` and what follows are None until the first ``add`` fixed the space.
+
+    ``generation`` counts commits, ``dead_rows`` rows of the vector file whose record was deleted or replaced,
+    ``truncated`` records whose text was longer than the model reads, ``bytes`` everything in the directory.
+    """
+
+    path: str
+    format: int
+    created: str
+    generation: int
+    records: int
+    dead_rows: int
+    truncated: int
+    bytes: int
+    model: str | None
+    dimension: int | None
+    max_tokens: int | None
+    pooling: str | None
+    precision: str | None
+    fingerprint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that ``verify`` found wrong: in which file, and what."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What ``verify`` checked and found; the index is sound if there are no faults."""
+
+    records: int
+    rows: int
+    faults: tuple[Fault, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.faults
+
+
+@dataclass(frozen=True, slots=True)
+class CompactReport:
+    """What ``compact`` did: rows dropped, and the directory's bytes before and after."""
+
+    dropped_rows: int
+    bytes_before: int
+    bytes_after: int
+
+
 def derive_key(text: str) -> str:
     """The key of a record that was given none: the first 128 bits of the SHA-256 of its UTF-8 text, in hex."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
@@ -101,7 +155,16 @@ def checked_metadata(value: object) -> str:
         raise InvalidInput(
             "metadata would not come back from JSON as it is", "Use string keys, and lists instead of tuples."
         )
+    if "\\u0000" in text:
+        # Some releases of SQLite take a member's name to end at a NUL, and would find it under another name.
+        json.loads(text, object_pairs_hook=_refuse_nul_names)
     return _checked_string(text, "metadata")
+
+
+def _refuse_nul_names(members: list[tuple[str, Any]]) -> None:
+    for name, _ in members:
+        if "\0" in name:
+            raise InvalidInput(f"metadata has a member whose name holds a NUL character: {name!r}", "Rename it.")
 
 
 def _checked_string(value: object, what: str) -> str:

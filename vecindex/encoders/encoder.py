@@ -19,7 +19,6 @@ from ..records import checked_text
 from .pooling import FloatArray, pool, unit_length
 from .spec import Role, Space
 
-
 IntArray = npt.NDArray[np.int64]
 
 TOKENS_A_BATCH = 1024

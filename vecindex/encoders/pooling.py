@@ -29,8 +29,6 @@ _WHAT_TO_PASS = (
 )
 
 
-
-
 def mean_pool(token_vectors: Any, attention_mask: Any) -> Any:
     """Mean of the real tokens' vectors: one sentence vector a text, not normalised.
 
@@ -119,7 +117,8 @@ def pool(token_vectors: npt.NDArray[Any], attention_mask: npt.NDArray[Any], mode
 def unit_length(vectors: npt.NDArray[np.floating[Any]]) -> FloatArray:
     """Each row of (N, D) divided by its Euclidean length, float32; a row of zeros stays as it is."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.maximum(lengths, 1e-12)).astype(np.float32, copy=False)
+    units: FloatArray = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32, copy=False)
+    return units
 
 
 def _mean_weights(mask: npt.NDArray[Any]) -> FloatArray:
@@ -207,4 +206,5 @@ def _as_token_matrix(item: Any, position: int) -> npt.NDArray[np.floating[Any]]:
         raise InvalidInput(f"item {position} is ragged: its rows differ in length", _WHAT_TO_PASS) from None
     if array.ndim != 3 or array.shape[0] != 1 or 0 in array.shape:
         raise InvalidInput(f"item {position} has the shape {array.shape}, not [1, T, D]", _WHAT_TO_PASS)
-    return array[0]
+    matrix: FloatArray = array[0]
+    return matrix

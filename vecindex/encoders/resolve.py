@@ -69,7 +69,8 @@ def is_offline(offline: bool | None) -> bool:
     """Whether the hub must not be contacted: as asked, or as the environment says."""
     if offline is not None:
         return offline
-    return any(os.environ.get(v, "").lower() in ("1", "true", "yes", "on") for v in ("VECINDEX_OFFLINE", "HF_HUB_OFFLINE"))
+    asked = (os.environ.get(name, "") for name in ("VECINDEX_OFFLINE", "HF_HUB_OFFLINE"))
+    return any(value.lower() in ("1", "true", "yes", "on") for value in asked)
 
 
 def _in_hub_cache(name: str, tried: list[str]) -> Path | None:
@@ -114,9 +115,7 @@ def _download(name: str, tried: list[str]) -> Path:
         revision = HfApi().model_info(name, timeout=_CONNECT_SECONDS).sha
         log.warning("Downloading %s (revision %s) from the hub; this happens once.", name, revision)
         return Path(
-            snapshot_download(
-                name, revision=revision, allow_patterns=list(_WANTED), ignore_patterns=list(_UNWANTED)
-            )
+            snapshot_download(name, revision=revision, allow_patterns=list(_WANTED), ignore_patterns=list(_UNWANTED))
         )
     except Exception as error:  # the hub client raises errors of its HTTP library's too
         reason = str(error).strip().splitlines() or [type(error).__name__]

@@ -77,7 +77,7 @@ class TorchEncoder(Encoder):
                 str(folder / MODEL_FILE),
                 input_names=list(INPUTS),
                 output_names=[OUTPUT],
-                dynamic_axes={name: axes for name in (*INPUTS, OUTPUT)},
+                dynamic_axes=dict.fromkeys((*INPUTS, OUTPUT), axes),
                 opset_version=_OPSET,
                 dynamo=False,
             )
@@ -98,7 +98,7 @@ class _LastHiddenState(torch.nn.Module):
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps the libraries' progress bars and notes on their own workings from the user's terminal."""
-    logging = transformers.utils.logging
+    logging: Any = transformers.utils.logging
     had_bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()

@@ -1,0 +1,54 @@
+"""An encoder with known vectors, for tests of other layers. A word's vector is fixed, a text is their mean."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from vecindex.encoders.encoder import Encoder, IntArray, Tokens
+from vecindex.encoders.spec import Space
+
+DIMENSION = 16
+MAX_TOKENS = 32
+
+
+def toy_space(**changes: object) -> Space:
+    settings: dict[str, object] = {
+        **{"model": "toy", "dimension": DIMENSION, "max_tokens": MAX_TOKENS, "pooling": "mean", "normalize": True},
+        **{"query_prompt": "", "document_prompt": "", "precision": "fp32"},
+        **{"weights": "w" * 64, "tokenizer": "t" * 64, "architecture": "a" * 64},
+    }
+    return Space(**(settings | changes))  # type: ignore[arg-type]
+
+
+def word_vector(token_id: int) -> npt.NDArray[np.float32]:
+    """(DIMENSION,) numbers between -1 and 1 that depend on the id alone."""
+    digest = hashlib.shake_256(str(token_id).encode()).digest(2 * DIMENSION)
+    return (np.frombuffer(digest, dtype="<u2").astype(np.float32) / 32768 - 1).astype(np.float32)
+
+
+class ToyEncoder(Encoder):
+    """Splits at spaces; the empty text is one token. ``encoded`` counts the texts it was asked to encode."""
+
+    def __init__(self, **changes: object) -> None:
+        self.space = toy_space(**changes)
+        self.encoded = 0
+
+    @property
+    def padding_id(self) -> int:
+        return 0
+
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        self.encoded += len(texts)
+        return [self._tokens(text.split(" ")) for text in texts]
+
+    def _tokens(self, words: list[str]) -> Tokens:
+        kept = words[: self.space.max_tokens]
+        ids = [1 + int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "little") for word in kept]
+        return Tokens(ids, kept, len(words))
+
+    def forward(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
+        return np.stack([np.stack([word_vector(int(i)) for i in row]) for row in input_ids])

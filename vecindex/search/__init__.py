@@ -1,0 +1,1 @@
+"""From a query vector to the nearest records."""

@@ -1,0 +1,15 @@
+"""What records are in this file: txt, jsonl, csv and tsv, read a row at a time.
+
+::
+
+    with source("notes.jsonl", key_column="id") as notes:
+        for record in read(notes):
+            ...
+"""
+
+from __future__ import annotations
+
+from .origin import Format, Source, source
+from .reading import read
+
+__all__ = ["Format", "Source", "read", "source"]

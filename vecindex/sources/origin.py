@@ -1,0 +1,190 @@
+"""Where do sentences come from, in which format, and how are the bytes opened again and again."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import IO, cast
+
+from ..errors import InvalidInput, SourceError
+
+STDIN = "-"
+
+
+class Format(str, Enum):
+    """How a file says where one sentence ends and the next begins; ``description`` is for people."""
+
+    description: str
+
+    def __new__(cls, value: str, description: str = "") -> Format:  # one argument is a look-up: Format("csv")
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.description = description
+        return member
+
+    TXT = "txt", "one sentence a line"
+    JSONL = "jsonl", "one JSON object a line, with the field text"
+    CSV = "csv", "a header row, then fields between commas, quoted where needed (RFC 4180)"
+    TSV = "tsv", "a header row, then fields between tabs, on one line, quotes kept (IANA text/tab-separated-values)"
+
+
+_SUFFIXES = {
+    ".txt": Format.TXT,
+    ".jsonl": Format.JSONL,
+    ".ndjson": Format.JSONL,
+    ".csv": Format.CSV,
+    ".tsv": Format.TSV,
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of sentences, made by `source`; ``path`` "-" is standard input.
+
+    It can be read as often as one likes, but not twice at the same time. Close it, or use it in a ``with`` statement.
+    """
+
+    path: str
+    format: Format
+    text_column: str | None = None
+    key_column: str | None = None
+    copy: IO[bytes] | None = field(default=None, repr=False, compare=False)
+    """The bytes of what gives them only once (standard input, a pipe)."""
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        return _name(self.path)
+
+    @contextmanager
+    def opened(self) -> Iterator[IO[bytes]]:
+        """The bytes, from the start."""
+        if self.copy is not None:
+            self.copy.seek(0)
+            yield self.copy
+            return
+        with _open(self.path) as stream:
+            yield stream
+
+    def close(self) -> None:
+        """Delete the copy, if there is one."""
+        if self.copy is not None:
+            self.copy.close()
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def source(
+    path: str | os.PathLike[str],
+    *,
+    format: Format | None = None,
+    text_column: str | None = None,
+    key_column: str | None = None,
+) -> Source:
+    """The source at ``path``; "-" is standard input, read to its end here so that it can be read again.
+
+    ``format`` None takes it from the suffix, and txt for standard input. Raises SourceError where there is nothing to
+    read or the format is not known.
+    """
+    path = os.fspath(path)
+    if text_column is not None and text_column == key_column:
+        raise InvalidInput(f"the text and the key cannot both be {text_column!r}", "Name two columns, or only one.")
+    once = path == STDIN or not _is_regular(path)
+    if format is None:
+        format = Format.TXT if path == STDIN else _from_suffix(path)
+    if format is Format.TXT and (text_column is not None or key_column is not None):
+        raise SourceError(
+            _name(path),
+            None,
+            "a txt source has no columns",
+            "Leave --text-column and --key-column out, or say with --format that it is csv, tsv or jsonl.",
+        )
+    return Source(path, format, text_column, key_column, _copied(path) if once else None)
+
+
+def _name(path: str) -> str:
+    return "<stdin>" if path == STDIN else path
+
+
+def _is_regular(path: str) -> bool:
+    try:
+        mode = os.stat(path).st_mode
+    except PermissionError as error:
+        raise _unreadable(path, error) from None
+    except (OSError, ValueError):
+        # Whatever else keeps stat from finding a file (a name too long, a NUL within) means that there is none:
+        # most often a sentence stands where a path belongs.
+        raise SourceError(
+            path, None, "no such file", f"To add this as a sentence: vecindex add --text {_quoted(path)}"
+        ) from None
+    if stat.S_ISDIR(mode):
+        raise SourceError(path, None, "is a directory", "Name the files in it, for example `vecindex add DIR/*.txt`.")
+    return stat.S_ISREG(mode)
+
+
+def _quoted(words: str, longest: int = 60) -> str:
+    words = " ".join(words.split())
+    if len(words) > longest:
+        words = words[:longest].rstrip() + "..."
+    # Double quotes work in every shell, cmd.exe too, unless something within means something to the shell.
+    return shlex.quote(words) if any(c in '"$`\\!%' for c in words) else f'"{words}"'
+
+
+def _from_suffix(path: str) -> Format:
+    suffix = os.path.splitext(path)[1]
+    try:
+        return _SUFFIXES[suffix.lower()]
+    except KeyError:
+        what = f"the suffix {suffix!r} is none that is known" if suffix else "the name has no suffix"
+        formats = "; ".join(f"{each.value} ({each.description})" for each in Format)
+        raise SourceError(path, None, what, f"Say the format with --format: {formats}.") from None
+
+
+def _copied(path: str) -> IO[bytes]:
+    with ExitStack() as on_failure:
+        copy = on_failure.enter_context(tempfile.SpooledTemporaryFile(max_size=16 * 2**20))
+        with _stdin() if path == STDIN else _open(path) as stream:
+            try:
+                shutil.copyfileobj(stream, copy)
+            except OSError as error:
+                raise _unreadable(path, error) from error
+        on_failure.pop_all()
+    return cast(IO[bytes], copy)
+
+
+@contextmanager
+def _stdin() -> Iterator[IO[bytes]]:
+    stream = getattr(sys.stdin, "buffer", None)  # sys.stdin is None where the parent process closed it
+    if stream is None:
+        raise SourceError(_name(STDIN), None, "is closed", "Pipe sentences in, or name a file.")
+    yield stream
+
+
+def _open(path: str) -> IO[bytes]:
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: OSError) -> SourceError:
+    return unreadable(_name(path), None, error)
+
+
+def unreadable(name: str, line: int | None, error: OSError) -> SourceError:
+    """The SourceError for what the operating system refused."""
+    return SourceError(
+        name, line, f"cannot be read: {error.strerror or error}", "Check that it is there and that you may read it."
+    )
