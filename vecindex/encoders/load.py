@@ -8,19 +8,20 @@ leaves a ``compiling-*`` folder that nobody reads and that the next compilation 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import shutil
 import tempfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from ..errors import SpaceMismatch, UnsupportedModel
+from ..errors import ModelNotFound, SpaceMismatch, UnsupportedModel
 from .cache import cache_folder, compiled_folder, file_digest
 from .encoder import Encoder
 from .resolve import ModelFiles, resolve
@@ -169,3 +170,41 @@ def _remove_stale(parent: Path) -> None:
     for folder in parent.glob("compiling-*"):
         if time.time() - folder.stat().st_mtime > _STALE_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAtHand:
+    """A model that needs no download: a ``compiled`` one is ready for search, another is compiled when first used.
+
+    ``folder`` holds its files, ``bytes`` in all.
+    """
+
+    model: str
+    compiled: bool
+    folder: str
+    bytes: int
+    dimension: int
+    fingerprint: str
+
+
+def models_at_hand() -> list[ModelAtHand]:
+    """The default model if its files are here, and every compiled model in the cache; contacts nobody."""
+    found = []
+    for record_file in sorted((cache_folder() / "compiled").glob(f"*/{_RECORD}")):
+        try:
+            space = Space(**json.loads(record_file.read_text(encoding="utf-8"))["space"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if record_file.parent.name == space.fingerprint:
+            found.append(_at_hand(space, record_file.parent, compiled=True))
+    with contextlib.suppress(ModelNotFound):
+        files = resolve(offline=True)
+        space = read_space(files.folder, files.name, file_digest)
+        if all(model.fingerprint != space.fingerprint for model in found):
+            found.insert(0, _at_hand(space, files.folder, compiled=False))
+    return found
+
+
+def _at_hand(space: Space, folder: Path, compiled: bool) -> ModelAtHand:
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return ModelAtHand(space.model, compiled, str(folder), size, space.dimension, space.fingerprint)

@@ -1,0 +1,70 @@
+"""The command line: the group, its one error boundary, and its log; the commands are in the other files.
+
+Nothing heavy is imported before a command runs: ``vecindex --help`` loads click alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import IO, Any
+
+import click
+
+from .. import __version__
+from ..errors import VecindexError
+from ..render import printable
+from .add import add
+from .explain import explain, models
+from .find import get, search, similar
+from .manage import compact, delete, info, verify
+
+
+class _Failure(click.ClickException):
+    """A `VecindexError` as the terminal shows it: what is wrong, and what to do."""
+
+    exit_code = 1
+
+    def __init__(self, error: VecindexError) -> None:
+        super().__init__(error.message)
+        self.advice = error.advice
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(f"Error: {printable(self.message)}\n{printable(self.advice)}", file=file, err=True)
+
+
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VecindexError as error:
+            raise _Failure(error) from error
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of use, not of the alphabet
+
+
+class _Echo(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(printable(self.format(record)), err=True)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def main() -> None:
+    """Turn sentences into vectors and find the nearest ones.
+
+    \b
+    Example:
+      vecindex add notes.txt
+      vecindex search "my name"
+    """
+    log = logging.getLogger("vecindex")
+    if not any(isinstance(handler, _Echo) for handler in log.handlers):
+        log.addHandler(_Echo())
+    log.propagate = False
+    log.setLevel(logging.INFO if sys.stderr.isatty() else logging.WARNING)
+
+
+for _command in (add, search, similar, get, delete, info, verify, compact, explain, models):
+    main.add_command(_command)

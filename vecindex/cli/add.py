@@ -1,0 +1,179 @@
+"""``vecindex add``: files, standard input and texts into the index."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import chain, repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import SourceError
+from ..render import counted, printable
+from .options import index_option, json_object, model_options
+
+if TYPE_CHECKING:
+    from ..records import AddReport, Record
+
+_FORMATS = ("txt", "jsonl", "csv", "tsv")
+_BAD_ROWS_SHOWN = 20
+_INTERRUPTED = 130
+
+
+@click.command()
+@click.argument("paths", nargs=-1, metavar="[PATH ...|-]")
+@click.option("--text", "texts", multiple=True, metavar="TEXT", help="A sentence to add; may be repeated.")
+@click.option("--key", "keys", multiple=True, metavar="KEY", help="The key of a --text, in the same order.")
+@click.option(
+    "--metadata", callback=json_object, metavar="JSON", help="An object for every record added; its own wins."
+)
+@click.option("--format", "format_", type=click.Choice(_FORMATS), help="What the paths hold; default: by their names.")
+@click.option("--text-column", metavar="C", help="The column or field of the sentence.  [default: text]")
+@click.option("--key-column", metavar="C", help="The column or field of the key.  [default: key]")
+@click.option("--skip-bad", is_flag=True, help="Leave bad rows out and count them, instead of adding nothing.")
+@model_options
+@index_option
+def add(
+    paths: Sequence[str],
+    texts: Sequence[str],
+    keys: Sequence[str],
+    metadata: dict[str, Any] | None,
+    format_: str | None,
+    text_column: str | None,
+    key_column: str | None,
+    skip_bad: bool,
+    model: str | None,
+    offline: bool | None,
+    index_path: Path,
+) -> None:
+    """Add sentences from files, standard input (-) or --text.
+
+    A .txt file holds one sentence a line; a .jsonl file objects with "text" and perhaps "key" and "metadata"; .csv and
+    .tsv files a header row. All input is checked before anything is added. A sentence without a key is named by its
+    text, so adding it again changes nothing; a known key with another text is updated.
+
+    \b
+    Examples:
+      vecindex add notes.txt quotes.jsonl
+      vecindex add films.csv --text-column plot --key-column id
+      vecindex add --text "My name is Aun" --metadata '{"lang": "en"}'
+      grep -h . *.md | vecindex add -
+    """
+    if not paths and not texts:
+        raise click.UsageError('Nothing to add: name files, - for standard input, or --text "...".')
+    if keys and len(keys) != len(texts):
+        raise click.UsageError(f"There are {len(keys)} --key for {len(texts)} --text; give one for each, or none.")
+    from ..records import Record
+    from ..sources import Format, read, source
+
+    with ExitStack() as stack:
+        sources = [
+            stack.enter_context(
+                source(
+                    path, format=Format(format_) if format_ else None, text_column=text_column, key_column=key_column
+                )
+            )
+            for path in paths
+        ]
+        bad = _BadRows()
+        total = len(texts) + sum(1 for s in sources for _ in read(s, bad.add if skip_bad else None))
+        records = chain(
+            (Record(text, key) for text, key in zip(texts, keys or repeat(None, len(texts)), strict=True)),
+            chain.from_iterable(read(s, _ignore if skip_bad else None) for s in sources),
+        )
+        _add(_with_metadata(records, metadata), total, index_path, model, offline)
+        bad.report()
+
+
+def _add(records: Iterable[Record], total: int, index_path: Path, model: str | None, offline: bool | None) -> None:
+    from ..encoders.load import load_encoder
+    from ..index import open as open_index
+    from ..records import AddReport
+    from ..store.schema import DATABASE_FILE
+
+    # A model that cannot be loaded is found out before an empty index is made.
+    exists = (index_path / DATABASE_FILE).exists()
+    encoder = model if exists else load_encoder(model, offline=offline)
+    committed = AddReport()
+    with open_index(index_path, model=encoder, offline=offline) as index, _progress(total) as show:
+
+        def on_commit(report: AddReport) -> None:
+            nonlocal committed
+            committed = report
+            show(report)
+
+        try:
+            report = index.add(records, progress=on_commit)
+        except KeyboardInterrupt:
+            done = committed.added + committed.updated
+            click.echo(
+                f"Interrupted: {counted(done, 'record')} of this run committed to {printable(str(index_path))}; "
+                "run it again to add the rest.",
+                err=True,
+            )
+            raise click.exceptions.Exit(_INTERRUPTED) from None
+        click.echo(
+            f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged; "
+            f"{printable(str(index_path))} holds {counted(len(index), 'record')}.",
+            err=True,
+        )
+        if report.truncated:
+            limit = index.encoder.space.max_tokens
+            click.echo(
+                f"Warning: {counted(report.truncated, 'text')} longer than {limit} tokens; the model read only the "
+                f"first {limit} of each.",
+                err=True,
+            )
+
+
+class _progress:
+    """A bar on standard error, on a terminal only."""
+
+    def __init__(self, total: int) -> None:
+        self._bar = click.progressbar(length=total, label="Adding", show_pos=True, file=sys.stderr)
+        self._visible = sys.stderr.isatty() and total > 1
+        self._done = 0
+
+    def __enter__(self) -> Callable[[AddReport], None]:
+        if self._visible:
+            self._bar.__enter__()
+        return self._show
+
+    def __exit__(self, *error: object) -> None:
+        if self._visible:
+            self._bar.render_finish()
+
+    def _show(self, report: AddReport) -> None:
+        if self._visible:
+            done = report.added + report.updated + report.unchanged
+            self._bar.update(done - self._done)
+            self._done = done
+
+
+class _BadRows:
+    """Bad rows that are left out: the first of them named, all of them counted."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self, error: SourceError) -> None:
+        self.count += 1
+        if self.count <= _BAD_ROWS_SHOWN:
+            click.echo(f"Skipped: {printable(error.message)}", err=True)
+
+    def report(self) -> None:
+        if self.count:
+            click.echo(f"Warning: {counted(self.count, 'bad row')} left out.", err=True)
+
+
+def _ignore(error: SourceError) -> None:
+    """The second pass over a source whose bad rows were named in the first."""
+
+
+def _with_metadata(records: Iterable[Record], common: dict[str, Any] | None) -> Iterator[Record]:
+    for record in records:
+        yield record if common is None else replace(record, metadata={**common, **(record.metadata or {})})

@@ -1,0 +1,70 @@
+"""``vecindex search``, ``similar`` and ``get``: what is in the index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..render import HIT_FORMATS, hits_as, record_as
+from .options import format_option, hits_option, index_option, model_options, where_option
+
+
+@click.command()
+@click.argument("query")
+@hits_option
+@where_option
+@format_option(*HIT_FORMATS)
+@model_options
+@index_option
+def search(
+    query: str, k: int, where: str | None, format_: str, model: str | None, offline: bool | None, index_path: Path
+) -> None:
+    """Print the sentences nearest to QUERY by meaning, best first, each with its cosine.
+
+    \b
+    Examples:
+      vecindex search "my name"
+      vecindex search "plants that need little water" -k 3 --where "topic = 'gardening'"
+      vecindex search "my name" --format json | jq '.[0].text'
+    """
+    from ..index import open as open_index
+
+    with open_index(index_path, create=False, model=model, offline=offline) as index:
+        click.echo(hits_as(format_, index.search(query, k, where)), nl=False)
+
+
+@click.command()
+@click.argument("key")
+@hits_option
+@where_option
+@format_option(*HIT_FORMATS)
+@index_option
+def similar(key: str, k: int, where: str | None, format_: str, index_path: Path) -> None:
+    """Print the sentences nearest to the stored one named KEY.
+
+    \b
+    Example:
+      vecindex similar cooking-001 -k 3
+    """
+    from ..index import open as open_index
+
+    with open_index(index_path, create=False) as index:
+        click.echo(hits_as(format_, index.similar(key, k, where)), nl=False)
+
+
+@click.command()
+@click.argument("key")
+@format_option("text", "json")
+@index_option
+def get(key: str, format_: str, index_path: Path) -> None:
+    """Print the record named KEY.
+
+    \b
+    Example:
+      vecindex get cooking-001 --format json
+    """
+    from ..index import open as open_index
+
+    with open_index(index_path, create=False) as index:
+        click.echo(record_as(format_, index.get(key)), nl=False)

@@ -1,0 +1,63 @@
+"""Options that several commands share, so that they mean the same everywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+index_option: Decorator = click.option(
+    "--index",
+    "index_path",
+    envvar="VECINDEX_INDEX",
+    default=".vecindex",
+    show_default=True,
+    show_envvar=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The index's directory.",
+)
+
+_model: Decorator = click.option(
+    "--model", metavar="M", help="A model's folder or hub name; default: the index's own, or all-MiniLM-L6-v2."
+)
+_offline: Decorator = click.option(
+    "--offline", is_flag=True, default=None, help="Never contact the model hub (also: VECINDEX_OFFLINE=1)."
+)
+
+hits_option: Decorator = click.option(
+    "-k", "k", default=5, show_default=True, type=click.IntRange(min=1), metavar="N", help="How many hits."
+)
+where_option: Decorator = click.option(
+    "--where", metavar="EXPR", help="Only records whose metadata matches, e.g. \"lang = 'en' and year >= 2020\"."
+)
+
+
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--model and --offline, for commands that encode."""
+    return _model(_offline(command))
+
+
+def format_option(*formats: str) -> Decorator:
+    """--format with these choices, the first by default."""
+    return click.option(
+        "--format", "format_", type=click.Choice(formats), default=formats[0], show_default=True, help="How to print."
+    )
+
+
+def json_object(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, Any] | None:
+    """A callback that reads a JSON object from the command line."""
+    if value is None:
+        return None
+    try:
+        parsed = json.loads(value)
+    except (ValueError, RecursionError):
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise click.BadParameter(f'{value!r} is not a JSON object; give one such as \'{{"lang": "en"}}\'.', ctx, param)
+    return parsed

