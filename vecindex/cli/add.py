@@ -29,7 +29,7 @@ _INTERRUPTED = 130
 @click.option("--text", "texts", multiple=True, metavar="TEXT", help="A sentence to add; may be repeated.")
 @click.option("--key", "keys", multiple=True, metavar="KEY", help="The key of a --text, in the same order.")
 @click.option(
-    "--metadata", callback=json_object, metavar="JSON", help="An object for every record added; its own wins."
+    "--metadata", callback=json_object, metavar="JSON", help="An object for every record; its own entries win."
 )
 @click.option("--format", "format_", type=click.Choice(_FORMATS), help="What the paths hold; default: by their names.")
 @click.option("--text-column", metavar="C", help="The column or field of the sentence.  [default: text]")

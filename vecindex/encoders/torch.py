@@ -69,7 +69,7 @@ class TorchEncoder(Encoder):
         mask = torch.ones(2, 8, dtype=torch.long)
         mask[1, 5:] = 0  # a mask of ones alone is traced as no mask at all
         axes = {0: "texts", 1: "tokens"}
-        with _quiet(), torch.inference_mode():
+        with _quiet(), torch.inference_mode(), _export_errors(self.space.model):
             torch.onnx.export(
                 # eval() on the wrapper too: the exporter puts back the mode it found, and dropout with it.
                 _LastHiddenState(self._transformer.auto_model).eval(),
@@ -93,6 +93,16 @@ class _LastHiddenState(torch.nn.Module):
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         output = self.transformer(input_ids=input_ids, attention_mask=attention_mask)
         return output.last_hidden_state  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def _export_errors(model: str) -> Iterator[None]:
+    """Maps whatever the exporter raises, which depends on the architecture."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise UnsupportedModel(model, f"it cannot be exported to ONNX ({reason[0]})") from error
 
 
 @contextlib.contextmanager
