@@ -1,0 +1,48 @@
+"""What the benchmarks share: real sentences, interleaved rounds, medians, and where they ran."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+def common_voice(count: int, language: str = "en") -> list[str]:
+    """The first ``count`` different Common Voice prompts of a language."""
+    path = DATA / "sentences" / "commonvoice.tsv.gz"
+    if not path.exists():
+        sys.exit(f"{path} is not here; this benchmark needs real sentences.")
+    found: dict[str, None] = {}
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            code, _, text = line.rstrip("\n").partition("\t")
+            if code == language:
+                found[text] = None
+                if len(found) == count:
+                    break
+    return list(found)
+
+
+def rounds(jobs: dict[str, Callable[[], object]], count: int) -> dict[str, float]:
+    """The median seconds of each job over ``count`` rounds; every round runs all of them, so that noise hits all."""
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(count):
+        for name, job in jobs.items():
+            start = time.perf_counter()
+            job()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def where() -> str:
+    """The machine and the day, for the table's heading."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, {date.today()}"

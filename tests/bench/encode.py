@@ -1,0 +1,135 @@
+"""How fast are texts encoded and added, against bare onnxruntime and sentence-transformers, in one run.
+
+    python tests/bench/encode.py [--sentences 2000] [--rounds 3]
+
+``bare`` is onnxruntime on the same compiled model with nothing around it: tokenized, sorted by length, batched, mean
+pooled, written here independently. ``add`` is index.add into a new index, to durable and searchable. ``add, process``
+is the whole command, start and model loading included, beside a process that does the bare encoding alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from common import common_voice, rounds, where
+from tokenizers import Tokenizer
+
+import vecindex
+from vecindex.encoders.cache import compiled_folder
+from vecindex.encoders.resolve import resolve
+
+ST_BATCHES = (16, 32, 64, 128)
+
+
+class Bare:
+    """The least that turns texts into vectors with onnxruntime."""
+
+    def __init__(self, folder: Path, max_tokens: int) -> None:
+        options = onnxruntime.SessionOptions()
+        self.session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options)
+        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.tokenizer.no_padding()
+        self.tokenizer.enable_truncation(max_tokens)
+
+    def encode(self, texts: list[str], budget: int = 1024) -> np.ndarray:
+        ids = [encoding.ids for encoding in self.tokenizer.encode_batch(texts)]
+        order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
+        vectors = np.empty((len(ids), 384), dtype=np.float32)
+        start = 0
+        while start < len(order):
+            width = len(ids[order[start]])
+            rows = order[start : start + max(1, budget // width)]
+            start += len(rows)
+            batch = np.zeros((len(rows), width), dtype=np.int64)
+            mask = np.zeros_like(batch)
+            for row, i in enumerate(rows):
+                batch[row, : len(ids[i])] = ids[i]
+                mask[row, : len(ids[i])] = 1
+            states = self.session.run(None, {"input_ids": batch, "attention_mask": mask})[0]
+            means = (states * mask[:, :, None]).sum(axis=1) / mask.sum(axis=1, keepdims=True)
+            vectors[rows] = means / np.linalg.norm(means, axis=1, keepdims=True)
+        return vectors
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sentences", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--bare", metavar="FILE", help="(used by itself) encode the lines of a file, and end")
+    arguments = parser.parse_args()
+    encoder = None if arguments.bare else vecindex.load_encoder()
+    space = encoder.space if encoder else None
+    if arguments.bare:
+        folder, max_tokens = Path(sys.argv[sys.argv.index("--bare") + 1]).parent / "compiled", 256
+        Bare(folder, max_tokens).encode(Path(arguments.bare).read_text(encoding="utf-8").splitlines())
+        return
+    assert encoder is not None
+    assert space is not None
+    from sentence_transformers import SentenceTransformer
+
+    texts = common_voice(arguments.sentences)
+    reference = SentenceTransformer(str(resolve().folder), device="cpu")
+    bare = Bare(compiled_folder(space.fingerprint), space.max_tokens)
+    agreement = float((bare.encode(texts) * reference.encode(texts, normalize_embeddings=True)).sum(axis=1).min())
+    with tempfile.TemporaryDirectory() as home:
+        source = Path(home) / "sentences.txt"
+        source.write_text("\n".join(texts), encoding="utf-8")
+        (Path(home) / "compiled").symlink_to(compiled_folder(space.fingerprint))
+        fresh = iter(range(10**6))
+
+        def add() -> None:
+            with vecindex.open(Path(home) / f"{next(fresh)}.vecindex", model=encoder) as index:
+                assert index.add(texts).added == len(texts)
+
+        def command() -> None:
+            index = Path(home) / f"{next(fresh)}.vecindex"
+            code = "from vecindex.cli import main; main()"
+            subprocess.run(
+                [sys.executable, "-c", code, "add", str(source), "--index", str(index)], check=True, capture_output=True
+            )
+
+        def bare_process() -> None:
+            subprocess.run([sys.executable, __file__, "--bare", str(source)], check=True)
+
+        kept = Path(home) / "kept.vecindex"
+        with vecindex.open(kept, model=encoder) as index:
+            index.add(texts)
+
+        def again() -> None:
+            with vecindex.open(kept, model=encoder) as index:
+                report = index.add(texts)
+                assert (report.unchanged, report.added, report.updated) == (len(texts), 0, 0)
+
+        jobs = {
+            "bare onnxruntime": lambda: bare.encode(texts),
+            "vecindex encode": lambda: encoder.encode(texts),
+            "vecindex add": add,
+            "vecindex add, again": again,
+            **{
+                f"sentence-transformers, batch {size}": lambda size=size: reference.encode(texts, batch_size=size)
+                for size in ST_BATCHES
+            },
+            "bare onnxruntime, process": bare_process,
+            "vecindex add, process": command,
+        }
+        for job in jobs.values():
+            job()  # once unmeasured: pools and allocators are warm for all alike
+        seconds = rounds(jobs, arguments.rounds)
+    rates = {name: len(texts) / value for name, value in seconds.items()}
+    best = max(rate for name, rate in rates.items() if name.startswith("sentence-transformers"))
+    print(f"{len(texts)} Common Voice sentences, medians of {arguments.rounds} rounds; {where()}")
+    print(f"least cosine of bare onnxruntime to sentence-transformers: {agreement:.7f}\n")
+    print(f"{'':34}{'texts/s':>10}{'to bare':>10}{'to s-t':>10}")
+    for name, rate in rates.items():
+        base = rates["bare onnxruntime, process" if name.endswith("process") else "bare onnxruntime"]
+        print(f"{name:34}{rate:>10,.0f}{rate / base:>10.2f}{rate / best:>10.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Are the vectors as good as sentence-transformers' own: Spearman's correlation on the STS Benchmark's dev set.
+
+python tests/bench/sts.py
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+
+import numpy as np
+from common import DATA, where
+from scipy.stats import spearmanr
+from sentence_transformers import SentenceTransformer
+
+import vecindex
+from vecindex.encoders.resolve import resolve
+
+
+def main() -> None:
+    path = DATA / "stsb" / "dev.tsv"
+    if not path.exists():
+        sys.exit(f"{path} is not here; this benchmark needs the STS Benchmark's dev set.")
+    with path.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+    gold = [float(row["score"]) for row in rows]
+    firsts, seconds = [row["sentence1"] for row in rows], [row["sentence2"] for row in rows]
+    reference = SentenceTransformer(str(resolve().folder), device="cpu")
+    fast, slow = vecindex.load_encoder(), vecindex.load_encoder(runtime="torch")
+    encoders = {
+        "sentence-transformers": lambda texts: reference.encode(texts, normalize_embeddings=True),
+        "vecindex, onnxruntime": fast.encode,
+        "vecindex, torch": slow.encode,
+    }
+    results = {
+        name: float(spearmanr((encode(firsts) * encode(seconds)).sum(axis=1), gold).statistic)
+        for name, encode in encoders.items()
+    }
+    print(f"STS Benchmark dev, {len(rows)} pairs; {where()}")
+    for name, value in results.items():
+        print(f"{name:24}{value:>10.6f}  difference {value - results['sentence-transformers']:+.6f}")
+    worst = max(np.abs(np.array(list(results.values())) - results["sentence-transformers"]))
+    sys.exit(0 if worst <= 0.0005 else 1)
+
+
+if __name__ == "__main__":
+    main()
