@@ -63,17 +63,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--bare", metavar="FILE", help="(used by itself) encode the lines of a file, and end")
     arguments = parser.parse_args()
-    encoder = None if arguments.bare else vecindex.load_encoder()
-    space = encoder.space if encoder else None
     if arguments.bare:
-        folder, max_tokens = Path(sys.argv[sys.argv.index("--bare") + 1]).parent / "compiled", 256
-        Bare(folder, max_tokens).encode(Path(arguments.bare).read_text(encoding="utf-8").splitlines())
-        return
-    assert encoder is not None
-    assert space is not None
+        source = Path(arguments.bare)
+        Bare(source.parent / "compiled", max_tokens=256).encode(source.read_text(encoding="utf-8").splitlines())
+    else:
+        compare(arguments.sentences, arguments.rounds)
+
+
+def compare(sentences: int, count: int) -> None:
     from sentence_transformers import SentenceTransformer
 
-    texts = common_voice(arguments.sentences)
+    encoder = vecindex.load_encoder()
+    space = encoder.space
+    texts = common_voice(sentences)
     reference = SentenceTransformer(str(resolve().folder), device="cpu")
     bare = Bare(compiled_folder(space.fingerprint), space.max_tokens)
     agreement = float((bare.encode(texts) * reference.encode(texts, normalize_embeddings=True)).sum(axis=1).min())
@@ -120,10 +122,10 @@ def main() -> None:
         }
         for job in jobs.values():
             job()  # once unmeasured: pools and allocators are warm for all alike
-        seconds = rounds(jobs, arguments.rounds)
+        seconds = rounds(jobs, count)
     rates = {name: len(texts) / value for name, value in seconds.items()}
     best = max(rate for name, rate in rates.items() if name.startswith("sentence-transformers"))
-    print(f"{len(texts)} Common Voice sentences, medians of {arguments.rounds} rounds; {where()}")
+    print(f"{len(texts)} Common Voice sentences, medians of {count} rounds; {where()}")
     print(f"least cosine of bare onnxruntime to sentence-transformers: {agreement:.7f}\n")
     print(f"{'':34}{'texts/s':>10}{'to bare':>10}{'to s-t':>10}")
     for name, rate in rates.items():

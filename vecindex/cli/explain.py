@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..render import explanation_as, models_as
-from .options import format_option, index_option, model_options
+from .options import format_option, index_option, model_options, open_for_reading
 
 
 @click.command()
@@ -31,11 +31,10 @@ def explain(
     """
     from ..encoders.explain import explain as explain_text
     from ..encoders.load import load_encoder
-    from ..index import open as open_index
     from ..store.schema import DATABASE_FILE
 
     if model is None and (index_path / DATABASE_FILE).exists():
-        with open_index(index_path, create=False, offline=offline) as index:
+        with open_for_reading(index_path, offline=offline) as index:
             encoder = index.encoder
     else:
         encoder = load_encoder(model, offline=offline)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..render import HIT_FORMATS, hits_as, record_as
-from .options import format_option, hits_option, index_option, model_options, where_option
+from .options import format_option, hits_option, index_option, model_options, open_for_reading, where_option
+
+if TYPE_CHECKING:
+    from ..records import Hit
 
 
 @click.command()
@@ -28,10 +33,8 @@ def search(
       vecindex search "plants that need little water" -k 3 --where "topic = 'gardening'"
       vecindex search "my name" --format json | jq '.[0].text'
     """
-    from ..index import open as open_index
-
-    with open_index(index_path, create=False, model=model, offline=offline) as index:
-        click.echo(hits_as(format_, index.search(query, k, where)), nl=False)
+    with open_for_reading(index_path, model, offline) as index:
+        _print(format_, index.search(query, k, where))
 
 
 @click.command()
@@ -47,10 +50,8 @@ def similar(key: str, k: int, where: str | None, format_: str, index_path: Path)
     Example:
       vecindex similar cooking-001 -k 3
     """
-    from ..index import open as open_index
-
-    with open_index(index_path, create=False) as index:
-        click.echo(hits_as(format_, index.similar(key, k, where)), nl=False)
+    with open_for_reading(index_path) as index:
+        _print(format_, index.similar(key, k, where))
 
 
 @click.command()
@@ -64,7 +65,11 @@ def get(key: str, format_: str, index_path: Path) -> None:
     Example:
       vecindex get cooking-001 --format json
     """
-    from ..index import open as open_index
-
-    with open_index(index_path, create=False) as index:
+    with open_for_reading(index_path) as index:
         click.echo(record_as(format_, index.get(key)), nl=False)
+
+
+def _print(format_: str, hits: Sequence[Hit]) -> None:
+    click.echo(hits_as(format_, hits), nl=False)
+    if not hits:
+        click.echo("No record matches.", err=True)

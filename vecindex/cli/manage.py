@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..render import compact_line, counted, info_as, printable, verify_lines
-from .options import format_option, index_option
+from .options import format_option, index_option, open_for_reading
 
 
 @click.command()
@@ -21,9 +21,7 @@ def delete(keys: Sequence[str], index_path: Path) -> None:
     Example:
       vecindex delete cooking-001 cooking-002
     """
-    from ..index import open as open_index
-
-    with open_index(index_path, create=False) as index:
+    with open_for_reading(index_path) as index:
         deleted = index.delete(keys)
         click.echo(f"{deleted} deleted; {printable(str(index_path))} holds {counted(len(index), 'record')}.", err=True)
 
@@ -38,9 +36,7 @@ def info(format_: str, index_path: Path) -> None:
     Example:
       vecindex info --format json
     """
-    from ..index import open as open_index
-
-    with open_index(index_path, create=False) as index:
+    with open_for_reading(index_path) as index:
         click.echo(info_as(format_, index.info()), nl=False)
 
 
@@ -53,9 +49,7 @@ def verify(index_path: Path) -> None:
     Example:
       vecindex verify --index notes.vecindex
     """
-    from ..index import open as open_index
-
-    with open_index(index_path, create=False) as index:
+    with open_for_reading(index_path) as index:
         report = index.verify()
     click.echo(verify_lines(report), nl=False)
     if not report.ok:
@@ -71,7 +65,5 @@ def compact(index_path: Path) -> None:
     Example:
       vecindex compact
     """
-    from ..index import open as open_index
-
-    with open_index(index_path, create=False) as index:
+    with open_for_reading(index_path) as index:
         click.echo(compact_line(index.compact()), err=True)

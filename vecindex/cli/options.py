@@ -1,13 +1,17 @@
-"""Options that several commands share, so that they mean the same everywhere."""
+"""Options, and opening for reading, that several commands share, so that they mean the same everywhere."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from ..index import Index
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -61,3 +65,11 @@ def json_object(ctx: click.Context, param: click.Parameter, value: str | None) -
     if not isinstance(parsed, dict):
         raise click.BadParameter(f'{value!r} is not a JSON object; give one such as \'{{"lang": "en"}}\'.', ctx, param)
     return parsed
+
+
+def open_for_reading(index_path: Path, model: str | None = None, offline: bool | None = None) -> Index:
+    """An index that must exist; one in a directory that may not be written to can be searched all the same."""
+    from ..index import open as open_index
+
+    readonly = index_path.exists() and not os.access(index_path, os.W_OK)
+    return open_index(index_path, create=False, readonly=readonly, model=model, offline=offline)

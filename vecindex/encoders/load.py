@@ -12,8 +12,8 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -121,7 +121,8 @@ def _compile(files: ModelFiles, space: Space, threads: int | None) -> Encoder:
     parent = cache_folder() / "compiled"
     parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(parent)
-    folder = Path(tempfile.mkdtemp(prefix="compiling-", dir=parent))
+    folder = parent / f"compiling-{secrets.token_hex(8)}"
+    folder.mkdir()
     try:
         reference.compile(folder)
         agreement = _agreement(reference, OnnxEncoder(folder, space, reference.padding_id, threads))

@@ -81,7 +81,11 @@ class Space:
 
     @classmethod
     def from_json(cls, text: str) -> Space:
-        return cls(**json.loads(text))
+        """The space that `to_json` wrote; raises ValueError or TypeError for anything else."""
+        space = cls(**json.loads(text))
+        if not isinstance(space.dimension, int) or space.dimension < 1:
+            raise ValueError(f"dimension is {space.dimension!r}")
+        return space
 
 
 def read_space(folder: Path, model: str, file_digest: Callable[[Path], str]) -> Space:

@@ -85,8 +85,18 @@ class Catalog:
             row = self._connection.execute(
                 "select generation, vectors, rows, dimension, space, created from manifest"
             ).fetchone()
-        generation, vectors, rows, dimension, space, created = row
-        return Manifest(generation, vectors, rows, dimension or 0, Space.from_json(space) if space else None, created)
+        if row is None:
+            raise CorruptIndex(str(self.path), "its manifest is empty")
+        generation, vectors, rows, dimension, space_json, created = row
+        try:
+            space = Space.from_json(space_json) if space_json is not None else None
+        except (TypeError, ValueError) as error:
+            raise CorruptIndex(str(self.path), f"its embedding space cannot be read: {error}") from None
+        if rows < 0 or (dimension or 0) != (space.dimension if space else 0) or (rows and space is None):
+            raise CorruptIndex(
+                str(self.path), f"{rows} rows of {dimension} dimensions do not fit its embedding space {space_json}"
+            )
+        return Manifest(generation, vectors, rows, dimension or 0, space, created)
 
     def count(self) -> int:
         """How many records there are."""
@@ -127,6 +137,11 @@ class Catalog:
         """The rows whose records the filter selects, ascending."""
         sql, parameters = compile_sql(where)
         return self._rows(f"select row from records where {sql} order by row", parameters)
+
+    def fingerprint(self) -> str | None:
+        """The space's fingerprint as it was written, to be compared with the space's own."""
+        found = self._one("select fingerprint from manifest")
+        return None if found is None else str(found)
 
     def integrity_fault(self) -> str | None:
         """What SQLite's own check finds first, if anything."""
@@ -220,9 +235,7 @@ class Catalog:
         if not {"manifest", "records", "dead"} <= tables:
             raise CorruptIndex(str(self.path), "it is a SQLite database, but not one of vecindex")
         found = self._connection.execute("select format from manifest").fetchone()
-        if found is None:
-            raise CorruptIndex(str(self.path), "its manifest is empty")
-        if found[0] != FORMAT:
+        if found is not None and found[0] != FORMAT:
             raise IncompatibleFormat(str(self.folder), found[0], FORMAT)
 
     def _refuse_missing(self) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,9 +67,9 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        temporary = path.parent / f".{path.name}-{secrets.token_hex(8)}"
+        temporary.mkdir()
         try:
-            temporary.chmod(0o777 & ~_umask())
             yield temporary
             sync_folder(temporary)
             try:
@@ -83,12 +83,6 @@ def new_folder(path: Path) -> Iterator[Path]:
                 file.unlink()
             with contextlib.suppress(FileNotFoundError):
                 temporary.rmdir()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 class WriterLock:

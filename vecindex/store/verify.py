@@ -23,8 +23,19 @@ def verify(snapshots: Snapshots) -> VerifyReport:
     if fault := catalog.integrity_fault():
         return VerifyReport(0, 0, (Fault(str(catalog.path), fault),))
     with catalog.reading() as manifest:
-        faults = (*_rows(catalog, manifest), *_records(catalog), *_vectors(catalog, manifest))
+        faults = (
+            *_space(catalog, manifest),
+            *_rows(catalog, manifest),
+            *_records(catalog),
+            *_vectors(catalog, manifest),
+        )
         return VerifyReport(catalog.count(), manifest.rows, faults)
+
+
+def _space(catalog: Catalog, manifest: Manifest) -> Iterator[Fault]:
+    expected = manifest.space.fingerprint if manifest.space else None
+    if catalog.fingerprint() != expected:
+        yield Fault(str(catalog.path), f"the fingerprint {catalog.fingerprint()} is not that of its space, {expected}")
 
 
 def _rows(catalog: Catalog, manifest: Manifest) -> Iterator[Fault]:
@@ -49,9 +60,6 @@ def _records(catalog: Catalog) -> Iterator[Fault]:
 
 def _vectors(catalog: Catalog, manifest: Manifest) -> Iterator[Fault]:
     """The committed rows are all there, finite and of unit length."""
-    if manifest.rows and manifest.space is None:
-        yield Fault(str(catalog.path), "there are rows, but no embedding space")
-        return
     path = vector_file(catalog.folder, manifest.vectors)
     try:
         vectors: Vectors = map_rows(path, manifest.rows, manifest.dimension)
