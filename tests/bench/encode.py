@@ -13,6 +13,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +115,7 @@ def compare(sentences: int, count: int) -> None:
             "vecindex add": add,
             "vecindex add, again": again,
             **{
-                f"sentence-transformers, batch {size}": lambda size=size: reference.encode(texts, batch_size=size)
+                f"sentence-transformers, batch {size}": partial(reference.encode, texts, batch_size=size)
                 for size in ST_BATCHES
             },
             "bare onnxruntime, process": bare_process,

@@ -23,12 +23,8 @@ def verify(snapshots: Snapshots) -> VerifyReport:
     if fault := catalog.integrity_fault():
         return VerifyReport(0, 0, (Fault(str(catalog.path), fault),))
     with catalog.reading() as manifest:
-        faults = (
-            *_space(catalog, manifest),
-            *_rows(catalog, manifest),
-            *_records(catalog),
-            *_vectors(catalog, manifest),
-        )
+        checks = (_space, _rows, _records, _vectors)
+        faults = tuple(fault for check in checks for fault in check(catalog, manifest))
         return VerifyReport(catalog.count(), manifest.rows, faults)
 
 
@@ -48,7 +44,7 @@ def _rows(catalog: Catalog, manifest: Manifest) -> Iterator[Fault]:
         )
 
 
-def _records(catalog: Catalog) -> Iterator[Fault]:
+def _records(catalog: Catalog, manifest: Manifest) -> Iterator[Fault]:
     for record in catalog.records():
         try:
             is_object = isinstance(json.loads(record.metadata), dict)
