@@ -8,7 +8,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def common_voice(count: int, language: str = "en") -> list[str]:
     return list(found)
 
 
-def rounds(jobs: dict[str, Callable[[], object]], count: int) -> dict[str, float]:
+def rounds(jobs: Mapping[str, Callable[[], object]], count: int) -> dict[str, float]:
     """The median seconds of each job over ``count`` rounds; every round runs all of them, so that noise hits all."""
     times: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(count):

@@ -13,6 +13,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -109,7 +110,7 @@ def compare(sentences: int, count: int) -> None:
                 report = index.add(texts)
                 assert (report.unchanged, report.added, report.updated) == (len(texts), 0, 0)
 
-        jobs = {
+        jobs: dict[str, Callable[[], object]] = {
             "bare onnxruntime": lambda: bare.encode(texts),
             "vecindex encode": lambda: encoder.encode(texts),
             "vecindex add": add,

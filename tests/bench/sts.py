@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from common import DATA, where
@@ -27,7 +29,7 @@ def main() -> None:
     firsts, seconds = [row["sentence1"] for row in rows], [row["sentence2"] for row in rows]
     reference = SentenceTransformer(str(resolve().folder), device="cpu")
     fast, slow = vecindex.load_encoder(), vecindex.load_encoder(runtime="torch")
-    encoders = {
+    encoders: dict[str, Callable[[list[str]], Any]] = {
         "sentence-transformers": lambda texts: reference.encode(texts, normalize_embeddings=True),
         "vecindex, onnxruntime": fast.encode,
         "vecindex, torch": slow.encode,

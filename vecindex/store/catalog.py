@@ -22,6 +22,7 @@ from ..filters import Filter, compile_sql
 from .schema import DATABASE_FILE, FORMAT
 
 _BUSY_SECONDS = 10.0
+_SQLITE = (3, 38, 0)  # strict tables, and -> in the SQL of filters
 Rows = npt.NDArray[np.int64]
 
 
@@ -57,6 +58,9 @@ class Catalog:
         self.path = folder / DATABASE_FILE
         if not self.path.is_file():
             self._refuse_missing()
+        if sqlite3.sqlite_version_info < _SQLITE:
+            needed = ".".join(map(str, _SQLITE))
+            raise StorageError(str(self.path), f"Python has SQLite {sqlite3.sqlite_version}; {needed} is needed")
         with self._errors():
             self._connection = self._connect(readonly)
             try:
