@@ -7,9 +7,9 @@ A runtime supplies two steps, `tokenize` and `forward`; batching, pooling and no
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -112,8 +112,16 @@ class Encoder(ABC):
         return encoded
 
     def _prompted(self, texts: Sequence[str], role: Role) -> list[Tokens]:
+        if role not in get_args(Role):
+            raise InvalidInput(f"the role {role!r} is not known", "It is 'document' or 'query'.")
+        if not texts:
+            return []
         prompt = self.space.prompt(role)
-        return self.tokenize([prompt + text for text in texts] if prompt else texts)
+        tokens = self.tokenize([prompt + text for text in texts] if prompt else texts)
+        for text, found in zip(texts, tokens, strict=True):
+            if not found.ids:
+                raise InvalidInput(f"the text {text!r} has no token", "Leave it out; this model adds none of its own.")
+        return tokens
 
     def _padded(self, tokens: Sequence[Tokens]) -> tuple[IntArray, IntArray]:
         width = max(len(t.ids) for t in tokens)
@@ -129,6 +137,8 @@ def checked_texts(texts: Any) -> Sequence[str]:
     """``texts`` if it is a sequence of strings that can be stored; raises InvalidInput otherwise."""
     if isinstance(texts, (str, bytes)):
         raise InvalidInput(f"texts is one {type(texts).__name__}, not a sequence of texts", "Put it in a list: [text].")
+    if not isinstance(texts, Iterable):
+        raise InvalidInput(f"texts is a {type(texts).__name__}, not a sequence of texts", "Pass a list of strings.")
     return [checked_text(text) for text in texts]
 
 

@@ -14,7 +14,9 @@ import logging
 import os
 import secrets
 import shutil
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -102,12 +104,14 @@ def _load_compiled(space: Space, threads: int | None) -> Encoder | None:
     try:
         record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
         sizes = {name: (folder / name).stat().st_size for name in record["sizes"]}
-        if record["compiler"] != _COMPILER or sizes != record["sizes"]:
+        if record["compiler"] != _COMPILER:
             return None
+        if sizes != record["sizes"]:
+            raise ValueError("its files are not as long as they were")
         return OnnxEncoder(folder, space, record["padding_id"], threads)
-    except FileNotFoundError:
-        return None
     except Exception as error:  # a damaged entry, whatever onnxruntime or tokenizers call it: it is made again
+        if not folder.exists():
+            return None
         log.warning("The compiled model in %s cannot be used (%s); it is compiled again.", folder, error)
         return None
 
@@ -118,14 +122,10 @@ def _compile(files: ModelFiles, space: Space, threads: int | None) -> Encoder:
     from .torch import TorchEncoder
 
     reference = TorchEncoder(files.folder, space)
-    parent = cache_folder() / "compiled"
-    parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(parent)
-    folder = parent / f"compiling-{secrets.token_hex(8)}"
-    folder.mkdir()
-    try:
+    with _scratch_folder() as folder:
         reference.compile(folder)
-        agreement = _agreement(reference, OnnxEncoder(folder, space, reference.padding_id, threads))
+        compiled = OnnxEncoder(folder, space, reference.padding_id, threads)
+        agreement = _agreement(reference, compiled)
         if not agreement >= AGREEMENT:
             raise UnsupportedModel(
                 files.name, f"compiled, its vectors agree with the reference to a cosine of only {agreement:.6f}"
@@ -138,32 +138,47 @@ def _compile(files: ModelFiles, space: Space, threads: int | None) -> Encoder:
             "space": asdict(space),
         }
         (folder / _RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
-        return _publish(folder, space, threads)
+        _publish(folder, compiled_folder(space.fingerprint))
+        # Already in memory: whatever becomes of the folder, this process has its encoder.
+        return compiled
+
+
+@contextlib.contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    """A folder to compile in, in the cache if that can be written to; removed at the end unless it was renamed."""
+    parent = cache_folder() / "compiled"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(parent)
+        folder = parent / f"compiling-{secrets.token_hex(8)}"
+        folder.mkdir()
+    except OSError as error:
+        log.warning("The cache %s cannot be written to (%s); the model is compiled every time.", parent, error)
+        folder = Path(tempfile.mkdtemp(prefix="vecindex-compiling-"))
+    try:
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _publish(folder: Path, space: Space, threads: int | None) -> Encoder:
-    """Renames a compiled folder to its place, unless a whole one came there first, and loads what is there."""
-    place = compiled_folder(space.fingerprint)
-    if (encoder := _load_compiled(space, threads)) is not None:
-        return encoder
-    shutil.rmtree(place, ignore_errors=True)
+def _publish(folder: Path, place: Path) -> None:
+    """Renames a compiled folder to its place; a folder that is there is damaged or as good, and makes way."""
+    aside = folder.with_name(folder.name + "-old")
+    with contextlib.suppress(OSError):
+        place.rename(aside)
     try:
         folder.rename(place)
-    except OSError:
-        log.debug("another process published %s first", place)
-    encoder = _load_compiled(space, threads)
-    if encoder is None:
-        raise UnsupportedModel(space.model, f"its compiled form cannot be written to or read from {place}")
-    return encoder
+    except OSError as error:
+        log.debug("%s was not published: %s", place, error)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _agreement(reference: Encoder, compiled: Encoder) -> float:
-    """The least cosine over the probes, alone and batched, both roles; NaN counts as disagreement."""
-    expected = reference.encode(_PROBES)
-    batched = compiled.encode(_PROBES)
-    alone = np.concatenate([compiled.encode([probe]) for probe in _PROBES])
+    """The least cosine over the probes, alone and batched; NaN counts as disagreement."""
+    probes = [probe for probe, tokens in zip(_PROBES, reference.tokenize(_PROBES), strict=True) if tokens.ids]
+    expected = reference.encode(probes)
+    batched = compiled.encode(probes)
+    alone = np.concatenate([compiled.encode([probe]) for probe in probes])
     return float(np.minimum((expected * batched).sum(axis=1), (expected * alone).sum(axis=1)).min())
 
 

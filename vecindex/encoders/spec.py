@@ -28,14 +28,17 @@ _LEGACY_POOLING = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 # Entries of config.json that say how a file was written or run, not what the weights compute.
 _COSMETIC = {
     *("_name_or_path", "_commit_hash", "transformers_version", "architectures", "dtype", "torch_dtype"),
     *("use_cache", "gradient_checkpointing"),
 }
-# What a tokenizer_config.json can change in a tokenizer beyond its tokenizer.json.
-_TOKENIZER_SETTINGS = ("tokenizer_class", "do_lower_case", "strip_accents", "tokenize_chinese_chars")
+# Entries of tokenizer_config.json that change no token, or that the encoder sets itself; all others may change one.
+_COSMETIC_TOKENIZER = {
+    *("name_or_path", "is_local", "local_files_only", "backend", "tokenizer_file", "special_tokens_map_file"),
+    *("model_max_length", "max_length", "stride", "truncation_strategy", "padding", "pad_token_type_id"),
+    *("pad_to_multiple_of", "clean_up_tokenization_spaces", "model_input_names", "chat_template"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,10 @@ def read_space(folder: Path, model: str, file_digest: Callable[[Path], str]) -> 
         read.refuse("it is an adapter (adapter_config.json), which needs another model")
     sentence = read.json("sentence_bert_config.json", optional=True)
     tokenizer = read.json("tokenizer_config.json", optional=True)
-    pooling, dimension = _pooling(read, f"{modules[1]['path']}/config.json")
+    for side in ("truncation_side", "padding_side"):
+        if tokenizer.get(side) not in (None, "right"):
+            read.refuse(f"tokenizer_config.json sets {side} to {tokenizer[side]!r}; supported: right")
+    pooling, dimension = _pooling(read, f"{modules[1].get('path', '')}/config.json")
     query, document = _prompts(read)
     _check_transformer(read, sentence)
     return Space(
@@ -157,6 +163,8 @@ class _Reader:
 
 
 def _module_name(read: _Reader, module: Mapping[str, Any]) -> str:
+    if not isinstance(module, Mapping) or not isinstance(module.get("path", ""), str):
+        read.refuse(f"modules.json holds {module!r}, which is no module")
     kind = str(module.get("type"))
     if not kind.startswith("sentence_transformers."):
         read.refuse(f"its module {kind} is code of its own")
@@ -190,10 +198,12 @@ def _prompts(read: _Reader) -> tuple[str, str]:
         read.refuse(f"config_sentence_transformers.json has settings that are not known here: {', '.join(unknown)}")
     if config.get("model_type", "SentenceTransformer") != "SentenceTransformer":
         read.refuse(f"it is a {config['model_type']}, not a SentenceTransformer")
-    prompts: dict[str, str] = config.get("prompts") or {}
-    default = prompts.get(config.get("default_prompt_name") or "", "")
-    document = next((prompts[name] for name in _DOCUMENT_PROMPTS if name in prompts), default)
-    return prompts.get("query", default), document
+    prompts = config.get("prompts") or {}
+    if not isinstance(prompts, dict) or not all(isinstance(v, str | None) for v in prompts.values()):
+        read.refuse("config_sentence_transformers.json has prompts that are no strings")
+    # encode_query and encode_document always find a prompt of these names, empty where the model saved none: neither
+    # another name ("passage") nor the default prompt is ever reached.
+    return prompts.get("query") or "", prompts.get("document") or ""
 
 
 def _check_transformer(read: _Reader, sentence: Mapping[str, Any]) -> None:
@@ -215,9 +225,14 @@ def _max_tokens(
     if limit is None:
         # As sentence-transformers does: the tokenizer's limit, but no more than there are position embeddings.
         given = (tokenizer.get("model_max_length"), config.get("max_position_embeddings"))
+        if odd := [n for n in given if not isinstance(n, int | float | None)]:
+            read.refuse(f"its maximum {odd[0]!r} is no number (model_max_length, max_position_embeddings)")
         limit = min((int(n) for n in given if n is not None), default=None)
-    if not isinstance(limit, int) or not 0 < limit < 1_000_000:
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 0 < limit < 1_000_000:
         read.refuse("its files do not say how many tokens a text may have (max_seq_length)")
+    positions = config.get("max_position_embeddings")
+    if isinstance(positions, int) and limit > positions > 0:
+        read.refuse(f"it would read {limit} tokens with {positions} position embeddings")
     return limit
 
 
@@ -239,8 +254,10 @@ def _tokenizer(read: _Reader, config: Mapping[str, Any], sentence: Mapping[str, 
     definition = read.json("tokenizer.json")
     # Cutting and padding are set by the encoder, whatever the file says.
     definition = {k: v for k, v in definition.items() if k not in ("truncation", "padding")}
-    settings = {name: config.get(name) for name in _TOKENIZER_SETTINGS}
-    return _digest([definition, settings, bool(sentence.get("do_lower_case"))])
+    settings = {k: v for k, v in config.items() if k not in _COSMETIC_TOKENIZER and v is not None}
+    # Read by transformers too, and applied over tokenizer.json.
+    beside = [read.json(name, optional=True) for name in ("special_tokens_map.json", "added_tokens.json")]
+    return _digest([definition, settings, beside, bool(sentence.get("do_lower_case"))])
 
 
 def _digest(value: Any) -> str:

