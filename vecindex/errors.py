@@ -7,12 +7,12 @@
     ├── RecordNotFound(key)
     ├── InvalidInput(message, advice)          also a ValueError
     ├── InvalidFilter(reason, expression, position)   also a ValueError
-    ├── SourceError(path, line, reason)
+    ├── SourceError(path, line, reason, advice)
     ├── ModelNotFound(model, tried)
     ├── UnsupportedModel(model, reason)
-    ├── SpaceMismatch(expected, found)
+    ├── SpaceMismatch(expected, found, differs)
     ├── MissingExtra(extra, needed_for)
-    ├── IndexLocked(pid, host)
+    ├── IndexLocked(path, pid, host, waited)
     ├── IncompatibleFormat(path, found, supported)
     ├── CorruptIndex(path, reason)
     └── StorageError(path, reason)
@@ -30,9 +30,13 @@ class VecindexError(Exception):
     # The constructor's arguments are handed to Exception unchanged, so that every error pickles.
 
     @property
-    @abstractmethod
     def message(self) -> str:
         """What is wrong and where, in one line."""
+        # A path or a text may hold line feeds; a log or a terminal must not take its rest for a message of its own.
+        return " ".join(self._what().split("\n"))
+
+    @abstractmethod
+    def _what(self) -> str: ...
 
     @property
     @abstractmethod
@@ -50,8 +54,7 @@ class IndexNotFound(VecindexError):
         super().__init__(path)
         self.path = path
 
-    @property
-    def message(self) -> str:
+    def _what(self) -> str:
         return f"there is no index at {self.path}"
 
     @property
@@ -66,8 +69,7 @@ class RecordNotFound(VecindexError, LookupError):
         super().__init__(key)
         self.key = key
 
-    @property
-    def message(self) -> str:
+    def _what(self) -> str:
         return f"no record has the key {self.key!r}"
 
     @property
@@ -80,12 +82,11 @@ class InvalidInput(VecindexError, ValueError):
 
     def __init__(self, message: str, advice: str) -> None:
         super().__init__(message, advice)
-        self._message = message
+        self._reason = message
         self._advice = advice
 
-    @property
-    def message(self) -> str:
-        return self._message
+    def _what(self) -> str:
+        return self._reason
 
     @property
     def advice(self) -> str:
@@ -101,8 +102,7 @@ class InvalidFilter(VecindexError, ValueError):
         self.expression = expression
         self.position = position
 
-    @property
-    def message(self) -> str:
+    def _what(self) -> str:
         return f"invalid filter {self.expression!r}, at position {self.position}: {self.reason}"
 
     @property
@@ -120,8 +120,7 @@ class SourceError(VecindexError):
         self.reason = reason
         self._advice = advice
 
-    @property
-    def message(self) -> str:
+    def _what(self) -> str:
         where = self.path if self.line is None else f"{self.path}:{self.line}"
         return f"{where}: {self.reason}"
 
@@ -138,8 +137,7 @@ class ModelNotFound(VecindexError):
         self.model = model
         self.tried = tuple(tried)
 
-    @property
-    def message(self) -> str:
+    def _what(self) -> str:
         return f"the model {self.model} was not found; tried: {'; '.join(self.tried)}"
 
     @property
@@ -155,8 +153,7 @@ class UnsupportedModel(VecindexError):
         self.model = model
         self.reason = reason
 
-    @property
-    def message(self) -> str:
+    def _what(self) -> str:
         return f"the model {self.model} is not supported: {self.reason}"
 
     @property
@@ -173,8 +170,7 @@ class SpaceMismatch(VecindexError):
         self.found = found
         self.differs = differs
 
-    @property
-    def message(self) -> str:
+    def _what(self) -> str:
         what = f" ({self.differs})" if self.differs else ""
         return f"the index holds vectors of {self.expected}, not of {self.found}{what}"
 
@@ -191,8 +187,7 @@ class MissingExtra(VecindexError):
         self.extra = extra
         self.needed_for = needed_for
 
-    @property
-    def message(self) -> str:
+    def _what(self) -> str:
         return f"{self.needed_for} needs the extra {self.extra!r}"
 
     @property
@@ -210,8 +205,7 @@ class IndexLocked(VecindexError):
         self.host = host
         self.waited = waited
 
-    @property
-    def message(self) -> str:
+    def _what(self) -> str:
         holder = "another process" if self.pid is None else f"process {self.pid} on {self.host}"
         return f"{self.path} is being written by {holder}; waited {self.waited:.1f} s"
 
@@ -229,8 +223,7 @@ class IncompatibleFormat(VecindexError):
         self.found = found
         self.supported = supported
 
-    @property
-    def message(self) -> str:
+    def _what(self) -> str:
         return f"{self.path} has format {self.found}; this version reads format {self.supported}"
 
     @property
@@ -246,8 +239,7 @@ class CorruptIndex(VecindexError):
         self.path = path
         self.reason = reason
 
-    @property
-    def message(self) -> str:
+    def _what(self) -> str:
         return f"{self.path} is damaged: {self.reason}"
 
     @property
@@ -263,8 +255,7 @@ class StorageError(VecindexError):
         self.path = path
         self.reason = reason
 
-    @property
-    def message(self) -> str:
+    def _what(self) -> str:
         return f"{self.path} cannot be used: {self.reason}"
 
     @property

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,12 +15,13 @@ from . import ingest
 from .encoders.encoder import Encoder
 from .encoders.load import load_encoder, load_for_space
 from .encoders.pooling import unit_length
+from .encoders.spec import Space
 from .errors import InvalidInput, RecordNotFound, SpaceMismatch
 from .filter_syntax import parse
-from .records import AddReport, CompactReport, Hit, IndexInfo, Metadata, Record, VerifyReport, checked_text
+from .records import AddReport, CompactReport, Hit, IndexInfo, Metadata, Record, VerifyReport, checked_key, checked_text
 from .search import run
 from .store.compact import compact
-from .store.files import folder_bytes
+from .store.files import TEMPORARY_PREFIX, folder_bytes, storage_errors
 from .store.schema import DATABASE_FILE, FORMAT, create_index
 from .store.snapshot import Snapshots
 from .store.vectors import Vectors
@@ -71,14 +72,18 @@ class Index:
     ) -> None:
         self.path = Path(path)
         self.readonly = readonly
+        # Absolute, so that a later change of the working directory does not lead elsewhere.
+        self._folder = _resolved(path)
         self._model = model
         self._offline = offline
         self._lock_timeout = lock_timeout
         self._encoder: Encoder | None = None
-        if not (self.path / DATABASE_FILE).exists():
-            self._create(create and not readonly)
-        self._snapshots = Snapshots(self.path, readonly)
-        _ = self._snapshots.catalog  # opened now, so that what is wrong with the index is said now
+        with storage_errors(self.path):
+            if create and not readonly and not (self._folder / DATABASE_FILE).exists():
+                self._create()
+        self._snapshots = Snapshots(self._folder, readonly)
+        with self._snapshots.borrow():
+            pass  # opened now, so that what is wrong with the index is said now
 
     def __enter__(self) -> Index:
         return self
@@ -93,10 +98,11 @@ class Index:
 
     def __len__(self) -> int:
         """How many records there are."""
-        return self._snapshots.catalog.count()
+        with self._snapshots.borrow() as catalog:
+            return catalog.count()
 
     def close(self) -> None:
-        """Closes the files; nothing is lost without it."""
+        """Closes the files; nothing is lost without it. A closed index cannot be used any more."""
         self._snapshots.close()
 
     @property
@@ -107,7 +113,7 @@ class Index:
             SpaceMismatch: the model that was given to `open` is of another space than the index.
             ModelNotFound, UnsupportedModel.
         """
-        space = self._snapshots.catalog.manifest().space
+        space = self._space()
         if self._encoder is None:
             if self._model is None and space is not None:
                 self._encoder = load_for_space(space, offline=self._offline)
@@ -145,13 +151,17 @@ class Index:
             SpaceMismatch, ModelNotFound, IndexLocked, StorageError.
         """
         self._check_writable()
-        if isinstance(records, (str, bytes)):
-            raise InvalidInput(f"records is one {type(records).__name__}, not a sequence", "Put it in a list: [text].")
+        for name, column in (("records", records), ("keys", keys), ("metadata", metadata)):
+            if isinstance(column, (str, bytes, Record, Mapping)):
+                raise InvalidInput(
+                    f"{name} is one {type(column).__name__}, not a sequence", "Put it in a list, one for each text."
+                )
         if self._model is not None:
             _ = self.encoder  # a model of another space is refused even where no text needs to be encoded
-        return ingest.add(
-            _as_records(records, keys, metadata), self._snapshots, self._writer(), lambda: self.encoder, progress
-        )
+        with self._writer() as writer:
+            return ingest.add(
+                _as_records(records, keys, metadata), self._snapshots, writer, lambda: self.encoder, progress
+            )
 
     def search(self, query: str | Any, k: int = 5, where: Where | None = None) -> list[Hit]:
         """The nearest records to a text or a vector.
@@ -174,18 +184,21 @@ class Index:
         """As `search` for each of several texts, or of vectors (n, D); a list of hits for each, all of one snapshot."""
         k = _checked_k(k)
         condition = None if where is None else parse(where)
-        vectors = self._query_vectors(queries)
-        with self._snapshots.take() as snapshot:
-            if snapshot.manifest.space is None:
-                return [[] for _ in vectors]
-            return run.search(snapshot, vectors, k, condition)
+        while True:
+            vectors = self._query_vectors(queries)
+            with self._snapshots.take() as snapshot:
+                if snapshot.manifest.space is None:
+                    return [[] for _ in vectors]
+                if vectors.shape[1] == snapshot.manifest.dimension:
+                    return run.search(snapshot, vectors, k, condition)
+            # The first add came between: the index had no space yet when the queries were read.
 
     def similar(self, key: str, k: int = 5, where: Where | None = None) -> list[Hit]:
         """The nearest records to the stored record ``key``, itself left out; raises RecordNotFound."""
         k = _checked_k(k)
         condition = None if where is None else parse(where)
         with self._snapshots.take() as snapshot:
-            stored = snapshot.find([key])
+            stored = snapshot.find([checked_key(key)])
             if key not in stored:
                 raise RecordNotFound(key)
             query = np.array(snapshot.vectors[stored[key].row])
@@ -196,13 +209,13 @@ class Index:
     def get(self, key: str) -> Record:
         """The record ``key``, its ``vector`` (D,) float32 of unit length included; raises RecordNotFound."""
         with self._snapshots.take() as snapshot:
-            stored = snapshot.find([key])
+            stored = snapshot.find([checked_key(key)])
             if key not in stored:
                 raise RecordNotFound(key)
             record = stored[key]
-            return Record(record.text, key, json.loads(record.metadata), np.array(snapshot.vectors[record.row]))
+            return Record(record.text, key, snapshot.metadata(record), np.array(snapshot.vectors[record.row]))
 
-    def delete(self, keys: Sequence[str]) -> int:
+    def delete(self, keys: Iterable[str]) -> int:
         """Deletes the records that have these keys, all or none; returns how many.
 
         Raises:
@@ -211,12 +224,14 @@ class Index:
         self._check_writable()
         if isinstance(keys, (str, bytes)):
             raise InvalidInput("keys is one string, not a sequence of keys", "Put it in a list: [key].")
-        return self._writer().delete(keys)
+        with self._writer() as writer:
+            return writer.delete([checked_key(key) for key in keys])
 
     def compact(self) -> CompactReport:
         """Gives the space of deleted and replaced records back; readers are not disturbed."""
         self._check_writable()
-        return compact(self.path, self._snapshots.catalog, self._lock_timeout)
+        with self._snapshots.borrow() as catalog:
+            return compact(self._folder, catalog, self._lock_timeout)
 
     def verify(self) -> VerifyReport:
         """Checks every invariant of what is stored; reads the whole index once."""
@@ -225,7 +240,7 @@ class Index:
     def info(self) -> IndexInfo:
         """The index at a glance."""
         with self._snapshots.take() as snapshot:
-            catalog, manifest = self._snapshots.catalog, snapshot.manifest
+            manifest = snapshot.manifest
             space = manifest.space
             return IndexInfo(
                 path=str(self.path),
@@ -234,8 +249,8 @@ class Index:
                 generation=manifest.generation,
                 records=snapshot.records,
                 dead_rows=len(snapshot.dead),
-                truncated=catalog.count_truncated(),
-                bytes=folder_bytes(self.path),
+                truncated=snapshot.count_truncated(),
+                bytes=folder_bytes(self._folder),
                 model=space.model if space else None,
                 dimension=space.dimension if space else None,
                 max_tokens=space.max_tokens if space else None,
@@ -244,20 +259,27 @@ class Index:
                 fingerprint=space.fingerprint if space else None,
             )
 
-    def _writer(self) -> Writer:
-        return Writer(self.path, self._snapshots.catalog, self._lock_timeout)
+    @contextlib.contextmanager
+    def _writer(self) -> Iterator[Writer]:
+        with self._snapshots.borrow() as catalog:
+            yield Writer(self._folder, catalog, self._lock_timeout)
 
-    def _create(self, allowed: bool) -> None:
-        if self.path.exists() and not self.path.is_dir():
+    def _space(self) -> Space | None:
+        with self._snapshots.borrow() as catalog:
+            return catalog.manifest().space
+
+    def _create(self) -> None:
+        if self._folder.exists() and not self._folder.is_dir():
             raise InvalidInput(f"{self.path} is a file, not the directory of an index", "Name a directory.")
-        occupied = self.path.is_dir() and any(self.path.iterdir())
-        if occupied and not any(self.path.glob("vectors-*.f32")) and allowed:
+        others = [] if not self._folder.exists() else [p.name for p in self._folder.iterdir()]
+        others = [name for name in others if not name.startswith(TEMPORARY_PREFIX)]
+        if any(name.startswith("vectors-") for name in others):
+            return  # opening says what is missing
+        if others and not (self._folder / DATABASE_FILE).exists():
             raise InvalidInput(
                 f"{self.path} is a directory that holds other files", "Name a new directory for the index."
             )
-        if not allowed or occupied:
-            return  # opening says what is missing
-        create_index(self.path)
+        create_index(self._folder)
 
     def _check_writable(self) -> None:
         if self.readonly:
@@ -268,8 +290,19 @@ class Index:
         if isinstance(queries, (str, bytes)):
             raise InvalidInput("queries is one string, not a sequence", "Call search(query), or pass [query].")
         if isinstance(queries, Sequence) and queries and isinstance(queries[0], str):
-            return self.encoder.encode(queries, role="query") if len(self) else np.empty((len(queries), 0), np.float32)
-        return _checked_vectors(queries, self._snapshots.catalog.manifest().dimension)
+            # Without a space there is nothing to find, and so no reason to load a model.
+            if self._space() is None:
+                return np.empty((len(queries), 0), np.float32)
+            return self.encoder.encode(queries, role="query")
+        space = self._space()
+        return _checked_vectors(queries, space.dimension if space else 0)
+
+
+def _resolved(path: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(path).resolve()
+    except (OSError, ValueError, TypeError) as error:
+        raise InvalidInput(f"{path!r} cannot be the directory of an index: {error}", "Name a directory.") from None
 
 
 def _checked_k(k: int) -> int:
@@ -280,7 +313,7 @@ def _checked_k(k: int) -> int:
 
 def _checked_vectors(vectors: Any, dimension: int) -> Vectors:
     try:
-        array = np.asarray(vectors, dtype=np.float32)
+        array = np.asarray(vectors, dtype=np.float64)
     except (TypeError, ValueError):
         raise InvalidInput("a query is neither a text nor a vector of numbers", "Pass a str or (D,) floats.") from None
     if array.size == 0 and len(array) == 0:
@@ -290,9 +323,12 @@ def _checked_vectors(vectors: Any, dimension: int) -> Vectors:
             f"a query vector has the shape {array.shape[1:]}; the index holds vectors of shape ({dimension},)",
             "Encode the query with index.encoder.encode([text], role='query')[0].",
         )
-    if not np.isfinite(array).all() or not np.linalg.norm(array, axis=1).all():
+    largest = np.abs(array).max(axis=1, keepdims=True)
+    if not np.isfinite(largest).all() or not largest.all():
         raise InvalidInput("a query vector is zero or not finite", "A cosine needs a direction.")
-    return unit_length(array)
+    if not dimension:
+        return np.empty((len(array), 0), np.float32)
+    return unit_length(array / largest)  # first to a size whose squares neither overflow nor vanish
 
 
 def _as_records(
@@ -300,7 +336,7 @@ def _as_records(
 ) -> Iterable[Record]:
     """Texts with their keys and metadata as records; columns of different lengths are refused before any is used."""
     if keys is None and metadata is None:
-        return (item if isinstance(item, Record) else Record(checked_text(item)) for item in records)
+        return map(_as_record, records)
     texts = [checked_text(item) for item in records]
     key_list = [None] * len(texts) if keys is None else list(keys)
     metadata_list = [None] * len(texts) if metadata is None else list(metadata)
@@ -310,3 +346,11 @@ def _as_records(
             "Give one key and one metadata object for each text, or leave keys= or metadata= out.",
         )
     return map(Record, texts, key_list, metadata_list)
+
+
+def _as_record(item: str | Record) -> Record:
+    if not isinstance(item, Record):
+        return Record(checked_text(item))
+    if item.vector is not None:
+        raise InvalidInput("a Record to add holds a vector", "Leave it out: the index's own model encodes the text.")
+    return item

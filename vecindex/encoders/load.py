@@ -19,15 +19,18 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ..errors import ModelNotFound, SpaceMismatch, UnsupportedModel
+from ..errors import MissingExtra, ModelNotFound, SpaceMismatch, UnsupportedModel
 from .cache import cache_folder, compiled_folder, file_digest
 from .encoder import Encoder
 from .resolve import ModelFiles, resolve
 from .spec import Space, read_space
+
+if TYPE_CHECKING:
+    from .torch import TorchEncoder
 
 log = logging.getLogger("vecindex")
 
@@ -74,9 +77,7 @@ def load_encoder(
     files = resolve(name_or_path, offline=offline)
     space = read_space(files.folder, files.name, file_digest)
     if runtime == "torch":
-        from .torch import TorchEncoder
-
-        return TorchEncoder(files.folder, space, threads)
+        return _reference(files, space, threads)
     return _load_compiled(space, threads) or _compile(files, space, threads)
 
 
@@ -119,9 +120,8 @@ def _load_compiled(space: Space, threads: int | None) -> Encoder | None:
 def _compile(files: ModelFiles, space: Space, threads: int | None) -> Encoder:
     log.info("Compiling %s for fast search; this happens once.", files.name)
     from .onnx import OnnxEncoder
-    from .torch import TorchEncoder
 
-    reference = TorchEncoder(files.folder, space)
+    reference = _reference(files, space, None)
     with _scratch_folder() as folder:
         reference.compile(folder)
         compiled = OnnxEncoder(folder, space, reference.padding_id, threads)
@@ -141,6 +141,15 @@ def _compile(files: ModelFiles, space: Space, threads: int | None) -> Encoder:
         _publish(folder, compiled_folder(space.fingerprint))
         # Already in memory: whatever becomes of the folder, this process has its encoder.
         return compiled
+
+
+def _reference(files: ModelFiles, space: Space, threads: int | None) -> TorchEncoder:
+    try:
+        from .torch import TorchEncoder
+    except ImportError as error:
+        # A machine that only searches can do without these gigabytes, as long as its models are compiled elsewhere.
+        raise MissingExtra("compile", f"compiling {files.name} ({error})") from error
+    return TorchEncoder(files.folder, space, threads)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,8 @@ Rows = npt.NDArray[np.int64]
 ROUNDING = 1e-5
 """More than two float32 sums of one inner product of unit vectors, in any order, ever differ by."""
 
+_COLUMNS = 8192  # beyond numpy's buffer of so many numbers, einsum's sums depend on the number of rows
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranking:
@@ -29,7 +31,10 @@ class Ranking:
 
 def scores(vectors: Vectors, query: Vectors) -> Vectors:
     """The inner products (n,) float32 of ``vectors`` (n, D) with ``query`` (D,), each summed in the same order."""
-    return np.asarray(np.einsum("ij,j->i", vectors, query), dtype=np.float32)
+    found = np.einsum("ij,j->i", vectors[:, :_COLUMNS], query[:_COLUMNS])
+    for start in range(_COLUMNS, len(query), _COLUMNS):
+        found = found + np.einsum("ij,j->i", vectors[:, start : start + _COLUMNS], query[start : start + _COLUMNS])
+    return np.asarray(found, dtype=np.float32)
 
 
 def rank(vectors: Vectors, rows: Rows | None, query: Vectors, k: int) -> Ranking:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 import numpy as np
@@ -46,6 +45,6 @@ def _hits(snapshot: Snapshot, ranking: Ranking) -> list[Hit]:
     # Rounding can carry the product of two unit vectors past 1 by a digit; a cosine is never more.
     cosines = np.clip(ranking.scores, -1, 1).tolist()
     return [
-        Hit(place, record.key, score, record.text, json.loads(record.metadata))
+        Hit(place, record.key, score, record.text, snapshot.metadata(record))
         for place, (record, score) in enumerate(zip(stored, cosines, strict=True), 1)
     ]

@@ -7,6 +7,7 @@ meanwhile. Writing needs the writer's lock as well (`store.writer`), so that the
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from .schema import DATABASE_FILE, FORMAT
 
 _BUSY_SECONDS = 10.0
 _SQLITE = (3, 38, 0)  # strict tables, and -> in the SQL of filters
+# What SQLite calls an OperationalError although the file is to blame.
+_SIGNS_OF_DAMAGE = ("malformed JSON", "Could not decode to UTF-8", "no such column", "no such table")
 Rows = npt.NDArray[np.int64]
 
 
@@ -63,6 +66,7 @@ class Catalog:
             raise StorageError(str(self.path), f"Python has SQLite {sqlite3.sqlite_version}; {needed} is needed")
         with self._errors():
             self._connection = self._connect(readonly)
+            self._identity = self._state()[0]
             try:
                 self._check_format()
             except BaseException:
@@ -78,6 +82,9 @@ class Catalog:
     def reading(self) -> Iterator[Manifest]:
         """One read transaction: everything read inside belongs to the manifest's generation."""
         with self._errors():
+            if self._frozen is not None and self._frozen != self._state():
+                self._connection.close()
+                self._connection = self._connect(readonly=True)
             self._connection.execute("begin")
             try:
                 yield self.manifest()
@@ -152,6 +159,16 @@ class Catalog:
         found = str(self._one("pragma integrity_check(1)"))
         return None if found == "ok" else found
 
+    def metadata(self, record: Stored) -> dict[str, Any]:
+        """A record's metadata as an object; raises CorruptIndex."""
+        try:
+            found = json.loads(record.metadata)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise CorruptIndex(str(self.path), f"the metadata of {record.key!r} is not a JSON object")
+        return found
+
     # Writing: only under the writer's lock, inside `writing`
 
     @contextlib.contextmanager
@@ -166,6 +183,15 @@ class Catalog:
                 if self._connection.in_transaction:  # Ctrl-C may arrive when COMMIT is already done
                     self._connection.execute("rollback")
                 raise
+
+    def check_in_place(self) -> None:
+        """Refuses to write where the index was replaced since it was opened: its vector file is another's now."""
+        try:
+            in_place = self._state()[0] == self._identity
+        except FileNotFoundError:
+            in_place = False
+        if not in_place:
+            raise StorageError(str(self.path), "it was removed or replaced after it was opened; open it again")
 
     def set_space(self, space: Space) -> None:
         self._connection.execute(
@@ -209,17 +235,31 @@ class Catalog:
         """Gives the pages that deleted records left back to the file system."""
         with self._errors():
             self._connection.execute("vacuum")
-            self._connection.execute("pragma wal_checkpoint(truncate)")
+            # Not waited for, since the writer's lock is held: with a reader at work the next checkpoint does it.
+            self._connection.execute("pragma busy_timeout = 0")
+            self._connection.execute("pragma wal_checkpoint(truncate)").fetchone()
+            self._connection.execute(f"pragma busy_timeout = {int(_BUSY_SECONDS * 1000)}")
 
     def _connect(self, readonly: bool) -> sqlite3.Connection:
         base = f"{self.path.absolute().as_uri()}?mode={'ro' if readonly else 'rw'}"
+        self._frozen: tuple[int, ...] | None = None
         try:
             return self._configured(base)
         except sqlite3.OperationalError:
-            # A folder that nobody may write to: without a log beside it the file is all there is, and it cannot change.
-            if not readonly or self.path.with_name(f"{DATABASE_FILE}-wal").exists():
+            # In a folder that may not be written to, SQLite reads a database without a log only if told that it does
+            # not change. Others may change it all the same: `reading` opens it again when it has.
+            if not readonly or self._log.exists():
                 raise
+            self._frozen = self._state()
             return self._configured(f"{base}&immutable=1")
+
+    @property
+    def _log(self) -> Path:
+        return self.path.with_name(f"{DATABASE_FILE}-wal")
+
+    def _state(self) -> tuple[int, ...]:
+        stat = self.path.stat()
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns, int(self._log.exists())
 
     def _configured(self, uri: str) -> sqlite3.Connection:
         # Statements are begun and ended here, never by the driver (isolation_level None). Another thread may close.
@@ -236,11 +276,12 @@ class Catalog:
 
     def _check_format(self) -> None:
         tables = {row[0] for row in self._connection.execute("select name from sqlite_master where type = 'table'")}
+        if "manifest" in tables:
+            found = self._connection.execute("select format from manifest").fetchone()
+            if found is not None and found[0] != FORMAT:
+                raise IncompatibleFormat(str(self.folder), found[0], FORMAT)
         if not {"manifest", "records", "dead"} <= tables:
             raise CorruptIndex(str(self.path), "it is a SQLite database, but not one of vecindex")
-        found = self._connection.execute("select format from manifest").fetchone()
-        if found is not None and found[0] != FORMAT:
-            raise IncompatibleFormat(str(self.folder), found[0], FORMAT)
 
     def _refuse_missing(self) -> None:
         if self.folder.is_dir() and any(self.folder.glob("vectors-*.f32")):
@@ -264,7 +305,11 @@ class Catalog:
         except sqlite3.OperationalError as error:
             if "locked" in str(error) or "busy" in str(error):
                 raise IndexLocked(str(self.folder), None, None, _BUSY_SECONDS) from error
+            if any(sign in str(error) for sign in _SIGNS_OF_DAMAGE):
+                raise CorruptIndex(str(self.path), str(error)) from error
             raise StorageError(str(self.path), str(error)) from error
+        except sqlite3.ProgrammingError:
+            raise  # a mistake of ours, not of the file
         except sqlite3.DatabaseError as error:
             raise CorruptIndex(str(self.path), str(error)) from error
 

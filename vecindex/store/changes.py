@@ -47,7 +47,8 @@ def reconcile(incoming: Sequence[Incoming], stored: Mapping[str, Stored]) -> Cha
                 changes.unchanged += 1
                 continue
             changes.updated += 1
-        final.pop(item.key, None)
+            if item.text != before.text:
+                final.pop(item.key, None)  # a new row, which comes last
         final[item.key] = Incoming(item.key, item.text, metadata)
     for key, item in final.items():
         old = stored.get(key)
@@ -59,5 +60,10 @@ def reconcile(incoming: Sequence[Incoming], stored: Mapping[str, Stored]) -> Cha
 
 
 def same_json(a: str, b: str) -> bool:
-    """Whether two JSON texts say the same, members in any order."""
-    return a == b or json.dumps(json.loads(a), sort_keys=True) == json.dumps(json.loads(b), sort_keys=True)
+    """Whether two JSON texts say the same, members in any order; a damaged one says nothing."""
+    if a == b:
+        return True
+    try:
+        return json.dumps(json.loads(a), sort_keys=True) == json.dumps(json.loads(b), sort_keys=True)
+    except ValueError:
+        return False

@@ -1,6 +1,6 @@
 """How is the space of dead rows given back: a new vector file without them, then one transaction that renumbers.
 
-1. Killed before the COMMIT: the new file is an orphan, which the next writer removes or overwrites.
+1. Killed before the COMMIT: the new file is an orphan, which the next compaction removes or overwrites.
 2. Killed after it: the old file is an orphan, likewise.
 3. A reader of the old generation keeps its mapping of the old file, removed or not.
 """
@@ -22,16 +22,17 @@ def compact(folder: Path, catalog: Catalog, timeout: float) -> CompactReport:
         IndexLocked, StorageError, CorruptIndex: the index is as it was.
     """
     with WriterLock(folder, timeout):
+        catalog.check_in_place()
         before = folder_bytes(folder)
         manifest = catalog.manifest()
         live = catalog.live_rows()
         dropped = manifest.rows - len(live)
+        number = manifest.vectors + bool(dropped)
         if dropped:
-            number = manifest.vectors + 1
             vectors = map_rows(vector_file(folder, manifest.vectors), manifest.rows, manifest.dimension)
             copy_rows(vectors, live, vector_file(folder, number))
             with catalog.writing():
                 catalog.renumber(live, number)
-            remove_orphans(folder, number)
+        remove_orphans(folder, number)
         catalog.vacuum()
         return CompactReport(dropped, before, folder_bytes(folder))

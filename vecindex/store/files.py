@@ -15,6 +15,7 @@ from types import TracebackType
 from ..errors import IndexLocked, StorageError
 
 LOCK_FILE = "writer.lock"
+TEMPORARY_PREFIX = ".creating-"
 _POLL_SECONDS = 0.01
 
 
@@ -30,7 +31,8 @@ def storage_errors(path: Path) -> Iterator[None]:
 def write_at(path: Path, offset: int, data: memoryview) -> None:
     """Writes ``data`` at ``offset``, cuts the file behind it and makes it durable; makes the file if need be."""
     with storage_errors(path):
-        is_new = not path.exists()
+        # A first writer that was killed may have left the file without its name being durable.
+        name_may_be_lost = offset == 0 or not path.exists()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             written = 0
@@ -40,49 +42,61 @@ def write_at(path: Path, offset: int, data: memoryview) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        if is_new:
+        if name_may_be_lost:
             sync_folder(path.parent)
 
 
 def folder_bytes(folder: Path) -> int:
-    """The bytes of the files in a folder."""
-    with storage_errors(folder):
-        return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file())
+    """The bytes of the files in a folder, while files may come and go in it."""
+    total = 0
+    with storage_errors(folder), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                total += entry.stat().st_size
+    return total
 
 
 def sync_folder(folder: Path) -> None:
     """Makes the names in a folder durable: what was created, renamed or removed there."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    _sync(folder)
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Makes a file that appears at ``path`` whole or not at all, its folders too; yields a temporary one to fill.
+
+    If another process makes ``path`` meanwhile, that one stays and this one is thrown away.
+    """
+    with storage_errors(path):
+        is_new = not path.parent.exists()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
+        try:
+            yield temporary
+            _sync(temporary)
+            try:
+                os.link(temporary, path)  # unlike a rename, this never replaces a file
+            except FileExistsError:
+                pass
+            except OSError:  # a file system without links
+                if not path.exists():
+                    temporary.rename(path)
+            sync_folder(path.parent)
+            sync_folder(path.parent.parent)
+        finally:
+            for left in path.parent.glob(f"{temporary.name}*"):
+                left.unlink(missing_ok=True)
+            if is_new and not path.exists():
+                with contextlib.suppress(OSError):  # somebody else's files are in it by now
+                    path.parent.rmdir()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Makes a folder that appears at ``path`` whole or not at all; yields the temporary one to fill.
-
-    If another process makes ``path`` meanwhile, its folder stays and this one is thrown away.
-    """
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent / f".{path.name}-{secrets.token_hex(8)}"
-        temporary.mkdir()
-        try:
-            yield temporary
-            sync_folder(temporary)
-            try:
-                temporary.rename(path)  # replaces nothing but an empty folder
-            except OSError:
-                if not path.is_dir():
-                    raise
-            sync_folder(path.parent)
-        finally:
-            for file in temporary.glob("*"):
-                file.unlink()
-            with contextlib.suppress(FileNotFoundError):
-                temporary.rmdir()
 
 
 class WriterLock:
@@ -111,8 +125,11 @@ class WriterLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        os.ftruncate(self._descriptor, 0)
-        os.close(self._descriptor)
+        try:
+            with contextlib.suppress(OSError):  # it is only a note
+                os.ftruncate(self._descriptor, 0)
+        finally:
+            os.close(self._descriptor)
 
     def _wait(self) -> None:
         deadline = time.monotonic() + self._timeout

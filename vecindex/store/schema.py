@@ -16,7 +16,8 @@ import sqlite3
 from datetime import datetime, timezone
 from pathlib import Path
 
-from .files import new_folder
+from ..errors import StorageError
+from .files import new_file
 
 FORMAT = 1
 DATABASE_FILE = "vecindex.db"
@@ -24,8 +25,11 @@ DATABASE_FILE = "vecindex.db"
 
 def create_index(folder: Path) -> None:
     """Makes an empty index at ``folder``, which must not exist or be empty; keeps one made there meanwhile."""
-    with new_folder(folder) as temporary:
-        _create_database(temporary / DATABASE_FILE)
+    with new_file(folder / DATABASE_FILE) as temporary:
+        try:
+            _create_database(temporary)
+        except sqlite3.Error as error:
+            raise StorageError(str(folder), str(error)) from error
 
 
 def _create_database(path: Path) -> None:

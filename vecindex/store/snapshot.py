@@ -9,18 +9,18 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..errors import CorruptIndex
+from ..errors import CorruptIndex, InvalidInput
 from ..filters import Filter
 from .catalog import Catalog, Manifest, Rows, Stored
 from .vectors import Vectors, map_rows, vector_file
 
-_TRIES = 5
+TRIES = 5
 
 
 class Snapshot:
@@ -39,6 +39,12 @@ class Snapshot:
     def find(self, keys: Iterable[str]) -> dict[str, Stored]:
         return self._catalog.find(keys)
 
+    def count_truncated(self) -> int:
+        return self._catalog.count_truncated()
+
+    def metadata(self, record: Stored) -> dict[str, Any]:
+        return self._catalog.metadata(record)
+
     def fetch(self, rows: Iterable[int]) -> list[Stored]:
         return self._catalog.fetch(rows)
 
@@ -52,49 +58,53 @@ class Snapshot:
 
 
 class Snapshots:
-    """Hands out snapshots of one index to any number of threads; keeps the mapping between searches."""
+    """Hands out snapshots of one index to any number of threads; keeps connections and the mapping between searches."""
 
     def __init__(self, folder: Path, readonly: bool) -> None:
         self._folder = folder
         self._readonly = readonly
-        self._local = threading.local()
-        self._catalogs: list[Catalog] = []
-        self._lock = threading.Lock()
+        self._idle: list[Catalog] = []
+        self._closed = False
         # Of the newest generation seen: (generation, vectors, dead rows).
         self._mapped: tuple[int, Vectors, Rows] | None = None
 
-    @property
-    def catalog(self) -> Catalog:
-        """This thread's own connection."""
-        catalog: Catalog | None = getattr(self._local, "catalog", None)
-        if catalog is None:
-            catalog = self._local.catalog = Catalog(self._folder, self._readonly)
-            with self._lock:
-                self._catalogs.append(catalog)
-        return catalog
+    @contextlib.contextmanager
+    def borrow(self) -> Iterator[Catalog]:
+        """A connection that nobody else uses meanwhile; there are as many as were ever needed at once."""
+        if self._closed:
+            raise InvalidInput("the index is closed", "Open it again with vecindex.open(path).")
+        try:
+            catalog = self._idle.pop()
+        except IndexError:
+            catalog = Catalog(self._folder, self._readonly)
+        try:
+            yield catalog
+        finally:
+            if self._closed:
+                catalog.close()
+            else:
+                self._idle.append(catalog)
 
     @contextlib.contextmanager
     def take(self) -> Iterator[Snapshot]:
         """A snapshot of what is committed now, to be used inside the ``with``."""
-        catalog = self.catalog
-        for attempt in range(1, _TRIES + 1):
-            with catalog.reading() as manifest:
-                try:
-                    vectors, dead = self._map(catalog, manifest)
-                except CorruptIndex:
-                    if attempt == _TRIES:
-                        raise
-                    continue
-                yield Snapshot(catalog, manifest, vectors, dead)
-                return
+        with self.borrow() as catalog:
+            for attempt in range(1, TRIES + 1):
+                with catalog.reading() as manifest:
+                    try:
+                        vectors, dead = self._map(catalog, manifest)
+                    except CorruptIndex:
+                        if attempt == TRIES:
+                            raise
+                        continue
+                    yield Snapshot(catalog, manifest, vectors, dead)
+                    return
 
     def close(self) -> None:
-        with self._lock:
-            for catalog in self._catalogs:
-                catalog.close()
-            self._catalogs.clear()
-            self._local = threading.local()
-            self._mapped = None
+        self._closed = True
+        self._mapped = None
+        while self._idle:
+            self._idle.pop().close()
 
     def _map(self, catalog: Catalog, manifest: Manifest) -> tuple[Vectors, Rows]:
         mapped = self._mapped

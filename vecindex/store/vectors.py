@@ -6,6 +6,7 @@ killed leaves bytes beyond the count, which the next one overwrites and cuts.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import CorruptIndex, StorageError
-from .files import storage_errors, sync_folder, write_at
+from .files import TEMPORARY_PREFIX, storage_errors, sync_folder, write_at
 
 Vectors = npt.NDArray[np.float32]
 
@@ -43,10 +44,11 @@ def copy_rows(source: Vectors, rows: npt.NDArray[np.int64], path: Path) -> None:
 
 
 def remove_orphans(folder: Path, number: int) -> None:
-    """Removes vector files other than the committed one, which a compaction that was killed left behind."""
-    for path in folder.glob("vectors-*.f32"):
+    """Removes what killed processes left behind: vector files other than the committed one, unfinished databases."""
+    for path in (*folder.glob("vectors-*.f32"), *folder.glob(f"{TEMPORARY_PREFIX}*")):
         if path != vector_file(folder, number):
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a later compaction tries again
+                path.unlink()
 
 
 def map_rows(path: Path, rows: int, dimension: int) -> Vectors:

@@ -63,6 +63,7 @@ class Writer:
             SpaceMismatch, IndexLocked, StorageError: nothing was written.
         """
         with WriterLock(self._folder, self._timeout):
+            self._catalog.check_in_place()
             manifest = self._catalog.manifest()
             if manifest.space is not None and manifest.space.fingerprint != space.fingerprint:
                 raise SpaceMismatch(manifest.space.describe(), space.describe(), manifest.space.differences(space))
@@ -95,6 +96,7 @@ class Writer:
             RecordNotFound: a key has no record; nothing was deleted.
         """
         with WriterLock(self._folder, self._timeout):
+            self._catalog.check_in_place()
             stored = self._catalog.find(keys)
             for key in keys:
                 if key not in stored:
