@@ -168,32 +168,41 @@ def _explanation_text(e: Explanation, width: int) -> str:
         "pooling": _POOLING[e.pooling],
         "flat": f"{tokens * dimension:,}",
     }
-    lines = [f'"{_shortened(e.text, width)}"', ""]
+    lines = [f'"{_shortened(e.text, width - 2)}"', ""]
     for number, step in enumerate(_STEPS, 1):
-        wrapped = textwrap.wrap(step.format(**facts), width, initial_indent=f"{number}. ", subsequent_indent="   ")
-        lines += [*wrapped, ""]
+        lines += [*_wrapped(f"{number}. {step.format(**facts)}", width, "   "), ""]
     if e.truncated:
-        lines += [
-            f"TRUNCATED: the model does not read the last {counted(e.truncated, 'token')} of the text.",
-            "",
-        ]
+        cut = counted(e.truncated, "token")
+        lines += [*_wrapped(f"TRUNCATED: the model does not read the last {cut} of the text.", width), ""]
     if e.score is None:
-        lines += ["Each token's share of the sentence vector (the shares add up to 1), in the text's order:", ""]
-        lines += _bars([(token.share, token) for token in e.tokens], width)
+        what = "Each token's share of the sentence vector (the shares add up to 1), in the text's order:"
+        values = [(token.share, token) for token in e.tokens]
     else:
-        lines += [f'What each token adds to the cosine with "{_shortened(e.against or "", width)}", largest first:', ""]
-        added = [(token.contribution or 0.0, token) for token in e.tokens]
-        lines += _bars(sorted(added, key=lambda pair: -pair[0]), width)
-        lines += [f"{e.score:>+9.4f}  is their sum: the cosine, which is the score that search prints"]
+        query = _shortened(e.against or "", width)
+        what = f'What each token adds to the cosine with "{query}", largest first:'
+        values = sorted(((t.contribution or 0.0, t) for t in e.tokens), key=lambda pair: -pair[0])
+    lines += [*_wrapped(what, width), "", *_bars(values, width)]
+    if e.score is not None:
+        total = f"{e.score:>+9.4f}  is their sum: the cosine, which is the score that search prints"
+        lines += _wrapped(total, width, " " * 11)
     return "\n".join(lines) + "\n"
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    return textwrap.wrap(text, width, subsequent_indent=indent)
+
+
+_BESIDE_THE_NAME = 28
+"""What a line of `_bars` holds besides the token's name and the bar: value, position, id, and a margin of one."""
+_SHORTEST_BAR = 8
 
 
 def _bars(values: Sequence[tuple[float, TokenExplanation]], width: int) -> list[str]:
     """A line a token: value, position, token, id, and a bar, light where the value is negative."""
-    names = [_shortened(token.token, 24) for _, token in values]
-    name_width = max(map(len, names))
+    names = [_shortened(token.token, min(24, width - _BESIDE_THE_NAME - _SHORTEST_BAR)) for _, token in values]
+    name_width = max(5, *map(len, names))
     longest = max(abs(value) for value, _ in values) or 1.0
-    room = max(width - name_width - 28, 8)
+    room = width - name_width - _BESIDE_THE_NAME
     lines = [f"{'value':>9}  {'pos':>3}  {'token':<{name_width}}  {'id':>7}"]
     for (value, token), name in zip(values, names, strict=True):
         bar = ("█" if value >= 0 else "░") * round(abs(value) / longest * room)

@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs: ``vecindex --help`` loads click
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from typing import IO, Any
@@ -18,6 +19,7 @@ from .add import add
 from .explain import explain, models
 from .find import get, search, similar
 from .manage import compact, delete, info, verify
+from .options import INTERRUPTED
 
 
 class _Failure(click.ClickException):
@@ -39,6 +41,17 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except VecindexError as error:
             raise _Failure(error) from error
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        except UnicodeEncodeError as error:
+            raise click.ClickException(
+                f"the output's encoding, {error.encoding}, cannot show this text; set PYTHONIOENCODING=utf-8."
+            ) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # whoever read the output has seen enough; click ends quietly
+            raise click.ClickException(f"the output cannot be written: {error.strerror}.") from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of use, not of the alphabet

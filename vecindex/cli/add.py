@@ -14,14 +14,13 @@ import click
 
 from ..errors import SourceError
 from ..render import counted, printable
-from .options import index_option, json_object, model_options
+from .options import INTERRUPTED, index_option, json_object, model_options
 
 if TYPE_CHECKING:
     from ..records import AddReport, Record
 
 _FORMATS = ("txt", "jsonl", "csv", "tsv")
 _BAD_ROWS_SHOWN = 20
-_INTERRUPTED = 130
 
 
 @click.command()
@@ -67,6 +66,8 @@ def add(
         raise click.UsageError('Nothing to add: name files, - for standard input, or --text "...".')
     if keys and len(keys) != len(texts):
         raise click.UsageError(f"There are {len(keys)} --key for {len(texts)} --text; give one for each, or none.")
+    if not paths and (format_ or text_column or key_column):
+        raise click.UsageError("--format, --text-column and --key-column say how to read files; no file is named.")
     from ..records import Record
     from ..sources import Format, read, source
 
@@ -81,6 +82,9 @@ def add(
         ]
         bad = _BadRows()
         total = len(texts) + sum(1 for s in sources for _ in read(s, bad.add if skip_bad else None))
+        if not total:
+            bad.report()
+            raise click.ClickException("every row is bad; nothing was added.")
         records = chain(
             (Record(text, key) for text, key in zip(texts, keys or repeat(None, len(texts)), strict=True)),
             chain.from_iterable(read(s, _ignore if skip_bad else None) for s in sources),
@@ -99,7 +103,7 @@ def _add(records: Iterable[Record], total: int, index_path: Path, model: str | N
     exists = (index_path / DATABASE_FILE).exists()
     encoder = model if exists else load_encoder(model, offline=offline)
     committed = AddReport()
-    with open_index(index_path, model=encoder, offline=offline) as index, _progress(total) as show:
+    with open_index(index_path, model=encoder, offline=offline) as index:
 
         def on_commit(report: AddReport) -> None:
             nonlocal committed
@@ -107,7 +111,8 @@ def _add(records: Iterable[Record], total: int, index_path: Path, model: str | N
             show(report)
 
         try:
-            report = index.add(records, progress=on_commit)
+            with _progress(total) as show:
+                report = index.add(records, progress=on_commit)
         except KeyboardInterrupt:
             done = committed.added + committed.updated
             click.echo(
@@ -115,7 +120,7 @@ def _add(records: Iterable[Record], total: int, index_path: Path, model: str | N
                 "run it again to add the rest.",
                 err=True,
             )
-            raise click.exceptions.Exit(_INTERRUPTED) from None
+            raise click.exceptions.Exit(INTERRUPTED) from None
         click.echo(
             f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged; "
             f"{printable(str(index_path))} holds {counted(len(index), 'record')}.",

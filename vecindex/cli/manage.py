@@ -21,7 +21,9 @@ def delete(keys: Sequence[str], index_path: Path) -> None:
     Example:
       vecindex delete cooking-001 cooking-002
     """
-    with open_for_reading(index_path) as index:
+    from ..index import open as open_index
+
+    with open_index(index_path, create=False) as index:
         deleted = index.delete(keys)
         click.echo(f"{deleted} deleted; {printable(str(index_path))} holds {counted(len(index), 'record')}.", err=True)
 
@@ -65,5 +67,7 @@ def compact(index_path: Path) -> None:
     Example:
       vecindex compact
     """
-    with open_for_reading(index_path) as index:
+    from ..index import open as open_index
+
+    with open_index(index_path, create=False) as index:
         click.echo(compact_line(index.compact()), err=True)

@@ -13,6 +13,9 @@ import click
 if TYPE_CHECKING:
     from ..index import Index
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it."""
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 index_option: Decorator = click.option(
