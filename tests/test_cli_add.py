@@ -314,3 +314,17 @@ def test_progress_is_shown_on_a_terminal_only() -> None:
     lines = re.sub(r"\x1b\[\?25[lh]", "", shown.decode().replace("\r\n", "\n"))  # the cursor, hidden and shown
     bar = "Adding  [####################################]  2/2\n"
     assert lines.split("\r")[-1] == bar + added(2, 2, "other")[2]
+
+
+def test_every_row_bad_makes_no_index() -> None:
+    write("bad.jsonl", "7\n[]\n")
+    status, out, err = run("add", "bad.jsonl", "--skip-bad", "--index", "new")
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-2:] == ["Warning: 2 bad rows left out.", "Error: every row is bad; nothing was added."]
+    assert not Path("new").exists()
+
+
+def test_options_for_files_need_a_file() -> None:
+    status, _, err = run("add", "--text", "a", "--text-column", "b")
+    assert status == 2
+    assert err.endswith("Error: --format, --text-column and --key-column say how to read files; no file is named.\n")
