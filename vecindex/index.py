@@ -14,11 +14,10 @@ import numpy as np
 from . import ingest
 from .encoders.encoder import Encoder
 from .encoders.load import load_encoder, load_for_space
-from .encoders.pooling import unit_length
 from .encoders.spec import Space
 from .errors import InvalidInput, RecordNotFound, SpaceMismatch
 from .filter_syntax import parse
-from .records import AddReport, CompactReport, Hit, IndexInfo, Metadata, Record, VerifyReport, checked_key, checked_text
+from .records import AddReport, CompactReport, Hit, IndexInfo, Metadata, Record, VerifyReport, checked_key
 from .search import run
 from .store.compact import compact
 from .store.files import TEMPORARY_PREFIX, folder_bytes, storage_errors
@@ -160,7 +159,7 @@ class Index:
             _ = self.encoder  # a model of another space is refused even where no text needs to be encoded
         with self._writer() as writer:
             return ingest.add(
-                _as_records(records, keys, metadata), self._snapshots, writer, lambda: self.encoder, progress
+                ingest.as_records(records, keys, metadata), self._snapshots, writer, lambda: self.encoder, progress
             )
 
     def search(self, query: str | Any, k: int = 5, where: Where | None = None) -> list[Hit]:
@@ -295,7 +294,7 @@ class Index:
                 return np.empty((len(queries), 0), np.float32)
             return self.encoder.encode(queries, role="query")
         space = self._space()
-        return _checked_vectors(queries, space.dimension if space else 0)
+        return run.unit_queries(queries, space.dimension if space else 0)
 
 
 def _resolved(path: str | os.PathLike[str]) -> Path:
@@ -309,48 +308,3 @@ def _checked_k(k: int) -> int:
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise InvalidInput(f"k is {k!r}", "Ask for a whole number of hits, 1 or more.")
     return int(k)
-
-
-def _checked_vectors(vectors: Any, dimension: int) -> Vectors:
-    try:
-        array = np.asarray(vectors, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InvalidInput("a query is neither a text nor a vector of numbers", "Pass a str or (D,) floats.") from None
-    if array.size == 0 and len(array) == 0:
-        return np.empty((0, dimension), np.float32)
-    if array.ndim != 2 or (dimension and array.shape[1] != dimension):
-        raise InvalidInput(
-            f"a query vector has the shape {array.shape[1:]}; the index holds vectors of shape ({dimension},)",
-            "Encode the query with index.encoder.encode([text], role='query')[0].",
-        )
-    largest = np.abs(array).max(axis=1, keepdims=True)
-    if not np.isfinite(largest).all() or not largest.all():
-        raise InvalidInput("a query vector is zero or not finite", "A cosine needs a direction.")
-    if not dimension:
-        return np.empty((len(array), 0), np.float32)
-    return unit_length(array / largest)  # first to a size whose squares neither overflow nor vanish
-
-
-def _as_records(
-    records: Iterable[str | Record], keys: Iterable[str] | None, metadata: Iterable[Metadata | None] | None
-) -> Iterable[Record]:
-    """Texts with their keys and metadata as records; columns of different lengths are refused before any is used."""
-    if keys is None and metadata is None:
-        return map(_as_record, records)
-    texts = [checked_text(item) for item in records]
-    key_list = [None] * len(texts) if keys is None else list(keys)
-    metadata_list = [None] * len(texts) if metadata is None else list(metadata)
-    if not len(texts) == len(key_list) == len(metadata_list):
-        raise InvalidInput(
-            f"there are {len(texts)} texts, {len(key_list)} keys and {len(metadata_list)} metadata objects",
-            "Give one key and one metadata object for each text, or leave keys= or metadata= out.",
-        )
-    return map(Record, texts, key_list, metadata_list)
-
-
-def _as_record(item: str | Record) -> Record:
-    if not isinstance(item, Record):
-        return Record(checked_text(item))
-    if item.vector is not None:
-        raise InvalidInput("a Record to add holds a vector", "Leave it out: the index's own model encodes the text.")
-    return item

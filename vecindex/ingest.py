@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from .encoders.encoder import Encoder
-from .records import AddReport, Record, checked_key, checked_metadata, checked_text, derive_key
+from .errors import InvalidInput
+from .records import AddReport, Metadata, Record, checked_key, checked_metadata, checked_text, derive_key
 from .store.changes import Incoming, reconcile
 from .store.snapshot import Snapshots
 from .store.writer import MissingVectors, TextVector, Writer
@@ -18,6 +19,31 @@ from .store.writer import MissingVectors, TextVector, Writer
 RECORDS_A_COMMIT = 1024
 
 Progress = Callable[[AddReport], None]
+
+
+def as_records(
+    records: Iterable[str | Record], keys: Iterable[str] | None, metadata: Iterable[Metadata | None] | None
+) -> Iterable[Record]:
+    """Texts with their keys and metadata as records; columns of different lengths are refused before any is used."""
+    if keys is None and metadata is None:
+        return map(_as_record, records)
+    texts = [checked_text(item) for item in records]
+    key_list = [None] * len(texts) if keys is None else list(keys)
+    metadata_list = [None] * len(texts) if metadata is None else list(metadata)
+    if not len(texts) == len(key_list) == len(metadata_list):
+        raise InvalidInput(
+            f"there are {len(texts)} texts, {len(key_list)} keys and {len(metadata_list)} metadata objects",
+            "Give one key and one metadata object for each text, or leave keys= or metadata= out.",
+        )
+    return map(Record, texts, key_list, metadata_list)
+
+
+def _as_record(item: str | Record) -> Record:
+    if not isinstance(item, Record):
+        return Record(checked_text(item))
+    if item.vector is not None:
+        raise InvalidInput("a Record to add holds a vector", "Leave it out: the index's own model encodes the text.")
+    return item
 
 
 def add(

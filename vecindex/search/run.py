@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from ..encoders.pooling import unit_length
+from ..errors import InvalidInput
 from ..filters import Filter
 from ..records import Hit
 from ..store.snapshot import Snapshot
@@ -16,6 +19,27 @@ from .plan import Route, plan
 def search(snapshot: Snapshot, queries: Vectors, k: int, where: Filter | None = None) -> list[list[Hit]]:
     """The min(k, records that match) best hits for each of ``queries`` (q, D), unit vectors."""
     return [_hits(snapshot, ranking) for ranking in rankings(snapshot, queries, k, where)]
+
+
+def unit_queries(vectors: Any, dimension: int) -> Vectors:
+    """Query vectors made elsewhere, (q, D) numbers, at unit length; ``dimension`` 0 takes any. Raises InvalidInput."""
+    try:
+        array = np.asarray(vectors, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidInput("a query is neither a text nor a vector of numbers", "Pass a str or (D,) floats.") from None
+    if array.size == 0 and len(array) == 0:
+        return np.empty((0, dimension), np.float32)
+    if array.ndim != 2 or (dimension and array.shape[1] != dimension):
+        raise InvalidInput(
+            f"a query vector has the shape {array.shape[1:]}; the index holds vectors of shape ({dimension},)",
+            "Encode the query with index.encoder.encode([text], role='query')[0].",
+        )
+    largest = np.abs(array).max(axis=1, keepdims=True)
+    if not np.isfinite(largest).all() or not largest.all():
+        raise InvalidInput("a query vector is zero or not finite", "A cosine needs a direction.")
+    if not dimension:
+        return np.empty((len(array), 0), np.float32)
+    return unit_length(array / largest)  # first to a size whose squares neither overflow nor vanish
 
 
 def rankings(snapshot: Snapshot, queries: Vectors, k: int, where: Filter | None) -> list[Ranking]:
