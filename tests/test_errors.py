@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,20 +13,15 @@ from typing import Any
 import pytest
 
 import vecindex
+from tests.helpers import ROOT, opened, sql
 from tests.toy import DIMENSION, ToyEncoder
 from vecindex import errors, sources
 from vecindex.errors import CorruptIndex, IncompatibleFormat, MissingExtra, VecindexError
 from vecindex.store.files import WriterLock
 
-ROOT = Path(__file__).parents[1]
-
 
 def tree(root: type[VecindexError] = VecindexError) -> set[type[VecindexError]]:
     return {root} | {leaf for child in root.__subclasses__() for leaf in tree(child)}
-
-
-def opened(path: Path, **options: Any) -> vecindex.Index:
-    return vecindex.open(path, model=options.pop("model", ToyEncoder()), lock_timeout=0, **options)
 
 
 @pytest.fixture
@@ -36,13 +30,6 @@ def folder(tmp_path: Path) -> Path:
     with opened(path) as index:
         index.add(["one", "two"], keys=["a", "b"])
     return path
-
-
-def sql(folder: Path, statement: str) -> None:
-    connection = sqlite3.connect(folder / "vecindex.db")
-    with connection:
-        connection.execute(statement)
-    connection.close()
 
 
 # --- every class has a real cause ------------------------------------------------------------------------------------
