@@ -23,13 +23,6 @@ needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are n
 pytestmark = pytest.mark.usefixtures("here", "encoder")
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty directory to work in."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def state() -> tuple[int, int]:
     """The default index's generation and number of records."""
     with vecindex.open(".vecindex", create=False) as index:

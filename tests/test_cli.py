@@ -83,14 +83,6 @@ def stored(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty directory to work in."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-    return tmp_path
-
-
-@pytest.fixture
 def index(here: Path, stored: Path) -> Path:
     """The default index of the directory, holding `RECORDS`."""
     return Path(shutil.copytree(stored, here / ".vecindex"))

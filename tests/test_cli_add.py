@@ -24,13 +24,6 @@ ADD = "add [OPTIONS] [PATH ...|-]"
 pytestmark = pytest.mark.usefixtures("here", "encoder")
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty directory to work in."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def write(name: str, content: str | bytes) -> str:
     Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
     return name

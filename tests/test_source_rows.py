@@ -19,12 +19,6 @@ BAD_JSON = sorted((DATA / "badinput" / "json").glob("*.json"))
 CSV_SPECTRUM = DATA / "badinput" / "csv"
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 # --- jsonl
 
 GOOD = '{"text": "good"}\n'

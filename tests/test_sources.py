@@ -20,12 +20,6 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not here")
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def records(name: str, content: bytes | str, **options: Any) -> list[Record]:
     Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
     return list(read(source(name, **options)))
