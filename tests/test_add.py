@@ -149,7 +149,7 @@ def test_an_error_among_the_records_keeps_whole_commits_and_adding_again_adds_th
         ({"records": ["a", None], "keys": ["a", "b"]}, "a text must be a string, not NoneType"),
         ({"records": ["a", "b"], "keys": ["a"]}, "there are 2 texts, 1 keys and 2 metadata objects"),
         ({"records": ["a"], "metadata": [{}, {}]}, "there are 1 texts, 1 keys and 2 metadata objects"),
-        ({"records": [Record("a")], "keys": ["a"]}, "a text must be a string, not Record"),
+        ({"records": [Record("a")], "keys": ["a"]}, "keys= and metadata= go with texts; a Record holds its own"),
         ({"records": ["a", "b"], "keys": ["a", ""]}, "a key is the empty string"),
         ({"records": ["a", "b"], "keys": ["a", 7]}, "a key must be a string, not int"),
         ({"records": ["a", "lone \ud800"]}, r"a text holds a lone surrogate \(U\+D800 at character 5\)"),
@@ -177,6 +177,18 @@ def test_one_string_is_no_sequence_of_keys(index: Index) -> None:
 
 
 def test_a_vector_made_elsewhere_is_refused_and_not_dropped_silently(index: Index) -> None:
-    with pytest.raises(InvalidInput, match="a Record to add holds a vector"):
+    with pytest.raises(InvalidInput, match="item 0: it holds a vector"):
         index.add([Record("one", "a", vector=np.eye(DIMENSION, dtype=np.float32)[3])])
     assert len(index) == 0
+
+
+def test_a_sequence_is_checked_whole_before_anything_is_added(index: Index) -> None:
+    with pytest.raises(InvalidInput, match=r"^item 1500: a text must be a string, not NoneType"):
+        index.add([*(f"text {i}" for i in range(1500)), None])  # type: ignore[list-item]
+    assert len(index) == 0
+
+
+def test_long_texts_make_short_commits(index: Index) -> None:
+    commits: list[int] = []
+    index.add([f"{i} {'x' * 400_000}" for i in range(5)], progress=lambda report: commits.append(report.added))
+    assert commits == [3, 5]

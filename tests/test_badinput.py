@@ -194,7 +194,7 @@ def test_a_directory_of_other_files_does_not_become_an_index(here: Path) -> None
     (here / "letters").mkdir()
     (here / "letters" / "a.txt").write_text("a\n")
     assert run("add", "--text", "a", "--index", "letters") == failed(
-        "letters is a directory that holds other files", "Name a new directory for the index."
+        f"{here / 'letters'} is a directory that holds other files", "Name a new directory for the index."
     )
     assert [file.name for file in (here / "letters").iterdir()] == ["a.txt"]
 

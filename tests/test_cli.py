@@ -219,7 +219,7 @@ def test_without_an_index_a_command_says_how_to_make_one_and_makes_none(command:
 
 def test_an_index_path_that_is_a_file_is_an_error(here: Path) -> None:
     (here / "notes").write_text("not an index\n")
-    expected = failed("notes is a file, not the directory of an index", "Name a directory.")
+    expected = failed(f"{here / 'notes'} is a file, not the directory of an index", "Name a directory.")
     assert run("add", "--text", "a", "--index", "notes") == expected
     for command in (["search", "a"], ["info"], ["delete", "a"]):
         assert run(*command, "--index", "notes") == no_index(here / "notes")

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import vecindex
-from vecindex.errors import IndexNotFound
+from vecindex.errors import IndexLocked, IndexNotFound
 from vecindex.ingest import RECORDS_A_COMMIT
+from vecindex.store.writer import Writer
 
 from .test_cli import failed, misused, run
 
@@ -321,3 +323,35 @@ def test_options_for_files_need_a_file() -> None:
     status, _, err = run("add", "--text", "a", "--text-column", "b")
     assert status == 2
     assert err.endswith("Error: --format, --text-column and --key-column say how to read files; no file is named.\n")
+
+
+def test_what_was_committed_is_said_when_another_writer_holds_the_lock(
+    many: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Writer.add
+
+    def locked_after_the_first(self: Writer, *arguments: Any) -> Any:
+        report = real(self, *arguments)
+        monkeypatch.setattr(Writer, "add", refuse)
+        return report
+
+    def refuse(self: Writer, *arguments: Any) -> Any:
+        raise IndexLocked(".vecindex", 7, "there", 10.0)
+
+    monkeypatch.setattr(Writer, "add", locked_after_the_first)
+    status, out, err = run("add", many)
+    assert (status, out) == (1, "")
+    assert err.splitlines()[:2] == [
+        "Stopped: 1024 records of this run committed to .vecindex; run it again to add the rest.",
+        "Error: .vecindex is being written by process 7 on there; waited 10.0 s",
+    ]
+
+
+@pytest.mark.parametrize("arguments", [["--key", ""], ["--metadata", '{"a": NaN}'], ["--metadata", '{"a":1,"a":2}']])
+def test_what_cannot_be_stored_makes_no_index(arguments: list[str], here: Path) -> None:
+    assert run("add", "--text", "a", *arguments)[0] in (1, 2)
+    assert list(here.iterdir()) == []
+
+
+def test_an_empty_name_is_no_index() -> None:
+    assert run("add", "--text", "a", "--index", "")[0] == 2

@@ -126,3 +126,12 @@ def test_a_write_that_the_system_cuts_short_is_continued(tmp_path: Path, monkeyp
     files.write_at(tmp_path / "f", 4, memoryview(b"abc"))
     assert (tmp_path / "f").read_bytes() == b"\0\0" + b"01abc"
     assert vectors.vector_file(tmp_path, 7) == tmp_path / "vectors-7.f32"
+
+
+def test_a_write_that_did_not_fit_gives_its_space_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (folder / "vectors-1.f32").stat().st_size
+    with opened(folder) as index, monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", Refusing("fsync", errno.ENOSPC, 1))
+        with pytest.raises(StorageError):
+            index.add([f"text {i}" for i in range(100)])
+    assert (folder / "vectors-1.f32").stat().st_size == before

@@ -339,3 +339,11 @@ def test_the_same_vector_scores_no_more_than_one(tmp_path: Path) -> None:
     fill(tmp_path / "i", vectors, range(0))
     with vecindex.open(tmp_path / "i", model=ToyEncoder()) as index:
         assert max(index.search(vectors[r], k=1)[0].score for r in over) == 1.0
+
+
+def test_an_empty_vector_is_refused_in_an_empty_index_too(tmp_path: Path) -> None:
+    with vecindex.open(tmp_path / "i", model=ToyEncoder()) as index:
+        queries: tuple[Any, ...] = ([], [[]], ["1", "2"], [1j], None)
+        for query in queries:
+            with pytest.raises(InvalidInput):
+                index.search(query)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from vecindex.encoders.cache import file_digest
 from vecindex.encoders.spec import Space, read_space
 from vecindex.errors import UnsupportedModel, VecindexError
 
@@ -353,3 +355,24 @@ def test_a_space_describes_itself_in_half_a_line() -> None:
 def test_each_role_has_its_prompt() -> None:
     space = toy_space(query_prompt="q: ", document_prompt="d: ")
     assert (space.prompt("query"), space.prompt("document")) == ("q: ", "d: ")
+
+
+def test_a_file_that_changed_behind_its_modification_time_is_digested_again(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"first")
+    stat = path.stat()
+    before = file_digest(path)
+    path.write_bytes(b"other")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+    assert file_digest(path) == hashlib.sha256(b"other").hexdigest() != before
+
+
+@pytest.mark.parametrize(("name", "refused"), [("cosine", False), ("dot", False), ("euclidean", True)])
+def test_a_model_to_be_compared_by_something_else_is_refused(model: Path, name: str, refused: bool) -> None:
+    write(model, "config_sentence_transformers.json", {"similarity_fn_name": name})
+    if refused:
+        with pytest.raises(UnsupportedModel, match="its vectors are to be compared by euclidean"):
+            read(model)
+    else:
+        read(model)

@@ -164,11 +164,12 @@ class UnsupportedModel(VecindexError):
 class SpaceMismatch(VecindexError):
     """Vectors of one embedding space were offered where another is stored; both are named."""
 
-    def __init__(self, expected: str, found: str, differs: str = "") -> None:
-        super().__init__(expected, found, differs)
+    def __init__(self, expected: str, found: str, differs: str = "", advice: str | None = None) -> None:
+        super().__init__(expected, found, differs, advice)
         self.expected = expected
         self.found = found
         self.differs = differs
+        self._advice = advice
 
     def _what(self) -> str:
         what = f" ({self.differs})" if self.differs else ""
@@ -176,7 +177,9 @@ class SpaceMismatch(VecindexError):
 
     @property
     def advice(self) -> str:
-        return "Leave --model out to use the index's own model, or add to another index with --index DIR."
+        return (
+            self._advice or "Leave --model out to use the index's own model, or add to another index with --index DIR."
+        )
 
 
 class MissingExtra(VecindexError):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ from .filter_syntax import parse
 from .records import AddReport, CompactReport, Hit, IndexInfo, Metadata, Record, VerifyReport, checked_key
 from .search import run
 from .store.compact import compact
-from .store.files import TEMPORARY_PREFIX, folder_bytes, storage_errors
-from .store.schema import DATABASE_FILE, FORMAT, create_index
+from .store.files import folder_bytes
+from .store.schema import FORMAT, create_index, index_exists
 from .store.snapshot import Snapshots
 from .store.vectors import Vectors
 from .store.verify import verify
@@ -69,17 +70,16 @@ class Index:
         offline: bool | None = None,
         lock_timeout: float = LOCK_SECONDS,
     ) -> None:
-        self.path = Path(path)
-        self.readonly = readonly
         # Absolute, so that a later change of the working directory does not lead elsewhere.
         self._folder = _resolved(path)
+        self.path = Path(path)
+        self.readonly = readonly
         self._model = model
         self._offline = offline
         self._lock_timeout = lock_timeout
         self._encoder: Encoder | None = None
-        with storage_errors(self.path):
-            if create and not readonly and not (self._folder / DATABASE_FILE).exists():
-                self._create()
+        if create and not readonly and not index_exists(self._folder):
+            create_index(self._folder)
         self._snapshots = Snapshots(self._folder, readonly)
         with self._snapshots.borrow():
             pass  # opened now, so that what is wrong with the index is said now
@@ -93,7 +93,8 @@ class Index:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Index {str(self.path)!r}, {len(self)} records>"
+        state = "closed" if self._snapshots.closed else f"{len(self)} records"
+        return f"<Index {str(self.path)!r}, {state}>"
 
     def __len__(self) -> int:
         """How many records there are."""
@@ -118,6 +119,10 @@ class Index:
                 self._encoder = load_for_space(space, offline=self._offline)
             elif isinstance(self._model, Encoder):
                 self._encoder = self._model
+            elif not isinstance(self._model, (str, os.PathLike, NoneType)):
+                raise InvalidInput(
+                    f"the model is a {type(self._model).__name__}", "Give a folder, a hub name or an encoder."
+                )
             else:
                 self._encoder = load_encoder(self._model, offline=self._offline)
         found = self._encoder.space
@@ -159,7 +164,7 @@ class Index:
             _ = self.encoder  # a model of another space is refused even where no text needs to be encoded
         with self._writer() as writer:
             return ingest.add(
-                ingest.as_records(records, keys, metadata), self._snapshots, writer, lambda: self.encoder, progress
+                records, keys, metadata, self._snapshots, writer, encoder=lambda: self.encoder, progress=progress
             )
 
     def search(self, query: str | Any, k: int = 5, where: Where | None = None) -> list[Hit]:
@@ -203,7 +208,7 @@ class Index:
             query = np.array(snapshot.vectors[stored[key].row])
             hits = run.search(snapshot, query[None, :], k + 1, condition)[0]
         others = [hit for hit in hits if hit.key != key][:k]
-        return [Hit(rank, h.key, h.score, h.text, h.metadata) for rank, h in enumerate(others, 1)]
+        return [replace(hit, rank=rank) for rank, hit in enumerate(others, 1)]
 
     def get(self, key: str) -> Record:
         """The record ``key``, its ``vector`` (D,) float32 of unit length included; raises RecordNotFound."""
@@ -267,19 +272,6 @@ class Index:
         with self._snapshots.borrow() as catalog:
             return catalog.manifest().space
 
-    def _create(self) -> None:
-        if self._folder.exists() and not self._folder.is_dir():
-            raise InvalidInput(f"{self.path} is a file, not the directory of an index", "Name a directory.")
-        others = [] if not self._folder.exists() else [p.name for p in self._folder.iterdir()]
-        others = [name for name in others if not name.startswith(TEMPORARY_PREFIX)]
-        if any(name.startswith("vectors-") for name in others):
-            return  # opening says what is missing
-        if others and not (self._folder / DATABASE_FILE).exists():
-            raise InvalidInput(
-                f"{self.path} is a directory that holds other files", "Name a new directory for the index."
-            )
-        create_index(self._folder)
-
     def _check_writable(self) -> None:
         if self.readonly:
             raise InvalidInput(f"{self.path} was opened readonly", "Open it with readonly=False to change it.")
@@ -299,6 +291,8 @@ class Index:
 
 def _resolved(path: str | os.PathLike[str]) -> Path:
     try:
+        if not os.fspath(path):
+            raise ValueError("it is empty")
         return Path(path).resolve()
     except (OSError, ValueError, TypeError) as error:
         raise InvalidInput(f"{path!r} cannot be the directory of an index: {error}", "Name a directory.") from None

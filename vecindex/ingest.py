@@ -7,7 +7,7 @@ outside the writer's lock: the lock is held for milliseconds a window, whatever 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from operator import attrgetter
 
 from .encoders.encoder import Encoder
 from .errors import InvalidInput
@@ -15,19 +15,46 @@ from .records import AddReport, Metadata, Record, checked_key, checked_metadata,
 from .store.changes import Incoming, reconcile
 from .store.snapshot import Snapshots
 from .store.writer import MissingVectors, TextVector, Writer
+from .windows import windows
 
 RECORDS_A_COMMIT = 1024
 
 Progress = Callable[[AddReport], None]
 
 
-def as_records(
+def add(
+    records: Iterable[str | Record],
+    keys: Iterable[str] | None,
+    metadata: Iterable[Metadata | None] | None,
+    snapshots: Snapshots,
+    writer: Writer,
+    encoder: Callable[[], Encoder],
+    progress: Progress | None = None,
+) -> AddReport:
+    """Adds texts, with their keys and metadata, or records; ``encoder`` is asked for only when a text must be encoded.
+
+    A sequence is checked whole before anything is committed; an iterator as it goes. ``progress`` is called after
+    each commit with the report so far.
+    """
+    incoming: Iterable[Incoming] = _incoming(_records(records, keys, metadata))
+    if isinstance(records, Sequence):
+        incoming = list(incoming)
+    total = AddReport()
+    for window in windows(incoming, RECORDS_A_COMMIT, attrgetter("text")):
+        total = total + _add_window(window, snapshots, writer, encoder)
+        if progress is not None:
+            progress(total)
+    return total
+
+
+def _records(
     records: Iterable[str | Record], keys: Iterable[str] | None, metadata: Iterable[Metadata | None] | None
-) -> Iterable[Record]:
+) -> Iterator[Record]:
     """Texts with their keys and metadata as records; columns of different lengths are refused before any is used."""
     if keys is None and metadata is None:
-        return map(_as_record, records)
-    texts = [checked_text(item) for item in records]
+        yield from (item if isinstance(item, Record) else Record(item) for item in records)
+        return
+    texts = list(records)
     key_list = [None] * len(texts) if keys is None else list(keys)
     metadata_list = [None] * len(texts) if metadata is None else list(metadata)
     if not len(texts) == len(key_list) == len(metadata_list):
@@ -35,42 +62,18 @@ def as_records(
             f"there are {len(texts)} texts, {len(key_list)} keys and {len(metadata_list)} metadata objects",
             "Give one key and one metadata object for each text, or leave keys= or metadata= out.",
         )
-    return map(Record, texts, key_list, metadata_list)
-
-
-def _as_record(item: str | Record) -> Record:
-    if not isinstance(item, Record):
-        return Record(checked_text(item))
-    if item.vector is not None:
-        raise InvalidInput("a Record to add holds a vector", "Leave it out: the index's own model encodes the text.")
-    return item
-
-
-def add(
-    records: Iterable[Record],
-    snapshots: Snapshots,
-    writer: Writer,
-    encoder: Callable[[], Encoder],
-    progress: Progress | None = None,
-) -> AddReport:
-    """Adds records; ``encoder`` is asked for only when a text must be encoded.
-
-    ``progress`` is called after each commit with the report so far.
-    """
-    total = AddReport()
-    for window in _windows(records):
-        total = total + _add_window(window, snapshots, writer, encoder)
-        if progress is not None:
-            progress(total)
-    return total
+    for text, key, data in zip(texts, key_list, metadata_list, strict=True):
+        if isinstance(text, Record):
+            raise InvalidInput("keys= and metadata= go with texts; a Record holds its own", "Leave them out.")
+        yield Record(text, key, data)
 
 
 def _add_window(
     window: Sequence[Incoming], snapshots: Snapshots, writer: Writer, encoder: Callable[[], Encoder]
 ) -> AddReport:
-    with snapshots.take() as snapshot:
-        space = snapshot.manifest.space
-        changes = reconcile(window, snapshot.find({item.key for item in window}))
+    with snapshots.borrow() as catalog, catalog.reading() as manifest:
+        space = manifest.space
+        changes = reconcile(window, catalog.find({item.key for item in window}))
     if not changes.written and not changes.relabelled:
         return AddReport(unchanged=changes.unchanged, updated=changes.updated)
     vectors: dict[str, TextVector] = {}
@@ -95,16 +98,20 @@ def _encode(texts: Sequence[str], encoder: Encoder) -> dict[str, TextVector]:
     }
 
 
-def _windows(records: Iterable[Record]) -> Iterator[list[Incoming]]:
-    incoming = map(_incoming, records)
-    while window := list(islice(incoming, RECORDS_A_COMMIT)):
-        yield window
+def _incoming(records: Iterable[Record]) -> Iterator[Incoming]:
+    for position, record in enumerate(records):
+        try:
+            if record.vector is not None:
+                raise InvalidInput("it holds a vector", "Leave it out: the index's own model encodes the text.")
+            text = checked_text(record.text)
+            yield Incoming(
+                key=derive_key(text) if record.key is None else checked_key(record.key),
+                text=text,
+                metadata=None if record.metadata is None else checked_metadata(record.metadata),
+            )
+        except InvalidInput as error:
+            raise _at(position, error) from None
 
 
-def _incoming(record: Record) -> Incoming:
-    text = checked_text(record.text)
-    return Incoming(
-        key=derive_key(text) if record.key is None else checked_key(record.key),
-        text=text,
-        metadata=None if record.metadata is None else checked_metadata(record.metadata),
-    )
+def _at(position: int, error: InvalidInput) -> InvalidInput:
+    return InvalidInput(f"item {position}: {error.message}", error.advice)

@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from common import common_voice, rounds, where
 from tokenizers import Tokenizer
 
@@ -33,6 +32,8 @@ class Bare:
     """The least that turns texts into vectors with onnxruntime."""
 
     def __init__(self, folder: Path, max_tokens: int) -> None:
+        import onnxruntime  # after vecindex, which keeps it from reporting to its maker
+
         options = onnxruntime.SessionOptions()
         self.session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options)
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))

@@ -51,7 +51,8 @@ class _Commands(click.Group):
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise  # whoever read the output has seen enough; click ends quietly
-            raise click.ClickException(f"the output cannot be written: {error.strerror}.") from error
+            what = printable(str(error.filename)) if error.filename else "the output cannot be written"
+            raise click.ClickException(f"{what}: {error.strerror}.") from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of use, not of the alphabet

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import chain, repeat
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import SourceError
+from ..errors import SourceError, VecindexError
 from ..render import counted, printable
 from .options import INTERRUPTED, index_option, json_object, model_options
 
@@ -64,13 +64,18 @@ def add(
     """
     if not paths and not texts:
         raise click.UsageError('Nothing to add: name files, - for standard input, or --text "...".')
+    if not all(text.strip() for text in texts):
+        raise click.UsageError("A --text is empty.")
     if keys and len(keys) != len(texts):
         raise click.UsageError(f"There are {len(keys)} --key for {len(texts)} --text; give one for each, or none.")
     if not paths and (format_ or text_column or key_column):
         raise click.UsageError("--format, --text-column and --key-column say how to read files; no file is named.")
-    from ..records import Record
+    from ..records import Record, checked_key, checked_text
     from ..sources import Format, read, source
 
+    # Checked before anything is opened or made, as files are.
+    given = [Record(checked_text(text)) for text in texts]
+    given = [replace(record, key=checked_key(key)) for record, key in zip(given, keys, strict=True)] if keys else given
     with ExitStack() as stack:
         sources = [
             stack.enter_context(
@@ -86,7 +91,7 @@ def add(
             bad.report()
             raise click.ClickException("every row is bad; nothing was added.")
         records = chain(
-            (Record(text, key) for text, key in zip(texts, keys or repeat(None, len(texts)), strict=True)),
+            given,
             chain.from_iterable(read(s, _ignore if skip_bad else None) for s in sources),
         )
         _add(_with_metadata(records, metadata), total, index_path, model, offline)
@@ -97,10 +102,10 @@ def _add(records: Iterable[Record], total: int, index_path: Path, model: str | N
     from ..encoders.load import load_encoder
     from ..index import open as open_index
     from ..records import AddReport
-    from ..store.schema import DATABASE_FILE
+    from ..store.schema import index_exists
 
     # A model that cannot be loaded is found out before an empty index is made.
-    exists = (index_path / DATABASE_FILE).exists()
+    exists = index_exists(index_path)
     encoder = model if exists else load_encoder(model, offline=offline)
     committed = AddReport()
     with open_index(index_path, model=encoder, offline=offline) as index:
@@ -113,14 +118,19 @@ def _add(records: Iterable[Record], total: int, index_path: Path, model: str | N
         try:
             with _progress(total) as show:
                 report = index.add(records, progress=on_commit)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, VecindexError) as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
+            what = "Interrupted" if interrupted else "Stopped"
             done = committed.added + committed.updated
-            click.echo(
-                f"Interrupted: {counted(done, 'record')} of this run committed to {printable(str(index_path))}; "
-                "run it again to add the rest.",
-                err=True,
-            )
-            raise click.exceptions.Exit(INTERRUPTED) from None
+            if interrupted or done:
+                click.echo(
+                    f"{what}: {counted(done, 'record')} of this run committed to "
+                    f"{printable(str(index_path))}; run it again to add the rest.",
+                    err=True,
+                )
+            if interrupted:
+                raise click.exceptions.Exit(INTERRUPTED) from None
+            raise
         click.echo(
             f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged; "
             f"{printable(str(index_path))} holds {counted(len(index), 'record')}.",

@@ -31,9 +31,9 @@ def explain(
     """
     from ..encoders.explain import explain as explain_text
     from ..encoders.load import load_encoder
-    from ..store.schema import DATABASE_FILE
+    from ..store.schema import index_exists
 
-    if model is None and (index_path / DATABASE_FILE).exists():
+    if model is None and index_exists(index_path):
         with open_for_reading(index_path, offline=offline) as index:
             encoder = index.encoder
     else:

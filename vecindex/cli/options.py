@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import InvalidInput
+
 if TYPE_CHECKING:
     from ..index import Index
 
@@ -17,6 +19,13 @@ INTERRUPTED = 130
 """The exit code after Ctrl-C, as shells have it."""
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _directory(ctx: click.Context, param: click.Parameter, value: str) -> Path:
+    if not value:
+        raise click.BadParameter("an empty name names no directory.", ctx, param)
+    return Path(value)
+
 
 index_option: Decorator = click.option(
     "--index",
@@ -26,7 +35,7 @@ index_option: Decorator = click.option(
     show_default=True,
     show_envvar=True,
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    callback=_directory,
     help="The index's directory.",
 )
 
@@ -58,21 +67,34 @@ def format_option(*formats: str) -> Decorator:
 
 
 def json_object(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, Any] | None:
-    """A callback that reads a JSON object from the command line."""
+    """A callback that reads a JSON object that can be stored from the command line."""
+    from ..records import checked_metadata
+
     if value is None:
         return None
     try:
-        parsed = json.loads(value)
+        parsed = json.loads(value, object_pairs_hook=_object_of_different_names)
     except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
         raise click.BadParameter(f'{value!r} is not a JSON object; give one such as \'{{"lang": "en"}}\'.', ctx, param)
+    try:
+        checked_metadata(parsed)
+    except InvalidInput as error:
+        raise click.BadParameter(str(error), ctx, param) from None
     return parsed
+
+
+def _object_of_different_names(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) != len(members):
+        raise ValueError("a name stands twice")
+    return found
 
 
 def open_for_reading(index_path: Path, model: str | None = None, offline: bool | None = None) -> Index:
     """An index that must exist; one in a directory that may not be written to can be searched all the same."""
     from ..index import open as open_index
 
-    readonly = index_path.exists() and not os.access(index_path, os.W_OK)
+    readonly = os.path.isdir(index_path) and not os.access(index_path, os.W_OK)
     return open_index(index_path, create=False, readonly=readonly, model=model, offline=offline)

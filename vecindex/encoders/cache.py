@@ -3,7 +3,7 @@
 ``$VECINDEX_CACHE``, else ``$XDG_CACHE_HOME/vecindex``, else ``~/.cache/vecindex``::
 
     compiled/<fingerprint>/   model.onnx, tokenizer.json, encoder.json: one space's compiled encoder
-    digests.json              {path: [size, modified in ns, SHA-256]} of weight files
+    digests.json              {path: [size, modified, changed (ns), inode, SHA-256]} of weight files
 
 Everything in it may be deleted at any time. Entries appear whole or not at all (written under another name, then
 renamed), so any number of processes may share it.
@@ -32,13 +32,14 @@ def compiled_folder(fingerprint: str) -> Path:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file in hex, remembered while its path, size and time of change stay the same."""
+    """SHA-256 of a file in hex, remembered while its path, size, times and inode stay the same."""
     stat = path.stat()
-    name, state = str(path.resolve()), [stat.st_size, stat.st_mtime_ns]
+    # Two fine-tuned models have one size, and tools that copy set the modification time; the change time nobody can.
+    name, state = str(path.resolve()), [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
     memo = cache_folder() / "digests.json"
     known = _read_memo(memo)
-    if known.get(name, [])[:2] == state:
-        return str(known[name][2])
+    if known.get(name, [])[:-1] == state:
+        return str(known[name][-1])
     with path.open("rb") as file:
         digest = hashlib.sha256()
         while block := file.read(1 << 20):

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ..errors import InvalidInput
 from ..records import checked_text
+from ..windows import windows
 from .pooling import FloatArray, pool, unit_length
 from .spec import Role, Space
 
@@ -24,7 +25,7 @@ IntArray = npt.NDArray[np.int64]
 TOKENS_A_BATCH = 1024
 """Padded tokens in one forward pass; measured best between 512 and 2,048 on two cores."""
 TEXTS_A_WINDOW = 4096
-"""Texts tokenized and sorted by length at a time, so that memory is bounded whatever the input's size."""
+"""Texts tokenized and sorted by length at a time at most: memory is bounded but for a single huge text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +95,15 @@ class Encoder(ABC):
         texts = checked_texts(texts)
         vectors = np.empty((len(texts), self.space.dimension), dtype=np.float32)
         truncated = np.zeros(len(texts), dtype=np.bool_)
-        for start in range(0, len(texts), TEXTS_A_WINDOW):
-            tokens = self._prompted(texts[start : start + TEXTS_A_WINDOW], role)
+        start = 0
+        for window in windows(texts, TEXTS_A_WINDOW, str):
+            tokens = self._prompted(window, role)
             truncated[start : start + len(tokens)] = [t.truncated for t in tokens]
             for rows in _batches(tokens):
                 ids, mask = self._padded([tokens[row] for row in rows])
                 pooled = pool(self.forward(ids, mask), mask, self.space.pooling)
                 vectors[start + np.asarray(rows)] = unit_length(pooled)
+            start += len(window)
         return Encoded(vectors, truncated)
 
     def encode_tokens(self, texts: Sequence[str], role: Role = "document") -> list[TokenVectors]:

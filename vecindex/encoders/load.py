@@ -41,6 +41,7 @@ AGREEMENT = 0.99999
 
 _COMPILER = 1  # raised when compiled folders of before must not be used any more
 _RECORD = "encoder.json"
+_COMPILING = "compiling-"
 _STALE_SECONDS = 86_400
 # Lengths from no word to over the maximum, several scripts: what a wrongly traced graph gets wrong first.
 _PROBES = (
@@ -88,33 +89,39 @@ def load_for_space(space: Space, *, offline: bool | None = None, threads: int | 
     model is a folder that is still there: files changed in it are a `SpaceMismatch`.
     """
     folder = Path(space.model)
-    if not (folder.is_absolute() and folder.is_dir()) and (encoder := _load_compiled(space, threads)):
+    if not (folder.is_absolute() and os.path.isdir(folder)) and (encoder := _load_compiled(space, threads)):
         return encoder
     files = resolve(space.model, offline=offline)
     found = read_space(files.folder, files.name, file_digest)
     if found.fingerprint != space.fingerprint:
-        raise SpaceMismatch(space.describe(), found.describe(), space.differences(found))
+        raise SpaceMismatch(
+            *(space.describe(), found.describe(), space.differences(found)),
+            "The model's files have changed since: restore them, or add the texts to a new index with --index DIR.",
+        )
     return _load_compiled(space, threads) or _compile(files, space, threads)
 
 
 def _load_compiled(space: Space, threads: int | None) -> Encoder | None:
-    """The compiled encoder of this space; None if there is none that is whole."""
+    """The compiled encoder of this space; None if there is none. A damaged one is taken away, to be made again."""
     from .onnx import OnnxEncoder
 
     folder = compiled_folder(space.fingerprint)
+    if not os.path.isdir(folder):  # unlike Path.is_dir, this never raises
+        return None
     try:
         record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
         sizes = {name: (folder / name).stat().st_size for name in record["sizes"]}
-        if record["compiler"] != _COMPILER:
-            return None
-        if sizes != record["sizes"]:
-            raise ValueError("its files are not as long as they were")
-        return OnnxEncoder(folder, space, record["padding_id"], threads)
-    except Exception as error:  # a damaged entry, whatever onnxruntime or tokenizers call it: it is made again
-        if not folder.exists():
-            return None
+        if record["compiler"] == _COMPILER:
+            if sizes != record["sizes"]:
+                raise ValueError("its files are not as long as they were")
+            return OnnxEncoder(folder, space, record["padding_id"], threads)
+    except Exception as error:  # whatever onnxruntime or tokenizers call it
         log.warning("The compiled model in %s cannot be used (%s); it is compiled again.", folder, error)
-        return None
+    aside = folder.with_name(f"{_COMPILING}{secrets.token_hex(8)}")
+    with contextlib.suppress(OSError):
+        folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
+    return None
 
 
 def _compile(files: ModelFiles, space: Space, threads: int | None) -> Encoder:
@@ -159,7 +166,7 @@ def _scratch_folder() -> Iterator[Path]:
     try:
         parent.mkdir(parents=True, exist_ok=True)
         _remove_stale(parent)
-        folder = parent / f"compiling-{secrets.token_hex(8)}"
+        folder = parent / f"{_COMPILING}{secrets.token_hex(8)}"
         folder.mkdir()
     except OSError as error:
         log.warning("The cache %s cannot be written to (%s); the model is compiled every time.", parent, error)
@@ -171,15 +178,11 @@ def _scratch_folder() -> Iterator[Path]:
 
 
 def _publish(folder: Path, place: Path) -> None:
-    """Renames a compiled folder to its place; a folder that is there is damaged or as good, and makes way."""
-    aside = folder.with_name(folder.name + "-old")
-    with contextlib.suppress(OSError):
-        place.rename(aside)
+    """Renames a compiled folder to its place; if another process came first, its folder stays and is as good."""
     try:
         folder.rename(place)
     except OSError as error:
         log.debug("%s was not published: %s", place, error)
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _agreement(reference: Encoder, compiled: Encoder) -> float:
@@ -192,7 +195,7 @@ def _agreement(reference: Encoder, compiled: Encoder) -> float:
 
 
 def _remove_stale(parent: Path) -> None:
-    for folder in parent.glob("compiling-*"):
+    for folder in parent.glob(f"{_COMPILING}*"):
         if time.time() - folder.stat().st_mtime > _STALE_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
 

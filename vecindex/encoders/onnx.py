@@ -8,6 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+# onnxruntime's wheels report to their maker, from native code (1.32: seen with strace; Python's audit hooks do not see
+# it) and keep a device id in the user's cache. Its own disable_telemetry_events() comes too late to prevent either.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 import onnxruntime
 from tokenizers import Tokenizer
 

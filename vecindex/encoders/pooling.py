@@ -48,9 +48,11 @@ def mean_pool(token_vectors: Any, attention_mask: Any) -> Any:
         attention_mask = attention_mask.detach().cpu().numpy()
     try:
         vectors, mask = np.asarray(token_vectors), np.asarray(attention_mask)
+        if not {vectors.dtype.kind, mask.dtype.kind} <= set("fiub"):
+            raise ValueError("no numbers")
     except ValueError:
         raise InvalidInput(
-            "the token vectors or the mask are ragged: their rows differ in length",
+            "the token vectors or the mask are ragged, or no numbers",
             "Pad them to one length with a mask, or pass the pipeline's result to pool_features.",
         ) from None
     _check_shapes(vectors.shape, mask.shape)

@@ -78,7 +78,7 @@ def _in_hub_cache(name: str, tried: list[str]) -> Path | None:
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
     cache = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
     # Looked at before huggingface_hub is imported, which takes longer than a whole search.
-    if not (cache / f"models--{name.replace('/', '--')}").is_dir():
+    if not os.path.isdir(cache / f"models--{name.replace('/', '--')}"):
         tried.append(f"the hub's local cache {cache} (not there)")
         return None
     from huggingface_hub import snapshot_download
@@ -123,8 +123,8 @@ def _download(name: str, tried: list[str]) -> Path:
     constants.HF_HUB_DISABLE_TELEMETRY = True
     try:
         # Asked first, with a short limit: without a network this fails now instead of after minutes of retries.
-        revision = HfApi().model_info(name, timeout=_CONNECT_SECONDS).sha
-        log.warning("Downloading %s (revision %s) from the hub; this happens once.", name, revision)
+        HfApi().model_info(name, timeout=_CONNECT_SECONDS)
+        log.warning("Downloading %s from the hub; this happens once.", name)
         return Path(snapshot_download(name, allow_patterns=list(_WANTED), ignore_patterns=list(_UNWANTED)))
     except Exception as error:  # the hub client raises errors of its HTTP library's too
         reason = str(error).strip().splitlines() or [type(error).__name__]

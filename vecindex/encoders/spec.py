@@ -120,7 +120,7 @@ def read_space(folder: Path, model: str, file_digest: Callable[[Path], str]) -> 
         if tokenizer.get(side) not in (None, "right"):
             read.refuse(f"tokenizer_config.json sets {side} to {tokenizer[side]!r}; supported: right")
     pooling, dimension = _pooling(read, f"{modules[1].get('path', '')}/config.json")
-    query, document = _prompts(read)
+    query, document = _prompts(read, normalize=len(names) == 3)
     _check_transformer(read, sentence)
     return Space(
         model=model,
@@ -190,12 +190,14 @@ def _pooling(read: _Reader, name: str) -> tuple[PoolingMode, int]:
     return mode, dimension
 
 
-def _prompts(read: _Reader) -> tuple[str, str]:
+def _prompts(read: _Reader, normalize: bool) -> tuple[str, str]:
     """The query's and the document's prompt, chosen as sentence-transformers' encode_query and encode_document do."""
     config = read.json("config_sentence_transformers.json", optional=True)
     known = {"__version__", "prompts", "default_prompt_name", "similarity_fn_name", "model_type"}
     if unknown := sorted(k for k, v in config.items() if k not in known and v is not None):
         read.refuse(f"config_sentence_transformers.json has settings that are not known here: {', '.join(unknown)}")
+    if (similarity := config.get("similarity_fn_name")) not in (None, "cosine", *(["dot"] if normalize else [])):
+        read.refuse(f"its vectors are to be compared by {similarity} (similarity_fn_name); a score here is a cosine")
     if config.get("model_type", "SentenceTransformer") != "SentenceTransformer":
         read.refuse(f"it is a {config['model_type']}, not a SentenceTransformer")
     prompts = config.get("prompts") or {}

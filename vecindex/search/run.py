@@ -24,12 +24,15 @@ def search(snapshot: Snapshot, queries: Vectors, k: int, where: Filter | None = 
 def unit_queries(vectors: Any, dimension: int) -> Vectors:
     """Query vectors made elsewhere, (q, D) numbers, at unit length; ``dimension`` 0 takes any. Raises InvalidInput."""
     try:
-        array = np.asarray(vectors, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InvalidInput("a query is neither a text nor a vector of numbers", "Pass a str or (D,) floats.") from None
-    if array.size == 0 and len(array) == 0:
+        array = np.asarray(vectors)
+    except ValueError:
+        array = np.empty(0, dtype=object)  # ragged
+    if array.ndim and len(array) == 0 and array.dtype != object:
         return np.empty((0, dimension), np.float32)
-    if array.ndim != 2 or (dimension and array.shape[1] != dimension):
+    if array.dtype.kind not in "fiu":
+        raise InvalidInput("a query is neither a text nor a vector of numbers", "Pass a str or (D,) floats.")
+    array = array.astype(np.float64)
+    if array.ndim != 2 or not array.shape[1] or (dimension and array.shape[1] != dimension):
         raise InvalidInput(
             f"a query vector has the shape {array.shape[1:]}; the index holds vectors of shape ({dimension},)",
             "Encode the query with index.encoder.encode([text], role='query')[0].",

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from ..encoders.spec import Space
 from ..errors import CorruptIndex, IncompatibleFormat, IndexLocked, IndexNotFound, StorageError
 from ..filters import Filter, compile_sql
+from .files import storage_errors
 from .schema import DATABASE_FILE, FORMAT
 
 _BUSY_SECONDS = 10.0
@@ -59,8 +60,9 @@ class Catalog:
         """Raises IndexNotFound, CorruptIndex, StorageError or IncompatibleFormat."""
         self.folder = folder
         self.path = folder / DATABASE_FILE
-        if not self.path.is_file():
-            self._refuse_missing()
+        with storage_errors(self.path):
+            if not self.path.is_file():
+                self._refuse_missing()
         if sqlite3.sqlite_version_info < _SQLITE:
             needed = ".".join(map(str, _SQLITE))
             raise StorageError(str(self.path), f"Python has SQLite {sqlite3.sqlite_version}; {needed} is needed")

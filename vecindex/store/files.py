@@ -40,10 +40,14 @@ def write_at(path: Path, offset: int, data: memoryview) -> None:
                 written += os.pwrite(descriptor, data[written:], offset + written)
             os.ftruncate(descriptor, offset + len(data))
             os.fsync(descriptor)
+        except OSError:
+            with contextlib.suppress(OSError):  # a full disk gets back what did not fit
+                os.ftruncate(descriptor, offset)
+            raise
         finally:
             os.close(descriptor)
         if name_may_be_lost:
-            sync_folder(path.parent)
+            sync(path.parent)
 
 
 def folder_bytes(folder: Path) -> int:
@@ -54,11 +58,6 @@ def folder_bytes(folder: Path) -> int:
             with contextlib.suppress(FileNotFoundError):
                 total += entry.stat().st_size
     return total
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder durable: what was created, renamed or removed there."""
-    _sync(folder)
 
 
 @contextlib.contextmanager
@@ -73,7 +72,7 @@ def new_file(path: Path) -> Iterator[Path]:
         temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
         try:
             yield temporary
-            _sync(temporary)
+            sync(temporary)
             try:
                 os.link(temporary, path)  # unlike a rename, this never replaces a file
             except FileExistsError:
@@ -81,8 +80,8 @@ def new_file(path: Path) -> Iterator[Path]:
             except OSError:  # a file system without links
                 if not path.exists():
                     temporary.rename(path)
-            sync_folder(path.parent)
-            sync_folder(path.parent.parent)
+            sync(path.parent)
+            sync(path.parent.parent)
         finally:
             for left in path.parent.glob(f"{temporary.name}*"):
                 left.unlink(missing_ok=True)
@@ -91,7 +90,8 @@ def new_file(path: Path) -> Iterator[Path]:
                     path.parent.rmdir()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Makes a file's content durable, or the names in a folder: what was created, renamed or removed there."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

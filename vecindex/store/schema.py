@@ -12,19 +12,39 @@ Every row below ``manifest.rows`` is in exactly one of ``records`` and ``dead``.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from datetime import datetime, timezone
 from pathlib import Path
 
-from ..errors import StorageError
-from .files import new_file
+from ..errors import InvalidInput, StorageError
+from .files import TEMPORARY_PREFIX, new_file, storage_errors
 
 FORMAT = 1
 DATABASE_FILE = "vecindex.db"
 
 
+def index_exists(folder: Path) -> bool:
+    """Whether there is an index at ``folder``, damaged or not; False too where that cannot be seen."""
+    return os.path.exists(folder / DATABASE_FILE)
+
+
 def create_index(folder: Path) -> None:
-    """Makes an empty index at ``folder``, which must not exist or be empty; keeps one made there meanwhile."""
+    """Makes an empty index at ``folder``, which must not exist or be empty; keeps one made there meanwhile.
+
+    Raises:
+        InvalidInput: ``folder`` is a file, or holds something else.
+        StorageError: it cannot be written to; nothing is left of the attempt.
+    """
+    with storage_errors(folder):
+        others = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        if folder.exists() and not folder.is_dir():
+            raise InvalidInput(f"{folder} is a file, not the directory of an index", "Name a directory.")
+    others = [name for name in others if not name.startswith(TEMPORARY_PREFIX)]
+    if any(name.startswith("vectors-") for name in others):
+        return  # opening says what is missing
+    if others and not index_exists(folder):
+        raise InvalidInput(f"{folder} is a directory that holds other files", "Name a new directory for the index.")
     with new_file(folder / DATABASE_FILE) as temporary:
         try:
             _create_database(temporary)

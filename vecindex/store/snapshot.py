@@ -64,14 +64,14 @@ class Snapshots:
         self._folder = folder
         self._readonly = readonly
         self._idle: list[Catalog] = []
-        self._closed = False
+        self.closed = False
         # Of the newest generation seen: (generation, vectors, dead rows).
         self._mapped: tuple[int, Vectors, Rows] | None = None
 
     @contextlib.contextmanager
     def borrow(self) -> Iterator[Catalog]:
         """A connection that nobody else uses meanwhile; there are as many as were ever needed at once."""
-        if self._closed:
+        if self.closed:
             raise InvalidInput("the index is closed", "Open it again with vecindex.open(path).")
         try:
             catalog = self._idle.pop()
@@ -80,7 +80,7 @@ class Snapshots:
         try:
             yield catalog
         finally:
-            if self._closed:
+            if self.closed:
                 catalog.close()
             else:
                 self._idle.append(catalog)
@@ -101,7 +101,7 @@ class Snapshots:
                     return
 
     def close(self) -> None:
-        self._closed = True
+        self.closed = True
         self._mapped = None
         while self._idle:
             self._idle.pop().close()

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import CorruptIndex, StorageError
-from .files import TEMPORARY_PREFIX, storage_errors, sync_folder, write_at
+from .files import TEMPORARY_PREFIX, storage_errors, sync, write_at
 
 Vectors = npt.NDArray[np.float32]
 
@@ -35,12 +35,16 @@ def append(path: Path, rows: int, vectors: Vectors) -> None:
 def copy_rows(source: Vectors, rows: npt.NDArray[np.int64], path: Path) -> None:
     """Writes the given rows of ``source`` (n, D) as a new vector file, durably, in bounded memory."""
     with storage_errors(path):
-        with path.open("wb") as file:
-            for start in range(0, len(rows), _ROWS_A_BLOCK):
-                file.write(np.ascontiguousarray(source[rows[start : start + _ROWS_A_BLOCK]], dtype="<f4").data)
-            file.flush()
-            os.fsync(file.fileno())
-        sync_folder(path.parent)
+        try:
+            with path.open("wb") as file:
+                for start in range(0, len(rows), _ROWS_A_BLOCK):
+                    file.write(np.ascontiguousarray(source[rows[start : start + _ROWS_A_BLOCK]], dtype="<f4").data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+        sync(path.parent)
 
 
 def remove_orphans(folder: Path, number: int) -> None:
