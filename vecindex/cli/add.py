@@ -116,7 +116,7 @@ def _add(records: Iterable[Record], total: int, index_path: Path, model: str | N
             show(report)
 
         try:
-            with _progress(total) as show:
+            with _Progress(total) as show:
                 report = index.add(records, progress=on_commit)
         except (KeyboardInterrupt, VecindexError) as error:
             interrupted = isinstance(error, KeyboardInterrupt)
@@ -145,7 +145,7 @@ def _add(records: Iterable[Record], total: int, index_path: Path, model: str | N
             )
 
 
-class _progress:
+class _Progress:
     """A bar on standard error, on a terminal only."""
 
     def __init__(self, total: int) -> None:
