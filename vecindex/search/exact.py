@@ -52,7 +52,7 @@ def scan(vectors: Vectors, rows: Rows | None, queries: Vectors, k: int) -> list[
     """As `rank` for each of ``queries`` (q, D), with FAISS's scan to propose candidates.
 
     FAISS drops ties beyond its k at will. So it is asked for more, and a query whose k-th score is within `ROUNDING`
-    of the last candidate's is asked again for twice as many, down to scoring everything.
+    of the last candidate's is asked again for four times as many, down to scoring everything.
     """
     allowed = len(vectors) if rows is None else len(rows)
     rankings: dict[int, Ranking] = {}

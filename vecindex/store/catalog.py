@@ -67,7 +67,7 @@ class Catalog:
             needed = ".".join(map(str, _SQLITE))
             raise StorageError(str(self.path), f"Python has SQLite {sqlite3.sqlite_version}; {needed} is needed")
         with self._errors():
-            self._connection = self._connect(readonly)
+            self._connection, self._frozen = self._connect(readonly)
             self._identity = self._state()[0]
             try:
                 self._check_format()
@@ -85,8 +85,9 @@ class Catalog:
         """One read transaction: everything read inside belongs to the manifest's generation."""
         with self._errors():
             if self._frozen is not None and self._frozen != self._state():
-                self._connection.close()
-                self._connection = self._connect(readonly=True)
+                stale = self._connection
+                self._connection, self._frozen = self._connect(readonly=True)
+                stale.close()
             self._connection.execute("begin")
             try:
                 yield self.manifest()
@@ -239,21 +240,23 @@ class Catalog:
             self._connection.execute("vacuum")
             # Not waited for, since the writer's lock is held: with a reader at work the next checkpoint does it.
             self._connection.execute("pragma busy_timeout = 0")
-            self._connection.execute("pragma wal_checkpoint(truncate)").fetchone()
-            self._connection.execute(f"pragma busy_timeout = {int(_BUSY_SECONDS * 1000)}")
+            try:
+                self._connection.execute("pragma wal_checkpoint(truncate)").fetchone()
+            finally:
+                self._connection.execute(f"pragma busy_timeout = {int(_BUSY_SECONDS * 1000)}")
 
-    def _connect(self, readonly: bool) -> sqlite3.Connection:
+    def _connect(self, readonly: bool) -> tuple[sqlite3.Connection, tuple[int, ...] | None]:
+        """A connection, and the file's state if SQLite was told that it does not change."""
         base = f"{self.path.absolute().as_uri()}?mode={'ro' if readonly else 'rw'}"
-        self._frozen: tuple[int, ...] | None = None
         try:
-            return self._configured(base)
+            return self._configured(base), None
         except sqlite3.OperationalError:
             # In a folder that may not be written to, SQLite reads a database without a log only if told that it does
             # not change. Others may change it all the same: `reading` opens it again when it has.
             if not readonly or self._log.exists():
                 raise
-            self._frozen = self._state()
-            return self._configured(f"{base}&immutable=1")
+            state = self._state()
+            return self._configured(f"{base}&immutable=1"), state
 
     @property
     def _log(self) -> Path:
