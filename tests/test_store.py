@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -217,3 +218,31 @@ def test_an_index_in_a_directory_that_cannot_be_written_can_be_read(closed: bool
         shutil.rmtree(public)
     assert done.stderr == ""
     assert done.stdout == f"['d'] {4 if closed else 5} True\nStorageError\n"
+
+
+def test_an_interrupt_right_after_a_transaction_began_leaves_the_connection_usable(folder: Path) -> None:
+    class Interrupting:
+        """A connection on which Ctrl-C arrives when ``begin`` has been run."""
+
+        def __init__(self, real: Any) -> None:
+            self.real = real
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.real, name)
+
+        def execute(self, statement: str, *parameters: Any) -> Any:
+            result = self.real.execute(statement, *parameters)
+            if statement.startswith("begin"):
+                raise KeyboardInterrupt
+            return result
+
+    with opened(folder) as index:
+        for transaction in ("reading", "writing"):
+            with index._snapshots.borrow() as catalog:
+                real = catalog._connection
+                catalog._connection = Interrupting(real)  # type: ignore[assignment]
+                with pytest.raises(KeyboardInterrupt), getattr(catalog, transaction)():
+                    pass
+                catalog._connection = real
+        assert state_of(index) == SMALL_STATE
+        assert index.add(["five"], keys=["e"]).added == 1

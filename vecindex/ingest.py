@@ -110,8 +110,4 @@ def _incoming(records: Iterable[Record]) -> Iterator[Incoming]:
                 metadata=None if record.metadata is None else checked_metadata(record.metadata),
             )
         except InvalidInput as error:
-            raise _at(position, error) from None
-
-
-def _at(position: int, error: InvalidInput) -> InvalidInput:
-    return InvalidInput(f"item {position}: {error.message}", error.advice)
+            raise InvalidInput(f"item {position}: {error.message}", error.advice) from None

@@ -88,11 +88,11 @@ class Catalog:
                 stale = self._connection
                 self._connection, self._frozen = self._connect(readonly=True)
                 stale.close()
-            self._connection.execute("begin")
             try:
+                self._connection.execute("begin")
                 yield self.manifest()
             finally:
-                self._connection.execute("rollback")
+                self._roll_back()
 
     def manifest(self) -> Manifest:
         with self._errors():
@@ -178,13 +178,12 @@ class Catalog:
     def writing(self) -> Iterator[None]:
         """One write transaction, durable when it ends; an exception leaves everything as it was."""
         with self._errors():
-            self._connection.execute("begin immediate")
             try:
+                self._connection.execute("begin immediate")
                 yield
                 self._connection.execute("commit")
             except BaseException:
-                if self._connection.in_transaction:  # Ctrl-C may arrive when COMMIT is already done
-                    self._connection.execute("rollback")
+                self._roll_back()
                 raise
 
     def check_in_place(self) -> None:
@@ -244,6 +243,11 @@ class Catalog:
                 self._connection.execute("pragma wal_checkpoint(truncate)").fetchone()
             finally:
                 self._connection.execute(f"pragma busy_timeout = {int(_BUSY_SECONDS * 1000)}")
+
+    def _roll_back(self) -> None:
+        # SQLite ends a transaction by itself after some errors, and Ctrl-C may arrive when COMMIT is already done.
+        if self._connection.in_transaction:
+            self._connection.execute("rollback")
 
     def _connect(self, readonly: bool) -> tuple[sqlite3.Connection, tuple[int, ...] | None]:
         """A connection, and the file's state if SQLite was told that it does not change."""
