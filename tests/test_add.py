@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.helpers import opened
-from tests.toy import DIMENSION, ToyEncoder
+from tests.toy import ToyEncoder
 from vecindex import AddReport, Index, InvalidInput, Record
 from vecindex.records import derive_key
 
@@ -174,12 +173,6 @@ def test_what_cannot_be_stored_is_refused_and_nothing_is_added(
 def test_one_string_is_no_sequence_of_keys(index: Index) -> None:
     with pytest.raises(InvalidInput):
         index.add(["one", "two"], keys="ab")
-
-
-def test_a_vector_made_elsewhere_is_refused_and_not_dropped_silently(index: Index) -> None:
-    with pytest.raises(InvalidInput, match="item 0: it holds a vector"):
-        index.add([Record("one", "a", vector=np.eye(DIMENSION, dtype=np.float32)[3])])
-    assert len(index) == 0
 
 
 def test_a_sequence_is_checked_whole_before_anything_is_added(index: Index) -> None:

@@ -257,26 +257,30 @@ def test_info_prints_the_index_at_a_glance(encoder: Encoder) -> None:
     created = found.pop("created")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", created)
     assert found == {
-        **{"path": ".vecindex", "format": 1, "generation": 1, "records": 4, "dead_rows": 0, "truncated": 0},
+        **{"path": ".vecindex", "format": 2, "generation": 1, "records": 4, "dead_rows": 0, "tail_rows": 4},
+        **{"codes": None, "indexed_fields": [], "truncated": 0},
         **{"model": MODEL, "dimension": 384, "max_tokens": 256, "pooling": "mean", "precision": "fp32"},
         "fingerprint": encoder.space.fingerprint,
     }
     code, out, err = run("info")
     assert (code, re.sub(r"(?m)^bytes .*\n", "", out), err) == (
         0,
-        "path         .vecindex\n"
-        "format       1\n"
-        f"created      {created}\n"
-        "generation   1\n"
-        "records      4\n"
-        "dead rows    0\n"
-        "truncated    0\n"
-        f"model        {MODEL}\n"
-        "dimension    384\n"
-        "max tokens   256\n"
-        "pooling      mean\n"
-        "precision    fp32\n"
-        f"fingerprint  {encoder.space.fingerprint}\n",
+        "path            .vecindex\n"
+        "format          2\n"
+        f"created         {created}\n"
+        "generation      1\n"
+        "records         4\n"
+        "dead rows       0\n"
+        "tail rows       4\n"
+        "codes           -\n"
+        "indexed fields  -\n"
+        "truncated       0\n"
+        f"model           {MODEL}\n"
+        "dimension       384\n"
+        "max tokens      256\n"
+        "pooling         mean\n"
+        "precision       fp32\n"
+        f"fingerprint     {encoder.space.fingerprint}\n",
         "",
     )
 
@@ -289,8 +293,9 @@ def test_verify_finds_a_flipped_bit(index: Path) -> None:
     vectors.write_bytes(damaged)
     assert run("verify") == (
         1,
-        f"{vectors.resolve()}: the vector of 'aun' (row 0) is not finite and of unit length\n"
-        "4 records, 4 rows: 1 fault; restore from a backup or add again\n",
+        f"{vectors.resolve()}: the vector of 'aun' (row 0) is not what was written\n"
+        f"  To repair it: vecindex verify --repair --index {index.resolve()}\n"
+        "4 records, 4 rows: 1 fault\n",
         "",
     )
 
@@ -329,7 +334,7 @@ def test_help_has_a_summary_and_examples_that_can_be_typed(name: str, command: c
         typed = [arguments for arguments in _commands(line) if arguments[0] == "vecindex"]
         assert typed, line
         for _, subcommand, *arguments in typed:
-            assert name in ("", subcommand)
+            assert name in ("", subcommand) or name == "backup"  # whose copy is searched like any index
             main.commands[subcommand].make_context(subcommand, arguments)  # a wrong option raises UsageError
 
 

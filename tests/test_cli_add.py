@@ -110,8 +110,8 @@ def test_adding_again_changes_nothing_and_loads_no_model(monkeypatch: pytest.Mon
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("a model is loaded")
 
-    monkeypatch.setattr("vecindex.index.load_for_space", fail)
-    monkeypatch.setattr("vecindex.index.load_encoder", fail)
+    monkeypatch.setattr("vecindex.language.load_for_space", fail)
+    monkeypatch.setattr("vecindex.language.load_encoder", fail)
     monkeypatch.setattr("vecindex.encoders.load.load_encoder", fail)
     expected = "0 added, 0 updated, 2 unchanged; .vecindex holds 2 records.\n"
     assert run("add", "notes.txt") == (0, "", expected)
@@ -132,7 +132,7 @@ def test_truncated_texts_are_counted() -> None:
         "3 added, 0 updated, 0 unchanged; .vecindex holds 3 records.\n"
         "Warning: 2 texts longer than 256 tokens; the model read only the first 256 of each.\n"
     )
-    assert "\ntruncated    2\n" in run("info")[1]
+    assert "\ntruncated       2\n" in run("info")[1]
 
 
 # --- what is refused

@@ -17,7 +17,7 @@ import pytest
 
 from tests.helpers import ROOT, opened, state_of
 from vecindex import Hit, Index, IndexLocked
-from vecindex.store import catalog
+from vecindex.store import catalog, connection
 from vecindex.store.snapshot import Snapshots
 from vecindex.store.vectors import vector_file
 from vecindex.store.writer import Writer
@@ -43,7 +43,7 @@ def output(process: subprocess.Popen[str]) -> str:
 HOLDING = """
 import sys, time
 from pathlib import Path
-from vecindex.store.files import WriterLock
+from vecindex.store.lock import WriterLock
 with WriterLock(Path(sys.argv[1]), 0):
     print("held", flush=True)
     sys.stdin.readline() if sys.argv[2] == "ask" else time.sleep(float(sys.argv[2]))
@@ -206,7 +206,7 @@ def test_two_creators_at_once_share_one_index(tmp_path: Path) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> float:
     """SQLite waits this many seconds for others instead of ten."""
-    monkeypatch.setattr(catalog, "_BUSY_SECONDS", 0.5)
+    monkeypatch.setattr(connection, "BUSY_SECONDS", 0.5)
     return 0.5
 
 
@@ -226,20 +226,20 @@ def test_a_vector_file_that_a_compaction_takes_away_is_looked_up_again(
 ) -> None:
     with opened(tmp_path / "i") as writer, opened(tmp_path / "i") as reader:
         writer.add(["one", "two", "three"], keys=list("abc"))
-        real: Callable[..., Any] = Snapshots._map
+        real: Callable[..., Any] = Snapshots._see
         calls: list[int] = []
 
         def compact_first(self: Snapshots, connection: Any, manifest: Any) -> Any:
             calls.append(manifest.vectors)
             if len(calls) < 3:  # the manifest is read, its vectors are not mapped yet
                 with monkeypatch.context() as unpatched:
-                    unpatched.setattr(Snapshots, "_map", real)
+                    unpatched.setattr(Snapshots, "_see", real)
                     writer.add([f"one {len(calls)}"], keys=["a"])
                     writer.compact()
             return real(self, connection, manifest)
 
         with monkeypatch.context() as patched:
-            patched.setattr(Snapshots, "_map", compact_first)
+            patched.setattr(Snapshots, "_see", compact_first)
             with reader._snapshots.take() as snapshot:
                 assert [r.text for r in snapshot.fetch(range(3))] == ["two", "three", "one 2"]
         assert calls == [1, 2, 3]

@@ -17,7 +17,7 @@ from tests.helpers import ROOT, opened, sql
 from tests.toy import DIMENSION, ToyEncoder
 from vecindex import errors, sources
 from vecindex.errors import CorruptIndex, IncompatibleFormat, MissingExtra, VecindexError
-from vecindex.store.files import WriterLock
+from vecindex.store.lock import WriterLock
 
 
 def tree(root: type[VecindexError] = VecindexError) -> set[type[VecindexError]]:
@@ -81,7 +81,7 @@ def held(folder: Path) -> None:
 
 
 def other_format(folder: Path) -> None:
-    sql(folder, "update manifest set format = 2")
+    sql(folder, "update manifest set format = 3")
     opened(folder)
 
 
@@ -122,11 +122,11 @@ CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], 
     ),
     errors.IndexLocked: (
         *(held, {"path": "{f}", "pid": os.getpid(), "host": os.uname().nodename, "waited": 0}),
-        f"{{f}} is being written by process {os.getpid()} on {os.uname().nodename}; waited 0.0 s. Try again",
+        f"{{f}} is being written by process {os.getpid()} on {os.uname().nodename} since 0 s; waited 0.0 s. Try again",
     ),
     errors.IncompatibleFormat: (
-        *(other_format, {"path": "{f}", "found": 2, "supported": 1}),
-        "{f} has format 2; this version reads format 1. Run: pip install --upgrade vecindex",
+        *(other_format, {"path": "{f}", "found": 3, "supported": 2}),
+        "{f} has format 3; this version reads format 2. Run: pip install --upgrade vecindex",
     ),
     errors.CorruptIndex: (
         *(damaged, {"path": "{f}/vectors-1.f32", "reason": "it is missing; 2 rows need it"}),
@@ -238,9 +238,9 @@ def test_damage_inside_the_database_is_a_corrupt_index(folder: Path, what: str) 
     assert caught.value.path == str(folder / "vecindex.db")
 
 
-@pytest.mark.parametrize("what", ["text that is no UTF-8", "a row that is gone, and its vector"])
+@pytest.mark.parametrize("what", ["text that is no UTF-8", "a row that is gone, and another's vector"])
 def test_verify_lists_every_fault_and_raises_none(folder: Path, what: str) -> None:
-    statement, _ = DAMAGE.get(what, ("delete from records where key = 'a'", search))
+    statement, _ = DAMAGE.get(what, ("delete from records where key = 'b'", search))
     sql(folder, statement)
     with (folder / "vectors-1.f32").open("r+b") as file:
         file.write(b"\xff" * 4)
@@ -256,7 +256,7 @@ def test_verify_of_a_huge_number_is_quiet(folder: Path) -> None:
 
 
 def test_a_later_format_may_have_other_tables(folder: Path) -> None:
-    sql(folder, "update manifest set format = 2")
+    sql(folder, "update manifest set format = 3")
     sql(folder, "drop table dead")
     with pytest.raises(IncompatibleFormat):
         opened(folder)
@@ -282,13 +282,13 @@ def test_a_lock_file_that_cannot_be_emptied_is_let_go(folder: Path, monkeypatch:
 def test_a_vector_file_that_cannot_be_removed_waits_for_the_next_compaction(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: Path, missing_ok: bool = False) -> None:
-        raise PermissionError(1, "Operation not permitted", str(self))
+    def refuse(path: Path) -> None:
+        raise PermissionError(1, "Operation not permitted", str(path))
 
     with opened(folder) as index:
         index.delete(["a"])
         with monkeypatch.context() as patched:
-            patched.setattr(Path, "unlink", refuse)
+            patched.setattr(os, "unlink", refuse)
             index.compact()
         assert sorted(p.name for p in folder.glob("*.f32")) == ["vectors-1.f32", "vectors-2.f32"]
         assert (len(index), index.verify().ok) == (1, True)
@@ -296,8 +296,11 @@ def test_a_vector_file_that_cannot_be_removed_waits_for_the_next_compaction(
     assert [p.name for p in folder.glob("*.f32")] == ["vectors-2.f32"]
 
 
-def test_garbage_in_the_vectors_is_a_number_or_named_never_a_crash(folder: Path) -> None:
+def test_garbage_in_the_vectors_is_named_never_a_wrong_answer(folder: Path) -> None:
     (folder / "vectors-1.f32").write_bytes(b"\xff" * (8 * DIMENSION))
     with opened(folder) as index:
         assert [fault.path for fault in index.verify().faults] == [str(folder / "vectors-1.f32")] * 2
-        assert len(index.search("one")) == 2
+        for ask in (lambda: index.search("one"), lambda: index.get("a"), lambda: index.similar("b")):
+            with pytest.raises(CorruptIndex, match="not what was written") as caught:
+                ask()
+            assert caught.value.path == str(folder / "vectors-1.f32")

@@ -27,8 +27,9 @@ from tests.filter_oracle import (
 )
 from tests.test_filter_syntax import nested
 from vecindex.errors import InvalidFilter
+from vecindex.filter_sql import compile_sql
 from vecindex.filter_syntax import MAX_NESTING, parse
-from vecindex.filters import And, Filter, Not, Or, compile_sql
+from vecindex.filters import And, Filter, Not, Or
 
 # --- SQLite ----------------------------------------------------------------------------------------------------------
 

@@ -126,7 +126,7 @@ def test_every_command_is_in_the_readme() -> None:
     from vecindex.cli import main
 
     table = README.split("## Command line")[1].split("##")[0]
-    assert set(re.findall(r"^\| `vecindex (\w+)", table, flags=re.MULTILINE)) == set(main.commands)
+    assert set(re.findall(r"^\| `vecindex ([\w-]+)", table, flags=re.MULTILINE)) == set(main.commands)
 
 
 def test_the_figures_can_be_printed_again() -> None:

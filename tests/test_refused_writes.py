@@ -4,18 +4,44 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from random import Random
 
 import pytest
 
-from tests.helpers import ROOT, SMALL_STATE, State, opened, small_index, state_of
-from vecindex import Index
+import vecindex
+from tests.acts import (
+    CHANGES,
+    Contents,
+    backup_of,
+    contents,
+    examine,
+    examine_backup,
+    folder_of,
+    one_thread,
+    perform,
+    prepare,
+    stored,
+    thresholds,
+)
+from tests.faults import Counting, Refusing, Step, Watch, watched, why_unhookable
+from tests.helpers import ROOT, opened, small_index
+from vecindex import Index, VecindexError
 from vecindex.errors import StorageError
 from vecindex.store import files, vectors
+from vecindex.store.disk import Disk, replaced
+
+CODES = (errno.ENOSPC, errno.EIO, errno.EACCES)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
 
 
 @pytest.fixture
@@ -23,52 +49,71 @@ def folder(tmp_path: Path) -> Path:
     return small_index(tmp_path / "notes.vecindex")
 
 
-class Refusing:
-    """Stands for a function of ``os`` whose n-th call fails; counts the calls."""
-
-    def __init__(self, name: str, code: int, nth: int) -> None:
-        self.real = getattr(os, name)
-        self.code, self.nth, self.calls = code, nth, 0
-
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        self.calls += 1
-        if self.calls == self.nth:
-            raise OSError(self.code, os.strerror(self.code))
-        return self.real(*args, **options)
-
-
-CHANGES: dict[str, tuple[Callable[[Index], object], State]] = {
-    "add": (lambda i: i.add(["five"], keys=["e"]), SMALL_STATE | {"e": ("five", {})}),
-    "update": (lambda i: i.add(["vier"], keys=["d"]), {k: SMALL_STATE[k] for k in "ac"} | {"d": ("vier", {"n": 3})}),
-    "compact": (lambda i: i.compact(), SMALL_STATE),
-}
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
-@pytest.mark.parametrize(
-    ("change", "name", "nth"),
-    [
-        *(("add", "pwrite", n) for n in (1, 2)),
-        *(("update", "pwrite", n) for n in (1, 2)),
-        *(("add", "fsync", 1), ("update", "fsync", 1), ("compact", "fsync", 1), ("compact", "fsync", 2)),
-        *(("add", "ftruncate", 1), ("add", "ftruncate", 2), ("compact", "ftruncate", 1)),
-    ],
-)
-def test_a_refused_write_is_a_storage_error_and_changes_nothing(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, change: str, name: str, nth: int, code: int
+@pytest.mark.parametrize("for_good", [False, True])
+@pytest.mark.parametrize("act", CHANGES)
+def test_a_refused_call_is_an_error_of_ours_and_the_index_stays_usable(
+    tmp_path: Path, act: str, for_good: bool
 ) -> None:
-    act, after = CHANGES[change]
-    with opened(folder) as index:
-        with monkeypatch.context() as patched:
-            refusing = Refusing(name, code, nth)
-            patched.setattr(os, name, refusing)
-            with pytest.raises(StorageError) as caught:
-                act(index)
-        assert caught.value.reason == os.strerror(code)
-        assert Path(caught.value.path).parent == folder
-        assert (refusing.calls >= nth, state_of(index), index.verify().ok) == (True, SMALL_STATE, True)
-        act(index)
-        assert (state_of(index), index.verify().ok) == (after, True)
+    if reason := why_unhookable():
+        pytest.skip(reason)
+    seed = 4
+    prepare(act, tmp_path / "r", seed)
+    before = stored(act, tmp_path / "r")
+    after, calls = _undisturbed(act, tmp_path / "r", seed)
+    # Each of our own calls is refused once, and some of SQLite's, with another error in turn. A disk that stays full
+    # is tried at fewer places.
+    ours = [nth for nth, step in enumerate(calls, 1) if not step.by_sqlite]
+    its = [nth for nth, step in enumerate(calls, 1) if step.by_sqlite]
+    draw = Random(seed)
+    chosen = draw.sample(ours + its, 5) if for_good else ours + draw.sample(its, 10)
+    for number, nth in enumerate(chosen):
+        root = tmp_path / "copy"
+        shutil.copytree(tmp_path / "r", root)
+        refusing = Refusing(nth, errno.ENOSPC if for_good else CODES[number % 3], for_good)
+        _attempt(act, root, seed, refusing, before, after)
+        assert refusing.refused is not None
+        shutil.rmtree(root)
+
+
+def _undisturbed(act: str, root: Path, seed: int) -> tuple[Contents, list[Step]]:
+    """What the act makes of the index, and its file calls."""
+    found: list[Contents] = []
+    copy = root.with_name("copy")
+    shutil.copytree(root, copy)
+    with watched(counting := Counting()):
+        perform([act], folder_of(act, copy), copy, seed, lambda index: found.append(contents(index)))
+    shutil.rmtree(copy)
+    return found[0], [step for step in counting.steps if step.is_call]
+
+
+def _attempt(act: str, root: Path, seed: int, refusing: Refusing, before: Contents, after: Contents) -> None:
+    folder = folder_of(act, root)
+    index: Index | None = None
+    failed: VecindexError | None = None
+    with thresholds(act), watched(refusing):
+        try:
+            index = vecindex.open(folder, lock_timeout=0)
+            CHANGES[act](index, Random(seed), root)
+        except VecindexError as error:
+            failed = error
+        assert failed is None or isinstance(failed, StorageError), (str(refusing.refused), failed)
+        if index is not None:
+            found = contents(index)  # reading needs no space
+            assert found == after or (failed and found == before), str(refusing.refused)
+            if refusing.refused is None:
+                index.close()  # which finishes what can as well be finished later, and so never fails
+                index = None
+        refusing.nth = None
+        index = index or vecindex.open(folder, lock_timeout=0)
+        assert index.verify().ok, str(refusing.refused)
+        # A backup that failed when its name had been given already is there, and may be.
+        if failed and contents(index) == before and not backup_of(root, seed).exists():
+            CHANGES[act](index, Random(seed), root)
+        assert contents(index) == after
+        index.close()
+    assert examine(folder, before, after, True) is None
+    if act == "backup":
+        assert examine_backup(backup_of(root, seed), folder, before, True) is None
 
 
 LIMITED = """
@@ -104,34 +149,53 @@ def test_an_index_that_cannot_be_made_is_a_storage_error_and_leaves_nothing(tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_vector_files_name_is_durable_even_if_the_first_add_failed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[Path] = []
+def test_the_vector_files_name_is_durable_even_if_the_first_add_failed(tmp_path: Path) -> None:
+    class Syncs(Watch):
+        def __init__(self) -> None:
+            self.synced: list[Path] = []
+
+        def after(self, step: Step) -> None:
+            if step.kind == "sync":
+                self.synced.append(step.path)
+
     with opened(tmp_path / "i") as index:
-        with monkeypatch.context() as patched:
-            patched.setattr(os, "fsync", Refusing("fsync", errno.EIO, 1))
-            with pytest.raises(StorageError):
-                index.add(["one"])
-        with monkeypatch.context() as patched:
-            patched.setattr(os, "fsync", lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").readlink()))
+        with watched(FailingSync(), sqlite=False), pytest.raises(StorageError):
             index.add(["one"])
-    assert synced == [tmp_path / "i" / "vectors-1.f32", tmp_path / "i"]
+        syncs = Syncs()
+        with watched(syncs, sqlite=False):
+            index.add(["one"])
+    assert syncs.synced == [tmp_path / "i" / "vectors-1.f32", tmp_path / "i"]
 
 
-def test_a_write_that_the_system_cuts_short_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.pwrite
-    monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: real(fd, data[:3], offset))
-    files.write_at(tmp_path / "f", 2, memoryview(b"0123456789"))
-    files.write_at(tmp_path / "f", 4, memoryview(b"abc"))
+class FailingSync(Watch):
+    """A disk that takes what is written, and is full when it comes to writing it down."""
+
+    def before(self, step: Step) -> None:
+        if step.kind == "sync":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_refused_write_says_which_file_and_why(folder: Path) -> None:
+    with opened(folder) as index, watched(FailingSync(), sqlite=False), pytest.raises(StorageError) as caught:
+        index.add(["five"], keys=["e"])
+    assert (caught.value.path, caught.value.reason) == (str(folder / "vectors-1.f32"), "No space left on device")
+
+
+class Short(Disk):
+    def write(self, descriptor: int, data: memoryview, offset: int) -> int:
+        return super().write(descriptor, data[:3], offset)
+
+
+def test_a_write_that_the_system_cuts_short_is_continued(tmp_path: Path) -> None:
+    with replaced(Short()):
+        files.write_at(tmp_path / "f", 2, memoryview(b"0123456789"))
+        files.write_at(tmp_path / "f", 4, memoryview(b"abc"))
     assert (tmp_path / "f").read_bytes() == b"\0\0" + b"01abc"
     assert vectors.vector_file(tmp_path, 7) == tmp_path / "vectors-7.f32"
 
 
-def test_a_write_that_did_not_fit_gives_its_space_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_did_not_fit_gives_its_space_back(folder: Path) -> None:
     before = (folder / "vectors-1.f32").stat().st_size
-    with opened(folder) as index, monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", Refusing("fsync", errno.ENOSPC, 1))
-        with pytest.raises(StorageError):
-            index.add([f"text {i}" for i in range(100)])
+    with opened(folder) as index, watched(FailingSync(), sqlite=False), pytest.raises(StorageError):
+        index.add([f"text {i}" for i in range(100)])
     assert (folder / "vectors-1.f32").stat().st_size == before

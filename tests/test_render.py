@@ -157,10 +157,12 @@ def test_a_record_and_reports_for_people() -> None:
     record = Record("a\nb", "k", {"a": "ö"})
     assert record_as("text", record) == 'key       k\ntext      a\\nb\nmetadata  {"a": "ö"}\n'
     assert json.loads(record_as("json", record)) == {"key": "k", "text": "a\nb", "metadata": {"a": "ö"}}
-    faults = (Fault("db", "it is\ntorn"), Fault("vectors", "short"))
+    faults = (Fault("db", "it is\ntorn", "restore it"), Fault("vectors", "short", "repair\nit"))
     assert verify_lines(VerifyReport(1, 2, faults)) == (
-        "db: it is\\ntorn\nvectors: short\n1 record, 2 rows: 2 faults; restore from a backup or add again\n"
+        "db: it is\\ntorn\n  To repair it: restore it\nvectors: short\n  To repair it: repair\\nit\n"
+        "1 record, 2 rows: 2 faults\n"
     )
+    assert verify_lines(VerifyReport(1, 1, (), faults[1:])) == "Repaired: vectors: short\n1 record, 1 row: sound\n"
     assert compact_line(CompactReport(2, 12345, 1000)) == "2 dead rows dropped; 12,345 bytes before, 1,000 after."
 
 

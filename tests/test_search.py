@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from vecindex.encoders.pooling import unit_length
 from vecindex.search import exact
 from vecindex.search.exact import Ranking, rank, scan, scores
 from vecindex.search.plan import RANK_ROWS, Plan, Route, plan
-from vecindex.store.catalog import Catalog, Stored
+from vecindex.store.catalog import Catalog
 from vecindex.store.schema import create_index
-from vecindex.store.vectors import append, vector_file
+from vecindex.store.tables import Stored
+from vecindex.store.vectors import append, checksums, vector_file
 
 Vectors = npt.NDArray[np.float32]
 
@@ -182,11 +184,11 @@ def fill(folder: Path, vectors: Vectors, dead: range) -> None:
     create_index(folder)
     append(vector_file(folder, 1), 0, vectors)
     catalog = Catalog(folder)
-    with catalog.writing():
-        catalog.set_space(toy_space())
-        catalog.insert(Stored(r, f"k{r}", f"t{r}", f'{{"r":{r % 100}}}', False) for r in range(len(vectors)))
-        catalog.bury(dead)
-        catalog.advance(len(vectors))
+    records = [Stored(r, f"k{r}", f"t{r}", f'{{"r":{r % 100}}}', False) for r in range(len(vectors))]
+    with catalog.changing() as tables:
+        manifest = replace(catalog.manifest(), space=toy_space())
+        manifest = tables.insert(manifest, records, checksums(vectors))
+        tables.commit(tables.bury(manifest, np.array(dead, np.int64)))
     catalog.close()
 
 

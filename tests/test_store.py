@@ -8,9 +8,11 @@ import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,8 +22,9 @@ from tests.helpers import ROOT, SMALL_STATE, State, opened, small_index, sql, st
 from tests.toy import DIMENSION, ToyEncoder
 from vecindex.errors import IndexNotFound, InvalidInput
 from vecindex.store import changes
-from vecindex.store.catalog import Stored
 from vecindex.store.changes import Incoming, reconcile
+from vecindex.store.tables import Stored
+from vecindex.store.vectors import checksums
 
 ROW_BYTES = 4 * DIMENSION
 
@@ -42,13 +45,45 @@ def test_row_r_lies_at_4_r_d_little_endian_and_every_row_is_a_records_or_dead(fo
         assert struct.unpack_from(f"<{DIMENSION}f", content, row * ROW_BYTES) == pytest.approx(
             vector.tolist(), abs=1e-6
         )
-    assert sql(folder, "select row, key, text, metadata, truncated from records order by row") == [
-        *((0, "a", "one", '{"n":0}', 0), (3, "d", "four", '{"n":3}', 0), (4, "c", "drei", '{"n":2}', 0))
+    rows = [(0, "a", "one", '{"n":0}', 0), (3, "d", "four", '{"n":3}', 0), (4, "c", "drei", '{"n":2}', 0)]
+    assert sql(folder, "select row, key, text, metadata, truncated, crc from records order by row") == [
+        (*row, zlib.crc32("\0".join(row[1:4]).encode())) for row in rows
     ]
-    assert sql(folder, "select row from dead order by row") == [(1,), (2,)]
-    assert sql(folder, "select format, generation, vectors, rows, dimension from manifest") == [(1, 3, 1, 5, 16)]
+    bits = bytes([0b00000110]) + bytes(511)  # rows 1 and 2
+    assert sql(folder, "select block, generation, bits, crc from dead") == [(0, 3, bits, zlib.crc32(bits))]
+    sums = b"".join(struct.pack("<I", by_definition(content[r * ROW_BYTES :][:ROW_BYTES])) for r in range(5))
+    assert sql(folder, "select block, sums, crc from sums") == [(0, sums, zlib.crc32(sums))]
+    assert sql(folder, "select format, generation, vectors, rows, dead from manifest") == [(2, 3, 1, 5, 2)]
     assert sorted(p.name for p in folder.iterdir()) == ["vecindex.db", "vectors-1.f32", "writer.lock"]
-    assert (folder / "writer.lock").read_bytes() == b""
+    (created,) = sql(folder, "select created from manifest")[0]
+    note = f"committed 3 {created}"
+    assert (folder / "writer.lock").read_text() == f"{note} {zlib.crc32(note.encode()):08x}\n"
+
+
+def by_definition(row: bytes) -> int:
+    """The checksum of a row's bytes, as `store.vectors.checksums` defines it."""
+
+    def splitmix64(i: int) -> int:
+        z: int = (i + 1) * 0x9E3779B97F4A7C15 % 2**64
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+        return z ^ z >> 31
+
+    words = struct.unpack(f"<{-(-len(row) // 8)}Q", row + b"\0" * (-len(row) % 8))
+    h = sum(word * (splitmix64(i) | 1) for i, word in enumerate(words)) % 2**64
+    return int(h ^ h >> 32) % 2**32
+
+
+@given(st.integers(1, 40), st.integers(0, 2**32 - 1), st.data())
+def test_a_checksum_is_as_defined_and_changes_with_any_bit(dimension: int, seed: int, data: st.DataObject) -> None:
+    vectors = np.random.default_rng(seed).standard_normal((3, dimension)).astype("<f4")
+    sums = checksums(vectors)
+    assert sums.tolist() == [by_definition(vector.tobytes()) for vector in vectors]
+    changed = bytearray(vectors.tobytes())
+    bit = data.draw(st.integers(0, 8 * len(changed) - 1))
+    changed[bit // 8] ^= 1 << bit % 8
+    after = checksums(np.frombuffer(bytes(changed), "<f4").reshape(3, dimension))
+    assert np.flatnonzero(after != sums).tolist() == [bit // (32 * dimension)]
 
 
 def test_compaction_keeps_order_and_vectors_and_leaves_one_shorter_file(folder: Path) -> None:
@@ -108,18 +143,17 @@ def test_reconcile_leaves_what_adding_one_by_one_leaves(first: list[Incoming], s
         key: Stored(row, key, text, json.dumps(metadata), False)
         for row, (key, (text, metadata)) in enumerate(before.items())
     }
-    found = reconcile(second, stored)
+    found = reconcile(second, stored, lambda row: pytest.fail("no vector was given"))
     expected, *counts = one_by_one(before, second)
     assert [found.added, found.updated, found.unchanged] == counts
     after = dict(before)
     for item in found.written:
         assert item.key not in stored or item.text != stored[item.key].text
         after[item.key] = (item.text, json.loads(item.metadata or "{}"))
-    keys = {record.row: key for key, record in stored.items()}
-    for row, text in found.relabelled:
-        after[keys[row]] = (before[keys[row]][0], json.loads(text))
+    for old, text in found.relabelled:
+        after[old.key] = (before[old.key][0], json.loads(text))
     assert json.dumps(after, sort_keys=True) == json.dumps(expected, sort_keys=True)
-    touched = [item.key for item in found.written] + [keys[row] for row, _ in found.relabelled]
+    touched = [item.key for item in found.written] + [old.key for old, _ in found.relabelled]
     assert len(touched) == len(set(touched))
 
 
@@ -239,10 +273,10 @@ def test_an_interrupt_right_after_a_transaction_began_leaves_the_connection_usab
     with opened(folder) as index:
         for transaction in ("reading", "writing"):
             with index._snapshots.borrow() as catalog:
-                real = catalog._connection
-                catalog._connection = Interrupting(real)  # type: ignore[assignment]
+                real = catalog.sqlite
+                catalog.sqlite = Interrupting(real)  # type: ignore[assignment]
                 with pytest.raises(KeyboardInterrupt), getattr(catalog, transaction)():
                     pass
-                catalog._connection = real
+                catalog.sqlite = real
         assert state_of(index) == SMALL_STATE
         assert index.add(["five"], keys=["e"]).added == 1

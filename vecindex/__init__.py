@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .errors import StorageError as StorageError
     from .errors import UnsupportedModel as UnsupportedModel
     from .errors import VecindexError as VecindexError
+    from .exchange.writing import ExportReport as ExportReport
     from .index import Index as Index
     from .index import open as open
     from .records import AddReport as AddReport
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from .records import IndexInfo as IndexInfo
     from .records import Record as Record
     from .records import VerifyReport as VerifyReport
+    from .store.backup import BackupReport as BackupReport
 
 _HOMES = {
     "encoders.encoder": ("Encoder",),
@@ -51,8 +53,10 @@ _HOMES = {
         *("MissingExtra", "ModelNotFound", "RecordNotFound", "SourceError", "SpaceMismatch", "StorageError"),
         *("UnsupportedModel", "VecindexError"),
     ),
+    "exchange.writing": ("ExportReport",),
     "index": ("Index", "open"),
     "records": ("AddReport", "CompactReport", "Hit", "IndexInfo", "Record", "VerifyReport"),
+    "store.backup": ("BackupReport",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

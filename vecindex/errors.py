@@ -12,7 +12,7 @@
     ├── UnsupportedModel(model, reason)
     ├── SpaceMismatch(expected, found, differs)
     ├── MissingExtra(extra, needed_for)
-    ├── IndexLocked(path, pid, host, waited)
+    ├── IndexLocked(path, pid, host, waited, age)
     ├── IncompatibleFormat(path, found, supported)
     ├── CorruptIndex(path, reason)
     └── StorageError(path, reason)
@@ -199,18 +199,23 @@ class MissingExtra(VecindexError):
 
 
 class IndexLocked(VecindexError):
-    """Another writer holds the index; ``pid`` and ``host`` are None where it left no note of itself."""
+    """Another writer holds the index, for ``age`` seconds now; ``waited`` is how many were waited for it in vain.
 
-    def __init__(self, path: str, pid: int | None, host: str | None, waited: float) -> None:
-        super().__init__(path, pid, host, waited)
+    ``pid``, ``host`` and ``age`` are None where the writer left no note of itself.
+    """
+
+    def __init__(self, path: str, pid: int | None, host: str | None, waited: float, age: float | None = None) -> None:
+        super().__init__(path, pid, host, waited, age)
         self.path = path
         self.pid = pid
         self.host = host
         self.waited = waited
+        self.age = age
 
     def _what(self) -> str:
         holder = "another process" if self.pid is None else f"process {self.pid} on {self.host}"
-        return f"{self.path} is being written by {holder}; waited {self.waited:.1f} s"
+        since = "" if self.age is None else f" since {self.age:.0f} s"
+        return f"{self.path} is being written by {holder}{since}; waited {self.waited:.1f} s"
 
     @property
     def advice(self) -> str:
@@ -218,7 +223,7 @@ class IndexLocked(VecindexError):
 
 
 class IncompatibleFormat(VecindexError):
-    """The index was written in a format that this version does not read."""
+    """The index was written in a format that this version does not read, or only once it may write."""
 
     def __init__(self, path: str, found: int, supported: int) -> None:
         super().__init__(path, found, supported)
@@ -231,6 +236,8 @@ class IncompatibleFormat(VecindexError):
 
     @property
     def advice(self) -> str:
+        if self.found < self.supported:
+            return "Open it once for writing, with `vecindex compact` say: that brings it up to date."
         return "Run: pip install --upgrade vecindex"
 
 

@@ -1,4 +1,4 @@
-"""What does this filter mean: the one syntax tree of filters, its meaning, its canonical text and its SQL.
+"""What does this filter mean: the one syntax tree of filters, its meaning and its canonical text.
 
 A filter selects records by their metadata, a JSON object. `filter_syntax.parse` makes the tree from a dict or an
 expression, ``str(filter)`` gives an expression that parses back to an equal tree, and equal trees select the same
@@ -19,19 +19,10 @@ records, so that a tree can be a cache key. For every record a filter holds or i
 
 Integers of 64 bits compare exactly, with floats too. Longer ones compare as doubles, as SQLite converts them: recent
 versions (3.45 to 3.50, not 3.40) take a few 25-digit integers to the double next to the nearest one.
-
-What SQLite's JSON functions do (measured on 3.40.1, 3.45.3, 3.46.1 and 3.50.4), and what follows here:
-
-1. A path member is compared with the stored name as it is written in JSON, escapes included, so a path is written with
-   the encoder that wrote the metadata: ``json.dumps(ensure_ascii=False)``. Up to 3.46 a name holding ``"`` cannot be
-   addressed, and from 3.45 a name is cut at NUL; the parsers refuse both.
-2. ``json_extract`` cuts a string at NUL on 3.40. ``->`` gives the JSON text whole, so equality compares that.
-3. 3.40's SQL parser has a stack of 100 entries, its expressions a depth of 1,000, a statement 32,766 parameters.
 """
 
 from __future__ import annotations
 
-import heapq
 import json
 import math
 import re
@@ -39,8 +30,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
-
-from .errors import InvalidFilter
 
 Path: TypeAlias = "tuple[str, ...]"
 """The names from the top of the metadata down to a field; at least one."""
@@ -278,120 +267,3 @@ def _is_finite(number: float) -> bool:
         return math.isfinite(number)
     except OverflowError:  # an integer that no double can hold
         return False
-
-
-# --- SQL -------------------------------------------------------------------------------------------------------------
-
-# A statement may bind 32,766 parameters and its text may fill 100 entries of SQLite's parser stack; the rest of both
-# belongs to the statement around the filter.
-_MAX_PARAMETERS = 32_000
-_MAX_STACK = 75
-_LEAF_STACK = 18  # measured: what the deepest of the templates below needs
-
-_SAME_JSON = "(({c} -> ?) IS ?)"
-_AMONG_JSON = "coalesce(({c} -> ?) IN (SELECT value FROM json_each(?)), 0)"
-_EXISTS = "(json_type({c}, ?) IS NOT NULL)"
-# The value is bound as JSON text: both sides of a comparison then take the same road from decimal digits to a double.
-_COMPARED = "CASE WHEN json_type({c}, ?) IN ({types}) THEN json_extract({c}, ?) {op} json_extract(?, '$') ELSE 0 END"
-_AMONG_NUMBERS = (
-    "CASE WHEN json_type({c}, ?) IN ({types}) THEN json_extract({c}, ?) IN (SELECT value FROM json_each(?)) ELSE 0 END"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Sql:
-    """A piece of SQL that can stand anywhere: its text, its parameters, and how much of the parser's stack it needs."""
-
-    text: str
-    parameters: tuple[str, ...]
-    stack: int = _LEAF_STACK
-
-
-def compile_sql(filter: Filter, column: str = "metadata") -> tuple[str, tuple[str, ...]]:
-    """A SQL expression, 1 for the records that match and 0 for all others (never NULL), and its parameters in order.
-
-    ``column`` is the SQL name of the metadata and the only thing written into the text: paths and values are bound.
-    Raises InvalidFilter for what is too long or too deeply nested for a statement.
-    """
-    sql = _compile(filter, column)
-    if sql.stack > _MAX_STACK:
-        raise InvalidFilter("ands, ors and nots are nested too deeply for SQLite", shortened(str(filter)), 0)
-    if len(sql.parameters) > _MAX_PARAMETERS:
-        raise InvalidFilter(
-            "too many conditions; many values of one field can stand in one 'in (...)'", shortened(str(filter)), 0
-        )
-    return sql.text, sql.parameters
-
-
-def _compile(node: Filter, column: str) -> _Sql:
-    match node:
-        case Compare(path, op, value):
-            return _compile_compare(path, op, value, column)
-        case In(path, values):
-            return _compile_in(path, values, column)
-        case Exists(path):
-            return _Sql(_EXISTS.format(c=column), (_json_path(path),))
-        case Not(operand):
-            sql = _compile(operand, column)
-            return _Sql(f"(NOT {sql.text})", sql.parameters, sql.stack + 2)
-        case And(operands):
-            return _balanced("AND", [_compile(o, column) for o in operands], nothing="1")
-        case Or(operands):
-            return _balanced("OR", [_compile(o, column) for o in operands], nothing="0")
-
-
-def _compile_compare(path: Path, op: Op, value: Value, column: str) -> _Sql:
-    # SQLite 3.40 cuts 'a\0b' at its NUL when it extracts it. The cut string still comes before a value without NUL, or
-    # not before it, exactly when the whole one does; only "equal" is lost, and that is asked of the JSON text.
-    match (op, value.kind):
-        case (Op.EQ, Kind.STRING | Kind.BOOL | Kind.NULL):
-            return _Sql(_SAME_JSON.format(c=column), (_json_path(path), value.json))
-        case (Op.LE, Kind.STRING):
-            return _compile(Or((Compare(path, Op.LT, value), Compare(path, Op.EQ, value))), column)
-        case (Op.GT, Kind.STRING):
-            return _compile(And((Compare(path, Op.GE, value), Not(Compare(path, Op.EQ, value)))), column)
-        case _:
-            text = _COMPARED.format(c=column, op=op.value, types=_sql_types(value.kind))
-            return _Sql(text, (_json_path(path), _json_path(path), value.json))
-
-
-def _compile_in(path: Path, values: tuple[Value, ...], column: str) -> _Sql:
-    # One parameter holds all values, and SQLite makes it a sorted set once a statement: 10,000 values cost no more a
-    # row than ten. Numbers are compared by value, everything else as JSON text, as `=` does it.
-    numbers = [value.json for value in values if value.kind is Kind.NUMBER]
-    others = [value.json for value in values if value.kind is not Kind.NUMBER]
-    parts = []
-    if others:
-        listed = json.dumps(others, ensure_ascii=False)
-        parts.append(_Sql(_AMONG_JSON.format(c=column), (_json_path(path), listed)))
-    if numbers:
-        text = _AMONG_NUMBERS.format(c=column, types=_sql_types(Kind.NUMBER))
-        parts.append(_Sql(text, (_json_path(path), _json_path(path), f"[{','.join(numbers)}]")))
-    return _balanced("OR", parts, nothing="0")
-
-
-def _balanced(word: str, parts: list[_Sql], nothing: str) -> _Sql:
-    """``parts`` joined by ``word`` in the tree that needs the least of SQLite's parser stack.
-
-    "(a OR b)" needs 1 entry while a is read, 3 while b is: so the deeper part goes to the left, and the two shallowest
-    are joined first (as in Huffman's code), which also keeps the depth of 5,000 conditions at 13.
-    """
-    # Of equally deep parts the later is taken first, and goes to the right: a short filter keeps its order.
-    heap = [(part.stack, -place, part) for place, part in enumerate(parts)]
-    heapq.heapify(heap)
-    place = -len(parts)
-    while len(heap) > 1:
-        right, left = heapq.heappop(heap)[2], heapq.heappop(heap)[2]
-        stack = 1 + max(left.stack, right.stack + 2)
-        joined = _Sql(f"({left.text} {word} {right.text})", left.parameters + right.parameters, stack)
-        heapq.heappush(heap, (stack, place, joined))
-        place -= 1
-    return heap[0][2] if heap else _Sql(nothing, ())
-
-
-def _json_path(path: Path) -> str:
-    return "$" + "".join("." + json.dumps(name, ensure_ascii=False) for name in path)
-
-
-def _sql_types(kind: Kind) -> str:
-    return ", ".join(f"'{name}'" for name in kind.value)

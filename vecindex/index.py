@@ -6,30 +6,43 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from types import NoneType, TracebackType
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import ingest
 from .encoders.encoder import Encoder
-from .encoders.load import load_encoder, load_for_space
 from .encoders.spec import Space
-from .errors import InvalidInput, RecordNotFound, SpaceMismatch
+from .errors import CorruptIndex, IncompatibleFormat, InvalidInput, RecordNotFound
 from .filter_syntax import parse
+from .filters import Refused, parse_path, path_text
+from .language import Language, Model
 from .records import AddReport, CompactReport, Hit, IndexInfo, Metadata, Record, VerifyReport, checked_key
 from .search import run
-from .store.compact import compact
+from .search.run import Explanation
+from .search.soundness import check_codes
+from .search.tune import Trial
+from .search.upkeep import Upkeep, describe
+from .search.view import Accelerator
+from .store.catalog import Catalog
 from .store.files import folder_bytes
+from .store.manifest import Manifest
+from .store.migrations import migrate
+from .store.repair import repair
 from .store.schema import FORMAT, create_index, index_exists
 from .store.snapshot import Snapshots
-from .store.vectors import Vectors
 from .store.verify import verify
 from .store.writer import LOCK_SECONDS, Writer
 
+if TYPE_CHECKING:
+    from .exchange.reading import Exchange
+    from .exchange.writing import Destination, ExportReport
+    from .store.backup import BackupReport
+
 Where = Mapping[str, Any] | str
-Model = str | os.PathLike[str] | Encoder
 
 
 def open(
@@ -74,15 +87,20 @@ class Index:
         self._folder = _resolved(path)
         self.path = Path(path)
         self.readonly = readonly
-        self._model = model
-        self._offline = offline
+        self._language = Language(model, offline)
         self._lock_timeout = lock_timeout
-        self._encoder: Encoder | None = None
         if create and not readonly and not index_exists(self._folder):
             create_index(self._folder)
         self._snapshots = Snapshots(self._folder, readonly)
-        with self._snapshots.borrow():
-            pass  # opened now, so that what is wrong with the index is said now
+        self._accelerator = Accelerator()
+        self._upkeep = Upkeep(self._folder, self._snapshots, self._accelerator, self._writer)
+        try:
+            self._manifest()  # opened now, so that what is wrong with the index is said now
+        except IncompatibleFormat as error:
+            if readonly or error.found > FORMAT:
+                raise
+            migrate(self._folder, lock_timeout)
+            self._manifest()
 
     def __enter__(self) -> Index:
         return self
@@ -98,8 +116,7 @@ class Index:
 
     def __len__(self) -> int:
         """How many records there are."""
-        with self._snapshots.borrow() as catalog:
-            return catalog.count()
+        return self._manifest().records
 
     def close(self) -> None:
         """Closes the files; nothing is lost without it. A closed index cannot be used any more."""
@@ -113,22 +130,7 @@ class Index:
             SpaceMismatch: the model that was given to `open` is of another space than the index.
             ModelNotFound, UnsupportedModel.
         """
-        space = self._space()
-        if self._encoder is None:
-            if self._model is None and space is not None:
-                self._encoder = load_for_space(space, offline=self._offline)
-            elif isinstance(self._model, Encoder):
-                self._encoder = self._model
-            elif not isinstance(self._model, (str, os.PathLike, NoneType)):
-                raise InvalidInput(
-                    f"the model is a {type(self._model).__name__}", "Give a folder, a hub name or an encoder."
-                )
-            else:
-                self._encoder = load_encoder(self._model, offline=self._offline)
-        found = self._encoder.space
-        if space is not None and space.fingerprint != found.fingerprint:
-            raise SpaceMismatch(space.describe(), found.describe(), space.differences(found))
-        return self._encoder
+        return self._language.encoder(self._space())
 
     def add(
         self,
@@ -136,6 +138,8 @@ class Index:
         *,
         keys: Iterable[str] | None = None,
         metadata: Iterable[Metadata | None] | None = None,
+        vectors: Any = None,
+        space: str | Space | None = None,
         progress: Callable[[AddReport], None] | None = None,
     ) -> AddReport:
         """Adds texts or records; when it returns, they are durable and can be found.
@@ -148,10 +152,14 @@ class Index:
             records: an iterable of texts or of `Record`; one string alone is an error.
             keys: a key for each text; without it, `derive_key` names each by its text.
             metadata: a JSON object for each text; None keeps what is stored.
+            vectors: (n, D) numbers, what another program made of the texts; they are brought to unit length, and
+                nothing is encoded. Records that hold vectors are added likewise.
+            space: what made the vectors: a name of your own, or ``index.encoder.space`` if it was the index's model,
+                so that texts can be searched for. Left out, it is that of the vectors that are stored already.
             progress: called after every commit with the report so far.
 
         Raises:
-            InvalidInput: a text, key or metadata cannot be stored.
+            InvalidInput: a text, key, metadata or vector cannot be stored.
             SpaceMismatch, ModelNotFound, IndexLocked, StorageError.
         """
         self._check_writable()
@@ -160,12 +168,27 @@ class Index:
                 raise InvalidInput(
                     f"{name} is one {type(column).__name__}, not a sequence", "Put it in a list, one for each text."
                 )
-        if self._model is not None:
-            _ = self.encoder  # a model of another space is refused even where no text needs to be encoded
-        with self._writer() as writer:
-            return ingest.add(
-                records, keys, metadata, self._snapshots, writer, encoder=lambda: self.encoder, progress=progress
-            )
+        self._check_sound()
+        records, hold_vectors = ingest.peek(records)
+        space_for = partial(self._language.space_of_vectors, space, self._space())
+        with self._writer() as writer, self._upkeep.beside_an_add() as committed:
+            after = ingest.each(committed, progress)
+            if vectors is not None:
+                report = ingest.add_vectors(records, keys, metadata, vectors, writer, space_for, after)
+            elif hold_vectors:
+                report = ingest.add_records(records, writer, space_for, after)
+            elif space is not None:
+                raise InvalidInput(
+                    "space= says what made vectors, and there are none", "Give vectors=, or leave it out."
+                )
+            else:
+                if self._language.model is not None:
+                    _ = self.encoder  # a model of another space is refused even where nothing needs to be encoded
+                report = ingest.add(
+                    *(records, keys, metadata, self._snapshots, writer), encoder=lambda: self.encoder, progress=after
+                )
+        self._upkeep.tidy()
+        return report
 
     def search(self, query: str | Any, k: int = 5, where: Where | None = None) -> list[Hit]:
         """The nearest records to a text or a vector.
@@ -189,13 +212,25 @@ class Index:
         k = _checked_k(k)
         condition = None if where is None else parse(where)
         while True:
-            vectors = self._query_vectors(queries)
+            vectors = self._language.query_vectors(queries, self._space())
             with self._snapshots.take() as snapshot:
                 if snapshot.manifest.space is None:
                     return [[] for _ in vectors]
                 if vectors.shape[1] == snapshot.manifest.dimension:
-                    return run.search(snapshot, vectors, k, condition)
-            # The first add came between: the index had no space yet when the queries were read.
+                    try:
+                        return run.search(self._accelerator.view(snapshot), vectors, k, condition)
+                    except CorruptIndex as error:
+                        if not self._accelerator.refuses(error):
+                            raise
+            # The codes are damaged, and are not used again; or the first add came between, and the index had no space
+            # when the queries were read.
+
+    def explain_search(self, query: str | Any, k: int = 5, where: Where | None = None) -> tuple[list[Hit], Explanation]:
+        """As `search`, and how the hits were found: the route, the candidates, how long each step took."""
+        condition = None if where is None else parse(where)
+        vector = self._language.query_vectors([query], self._space())[0]
+        with self._snapshots.take() as snapshot:
+            return run.explain(self._accelerator.view(snapshot), vector, _checked_k(k), condition)
 
     def similar(self, key: str, k: int = 5, where: Where | None = None) -> list[Hit]:
         """The nearest records to the stored record ``key``, itself left out; raises RecordNotFound."""
@@ -205,8 +240,10 @@ class Index:
             stored = snapshot.find([checked_key(key)])
             if key not in stored:
                 raise RecordNotFound(key)
-            query = np.array(snapshot.vectors[stored[key].row])
-            hits = run.search(snapshot, query[None, :], k + 1, condition)[0]
+            row = stored[key].row
+            snapshot.check(np.array([row]))
+            view = self._accelerator.view(snapshot)
+            hits = run.search(view, np.array(snapshot.vectors[row])[None, :], k + 1, condition)[0]
         others = [hit for hit in hits if hit.key != key][:k]
         return [replace(hit, rank=rank) for rank, hit in enumerate(others, 1)]
 
@@ -217,29 +254,90 @@ class Index:
             if key not in stored:
                 raise RecordNotFound(key)
             record = stored[key]
+            snapshot.check(np.array([record.row]))
             return Record(record.text, key, snapshot.metadata(record), np.array(snapshot.vectors[record.row]))
 
-    def delete(self, keys: Iterable[str]) -> int:
-        """Deletes the records that have these keys, all or none; returns how many.
+    def delete(self, keys: Iterable[str] | None = None, *, where: Where | None = None) -> int:
+        """Deletes the records that have these keys, all or none, or those that a filter selects; returns how many.
 
         Raises:
             RecordNotFound: a key has no record; nothing was deleted.
+            InvalidFilter.
         """
         self._check_writable()
         if isinstance(keys, (str, bytes)):
             raise InvalidInput("keys is one string, not a sequence of keys", "Put it in a list: [key].")
+        if (keys is None) == (where is None):
+            raise InvalidInput("delete takes keys or where=, one of them", "To delete all records, pass where='true'.")
         with self._writer() as writer:
-            return writer.delete([checked_key(key) for key in keys])
+            if where is not None:
+                deleted = writer.delete_where(parse(where))
+            else:
+                deleted = writer.delete([checked_key(key) for key in keys or ()])
+        self._upkeep.tidy()
+        return deleted
+
+    def index_field(self, field: str) -> bool:
+        """Makes filters on a metadata field fast, now and for what is added later; False if it was done before.
+
+        ``field`` is written as in filters: ``year``, or ``author.name`` for a field within one.
+        """
+        self._check_writable()
+        try:
+            name = path_text(parse_path(field))
+        except Refused as refused:
+            raise InvalidInput(f"{field!r} is no field's name: {refused.reason}", "Write it as in a filter.") from None
+        with self._writer() as writer:
+            return writer.index_field(name)
+
+    def tune(
+        self,
+        recall: float = 0.99,
+        latency_ms: float | None = None,
+        *,
+        queries: Sequence[str] | Any = (),
+        progress: Callable[[Trial], None] | None = None,
+    ) -> Trial:
+        """Finds the fastest codes that reach a recall, measured against exact search, and keeps to them from now on.
+
+        Args:
+            recall: the share of the exact 10 nearest that a search must find, on average.
+            latency_ms: milliseconds that a search may take, in the median.
+            queries: texts or vectors like those to come; 200 stored vectors are measured with in any case.
+            progress: called with each setting that was measured.
+
+        Returns:
+            What was chosen and measured. `info` shows it.
+
+        Raises:
+            InvalidInput: nothing reaches that, or the index is so small that every search is exact.
+        """
+        self._check_writable()
+        vectors = self._language.query_vectors(queries, self._space()) if len(queries) else None
+        return self._upkeep.tune(recall, latency_ms, vectors, progress)
 
     def compact(self) -> CompactReport:
         """Gives the space of deleted and replaced records back; readers are not disturbed."""
         self._check_writable()
-        with self._snapshots.borrow() as catalog:
-            return compact(self._folder, catalog, self._lock_timeout)
+        report = self._upkeep.compact()
+        self._upkeep.tidy()
+        return report
 
     def verify(self) -> VerifyReport:
         """Checks every invariant of what is stored; reads the whole index once."""
-        return verify(self._snapshots)
+        return verify(self._snapshots, check_codes)
+
+    def repair(self) -> VerifyReport:
+        """Repairs what can be, and verifies again; other writers wait meanwhile, readers are not disturbed.
+
+        Raises:
+            IndexLocked, StorageError, ModelNotFound, SpaceMismatch: what was repaired until then stays so.
+        """
+        self._check_writable()
+        renew = partial(self._upkeep.renew_codes, anew=True)
+        report = repair(self._snapshots, self._writer_of, check_codes, renew, lambda: self.encoder)
+        self._accelerator.forget()  # what was made again may have the name of what was refused
+        return report
 
     def info(self) -> IndexInfo:
         """The index at a glance."""
@@ -252,7 +350,10 @@ class Index:
                 created=manifest.created,
                 generation=manifest.generation,
                 records=snapshot.records,
-                dead_rows=len(snapshot.dead),
+                dead_rows=manifest.dead,
+                tail_rows=manifest.rows - (manifest.codes.rows if manifest.codes else 0),
+                codes=describe(manifest),
+                indexed_fields=manifest.fields,
                 truncated=snapshot.count_truncated(),
                 bytes=folder_bytes(self._folder),
                 model=space.model if space else None,
@@ -266,27 +367,93 @@ class Index:
     @contextlib.contextmanager
     def _writer(self) -> Iterator[Writer]:
         with self._snapshots.borrow() as catalog:
-            yield Writer(self._folder, catalog, self._lock_timeout)
+            yield self._writer_of(catalog)
+
+    def _writer_of(self, catalog: Catalog) -> Writer:
+        return Writer(self._folder, catalog, self._lock_timeout)
+
+    def _manifest(self) -> Manifest:
+        with self._snapshots.borrow() as catalog:
+            return catalog.manifest()
 
     def _space(self) -> Space | None:
-        with self._snapshots.borrow() as catalog:
-            return catalog.manifest().space
+        return self._manifest().space
 
     def _check_writable(self) -> None:
         if self.readonly:
             raise InvalidInput(f"{self.path} was opened readonly", "Open it with readonly=False to change it.")
 
-    def _query_vectors(self, queries: Sequence[str] | Any) -> Vectors:
-        """Unit vectors (n, D) of texts or vectors."""
-        if isinstance(queries, (str, bytes)):
-            raise InvalidInput("queries is one string, not a sequence", "Call search(query), or pass [query].")
-        if isinstance(queries, Sequence) and queries and isinstance(queries[0], str):
-            # Without a space there is nothing to find, and so no reason to load a model.
-            if self._space() is None:
-                return np.empty((len(queries), 0), np.float32)
-            return self.encoder.encode(queries, role="query")
-        space = self._space()
-        return run.unit_queries(queries, space.dimension if space else 0)
+    def _check_sound(self) -> None:
+        """As the first search does: what is written must not rest on what is damaged."""
+        with self._snapshots.take():
+            pass
+
+    def backup(
+        self, destination: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None
+    ) -> BackupReport:
+        """Copies the index, as of now, to a new directory that opens by itself; others go on reading and writing.
+
+        Args:
+            destination: a path at which nothing is, or an empty directory.
+            progress: called with how many bytes are copied, and how many there are.
+
+        Raises:
+            InvalidInput, CorruptIndex, StorageError: nothing is left at ``destination``.
+        """
+        from .store.backup import backup
+
+        return backup(self._snapshots, destination, progress)
+
+    def export(
+        self,
+        destination: Destination,
+        format: str | None = None,
+        *,
+        where: Where | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> ExportReport:
+        """Writes records with their vectors, all of one snapshot, for other programs; see `exchange.formats`.
+
+        Args:
+            destination: a path at which nothing is; or, for jsonl, a binary stream.
+            format: "parquet", "npy", "jsonl" or "faiss"; None takes it from the suffix.
+            where: a filter, as in `search`.
+            progress: called with how many records are written, and how many there are.
+
+        Raises:
+            InvalidInput, InvalidFilter, MissingExtra, CorruptIndex, StorageError: nothing is left at ``destination``.
+        """
+        from .exchange.writing import export
+
+        return export(self._snapshots, destination, format, None if where is None else parse(where), progress)
+
+    def import_(
+        self,
+        source: str | os.PathLike[str] | Exchange,
+        *,
+        space: str | Space | None = None,
+        progress: Callable[[AddReport], None] | None = None,
+    ) -> AddReport:
+        """Adds what `export` wrote, with the very vectors, in the same space; or records and vectors of others.
+
+        Args:
+            source: a path, read in the format that its content says; all of it is checked before anything is stored.
+            space: what made the vectors, where the file does not say it: a name of your own, or a `Space`.
+            progress: called after every commit with the report so far.
+
+        Raises:
+            SourceError: a row is not usable; nothing was stored.
+            InvalidInput, SpaceMismatch, MissingExtra, IndexLocked, StorageError.
+        """
+        from .exchange.reading import import_into
+
+        self._check_writable()
+        self._check_sound()
+        made_by = None if self._language.model is None else self.encoder.space
+        with self._writer() as writer, self._upkeep.beside_an_add() as committed:
+            report = import_into(writer, source, self._space(), made_by, space, ingest.each(committed, progress))
+        self._upkeep.tidy()
+        return report
 
 
 def _resolved(path: str | os.PathLike[str]) -> Path:

@@ -7,19 +7,32 @@ outside the writer's lock: the lock is held for milliseconds a window, whatever 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, islice
 from operator import attrgetter
+from typing import Any
+
+import numpy as np
 
 from .encoders.encoder import Encoder
+from .encoders.pooling import unit_vectors
+from .encoders.spec import Space
 from .errors import InvalidInput
 from .records import AddReport, Metadata, Record, checked_key, checked_metadata, checked_text, derive_key
 from .store.changes import Incoming, reconcile
 from .store.snapshot import Snapshots
+from .store.vectors import Vectors
 from .store.writer import MissingVectors, TextVector, Writer
 from .windows import windows
 
 RECORDS_A_COMMIT = 1024
+VECTORS_A_COMMIT = 16_384
+"""Records of one commit that need no encoding: more of them share its cost."""
+_CHARACTERS_A_COMMIT = 16_000_000
 
 Progress = Callable[[AddReport], None]
+SpaceFor = Callable[[int], Space]
+"""The space of vectors that were made elsewhere, by their dimension; raises where it is not the index's."""
 
 
 def add(
@@ -39,12 +52,107 @@ def add(
     incoming: Iterable[Incoming] = _incoming(_records(records, keys, metadata))
     if isinstance(records, Sequence):
         incoming = list(incoming)
+    each = windows(incoming, RECORDS_A_COMMIT, attrgetter("text"))
+    return _committed((_add_window(window, snapshots, writer, encoder) for window in each), progress)
+
+
+def add_vectors(
+    records: Iterable[str | Record],
+    keys: Iterable[str] | None,
+    metadata: Iterable[Metadata | None] | None,
+    vectors: Any,
+    writer: Writer,
+    space_for: SpaceFor,
+    progress: Progress | None = None,
+) -> AddReport:
+    """Adds texts, with their keys and metadata, and the vectors (n, D) that were made of them elsewhere."""
+    array = vectors if isinstance(vectors, np.ndarray) else _as_array(vectors)
+    incoming = list(_incoming(_records(records, keys, metadata)))
+    if array.ndim != 2 or len(array) != len(incoming) or (array.ndim == 2 and array.shape[1] == 0):
+        raise InvalidInput(
+            f"there are {len(incoming)} texts, and vectors of the shape {array.shape}",
+            "Give one vector for each text: an array of the shape (texts, dimension).",
+        )
+    if not incoming:
+        return AddReport()
+    space = space_for(array.shape[1])
+    starts = range(0, len(array), VECTORS_A_COMMIT)
+    for start in starts:  # all of them before the first is committed
+        unit_vectors(array[start : start + VECTORS_A_COMMIT], start)
+
+    def reports() -> Iterator[AddReport]:
+        for start in starts:
+            block = unit_vectors(array[start : start + VECTORS_A_COMMIT], start)
+            items = incoming[start : start + VECTORS_A_COMMIT]
+            yield writer.add([_with(item, v) for item, v in zip(items, block, strict=True)], {}, space)
+
+    return _committed(reports(), progress)
+
+
+def add_records(
+    records: Iterable[str | Record], writer: Writer, space_for: SpaceFor, progress: Progress | None = None
+) -> AddReport:
+    """Adds records that hold the vectors that were made of them elsewhere, all of them or none; see `add_vectors`."""
+
+    def checked() -> Iterator[tuple[Incoming, Vectors]]:
+        for position, record in enumerate(records):
+            if not isinstance(record, Record) or record.vector is None:
+                raise InvalidInput(f"item {position} holds no vector, and others do", "Give all or none of them.")
+            (item,) = _incoming([replace(record, vector=None)], position)
+            yield item, unit_vectors(_as_array(record.vector)[np.newaxis], position)[0]
+
+    pairs: Iterable[tuple[Incoming, Vectors]] = list(checked()) if isinstance(records, Sequence) else checked()
+
+    def reports() -> Iterator[AddReport]:
+        for window in windows(pairs, VECTORS_A_COMMIT, lambda pair: pair[0].text, _CHARACTERS_A_COMMIT):
+            shapes = {vector.shape for _, vector in window}
+            if len(shapes) > 1:
+                raise InvalidInput(f"vectors have different shapes: {shapes}", "All have the model's dimension.")
+            space = space_for(len(window[0][1]))
+            yield writer.add([_with(item, vector) for item, vector in window], {}, space)
+
+    return _committed(reports(), progress)
+
+
+def peek(records: Iterable[str | Record]) -> tuple[Iterable[Any], bool]:
+    """The same records, and whether the first of them holds a vector."""
+    if isinstance(records, Sequence):
+        return records, bool(records) and isinstance(records[0], Record) and records[0].vector is not None
+    rest = iter(records)
+    first = list(islice(rest, 1))
+    holds = any(isinstance(record, Record) and record.vector is not None for record in first)
+    return chain(first, rest), holds
+
+
+def each(committed: Callable[[], None], progress: Progress | None) -> Progress:
+    """What is called after each commit: both."""
+
+    def after(report: AddReport) -> None:
+        committed()
+        if progress is not None:
+            progress(report)
+
+    return after
+
+
+def _committed(reports: Iterable[AddReport], progress: Progress | None) -> AddReport:
     total = AddReport()
-    for window in windows(incoming, RECORDS_A_COMMIT, attrgetter("text")):
-        total = total + _add_window(window, snapshots, writer, encoder)
+    for report in reports:
+        total = total + report
         if progress is not None:
             progress(total)
     return total
+
+
+def _with(item: Incoming, vector: Vectors) -> Incoming:
+    return Incoming(item.key, item.text, item.metadata, vector)
+
+
+def _as_array(vectors: Any) -> np.ndarray:
+    try:
+        return np.asarray(vectors)
+    except ValueError:  # ragged
+        raise InvalidInput("the vectors have different lengths", "All have the model's dimension.") from None
 
 
 def _records(
@@ -73,7 +181,7 @@ def _add_window(
 ) -> AddReport:
     with snapshots.borrow() as catalog, catalog.reading() as manifest:
         space = manifest.space
-        changes = reconcile(window, catalog.find({item.key for item in window}))
+        changes = reconcile(window, catalog.find({item.key for item in window}), _no_vector)
     if not changes.written and not changes.relabelled:
         return AddReport(unchanged=changes.unchanged, updated=changes.updated)
     vectors: dict[str, TextVector] = {}
@@ -89,6 +197,10 @@ def _add_window(
             missing = list(error.texts)
 
 
+def _no_vector(row: int) -> Vectors:
+    raise AssertionError("only vectors that were made elsewhere are compared")
+
+
 def _encode(texts: Sequence[str], encoder: Encoder) -> dict[str, TextVector]:
     unique = list(dict.fromkeys(texts))
     encoded = encoder.encode_all(unique)
@@ -98,11 +210,11 @@ def _encode(texts: Sequence[str], encoder: Encoder) -> dict[str, TextVector]:
     }
 
 
-def _incoming(records: Iterable[Record]) -> Iterator[Incoming]:
-    for position, record in enumerate(records):
+def _incoming(records: Iterable[Record], first: int = 0) -> Iterator[Incoming]:
+    for position, record in enumerate(records, first):
         try:
             if record.vector is not None:
-                raise InvalidInput("it holds a vector", "Leave it out: the index's own model encodes the text.")
+                raise InvalidInput("it holds a vector, and the first one does not", "Give all or none of them.")
             text = checked_text(record.text)
             yield Incoming(
                 key=derive_key(text) if record.key is None else checked_key(record.key),

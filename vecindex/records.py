@@ -67,7 +67,9 @@ class IndexInfo:
     """An index at a glance. ``model`` and what follows are None until the first ``add`` fixed the space.
 
     ``generation`` counts commits, ``dead_rows`` rows of the vector file whose record was deleted or replaced,
-    ``truncated`` records whose text was longer than the model reads, ``bytes`` everything in the directory.
+    ``tail_rows`` rows that the accelerator does not cover yet and that are scanned exactly, ``codes`` what it is, None
+    where there is none, ``indexed_fields`` the metadata fields whose filters are fast, ``truncated`` records whose
+    text was longer than the model reads, ``bytes`` everything in the directory.
     """
 
     path: str
@@ -76,6 +78,9 @@ class IndexInfo:
     generation: int
     records: int
     dead_rows: int
+    tail_rows: int
+    codes: str | None
+    indexed_fields: tuple[str, ...]
     truncated: int
     bytes: int
     model: str | None
@@ -88,19 +93,21 @@ class IndexInfo:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that ``verify`` found wrong: in which file, and what."""
+    """Something that ``verify`` found wrong: in which file, what, and the command that repairs it, or what to do."""
 
     path: str
     reason: str
+    repair: str
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What ``verify`` checked and found; the index is sound if there are no faults."""
+    """What ``verify`` checked and found; the index is sound if there are no faults, but for those ``repaired``."""
 
     records: int
     rows: int
     faults: tuple[Fault, ...]
+    repaired: tuple[Fault, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -133,6 +140,10 @@ def checked_key(value: object) -> str:
     return _checked_string(value, "a key")
 
 
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+
+
 def checked_metadata(value: object) -> str:
     """The JSON text of ``value``, a JSON object; raises InvalidInput for anything that JSON cannot hold exactly."""
     if not isinstance(value, Mapping):
@@ -141,9 +152,10 @@ def checked_metadata(value: object) -> str:
         )
     plain = dict(value)
     try:
-        text = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        # dumps turns a key that is no string into one, and a tuple into a list: what would not come back is refused.
-        faithful = json.loads(text) == plain
+        text = _to_json(plain)
+        # JSON turns a key that is no string into one, and a tuple into a list: what would not come back is refused.
+        is_flat = all(type(name) is str and type(member) in _SCALARS for name, member in plain.items())
+        faithful = is_flat or json.loads(text) == plain
     except RecursionError:
         raise InvalidInput("metadata is nested too deeply", "Store it flatter.") from None
     except (TypeError, ValueError) as error:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .encoders.explain import Explanation, TokenExplanation
     from .encoders.load import ModelAtHand
     from .records import CompactReport, Hit, IndexInfo, Record, VerifyReport
+    from .search.run import Explanation as SearchExplanation
+    from .search.tune import Trial
 
 # Control characters, line and paragraph separators, and those that turn the direction of writing: a stored text must
 # not be able to clear a terminal, or to make its line look like another.
@@ -80,14 +82,23 @@ def info_as(format_: str, info: IndexInfo) -> str:
     """An index at a glance."""
     if format_ == "json":
         return _json(asdict(info))
-    return _pairs([(name.replace("_", " "), "-" if value is None else value) for name, value in asdict(info).items()])
+    return _pairs([(name.replace("_", " "), _plain(value)) for name, value in asdict(info).items()])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        value = ", ".join(value) or None
+    return "-" if value is None else value
 
 
 def verify_lines(report: VerifyReport) -> str:
-    """What was checked, and each fault."""
-    faults = "".join(f"{printable(fault.path)}: {printable(fault.reason)}\n" for fault in report.faults)
-    verdict = "sound" if report.ok else f"{counted(len(report.faults), 'fault')}; restore from a backup or add again"
-    return f"{faults}{counted(report.records, 'record')}, {counted(report.rows, 'row')}: {verdict}\n"
+    """What was repaired, each fault with the command that repairs it, and what was checked."""
+    repaired = "".join(f"Repaired: {printable(f.path)}: {printable(f.reason)}\n" for f in report.repaired)
+    faults = "".join(
+        f"{printable(f.path)}: {printable(f.reason)}\n  To repair it: {printable(f.repair)}\n" for f in report.faults
+    )
+    verdict = "sound" if report.ok else counted(len(report.faults), "fault")
+    return f"{repaired}{faults}{counted(report.records, 'record')}, {counted(report.rows, 'row')}: {verdict}\n"
 
 
 def compact_line(report: CompactReport) -> str:
@@ -96,6 +107,21 @@ def compact_line(report: CompactReport) -> str:
         f"{counted(report.dropped_rows, 'dead row')} dropped; "
         f"{report.bytes_before:,} bytes before, {report.bytes_after:,} after."
     )
+
+
+def trial_line(trial: Trial) -> str:
+    """Settings of the codes, with what was measured of them."""
+    return f"{trial.settings.describe()}: recall {trial.recall:.4f}, {trial.p50_ms:.2f} ms a search"
+
+
+def search_explanation(explanation: SearchExplanation) -> str:
+    """How hits were found: what was decided, what was done, how long each step took."""
+    pairs: list[tuple[str, Any]] = [
+        (name, getattr(explanation, name).value if name == "route" else f"{getattr(explanation, name):,}")
+        for name in ("route", "rows", "allowed", "coded", "tail", "candidates", "rescored", "widened")
+    ]
+    times = ", ".join(f"{step} {ms:.2f}" for step, ms in explanation.milliseconds.items())
+    return _pairs([*pairs, ("exhaustive", "yes" if explanation.exhaustive else "no"), ("milliseconds", times)])
 
 
 def models_as(format_: str, models: Sequence[ModelAtHand]) -> str:

@@ -11,14 +11,16 @@ CHARACTERS = 1_000_000
 """A window ends with the text that fills it up to so many; a tokenizer needs some hundred bytes for each."""
 
 
-def windows(items: Iterable[Item], count: int, text: Callable[[Item], str]) -> Iterator[list[Item]]:
-    """Lists of at most ``count`` items, fewer where their texts are long; together all of ``items``, in order."""
+def windows(
+    items: Iterable[Item], count: int, text: Callable[[Item], str], limit: int = CHARACTERS
+) -> Iterator[list[Item]]:
+    """Lists of at most ``count`` items, fewer where their texts fill ``limit`` characters; together all, in order."""
     window: list[Item] = []
     characters = 0
     for item in items:
         window.append(item)
         characters += len(text(item))
-        if len(window) == count or characters >= CHARACTERS:
+        if len(window) == count or characters >= limit:
             yield window
             window, characters = [], 0
     if window:

@@ -16,10 +16,13 @@ from .. import __version__
 from ..errors import VecindexError
 from ..render import printable
 from .add import add
+from .exchange import backup, export, import_
 from .explain import explain, models
 from .find import get, search, similar
-from .manage import compact, delete, info, verify
+from .manage import compact, delete, index_field, info, verify
 from .options import INTERRUPTED
+from .selftest import selftest
+from .tune import tune
 
 
 class _Failure(click.ClickException):
@@ -80,5 +83,8 @@ def main() -> None:
     log.setLevel(logging.INFO if sys.stderr.isatty() else logging.WARNING)
 
 
-for _command in (add, search, similar, get, delete, info, verify, compact, explain, models):
+for _command in (
+    *(add, search, similar, get, delete, info, index_field, tune, verify, compact, backup, export, import_),
+    *(selftest, explain, models),
+):
     main.add_command(_command)

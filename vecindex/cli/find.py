@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..render import HIT_FORMATS, hits_as, record_as
+from ..render import HIT_FORMATS, hits_as, record_as, search_explanation
 from .options import format_option, hits_option, index_option, model_options, open_for_reading, where_option
 
 if TYPE_CHECKING:
@@ -20,10 +20,18 @@ if TYPE_CHECKING:
 @hits_option
 @where_option
 @format_option(*HIT_FORMATS)
+@click.option("--explain", is_flag=True, help="Also say how the hits were found, and how long each step took.")
 @model_options
 @index_option
 def search(
-    query: str, k: int, where: str | None, format_: str, model: str | None, offline: bool | None, index_path: Path
+    query: str,
+    k: int,
+    where: str | None,
+    format_: str,
+    explain: bool,
+    model: str | None,
+    offline: bool | None,
+    index_path: Path,
 ) -> None:
     """Print the sentences nearest to QUERY by meaning, best first, each with its cosine.
 
@@ -34,7 +42,12 @@ def search(
       vecindex search "my name" --format json | jq '.[0].text'
     """
     with open_for_reading(index_path, model, offline) as index:
-        _print(format_, index.search(query, k, where))
+        if not explain:
+            _print(format_, index.search(query, k, where))
+            return
+        hits, explanation = index.explain_search(query, k, where)
+        _print(format_, hits)
+        click.echo(search_explanation(explanation), nl=False, err=True)
 
 
 @click.command()

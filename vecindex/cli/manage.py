@@ -8,23 +8,27 @@ from pathlib import Path
 import click
 
 from ..render import compact_line, counted, info_as, printable, verify_lines
-from .options import format_option, index_option, open_for_reading
+from .options import format_option, index_option, open_for_reading, where_option
 
 
 @click.command()
-@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+@click.argument("keys", nargs=-1, metavar="KEY...")
+@where_option
 @index_option
-def delete(keys: Sequence[str], index_path: Path) -> None:
-    """Delete the records named KEY: all of them, or none if one is unknown.
+def delete(keys: Sequence[str], where: str | None, index_path: Path) -> None:
+    """Delete the records named KEY, all of them or none if one is unknown; or those that --where selects.
 
     \b
-    Example:
+    Examples:
       vecindex delete cooking-001 cooking-002
+      vecindex delete --where "year < 2020"
     """
+    if bool(keys) == (where is not None):
+        raise click.UsageError("Name the keys of records, or give --where; one of them.")
     from ..index import open as open_index
 
     with open_index(index_path, create=False) as index:
-        deleted = index.delete(keys)
+        deleted = index.delete(where=where) if where is not None else index.delete(keys)
         click.echo(f"{deleted} deleted; {printable(str(index_path))} holds {counted(len(index), 'record')}.", err=True)
 
 
@@ -43,19 +47,44 @@ def info(format_: str, index_path: Path) -> None:
 
 
 @click.command()
+@click.option("--repair", is_flag=True, help="Make right again what can be, from what is sound.")
 @index_option
-def verify(index_path: Path) -> None:
+def verify(repair: bool, index_path: Path) -> None:
     """Check every invariant of what is stored; exit 1 if anything is wrong.
+
+    Each fault is printed with what repairs it.
 
     \b
     Example:
       vecindex verify --index notes.vecindex
+      vecindex verify --repair
     """
-    with open_for_reading(index_path) as index:
-        report = index.verify()
+    from ..index import open as open_index
+
+    with open_index(index_path, create=False) if repair else open_for_reading(index_path) as index:
+        report = index.repair() if repair else index.verify()
     click.echo(verify_lines(report), nl=False)
     if not report.ok:
         raise click.exceptions.Exit(1)
+
+
+@click.command("index-field")
+@click.argument("fields", nargs=-1, required=True, metavar="FIELD...")
+@index_option
+def index_field(fields: Sequence[str], index_path: Path) -> None:
+    """Make filters on the metadata FIELD fast, for what is stored and for what comes; an SQL index each.
+
+    \b
+    Examples:
+      vecindex index-field year
+      vecindex index-field lang author.name
+    """
+    from ..index import open as open_index
+
+    with open_index(index_path, create=False) as index:
+        for field in fields:
+            said = "has an index now" if index.index_field(field) else "had an index already"
+            click.echo(f"{printable(field)} {said}.", err=True)
 
 
 @click.command()

@@ -131,6 +131,37 @@ def unit_length(vectors: npt.NDArray[np.floating[Any]]) -> FloatArray:
     return units
 
 
+UNIT_TOLERANCE = 5e-6
+"""A vector whose squared length differs from 1 by less is left as it is, so that a stored one comes back the same."""
+
+
+def unit_vectors(vectors: npt.NDArray[Any], first: int = 0) -> FloatArray:
+    """Vectors (n, D) of numbers that were made elsewhere, at unit length, float32.
+
+    Raises:
+        InvalidInput: one is zero or not finite; it is named by its row, counted from ``first``.
+    """
+    if vectors.dtype.kind not in "fiu":
+        raise InvalidInput(f"vectors are of the type {vectors.dtype}", "Give numbers: an array of float32, say.")
+    found = np.asarray(vectors, dtype=np.float32) if vectors.dtype == np.float16 else np.asarray(vectors)
+    if found.dtype == np.float32:
+        squares = np.einsum("ij,ij->i", found, found)
+        if (np.abs(squares - 1) < UNIT_TOLERANCE).all():
+            return np.ascontiguousarray(found, dtype=np.float32)
+    wide = found.astype(np.float64)
+    largest = np.abs(wide).max(axis=1, keepdims=True)
+    bad = np.flatnonzero(~np.isfinite(largest[:, 0]) | (largest[:, 0] == 0))
+    if len(bad):
+        what = "zero" if largest[bad[0], 0] == 0 else "not finite"
+        raise InvalidInput(f"the vector of row {first + bad[0]} is {what}", "A cosine needs a direction.")
+    wide /= largest  # first to a size whose squares neither overflow nor vanish
+    units: FloatArray = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+    if found.dtype == np.float32:
+        close = np.abs(squares - 1) < UNIT_TOLERANCE
+        units[close] = found[close]
+    return units
+
+
 def _mean_weights(mask: npt.NDArray[Any]) -> FloatArray:
     real = mask.astype(np.float32)
     return np.asarray(real / real.sum(axis=1, keepdims=True))

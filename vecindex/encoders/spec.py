@@ -11,13 +11,16 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, cast
 
 from ..errors import UnsupportedModel
 
 Role = Literal["document", "query"]
 PoolingMode = Literal["mean", "cls"]
 """Which tokens make the sentence vector: ``mean`` is the mean of all real tokens, ``cls`` the first one alone."""
+
+EXTERNAL = "external"
+"""Stands where a space of vectors made elsewhere has nothing to say."""
 
 _MODULE_ORDERS = (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"])
 _LEGACY_POOLING = {
@@ -61,6 +64,28 @@ class Space:
     tokenizer: str
     architecture: str
 
+    @classmethod
+    def external(cls, name: str, dimension: int) -> Space:
+        """The space of vectors that were made elsewhere: nothing is known of it but a name and the dimension."""
+        return cls(
+            model=name,
+            dimension=dimension,
+            max_tokens=0,
+            pooling=cast(PoolingMode, EXTERNAL),  # no encoder ever has such a space
+            normalize=False,
+            query_prompt="",
+            document_prompt="",
+            precision=EXTERNAL,
+            weights=name,
+            tokenizer=EXTERNAL,
+            architecture=EXTERNAL,
+        )
+
+    @property
+    def is_external(self) -> bool:
+        """Whether its vectors were made elsewhere, so that no text can be encoded into it here."""
+        return self.architecture == EXTERNAL
+
     @property
     def fingerprint(self) -> str:
         """SHA-256, in hex, of everything above but ``model``, as canonical JSON."""
@@ -72,6 +97,8 @@ class Space:
 
     def describe(self) -> str:
         """The space in half a line, for people."""
+        if self.is_external:
+            return f"{self.model} ({self.dimension} dimensions, vectors made elsewhere)"
         return f"{self.model} ({self.dimension} dimensions, {self.precision}, fingerprint {self.fingerprint[:12]})"
 
     def differences(self, other: Space) -> str:

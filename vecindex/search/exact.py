@@ -18,6 +18,8 @@ Rows = npt.NDArray[np.int64]
 ROUNDING = 1e-5
 """More than two float32 sums of one inner product of unit vectors, in any order, ever differ by."""
 
+_QUERIES_FOR_BLAS = 20  # faiss.cvar.distance_compute_blas_threshold
+_ROWS_A_BLOCK = 8192
 _COLUMNS = 8192  # beyond numpy's buffer of so many numbers, einsum's sums depend on the number of rows
 
 
@@ -37,15 +39,22 @@ def scores(vectors: Vectors, query: Vectors) -> Vectors:
     return np.asarray(found, dtype=np.float32)
 
 
+def best(rows: Rows, found: Vectors, k: int) -> Ranking:
+    """The k best of ``rows`` (n,), each once and in any order, with the scores ``found`` (n,)."""
+    if len(found) > 4 * k + 1000:  # leave out what cannot be among them before sorting; every tie at the end stays
+        kept = np.flatnonzero(found >= np.partition(found, len(found) - k)[len(found) - k])
+        rows, found = rows[kept], found[kept]
+    order = np.lexsort((rows, -found))[:k]
+    return Ranking(rows[order], found[order])
+
+
 def rank(vectors: Vectors, rows: Rows | None, query: Vectors, k: int) -> Ranking:
     """The k best of ``rows`` (ascending; None stands for all) by scoring every one of them."""
     if rows is None:
-        rows = np.arange(len(vectors), dtype=np.int64)
-        found = scores(vectors, query)
-    else:
-        found = scores(vectors[rows], query)
-    order = np.lexsort((rows, -found))[:k]
-    return Ranking(rows[order], found[order])
+        return best(np.arange(len(vectors), dtype=np.int64), scores(vectors, query), k)
+    blocks = range(0, len(rows), _ROWS_A_BLOCK)
+    found = [scores(vectors[rows[start : start + _ROWS_A_BLOCK]], query) for start in blocks]
+    return best(rows, found[0] if len(found) == 1 else np.concatenate([*found, np.empty(0, np.float32)]), k)
 
 
 def scan(vectors: Vectors, rows: Rows | None, queries: Vectors, k: int) -> list[Ranking]:
@@ -79,11 +88,14 @@ def _faiss_scan(vectors: Vectors, rows: Rows | None, queries: Vectors, k: int) -
     found = np.empty((len(queries), k), dtype=np.float32)
     candidates = np.empty((len(queries), k), dtype=np.int64)
     selector = bitmap = None
-    if rows is not None:
-        allowed = np.zeros(len(vectors), dtype=np.bool_)
-        allowed[rows] = True
+    # Without a selector, FAISS shares even one query between threads, and on a busy machine waits for the last: 36 ms
+    # were seen instead of 1. For many queries it multiplies matrices, which is worth it.
+    if rows is not None or len(queries) < _QUERIES_FOR_BLAS:
+        allowed = np.full(len(vectors), rows is None)
+        if rows is not None:
+            allowed[rows] = True
         bitmap = np.packbits(allowed, bitorder="little")
-        selector = faiss.IDSelectorBitmap(len(vectors), faiss.swig_ptr(bitmap))
+        selector = faiss.IDSelectorBitmap(bitmap.size, faiss.swig_ptr(bitmap))
     faiss.knn_inner_product(
         *(faiss.swig_ptr(queries), faiss.swig_ptr(vectors), vectors.shape[1], len(queries), len(vectors), k),
         *(faiss.swig_ptr(found), faiss.swig_ptr(candidates), selector),

@@ -1,7 +1,6 @@
-"""Every SQL statement that reads or changes an index; plain sqlite3, since this is the hot path.
+"""Every SQL statement that reads an index; plain sqlite3, since this is the hot path.
 
-Reading happens between `begin` and `end`: SQLite in WAL mode then shows one generation, whatever is committed
-meanwhile. Writing needs the writer's lock as well (`store.writer`), so that the manifest read under it stays true.
+Reading happens inside `reading`: SQLite in WAL mode then shows one generation, whatever is committed meanwhile.
 """
 
 from __future__ import annotations
@@ -9,111 +8,81 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ..encoders.spec import Space
-from ..errors import CorruptIndex, IncompatibleFormat, IndexLocked, IndexNotFound, StorageError
-from ..filters import Filter, compile_sql
+from ..errors import CorruptIndex, IncompatibleFormat
+from ..filter_sql import compile_sql
+from ..filters import Filter, parse_path
+from .connection import Connection
 from .files import storage_errors
-from .schema import DATABASE_FILE, FORMAT
+from .lock import LOCK_FILE, last_commit
+from .manifest import COLUMNS, Manifest, Row, checksum, from_row
+from .schema import FORMAT
+from .tables import BYTES_A_BLOCK, Stored, Tables, field_index, field_indexes, record_crc
+from .vectors import ROWS_A_BLOCK, Rows, Sums
 
-_BUSY_SECONDS = 10.0
-_SQLITE = (3, 38, 0)  # strict tables, and -> in the SQL of filters
-# What SQLite calls an OperationalError although the file is to blame.
-_SIGNS_OF_DAMAGE = ("malformed JSON", "Could not decode to UTF-8", "no such column", "no such table")
-Rows = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What is committed: ``rows`` in the vector file number ``vectors``, dead ones included."""
-
-    generation: int
-    vectors: int
-    rows: int
-    dimension: int
-    space: Space | None
-    created: str
+_KEYS_A_STATEMENT = 500
+_SMALL = 2**20  # bytes, some 5,000 records: checked in 15 ms
+_MANIFEST = f"select {', '.join(COLUMNS)}, crc from manifest"
+_RECORD = "select row, key, text, metadata, truncated, crc from records"
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A record as it lies in the database; ``metadata`` is JSON text."""
-
-    row: int
-    key: str
-    text: str
-    metadata: str
-    truncated: bool
-
-
-class Catalog:
-    """One connection to an index's database; for one thread at a time."""
+class Catalog(Connection):
+    """What one connection reads and writes; for one thread at a time."""
 
     def __init__(self, folder: Path, readonly: bool = False) -> None:
         """Raises IndexNotFound, CorruptIndex, StorageError or IncompatibleFormat."""
-        self.folder = folder
-        self.path = folder / DATABASE_FILE
-        with storage_errors(self.path):
-            if not self.path.is_file():
-                self._refuse_missing()
-        if sqlite3.sqlite_version_info < _SQLITE:
-            needed = ".".join(map(str, _SQLITE))
-            raise StorageError(str(self.path), f"Python has SQLite {sqlite3.sqlite_version}; {needed} is needed")
-        with self._errors():
-            self._connection, self._frozen = self._connect(readonly)
-            self._identity = self._state()[0]
-            try:
+        super().__init__(folder, readonly)
+        self._last: tuple[tuple[Any, ...], Manifest] | None = None
+        try:
+            with self.errors():
                 self._check_format()
-            except BaseException:
-                self._connection.close()
-                raise
-
-    def close(self) -> None:
-        self._connection.close()
+                self._check_is_newest()
+        except BaseException:
+            self.close()
+            raise
 
     # Reading
 
     @contextlib.contextmanager
+    def changing(self) -> Iterator[Tables]:
+        """One write transaction, under the writer's lock, so that the manifest read under it stays true."""
+        with self.writing():
+            tables = Tables(self.sqlite)
+            tables.create_field_indexes(self.manifest().fields)
+            yield tables
+
+    @contextlib.contextmanager
     def reading(self) -> Iterator[Manifest]:
         """One read transaction: everything read inside belongs to the manifest's generation."""
-        with self._errors():
-            if self._frozen is not None and self._frozen != self._state():
-                stale = self._connection
-                self._connection, self._frozen = self._connect(readonly=True)
-                stale.close()
-            try:
-                self._connection.execute("begin")
-                yield self.manifest()
-            finally:
-                self._roll_back()
+        with self.transaction():
+            yield self.manifest()
 
     def manifest(self) -> Manifest:
-        with self._errors():
-            row = self._connection.execute(
-                "select generation, vectors, rows, dimension, space, created from manifest"
-            ).fetchone()
+        """What is committed; raises CorruptIndex where it contradicts itself."""
+        with self.errors():
+            row = self.sqlite.execute(_MANIFEST).fetchone()
+        if self._last is not None and self._last[0] == row:
+            return self._last[1]
         if row is None:
             raise CorruptIndex(str(self.path), "its manifest is empty")
-        generation, vectors, rows, dimension, space_json, created = row
+        columns: Row = row[:-1]
+        if checksum(columns) != row[-1]:
+            raise CorruptIndex(str(self.path), "its manifest is not what was written")
         try:
-            space = Space.from_json(space_json) if space_json is not None else None
-        except (TypeError, ValueError) as error:
-            raise CorruptIndex(str(self.path), f"its embedding space cannot be read: {error}") from None
-        if rows < 0 or (dimension or 0) != (space.dimension if space else 0) or (rows and space is None):
-            raise CorruptIndex(
-                str(self.path), f"{rows} rows of {dimension} dimensions do not fit its embedding space {space_json}"
-            )
-        return Manifest(generation, vectors, rows, dimension or 0, space, created)
+            manifest = from_row(columns)
+        except ValueError as error:
+            raise CorruptIndex(str(self.path), str(error)) from None
+        self._last = row, manifest
+        return manifest
 
     def count(self) -> int:
-        """How many records there are."""
+        """How many records there are, counted."""
         return int(self._one("select count(*) from records"))
 
     def count_truncated(self) -> int:
@@ -121,36 +90,75 @@ class Catalog:
 
     def find(self, keys: Iterable[str]) -> dict[str, Stored]:
         """The records that have these keys; a key without a record is left out."""
-        sql = "select row, key, text, metadata, truncated from records where key = ?"
-        with self._errors():
-            rows = (self._connection.execute(sql, (key,)).fetchone() for key in keys)
-            return {row[1]: _stored(row) for row in rows if row is not None}
+        wanted = list(keys)
+        found = {}
+        with self.errors():
+            for start in range(0, len(wanted), _KEYS_A_STATEMENT):
+                some = wanted[start : start + _KEYS_A_STATEMENT]
+                sql = f"{_RECORD} where key in ({', '.join('?' * len(some))})"
+                found.update({row[1]: self._stored(row) for row in self.sqlite.execute(sql, some)})
+        return found
+
+    def rows_of(self, keys: Iterable[str]) -> dict[str, int]:
+        """The rows of the records that have these keys, damaged ones too; a key without a record is left out."""
+        sql = "select row from records where key = ?"
+        with self.errors():
+            found = {key: self.sqlite.execute(sql, (key,)).fetchone() for key in keys}
+        return {key: row[0] for key, row in found.items() if row is not None}
 
     def fetch(self, rows: Iterable[int]) -> list[Stored]:
         """The records at these rows, in their order; every row must be alive."""
-        sql = "select row, key, text, metadata, truncated from records where row = ?"
-        with self._errors():
-            found = [self._connection.execute(sql, (row,)).fetchone() for row in rows]
+        sql = f"{_RECORD} where row = ?"
+        with self.errors():
+            found = [self.sqlite.execute(sql, (row,)).fetchone() for row in rows]
         if None in found:
             raise CorruptIndex(str(self.path), "a row of the vector file is neither a record's nor dead")
-        return [_stored(row) for row in found]
+        return [self._stored(row) for row in found]
 
     def records(self) -> Iterator[Stored]:
         """All records by row."""
-        with self._errors():
-            for row in self._connection.execute("select row, key, text, metadata, truncated from records order by row"):
-                yield _stored(row)
+        with self.errors():
+            for row in self.sqlite.execute(f"{_RECORD} order by row"):
+                yield self._stored(row)
 
-    def dead_rows(self) -> Rows:
-        return self._rows("select row from dead order by row")
+    def records_without_check(self) -> Iterator[tuple[Stored, bool]]:
+        """All records by row, and whether each is what was written."""
+        with self.errors():
+            for row in self.sqlite.execute(f"{_RECORD} order by row"):
+                yield _record(row), record_crc(*row[1:4]) == row[5]
 
     def live_rows(self) -> Rows:
         return self._rows("select row from records order by row")
 
-    def rows_where(self, where: Filter) -> Rows:
-        """The rows whose records the filter selects, ascending."""
-        sql, parameters = compile_sql(where)
-        return self._rows(f"select row from records where {sql} order by row", parameters)
+    def rows_where(self, where: Filter, indexed: Collection[str] = ()) -> Rows:
+        """The rows whose records the filter selects, in any order; ``indexed`` fields have an SQL index."""
+        with self.errors():
+            there = field_indexes(self.sqlite) if indexed else set()
+        usable = frozenset(parse_path(field) for field in indexed if field_index(field) in there)
+        sql, parameters = compile_sql(where, indexed=usable)
+        return self._rows(f"select row from records where {sql}", parameters)
+
+    def sums(self, first_block: int, rows: int) -> Sums:
+        """The checksums of the rows from block ``first_block`` up to row ``rows``; raises CorruptIndex."""
+        sql = "select block, sums, crc from sums where block >= ? order by block"
+        blocks = range(first_block, -(-rows // ROWS_A_BLOCK))
+        with self.errors():
+            found = self.sqlite.execute(sql, (first_block,)).fetchall()
+        if [block for block, _, _ in found] != list(blocks) or any(zlib.crc32(s) != crc for _, s, crc in found):
+            raise CorruptIndex(str(self.path), "its checksums of the vectors are not what was written")
+        sums = np.frombuffer(b"".join(s for _, s, _ in found), dtype="<u4")
+        if len(sums) != max(rows - first_block * ROWS_A_BLOCK, 0):
+            raise CorruptIndex(str(self.path), f"its checksums are not those of {rows} rows")
+        return sums
+
+    def dead_since(self, generation: int) -> list[tuple[int, bytes]]:
+        """(block, bitmap) of the dead rows of each block that changed after ``generation``; raises CorruptIndex."""
+        sql = "select block, bits, crc from dead where generation > ?"
+        with self.errors():
+            found = self.sqlite.execute(sql, (generation,)).fetchall()
+        if any(zlib.crc32(bits) != crc or len(bits) != BYTES_A_BLOCK for _, bits, crc in found):
+            raise CorruptIndex(str(self.path), "its list of dead rows is not what was written")
+        return [(block, bits) for block, bits, _ in found]
 
     def fingerprint(self) -> str | None:
         """The space's fingerprint as it was written, to be compared with the space's own."""
@@ -162,6 +170,19 @@ class Catalog:
         found = str(self._one("pragma integrity_check(1)"))
         return None if found == "ok" else found
 
+    def check_small(self) -> None:
+        """Checks the database whole if that takes milliseconds; raises CorruptIndex.
+
+        Damage that hides a record from a filter or from its key is seen by nothing else but `verify`.
+        """
+        with storage_errors(self.path):
+            if self.path.stat().st_size > _SMALL:
+                return
+        if fault := self.integrity_fault():
+            raise CorruptIndex(str(self.path), fault)
+        for _ in self.records():
+            pass
+
     def metadata(self, record: Stored) -> dict[str, Any]:
         """A record's metadata as an object; raises CorruptIndex."""
         try:
@@ -172,157 +193,40 @@ class Catalog:
             raise CorruptIndex(str(self.path), f"the metadata of {record.key!r} is not a JSON object")
         return found
 
-    # Writing: only under the writer's lock, inside `writing`
-
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
-        """One write transaction, durable when it ends; an exception leaves everything as it was."""
-        with self._errors():
-            try:
-                self._connection.execute("begin immediate")
-                yield
-                self._connection.execute("commit")
-            except BaseException:
-                self._roll_back()
-                raise
-
-    def check_in_place(self) -> None:
-        """Refuses to write where the index was replaced since it was opened: its vector file is another's now."""
-        try:
-            in_place = self._state()[0] == self._identity
-        except FileNotFoundError:
-            in_place = False
-        if not in_place:
-            raise StorageError(str(self.path), "it was removed or replaced after it was opened; open it again")
-
-    def set_space(self, space: Space) -> None:
-        self._connection.execute(
-            "update manifest set space = ?, fingerprint = ?, dimension = ?",
-            (space.to_json(), space.fingerprint, space.dimension),
-        )
-
-    def insert(self, records: Iterable[Stored]) -> None:
-        self._connection.executemany(
-            "insert into records (row, key, text, metadata, truncated) values (?, ?, ?, ?, ?)",
-            ((r.row, r.key, r.text, r.metadata, int(r.truncated)) for r in records),
-        )
-
-    def set_metadata(self, changes: Iterable[tuple[int, str]]) -> None:
-        """New metadata (JSON text) for these rows."""
-        self._connection.executemany("update records set metadata = ? where row = ?", ((m, r) for r, m in changes))
-
-    def bury(self, rows: Iterable[int]) -> None:
-        """Deletes the records at these rows, which are dead from now on."""
-        parameters = [(row,) for row in rows]
-        self._connection.executemany("delete from records where row = ?", parameters)
-        self._connection.executemany("insert into dead (row) values (?)", parameters)
-
-    def advance(self, added_rows: int) -> None:
-        """The next generation, with so many more rows in the vector file."""
-        self._connection.execute("update manifest set generation = generation + 1, rows = rows + ?", (added_rows,))
-
-    def renumber(self, live: Rows, vectors: int) -> None:
-        """After a compaction into vector file number ``vectors``: the i-th live row becomes row i, none is dead."""
-        # Ascending order: a row's new number is never above its old one, so it is free when its turn comes.
-        self._connection.executemany(
-            "update records set row = ? where row = ?",
-            ((new, int(old)) for new, old in enumerate(live.tolist()) if new != old),
-        )
-        self._connection.execute("delete from dead")
-        self._connection.execute(
-            "update manifest set generation = generation + 1, vectors = ?, rows = ?", (vectors, len(live))
-        )
-
-    def vacuum(self) -> None:
-        """Gives the pages that deleted records left back to the file system."""
-        with self._errors():
-            self._connection.execute("vacuum")
-            # Not waited for, since the writer's lock is held: with a reader at work the next checkpoint does it.
-            self._connection.execute("pragma busy_timeout = 0")
-            try:
-                self._connection.execute("pragma wal_checkpoint(truncate)").fetchone()
-            finally:
-                self._connection.execute(f"pragma busy_timeout = {int(_BUSY_SECONDS * 1000)}")
-
-    def _roll_back(self) -> None:
-        # SQLite ends a transaction by itself after some errors, and Ctrl-C may arrive when COMMIT is already done.
-        if self._connection.in_transaction:
-            self._connection.execute("rollback")
-
-    def _connect(self, readonly: bool) -> tuple[sqlite3.Connection, tuple[int, ...] | None]:
-        """A connection, and the file's state if SQLite was told that it does not change."""
-        base = f"{self.path.absolute().as_uri()}?mode={'ro' if readonly else 'rw'}"
-        try:
-            return self._configured(base), None
-        except sqlite3.OperationalError:
-            # In a folder that may not be written to, SQLite reads a database without a log only if told that it does
-            # not change. Others may change it all the same: `reading` opens it again when it has.
-            if not readonly or self._log.exists():
-                raise
-            state = self._state()
-            return self._configured(f"{base}&immutable=1"), state
-
-    @property
-    def _log(self) -> Path:
-        return self.path.with_name(f"{DATABASE_FILE}-wal")
-
-    def _state(self) -> tuple[int, ...]:
-        stat = self.path.stat()
-        return stat.st_ino, stat.st_size, stat.st_mtime_ns, int(self._log.exists())
-
-    def _configured(self, uri: str) -> sqlite3.Connection:
-        # Statements are begun and ended here, never by the driver (isolation_level None). Another thread may close.
-        connection = sqlite3.connect(
-            uri, uri=True, isolation_level=None, timeout=_BUSY_SECONDS, check_same_thread=False
-        )
-        try:
-            connection.execute("pragma synchronous = full")
-            connection.execute("select 1 from sqlite_master").fetchone()
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
     def _check_format(self) -> None:
-        tables = {row[0] for row in self._connection.execute("select name from sqlite_master where type = 'table'")}
+        tables = {row[0] for row in self.sqlite.execute("select name from sqlite_master where type = 'table'")}
         if "manifest" in tables:
-            found = self._connection.execute("select format from manifest").fetchone()
+            found = self.sqlite.execute("select format from manifest").fetchone()
             if found is not None and found[0] != FORMAT:
                 raise IncompatibleFormat(str(self.folder), found[0], FORMAT)
-        if not {"manifest", "records", "dead"} <= tables:
+        if not {"manifest", "records", "sums", "dead"} <= tables:
             raise CorruptIndex(str(self.path), "it is a SQLite database, but not one of vecindex")
 
-    def _refuse_missing(self) -> None:
-        if self.folder.is_dir() and any(self.folder.glob("vectors-*.f32")):
-            raise CorruptIndex(str(self.path), "it is missing, and the vectors beside it say nothing without it")
-        raise IndexNotFound(str(self.folder))
+    def _check_is_newest(self) -> None:
+        noted = last_commit(self.folder)  # before the manifest: what is noted is durable by then
+        manifest = self.manifest()
+        if noted is not None and noted[1] == manifest.created and noted[0] > manifest.generation:
+            raise CorruptIndex(
+                f"{self.path}-wal",
+                f"commits {manifest.generation + 1} to {noted[0]} were made and are gone; if an older vecindex.db was "
+                f"put back on purpose, remove {LOCK_FILE}",
+            )
+
+    def _stored(self, row: tuple[int, str, str, str, int, int]) -> Stored:
+        if record_crc(row[1], row[2], row[3]) != row[5]:
+            raise CorruptIndex(str(self.path), f"the record {row[1]!r} is not what was written")
+        return _record(row)
 
     def _one(self, sql: str) -> Any:
-        with self._errors():
-            return self._connection.execute(sql).fetchone()[0]
+        with self.errors():
+            return self.sqlite.execute(sql).fetchone()[0]
 
     def _rows(self, sql: str, parameters: Sequence[object] = ()) -> Rows:
-        with self._errors():
-            found = self._connection.execute(sql, parameters)
+        with self.errors():
+            found: sqlite3.Cursor = self.sqlite.execute(sql, parameters)
             return np.fromiter((row[0] for row in found), dtype=np.int64)
 
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Maps SQLite's errors to ours."""
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error) or "busy" in str(error):
-                raise IndexLocked(str(self.folder), None, None, _BUSY_SECONDS) from error
-            if any(sign in str(error) for sign in _SIGNS_OF_DAMAGE):
-                raise CorruptIndex(str(self.path), str(error)) from error
-            raise StorageError(str(self.path), str(error)) from error
-        except sqlite3.ProgrammingError:
-            raise  # a mistake of ours, not of the file
-        except sqlite3.DatabaseError as error:
-            raise CorruptIndex(str(self.path), str(error)) from error
 
-
-def _stored(row: tuple[int, str, str, str, int]) -> Stored:
-    number, key, text, metadata, truncated = row
+def _record(row: tuple[int, str, str, str, int, int]) -> Stored:
+    number, key, text, metadata, truncated, _ = row
     return Stored(number, key, text, metadata, bool(truncated))

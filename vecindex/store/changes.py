@@ -3,59 +3,77 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .catalog import Stored
+from .tables import Stored
+from .vectors import Vectors
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Incoming:
-    """A record to add; ``metadata`` is JSON text, or None to keep what is stored."""
+    """A record to add; ``metadata`` is JSON text, or None to keep what is stored.
+
+    ``vector`` (D,) float32 of unit length was made elsewhere; without it the text must be encoded.
+    """
 
     key: str
     text: str
     metadata: str | None
+    vector: Vectors | None = None
 
 
 @dataclass(slots=True)
 class Changes:
-    """What to write: ``written`` need a vector and a new row; ``relabelled`` are (row, metadata) of rows that stay."""
+    """What to write: ``written`` get a new row with a vector; ``relabelled`` are records that get other metadata."""
 
     written: list[Incoming] = field(default_factory=list)
-    relabelled: list[tuple[int, str]] = field(default_factory=list)
+    relabelled: list[tuple[Stored, str]] = field(default_factory=list)
     added: int = 0
     updated: int = 0
     unchanged: int = 0
 
 
-def reconcile(incoming: Sequence[Incoming], stored: Mapping[str, Stored]) -> Changes:
+def reconcile(
+    incoming: Sequence[Incoming], stored: Mapping[str, Stored], vector_at: Callable[[int], Vectors]
+) -> Changes:
     """The changes that leave the same records as adding ``incoming`` one by one, with each key written at most once.
 
-    ``stored`` holds what is stored under their keys. New rows are in the order of each key's last change.
+    ``stored`` holds what is stored under their keys, and ``vector_at`` finds a stored row's vector. New rows are in
+    the order of each key's last change.
     """
     changes = Changes()
     final: dict[str, Incoming] = {}
+
+    def stays(item: Incoming, before: Incoming | Stored) -> bool:
+        if item.text != before.text:
+            return False
+        if item.vector is None:
+            return True
+        vector = before.vector if isinstance(before, Incoming) else vector_at(before.row)
+        return vector is not None and item.vector.tobytes() == vector.tobytes()
+
     for item in incoming:
         before = final.get(item.key) or stored.get(item.key)
         if before is None:
             changes.added += 1
-            metadata = item.metadata or "{}"
-        else:
-            metadata = before.metadata or "{}" if item.metadata is None else item.metadata
-            if item.text == before.text and same_json(metadata, before.metadata or "{}"):
-                changes.unchanged += 1
-                continue
-            changes.updated += 1
-            if item.text != before.text:
-                final.pop(item.key, None)  # a new row, which comes last
-        final[item.key] = Incoming(item.key, item.text, metadata)
+            final[item.key] = Incoming(item.key, item.text, item.metadata or "{}", item.vector)
+            continue
+        metadata = before.metadata or "{}" if item.metadata is None else item.metadata
+        same = stays(item, before)
+        if same and same_json(metadata, before.metadata or "{}"):
+            changes.unchanged += 1
+            continue
+        changes.updated += 1
+        if not same:
+            final.pop(item.key, None)  # a new row, which comes last
+        final[item.key] = Incoming(item.key, item.text, metadata, item.vector)
     for key, item in final.items():
         old = stored.get(key)
-        if old is None or item.text != old.text:
+        if old is None or not stays(item, old):
             changes.written.append(item)
         elif not same_json(item.metadata or "{}", old.metadata):
-            changes.relabelled.append((old.row, item.metadata or "{}"))
+            changes.relabelled.append((old, item.metadata or "{}"))
     return changes
 
 

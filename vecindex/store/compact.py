@@ -1,38 +1,74 @@
 """How is the space of dead rows given back: a new vector file without them, then one transaction that renumbers.
 
-1. Killed before the COMMIT: the new file is an orphan, which the next compaction removes or overwrites.
-2. Killed after it: the old file is an orphan, likewise.
+1. Killed before the COMMIT: the new files are orphans, which the next writer removes.
+2. Killed after it: the old files are orphans, likewise.
 3. A reader of the old generation keeps its mapping of the old file, removed or not.
+4. A row of the old file is damaged: it is not carried over as if it were what was written; nothing changes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from ..errors import CorruptIndex
 from ..records import CompactReport
 from .catalog import Catalog
-from .files import WriterLock, folder_bytes
-from .vectors import copy_rows, map_rows, remove_orphans, vector_file
+from .files import folder_bytes, remove_files
+from .manifest import CodesFiles, Manifest
+from .vectors import (
+    ROWS_A_BLOCK,
+    Rows,
+    Sums,
+    Vectors,
+    checksums,
+    copy_rows,
+    damaged_rows,
+    map_rows,
+    remove_orphans,
+    vector_file,
+)
+from .writer import Writer
+
+PublishCodes = Callable[[Manifest, Vectors], CodesFiles | None]
+"""Writes codes over the vectors of a manifest; None where exact search is as good."""
 
 
-def compact(folder: Path, catalog: Catalog, timeout: float) -> CompactReport:
+def compact(folder: Path, catalog: Catalog, writer: Writer, publish_codes: PublishCodes) -> CompactReport:
     """Drops the dead rows and gives their space back; readers are not disturbed, writers wait.
 
     Raises:
         IndexLocked, StorageError, CorruptIndex: the index is as it was.
     """
-    with WriterLock(folder, timeout):
-        catalog.check_in_place()
+    with writer.locked() as manifest:
         before = folder_bytes(folder)
-        manifest = catalog.manifest()
-        live = catalog.live_rows()
-        dropped = manifest.rows - len(live)
-        number = manifest.vectors + bool(dropped)
-        if dropped:
-            vectors = map_rows(vector_file(folder, manifest.vectors), manifest.rows, manifest.dimension)
-            copy_rows(vectors, live, vector_file(folder, number))
-            with catalog.writing():
-                catalog.renumber(live, number)
-        remove_orphans(folder, number)
+        after = manifest
+        if manifest.dead:
+            live, sums = catalog.live_rows(), catalog.sums(0, manifest.rows)
+            path = vector_file(folder, manifest.vectors)
+            old = map_rows(path, manifest.rows, manifest.dimension)
+            after = replace(manifest, vectors=manifest.vectors + 1, rows=len(live), dead=0)
+            vectors = _copied(old, live, sums[live], path, vector_file(folder, after.vectors))
+            after = replace(after, codes=publish_codes(after, vectors))
+            with catalog.changing() as tables:
+                tables.renumber(live, sums[live])
+                tables.commit(after)
+        remove_orphans(folder, after.vectors, after.codes.names if after.codes else ())
         catalog.vacuum()
-        return CompactReport(dropped, before, folder_bytes(folder))
+        return CompactReport(manifest.dead, before, folder_bytes(folder))
+
+
+def _copied(old: Vectors, live: Rows, sums: Sums, path: Path, new_path: Path) -> Vectors:
+    """The live rows of the file at ``path`` as a new, checked file."""
+    copy_rows(old, live, new_path)
+    vectors = map_rows(new_path, len(live), old.shape[1])
+    for start in range(0, len(live), ROWS_A_BLOCK):
+        block = slice(start, start + ROWS_A_BLOCK)
+        bad = np.flatnonzero(checksums(vectors[block]) != sums[block])
+        if len(bad):
+            remove_files([new_path])
+            raise CorruptIndex(str(path), damaged_rows(live[start + bad]))
+    return vectors

@@ -3,9 +3,15 @@
 ::
 
     manifest   one row: format, generation (commits so far), vectors (number of the vector file), rows (committed,
-               dead ones included), dimension, space (JSON) and fingerprint (both NULL until the first add), created
-    records    row (position in the vector file), key, text, metadata (JSON object), truncated (0 or 1)
-    dead       row: positions in the vector file whose record was deleted or replaced
+               dead ones included), dead (how many), space (JSON, NULL until the first add) and its fingerprint,
+               created, codes (JSON: the accelerator's files, or NULL), fields (JSON: the indexed metadata fields),
+               crc (CRC-32 of the others as JSON)
+    records    row (position in the vector file), key, text, metadata (JSON object), truncated (0 or 1),
+               crc (CRC-32 of key, text and metadata, a NUL between)
+    sums       block, sums: the checksums of rows 4096*block and so on, 4 bytes each (`store.vectors.checksums`),
+               crc (their CRC-32)
+    dead       block, generation (of its last change), bits: a bitmap of the rows 4096*block and so on whose record was
+               deleted or replaced, the lowest bit first; crc (its CRC-32)
 
 Every row below ``manifest.rows`` is in exactly one of ``records`` and ``dead``.
 """
@@ -18,9 +24,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ..errors import InvalidInput, StorageError
+from .disk import disk
 from .files import TEMPORARY_PREFIX, new_file, storage_errors
+from .manifest import COLUMNS, Manifest, checksum, to_row
 
-FORMAT = 1
+FORMAT = 2
 DATABASE_FILE = "vecindex.db"
 
 
@@ -45,42 +53,72 @@ def create_index(folder: Path) -> None:
         return  # opening says what is missing
     if others and not index_exists(folder):
         raise InvalidInput(f"{folder} is a directory that holds other files", "Name a new directory for the index.")
-    with new_file(folder / DATABASE_FILE) as temporary:
-        try:
-            _create_database(temporary)
-        except sqlite3.Error as error:
-            raise StorageError(str(folder), str(error)) from error
+    try:
+        with new_file(folder / DATABASE_FILE) as temporary:
+            try:
+                _create_database(temporary)
+            except sqlite3.Error as error:
+                raise StorageError(str(folder), str(error)) from error
+    except StorageError:
+        if not index_exists(folder):  # else another process was faster, and its writer has tidied up after us
+            raise
 
 
 def _create_database(path: Path) -> None:
-    from sqlite_utils import Database
-
-    connection = sqlite3.connect(path)
+    connection = disk().connect(str(path))
     try:
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
-        db = Database(connection)
-        db.table("manifest").create(
-            {
-                **{"id": int, "format": int, "generation": int, "vectors": int, "rows": int, "dimension": int},
-                **{"space": str, "fingerprint": str, "created": str},
-            },
-            pk="id",
-            not_null={"format", "generation", "vectors", "rows", "created"},
-            strict=True,
-        )
-        db.table("records").create(
-            {"row": int, "key": str, "text": str, "metadata": str, "truncated": int},
-            pk="row",
-            not_null={"key", "text", "metadata", "truncated"},
-            strict=True,
-        )
-        db.table("records").create_index(["key"], unique=True)
-        db.table("dead").create({"row": int}, pk="row", strict=True)
+        create_tables(connection)
         created = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        db.table("manifest").insert(
-            {"id": 1, "format": FORMAT, "generation": 0, "vectors": 1, "rows": 0, "created": created}
-        )
+        write_manifest(connection, Manifest(0, 1, 0, 0, None, created))
         connection.commit()
+        # Closing would do it too, but keep quiet about a disk that refuses it, and the log does not come along.
+        connection.execute("pragma wal_checkpoint(truncate)").fetchone()
     finally:
         connection.close()
+
+
+def create_tables(connection: sqlite3.Connection) -> None:
+    """The tables of this format, empty, in a transaction that the caller commits."""
+    from sqlite_utils import Database
+
+    db = Database(connection)
+    db.table("manifest").create(
+        {
+            **{"id": int, "format": int, "generation": int, "vectors": int, "rows": int, "dead": int},
+            **{"space": str, "fingerprint": str, "created": str, "codes": str, "fields": str, "crc": int},
+        },
+        pk="id",
+        not_null={"format", "generation", "vectors", "rows", "dead", "created", "fields", "crc"},
+        strict=True,
+    )
+    db.table("records").create(
+        {"row": int, "key": str, "text": str, "metadata": str, "truncated": int, "crc": int},
+        pk="row",
+        not_null={"key", "text", "metadata", "truncated", "crc"},
+        strict=True,
+    )
+    db.table("records").create_index(["key"], unique=True)
+    db.table("sums").create(
+        {"block": int, "sums": bytes, "crc": int}, pk="block", not_null={"sums", "crc"}, strict=True
+    )
+    db.table("dead").create(
+        {"block": int, "generation": int, "bits": bytes, "crc": int},
+        pk="block",
+        not_null={"generation", "bits", "crc"},
+        strict=True,
+    )
+    db.table("dead").create_index(["generation"])
+
+
+def write_manifest(connection: sqlite3.Connection, manifest: Manifest) -> None:
+    """Makes ``manifest`` what is committed, once the caller's transaction is."""
+    row = to_row(manifest)
+    names = ", ".join(COLUMNS)
+    fingerprint = manifest.space.fingerprint if manifest.space else None
+    connection.execute(
+        f"insert or replace into manifest (id, format, fingerprint, crc, {names}) values (1, ?, ?, ?, "
+        f"{', '.join('?' * len(COLUMNS))})",
+        (FORMAT, fingerprint, checksum(row), *row),
+    )

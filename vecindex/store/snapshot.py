@@ -3,22 +3,25 @@
 1. A writer commits during a search: SQLite's read transaction and the mapping both stay at the old count of rows.
 2. A writer overwrites bytes beyond the committed rows: the mapping ends before them.
 3. A compaction removes the vector file after the manifest was read and before it is mapped: the manifest is read
-   again; once mapped, the removed file lives until the mapping goes.
+   again; once mapped, the removed file lives until the mapping goes. The same holds for codes.
+4. The process forks: SQLite's connections must not cross, so the child is told to open the index again.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import CorruptIndex, InvalidInput
 from ..filters import Filter
-from .catalog import Catalog, Manifest, Rows, Stored
-from .vectors import Vectors, map_rows, vector_file
+from .catalog import Catalog
+from .generation import Allowed, Generation
+from .manifest import CodesFiles, Manifest
+from .tables import Stored
+from .vectors import Rows, Vectors
 
 TRIES = 5
 
@@ -26,15 +29,23 @@ TRIES = 5
 class Snapshot:
     """One generation of an index: ``vectors`` (rows, D) mapped, of which only the live rows are records."""
 
-    def __init__(self, catalog: Catalog, manifest: Manifest, vectors: Vectors, dead: Rows) -> None:
+    def __init__(self, catalog: Catalog, generation: Generation) -> None:
         self._catalog = catalog
-        self.manifest = manifest
-        self.vectors = vectors
-        self.dead = dead
+        self._generation = generation
+        self.manifest: Manifest = generation.manifest
+        self.vectors: Vectors = generation.vectors
 
     @property
     def records(self) -> int:
-        return self.manifest.rows - len(self.dead)
+        return self.manifest.records
+
+    @property
+    def codes(self) -> CodesFiles | None:
+        return self.manifest.codes
+
+    def codes_file(self, part: int) -> Callable[[], memoryview]:
+        """See `Generation.codes_file`."""
+        return self._generation.codes_file(part)
 
     def find(self, keys: Iterable[str]) -> dict[str, Stored]:
         return self._catalog.find(keys)
@@ -48,13 +59,19 @@ class Snapshot:
     def fetch(self, rows: Iterable[int]) -> list[Stored]:
         return self._catalog.fetch(rows)
 
-    def allowed(self, where: Filter | None) -> Rows | None:
-        """The rows that a search may return, ascending; None stands for all."""
-        if where is not None:
-            return self._catalog.rows_where(where)
-        if len(self.dead) == 0:
-            return None
-        return np.delete(np.arange(self.manifest.rows), self.dead)
+    def allowed(self, where: Filter | None) -> Allowed:
+        """The rows that a search may return: those of records that the filter selects."""
+        if where is None:
+            return self._generation.alive
+        return self._generation.allowed(where, lambda: self._catalog.rows_where(where, self.manifest.fields))
+
+    def check(self, rows: Rows) -> None:
+        """Raises CorruptIndex if the vector of one of these rows is not what was written."""
+        self._generation.check(rows)
+
+    def check_range(self, start: int, stop: int) -> None:
+        """The same for all rows of a range; what was found right once is not read again."""
+        self._generation.check_range(start, stop)
 
 
 class Snapshots:
@@ -64,15 +81,21 @@ class Snapshots:
         self._folder = folder
         self._readonly = readonly
         self._idle: list[Catalog] = []
+        self._process = os.getpid()
         self.closed = False
-        # Of the newest generation seen: (generation, vectors, dead rows).
-        self._mapped: tuple[int, Vectors, Rows] | None = None
+        self._newest: Generation | None = None
+        self._checked = False
 
     @contextlib.contextmanager
     def borrow(self) -> Iterator[Catalog]:
         """A connection that nobody else uses meanwhile; there are as many as were ever needed at once."""
         if self.closed:
             raise InvalidInput("the index is closed", "Open it again with vecindex.open(path).")
+        if os.getpid() != self._process:
+            raise InvalidInput(
+                f"the index was opened by process {self._process}, of which this one, {os.getpid()}, is a fork",
+                "Open it in each process with vecindex.open(path), after the fork.",
+            )
         try:
             catalog = self._idle.pop()
         except IndexError:
@@ -92,25 +115,29 @@ class Snapshots:
             for attempt in range(1, TRIES + 1):
                 with catalog.reading() as manifest:
                     try:
-                        vectors, dead = self._map(catalog, manifest)
+                        generation = self._see(catalog, manifest)
                     except CorruptIndex:
                         if attempt == TRIES:
                             raise
                         continue
-                    yield Snapshot(catalog, manifest, vectors, dead)
+                    yield Snapshot(catalog, generation)
                     return
 
     def close(self) -> None:
         self.closed = True
-        self._mapped = None
-        while self._idle:
-            self._idle.pop().close()
+        self._newest = None
+        if os.getpid() == self._process:
+            while self._idle:
+                self._idle.pop().close()
 
-    def _map(self, catalog: Catalog, manifest: Manifest) -> tuple[Vectors, Rows]:
-        mapped = self._mapped
-        if mapped is not None and mapped[0] == manifest.generation:
-            return mapped[1], mapped[2]
-        path = vector_file(self._folder, manifest.vectors)
-        vectors, dead = map_rows(path, manifest.rows, manifest.dimension), catalog.dead_rows()
-        self._mapped = (manifest.generation, vectors, dead)
-        return vectors, dead
+    def _see(self, catalog: Catalog, manifest: Manifest) -> Generation:
+        if not self._checked:
+            catalog.check_small()
+            self._checked = True
+        newest = self._newest
+        if newest is not None and newest.manifest == manifest:
+            return newest
+        generation = Generation.read(catalog, manifest, newest)
+        if self._newest is None or self._newest.manifest.generation <= manifest.generation:
+            self._newest = generation
+        return generation

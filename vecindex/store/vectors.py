@@ -1,4 +1,4 @@
-"""Row r of the vector file: bytes [4*r*D, 4*(r+1)*D), little-endian float32, unit length.
+"""Row r of the vector file: bytes [4*r*D, 4*(r+1)*D), little-endian float32, unit length; and its checksum.
 
 Only rows below the committed count are ever read; only bytes at or beyond it are ever written. A writer that was
 killed leaves bytes beyond the count, which the next one overwrites and cuts.
@@ -6,19 +6,25 @@ killed leaves bytes beyond the count, which the next one overwrites and cuts.
 
 from __future__ import annotations
 
-import contextlib
+import mmap
 import os
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import CorruptIndex, StorageError
-from .files import TEMPORARY_PREFIX, storage_errors, sync, write_at
+from .files import TEMPORARY_PREFIX, publish, remove_files, write_at
 
 Vectors = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+Sums = npt.NDArray[np.uint32]
 
-_ROWS_A_BLOCK = 16_384
+ROWS_A_BLOCK = 4096
+"""Rows whose checksums, and whose deletion, are stored together."""
+_ROWS_A_COPY = 16_384
 
 
 def vector_file(folder: Path, number: int) -> Path:
@@ -32,27 +38,66 @@ def append(path: Path, rows: int, vectors: Vectors) -> None:
     write_at(path, rows * 4 * data.shape[1], data.data.cast("B"))
 
 
-def copy_rows(source: Vectors, rows: npt.NDArray[np.int64], path: Path) -> None:
+def copy_rows(source: Vectors, rows: Rows, path: Path) -> None:
     """Writes the given rows of ``source`` (n, D) as a new vector file, durably, in bounded memory."""
-    with storage_errors(path):
-        try:
-            with path.open("wb") as file:
-                for start in range(0, len(rows), _ROWS_A_BLOCK):
-                    file.write(np.ascontiguousarray(source[rows[start : start + _ROWS_A_BLOCK]], dtype="<f4").data)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            path.unlink(missing_ok=True)
-            raise
-        sync(path.parent)
+
+    def pieces() -> Iterator[memoryview]:
+        for start in range(0, len(rows), _ROWS_A_COPY):
+            block = np.ascontiguousarray(source[rows[start : start + _ROWS_A_COPY]], dtype="<f4")
+            yield block.data.cast("B")
+
+    publish(path, pieces())
 
 
-def remove_orphans(folder: Path, number: int) -> None:
-    """Removes what killed processes left behind: vector files other than the committed one, unfinished databases."""
-    for path in (*folder.glob("vectors-*.f32"), *folder.glob(f"{TEMPORARY_PREFIX}*")):
-        if path != vector_file(folder, number):
-            with contextlib.suppress(OSError):  # a later compaction tries again
-                path.unlink()
+def checksums(vectors: Vectors) -> Sums:
+    """A checksum (n,) uint32 of each of ``vectors`` (n, D), which a change of any one bit of the row changes.
+
+    The row's bytes, padded with zeros to a multiple of 8, are little-endian 64-bit words w_0, w_1, ...; with the odd
+    numbers m_i = splitmix64(i) | 1 and h = sum(w_i * m_i) mod 2**64, the checksum is h ^ (h >> 32) mod 2**32.
+    It is a multilinear hash (https://arxiv.org/abs/1202.4961), and is computed as fast as the rows are read.
+    """
+    data = np.ascontiguousarray(vectors, dtype="<f4")
+    if data.shape[1] % 2:
+        data = np.pad(data, ((0, 0), (0, 1)))
+    words = data.view("<u8")
+    found = np.einsum("ij,j->i", words, _multipliers(words.shape[1]))
+    sums: Sums = (found ^ (found >> np.uint64(32))).astype(np.uint32)
+    return sums
+
+
+@cache
+def _multipliers(count: int) -> npt.NDArray[np.uint64]:
+    """splitmix64(0), splitmix64(1), ... made odd; see https://prng.di.unimi.it/splitmix64.c."""
+    with np.errstate(over="ignore"):
+        state = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        odd: npt.NDArray[np.uint64] = (state ^ (state >> np.uint64(31))) | np.uint64(1)
+        return odd
+
+
+def check_rows(vectors: Vectors, rows: Rows, sums: Sums, path: Path) -> None:
+    """Raises CorruptIndex if one of these ``rows`` of ``vectors`` is not what its checksum in ``sums`` says."""
+    bad = rows[checksums(vectors[rows]) != sums[rows]]
+    if len(bad):
+        raise CorruptIndex(str(path), damaged_rows(bad))
+
+
+def damaged_rows(rows: Rows) -> str:
+    """The reason to give for rows whose checksum is wrong."""
+    first = ", ".join(str(row) for row in rows[:5].tolist())
+    return (
+        f"its row {first} is not what was written"
+        if len(rows) == 1
+        else (f"{len(rows)} of its rows are not what was written, row {first} first")
+    )
+
+
+def remove_orphans(folder: Path, number: int, codes: tuple[str, ...]) -> None:
+    """Removes what killed processes left behind: vector files and codes other than the committed, unfinished files."""
+    kept = {vector_file(folder, number).name, *codes}
+    patterns = ("vectors-*.f32", "codes-*.faiss", f"{TEMPORARY_PREFIX}*")
+    remove_files(path for pattern in patterns for path in folder.glob(pattern) if path.name not in kept)
 
 
 def map_rows(path: Path, rows: int, dimension: int) -> Vectors:
@@ -65,11 +110,25 @@ def map_rows(path: Path, rows: int, dimension: int) -> Vectors:
         return np.empty((0, dimension), dtype=np.float32)
     needed = rows * dimension * 4
     try:
-        size = path.stat().st_size
-        if size < needed:
-            raise CorruptIndex(str(path), f"it holds {size} bytes; {rows} rows need {needed}")
-        return np.memmap(path, dtype="<f4", mode="r", shape=(rows, dimension))
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            size = os.fstat(descriptor).st_size
+            if size < needed:
+                raise CorruptIndex(str(path), f"it holds {size} bytes; {rows} rows need {needed}")
+            mapping = mmap.mmap(descriptor, needed, access=mmap.ACCESS_READ)
+        finally:
+            os.close(descriptor)
+        return np.frombuffer(mapping, dtype="<f4").reshape(rows, dimension)
     except FileNotFoundError:
         raise CorruptIndex(str(path), f"it is missing; {rows} rows need it") from None
     except OSError as error:
         raise StorageError(str(path), error.strerror or str(error)) from error
+
+
+def release(vectors: Vectors) -> None:
+    """Lets go of the memory that a mapping's pages take, once all of it was read; they are read again when needed."""
+    base: object = vectors
+    while isinstance(base, (np.ndarray, memoryview)):
+        base = base.base if isinstance(base, np.ndarray) else base.obj
+    if isinstance(base, mmap.mmap):
+        base.madvise(mmap.MADV_DONTNEED)

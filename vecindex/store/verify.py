@@ -1,84 +1,238 @@
-"""Is the index sound: every invariant of the database and the vector file, each fault named with its file."""
+"""Is the index sound: every invariant of its files, each fault named with its file and with what repairs it.
+
+The tables are read as they lie, not by `Catalog`, which refuses what is damaged.
+
+1. A compaction, or new codes, come between reading the manifest and opening a file: a fault of the files counts only
+   when it is still there after the manifest was read again.
+2. Everything else is read in one transaction, of one generation, whatever is committed meanwhile.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import CorruptIndex
-from ..records import Fault, VerifyReport
-from .catalog import Catalog, Manifest
-from .snapshot import TRIES, Snapshots
-from .vectors import Vectors, map_rows, vector_file
+from ..records import VerifyReport
+from .catalog import Catalog
+from .faults import Examination, Kind
+from .generation import Generation
+from .manifest import Manifest
+from .snapshot import TRIES, Snapshot, Snapshots
+from .tables import BYTES_A_BLOCK
+from .vectors import ROWS_A_BLOCK, Sums, Vectors, checksums, map_rows, vector_file
 
-_ROWS_A_BLOCK = 16_384
+CheckCodes = Callable[[Snapshot], None]
+"""Raises CorruptIndex if the codes of a snapshot, whose other files are sound, are not those of its vectors."""
+
 _LENGTH_TOLERANCE = 1e-4
+_RECORDS = (
+    "select row, cast(key as blob), cast(text as blob), cast(metadata as blob), truncated, crc, "
+    "typeof(key) || typeof(text) || typeof(metadata) from records not indexed where row between ? and ? order by row"
+)
+_INDEXES = "select name from sqlite_master where type = 'index'"
+_NEEDED = ("idx_records_key", "idx_dead_generation")
+
+Mask = npt.NDArray[np.bool_]
+Verdicts = npt.NDArray[np.int8]
+_VERDICTS = ("is sound", "is not finite and of unit length", "is not what was written")
 
 
-def verify(snapshots: Snapshots) -> VerifyReport:
+def verify(snapshots: Snapshots, check_codes: CheckCodes) -> VerifyReport:
     """Checks one generation whole; reads everything once, in bounded memory."""
     with snapshots.borrow() as catalog:
-        if fault := catalog.integrity_fault():
-            return VerifyReport(0, 0, (Fault(str(catalog.path), fault),))
-        for attempt in range(1, TRIES + 1):
-            with catalog.reading() as manifest:
-                path = vector_file(catalog.folder, manifest.vectors)
-                faults = []
-                try:
-                    vectors = map_rows(path, manifest.rows, manifest.dimension)
-                except CorruptIndex as error:
-                    if attempt < TRIES:
-                        continue  # a compaction may have removed it after the manifest was read
-                    faults.append(Fault(error.path, error.reason))
-                    vectors = map_rows(path, 0, manifest.dimension)
-                faults += [*_space(catalog, manifest), *_rows(catalog, manifest), *_records(catalog)]
-                faults += _vectors(catalog, vectors, path)
-                return VerifyReport(catalog.count(), manifest.rows, tuple(faults))
-    raise AssertionError("the last try returns")
+        return examine(catalog, check_codes).report()
 
 
-def _space(catalog: Catalog, manifest: Manifest) -> Iterator[Fault]:
-    expected = manifest.space.fingerprint if manifest.space else None
-    if catalog.fingerprint() != expected:
-        yield Fault(str(catalog.path), f"the fingerprint {catalog.fingerprint()} is not that of its space, {expected}")
-
-
-def _rows(catalog: Catalog, manifest: Manifest) -> Iterator[Fault]:
-    """Every row below the committed count is a record's or dead, and not both."""
-    live, dead = catalog.live_rows(), catalog.dead_rows()
-    if not np.array_equal(np.sort(np.concatenate([live, dead])), np.arange(manifest.rows)):
-        yield Fault(
-            str(catalog.path),
-            f"{len(live)} records and {len(dead)} dead rows do not make up the {manifest.rows} committed rows",
-        )
-
-
-def _records(catalog: Catalog) -> Iterator[Fault]:
-    """Every record can be read, and its metadata is a JSON object."""
+def examine(catalog: Catalog, check_codes: CheckCodes) -> Examination:
+    """As `verify`, for `repair`."""
     try:
-        for record in catalog.records():
-            try:
-                catalog.metadata(record)
-            except CorruptIndex as error:
-                yield Fault(error.path, error.reason)
+        structure = catalog.integrity_fault()
     except CorruptIndex as error:
-        yield Fault(error.path, error.reason)
+        structure = error.reason
+    for attempt in range(1, TRIES + 1):
+        found = Examination(catalog.folder)
+        try:
+            with catalog.reading() as manifest:
+                found.manifest = manifest
+                vectors = _files(catalog, manifest, check_codes, found)
+                if found.faults and attempt < TRIES:
+                    continue
+                _manifest(catalog, manifest, found)
+                _rows(catalog, manifest, vectors, found)
+        except CorruptIndex as error:
+            if found.manifest is None and attempt < TRIES:
+                continue
+            found.add(Kind.LOST, Path(error.path), error.reason)
+        break
+    if structure is not None:
+        # Where all records could be read and are as many as there should be, the rest is made again from them.
+        _structure(catalog, structure, found)
+    return found
 
 
-def _vectors(catalog: Catalog, vectors: Vectors, path: Path) -> Iterator[Fault]:
-    """Every vector that is not dead is finite and of unit length."""
-    dead = catalog.dead_rows()
-    for start in range(0, len(vectors), _ROWS_A_BLOCK):
-        lengths = np.linalg.norm(vectors[start : start + _ROWS_A_BLOCK].astype(np.float64), axis=1)
-        bad = start + np.flatnonzero(~(np.abs(lengths - 1) <= _LENGTH_TOLERANCE))
-        for row in np.setdiff1d(bad, dead).tolist():
-            yield Fault(str(path), f"the vector of {_key(catalog, row)} (row {row}) is not finite and of unit length")
+def _structure(catalog: Catalog, reason: str, found: Examination) -> None:
+    kind = Kind.LOST if Kind.LOST in found.found or found.manifest is None else Kind.INDEXES
+    before, found.faults = found.faults, []
+    found.add(kind, catalog.path, " ".join(reason.split()))
+    found.faults += before
 
 
-def _key(catalog: Catalog, row: int) -> str:
+def _files(catalog: Catalog, manifest: Manifest, check_codes: CheckCodes, found: Examination) -> Vectors | None:
+    """The vectors, mapped; and whether the codes are theirs, which only sound checksums can tell."""
     try:
-        return repr(catalog.fetch([row])[0].key)
-    except CorruptIndex:
-        return "no readable record"
+        vectors = map_rows(vector_file(catalog.folder, manifest.vectors), manifest.rows, manifest.dimension)
+    except CorruptIndex as error:
+        found.add(Kind.LOST, Path(error.path), error.reason)
+        return None
+    if manifest.codes is not None:
+        try:
+            snapshot = Snapshot(catalog, Generation.read(catalog, manifest, None))
+        except CorruptIndex:
+            return vectors  # reported where it is examined
+        try:
+            check_codes(snapshot)
+        except CorruptIndex as error:
+            found.add(Kind.CODES, Path(error.path), error.reason)
+    return vectors
+
+
+def _manifest(catalog: Catalog, manifest: Manifest, found: Examination) -> None:
+    expected = manifest.space.fingerprint if manifest.space else None
+    written = catalog.fingerprint()
+    if written != expected:
+        reason = f"the fingerprint {written} is not that of its space, {expected}"
+        found.add(Kind.FINGERPRINT, catalog.path, reason)
+    with catalog.errors():
+        names = {name for (name,) in catalog.sqlite.execute(_INDEXES)}
+    for name in _NEEDED:
+        if name not in names:
+            found.add(Kind.INDEXES, catalog.path, f"its SQL index {name} is missing")
+    for number, name in enumerate(manifest.fields):
+        # One of another release of SQLite is as good here: the next writer makes it again.
+        if not any(other.startswith(f"field {name}, SQLite ") for other in names):
+            found.add(Kind.FIELD, catalog.path, f"the field {name!r} has no SQL index", number)
+
+
+def _rows(catalog: Catalog, manifest: Manifest, vectors: Vectors | None, found: Examination) -> None:
+    """Every row below the committed count is a record's or dead, and not both; blockwise, and what each block holds."""
+    blocks = -(-manifest.rows // ROWS_A_BLOCK)
+    listed = mismatched = 0
+    dead_is_damaged = False
+    for block in range(blocks):
+        first = block * ROWS_A_BLOCK
+        count = min(ROWS_A_BLOCK, manifest.rows - first)
+        bad = np.zeros(count, np.int8)
+        if vectors is not None:
+            sums = _sums(catalog, block, count, found)
+            bad = _damaged(np.asarray(vectors[first : first + count]), sums)
+        live = _records(catalog, manifest, first, bad, found)
+        dead = _dead(catalog, block, count)
+        found.records += int(live.sum())
+        if dead is None:
+            dead_is_damaged = True
+        else:
+            listed += int(dead.sum())
+            mismatched += int((live == dead[:count]).sum())
+    with catalog.errors():
+        execute = catalog.sqlite.execute
+        sql = "select count(*) from records not indexed where row < 0 or row >= ?"
+        beyond = execute(sql, (manifest.rows,)).fetchone()[0]
+        dead_beyond = execute("select count(*) from dead not indexed where block < 0 or block >= ?", (blocks,))
+        dead_is_damaged |= dead_beyond.fetchone()[0] > 0
+        sums_beyond = execute("select count(*) from sums where block < 0 or block >= ?", (blocks,)).fetchone()[0]
+    if sums_beyond:
+        found.add(Kind.SUMS, catalog.path, f"its checksums go beyond its {manifest.rows} rows", blocks)
+    if found.records != manifest.records or beyond:
+        reason = f"{found.records + beyond} records and {listed} dead rows do not make up its {manifest.rows} rows"
+        found.add(Kind.LOST, catalog.path, reason)
+    elif dead_is_damaged or mismatched or listed != manifest.dead:
+        found.add(Kind.DEAD, catalog.path, "its list of dead rows is not what was written")
+
+
+def _sums(catalog: Catalog, block: int, count: int, found: Examination) -> Sums | None:
+    """The checksums of a block of ``count`` rows, if they are what was written."""
+    with catalog.errors():
+        row = catalog.sqlite.execute("select sums, crc from sums where block = ?", (block,)).fetchone()
+    if row is None or not isinstance(row[0], bytes) or zlib.crc32(row[0]) != row[1] or len(row[0]) != 4 * count:
+        first = block * ROWS_A_BLOCK
+        reason = f"its checksums of the vectors of rows {first} to {first + count - 1} are not what was written"
+        found.add(Kind.SUMS, catalog.path, reason, block)
+        return None
+    return np.frombuffer(row[0], "<u4")
+
+
+def _dead(catalog: Catalog, block: int, count: int) -> Mask | None:
+    """The dead among a block's rows, and among those behind the last one; None if the list is damaged."""
+    sql = "select bits, crc from dead not indexed where block = ?"
+    with catalog.errors():
+        row = catalog.sqlite.execute(sql, (block,)).fetchone()
+    if row is None:
+        return np.zeros(count, np.bool_)
+    bits, crc = row
+    if not isinstance(bits, bytes) or zlib.crc32(bits) != crc or len(bits) != BYTES_A_BLOCK:
+        return None
+    return np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little").astype(np.bool_)
+
+
+def _damaged(vectors: Vectors, sums: Sums | None) -> Verdicts:
+    """For each of these vectors, which of `_VERDICTS` it gets."""
+    with np.errstate(all="ignore"):
+        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        verdicts = np.where(np.abs(lengths - 1) <= _LENGTH_TOLERANCE, 0, 1).astype(np.int8)
+    if sums is not None:
+        verdicts[checksums(vectors) != sums] = 2
+    return verdicts
+
+
+def _records(catalog: Catalog, manifest: Manifest, first: int, bad: Verdicts, found: Examination) -> Mask:
+    """The rows of a block that have a record; each is read, and told if its vector is ``bad``."""
+    path = vector_file(catalog.folder, manifest.vectors)
+    external = manifest.space is None or manifest.space.is_external
+    live = np.zeros(len(bad), np.bool_)
+    for row, key, fault in _read(catalog, first, first + len(bad) - 1):
+        live[row - first] = True
+        name = f"the record at row {row}" if key is None else repr(key)
+        kind = Kind.VECTOR
+        if fault is not None and key is None:
+            kind = Kind.NAMELESS
+            found.add(kind, catalog.path, f"{name} {fault}, and neither is its key", row)
+        elif fault is not None:
+            kind = Kind.RECORD
+            found.add(kind, catalog.path, f"the record {name} {fault}", row, key)
+        if bad[row - first]:
+            reason = f"the vector of {name} (row {row}) {_VERDICTS[bad[row - first]]}"
+            found.add(kind, path, reason, row, key if external or kind is Kind.RECORD else None)
+    return live
+
+
+def _read(catalog: Catalog, first: int, last: int) -> Iterator[tuple[int, str | None, str | None]]:
+    """Row, key (None if it is no text) and what is wrong, for each record of a range of rows."""
+    with catalog.errors():
+        for row, key, text, metadata, truncated, crc, types in catalog.sqlite.execute(_RECORDS, (first, last)):
+            fault = None
+            if types != "text" * 3 or truncated not in (0, 1) or zlib.crc32(b"\0".join((key, text, metadata))) != crc:
+                fault = "is not what was written"
+            elif not _is_object(metadata):
+                fault = "has metadata that is not a JSON object"
+            yield row, _decoded(key), fault
+
+
+def _decoded(key: object) -> str | None:
+    try:
+        found = key.decode() if isinstance(key, bytes) else ""
+    except UnicodeDecodeError:
+        return None
+    return found if found and "\0" not in found else None
+
+
+def _is_object(metadata: bytes) -> bool:
+    try:
+        return isinstance(json.loads(metadata), dict)
+    except (ValueError, RecursionError):
+        return False

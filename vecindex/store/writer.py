@@ -14,19 +14,23 @@ SQLite transaction insert the records, bury the rows they replace, raise rows an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..encoders.spec import Space
 from ..errors import RecordNotFound, SpaceMismatch
+from ..filters import Filter
 from ..records import AddReport
-from .catalog import Catalog, Stored
+from .catalog import Catalog
 from .changes import Incoming, reconcile
-from .files import WriterLock
-from .vectors import Vectors, append, vector_file
+from .lock import WriterLock
+from .manifest import CodesFiles, Manifest
+from .tables import Stored
+from .vectors import Rows, Vectors, append, checksums, map_rows, remove_orphans, vector_file
 
 LOCK_SECONDS = 10.0
 
@@ -56,36 +60,37 @@ class Writer:
         self._timeout = timeout
 
     def add(self, incoming: Sequence[Incoming], vectors: Mapping[str, TextVector], space: Space) -> AddReport:
-        """Adds records whose texts have ``vectors``, which are in ``space``.
+        """Adds records that have a vector of their own or whose texts have one in ``vectors``, all in ``space``.
 
         Raises:
             MissingVectors: a text without a vector must be written; nothing was.
             SpaceMismatch, IndexLocked, StorageError: nothing was written.
         """
-        with WriterLock(self._folder, self._timeout):
-            self._catalog.check_in_place()
-            manifest = self._catalog.manifest()
+        with self.locked() as manifest:
             if manifest.space is not None and manifest.space.fingerprint != space.fingerprint:
                 raise SpaceMismatch(manifest.space.describe(), space.describe(), manifest.space.differences(space))
+            path = vector_file(self._folder, manifest.vectors)
             stored = self._catalog.find({item.key for item in incoming})
-            changes = reconcile(incoming, stored)
-            if missing := [item.text for item in changes.written if item.text not in vectors]:
+            changes = reconcile(incoming, stored, _lookup(path, manifest))
+            if missing := [i.text for i in changes.written if i.vector is None and i.text not in vectors]:
                 raise MissingVectors(missing)
+            found = [vectors[i.text] if i.vector is None else TextVector(i.vector, False) for i in changes.written]
             written = [
-                Stored(row, item.key, item.text, item.metadata or "{}", vectors[item.text].truncated)
-                for row, item in enumerate(changes.written, manifest.rows)
+                Stored(row, item.key, item.text, item.metadata or "{}", vector.truncated)
+                for row, (item, vector) in enumerate(zip(changes.written, found, strict=True), manifest.rows)
             ]
             if written:
-                block = np.stack([vectors[record.text].vector for record in written])
-                append(vector_file(self._folder, manifest.vectors), manifest.rows, block)
+                block = np.stack([each.vector for each in found])
+                append(path, manifest.rows, block)
             if written or changes.relabelled:
-                with self._catalog.writing():
-                    if manifest.space is None:
-                        self._catalog.set_space(space)
-                    self._catalog.bury(stored[r.key].row for r in written if r.key in stored)
-                    self._catalog.insert(written)
-                    self._catalog.set_metadata(changes.relabelled)
-                    self._catalog.advance(len(written))
+                with self._catalog.changing() as tables:
+                    manifest = replace(manifest, space=manifest.space or space)
+                    replaced = [stored[record.key].row for record in written if record.key in stored]
+                    manifest = tables.bury(manifest, np.array(replaced, np.int64))
+                    if written:
+                        manifest = tables.insert(manifest, written, checksums(block))
+                    tables.set_metadata(changes.relabelled)
+                    tables.commit(manifest)
         truncated = sum(record.truncated for record in written)
         return AddReport(changes.added, changes.updated, changes.unchanged, truncated)
 
@@ -95,14 +100,65 @@ class Writer:
         Raises:
             RecordNotFound: a key has no record; nothing was deleted.
         """
-        with WriterLock(self._folder, self._timeout):
-            self._catalog.check_in_place()
-            stored = self._catalog.find(keys)
+        with self.locked() as manifest:
+            rows = self._catalog.rows_of(keys)
             for key in keys:
-                if key not in stored:
+                if key not in rows:
                     raise RecordNotFound(key)
-            if stored:
-                with self._catalog.writing():
-                    self._catalog.bury(record.row for record in stored.values())
-                    self._catalog.advance(0)
-        return len(stored)
+            return self._delete(manifest, np.array(list(rows.values()), np.int64))
+
+    def delete_where(self, where: Filter) -> int:
+        """Deletes the records that the filter selects; returns how many."""
+        with self.locked() as manifest:
+            return self._delete(manifest, self._catalog.rows_where(where, manifest.fields))
+
+    def set_codes(self, vectors: int, publish: Callable[[Manifest], CodesFiles | None]) -> bool:
+        """Makes what ``publish`` writes the codes of vector file number ``vectors``; False if that is no longer it."""
+        with self.locked() as manifest:
+            if manifest.vectors != vectors:
+                return False
+            codes = publish(manifest)
+            with self._catalog.changing() as tables:
+                tables.annotate(replace(manifest, codes=codes))
+            return True  # the next writer removes the files of the codes before: a reader may be about to map them
+
+    def index_field(self, field: str) -> bool:
+        """Gives the metadata field an SQL index; False if it has one."""
+        with self.locked() as manifest:
+            if field in manifest.fields:
+                return False
+            manifest = replace(manifest, fields=(*manifest.fields, field))
+            with self._catalog.changing() as tables:
+                tables.create_field_indexes(manifest.fields)
+                tables.annotate(manifest)
+            return True
+
+    @contextmanager
+    def locked(self) -> Iterator[Manifest]:
+        """The writer's lock, and what is committed while it is held; what killed writers left behind is gone."""
+        with WriterLock(self._folder, self._timeout) as lock:
+            self._catalog.check_in_place()
+            manifest = self._catalog.manifest()
+            remove_orphans(self._folder, manifest.vectors, manifest.codes.names if manifest.codes else ())
+            yield manifest
+            manifest = self._catalog.manifest()
+            lock.note_commit(manifest.generation, manifest.created)
+
+    def _delete(self, manifest: Manifest, rows: Rows) -> int:
+        if len(rows):
+            with self._catalog.changing() as tables:
+                tables.commit(tables.bury(manifest, rows))
+        return len(rows)
+
+
+def _lookup(path: Path, manifest: Manifest) -> Callable[[int], Vectors]:
+    """Finds the vector of a stored row; maps the file when it is first asked."""
+    mapped: list[Vectors] = []
+
+    def vector_at(row: int) -> Vectors:
+        if not mapped:
+            mapped.append(map_rows(path, manifest.rows, manifest.dimension))
+        vector: Vectors = mapped[0][row]
+        return vector
+
+    return vector_at

@@ -1,0 +1,474 @@
+"""Do codes change an answer? Each route against the exact one, where estimates are good and where they mislead."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from vecindex.encoders.pooling import unit_length
+from vecindex.filters import Filter
+from vecindex.search import codes as coding
+from vecindex.search import run
+from vecindex.search.codes import FAST, MASKED, Codes, Settings, build, default_settings, dump, extend, load, parts
+from vecindex.search.exact import Ranking, rank
+from vecindex.search.plan import Plan, Route
+from vecindex.store.tables import Stored
+
+Vectors = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+N = 21_000
+D = 160
+ONE_BIT = Settings(bits=1, factor=20)
+TWO_BITS = Settings(bits=2, factor=10)
+CLUSTERED = Settings(bits=2, factor=10, lists=16, probes=8)
+
+
+def unit_vectors(n: int, dimension: int = D, seed: int = 0) -> Vectors:
+    drawn = np.random.default_rng(seed).standard_normal((n, dimension)).astype(np.float32)
+    return unit_length(drawn)
+
+
+def grouped(n: int, groups: int, dimension: int = D, spread: float = 0.5, seed: int = 0) -> Vectors:
+    """Like real vectors: around some centres, and with a mean far from zero."""
+    centres = unit_vectors(groups, dimension, seed) + unit_vectors(1, dimension, seed + 1)
+    return unit_length(np.repeat(centres, -(-n // groups), axis=0)[:n] + spread * unit_vectors(n, dimension, seed + 2))
+
+
+class Allowed:
+    def __init__(self, mask: Mask) -> None:
+        self.count = int(mask.sum())
+        self.bitmap = None if mask.all() else np.packbits(mask, bitorder="little")
+        self._rows = np.flatnonzero(mask)
+
+    def rows(self) -> npt.NDArray[np.int64]:
+        return self._rows
+
+
+class View:
+    """As `run.View`, of plain arrays; remembers what was checked."""
+
+    def __init__(self, vectors: Vectors, codes: Codes | None, mask: Mask | None = None) -> None:
+        self.vectors = vectors
+        self.codes = codes
+        self.coded = codes.rows if codes else 0
+        self.settings = codes.settings if codes else None
+        self.checked = np.zeros(len(vectors), np.bool_)
+        self._allowed = Allowed(np.ones(len(vectors), np.bool_) if mask is None else mask)
+
+    def allowed(self, where: Filter | None) -> Allowed:
+        return self._allowed
+
+    def check(self, rows: npt.NDArray[np.int64]) -> None:
+        self.checked[rows] = True
+
+    def check_range(self, start: int, stop: int) -> None:
+        self.checked[start:stop] = True
+
+    def fetch(self, rows: list[int]) -> list[Stored]:
+        return [Stored(row, f"k{row}", "", "{}", False) for row in rows]
+
+    def metadata(self, record: Any) -> dict[str, Any]:
+        return {}
+
+
+def answers(view: View, queries: Vectors, k: int) -> list[Ranking]:
+    """What a search finds; every row of it was scored exactly, and checked before."""
+    found = run.rankings(view, queries, k, None)
+    for query, ranking in zip(queries, found, strict=True):
+        assert len(ranking.rows) == min(k, view._allowed.count)
+        assert view.checked[ranking.rows].all()
+        again = rank(view.vectors, np.sort(ranking.rows), query, k)
+        assert (ranking.rows.tolist(), ranking.scores.tolist()) == (again.rows.tolist(), again.scores.tolist())
+    return found
+
+
+def recall(view: View, queries: Vectors, k: int = 10) -> float:
+    """The share of the exact answer's hits, ties broken as there, that a search finds."""
+    rows = view._allowed.rows()
+    hits = [
+        len(np.intersect1d(found.rows, rank(view.vectors, rows, query, k).rows)) / min(k, len(rows))
+        if len(rows)
+        else 1.0
+        for query, found in zip(queries, answers(view, queries, k), strict=True)
+    ]
+    return float(np.mean(hits))
+
+
+def traced(view: View, query: Vectors, k: int = 10) -> run.Explanation:
+    return run.explain(view, query, k)[1]
+
+
+# --- recall, where it is easy and where it is not ---------------------------------------------------------------------
+
+QUERIES = 6
+
+
+@cache
+def collection(name: str) -> tuple[Vectors, Vectors]:
+    """Vectors (N, D) and queries."""
+    rng = np.random.default_rng(5)
+    if name == "real-like":
+        vectors = grouped(N, 400)
+        return vectors, unit_length(vectors[rng.choice(N, QUERIES)] + 0.3 * unit_vectors(QUERIES, seed=9))
+    if name == "no structure at all":
+        return unit_vectors(N), unit_vectors(QUERIES, seed=9)
+    if name == "queries far from all rows":
+        vectors = grouped(N, 400)
+        return vectors, unit_length(-vectors.mean(axis=0) + 0.1 * unit_vectors(QUERIES, seed=9))
+    if name == "few distinct vectors":
+        return np.ascontiguousarray(unit_vectors(40)[rng.integers(0, 40, N)]), unit_vectors(QUERIES, seed=9)
+    if name == "thousands of copies":
+        vectors = grouped(N, 400)
+        copied = rng.choice(N, 5000, replace=False)
+        vectors[copied] = vectors[3]
+        queries = unit_vectors(QUERIES, seed=9)
+        queries[: QUERIES // 2] = unit_length(vectors[3] + 0.2 * queries[: QUERIES // 2])
+        return vectors, queries
+    if name == "all equal":
+        return np.repeat(unit_vectors(1), N, axis=0), unit_vectors(QUERIES, seed=9)
+    if name == "all but equal":
+        return unit_length(unit_vectors(1) + 1e-4 * unit_vectors(N, seed=3)), unit_vectors(QUERIES, seed=9)
+    if name == "variance in few dimensions":
+        scale = (1 / (1 + np.arange(D)) ** 1.5).astype(np.float32)
+        return unit_length(unit_vectors(N) * scale), unit_length(unit_vectors(QUERIES, seed=9) * scale)
+    assert name == "two signs"
+    return np.ascontiguousarray(unit_vectors(1) * rng.choice([-1, 1], N)[:, None].astype("f4")), unit_vectors(QUERIES)
+
+
+NAMES = (
+    *("real-like", "no structure at all", "queries far from all rows", "few distinct vectors", "thousands of copies"),
+    *("all equal", "all but equal", "variance in few dimensions", "two signs"),
+)
+
+
+@cache
+def coded(name: str, settings: Settings) -> Codes:
+    return build(collection(name)[0], settings)
+
+
+@pytest.mark.parametrize("settings", [ONE_BIT, TWO_BITS], ids=["1 bit", "2 bits"])
+@pytest.mark.parametrize("name", NAMES)
+def test_recall_of_flat_codes(name: str, settings: Settings) -> None:
+    vectors, queries = collection(name)
+    view = View(vectors, coded(name, settings))
+    assert traced(view, queries[0]).route is Route.CODES
+    assert recall(view, queries) >= 0.99
+    assert recall(view, queries, 1) >= 0.99
+    assert recall(view, queries[:3], 60) >= 0.99
+
+
+def masks(vectors: Vectors, query: Vectors) -> dict[str, Mask]:
+    rng = np.random.default_rng(2)
+    scores = vectors @ query
+    return {
+        "nearly all": rng.random(N) < 0.98,
+        "half": rng.random(N) < 0.5,
+        "a tenth": rng.random(N) < 0.1,
+        "hundredth": rng.random(N) < 0.01,
+        "seven": np.isin(np.arange(N), rng.choice(N, 7, replace=False)),
+        "none": np.zeros(N, np.bool_),
+        "the farthest half": scores < np.median(scores),
+        "all but the nearest thousand": scores < np.sort(scores)[-1000],
+        "the nearest fifth": scores > np.quantile(scores, 0.8),
+    }
+
+
+@pytest.mark.parametrize("settings", [TWO_BITS, CLUSTERED], ids=["flat", "clustered"])
+@pytest.mark.parametrize("name", ["real-like", "thousands of copies"])
+def test_filters_of_every_density_against_and_along_the_query(name: str, settings: Settings) -> None:
+    vectors, queries = collection(name)
+    routes = set()
+    for label, mask in masks(vectors, queries[0]).items():
+        view = View(vectors, coded(name, settings), mask)
+        routes.add(traced(view, queries[0]).route)
+        assert recall(view, queries[:4]) >= (0.99 if settings.lists == 0 else 0.9), label
+    assert routes >= {Route.NONE, Route.RANK, Route.MASKED} | (set() if settings.lists else {Route.CODES})
+
+
+def test_codes_and_masked_codes_give_the_same_answer() -> None:
+    vectors, queries = collection("real-like")
+    codes = coded("real-like", TWO_BITS)
+    for mask in masks(vectors, queries[0]).values():
+        view = View(vectors, codes, mask)
+        if mask.sum() < 1000:
+            continue
+        plain = [ranking.rows.tolist() for ranking in answers(view, queries[:3], 10)]
+        for route in (Route.CODES, Route.MASKED):
+            job = run._Job(
+                *(view, vectors, view._allowed, queries[:3]),
+                *(Plan(route, N, view._allowed.count, 10, 400, N), run._Trace(), codes),
+            )
+            assert [ranking.rows.tolist() for ranking in run._coded(job)] == plain
+
+
+def test_clustered_codes_find_more_in_more_clusters() -> None:
+    vectors, queries = collection("real-like")
+    found = []
+    for probes in (1, 4, 16):
+        codes = build(vectors, replace(CLUSTERED, probes=probes, doubt=1.0))
+        found.append(recall(View(vectors, codes), queries))
+    assert found == sorted(found)
+    assert found[-1] >= 0.99
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3, 5, 8, 33])
+def test_low_dimensions_end_in_an_exact_search_where_they_must(dimension: int) -> None:
+    vectors = unit_vectors(20_100, dimension)
+    for settings in (ONE_BIT, TWO_BITS):
+        assert recall(View(vectors, build(vectors, settings)), unit_vectors(3, dimension, 7)) >= 0.99
+
+
+@pytest.mark.parametrize("rows", [1, 2, 31, 33, 1000])
+def test_a_tiny_index_may_have_codes(rows: int) -> None:
+    vectors = unit_vectors(rows)
+    for settings in (ONE_BIT, Settings(4, 3), replace(CLUSTERED, lists=1, probes=1)):
+        codes = build(vectors, settings)
+        proposed, estimates = codes.propose(vectors[:2], 50)
+        assert proposed.shape == estimates.shape == (min(2, rows), min(50, rows))
+        assert recall(View(vectors, codes), vectors[:2]) == 1.0
+
+
+def test_a_batch_is_answered_as_its_queries_are() -> None:
+    vectors, queries = collection("thousands of copies")
+    view = View(vectors, coded("thousands of copies", ONE_BIT), np.arange(N) % 10 > 0)
+    queries = np.concatenate([queries] * 6)
+    assert len(queries) > coding._TOGETHER
+    together = answers(view, queries, 10) + answers(view, queries[:QUERIES], 10)
+    for query, ranking in zip([*queries, *queries[:QUERIES]], together, strict=True):
+        alone = answers(view, query[None, :], 10)[0]
+        assert (ranking.rows.tolist(), ranking.scores.tolist()) == (alone.rows.tolist(), alone.scores.tolist())
+    assert run.rankings(view, queries[:0], 10, None) == []
+
+
+def test_large_batches_are_answered_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, queries = collection("real-like")
+    view = View(vectors, coded("real-like", ONE_BIT))
+    whole = [ranking.rows.tolist() for ranking in answers(view, queries, 10)]
+    monkeypatch.setattr(run, "_CANDIDATES_A_BLOCK", 1000)
+    assert [ranking.rows.tolist() for ranking in answers(view, queries, 10)] == whole
+
+
+# --- the tail ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tail", [1, 7, 500, 5000])
+def test_rows_behind_the_codes_are_scored_and_merged(tail: int) -> None:
+    vectors, queries = collection("real-like")
+    vectors = np.concatenate([vectors, grouped(tail, 20, seed=40)])
+    vectors[-1] = queries[0]
+    view = View(vectors, coded("real-like", TWO_BITS))
+    assert answers(view, queries, 10)[0].rows[0] == len(vectors) - 1
+    assert recall(view, queries) >= 0.99
+    rng = np.random.default_rng(3)
+    for share in (0.9, 0.5, 0.1):
+        mask = rng.random(len(vectors)) < share
+        mask[-1] = True
+        filtered = View(vectors, coded("real-like", TWO_BITS), mask)
+        assert recall(filtered, queries[:4]) >= 0.99
+        assert traced(filtered, queries[0]).tail == (tail if traced(filtered, queries[0]).coded else len(vectors))
+
+
+def test_copies_in_codes_and_tail_tie_by_row() -> None:
+    vectors, _ = collection("real-like")
+    vectors = np.concatenate([vectors, vectors[:300]])
+    view = View(vectors, coded("real-like", TWO_BITS))
+    for row in (0, 7, 299):
+        assert answers(view, vectors[row][None, :], 2)[0].rows.tolist() == [row, N + row]
+
+
+def test_allowed_rows_may_all_lie_in_the_tail() -> None:
+    vectors = np.concatenate([collection("real-like")[0], grouped(6000, 20, seed=40)])
+    mask = np.arange(len(vectors)) >= N
+    assert recall(View(vectors, coded("real-like", ONE_BIT), mask), unit_vectors(3, seed=9)) == 1.0
+
+
+# --- what a search tells of itself ------------------------------------------------------------------------------------
+
+
+def test_an_explanation_says_what_was_done() -> None:
+    vectors, queries = collection("real-like")
+    hits, told = run.explain(View(vectors, coded("real-like", TWO_BITS)), queries[0], 10)
+    assert [int(hit.key[1:]) for hit in hits] == rank(vectors, None, queries[0], 10).rows.tolist()
+    assert (told.route, told.rows, told.allowed, told.coded, told.tail) == (Route.CODES, N, N, N, 0)
+    assert told.candidates == 100 * 4**told.widened
+    assert told.rescored >= 100
+    assert not told.exhaustive
+    assert set(told.milliseconds) == {"filter", "load", "candidates", "rescore", "fetch"}
+    assert all(0 <= spent < 60_000 for spent in told.milliseconds.values())
+    exact = traced(View(vectors, None), queries[0])
+    assert (exact.route, exact.candidates, exact.coded) == (Route.SCAN, 0, 0)
+
+
+def test_copies_beyond_the_candidates_are_searched_for_to_the_end() -> None:
+    vectors, queries = collection("thousands of copies")
+    told = traced(View(vectors, coded("thousands of copies", TWO_BITS)), queries[0])
+    assert told.widened
+    assert told.exhaustive
+
+
+def test_no_doubt_at_all_takes_candidates_as_they_come() -> None:
+    vectors, queries = collection("no structure at all")
+    codes = build(vectors, replace(ONE_BIT, doubt=1.0))
+    assert not any(traced(View(vectors, codes), query).widened for query in queries)
+    codes.settings = replace(codes.settings, doubt=0.0)
+    assert all(traced(View(vectors, codes), query).widened for query in queries)
+
+
+def test_codes_that_turn_out_to_be_of_no_use_are_done_without() -> None:
+    vectors, queries = collection("real-like")
+    view = View(vectors, coded("real-like", ONE_BIT))
+    view.codes = None  # promised, and not there when they are loaded
+    assert traced(view, queries[0]).route is Route.SCAN
+    assert recall(view, queries) == 1.0
+    view.codes = build(vectors[:20_500], ONE_BIT)  # not those that were promised
+    assert traced(view, queries[0]).coded == 20_500
+    assert recall(view, queries) >= 0.99
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def saved(codes: Codes) -> dict[str, Callable[[], Any]]:
+    content = {name: memoryview(dump(codes, name).tobytes()) for name in parts(codes.settings)}
+    return {name: partial(content.__getitem__, name) for name in content}
+
+
+def assert_proposes_the_same(codes: Codes, others: Codes, queries: Vectors, count: int, bitmap: Any) -> None:
+    rows, estimates = codes.propose(queries, count, bitmap)
+    other_rows, other_estimates = others.propose(queries, count, bitmap)
+    assert rows.tolist() == other_rows.tolist()
+    assert estimates.tolist() == other_estimates.tolist()
+
+
+@pytest.mark.parametrize("settings", [ONE_BIT, TWO_BITS, Settings(4, 3), CLUSTERED], ids=["1", "2", "4", "clusters"])
+@pytest.mark.parametrize("dimension", [5, 64, coding._ROTATED + 8])
+def test_codes_survive_a_round_trip_and_can_be_extended(settings: Settings, dimension: int) -> None:
+    vectors = unit_vectors(1500, dimension)
+    bitmap = np.packbits(np.arange(1500) % 3 == 0, bitorder="little")
+    queries = unit_vectors(3, dimension, 8)
+    whole = build(vectors[:1000], settings)
+    read = load(saved(whole), settings, dimension, 1000)
+    for given in (None, bitmap):
+        assert_proposes_the_same(read, whole, queries, 40, given)
+    rows, estimates = read.propose(queries, 40, bitmap)
+    assert (rows % 3 <= 0).all()  # -1 may stand at the end
+    assert (np.diff(estimates) <= 0).all()
+    extend(whole, vectors)
+    extend(read, vectors)
+    assert read.rows == 1500
+    assert_proposes_the_same(read, whole, queries, 1500, None)
+    again = load(saved(read), settings, dimension, 1500)
+    assert again.propose(vectors[1400:1401], 1500)[0].max() == read.propose(vectors[1400:1401], 1500)[0].max() >= 1400
+
+
+def test_masked_codes_are_loaded_when_a_filter_needs_them() -> None:
+    vectors, queries = collection("real-like")
+    loaders = saved(coded("real-like", ONE_BIT))
+    asked: list[str] = []
+
+    def content(name: str) -> Any:
+        asked.append(name)
+        return loaders[name]()
+
+    codes = load({name: partial(content, name) for name in loaders}, ONE_BIT, D, N)
+    assert asked == [FAST]
+    assert recall(View(vectors, codes), queries[:2]) >= 0.99
+    assert asked == [FAST]
+    view = View(vectors, codes, np.arange(N) % 4 == 0)
+    threads = [threading.Thread(target=recall, args=(view, queries)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert asked == [FAST, MASKED]
+    assert recall(view, queries) >= 0.99
+
+
+def test_masked_codes_that_cannot_be_loaded_are_done_without() -> None:
+    vectors, queries = collection("real-like")
+    loaders = saved(coded("real-like", ONE_BIT)) | {MASKED: lambda: np.zeros(100, np.uint8)}
+    view = View(vectors, load(loaders, ONE_BIT, D, N), np.arange(N) % 4 == 0)
+    assert recall(view, queries[:3]) == 1.0
+    assert traced(view, queries[0]).exhaustive
+
+
+def test_garbage_is_refused_with_a_reason() -> None:
+    vectors = unit_vectors(300)
+    codes = build(vectors, ONE_BIT)
+    good = saved(codes)
+    data = good[FAST]()
+    rng = np.random.default_rng(0)
+    garbage = [
+        b"",
+        b"x",
+        bytes(1000),
+        rng.bytes(5000),
+        bytes(data[:4]),
+        bytes(data[: len(data) // 2]),
+        bytes(data[:-1]),
+    ]
+    for content in (*garbage, good[MASKED]()):
+        with pytest.raises(ValueError, match="the part 'fast'"):
+            load(good | {FAST: partial(bytes, content)}, ONE_BIT, D, 300)
+    for content in (*garbage, data):
+        codes = load(good | {MASKED: partial(bytes, content)}, ONE_BIT, D, 300)
+        with pytest.raises(ValueError, match="the part 'masked'"):
+            codes.part(MASKED)
+    with pytest.raises(ValueError, match="'masked' of the codes is missing"):
+        load({FAST: good[FAST]}, ONE_BIT, D, 300)
+    for dimension, rows, settings in ((D, 301, ONE_BIT), (32, 300, ONE_BIT), (2000, 300, ONE_BIT), (D, 300, TWO_BITS)):
+        with pytest.raises(ValueError, match="the part 'fast'"):
+            load(good, settings, dimension, rows)
+    with pytest.raises(ValueError, match="the part 'masked'"):
+        load(good, CLUSTERED, D, 300)
+
+
+def test_a_bitmap_must_cover_the_rows() -> None:
+    codes = build(unit_vectors(100), ONE_BIT)
+    with pytest.raises(IndexError, match="96 bits for 100 rows"):
+        codes.propose(unit_vectors(1), 5, np.zeros(12, np.uint8))
+
+
+def test_codes_take_few_bytes() -> None:
+    for settings, limit in ((ONE_BIT, 125), (replace(ONE_BIT, lists=32, probes=8), 75)):
+        codes = build(unit_vectors(5_000, 384), settings)
+        rotation = 384 * 384 * 4 + settings.lists * 384 * 4
+        assert sum(len(dump(codes, name)) - rotation for name in parts(settings)) / 5_000 < limit
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [ONE_BIT, Settings(2, 5, 1024, 32, 0.5, 0.9512, "2025-11-22")])
+def test_settings_survive_json(settings: Settings) -> None:
+    assert Settings.from_json(settings.to_json()) == settings
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "null", "[]", "{}", "3", '{"bits": 1}', '{"bits": 3, "factor": 5}', '{"bits": 1, "factor": 0}'),
+        *('{"bits": true, "factor": 5}', '{"bits": 1.0, "factor": 5}', '{"bits": 1, "factor": 5, "more": 1}'),
+        *('{"bits": 1, "factor": 5, "lists": 4}', '{"bits": 1, "factor": 5, "lists": 4, "probes": 5}'),
+        *('{"bits": 1, "factor": 5, "probes": 1}', '{"bits": 1, "factor": 5, "recall": 2}'),
+        *('{"bits": 1, "factor": 5, "doubt": null}', '{"bits": 1, "factor": 5, "doubt": NaN}'),
+        '{"bits": 1, "factor": 5, "measured": 3}',
+    ],
+)
+def test_nonsense_is_no_settings(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        Settings.from_json(text)
+
+
+def test_default_settings_follow_from_the_dimension() -> None:
+    bits = {dimension: settings.bits for dimension in range(1, 5000) if (settings := default_settings(dimension))}
+    assert sorted(bits) == list(range(48, 5000))
+    assert [bits[d] for d in (48, 95, 96, 255, 256, 384, 4096)] == [4, 4, 2, 2, 1, 1, 1]

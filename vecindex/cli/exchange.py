@@ -1,0 +1,126 @@
+"""``vecindex backup``, ``export`` and ``import``: an index as a copy, or as files of other programs, and back."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from ..render import counted, printable
+from .options import index_option, open_for_reading, where_option
+
+_FORMATS = ("parquet", "npy", "jsonl", "faiss")
+
+
+@click.command()
+@click.argument("dest")
+@index_option
+def backup(dest: str, index_path: Path) -> None:
+    """Copy the index to DEST, which must not exist yet; others may go on adding and searching.
+
+    The copy is of one moment, checked while it is made, and opens like any index.
+
+    \b
+    Examples:
+      vecindex backup /mnt/disk/notes-monday
+      vecindex search "my name" --index /mnt/disk/notes-monday
+    """
+    with open_for_reading(index_path) as index, _Progress("Copying") as progress:
+        report = index.backup(dest, progress=progress)
+    click.echo(f"{counted(report.records, 'record')} copied to {printable(dest)}, {report.bytes:,} bytes.", err=True)
+
+
+@click.command()
+@click.argument("dest", metavar="DEST|-")
+@click.option("--format", "format_", type=click.Choice(_FORMATS), help="How to write; default: by DEST's suffix.")
+@where_option
+@index_option
+def export(dest: str, format_: str | None, where: str | None, index_path: Path) -> None:
+    """Write keys, texts, metadata and vectors to DEST for other programs; - is standard output, as jsonl.
+
+    parquet is one file with a column of vectors; jsonl one object a line; npy and faiss are folders with
+    records.jsonl and the vectors as vectors.npy or as index.faiss. `vecindex import` reads them all.
+
+    \b
+    Examples:
+      vecindex export notes.parquet
+      vecindex export english.jsonl --where "lang = 'en'"
+      vecindex export notes-for-faiss --format faiss
+      vecindex export - | jq .key
+    """
+    with open_for_reading(index_path) as index, _Progress("Exporting") as progress:
+        if dest == "-":
+            seen = None if sys.stdout.isatty() else progress  # else the bar would stand between the lines
+            report = index.export(sys.stdout.buffer, format_, where=where, progress=seen)
+        else:
+            report = index.export(dest, format_, where=where, progress=progress)
+    place = "standard output" if dest == "-" else printable(dest)
+    click.echo(
+        f"{counted(report.records, 'record')} written to {place} as {report.format}, {report.bytes:,} bytes.", err=True
+    )
+
+
+@click.command("import")
+@click.argument("source", metavar="SOURCE|-")
+@click.option("--space", metavar="NAME", help="What made the vectors, where SOURCE does not say it; a name of yours.")
+@index_option
+def import_(source: str, space: str | None, index_path: Path) -> None:
+    """Add what `vecindex export` wrote, its vectors as they are; nothing is encoded, and no model is loaded.
+
+    Reads a .parquet or .jsonl file, standard input (-) as jsonl, or the folder of a npy or faiss export, and files of
+    other programs with the columns or members text and vector, and perhaps key and metadata. All of it is checked
+    before anything is added. Vectors go only to an index of the same embedding space.
+
+    \b
+    Examples:
+      vecindex import notes.parquet --index copy
+      vecindex import theirs.jsonl --space their-model-v2 --index theirs
+    """
+    from ..exchange.reading import opened
+    from ..index import open as open_index
+    from ..records import AddReport
+    from ..store.schema import index_exists
+
+    # What cannot be used is found out before an empty index is made.
+    with opened(source) as found, _Progress("Importing") as show:
+
+        def on_commit(report: AddReport) -> None:
+            show(report.added + report.updated + report.unchanged, found.count)
+
+        if found.count and not index_exists(index_path):
+            found.space_in(None, space)
+        with open_index(index_path) as index:
+            report = index.import_(found, space=space, progress=on_commit)
+            held = len(index)
+    click.echo(
+        f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged; "
+        f"{printable(str(index_path))} holds {counted(held, 'record')}.",
+        err=True,
+    )
+
+
+class _Progress:
+    """A bar on standard error, on a terminal only; called with how much is done and how much there is."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._visible = sys.stderr.isatty()
+        self._bar: click._termui_impl.ProgressBar[int] | None = None
+        self._done = 0
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.render_finish()
+
+    def __call__(self, done: int, total: int) -> None:
+        if not self._visible or total < 2:
+            return
+        if self._bar is None:
+            self._bar = click.progressbar(length=total, label=self._label, file=sys.stderr)
+            self._bar.__enter__()
+        self._bar.update(done - self._done)
+        self._done = done

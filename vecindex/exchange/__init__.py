@@ -1,0 +1,1 @@
+"""How do an index's records and vectors get into files of other programs, and back."""

@@ -1,0 +1,292 @@
+"""Which format is this, and what is in each of its rows: some hundred at a time, each with its line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..encoders.spec import Space
+from ..errors import InvalidInput, SourceError
+from ..records import checked_key, checked_metadata, checked_text, derive_key
+from ..sources import Format as TextFormat
+from ..sources import Source, source
+from ..sources.lines import decoded, lines, without_end
+from ..sources.origin import STDIN, unreadable
+from .flat import read_faiss, read_npy
+from .formats import FAISS_FILE, RECORDS_FILE, SPACE_FILE, VECTORS_FILE, parsed, space_from
+from .parquet import MAGIC, MissingVector, Parquet
+
+ADVICE = "Mend the file, or write it again; nothing was stored."
+_LINES_A_BLOCK = 512
+_CHARACTERS_A_BLOCK = 8_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A record as a row says it, checked; ``metadata`` is JSON text, None where the row says nothing of it."""
+
+    key: str
+    text: str
+    metadata: str | None
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Records (n), the lines or rows that they are in, from 1, and their vectors (n, D), numbers of any type."""
+
+    lines: Sequence[int]
+    records: list[Imported]
+    vectors: npt.NDArray[Any]
+
+
+class Blocks(Protocol):
+    """A file's rows, which can be read again and again; ``space`` is known for sure once they were."""
+
+    name: str
+    space: Space | None
+
+    def blocks(self) -> Iterator[Block]:
+        """Raises SourceError at a row that is not usable; whether vectors are is for others to say."""
+
+
+@contextmanager
+def blocks_of(path: str | os.PathLike[str]) -> Iterator[Blocks]:
+    """What is at ``path``, in the format that its content says; raises SourceError, MissingExtra."""
+    path = os.fspath(path)
+    with ExitStack() as stack:
+        yield _recognised(path, stack)
+
+
+def _recognised(path: str, stack: ExitStack) -> Blocks:
+    if path != STDIN and not os.path.exists(path):
+        raise SourceError(path, None, "no such file or folder", "Name what `vecindex export` wrote, or a .jsonl file.")
+    if path != STDIN and os.path.isdir(path):
+        return _folder(Path(path), stack)
+    start = _start(path)
+    suffix = os.path.splitext(path)[1].lower()
+    if start.startswith(MAGIC) or suffix == ".parquet":
+        with _named(path):
+            return _ParquetRows(path, stack.enter_context(closing(Parquet(Path(path)))))
+    if start.startswith((b"\x93NUMPY", b"IxF")):
+        raise SourceError(
+            path, None, "holds vectors alone", "Name the folder that it is in, with records.jsonl and space.json."
+        )
+    return _Lines(stack.enter_context(source(path, format=TextFormat.JSONL)))
+
+
+def _start(path: str) -> bytes:
+    if not os.path.isfile(path):  # a pipe can be read only once
+        return b""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(6)
+    except OSError as error:
+        raise unreadable(path, None, error) from error
+
+
+def _folder(path: Path, stack: ExitStack) -> Blocks:
+    if (path / "vecindex.db").exists():
+        raise SourceError(str(path), None, "is an index itself", f"Use it as it is: --index {path}.")
+    readers = {VECTORS_FILE: read_npy, FAISS_FILE: read_faiss}
+    there = [name for name in readers if (path / name).exists()]
+    if len(there) != 1 or not (path / RECORDS_FILE).exists():
+        raise SourceError(
+            str(path),
+            None,
+            f"is no folder with {RECORDS_FILE} and either {VECTORS_FILE} or {FAISS_FILE}",
+            "Name what `vecindex export --format npy` or `--format faiss` wrote.",
+        )
+    file = path / there[0]
+    with _named(str(file)):
+        vectors = readers[there[0]](file)
+    space = None
+    if (path / SPACE_FILE).exists():
+        with _named(str(path / SPACE_FILE)):
+            space = space_from(parsed((path / SPACE_FILE).read_text(encoding="utf-8").strip()))
+    records = stack.enter_context(source(path / RECORDS_FILE, format=TextFormat.JSONL))
+    return _LinesBeside(records, vectors, there[0], space)
+
+
+class _Lines:
+    """Lines of JSON, each with its vector. One of them, the first as a rule, may hold the space."""
+
+    def __init__(self, source: Source) -> None:
+        self.name = source.name
+        self.space: Space | None = None
+        self._source = source
+
+    def blocks(self) -> Iterator[Block]:
+        numbers: list[int] = []
+        records: list[Imported] = []
+        vectors: list[npt.NDArray[Any]] = []
+        characters = dimension = 0
+        for number, fields in _objects(self._source):
+            with _row(self.name, number):
+                self._take_space(fields)
+                vector = _vector(fields)
+                dimension = dimension or len(vector)
+                if len(vector) != dimension:
+                    raise ValueError(f"its vector has {len(vector)} numbers, and those before have {dimension}")
+                records.append(_imported(fields, self.space is not None))
+            numbers.append(number)
+            vectors.append(vector)
+            characters += len(records[-1].text)
+            if len(records) == _LINES_A_BLOCK or characters >= _CHARACTERS_A_BLOCK:
+                yield Block(numbers, records, np.stack(vectors))
+                numbers, records, vectors, characters = [], [], [], 0
+        if records:
+            yield Block(numbers, records, np.stack(vectors))
+
+    def _take_space(self, fields: dict[str, Any]) -> None:
+        found = fields.get("space")
+        if not isinstance(found, dict) or not {"fingerprint", "architecture"} <= set(found):
+            return  # metadata of that name
+        try:
+            space = space_from(fields.pop("space"))
+        except ValueError as error:
+            raise ValueError(f"its space cannot be used: {error}") from None
+        if space is not None and self.space is not None and space.fingerprint != self.space.fingerprint:
+            raise ValueError(f"its space is {space.describe()}, and before that it was {self.space.describe()}")
+        self.space = space
+
+
+class _LinesBeside:
+    """Lines of JSON without vectors, and an array beside that holds a line's vector in the row of its number."""
+
+    def __init__(self, source: Source, vectors: npt.NDArray[Any], vectors_name: str, space: Space | None) -> None:
+        self.name = source.name
+        self.space = space
+        self._source = source
+        self._vectors = vectors
+        self._vectors_name = vectors_name
+
+    def blocks(self) -> Iterator[Block]:
+        numbers: list[int] = []
+        records: list[Imported] = []
+        characters = done = 0
+        total = len(self._vectors)
+        for number, fields in _objects(self._source):
+            with _row(self.name, number):
+                if done + len(records) == total:
+                    raise ValueError(f"{self._vectors_name} has no vector for it: it holds {total}")
+                records.append(_imported(fields, self.space is not None))
+            numbers.append(number)
+            characters += len(records[-1].text)
+            if len(records) == _LINES_A_BLOCK or characters >= _CHARACTERS_A_BLOCK:
+                yield Block(numbers, records, np.array(self._vectors[done : done + len(records)]))
+                done += len(records)
+                numbers, records, characters = [], [], 0
+        if done + len(records) != total:
+            reason = f"holds {done + len(records)} records, and {self._vectors_name} beside it {total} vectors"
+            raise SourceError(self.name, None, reason, ADVICE)
+        if records:
+            yield Block(numbers, records, np.array(self._vectors[done:]))
+
+
+class _ParquetRows:
+    """Rows of a Parquet file; metadata is JSON in a string, or a struct; other columns are metadata too."""
+
+    def __init__(self, path: str, file: Parquet) -> None:
+        self.name = path
+        self.space = file.space
+        self._file = file
+
+    def blocks(self) -> Iterator[Block]:
+        done = 0
+        batches = self._file.batches()
+        while True:
+            with _named(self.name):
+                try:
+                    batch = next(batches, None)
+                except MissingVector as error:
+                    raise SourceError(self.name, done + error.row + 1, str(error), ADVICE) from None
+            if batch is None:
+                return
+            rows, vectors = batch
+            records = []
+            for number, fields in enumerate(rows, done + 1):
+                with _row(self.name, number):
+                    if isinstance(fields.get("metadata"), str):
+                        fields["metadata"] = parsed(fields["metadata"])  # as `writing` and others write it
+                    records.append(_imported(fields, self.space is not None))
+            yield Block(range(done + 1, done + 1 + len(rows)), records, vectors)
+            done += len(rows)
+
+
+def _objects(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Every line that is not blank: its number, from 1, and the object in it."""
+    with source.opened() as stream:
+        for number, raw in lines(stream, source.name):
+            if not raw.strip():
+                continue
+            with _row(source.name, number):
+                fields = parsed(without_end(decoded(raw)))
+                if not isinstance(fields, dict):
+                    raise ValueError('it is not an object like {"key": "...", "text": "...", "vector": [...]}')
+            yield number, fields
+
+
+def _vector(fields: dict[str, Any]) -> npt.NDArray[np.float64]:
+    """Takes the vector (D,) out of an object."""
+    if "vector" not in fields:
+        raise ValueError(f"it has no member 'vector'; its members are: {', '.join(fields) or 'none'}")
+    found = fields.pop("vector")
+    if not isinstance(found, list) or not found or not {*map(type, found)} <= {int, float}:
+        raise ValueError("its vector is not a list of numbers")
+    try:
+        return np.array(found, np.float64)
+    except OverflowError:
+        raise ValueError("its vector holds a number that is too large") from None
+
+
+def _imported(fields: dict[str, Any], has_space: bool) -> Imported:
+    """The record in a row's members; those that are none of a record's are metadata, as in `sources.jsonl`."""
+    if "text" not in fields:
+        raise ValueError(f"it has no member 'text'; its members are: {', '.join(fields) or 'none'}")
+    text = checked_text(fields.pop("text"))
+    key = fields.pop("key", None)
+    if isinstance(key, int) and not isinstance(key, bool):
+        key = str(key)
+    truncated = fields.pop("truncated", False) if has_space else False
+    if not isinstance(truncated, bool):
+        raise ValueError("its member 'truncated' is neither true nor false")
+    own = fields.pop("metadata", None)
+    if own is not None and not isinstance(own, dict):
+        raise ValueError("its member 'metadata' is neither an object nor null")
+    if twice := [name for name in fields if own and name in own]:
+        raise ValueError(f"named beside metadata and within: {twice[0]!r}")
+    metadata = {**fields, **(own or {})} if fields or own is not None else None
+    return Imported(
+        derive_key(text) if key is None else checked_key(key),
+        text,
+        None if metadata is None else checked_metadata(metadata),
+        truncated,
+    )
+
+
+@contextmanager
+def _row(name: str, line: int) -> Iterator[None]:
+    try:
+        yield
+    except InvalidInput as error:
+        raise SourceError(name, line, error.message, ADVICE) from None
+    except ValueError as error:
+        raise SourceError(name, line, str(error), ADVICE) from None
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise unreadable(name, None, error) from error
+    except ValueError as error:
+        raise SourceError(name, None, str(error), ADVICE) from None

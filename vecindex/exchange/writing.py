@@ -1,0 +1,161 @@
+"""How is one snapshot of an index written for other programs: whole or not at all, in bounded memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from ..encoders.spec import Space
+from ..errors import InvalidInput
+from ..filters import Filter
+from ..store.fresh import fresh_file, fresh_folder, resolved, written
+from ..store.snapshot import Snapshot, Snapshots
+from ..store.tables import Stored
+from ..store.vectors import Rows, Vectors
+from . import parquet
+from .flat import faiss_head, npy_head
+from .formats import (
+    FAISS_FILE,
+    RECORDS_FILE,
+    SPACE_FILE,
+    VECTORS_FILE,
+    Format,
+    Progress,
+    format_of,
+    record_lines,
+    space_json,
+    vector_lines,
+)
+
+_ROWS_A_BLOCK = 256  # texts may be long: few are in memory at once
+
+Destination = str | os.PathLike[str] | BinaryIO
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What ``export`` wrote: how many records, in which format, and bytes, files together."""
+
+    records: int
+    format: str
+    bytes: int
+
+
+def export(
+    snapshots: Snapshots,
+    destination: Destination,
+    format: Format | str | None = None,
+    where: Filter | None = None,
+    progress: Progress | None = None,
+) -> ExportReport:
+    """Writes the records that ``where`` selects, all of one snapshot, in the order of insertion.
+
+    Args:
+        destination: a path at which nothing is, or an empty folder; or a binary stream, for jsonl.
+        format: one of `Format`; None takes it from the path's suffix, and jsonl for a stream.
+        progress: called with how many records are written and how many there are.
+
+    Raises:
+        InvalidInput: the format is not known, or something is at the path.
+        MissingExtra, CorruptIndex, StorageError: nothing is left at the path.
+    """
+    if not isinstance(destination, (str, os.PathLike)):
+        chosen = Format.JSONL if format is None else _format(format)
+        if chosen is not Format.JSONL:
+            raise InvalidInput(f"{chosen.value} cannot be written to a stream", "Use jsonl, or name a path.")
+        with snapshots.take() as snapshot:
+            chosen_rows = _Chosen(snapshot, where, progress)
+            size = _jsonl(chosen_rows, destination)
+        destination.flush()  # what cannot be written is said now
+        return ExportReport(len(chosen_rows.rows), chosen.value, size)
+    chosen = format_of(os.fspath(destination)) if format is None else _format(format)
+    path = resolved(destination)
+    if chosen is Format.PARQUET:
+        parquet.check_installed()
+    with snapshots.take() as snapshot:
+        chosen_rows = _Chosen(snapshot, where, progress)
+        size = _WRITERS[chosen](chosen_rows, path)
+        return ExportReport(len(chosen_rows.rows), chosen.value, size)
+
+
+def _format(name: Format | str) -> Format:
+    try:
+        return Format(name)
+    except ValueError:
+        formats = ", ".join(each.value for each in Format)
+        raise InvalidInput(f"{name!r} is no format", f"There are: {formats}.") from None
+
+
+class _Chosen:
+    """The chosen rows of a snapshot (n,), to be read once, and what is the same for all of them."""
+
+    def __init__(self, snapshot: Snapshot, where: Filter | None, progress: Progress | None) -> None:
+        self.space: Space | None = snapshot.manifest.space
+        self.dimension = snapshot.manifest.dimension
+        self.rows: Rows = snapshot.allowed(where).rows()
+        self._snapshot = snapshot
+        self._progress = progress
+
+    def blocks(self) -> Iterator[tuple[list[Stored], Vectors]]:
+        """Records with their vectors (n, D), compared with their checksums."""
+        for start in range(0, len(self.rows), _ROWS_A_BLOCK):
+            rows = self.rows[start : start + _ROWS_A_BLOCK]
+            self._snapshot.check(rows)
+            yield self._snapshot.fetch(rows.tolist()), np.ascontiguousarray(self._snapshot.vectors[rows], dtype="<f4")
+            if self._progress is not None:
+                self._progress(start + len(rows), len(self.rows))
+
+
+def _jsonl(chosen: _Chosen, out: BinaryIO) -> int:
+    """Writes lines; how many bytes."""
+    size = 0
+    space = chosen.space
+    for records, vectors in chosen.blocks():
+        for line in vector_lines(records, vectors, space):
+            out.write(line)
+            size += len(line)
+        space = None  # the first line has said it
+    return size
+
+
+def _jsonl_file(chosen: _Chosen, path: Path) -> int:
+    with fresh_file(path) as temporary, written(temporary) as out:
+        return _jsonl(chosen, out)
+
+
+def _parquet_file(chosen: _Chosen, path: Path) -> int:
+    with fresh_file(path) as temporary, written(temporary) as out:
+        parquet.write(chosen.blocks(), chosen.space, chosen.dimension, out)
+        return out.tell()
+
+
+def _folder(name: str, head: Callable[[int, int], bytes]) -> Callable[[_Chosen, Path], int]:
+    """Writes a folder whose file ``name`` has a head (of rows, dimension), and then the vectors as they are."""
+
+    def write(chosen: _Chosen, path: Path) -> int:
+        with fresh_folder(path) as folder, ExitStack() as stack:
+            vectors_out = stack.enter_context(written(folder / name))
+            records_out = stack.enter_context(written(folder / RECORDS_FILE))
+            space_out = stack.enter_context(written(folder / SPACE_FILE))
+            vectors_out.write(head(len(chosen.rows), chosen.dimension))
+            for records, vectors in chosen.blocks():
+                vectors_out.write(vectors.data)
+                records_out.writelines(record_lines(records))
+            space_out.write(space_json(chosen.space).encode() + b"\n")
+            return vectors_out.tell() + records_out.tell() + space_out.tell()
+
+    return write
+
+
+_WRITERS: dict[Format, Callable[[_Chosen, Path], int]] = {
+    Format.JSONL: _jsonl_file,
+    Format.PARQUET: _parquet_file,
+    Format.NPY: _folder(VECTORS_FILE, npy_head),
+    Format.FAISS: _folder(FAISS_FILE, faiss_head),
+}

@@ -1,0 +1,224 @@
+"""What does a filter say in SQL: the expression that SQLite evaluates, and the index that answers it without a scan.
+
+What SQLite's JSON functions do (measured on 3.40.1, 3.45.3, 3.46.1 and 3.50.4), and what follows here:
+
+1. A path member is compared with the stored name as it is written in JSON, escapes included, so a path is written with
+   the encoder that wrote the metadata: ``json.dumps(ensure_ascii=False)``. Up to 3.46 a name holding ``"`` cannot be
+   addressed, and from 3.45 a name is cut at NUL; the parsers refuse both.
+2. ``json_extract`` cuts a string at NUL on 3.40. ``->`` gives the JSON text whole, so equality compares that.
+3. 3.40's SQL parser has a stack of 100 entries, its expressions a depth of 1,000, a statement 32,766 parameters.
+4. An index is used only for expressions that are written as in its terms, paths as literals included, and only where
+   the planner sees the comparisons themselves: joined by AND and OR, not inside CASE, coalesce or NOT.
+5. Versions differ in the last bit of some numbers (1 in 2,000 of those with 6 decimals, 3.40 against 3.45) and in where
+   a string is cut. An index that another version filled may miss a record, and a DELETE of that one then fails with
+   "database disk image is malformed": let only the version that filled an index use it, and REINDEX before writing.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from dataclasses import dataclass
+from typing import TypeGuard
+
+from .errors import InvalidFilter
+from .filters import And, Compare, Exists, Filter, In, Kind, Not, Op, Or, Path, Value, shortened
+
+# A statement may bind 32,766 parameters and its text may fill 100 entries of SQLite's parser stack; the rest of both
+# belongs to the statement around the filter.
+_MAX_PARAMETERS = 32_000
+_MAX_STACK = 75
+_LEAF_STACK = 18  # measured: what the deepest of the templates below needs
+
+_SAME_JSON = "(({c} -> ?) IS ?)"
+_AMONG_JSON = "coalesce(({c} -> ?) IN (SELECT value FROM json_each(?)), 0)"
+_EXISTS = "(json_type({c}, ?) IS NOT NULL)"
+# The value is bound as JSON text: both sides of a comparison then take the same road from decimal digits to a double.
+_COMPARED = "CASE WHEN json_type({c}, ?) IN ({types}) THEN json_extract({c}, ?) {op} json_extract(?, '$') ELSE 0 END"
+_AMONG_NUMBERS = (
+    "CASE WHEN json_type({c}, ?) IN ({types}) THEN json_extract({c}, ?) IN (SELECT value FROM json_each(?)) ELSE 0 END"
+)
+
+# What the index holds, and the same tests as comparisons of that alone, so that no record is read for them. A term of
+# its own tells that a string may be cut: 1 byte a record, where `->` would hold every string a second time.
+_TYPE, _VALUE, _NUL = "json_type({c}, {p})", "json_extract({c}, {p})", r"instr({c} -> {p}, '\u0000')"
+_INDEX_TERMS = f"{_TYPE}, {_VALUE}, {_NUL}"
+_INDEXED_EXISTS = f"({_TYPE} > '')"
+_INDEXED_TYPES = f"({_TYPE} IN ({{types}}))"
+_INDEXED_COMPARED = f"({_TYPE} IN ({{types}}) AND {_VALUE} {{op}} json_extract(?, '$'))"
+_INDEXED_AMONG = f"({_TYPE} IN ({{types}}) AND {_VALUE} IN (SELECT value FROM json_each(?)))"
+# For a value without NUL. A string that is cut to it is not equal to it, but comes after it.
+_INDEXED_AMONG_STRINGS = f"({_TYPE} = 'text' AND {_VALUE} IN (SELECT value FROM json_each(?)) AND {_NUL} = 0)"
+_LT, _GT = f"{_VALUE} < json_extract(?, '$')", f"{_VALUE} > json_extract(?, '$')"
+_INDEXED_STRINGS = {
+    Op.EQ: f"({_TYPE} = 'text' AND {_VALUE} = json_extract(?, '$') AND {_NUL} = 0)",
+    Op.LT: f"({_TYPE} = 'text' AND {_LT})",
+    Op.LE: f"({_TYPE} = 'text' AND {_VALUE} <= json_extract(?, '$') AND ({_LT} OR {_NUL} = 0))",
+    Op.GT: f"({_TYPE} = 'text' AND {_VALUE} >= json_extract(?, '$') AND ({_GT} OR {_NUL} > 0))",
+    Op.GE: f"({_TYPE} = 'text' AND {_VALUE} >= json_extract(?, '$'))",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Sql:
+    """A piece of SQL that can stand anywhere: its text, its parameters, and how much of the parser's stack it needs."""
+
+    text: str
+    parameters: tuple[str, ...]
+    stack: int = _LEAF_STACK
+
+
+def index_terms(path: Path, column: str = "metadata") -> str:
+    """What an SQL index on this field holds: ``create index ... on records (<these terms>)``."""
+    return _INDEX_TERMS.format(c=column, p=_literal(path))
+
+
+def compile_sql(
+    filter: Filter, column: str = "metadata", indexed: frozenset[Path] = frozenset()
+) -> tuple[str, tuple[str, ...]]:
+    """A SQL expression, 1 for the records that match and 0 for all others (never NULL), and its parameters in order.
+
+    ``column`` is the SQL name of the metadata. The fields in ``indexed`` have an index on their `index_terms`, and the
+    SQL is written for it where it can help. Then it may be NULL for 0, so it must be the WHERE or an operand of its
+    ANDs, and the paths of these fields are SQL literals; all other paths, and all values, are bound. Raises
+    InvalidFilter for what is too long or too deeply nested for a statement.
+    """
+    sql = _compile(filter, column, indexed)
+    if sql.stack > _MAX_STACK:
+        raise InvalidFilter("ands, ors and nots are nested too deeply for SQLite", shortened(str(filter)), 0)
+    if len(sql.parameters) > _MAX_PARAMETERS:
+        raise InvalidFilter(
+            "too many conditions; many values of one field can stand in one 'in (...)'", shortened(str(filter)), 0
+        )
+    return sql.text, sql.parameters
+
+
+def _compile(node: Filter, column: str, indexed: frozenset[Path] = frozenset()) -> _Sql:
+    if _has_index(node, indexed):
+        return _compile_indexed(node, column)
+    match node:
+        case Compare(path, op, value):
+            return _compile_compare(path, op, value, column)
+        case In(path, values):
+            return _compile_in(path, values, column)
+        case Exists(path):
+            return _Sql(_EXISTS.format(c=column), (_json_path(path),))
+        case Not(operand):
+            # No index answers a NOT, and nothing in one may be NULL.
+            sql = _compile(operand, column)
+            return _Sql(f"(NOT {sql.text})", sql.parameters, sql.stack + 2)
+        case And(operands):
+            return _balanced("AND", [_compile(o, column, indexed) for o in operands], nothing="1")
+        case Or(operands):
+            # SQLite looks up every operand, or none.
+            if not all(_has_index(o, indexed) for o in operands):
+                indexed = frozenset()
+            return _balanced("OR", [_compile(o, column, indexed) for o in operands], nothing="0")
+
+
+def _has_index(node: Filter, indexed: frozenset[Path]) -> TypeGuard[Compare | In | Exists]:
+    """Whether this is a test that an index answers."""
+    match node:
+        case Compare(path, _, value):
+            return path in indexed and not _may_hold_nul(value)
+        case In(path, values):
+            return path in indexed and not any(map(_may_hold_nul, values))
+        case Exists(path):
+            return path in indexed
+        case _:
+            return False
+
+
+def _may_hold_nul(value: Value) -> bool:
+    """Whether the index may not tell this value from another."""
+    return r"\u0000" in value.json
+
+
+def _compile_compare(path: Path, op: Op, value: Value, column: str) -> _Sql:
+    # SQLite 3.40 cuts 'a\0b' at its NUL when it extracts it. The cut string still comes before a value without NUL, or
+    # not before it, exactly when the whole one does; only "equal" is lost, and that is asked of the JSON text.
+    match (op, value.kind):
+        case (Op.EQ, Kind.STRING | Kind.BOOL | Kind.NULL):
+            return _Sql(_SAME_JSON.format(c=column), (_json_path(path), value.json))
+        case (Op.LE, Kind.STRING):
+            return _compile(Or((Compare(path, Op.LT, value), Compare(path, Op.EQ, value))), column)
+        case (Op.GT, Kind.STRING):
+            return _compile(And((Compare(path, Op.GE, value), Not(Compare(path, Op.EQ, value)))), column)
+        case _:
+            text = _COMPARED.format(c=column, op=op.value, types=_sql_types(value.kind))
+            return _Sql(text, (_json_path(path), _json_path(path), value.json))
+
+
+def _compile_in(path: Path, values: tuple[Value, ...], column: str) -> _Sql:
+    # One parameter holds all values, and SQLite makes it a sorted set once a statement: 10,000 values cost no more a
+    # row than ten. Numbers are compared by value, everything else as JSON text, as `=` does it.
+    numbers = [value.json for value in values if value.kind is Kind.NUMBER]
+    others = [value.json for value in values if value.kind is not Kind.NUMBER]
+    parts = []
+    if others:
+        listed = json.dumps(others, ensure_ascii=False)
+        parts.append(_Sql(_AMONG_JSON.format(c=column), (_json_path(path), listed)))
+    if numbers:
+        text = _AMONG_NUMBERS.format(c=column, types=_sql_types(Kind.NUMBER))
+        parts.append(_Sql(text, (_json_path(path), _json_path(path), f"[{','.join(numbers)}]")))
+    return _balanced("OR", parts, nothing="0")
+
+
+def _compile_indexed(leaf: Compare | In | Exists, column: str) -> _Sql:
+    """The same test of what the index holds, but NULL where the field is missing."""
+
+    def sql(template: str, *parameters: str, types: str = "", op: str = "") -> _Sql:
+        return _Sql(template.format(c=column, p=_literal(leaf.path), types=types, op=op), parameters)
+
+    match leaf:
+        case Exists():
+            return sql(_INDEXED_EXISTS)
+        case Compare(_, op, Value(Kind.STRING, json_text)):
+            template = _INDEXED_STRINGS[op]
+            return sql(template, *[json_text] * template.count("?"))
+        case Compare(_, op, Value(Kind.NUMBER, json_text)):
+            return sql(_INDEXED_COMPARED, json_text, types=_sql_types(Kind.NUMBER), op=op.value)
+        case Compare(_, _, value):
+            return sql(_INDEXED_TYPES, types=f"'{value.json}'")
+        case In(_, values):
+            texts = {kind: [value.json for value in values if value.kind is kind] for kind in Kind}
+            parts = []
+            if types := texts[Kind.NULL] + texts[Kind.BOOL]:  # SQLite's names of these types are their JSON texts
+                parts.append(sql(_INDEXED_TYPES, types=", ".join(f"'{name}'" for name in types)))
+            if texts[Kind.NUMBER]:
+                listed = f"[{','.join(texts[Kind.NUMBER])}]"
+                parts.append(sql(_INDEXED_AMONG, listed, types=_sql_types(Kind.NUMBER)))
+            if texts[Kind.STRING]:
+                parts.append(sql(_INDEXED_AMONG_STRINGS, f"[{','.join(texts[Kind.STRING])}]"))
+            return _balanced("OR", parts, nothing="0")
+
+
+def _balanced(word: str, parts: list[_Sql], nothing: str) -> _Sql:
+    """``parts`` joined by ``word`` in the tree that needs the least of SQLite's parser stack.
+
+    "(a OR b)" needs 1 entry while a is read, 3 while b is: so the deeper part goes to the left, and the two shallowest
+    are joined first (as in Huffman's code), which also keeps the depth of 5,000 conditions at 13.
+    """
+    # Of equally deep parts the later is taken first, and goes to the right: a short filter keeps its order.
+    heap = [(part.stack, -place, part) for place, part in enumerate(parts)]
+    heapq.heapify(heap)
+    place = -len(parts)
+    while len(heap) > 1:
+        right, left = heapq.heappop(heap)[2], heapq.heappop(heap)[2]
+        stack = 1 + max(left.stack, right.stack + 2)
+        joined = _Sql(f"({left.text} {word} {right.text})", left.parameters + right.parameters, stack)
+        heapq.heappush(heap, (stack, place, joined))
+        place -= 1
+    return heap[0][2] if heap else _Sql(nothing, ())
+
+
+def _json_path(path: Path) -> str:
+    return "$" + "".join("." + json.dumps(name, ensure_ascii=False) for name in path)
+
+
+def _literal(path: Path) -> str:
+    return "'" + _json_path(path).replace("'", "''") + "'"
+
+
+def _sql_types(kind: Kind) -> str:
+    return ", ".join(f"'{name}'" for name in kind.value)

@@ -1,0 +1,92 @@
+"""Which model speaks for an index: the encoder that its texts and queries are given to, loaded when first needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from types import NoneType
+from typing import Any
+
+import numpy as np
+
+from .encoders.encoder import Encoder
+from .encoders.load import load_encoder, load_for_space
+from .encoders.spec import EXTERNAL, Space
+from .errors import InvalidInput, SpaceMismatch
+from .search.run import unit_queries
+from .store.vectors import Vectors
+
+Model = str | os.PathLike[str] | Encoder
+
+
+class Language:
+    """The model given to `vecindex.open`, or the index's own."""
+
+    def __init__(self, model: Model | None, offline: bool | None) -> None:
+        self.model = model
+        self._offline = offline
+        self._encoder: Encoder | None = None
+
+    def encoder(self, space: Space | None) -> Encoder:
+        """The encoder for an index of this space; None is an index without one yet.
+
+        Raises:
+            SpaceMismatch: the model that was given is of another space.
+            InvalidInput: the index holds vectors that were made elsewhere.
+            ModelNotFound, UnsupportedModel.
+        """
+        if self._encoder is None:
+            self._encoder = self._load(space)
+        found = self._encoder.space
+        if space is not None and space.fingerprint != found.fingerprint:
+            raise SpaceMismatch(space.describe(), found.describe(), space.differences(found))
+        return self._encoder
+
+    def query_vectors(self, queries: Sequence[str] | Any, space: Space | None) -> Vectors:
+        """Unit vectors (n, D) of texts or vectors."""
+        if isinstance(queries, (str, bytes)):
+            raise InvalidInput("queries is one string, not a sequence", "Call search(query), or pass [query].")
+        if isinstance(queries, Sequence) and queries and isinstance(queries[0], str):
+            # Without a space there is nothing to find, and so no reason to load a model.
+            if space is None:
+                return np.empty((len(queries), 0), np.float32)
+            return self.encoder(space).encode(queries, role="query")
+        return unit_queries(queries, space.dimension if space else 0)
+
+    def space_of_vectors(self, given: str | Space | None, stored: Space | None, dimension: int) -> Space:
+        """The space of vectors of so many dimensions that were made elsewhere.
+
+        ``given`` is what the user says of them: a name, a model's space, or nothing; ``stored`` is the index's.
+        Raises InvalidInput where it cannot be told.
+        """
+        if isinstance(given, str):
+            return Space.external(given, dimension)
+        if given is None and (stored is None or stored.is_external) and self.model is None:
+            return Space.external(stored.model if stored else EXTERNAL, dimension)
+        if given is None:
+            raise InvalidInput(
+                "vectors were given without space=, and the index has a model",
+                "Pass space=index.encoder.space if that model made them; vectors of others need an index of their own.",
+            )
+        if given.dimension != dimension:
+            raise InvalidInput(
+                f"the vectors have {dimension} dimensions, and {given.model} has {given.dimension}",
+                "Pass the vectors as the model makes them.",
+            )
+        return given
+
+    def _load(self, space: Space | None) -> Encoder:
+        if isinstance(self.model, Encoder):
+            return self.model
+        if not isinstance(self.model, (str, os.PathLike, NoneType)):
+            raise InvalidInput(
+                f"the model is a {type(self.model).__name__}", "Give a folder, a hub name or an encoder."
+            )
+        if self.model is not None or space is None:
+            return load_encoder(self.model, offline=self._offline)
+        if space.is_external:
+            raise InvalidInput(
+                f"the index holds vectors made elsewhere ({space.model}): no text can be encoded into their space",
+                "Search with a vector of theirs, and add texts together with vectors=.",
+            )
+        return load_for_space(space, offline=self._offline)

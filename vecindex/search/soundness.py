@@ -1,0 +1,93 @@
+"""Are the codes those of the vectors: their files are what was published, and they find the rows they were made of."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import CorruptIndex
+from ..store.snapshot import Snapshot
+from .codes import MASKED, Bytes, Codes, parts
+from .exact import ROUNDING, Rows, Vectors, rank, scan, scores
+from .plan import LARGEST_SHARE, candidates
+from .view import load_codes
+
+_SAMPLE = 64
+_HITS = 10
+_LEAST = 0.9
+"""So many of the sample's rows must be found, and of the exact hits this share of the recall that was measured."""
+
+
+def check_codes(snapshot: Snapshot) -> None:
+    """Raises CorruptIndex if a file of the snapshot's codes is missing, or they are not those of its vectors."""
+    files = snapshot.codes
+    if files is None:
+        return
+    reason = None
+    try:
+        codes = load_codes(snapshot, files)
+        sample = _sample(snapshot, files.rows)
+        for part in parts(codes.settings):
+            bitmap = np.full(-(-codes.rows // 8), 255, np.uint8) if part == MASKED else None
+            found = _found(np.asarray(snapshot.vectors), codes, sample, bitmap)
+            if found < _LEAST * len(sample):
+                reason = f"the codes find {found} of {len(sample)} vectors that they were made of"
+        if reason is None and codes.settings.recall is not None and len(sample):
+            recall = _recall(snapshot, codes, sample)
+            if recall < _LEAST * codes.settings.recall:
+                reason = f"the codes' recall is {recall:.4f}, and was {codes.settings.recall:.4f} when it was measured"
+    except ValueError as error:
+        reason = str(error)
+    if reason is not None:
+        raise CorruptIndex(files.names[0], reason)
+
+
+def _sample(snapshot: Snapshot, rows: int) -> Rows:
+    """Evenly spaced rows whose vectors are sound; those of the others are reported for themselves."""
+    kept = []
+    for row in np.unique(np.linspace(0, rows - 1, min(rows, _SAMPLE)).astype(np.int64)):
+        try:
+            snapshot.check(np.array([row]))
+        except CorruptIndex:
+            continue
+        kept.append(row)
+    return np.array(kept, np.int64)
+
+
+def _found(vectors: Vectors, codes: Codes, sample: Rows, bitmap: Bytes | None) -> int:
+    """How many of these rows are proposed for their own vector, as widely as a search would look for them."""
+    waiting, count, wider = sample, candidates(1, codes.settings), 1
+    while True:
+        proposed, _ = codes.propose(vectors[waiting], count, bitmap, wider)
+        missed = [not _holds(vectors, row, rows) for row, rows in zip(waiting, proposed, strict=True)]
+        waiting, count, wider = waiting[missed], count * 4, wider * 4
+        if not len(waiting) or count * LARGEST_SHARE > codes.rows:
+            return len(sample) - len(waiting)
+
+
+def _holds(vectors: Vectors, row: int, proposed: Rows) -> bool:
+    """Whether the row is among those proposed, or all of these are as near."""
+    if row in proposed:
+        return True
+    rows = proposed[proposed >= 0]
+    return len(rows) > 0 and bool((scores(vectors[rows], vectors[row]) >= 1 - 2 * ROUNDING).all())
+
+
+def _recall(snapshot: Snapshot, codes: Codes, sample: Rows) -> float:
+    """The share of the nearest records that the codes propose, as widely as a search first looks; 1 if unknown."""
+    try:
+        snapshot.check_range(0, codes.rows)
+    except CorruptIndex:
+        return 1.0
+    allowed = snapshot.allowed(None)
+    rows, vectors = allowed.rows(), np.asarray(snapshot.vectors)[: codes.rows]
+    rows = rows[rows < codes.rows]
+    k = min(_HITS, len(rows))
+    if k == 0:
+        return 1.0
+    queries = np.ascontiguousarray(vectors[sample])
+    proposed, _ = codes.propose(queries, candidates(k, codes.settings), allowed.bitmap)
+    hits = 0
+    for query, exact, guessed in zip(queries, scan(vectors, rows, queries, k), proposed, strict=True):
+        found = rank(vectors, np.sort(guessed[guessed >= 0]), query, k)
+        hits += int((found.scores >= exact.scores[-1] - ROUNDING).sum())
+    return hits / (k * len(sample))

@@ -1,0 +1,210 @@
+"""What is put right after a change: new rows get codes, dead rows are dropped when they are many.
+
+1. Codes are built outside the writer's lock, over committed rows, which never change: writers do not wait for it.
+2. A compaction came between: the rows are others now, and what was built is thrown away; the compaction made its own.
+3. Killed while publishing: a temporary file, or files that no manifest names; the next writer removes both.
+4. The files were deleted or damaged: searches go without them, and the next change makes them again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import CorruptIndex, InvalidInput, VecindexError
+from ..records import CompactReport
+from ..store.compact import compact
+from ..store.files import publish
+from ..store.manifest import CodesFiles, Manifest
+from ..store.snapshot import Snapshot, Snapshots
+from ..store.vectors import Vectors, release
+from ..store.writer import Writer
+from .codes import Codes, Settings, build, default_settings, dump, extend, parts
+from .tune import QUERIES, Trial, tune
+from .view import Accelerator, load_codes
+
+_log = logging.getLogger("vecindex")
+
+ROWS_FOR_CODES = 20_000
+"""From so many rows on codes are worth it: below, an exact scan takes about a millisecond."""
+_TAIL = 8_192
+_TAIL_SHARE = 32
+_TAIL_WITHIN_AN_ADD = 20_000
+_DEAD_SHARE = 0.3
+_DEAD = 1_024
+_ROWS_A_CHECK = 65_536
+
+MakeWriter = Callable[[], AbstractContextManager[Writer]]
+
+
+def is_compaction_due(manifest: Manifest) -> bool:
+    """Whether so much is dead that dropping it is worth the work."""
+    return manifest.dead >= _DEAD and manifest.dead > _DEAD_SHARE * manifest.rows
+
+
+def is_extension_due(manifest: Manifest, is_last: bool) -> bool:
+    """Whether so many rows have no codes yet; ``is_last`` is False while the same ``add`` goes on."""
+    if manifest.rows < ROWS_FOR_CODES or settings_of(manifest) is None:
+        return False
+    coded = manifest.codes.rows if manifest.codes else 0
+    limit = max(_TAIL, coded // _TAIL_SHARE) if is_last else max(_TAIL_WITHIN_AN_ADD, coded // 4)
+    return manifest.rows - coded >= limit or (coded == 0 and is_last)
+
+
+def settings_of(manifest: Manifest) -> Settings | None:
+    """How the index's codes are made: as tuned, or as its dimension suggests; None stands for exact search."""
+    if manifest.codes is not None:
+        return Settings.from_json(manifest.codes.settings)
+    return default_settings(manifest.dimension) if manifest.space else None
+
+
+def describe(manifest: Manifest) -> str | None:
+    """The codes in half a line, for people."""
+    if manifest.codes is None:
+        return None
+    settings = Settings.from_json(manifest.codes.settings)
+    measured = f", recall {settings.recall:.4f} measured on {settings.measured}" if settings.recall is not None else ""
+    return f"{settings.describe()}, {manifest.codes.rows} rows{measured}"
+
+
+class Upkeep:
+    """What is put right in one open index."""
+
+    def __init__(self, folder: Path, snapshots: Snapshots, accelerator: Accelerator, writer: MakeWriter) -> None:
+        self._folder = folder
+        self._snapshots = snapshots
+        self._accelerator = accelerator
+        self._writer = writer
+
+    @contextmanager
+    def beside_an_add(self) -> Iterator[Callable[[], None]]:
+        """Extends codes in a thread while an ``add`` goes on; what is yielded is to be called after each commit."""
+        with ThreadPoolExecutor(1, "vecindex-codes") as pool:
+            running: list[Future[None]] = []
+
+            def committed() -> None:
+                if not (running and not running[-1].done()) and is_extension_due(self._manifest(), is_last=False):
+                    running.append(pool.submit(self._try, self.renew_codes))
+
+            yield committed
+
+    def tidy(self) -> None:
+        """After a change: drops dead rows if they are many, makes codes of new rows, or anew if they were lost.
+
+        The change itself is done and durable. What goes wrong here is a warning, and is tried again after the next.
+        """
+        self._try(self._tidy)
+
+    def compact(self) -> CompactReport:
+        """Gives the space of dead rows back; see `store.compact`."""
+        with self._snapshots.borrow() as catalog, self._writer() as writer:
+            return compact(self._folder, catalog, writer, self._write_codes_of)
+
+    def renew_codes(self, anew: bool = False) -> None:
+        """Codes over all committed rows: what there is extended, or made ``anew``, as it is where it is damaged."""
+        with self._snapshots.take() as snapshot:
+            manifest, vectors = snapshot.manifest, snapshot.vectors
+            wanted = settings_of(manifest)
+            if wanted is None or manifest.rows == 0:
+                return
+            _check(snapshot)
+            codes = None if anew else _loaded(snapshot)
+            if codes is None:
+                codes = build(vectors, wanted)
+            else:
+                extend(codes, vectors)
+        self.publish(manifest, codes)
+
+    def tune(
+        self,
+        recall: float,
+        latency_ms: float | None,
+        queries: Vectors | None,
+        progress: Callable[[Trial], None] | None,
+    ) -> Trial:
+        """See `Index.tune`."""
+        with self._snapshots.take() as snapshot:
+            manifest, vectors = snapshot.manifest, snapshot.vectors
+            _check(snapshot)
+            live = snapshot.allowed(None).rows()
+        sample = np.array(vectors[live[np.linspace(0, len(live) - 1, min(len(live), QUERIES)).astype(np.int64)]])
+        asked = sample if queries is None else np.concatenate([queries, sample[: max(1, QUERIES - len(queries))]])
+        tuned = tune(vectors, asked, recall, latency_ms, progress=progress)
+        if not self.publish(manifest, tuned.codes):
+            raise InvalidInput("the index was compacted meanwhile", "Tune it again.")
+        return tuned.chosen
+
+    def publish(self, manifest: Manifest, codes: Codes) -> bool:
+        """Makes ``codes`` of the rows of ``manifest`` those of the index; False if its rows are others now."""
+        with self._writer() as writer:
+            return writer.set_codes(manifest.vectors, lambda now: _write(self._folder, now, codes))
+
+    def are_codes_lost(self, manifest: Manifest) -> bool:
+        """Whether the codes' files are gone, or were found to be damaged."""
+        files = manifest.codes
+        return files is not None and (
+            self._accelerator.is_damaged(files) or not all((self._folder / name).exists() for name in files.names)
+        )
+
+    def _tidy(self) -> None:
+        if is_compaction_due(self._manifest()):
+            self.compact()
+        manifest = self._manifest()
+        if is_extension_due(manifest, is_last=True) or self.are_codes_lost(manifest):
+            self.renew_codes()
+
+    def _try(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except VecindexError as error:
+            _log.warning("Looking after the index failed; nothing is lost, and the next change tries again: %s", error)
+
+    def _manifest(self) -> Manifest:
+        with self._snapshots.borrow() as catalog:
+            return catalog.manifest()
+
+    def _write_codes_of(self, manifest: Manifest, vectors: Vectors) -> CodesFiles | None:
+        settings = settings_of(manifest)
+        if settings is None or manifest.rows < ROWS_FOR_CODES:
+            return None
+        return _write(self._folder, manifest, build(vectors, settings))
+
+
+def _check(snapshot: Snapshot) -> None:
+    """All rows, in bounded memory; raises CorruptIndex."""
+    rows = snapshot.manifest.rows
+    for start in range(0, rows, _ROWS_A_CHECK):
+        snapshot.check_range(start, min(start + _ROWS_A_CHECK, rows))
+        release(snapshot.vectors)
+
+
+def _loaded(snapshot: Snapshot) -> Codes | None:
+    """A copy of the snapshot's codes of its own, since searches use theirs; None if there are none, or damaged ones."""
+    if snapshot.codes is None:
+        return None
+    try:
+        codes = load_codes(snapshot, snapshot.codes)
+        for name in parts(codes.settings):
+            codes.part(name)
+        return codes
+    except (CorruptIndex, ValueError):
+        return None
+
+
+def _write(folder: Path, manifest: Manifest, codes: Codes) -> CodesFiles:
+    base = f"codes-{manifest.vectors}-{codes.rows}-{manifest.generation}"
+    names, digests = [], []
+    for part in parts(codes.settings):
+        content = dump(codes, part).data.cast("B")
+        digest = hashlib.sha256(content).hexdigest()
+        # Other content never gets the name of what a reader may be mapping.
+        names.append(f"{base}-{digest[:8]}-{part}.faiss")
+        digests.append(digest)
+        publish(folder / names[-1], [content])
+    return CodesFiles(codes.rows, codes.settings.to_json(), tuple(names), tuple(digests))

@@ -1,0 +1,143 @@
+"""What a search works on: a snapshot of the store, with the codes that are loaded for it and kept between searches."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ..errors import CorruptIndex
+from ..filters import Filter
+from ..store.generation import Allowed
+from ..store.manifest import CodesFiles, Manifest
+from ..store.snapshot import Snapshot
+from ..store.tables import Stored
+from ..store.vectors import Rows, Vectors
+from .codes import Codes, Settings, load, parts
+
+_log = logging.getLogger("vecindex")
+_TAIL_KEPT = 16_384
+"""Codes in memory are kept while newer ones cover no more rows beyond theirs: loading costs more than scanning them."""
+
+
+class Accelerator:
+    """The codes of one open index, for any number of threads."""
+
+    def __init__(self) -> None:
+        self._held: tuple[Manifest, CodesFiles, Codes] | None = None
+        self._refused: set[tuple[str, ...]] = set()
+        self._lock = threading.Lock()
+
+    def view(self, snapshot: Snapshot) -> View:
+        return View(snapshot, self)
+
+    def refuses(self, error: CorruptIndex) -> bool:
+        """Whether ``error`` came from a part of the codes that was only now loaded; they are not used again then."""
+        held = self._held
+        if held is None or Path(error.path).name not in held[1].names:
+            return False
+        self._refuse(held[1], error)
+        self._held = None
+        return True
+
+    def is_damaged(self, files: CodesFiles) -> bool:
+        """Whether these files were found not to be what was published."""
+        return files.names in self._refused
+
+    def held(self, manifest: Manifest) -> tuple[CodesFiles, Codes] | None:
+        """What is in memory and serves this manifest."""
+        files, held = manifest.codes, self._held
+        if files is None or held is None:
+            return None
+        before, old, codes = held
+        if old.names == files.names:
+            return old, codes
+        same_file = (before.vectors, before.created) == (manifest.vectors, manifest.created)
+        if same_file and old.settings == files.settings and old.rows <= files.rows <= old.rows + _TAIL_KEPT:
+            return old, codes
+        return None
+
+    def forget(self) -> None:
+        """Loads codes again when they are needed."""
+        self._held = None
+        self._refused.clear()
+
+    def _refuse(self, files: CodesFiles, error: CorruptIndex) -> None:
+        # Codes only propose; without them the answer takes longer. The next change makes them again.
+        _log.warning("%s; searching without it. `vecindex verify --repair` makes it again.", error.message)
+        self._refused.add(files.names)
+
+    def codes(self, snapshot: Snapshot) -> Codes | None:
+        """The codes for this snapshot, loaded when they are first needed; None if there are none, or damaged ones."""
+        manifest = snapshot.manifest
+        files = manifest.codes
+        if files is None or self.is_damaged(files):
+            return None
+        if found := self.held(manifest):
+            return found[1]
+        with self._lock:
+            if found := self.held(manifest):
+                return found[1]
+            try:
+                codes = load_codes(snapshot, files)
+            except CorruptIndex as error:
+                if os.path.exists(error.path):
+                    self._refuse(files, error)
+                return None  # if they are gone: a newer snapshot has newer ones, or the next change makes them again
+            self._held = manifest, files, codes
+            return codes
+
+
+def load_codes(snapshot: Snapshot, files: CodesFiles) -> Codes:
+    """The codes of ``snapshot``; raises CorruptIndex."""
+    try:
+        settings = Settings.from_json(files.settings)
+        loaders = {part: snapshot.codes_file(number) for number, part in enumerate(parts(settings))}
+        return load(loaders, settings, snapshot.manifest.dimension, files.rows)
+    except (ValueError, IndexError) as error:
+        raise CorruptIndex(files.names[0], str(error)) from None
+
+
+class View:
+    """One snapshot as a search sees it; see `search.run.View`."""
+
+    def __init__(self, snapshot: Snapshot, accelerator: Accelerator) -> None:
+        self._snapshot = snapshot
+        self._accelerator = accelerator
+        self.vectors: Vectors = snapshot.vectors
+
+    @property
+    def coded(self) -> int:
+        """How many rows the codes cover; known without loading them."""
+        files = self._snapshot.codes
+        if files is None or self._accelerator.is_damaged(files):
+            return 0
+        held = self._accelerator.held(self._snapshot.manifest)
+        return held[0].rows if held else files.rows
+
+    @property
+    def settings(self) -> Settings | None:
+        files = self._snapshot.codes
+        return Settings.from_json(files.settings) if files else None
+
+    @property
+    def codes(self) -> Codes | None:
+        return self._accelerator.codes(self._snapshot)
+
+    def allowed(self, where: Filter | None) -> Allowed:
+        return self._snapshot.allowed(where)
+
+    def check(self, rows: Rows) -> None:
+        self._snapshot.check(rows)
+
+    def check_range(self, start: int, stop: int) -> None:
+        self._snapshot.check_range(start, stop)
+
+    def fetch(self, rows: Iterable[int]) -> list[Stored]:
+        return self._snapshot.fetch(rows)
+
+    def metadata(self, record: Stored) -> dict[str, Any]:
+        return self._snapshot.metadata(record)

@@ -1,0 +1,146 @@
+"""How is an index copied while others write, compact and read: one generation of it, whole, checked, opening by itself.
+
+1. A writer commits meanwhile: the read transaction and the mapping both stay at the generation that was taken.
+2. A compaction removes the vector file or the codes: the mapping keeps the vectors; codes are derived, and left out.
+3. Something is damaged: it is named, and no backup is left that would hide the damage until it is needed.
+4. Killed on the way: see `fresh`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import CorruptIndex, InvalidInput, StorageError
+from .catalog import Catalog
+from .disk import disk
+from .files import folder_bytes, publish
+from .fresh import fresh_folder, resolved, written
+from .generation import Generation
+from .manifest import Manifest
+from .schema import DATABASE_FILE
+from .snapshot import TRIES, Snapshots
+from .vectors import ROWS_A_BLOCK, vector_file
+
+_PAGES_A_STEP = 4_096
+
+Progress = Callable[[int, int], None]
+"""Called with how much is done and how much there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackupReport:
+    """What ``backup`` copied: records, rows of the vector file (dead ones included), and the copy's bytes."""
+
+    records: int
+    rows: int
+    bytes: int
+
+
+def backup(snapshots: Snapshots, destination: str | os.PathLike[str], progress: Progress | None = None) -> BackupReport:
+    """Copies the newest generation to a new index at ``destination``; needs no lock, and keeps nobody waiting.
+
+    Every vector and record that is copied is compared with its checksum. ``progress`` counts bytes.
+
+    Raises:
+        InvalidInput: something is at ``destination`` that is not an empty folder, or it is within the index.
+        CorruptIndex: a file of the index is damaged.
+        StorageError: nothing is left at ``destination``, as with the others.
+    """
+    path = resolved(destination)
+    report = progress or (lambda done, total: None)
+    with snapshots.borrow() as catalog:
+        if path.is_relative_to(catalog.folder):
+            raise InvalidInput(f"{path} is within the index", "Name a path outside of it.")
+        with fresh_folder(path) as copy:
+            with _one_generation(catalog) as generation:
+                manifest = generation.manifest
+                size = catalog.path.stat().st_size
+                total = manifest.rows * manifest.dimension * 4 + size
+                _copy_database(catalog, copy / DATABASE_FILE, lambda share: report(int(share * size), total))
+                _copy_vectors(generation, copy, lambda done: report(size + done, total))
+                has_codes = _copy_codes(generation, copy)
+            _check(catalog.path, copy, manifest, has_codes)
+            records = manifest.records
+        return BackupReport(records, manifest.rows, folder_bytes(path))
+
+
+@contextlib.contextmanager
+def _one_generation(catalog: Catalog) -> Iterator[Generation]:
+    """What is committed now, inside a read transaction, with nothing known of it yet that an earlier search checked."""
+    for attempt in range(1, TRIES + 1):
+        with catalog.reading() as manifest:
+            try:
+                generation = Generation.read(catalog, manifest, None)
+            except CorruptIndex:
+                if attempt == TRIES:
+                    raise
+                continue  # a compaction may have removed the file after the manifest was read
+            yield generation
+            return
+
+
+def _copy_database(catalog: Catalog, path: Path, report: Callable[[float], None]) -> None:
+    """Copies the database as the read transaction that ``catalog`` is in sees it."""
+    with catalog.errors(), contextlib.closing(disk().connect(str(path))) as target:
+        try:
+            target.execute("pragma synchronous = off")  # it is synced whole, at the end
+            catalog.sqlite.backup(
+                target, pages=_PAGES_A_STEP, progress=lambda _, left, pages: report(1 - left / max(pages, 1))
+            )
+        except sqlite3.OperationalError as error:  # a full disk, say: reading needs nothing that could be refused
+            raise StorageError(str(path), str(error)) from error
+
+
+def _copy_vectors(generation: Generation, folder: Path, report: Callable[[int], None]) -> None:
+    """Copies the committed rows, each live one compared with its checksum."""
+    manifest = generation.manifest
+    if manifest.rows == 0:
+        return
+    with written(vector_file(folder, manifest.vectors)) as stream:
+        for start in range(0, manifest.rows, ROWS_A_BLOCK):
+            stop = min(start + ROWS_A_BLOCK, manifest.rows)
+            generation.check_range(start, stop)
+            stream.write(np.ascontiguousarray(generation.vectors[start:stop], dtype="<f4").data)
+            report(stop * manifest.dimension * 4)
+
+
+def _copy_codes(generation: Generation, folder: Path) -> bool:
+    """Copies the codes' files; False, and none of them, if one is missing or damaged: they come back by themselves."""
+    codes = generation.manifest.codes
+    if codes is None:
+        return False
+    try:
+        contents = [generation.codes_file(part)() for part in range(len(codes.names))]
+    except CorruptIndex:
+        return False
+    for name, content in zip(codes.names, contents, strict=True):
+        publish(folder / name, [content])
+    return True
+
+
+def _check(original: Path, folder: Path, manifest: Manifest, has_codes: bool) -> None:
+    """Makes the copied database durable, after making sure that it is the generation of ``manifest``, undamaged."""
+    try:
+        copy = Catalog(folder)
+        try:
+            if copy.manifest() != manifest:
+                raise CorruptIndex(str(copy.path), "it changed while it was copied")
+            if fault := copy.integrity_fault():
+                raise CorruptIndex(str(copy.path), fault)
+            if sum(1 for _ in copy.records()) != manifest.records:
+                raise CorruptIndex(str(copy.path), f"it does not hold the {manifest.records} records that it counts")
+            if manifest.codes is not None and not has_codes:
+                with copy.changing() as tables:
+                    tables.annotate(replace(manifest, codes=None))
+        finally:
+            copy.close()
+    except CorruptIndex as error:
+        raise CorruptIndex(str(original), error.reason) from None
+    disk().sync(folder / DATABASE_FILE)

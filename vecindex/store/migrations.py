@@ -1,0 +1,85 @@
+"""How does an index of an older format become one of this: a function a step, in the transaction that records it.
+
+A killed migration leaves the old format as it was. Format 1 had no checksums, and its dead rows were a table of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ..encoders.spec import Space
+from ..errors import IncompatibleFormat
+from .connection import Connection
+from .lock import WriterLock
+from .manifest import Manifest
+from .schema import FORMAT, create_tables, write_manifest
+from .tables import Tables, record_crc
+from .vectors import ROWS_A_BLOCK, checksums, map_rows, vector_file
+
+
+def migrate(folder: Path, timeout: float) -> int | None:
+    """Brings the index in ``folder`` to this version's format; the one it had, or None if there was nothing to do.
+
+    Raises:
+        IncompatibleFormat: it is of a newer version.
+        IndexLocked, StorageError, CorruptIndex: it is as it was.
+    """
+    connection = Connection(folder)
+    try:
+        if _format(connection) in (FORMAT, None):
+            return None  # opening says what is wrong with one that has no format
+        with WriterLock(folder, timeout):
+            found = _format(connection)
+            for number in range(found or FORMAT, FORMAT):
+                if number not in MIGRATIONS:
+                    break
+                with connection.writing():
+                    MIGRATIONS[number](connection)
+            reached = _format(connection)
+            if reached != FORMAT:
+                raise IncompatibleFormat(str(folder), reached or 0, FORMAT)
+            return found if found != FORMAT else None
+    finally:
+        connection.close()
+
+
+def _format(connection: Connection) -> int | None:
+    with connection.errors():
+        tables = {row[0] for row in connection.sqlite.execute("select name from sqlite_master where type = 'table'")}
+        found = connection.sqlite.execute("select format from manifest").fetchone() if "manifest" in tables else None
+        return None if found is None else int(found[0])
+
+
+def add_checksums(connection: Connection) -> None:
+    """Format 1 to 2: checksums of records and vectors, dead rows as bitmaps, room for codes and field indexes."""
+    execute = connection.sqlite.execute
+    generation, number, rows, space_json, created = execute(
+        "select generation, vectors, rows, space, created from manifest"
+    ).fetchone()
+    dead = np.array([row for (row,) in execute("select row from dead")], np.int64)
+    execute("drop table manifest")
+    execute("drop table dead")
+    execute("drop index idx_records_key")
+    execute("alter table records rename to records_1")
+    create_tables(connection.sqlite)
+    connection.sqlite.create_function("record_crc", 3, record_crc, deterministic=True)
+    execute(
+        "insert into records (row, key, text, metadata, truncated, crc) "
+        "select row, key, text, metadata, truncated, record_crc(key, text, metadata) from records_1 order by row"
+    )
+    execute("drop table records_1")
+    space = Space.from_json(space_json) if space_json else None
+    manifest = Manifest(generation, number, rows, len(dead), space, created)
+    vectors = map_rows(vector_file(connection.folder, number), rows, manifest.dimension)
+    tables = Tables(connection.sqlite)
+    for start in range(0, rows, ROWS_A_BLOCK):
+        tables.set_sums(start // ROWS_A_BLOCK, checksums(vectors[start : start + ROWS_A_BLOCK]))
+    tables.mark_dead(manifest, dead)
+    write_manifest(connection.sqlite, manifest)
+
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: add_checksums}
+"""The step from each older format to the next."""

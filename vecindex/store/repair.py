@@ -1,0 +1,181 @@
+"""What of a damaged index is made right again, from what is sound in it, and how.
+
+Under the writer's lock, one transaction a step, so that a killed repair leaves each step done or not begun; the next
+one begins with a new examination. What cannot be repaired stays as it is, and is in the report; and where a part is
+lost, so that a backup is needed, nothing in the database is changed.
+
+1. SQLite's indexes and free pages: taken out of the schema and made again from the tables, then the file is rewritten.
+   ``reindex`` and ``drop index`` would read the damaged pages to free them.
+2. Checksums whose own checksum is wrong: from the vectors, of which the unit length says that they are probably right.
+3. The list of dead rows: every row without a record, where as many records are there as the manifest counts.
+4. Damaged vectors: the texts are encoded again and get new rows, as if they were added.
+5. Codes: after the lock is let go, as after any change; only where all vectors are sound.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..encoders.encoder import Encoder
+from ..errors import CorruptIndex
+from ..records import Fault, VerifyReport
+from .catalog import Catalog
+from .faults import Examination, Kind
+from .manifest import Manifest
+from .snapshot import Snapshots
+from .tables import Stored, Tables
+from .vectors import ROWS_A_BLOCK, Sums, append, checksums, map_rows, vector_file
+from .verify import CheckCodes, examine
+from .writer import Writer
+
+_TEXTS_A_COMMIT = 1024
+_NEEDED_INDEXES = (
+    "create unique index if not exists idx_records_key on records (key)",
+    "create index if not exists idx_dead_generation on dead (generation)",
+)
+
+
+def repair(
+    snapshots: Snapshots,
+    writer: Callable[[Catalog], Writer],
+    check_codes: CheckCodes,
+    renew_codes: Callable[[], None],
+    encoder: Callable[[], Encoder],
+) -> VerifyReport:
+    """Repairs what can be, and verifies again; ``encoder`` is asked for only where a vector is damaged.
+
+    Raises:
+        IndexLocked, StorageError, ModelNotFound, SpaceMismatch: what was repaired until then stays so.
+    """
+    with snapshots.borrow() as catalog:
+        before = examine(catalog, check_codes)
+        # A database whose tables are damaged is not written to: that could make wrong answers of errors.
+        if before.faults and Kind.LOST not in before.found:
+            with writer(catalog).locked():
+                # Only now nobody else changes anything.
+                _repair(catalog, examine(catalog, check_codes), encoder)
+            with contextlib.suppress(CorruptIndex):  # in the report
+                if not _codes_are_sound(snapshots, check_codes):
+                    renew_codes()
+        after = examine(catalog, check_codes)
+    left = {_identity(fault) for fault in after.faults}
+    return after.report(tuple(fault for fault in before.faults if _identity(fault) not in left))
+
+
+def _identity(fault: Fault) -> tuple[str, str]:
+    return fault.path, fault.reason
+
+
+def _codes_are_sound(snapshots: Snapshots, check_codes: CheckCodes) -> bool:
+    with snapshots.take() as snapshot:
+        if snapshot.codes is None:
+            return True
+        try:
+            check_codes(snapshot)
+        except CorruptIndex:
+            return False
+        return True
+
+
+def _repair(catalog: Catalog, found: Examination, encoder: Callable[[], Encoder]) -> None:
+    if Kind.LOST in found.found:
+        return  # found only now
+    for kind, step in _STEPS.items():
+        if kind in found.found:
+            with contextlib.suppress(CorruptIndex):  # in the report
+                step(catalog, found.found[kind])
+    if Kind.VECTOR in found.found:
+        _encode_again(catalog, found.found[Kind.VECTOR], encoder)
+
+
+def _make_indexes(catalog: Catalog, numbers: Sequence[int]) -> None:
+    execute = catalog.sqlite.execute
+    manifest = catalog.manifest()
+    with catalog.writing():  # `changing` would read the indexes that may be damaged
+        execute("pragma writable_schema = on")
+        try:
+            execute("delete from sqlite_master where type = 'index'")
+        finally:
+            execute("pragma writable_schema = reset")  # which also reads the schema again
+        for sql in _NEEDED_INDEXES:
+            execute(sql)
+        tables = Tables(catalog.sqlite)
+        tables.create_field_indexes(manifest.fields)
+        tables.commit(manifest)  # another generation: what filters selected in this one may be wrong
+    catalog.vacuum()  # the pages of the indexes before are in no list of free pages
+
+
+def _write_manifest_again(catalog: Catalog, numbers: Sequence[int]) -> None:
+    manifest = catalog.manifest()
+    with catalog.changing() as tables:  # which also makes the SQL indexes of fields that lack one
+        tables.annotate(manifest)
+
+
+def _compute_sums(catalog: Catalog, blocks: Sequence[int]) -> None:
+    manifest = catalog.manifest()
+    vectors = map_rows(vector_file(catalog.folder, manifest.vectors), manifest.rows, manifest.dimension)
+    count = -(-manifest.rows // ROWS_A_BLOCK)
+    with catalog.changing() as tables:
+        for block in blocks:
+            if block < count:
+                tables.set_sums(block, checksums(vectors[block * ROWS_A_BLOCK : (block + 1) * ROWS_A_BLOCK]))
+        catalog.sqlite.execute("delete from sums where block < 0 or block >= ?", (count,))
+
+
+def _list_dead(catalog: Catalog, numbers: Sequence[int]) -> None:
+    manifest = catalog.manifest()
+    dead = np.ones(manifest.rows, np.bool_)
+    with catalog.changing() as tables:
+        for (row,) in catalog.sqlite.execute("select row from records not indexed"):
+            dead[row] = False
+        catalog.sqlite.execute("delete from dead")
+        tables.mark_dead(manifest, np.flatnonzero(dead))
+        tables.commit(manifest)
+
+
+def _delete_nameless(catalog: Catalog, rows: Sequence[int]) -> None:
+    manifest = catalog.manifest()
+    with catalog.changing() as tables:
+        tables.commit(tables.bury(manifest, np.unique(np.array(rows, np.int64))))
+
+
+_STEPS: dict[Kind, Callable[[Catalog, Sequence[int]], None]] = {
+    Kind.INDEXES: _make_indexes,
+    Kind.FIELD: _write_manifest_again,
+    Kind.FINGERPRINT: _write_manifest_again,
+    Kind.SUMS: _compute_sums,
+    Kind.DEAD: _list_dead,
+    Kind.NAMELESS: _delete_nameless,
+}
+"""In this order: each needs what those before it have repaired."""
+
+
+def _encode_again(catalog: Catalog, rows: Sequence[int], encoder: Callable[[], Encoder]) -> None:
+    space = catalog.manifest().space
+    if space is None or space.is_external:
+        return  # only who made these vectors can make them again
+    for start in range(0, len(rows), _TEXTS_A_COMMIT):
+        window = rows[start : start + _TEXTS_A_COMMIT]
+        stored = catalog.fetch(window)
+        encoded = encoder().encode_all([record.text for record in stored])
+        manifest = catalog.manifest()
+        path: Path = vector_file(catalog.folder, manifest.vectors)
+        append(path, manifest.rows, encoded.vectors)
+        _replace(catalog, manifest, stored, encoded.truncated.tolist(), checksums(encoded.vectors))
+
+
+def _replace(
+    catalog: Catalog, manifest: Manifest, stored: Sequence[Stored], truncated: Sequence[bool], sums: Sums
+) -> None:
+    written = [
+        replace(record, row=row, truncated=cut)
+        for row, (record, cut) in enumerate(zip(stored, truncated, strict=True), manifest.rows)
+    ]
+    with catalog.changing() as tables:
+        manifest = tables.bury(manifest, np.array([record.row for record in stored], np.int64))
+        tables.commit(tables.insert(manifest, written, sums))

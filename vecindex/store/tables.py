@@ -1,0 +1,150 @@
+"""Every SQL statement that changes an index: inside `Connection.writing`, under the writer's lock.
+
+What changes rows returns the manifest that says so, for `commit` to write.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ..filter_sql import index_terms
+from ..filters import parse_path
+from .manifest import Manifest
+from .schema import write_manifest
+from .vectors import ROWS_A_BLOCK, Rows, Sums
+
+Bits = npt.NDArray[np.uint8]
+"""A bitmap of rows, the lowest bit first."""
+BYTES_A_BLOCK = ROWS_A_BLOCK // 8
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record as it lies in the database; ``metadata`` is JSON text."""
+
+    row: int
+    key: str
+    text: str
+    metadata: str
+    truncated: bool
+
+
+def record_crc(key: str, text: str, metadata: str) -> int:
+    """CRC-32 of the three as UTF-8, a NUL between."""
+    return zlib.crc32(f"{key}\0{text}\0{metadata}".encode())
+
+
+def field_index(field: str) -> str:
+    """The name of the SQL index on a metadata field."""
+    return f"field {field}, SQLite {sqlite3.sqlite_version}"
+
+
+def field_indexes(connection: sqlite3.Connection) -> set[str]:
+    """The names of the SQL indexes on metadata fields that there are, of any release of SQLite."""
+    found = connection.execute("select name from sqlite_master where type = 'index' and name like 'field %'")
+    return {name for (name,) in found}
+
+
+class Tables:
+    """The tables of one connection, to be changed."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._sqlite = connection
+
+    def commit(self, manifest: Manifest) -> None:
+        """The next generation is ``manifest``."""
+        self.annotate(replace(manifest, generation=manifest.generation + 1))
+
+    def annotate(self, manifest: Manifest) -> None:
+        """What is derived from the records changes, the generation does not."""
+        write_manifest(self._sqlite, manifest)
+
+    def insert(self, manifest: Manifest, records: Sequence[Stored], sums: Sums) -> Manifest:
+        """New records at the rows behind the committed ones, with their vectors' checksums."""
+        self._sqlite.executemany(
+            "insert into records (row, key, text, metadata, truncated, crc) values (?, ?, ?, ?, ?, ?)",
+            (
+                (r.row, r.key, r.text, r.metadata, int(r.truncated), record_crc(r.key, r.text, r.metadata))
+                for r in records
+            ),
+        )
+        first = manifest.rows // ROWS_A_BLOCK
+        found = self._sqlite.execute("select sums from sums where block = ?", (first,)).fetchone()
+        before = np.frombuffer(found[0] if found else b"", "<u4")
+        if len(before) != manifest.rows % ROWS_A_BLOCK:
+            raise sqlite3.DatabaseError(f"its checksums are not those of {manifest.rows} rows")
+        self.set_sums(first, np.concatenate([before, sums.astype("<u4")]))
+        return replace(manifest, rows=manifest.rows + len(records))
+
+    def set_sums(self, first_block: int, sums: Sums) -> None:
+        """The checksums of the rows from block ``first_block`` on."""
+        blocks = (sums[i : i + ROWS_A_BLOCK].tobytes() for i in range(0, len(sums), ROWS_A_BLOCK))
+        self._sqlite.executemany(
+            "insert or replace into sums (block, sums, crc) values (?, ?, ?)",
+            ((number, block, zlib.crc32(block)) for number, block in enumerate(blocks, first_block)),
+        )
+
+    def set_metadata(self, changes: Iterable[tuple[Stored, str]]) -> None:
+        """New metadata (JSON text) for these records."""
+        self._sqlite.executemany(
+            "update records set metadata = ?, crc = ? where row = ?",
+            ((metadata, record_crc(old.key, old.text, metadata), old.row) for old, metadata in changes),
+        )
+
+    def bury(self, manifest: Manifest, rows: Rows) -> Manifest:
+        """Deletes the records at these rows, each once, which are dead from now on."""
+        if len(rows) == 0:
+            return manifest
+        self._sqlite.executemany("delete from records where row = ?", ((row,) for row in rows.tolist()))
+        self.mark_dead(manifest, rows)
+        return replace(manifest, dead=manifest.dead + len(rows))
+
+    def mark_dead(self, manifest: Manifest, rows: Rows) -> None:
+        """Sets the bits of these rows in the list of the dead."""
+        rows = np.sort(rows)
+        blocks, starts = np.unique(rows // ROWS_A_BLOCK, return_index=True)
+        for block, dead in zip(blocks.tolist(), np.split(rows, starts[1:]), strict=True):
+            found = self._sqlite.execute("select bits from dead where block = ?", (block,)).fetchone()
+            bits = np.frombuffer(found[0], np.uint8).copy() if found else np.zeros(BYTES_A_BLOCK, np.uint8)
+            within = dead - block * ROWS_A_BLOCK
+            np.bitwise_or.at(bits, within // 8, (1 << (within % 8)).astype(np.uint8))
+            self._sqlite.execute(
+                "insert or replace into dead (block, generation, bits, crc) values (?, ?, ?, ?)",
+                (block, manifest.generation + 1, bits.tobytes(), zlib.crc32(bits.tobytes())),
+            )
+
+    def renumber(self, live: Rows, sums: Sums) -> None:
+        """After a compaction: the i-th live row becomes row i, with checksum ``sums[i]``, and none is dead."""
+        # Ascending order: a row's new number is never above its old one, so it is free when its turn comes.
+        moved = np.flatnonzero(live != np.arange(len(live)))
+        self._sqlite.executemany(
+            "update records set row = ? where row = ?", zip(moved.tolist(), live[moved].tolist(), strict=True)
+        )
+        self._sqlite.execute("delete from dead")
+        self._sqlite.execute("delete from sums")
+        self.set_sums(0, sums)
+
+    def create_field_indexes(self, fields: Iterable[str]) -> None:
+        """The SQL indexes for filters on these metadata fields, and no others.
+
+        SQLite's releases differ in the last bit of some numbers that they read from JSON, and a record is not found in
+        an index that another release filled when it is to be removed. So an index is named after the release, and
+        made again by the first writer that has another one.
+        """
+        wanted = {field_index(field): field for field in fields}
+        found = field_indexes(self._sqlite)
+        for name in found - wanted.keys():
+            self._sqlite.execute(f"drop index {_quoted(name)}")
+        for name in wanted.keys() - found:
+            terms = index_terms(parse_path(wanted[name]))
+            self._sqlite.execute(f"create index {_quoted(name)} on records ({terms})")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
