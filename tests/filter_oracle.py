@@ -187,8 +187,9 @@ def field_tests(draw: st.DrawFn, path: str) -> tuple[Any, str]:
     if form == "not":
         return {"$not": operand}, f"not ({expression})"
     other, also = draw(field_tests(path).filter(lambda test: isinstance(test[0], dict)))
-    merged = {**other, **operand}
-    return (merged, f"({expression}) and {also}") if len(merged) > len(operand) else (operand, expression)
+    if operand.keys() & other.keys():  # a dict holds one of them
+        return operand, expression
+    return {**operand, **other}, f"({expression}) and {also}"
 
 
 def conditions() -> st.SearchStrategy[tuple[Where, str]]:
