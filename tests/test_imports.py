@@ -33,7 +33,7 @@ NUMPY = ("encoders.", "store.", "search.", "exchange.", "ingest", "language", "i
 DOORS: dict[str, tuple[str, ...]] = {
     "click": ("cli", "cli."),
     "numpy": NUMPY,
-    "faiss": ("search.exact", "search.codes"),
+    "faiss": ("search.exact", "search.codes", "search.shares"),
     "pyarrow": ("exchange.parquet",),
     "sqlite_utils": ("store.schema",),
     "onnxruntime": ("encoders.onnx",),

@@ -176,7 +176,7 @@ def test_codes_of_other_vectors_are_found(coded: Path) -> None:
             vectors = np.array(snapshot.vectors)
             manifest, settings = snapshot.manifest, upkeep.settings_of(snapshot.manifest)
         assert settings is not None
-        index._upkeep.publish(manifest, codes.build(np.roll(vectors, 7, axis=0), settings))
+        index._upkeep._publish(manifest, codes.build(np.roll(vectors, 7, axis=0), settings))
         (fault,) = index.verify().faults
         assert fault.reason.startswith("the codes find ")
         assert index.repair().ok

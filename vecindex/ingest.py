@@ -7,7 +7,6 @@ outside the writer's lock: the lock is held for milliseconds a window, whatever 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import chain, islice
 from operator import attrgetter
 from typing import Any
@@ -83,8 +82,7 @@ def add_vectors(
     def reports() -> Iterator[AddReport]:
         for start in starts:
             block = unit_vectors(array[start : start + VECTORS_A_COMMIT], start)
-            items = incoming[start : start + VECTORS_A_COMMIT]
-            yield writer.add([_with(item, v) for item, v in zip(items, block, strict=True)], {}, space)
+            yield writer.add(incoming[start : start + VECTORS_A_COMMIT], {}, space, block)
 
     return _committed(reports(), progress)
 
@@ -98,7 +96,7 @@ def add_records(
         for position, record in enumerate(records):
             if not isinstance(record, Record) or record.vector is None:
                 raise InvalidInput(f"item {position} holds no vector, and others do", "Give all or none of them.")
-            (item,) = _incoming([replace(record, vector=None)], position)
+            item = _item(position, record.text, record.key, record.metadata)
             yield item, unit_vectors(_as_array(record.vector)[np.newaxis], position)[0]
 
     pairs: Iterable[tuple[Incoming, Vectors]] = list(checked()) if isinstance(records, Sequence) else checked()
@@ -210,16 +208,21 @@ def _encode(texts: Sequence[str], encoder: Encoder) -> dict[str, TextVector]:
     }
 
 
-def _incoming(records: Iterable[Record], first: int = 0) -> Iterator[Incoming]:
-    for position, record in enumerate(records, first):
-        try:
-            if record.vector is not None:
-                raise InvalidInput("it holds a vector, and the first one does not", "Give all or none of them.")
-            text = checked_text(record.text)
-            yield Incoming(
-                key=derive_key(text) if record.key is None else checked_key(record.key),
-                text=text,
-                metadata=None if record.metadata is None else checked_metadata(record.metadata),
+def _incoming(records: Iterable[Record]) -> Iterator[Incoming]:
+    for position, record in enumerate(records):
+        if record.vector is not None:
+            raise InvalidInput(
+                f"item {position}: it holds a vector, and the first one does not", "Give all or none of them."
             )
-        except InvalidInput as error:
-            raise InvalidInput(f"item {position}: {error.message}", error.advice) from None
+        yield _item(position, record.text, record.key, record.metadata)
+
+
+def _item(position: int, text: str, key: str | None, metadata: Metadata | None) -> Incoming:
+    try:
+        return Incoming(
+            derive_key(checked_text(text)) if key is None else checked_key(key),
+            checked_text(text),
+            None if metadata is None else checked_metadata(metadata),
+        )
+    except InvalidInput as error:
+        raise InvalidInput(f"item {position}: {error.message}", error.advice) from None

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ..store.vectors import release
 from .exact import Rows, Vectors, scores
+from .shares import Shares
 
 Bytes = npt.NDArray[np.uint8]
 Buffer = Bytes | memoryview | bytes
@@ -115,7 +116,7 @@ def default_settings(dimension: int) -> Settings | None:
     queries have to be asked again.
     """
     if dimension >= 256:
-        return Settings(bits=1, factor=20)
+        return Settings(bits=1, factor=12)
     if dimension >= 48:
         return Settings(bits=2 if dimension >= 96 else 4, factor=10)
     return None
@@ -156,6 +157,11 @@ class Codes:
         self._loaders = loaders
         self._loading = threading.Lock()
         self._parts: dict[str, Part] = {}
+        self._cut: Shares | None = None
+
+    def forget_shares(self) -> None:
+        """The fast part has changed."""
+        self._cut = None
 
     def part(self, name: str) -> Part:
         """A part, loaded when first needed. Raises ValueError as `load` does, and what the loader raises."""
@@ -166,6 +172,15 @@ class Codes:
                 if found is None:
                     found = self._parts[name] = self._loaders[name]()
         return found
+
+    def _shares(self) -> Shares:
+        """The fast part cut for several threads; made when first needed."""
+        if self._cut is None:
+            part = self.part(FAST)
+            with self._loading:
+                if self._cut is None:
+                    self._cut = Shares(part.index)
+        return self._cut
 
     def propose(
         self, queries: Vectors, count: int, bitmap: Bytes | None = None, wider: int = 1
@@ -187,8 +202,10 @@ class Codes:
             return np.concatenate(rows_of), np.concatenate(estimates_of)
         if bitmap is None and not self.settings.lists:
             part = self.part(FAST)
-            estimates, rows = part.index.search(part.rotate(queries), count)
-            return rows, estimates
+            if len(queries) > 1:
+                estimates, rows = part.index.search(part.rotate(queries), count)
+                return rows, estimates
+            return self._shares().search(part.rotate(queries), count)
         part = self.part(MASKED)
         probes = max(1, min(self.settings.probes * wider, self.settings.lists))
         selector = None
@@ -228,6 +245,7 @@ def extend(codes: Codes, vectors: Vectors) -> None:
             part.add(rotated if _same(part.rotation, first.rotation) else part.rotate(block))
         release(vectors)
     codes.rows = max(codes.rows, len(vectors))
+    codes.forget_shares()
 
 
 def _same(one: Vectors | None, other: Vectors | None) -> bool:

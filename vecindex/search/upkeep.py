@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import EllipsisType
 
 import numpy as np
 
@@ -85,14 +86,16 @@ class Upkeep:
     @contextmanager
     def beside_an_add(self) -> Iterator[Callable[[], None]]:
         """Extends codes in a thread while an ``add`` goes on; what is yielded is to be called after each commit."""
+        running: list[Future[None]] = []
         with ThreadPoolExecutor(1, "vecindex-codes") as pool:
-            running: list[Future[None]] = []
 
             def committed() -> None:
                 if not (running and not running[-1].done()) and is_extension_due(self._manifest(), is_last=False):
                     running.append(pool.submit(self._try, self.renew_codes))
 
             yield committed
+        for future in running:
+            future.result()  # raises what is a mistake of ours
 
     def tidy(self) -> None:
         """After a change: drops dead rows if they are many, makes codes of new rows, or anew if they were lost.
@@ -115,11 +118,11 @@ class Upkeep:
                 return
             _check(snapshot)
             codes = None if anew else _loaded(snapshot)
-            if codes is None:
-                codes = build(vectors, wanted)
-            else:
-                extend(codes, vectors)
-        self.publish(manifest, codes)
+        if codes is None:
+            codes = build(vectors, wanted)
+        else:
+            extend(codes, vectors)
+        self._publish(manifest, codes, instead=manifest.codes)
 
     def tune(
         self,
@@ -136,14 +139,9 @@ class Upkeep:
         sample = np.array(vectors[live[np.linspace(0, len(live) - 1, min(len(live), QUERIES)).astype(np.int64)]])
         asked = sample if queries is None else np.concatenate([queries, sample[: max(1, QUERIES - len(queries))]])
         tuned = tune(vectors, asked, recall, latency_ms, progress=progress)
-        if not self.publish(manifest, tuned.codes):
+        if not self._publish(manifest, tuned.codes):
             raise InvalidInput("the index was compacted meanwhile", "Tune it again.")
         return tuned.chosen
-
-    def publish(self, manifest: Manifest, codes: Codes) -> bool:
-        """Makes ``codes`` of the rows of ``manifest`` those of the index; False if its rows are others now."""
-        with self._writer() as writer:
-            return writer.set_codes(manifest.vectors, lambda now: _write(self._folder, now, codes))
 
     def are_codes_lost(self, manifest: Manifest) -> bool:
         """Whether the codes' files are gone, or were found to be damaged."""
@@ -164,6 +162,20 @@ class Upkeep:
             work()
         except VecindexError as error:
             _log.warning("Looking after the index failed; nothing is lost, and the next change tries again: %s", error)
+
+    def _publish(self, manifest: Manifest, codes: Codes, instead: CodesFiles | EllipsisType | None = ...) -> bool:
+        """Makes ``codes`` of the rows of ``manifest`` those of the index; False if its rows are others now.
+
+        ``instead`` are those that they are made to replace: if others came between, better or tuned ones, these stay.
+        """
+
+        def choose(now: Manifest) -> CodesFiles | None:
+            if instead is not ... and now.codes != instead:
+                return now.codes
+            return _write(self._folder, now, codes)
+
+        with self._writer() as writer:
+            return writer.set_codes(manifest.vectors, choose)
 
     def _manifest(self) -> Manifest:
         with self._snapshots.borrow() as catalog:

@@ -11,7 +11,7 @@ import sqlite3
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from .schema import FORMAT
 from .tables import BYTES_A_BLOCK, Stored, Tables, field_index, field_indexes, record_crc
 from .vectors import ROWS_A_BLOCK, Rows, Sums
 
-_KEYS_A_STATEMENT = 500
+_A_STATEMENT = 500
 _SMALL = 2**20  # bytes, some 5,000 records: checked in 15 ms
 _MANIFEST = f"select {', '.join(COLUMNS)}, crc from manifest"
 _RECORD = "select row, key, text, metadata, truncated, crc from records"
@@ -90,14 +90,7 @@ class Catalog(Connection):
 
     def find(self, keys: Iterable[str]) -> dict[str, Stored]:
         """The records that have these keys; a key without a record is left out."""
-        wanted = list(keys)
-        found = {}
-        with self.errors():
-            for start in range(0, len(wanted), _KEYS_A_STATEMENT):
-                some = wanted[start : start + _KEYS_A_STATEMENT]
-                sql = f"{_RECORD} where key in ({', '.join('?' * len(some))})"
-                found.update({row[1]: self._stored(row) for row in self.sqlite.execute(sql, some)})
-        return found
+        return {stored.key: stored for stored in self._among("key", list(keys))}
 
     def rows_of(self, keys: Iterable[str]) -> dict[str, int]:
         """The rows of the records that have these keys, damaged ones too; a key without a record is left out."""
@@ -108,12 +101,12 @@ class Catalog(Connection):
 
     def fetch(self, rows: Iterable[int]) -> list[Stored]:
         """The records at these rows, in their order; every row must be alive."""
-        sql = f"{_RECORD} where row = ?"
-        with self.errors():
-            found = [self.sqlite.execute(sql, (row,)).fetchone() for row in rows]
-        if None in found:
-            raise CorruptIndex(str(self.path), "a row of the vector file is neither a record's nor dead")
-        return [self._stored(row) for row in found]
+        wanted = list(rows)
+        found = {stored.row: stored for stored in self._among("row", wanted)}
+        try:
+            return [found[row] for row in wanted]
+        except KeyError:
+            raise CorruptIndex(str(self.path), "a row of the vector file is neither a record's nor dead") from None
 
     def records(self) -> Iterator[Stored]:
         """All records by row."""
@@ -216,6 +209,15 @@ class Catalog(Connection):
         if record_crc(row[1], row[2], row[3]) != row[5]:
             raise CorruptIndex(str(self.path), f"the record {row[1]!r} is not what was written")
         return _record(row)
+
+    def _among(self, column: Literal["row", "key"], values: Sequence[int] | Sequence[str]) -> Iterator[Stored]:
+        """The records that have one of these rows or keys, in any order."""
+        with self.errors():
+            for start in range(0, len(values), _A_STATEMENT):
+                some = values[start : start + _A_STATEMENT]
+                sql = f"{_RECORD} where {column} in ({', '.join('?' * len(some))})"
+                for row in self.sqlite.execute(sql, some):
+                    yield self._stored(row)
 
     def _one(self, sql: str) -> Any:
         with self.errors():

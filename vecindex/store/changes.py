@@ -10,9 +10,9 @@ from .tables import Stored
 from .vectors import Vectors
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen: a million are made at once, and freezing costs three times as much
 class Incoming:
-    """A record to add; ``metadata`` is JSON text, or None to keep what is stored.
+    """A record to add, never changed; ``metadata`` is JSON text, or None to keep what is stored.
 
     ``vector`` (D,) float32 of unit length was made elsewhere; without it the text must be encoded.
     """

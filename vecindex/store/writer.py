@@ -26,7 +26,7 @@ from ..errors import RecordNotFound, SpaceMismatch
 from ..filters import Filter
 from ..records import AddReport
 from .catalog import Catalog
-from .changes import Incoming, reconcile
+from .changes import Changes, Incoming, reconcile
 from .lock import WriterLock
 from .manifest import CodesFiles, Manifest
 from .tables import Stored
@@ -59,8 +59,16 @@ class Writer:
         self._catalog = catalog
         self._timeout = timeout
 
-    def add(self, incoming: Sequence[Incoming], vectors: Mapping[str, TextVector], space: Space) -> AddReport:
+    def add(
+        self,
+        incoming: Sequence[Incoming],
+        vectors: Mapping[str, TextVector],
+        space: Space,
+        block: Vectors | None = None,
+    ) -> AddReport:
         """Adds records that have a vector of their own or whose texts have one in ``vectors``, all in ``space``.
+
+        ``block`` (n, D) are the records' own vectors in their order, where they are at hand like that.
 
         Raises:
             MissingVectors: a text without a vector must be written; nothing was.
@@ -70,17 +78,19 @@ class Writer:
             if manifest.space is not None and manifest.space.fingerprint != space.fingerprint:
                 raise SpaceMismatch(manifest.space.describe(), space.describe(), manifest.space.differences(space))
             path = vector_file(self._folder, manifest.vectors)
-            stored = self._catalog.find({item.key for item in incoming})
-            changes = reconcile(incoming, stored, _lookup(path, manifest))
-            if missing := [i.text for i in changes.written if i.vector is None and i.text not in vectors]:
-                raise MissingVectors(missing)
-            found = [vectors[i.text] if i.vector is None else TextVector(i.vector, False) for i in changes.written]
+            keys = {item.key for item in incoming}
+            stored = self._catalog.find(keys)
+            if block is not None and not stored and len(keys) == len(incoming):
+                changes = Changes(written=list(incoming), added=len(incoming))
+                truncated = [False] * len(incoming)
+            else:
+                changes = reconcile(_with_vectors(incoming, block), stored, _lookup(path, manifest))
+                block, truncated = _vectors_of(changes.written, vectors, space.dimension)
             written = [
-                Stored(row, item.key, item.text, item.metadata or "{}", vector.truncated)
-                for row, (item, vector) in enumerate(zip(changes.written, found, strict=True), manifest.rows)
+                Stored(row, item.key, item.text, item.metadata or "{}", was_cut)
+                for row, (item, was_cut) in enumerate(zip(changes.written, truncated, strict=True), manifest.rows)
             ]
             if written:
-                block = np.stack([each.vector for each in found])
                 append(path, manifest.rows, block)
             if written or changes.relabelled:
                 with self._catalog.changing() as tables:
@@ -91,8 +101,7 @@ class Writer:
                         manifest = tables.insert(manifest, written, checksums(block))
                     tables.set_metadata(changes.relabelled)
                     tables.commit(manifest)
-        truncated = sum(record.truncated for record in written)
-        return AddReport(changes.added, changes.updated, changes.unchanged, truncated)
+        return AddReport(changes.added, changes.updated, changes.unchanged, sum(truncated))
 
     def delete(self, keys: Sequence[str]) -> int:
         """Deletes the records that have these keys, all or none; returns how many.
@@ -162,3 +171,20 @@ def _lookup(path: Path, manifest: Manifest) -> Callable[[int], Vectors]:
         return vector
 
     return vector_at
+
+
+def _with_vectors(incoming: Sequence[Incoming], block: Vectors | None) -> Sequence[Incoming]:
+    if block is None:
+        return incoming
+    return [replace(item, vector=vector) for item, vector in zip(incoming, block, strict=True)]
+
+
+def _vectors_of(
+    written: Sequence[Incoming], vectors: Mapping[str, TextVector], dimension: int
+) -> tuple[Vectors, list[bool]]:
+    """The vectors (n, D) to write, and whether each text was truncated; raises MissingVectors."""
+    if missing := [item.text for item in written if item.vector is None and item.text not in vectors]:
+        raise MissingVectors(missing)
+    found = [vectors[i.text] if i.vector is None else TextVector(i.vector, False) for i in written]
+    block = np.stack([each.vector for each in found]) if found else np.empty((0, dimension), np.float32)
+    return block, [each.truncated for each in found]

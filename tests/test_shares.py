@@ -1,0 +1,58 @@
+"""Does a scan by several threads propose what a scan by one does, alone and beside others?"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vecindex.search import codes, shares
+from vecindex.search.codes import FAST, Settings
+from vecindex.search.shares import Shares
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shares, "_LEAST_ROWS", 256)
+    monkeypatch.setattr(shares, "cores", lambda: 3)
+
+
+def unit(rows: int, seed: int) -> Any:
+    drawn = np.random.default_rng(seed).standard_normal((rows, 256)).astype(np.float32)
+    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("rows", [1, 31, 700, 1000, 1024, 2001])
+def test_the_shares_together_propose_what_the_whole_does(rows: int) -> None:
+    made = codes.build(unit(rows, 0), Settings(1, 20)).part(FAST)
+    cut = Shares(made.index)
+    for query in unit(20, 1):
+        rotated = made.rotate(query[None, :])
+        for count in (1, 10, min(rows, 200)):
+            estimates, expected = made.index.search(rotated, count)
+            found, guessed = cut.search(rotated, count)
+            assert guessed.tolist() == estimates.tolist()
+            assert set(found[0].tolist()) == set(expected[0].tolist())
+
+
+def test_many_at_once_do_not_wait_for_each_other_nor_mix() -> None:
+    made = codes.build(unit(2000, 0), Settings(1, 20)).part(FAST)
+    cut = Shares(made.index)
+    queries = made.rotate(unit(40, 2))
+    expected = [made.index.search(query[None, :], 10)[0].tolist() for query in queries]
+    wrong: list[int] = []
+
+    def ask(first: int) -> None:
+        for _ in range(20):
+            for i in range(first, 40, 8):
+                if cut.search(queries[i][None, :], 10)[1].tolist() != expected[i]:
+                    wrong.append(i)
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []

@@ -1,0 +1,100 @@
+"""One query scanned by several threads: codes cut into shares, one for each core.
+
+FAISS's own threads share queries, not rows, and wait for each other on a busy machine. Here a share that finds no idle
+thread is scanned by the caller, so that many searches at once do not queue.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.int64]
+Estimates = npt.NDArray[np.float32]
+
+_LEAST_ROWS = 24_576
+"""A share of fewer rows is scanned in less time than it takes to wake a thread twice."""
+_MOST = 4
+_ROWS_A_BLOCK = 32  # FAISS packs the codes of so many rows together
+
+
+class Shares:
+    """The rows of an ``IndexRaBitQFastScan``, which is left as it is, for `search` alone."""
+
+    def __init__(self, index: Any) -> None:
+        count = max(1, min(_MOST, cores(), index.ntotal // _LEAST_ROWS))
+        size = -(-index.ntotal // count)
+        size += -size % _ROWS_A_BLOCK
+        self._starts = list(range(0, index.ntotal, size)) or [0]
+        self._shares = [index] if count == 1 else [_share(index, start, size) for start in self._starts]
+
+    def search(self, query: Estimates, count: int) -> tuple[Rows, Estimates]:
+        """Rows (1, count) and estimates (1, count), descending, of ``query`` (1, D); -1 is no row."""
+        if len(self._shares) == 1:
+            estimates, rows = self._shares[0].search(query, count)
+            return rows, estimates
+        others = [_started(share, query, count) for share in self._shares[1:]]
+        found = [self._shares[0].search(query, count)]
+        for share, future in zip(self._shares[1:], others, strict=True):
+            found.append(share.search(query, count) if future is None else future.result())
+        parts = [np.where(rows < 0, rows, rows + start) for (_, rows), start in zip(found, self._starts, strict=True)]
+        estimates, rows = np.concatenate([each for each, _ in found], axis=1), np.concatenate(parts, axis=1)
+        best = np.argsort(-estimates[0], kind="stable")[:count]
+        return rows[:, best], estimates[:, best]
+
+
+@cache
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _share(index: Any, start: int, size: int) -> Any:
+    faiss = _faiss()
+    stride = index.get_block_stride()
+    stop = min(start + size, index.ntotal)
+    share = faiss.IndexRaBitQFastScan(index.d, index.metric_type, index.bbs, index.rabitq.nb_bits)
+    share.center, share.qb, share.centered = index.center, index.qb, index.centered
+    codes = faiss.rev_swig_ptr(index.codes.get(), index.codes.size())
+    taken = codes[start // _ROWS_A_BLOCK * stride : -(-stop // _ROWS_A_BLOCK) * stride]
+    faiss.copy_array_to_AlignedTable(np.ascontiguousarray(taken), share.codes)
+    share.ntotal, share.is_trained = stop - start, True
+    share.ntotal2 = stop - start + -(stop - start) % _ROWS_A_BLOCK
+    return share
+
+
+def _faiss() -> Any:
+    """The library, loaded when it is first needed; its types lack what is used here."""
+    import faiss
+
+    return faiss
+
+
+# --- threads ---------------------------------------------------------------------------------------------------------
+
+_idle = threading.Semaphore(0)
+
+
+@cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    """The threads of a process beside the callers': one less than it has cores."""
+    threads = max(1, min(_MOST, cores()) - 1)
+    for _ in range(threads):
+        _idle.release()
+    return ThreadPoolExecutor(threads, "vecindex-scan")
+
+
+def _started(share: Any, query: Estimates, count: int) -> Future[Any] | None:
+    """The search of a share in another thread; None if all are at work."""
+    pool = _pool(os.getpid())
+    if not _idle.acquire(blocking=False):
+        return None
+    future = pool.submit(share.search, query, count)
+    future.add_done_callback(lambda _: _idle.release())
+    return future
