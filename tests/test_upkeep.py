@@ -36,7 +36,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         *((upkeep, "ROWS_FOR_CODES", 500), (upkeep, "_TAIL", 100), (upkeep, "_TAIL_WITHIN_AN_ADD", 500)),
         *((plan, "CODED_ROWS", 500), (plan, "RANK_ROWS", 50), (tune, "CODED_ROWS", 500)),
         # So few rows are scanned faster than their codes; and then nothing here would be tested.
-        *((plan, "_scan", lambda *_: 1e12), (plan, "_rank", lambda rows, allowed, _: 1e6 * allowed)),
+        *((plan, "_scan", lambda *_: 1e12), (plan, "_rank", lambda rows, allowed, _: 1.0 if allowed < 50 else 1e12)),
     ):
         monkeypatch.setattr(module, name, value)
 
