@@ -152,7 +152,7 @@ def test_records_may_hold_their_vectors_all_or_none(index: Index) -> None:
         index.add([records[0], Record("x")], space="theirs")
     with pytest.raises(InvalidInput, match=r"item 1: it holds a vector, and the first one does not\. Give all or none"):
         index.add([Record("x"), records[0]])
-    with pytest.raises(InvalidInput, match="vectors have different shapes"):
+    with pytest.raises(InvalidInput, match="vectors have the shapes"):
         index.add([records[0], Record("x", vector=np.ones(9, np.float32))])
     with pytest.raises(InvalidInput, match="the vector of row 1 is zero"):
         index.add([records[0], Record("x", vector=np.zeros(8, np.float32))])

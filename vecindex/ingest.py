@@ -48,7 +48,7 @@ def add(
     A sequence is checked whole before anything is committed; an iterator as it goes. ``progress`` is called after
     each commit with the report so far.
     """
-    incoming: Iterable[Incoming] = _incoming(_records(records, keys, metadata))
+    incoming: Iterable[Incoming] = _incoming(records, keys, metadata)
     if isinstance(records, Sequence):
         incoming = list(incoming)
     each = windows(incoming, RECORDS_A_COMMIT, attrgetter("text"))
@@ -66,7 +66,7 @@ def add_vectors(
 ) -> AddReport:
     """Adds texts, with their keys and metadata, and the vectors (n, D) that were made of them elsewhere."""
     array = vectors if isinstance(vectors, np.ndarray) else _as_array(vectors)
-    incoming = list(_incoming(_records(records, keys, metadata)))
+    incoming = list(_incoming(records, keys, metadata))
     if array.ndim != 2 or len(array) != len(incoming) or (array.ndim == 2 and array.shape[1] == 0):
         raise InvalidInput(
             f"there are {len(incoming)} texts, and vectors of the shape {array.shape}",
@@ -91,25 +91,33 @@ def add_records(
     records: Iterable[str | Record], writer: Writer, space_for: SpaceFor, progress: Progress | None = None
 ) -> AddReport:
     """Adds records that hold the vectors that were made of them elsewhere, all of them or none; see `add_vectors`."""
+    if isinstance(records, Sequence):  # all of it is checked before the first is committed
+        for _ in _blocks(records):
+            pass
 
-    def checked() -> Iterator[tuple[Incoming, Vectors]]:
+    def reports() -> Iterator[AddReport]:
+        for items, block in _blocks(records):
+            yield writer.add(items, {}, space_for(block.shape[1]), block)
+
+    return _committed(reports(), progress)
+
+
+def _blocks(records: Iterable[str | Record]) -> Iterator[tuple[list[Incoming], Vectors]]:
+    """The records with their vectors (n, D), in windows of one commit."""
+
+    def pairs() -> Iterator[tuple[Incoming, Any]]:
         for position, record in enumerate(records):
             if not isinstance(record, Record) or record.vector is None:
                 raise InvalidInput(f"item {position} holds no vector, and others do", "Give all or none of them.")
-            item = _item(position, record.text, record.key, record.metadata)
-            yield item, unit_vectors(_as_array(record.vector)[np.newaxis], position)[0]
+            yield _item(position, record.text, record.key, record.metadata), record.vector
 
-    pairs: Iterable[tuple[Incoming, Vectors]] = list(checked()) if isinstance(records, Sequence) else checked()
-
-    def reports() -> Iterator[AddReport]:
-        for window in windows(pairs, VECTORS_A_COMMIT, lambda pair: pair[0].text, _CHARACTERS_A_COMMIT):
-            shapes = {vector.shape for _, vector in window}
-            if len(shapes) > 1:
-                raise InvalidInput(f"vectors have different shapes: {shapes}", "All have the model's dimension.")
-            space = space_for(len(window[0][1]))
-            yield writer.add([_with(item, vector) for item, vector in window], {}, space)
-
-    return _committed(reports(), progress)
+    first = 0
+    for window in windows(pairs(), VECTORS_A_COMMIT, lambda pair: pair[0].text, _CHARACTERS_A_COMMIT):
+        shapes = {np.shape(vector) for _, vector in window}
+        if len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):
+            raise InvalidInput(f"vectors have the shapes {sorted(shapes)}", "Each is (dimension,), all the same.")
+        yield [item for item, _ in window], unit_vectors(_as_array([vector for _, vector in window]), first)
+        first += len(window)
 
 
 def peek(records: Iterable[str | Record]) -> tuple[Iterable[Any], bool]:
@@ -142,10 +150,6 @@ def _committed(reports: Iterable[AddReport], progress: Progress | None) -> AddRe
     return total
 
 
-def _with(item: Incoming, vector: Vectors) -> Incoming:
-    return Incoming(item.key, item.text, item.metadata, vector)
-
-
 def _as_array(vectors: Any) -> np.ndarray:
     try:
         return np.asarray(vectors)
@@ -153,12 +157,20 @@ def _as_array(vectors: Any) -> np.ndarray:
         raise InvalidInput("the vectors have different lengths", "All have the model's dimension.") from None
 
 
-def _records(
+def _incoming(
     records: Iterable[str | Record], keys: Iterable[str] | None, metadata: Iterable[Metadata | None] | None
-) -> Iterator[Record]:
-    """Texts with their keys and metadata as records; columns of different lengths are refused before any is used."""
+) -> Iterator[Incoming]:
+    """Checked texts with their keys and metadata; columns of different lengths are refused before any is used."""
     if keys is None and metadata is None:
-        yield from (item if isinstance(item, Record) else Record(item) for item in records)
+        for position, record in enumerate(records):
+            if not isinstance(record, Record):
+                yield _item(position, record, None, None)
+            elif record.vector is None:
+                yield _item(position, record.text, record.key, record.metadata)
+            else:
+                raise InvalidInput(
+                    f"item {position}: it holds a vector, and the first one does not", "Give all or none of them."
+                )
         return
     texts = list(records)
     key_list = [None] * len(texts) if keys is None else list(keys)
@@ -168,10 +180,10 @@ def _records(
             f"there are {len(texts)} texts, {len(key_list)} keys and {len(metadata_list)} metadata objects",
             "Give one key and one metadata object for each text, or leave keys= or metadata= out.",
         )
-    for text, key, data in zip(texts, key_list, metadata_list, strict=True):
+    for position, (text, key, data) in enumerate(zip(texts, key_list, metadata_list, strict=True)):
         if isinstance(text, Record):
             raise InvalidInput("keys= and metadata= go with texts; a Record holds its own", "Leave them out.")
-        yield Record(text, key, data)
+        yield _item(position, text, key, data)
 
 
 def _add_window(
@@ -208,20 +220,12 @@ def _encode(texts: Sequence[str], encoder: Encoder) -> dict[str, TextVector]:
     }
 
 
-def _incoming(records: Iterable[Record]) -> Iterator[Incoming]:
-    for position, record in enumerate(records):
-        if record.vector is not None:
-            raise InvalidInput(
-                f"item {position}: it holds a vector, and the first one does not", "Give all or none of them."
-            )
-        yield _item(position, record.text, record.key, record.metadata)
-
-
 def _item(position: int, text: str, key: str | None, metadata: Metadata | None) -> Incoming:
     try:
+        text = checked_text(text)
         return Incoming(
-            derive_key(checked_text(text)) if key is None else checked_key(key),
-            checked_text(text),
+            derive_key(text) if key is None else checked_key(key),
+            text,
             None if metadata is None else checked_metadata(metadata),
         )
     except InvalidInput as error:

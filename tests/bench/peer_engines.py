@@ -130,10 +130,15 @@ class Vecindex(Engine):
         self.space = self.index.encoder.space
 
     def fill(self) -> float | None:
-        for batch in self.rows.batches():
-            self.index.add(
-                batch.texts, keys=batch.keys, metadata=batch.metadata, vectors=batch.vectors, space=self.space
-            )
+        record = importlib.import_module("vecindex.records").Record
+        self.index.add(
+            (
+                record(text, key, data, vector)
+                for batch in self.rows.batches()
+                for text, key, data, vector in zip(batch.texts, batch.keys, batch.metadata, batch.vectors, strict=True)
+            ),
+            space=self.space,
+        )
         began = time.perf_counter()
         self.index.index_field("bucket")
         return time.perf_counter() - began

@@ -34,7 +34,7 @@ _log = logging.getLogger("vecindex")
 
 ROWS_FOR_CODES = 20_000
 """From so many rows on codes are worth it: below, an exact scan takes about a millisecond."""
-_TAIL = 8_192
+_TAIL = 4_096
 _TAIL_SHARE = 32
 _TAIL_WITHIN_AN_ADD = 20_000
 _DEAD_SHARE = 0.3

@@ -129,7 +129,9 @@ class Writer:
             codes = publish(manifest)
             with self._catalog.changing() as tables:
                 tables.annotate(replace(manifest, codes=codes))
-            return True  # the next writer removes the files of the codes before: a reader may be about to map them
+            # A reader that is about to map the codes before does without them, this once.
+            remove_orphans(self._folder, manifest.vectors, codes.names if codes else ())
+            return True
 
     def index_field(self, field: str) -> bool:
         """Gives the metadata field an SQL index; False if it has one."""
