@@ -32,11 +32,11 @@ from .view import Accelerator, load_codes
 
 _log = logging.getLogger("vecindex")
 
-ROWS_FOR_CODES = 20_000
-"""From so many rows on codes are worth it: below, an exact scan takes about a millisecond."""
+ROWS_FOR_CODES = 16_384
+"""From so many rows on codes are made; soon after they are worth it (`plan.CODED_ROWS`)."""
 _TAIL = 4_096
 _TAIL_SHARE = 32
-_TAIL_WITHIN_AN_ADD = 20_000
+_TAIL_WITHIN_AN_ADD = 16_384
 _DEAD_SHARE = 0.3
 _DEAD = 1_024
 _ROWS_A_CHECK = 65_536
@@ -90,8 +90,8 @@ class Upkeep:
         with ThreadPoolExecutor(1, "vecindex-codes") as pool:
 
             def committed() -> None:
-                if not (running and not running[-1].done()) and is_extension_due(self._manifest(), is_last=False):
-                    running.append(pool.submit(self._try, self.renew_codes))
+                if (not running or running[-1].done()) and is_extension_due(self._manifest(), is_last=False):
+                    running.append(pool.submit(self._try, self._renew_while_due))
 
             yield committed
         for future in running:
@@ -156,6 +156,12 @@ class Upkeep:
         manifest = self._manifest()
         if is_extension_due(manifest, is_last=True) or self.are_codes_lost(manifest):
             self.renew_codes()
+
+    def _renew_while_due(self) -> None:
+        while is_extension_due(before := self._manifest(), is_last=False):
+            self.renew_codes()
+            if self._manifest().codes == before.codes:  # others were faster
+                return
 
     def _try(self, work: Callable[[], object]) -> None:
         try:
