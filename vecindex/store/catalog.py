@@ -190,6 +190,8 @@ class Catalog(Connection):
         tables = {row[0] for row in self.sqlite.execute("select name from sqlite_master where type = 'table'")}
         if "manifest" in tables:
             found = self.sqlite.execute("select format from manifest").fetchone()
+            if found is not None and not isinstance(found[0], int):
+                raise CorruptIndex(str(self.path), "its manifest is not what was written")
             if found is not None and found[0] != FORMAT:
                 raise IncompatibleFormat(str(self.folder), found[0], FORMAT)
         if not {"manifest", "records", "sums", "dead"} <= tables:
