@@ -26,10 +26,10 @@ FLOORS: list[tuple[str, ...]] = [
     ("store",),
     ("search",),
     ("ingest", "exchange", "language"),
-    ("index", "selftest"),
+    ("reader", "index", "selftest"),
     ("render", "cli", "server", "integrations"),
 ]
-NUMPY = ("encoders.", "store.", "search.", "exchange.", "ingest", "language", "index", "records", "fusion", "measures")
+NUMPY = ("encoders.", "store.", "search.", "exchange.", "ingest", "language", "reader", "records", "fusion", "measures")
 DOORS: dict[str, tuple[str, ...]] = {
     "click": ("cli", "cli."),
     "numpy": NUMPY,

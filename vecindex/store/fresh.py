@@ -71,14 +71,17 @@ def written(path: Path) -> Iterator[BinaryIO]:
     disk().sync(path)
 
 
-def resolved(path: str | os.PathLike[str]) -> Path:
-    """The absolute path, which a later change of the working directory does not change; raises InvalidInput."""
+def resolved(path: str | os.PathLike[str], what: str = "a path", advice: str = "Name a file or a directory.") -> Path:
+    """The absolute path, which a later change of the working directory does not change.
+
+    Raises InvalidInput where it cannot be ``what`` it is given as.
+    """
     try:
         if not os.fspath(path):
             raise ValueError("it is empty")
         return Path(path).resolve()
     except (OSError, ValueError, TypeError) as error:
-        raise InvalidInput(f"{path!r} cannot be a path: {error}", "Name a file or a directory.") from None
+        raise InvalidInput(f"{path!r} cannot be {what}: {error}", advice) from None
 
 
 class _Raw(io.RawIOBase):

@@ -1,0 +1,237 @@
+"""What an open index answers, from one snapshot each time: search, get, verify, info, backup and export."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from .encoders.encoder import Encoder
+from .encoders.spec import Space
+from .errors import CorruptIndex, InvalidInput, RecordNotFound
+from .filter_syntax import parse
+from .language import Language, Model
+from .records import Hit, IndexInfo, Record, VerifyReport, checked_key
+from .search import run
+from .search.run import Explanation
+from .search.soundness import check_codes
+from .search.upkeep import describe
+from .search.view import Accelerator
+from .store.files import folder_bytes
+from .store.fresh import resolved
+from .store.manifest import Manifest
+from .store.schema import FORMAT
+from .store.snapshot import Snapshot, Snapshots
+from .store.tables import Stored
+from .store.verify import verify
+
+if TYPE_CHECKING:
+    from .exchange.writing import Destination, ExportReport
+    from .store.backup import BackupReport
+
+Where = Mapping[str, Any] | str
+Self = TypeVar("Self", bound="Reader")
+
+
+class Reader:
+    """The part of an `Index` that changes nothing."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        readonly: bool = False,
+        model: Model | None = None,
+        offline: bool | None = None,
+    ) -> None:
+        """Opens no file yet."""
+        # Absolute, so that a later change of the working directory does not lead elsewhere.
+        self._folder = resolved(path, "the directory of an index", "Name a directory.")
+        self.path = Path(path)
+        self.readonly = readonly
+        self._language = Language(model, offline)
+        self._snapshots = Snapshots(self._folder, readonly)
+        self._accelerator = Accelerator()
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._snapshots.closed else f"{len(self)} records"
+        return f"<{type(self).__name__} {str(self.path)!r}, {state}>"
+
+    def __len__(self) -> int:
+        """How many records there are."""
+        return self._manifest().records
+
+    def close(self) -> None:
+        """Closes the files; nothing is lost without it. A closed index cannot be used any more."""
+        self._snapshots.close()
+
+    @property
+    def encoder(self) -> Encoder:
+        """What turns texts into vectors of this index's space; loaded when it is first needed.
+
+        Raises:
+            SpaceMismatch: the model that was given to `open` is of another space than the index.
+            ModelNotFound, UnsupportedModel.
+        """
+        return self._language.encoder(self._space())
+
+    def search(self, query: str | Any, k: int = 5, where: Where | None = None) -> list[Hit]:
+        """The nearest records to a text or a vector.
+
+        Args:
+            query: a text, or a vector (D,) of finite floats, which is brought to unit length.
+            k: how many hits; fewer come only where fewer records match.
+            where: a filter on metadata, e.g. ``{"lang": "en", "year": {"$gte": 2020}}`` or
+                ``"lang = 'en' and year >= 2020"``.
+
+        Returns:
+            min(k, records that match) hits, highest score first, ties in the order of insertion.
+
+        Raises:
+            InvalidInput, InvalidFilter, SpaceMismatch, ModelNotFound, CorruptIndex.
+        """
+        return self.search_many([query], k, where)[0]
+
+    def search_many(self, queries: Sequence[str] | Any, k: int = 5, where: Where | None = None) -> list[list[Hit]]:
+        """As `search` for each of several texts, or of vectors (n, D); a list of hits for each, all of one snapshot."""
+        k = _checked_k(k)
+        condition = None if where is None else parse(where)
+        while True:
+            vectors = self._language.query_vectors(queries, self._space())
+            with self._snapshots.take() as snapshot:
+                if snapshot.manifest.space is None:
+                    return [[] for _ in vectors]
+                if vectors.shape[1] == snapshot.manifest.dimension:
+                    try:
+                        return run.search(self._accelerator.view(snapshot), vectors, k, condition)
+                    except CorruptIndex as error:
+                        if not self._accelerator.refuses(error):
+                            raise
+            # The codes are damaged, and are not used again; or the first add came between, and the index had no space
+            # when the queries were read.
+
+    def explain_search(self, query: str | Any, k: int = 5, where: Where | None = None) -> tuple[list[Hit], Explanation]:
+        """As `search`, and how the hits were found: the route, the candidates, how long each step took."""
+        condition = None if where is None else parse(where)
+        vector = self._language.query_vectors([query], self._space())[0]
+        with self._snapshots.take() as snapshot:
+            return run.explain(self._accelerator.view(snapshot), vector, _checked_k(k), condition)
+
+    def similar(self, key: str, k: int = 5, where: Where | None = None) -> list[Hit]:
+        """The nearest records to the stored record ``key``, itself left out; raises RecordNotFound."""
+        k = _checked_k(k)
+        condition = None if where is None else parse(where)
+        with self._snapshots.take() as snapshot:
+            vector = np.array(snapshot.vectors[_stored(snapshot, key).row])
+            hits = run.search(self._accelerator.view(snapshot), vector[None, :], k + 1, condition)[0]
+        others = [hit for hit in hits if hit.key != key][:k]
+        return [replace(hit, rank=rank) for rank, hit in enumerate(others, 1)]
+
+    def get(self, key: str) -> Record:
+        """The record ``key``, its ``vector`` (D,) float32 of unit length included; raises RecordNotFound."""
+        with self._snapshots.take() as snapshot:
+            record = _stored(snapshot, key)
+            return Record(record.text, key, snapshot.metadata(record), np.array(snapshot.vectors[record.row]))
+
+    def verify(self) -> VerifyReport:
+        """Checks every invariant of what is stored; reads the whole index once."""
+        return verify(self._snapshots, check_codes)
+
+    def info(self) -> IndexInfo:
+        """The index at a glance."""
+        with self._snapshots.take() as snapshot:
+            manifest = snapshot.manifest
+            space = manifest.space
+            return IndexInfo(
+                path=str(self.path),
+                format=FORMAT,
+                created=manifest.created,
+                generation=manifest.generation,
+                records=snapshot.records,
+                dead_rows=manifest.dead,
+                tail_rows=manifest.rows - (manifest.codes.rows if manifest.codes else 0),
+                codes=describe(manifest),
+                indexed_fields=manifest.fields,
+                truncated=snapshot.count_truncated(),
+                bytes=folder_bytes(self._folder),
+                model=space.model if space else None,
+                dimension=space.dimension if space else None,
+                max_tokens=space.max_tokens if space else None,
+                pooling=space.pooling if space else None,
+                precision=space.precision if space else None,
+                fingerprint=space.fingerprint if space else None,
+            )
+
+    def backup(
+        self, destination: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None
+    ) -> BackupReport:
+        """Copies the index, as of now, to a new directory that opens by itself; others go on reading and writing.
+
+        Args:
+            destination: a path at which nothing is, or an empty directory.
+            progress: called with how many bytes are copied, and how many there are.
+
+        Raises:
+            InvalidInput, CorruptIndex, StorageError: nothing is left at ``destination``.
+        """
+        from .store.backup import backup
+
+        return backup(self._snapshots, destination, progress)
+
+    def export(
+        self,
+        destination: Destination,
+        format: str | None = None,
+        *,
+        where: Where | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> ExportReport:
+        """Writes records with their vectors, all of one snapshot, for other programs; see `exchange.formats`.
+
+        Args:
+            destination: a path at which nothing is; or, for jsonl, a binary stream.
+            format: "parquet", "npy", "jsonl" or "faiss"; None takes it from the suffix.
+            where: a filter, as in `search`.
+            progress: called with how many records are written, and how many there are.
+
+        Raises:
+            InvalidInput, InvalidFilter, MissingExtra, CorruptIndex, StorageError: nothing is left at ``destination``.
+        """
+        from .exchange.writing import export
+
+        return export(self._snapshots, destination, format, None if where is None else parse(where), progress)
+
+    def _manifest(self) -> Manifest:
+        with self._snapshots.borrow() as catalog:
+            return catalog.manifest()
+
+    def _space(self) -> Space | None:
+        return self._manifest().space
+
+
+def _stored(snapshot: Snapshot, key: str) -> Stored:
+    """The record ``key``, whose vector was found right; raises RecordNotFound."""
+    found = snapshot.find([checked_key(key)])
+    if key not in found:
+        raise RecordNotFound(key)
+    snapshot.check(np.array([found[key].row]))
+    return found[key]
+
+
+def _checked_k(k: int) -> int:
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+        raise InvalidInput(f"k is {k!r}", "Ask for a whole number of hits, 1 or more.")
+    return int(k)
