@@ -53,7 +53,7 @@ class Allowed:
 
 
 class View:
-    """As `run.View`, of plain arrays; remembers what was checked."""
+    """As `run.View`, of plain arrays; remembers what was checked, and what is wrong with the codes."""
 
     def __init__(self, vectors: Vectors, codes: Codes | None, mask: Mask | None = None) -> None:
         self.vectors = vectors
@@ -61,7 +61,11 @@ class View:
         self.coded = codes.rows if codes else 0
         self.settings = codes.settings if codes else None
         self.checked = np.zeros(len(vectors), np.bool_)
+        self.refused: list[str] = []
         self._allowed = Allowed(np.ones(len(vectors), np.bool_) if mask is None else mask)
+
+    def refuse(self, codes: Codes, error: Exception) -> None:
+        self.refused.append(str(error))
 
     def allowed(self, where: Filter | None) -> Allowed:
         return self._allowed
@@ -398,6 +402,8 @@ def test_masked_codes_that_cannot_be_loaded_are_done_without() -> None:
     view = View(vectors, load(loaders, ONE_BIT, D, N), np.arange(N) % 4 == 0)
     assert recall(view, queries[:3]) == 1.0
     assert traced(view, queries[0]).exhaustive
+    assert all(reason.startswith("the part 'masked' cannot be read: ") for reason in view.refused)
+    assert len(view.refused) == 2
 
 
 def test_garbage_is_refused_with_a_reason() -> None:

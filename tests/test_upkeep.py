@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ import pytest
 
 import vecindex
 from tests.helpers import opened
-from vecindex import Index, InvalidInput
-from vecindex.search import plan, tune, upkeep
+from vecindex import Hit, Index, InvalidInput
+from vecindex.search import codes, plan, tune, upkeep
 from vecindex.search.codes import Settings
 from vecindex.search.plan import Route
 from vecindex.store.disk import Disk, replaced
@@ -123,6 +123,67 @@ def test_lost_codes_cost_time_not_answers_and_come_back_with_the_next_change(
         again.delete(["k0"])
         assert again.verify().ok
         assert [hit.key for hit in again.search(query, k=10)] == exact(vectors, query, slice(1, None))
+
+
+def keys(hits: list[Hit]) -> list[str]:
+    return [hit.key for hit in hits]
+
+
+ANSWERS: dict[str, Callable[[Index, Vectors], list[str]]] = {
+    "search": lambda index, query: keys(index.search(query, k=10, where="n < 1500")),
+    "explain_search": lambda index, query: keys(index.explain_search(query, k=10, where="n < 1500")[0]),
+    "similar": lambda index, _: ["k7", *keys(index.similar("k7", k=9, where="n < 1500"))],
+}
+
+
+@pytest.mark.parametrize("what", ["damaged", "unreadable"])
+@pytest.mark.parametrize("by", ANSWERS)
+def test_codes_of_which_a_part_is_found_damaged_when_first_needed_are_done_without(
+    index: Index,
+    vectors: Vectors,
+    by: str,
+    what: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    index.close()
+    if what == "damaged":
+        (masked,) = Path(index.path).glob("codes-*-masked.faiss")
+        masked.write_bytes(masked.read_bytes()[:-1] + b"?")
+    else:  # as it was published, and still nothing that FAISS reads
+
+        def unreadable(*_: object) -> None:
+            raise ValueError("the part 'masked' cannot be read")
+
+        monkeypatch.setattr(codes, "_with_ids", unreadable)
+    monkeypatch.setattr(plan, "_codes", lambda *_: 1e13)  # the masked part is what a filter is searched with
+    logging.getLogger("vecindex").propagate = True
+    with vecindex.open(index.path) as again:
+        assert again.explain_search(vectors[7])[1].coded == ROWS  # only the other part is loaded for that
+        assert caplog.text == ""
+        for _ in range(2):
+            assert ANSWERS[by](again, vectors[7]) == exact(vectors, vectors[7], slice(1500))
+        assert caplog.text.count("is damaged") == 1
+        assert again.explain_search(vectors[7])[1].coded == 0
+
+
+@pytest.mark.parametrize("where", [None, "n < 1500"])
+def test_codes_that_cannot_be_read_are_tried_once(
+    index: Index, vectors: Vectors, where: str | None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.close()
+
+    def unreadable(*_: object) -> None:
+        raise ValueError("the part 'fast' cannot be read")
+
+    monkeypatch.setattr(codes, "_deserialised", unreadable)
+    logging.getLogger("vecindex").propagate = True
+    with vecindex.open(index.path) as again:
+        for _ in range(2):
+            assert len(again.search(vectors[7], k=10, where=where)) == 10
+        assert caplog.text.count("cannot be read") == 1
+        (fault,) = again.verify().faults
+        assert Path(fault.path).exists()
 
 
 def test_more_than_thirty_percent_dead_are_dropped_at_once(index: Index, vectors: Vectors) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ import numpy as np
 
 from .encoders.encoder import Encoder
 from .encoders.spec import Space
-from .errors import CorruptIndex, InvalidInput, RecordNotFound
+from .errors import InvalidInput, RecordNotFound
 from .filter_syntax import parse
 from .language import Language, Model
 from .records import Hit, IndexInfo, Record, VerifyReport, checked_key
@@ -21,13 +22,14 @@ from .search import run
 from .search.run import Explanation
 from .search.soundness import check_codes
 from .search.upkeep import describe
-from .search.view import Accelerator
+from .search.view import Accelerator, View
 from .store.files import folder_bytes
 from .store.fresh import resolved
 from .store.manifest import Manifest
 from .store.schema import FORMAT
 from .store.snapshot import Snapshot, Snapshots
 from .store.tables import Stored
+from .store.vectors import Vectors
 from .store.verify import verify
 
 if TYPE_CHECKING:
@@ -109,26 +111,15 @@ class Reader:
         """As `search` for each of several texts, or of vectors (n, D); a list of hits for each, all of one snapshot."""
         k = _checked_k(k)
         condition = None if where is None else parse(where)
-        while True:
-            vectors = self._language.query_vectors(queries, self._space())
-            with self._snapshots.take() as snapshot:
-                if snapshot.manifest.space is None:
-                    return [[] for _ in vectors]
-                if vectors.shape[1] == snapshot.manifest.dimension:
-                    try:
-                        return run.search(self._accelerator.view(snapshot), vectors, k, condition)
-                    except CorruptIndex as error:
-                        if not self._accelerator.refuses(error):
-                            raise
-            # The codes are damaged, and are not used again; or the first add came between, and the index had no space
-            # when the queries were read.
+        with self._asked(queries) as (view, vectors):
+            return run.search(view, vectors, k, condition)
 
     def explain_search(self, query: str | Any, k: int = 5, where: Where | None = None) -> tuple[list[Hit], Explanation]:
         """As `search`, and how the hits were found: the route, the candidates, how long each step took."""
+        k = _checked_k(k)
         condition = None if where is None else parse(where)
-        vector = self._language.query_vectors([query], self._space())[0]
-        with self._snapshots.take() as snapshot:
-            return run.explain(self._accelerator.view(snapshot), vector, _checked_k(k), condition)
+        with self._asked([query]) as (view, vectors):
+            return run.explain(view, vectors[0], k, condition)
 
     def similar(self, key: str, k: int = 5, where: Where | None = None) -> list[Hit]:
         """The nearest records to the stored record ``key``, itself left out; raises RecordNotFound."""
@@ -213,6 +204,17 @@ class Reader:
         from .exchange.writing import export
 
         return export(self._snapshots, destination, format, None if where is None else parse(where), progress)
+
+    @contextlib.contextmanager
+    def _asked(self, queries: Sequence[str] | Any) -> Iterator[tuple[View, Vectors]]:
+        """A snapshot to search in, and unit vectors (n, D) of the queries in its space."""
+        while True:
+            vectors = self._language.query_vectors(queries, self._space())
+            with self._snapshots.take() as snapshot:
+                if vectors.shape[1] == snapshot.manifest.dimension:
+                    yield self._accelerator.view(snapshot), vectors
+                    return
+            # The first add came between: the index had no space when the queries were read.
 
     def _manifest(self) -> Manifest:
         with self._snapshots.borrow() as catalog:

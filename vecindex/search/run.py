@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..encoders.pooling import unit_length
-from ..errors import InvalidInput
+from ..errors import CorruptIndex, InvalidInput
 from ..filters import Filter
 from ..records import Hit
 from .codes import Codes, Settings
@@ -58,6 +58,9 @@ class View(Protocol):
     @property
     def codes(self) -> Codes | None:
         """Those of the first ``coded`` rows; may be loaded now, and may turn out to be of no use (None)."""
+
+    def refuse(self, codes: Codes, error: CorruptIndex | ValueError) -> None:
+        """``codes`` turned out to be of no use when a part of them was first needed: not to be used again."""
 
     @property
     def coded(self) -> int: ...
@@ -266,8 +269,9 @@ def _widen(job: _Job, queries: Vectors, tails: list[Ranking], inside: int) -> li
     while waiting and count * LARGEST_SHARE <= job.plan.coded:
         try:
             proposed, estimates = job.codes.propose(queries[waiting], count, bitmap, wider)
-        except ValueError:
-            break  # the part that was loaded only now is of no use: the codes are derived, and not needed
+        except (CorruptIndex, ValueError) as error:  # a part was loaded only now
+            job.view.refuse(job.codes, error)
+            break
         job.trace.lap("candidates")
         job.trace.candidates = count
         again = []

@@ -9,7 +9,7 @@ from ..store.snapshot import Snapshot
 from .codes import MASKED, Bytes, Codes, parts
 from .exact import ROUNDING, Rows, Vectors, rank, scan, scores
 from .plan import LARGEST_SHARE, candidates
-from .view import load_codes
+from .view import damage, load_codes
 
 _SAMPLE = 64
 _HITS = 10
@@ -38,7 +38,7 @@ def check_codes(snapshot: Snapshot) -> None:
     except ValueError as error:
         reason = str(error)
     if reason is not None:
-        raise CorruptIndex(files.names[0], reason)
+        raise damage(snapshot, files, reason)
 
 
 def _sample(snapshot: Snapshot, rows: int) -> Rows:

@@ -183,6 +183,9 @@ class _View:
         self.coded = codes.rows
         self.settings = codes.settings
 
+    def refuse(self, codes: Codes, error: Exception) -> None:
+        raise error  # they were made just now
+
     def allowed(self, where: Filter | None) -> _All:
         return _All(len(self.vectors))
 

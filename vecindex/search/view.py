@@ -6,7 +6,6 @@ import logging
 import os
 import threading
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from ..errors import CorruptIndex
@@ -34,14 +33,12 @@ class Accelerator:
     def view(self, snapshot: Snapshot) -> View:
         return View(snapshot, self)
 
-    def refuses(self, error: CorruptIndex) -> bool:
-        """Whether ``error`` came from a part of the codes that was only now loaded; they are not used again then."""
+    def refuse(self, snapshot: Snapshot, codes: Codes, error: CorruptIndex | ValueError) -> None:
+        """Remembers that ``codes``, which were in memory, are of no use, as a part of them has shown."""
         held = self._held
-        if held is None or Path(error.path).name not in held[1].names:
-            return False
-        self._refuse(held[1], error)
-        self._held = None
-        return True
+        if held is not None and held[2] is codes:
+            self._refuse(held[1], error if isinstance(error, CorruptIndex) else damage(snapshot, held[1], error))
+            self._held = None
 
     def is_damaged(self, files: CodesFiles) -> bool:
         """Whether these files were found not to be what was published."""
@@ -92,13 +89,18 @@ class Accelerator:
 
 
 def load_codes(snapshot: Snapshot, files: CodesFiles) -> Codes:
-    """The codes of ``snapshot``; raises CorruptIndex."""
+    """The codes of ``snapshot``; raises CorruptIndex, as a part does that is first needed later, or ValueError."""
     try:
         settings = Settings.from_json(files.settings)
         loaders = {part: snapshot.codes_file(number) for number, part in enumerate(parts(settings))}
         return load(loaders, settings, snapshot.manifest.dimension, files.rows)
     except (ValueError, IndexError) as error:
-        raise CorruptIndex(files.names[0], str(error)) from None
+        raise damage(snapshot, files, error) from None
+
+
+def damage(snapshot: Snapshot, files: CodesFiles, reason: object) -> CorruptIndex:
+    """What is said of codes that are of no use, where the reason is not one file's: it stands for all of them."""
+    return CorruptIndex(str(snapshot.folder / files.names[0]), str(reason))
 
 
 class View:
@@ -126,6 +128,9 @@ class View:
     @property
     def codes(self) -> Codes | None:
         return self._accelerator.codes(self._snapshot)
+
+    def refuse(self, codes: Codes, error: CorruptIndex | ValueError) -> None:
+        self._accelerator.refuse(self._snapshot, codes, error)
 
     def allowed(self, where: Filter | None) -> Allowed:
         return self._snapshot.allowed(where)

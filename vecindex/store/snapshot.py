@@ -36,6 +36,10 @@ class Snapshot:
         self.vectors: Vectors = generation.vectors
 
     @property
+    def folder(self) -> Path:
+        return self._catalog.folder
+
+    @property
     def records(self) -> int:
         return self.manifest.records
 
