@@ -13,11 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.helpers import ROOT, opened, state_of
 from vecindex import Hit, Index, IndexLocked
+from vecindex.filter_syntax import parse
 from vecindex.store import catalog, connection
+from vecindex.store.generation import Generation
 from vecindex.store.snapshot import Snapshots
 from vecindex.store.vectors import vector_file
 from vecindex.store.writer import Writer
@@ -303,3 +306,19 @@ def test_a_text_that_another_writer_brought_back_is_encoded_after_all(
         assert (len(tries), report.added, report.updated) == (2, 1, 1)
         assert [(hit.key, hit.rank) for hit in index.search("one", k=1)] == [("a", 1)]
         assert index.verify().ok
+
+
+def test_generations_that_share_what_filters_allow_never_change_it_at_once(tmp_path: Path) -> None:
+    with opened(tmp_path / "i") as index:
+        index.add(["one"], metadata=[{"n": 1}])
+        with index._snapshots.borrow() as borrowed, borrowed.reading() as manifest:
+            first = Generation.read(borrowed, manifest, None)
+            second = Generation.read(borrowed, manifest, first)
+    where, rows = parse("n = 1"), np.array([0])
+    waiting = threading.Thread(target=second.allowed, args=(where, lambda: rows))
+    with first._lock:
+        waiting.start()
+        waiting.join(0.1)
+        assert waiting.is_alive()
+    waiting.join()
+    assert first.allowed(where, lambda: rows) is second.allowed(where, lambda: rows)

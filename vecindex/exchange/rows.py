@@ -19,6 +19,7 @@ from ..sources import Format as TextFormat
 from ..sources import Source, source
 from ..sources.lines import decoded, lines, without_end
 from ..sources.origin import STDIN, unreadable
+from ..store.schema import index_exists
 from .flat import read_faiss, read_npy
 from .formats import FAISS_FILE, RECORDS_FILE, SPACE_FILE, VECTORS_FILE, parsed, space_from
 from .parquet import MAGIC, MissingVector, Parquet
@@ -93,7 +94,7 @@ def _start(path: str) -> bytes:
 
 
 def _folder(path: Path, stack: ExitStack) -> Blocks:
-    if (path / "vecindex.db").exists():
+    if index_exists(path):
         raise SourceError(str(path), None, "is an index itself", f"Use it as it is: --index {path}.")
     readers = {VECTORS_FILE: read_npy, FAISS_FILE: read_faiss}
     there = [name for name in readers if (path / name).exists()]

@@ -22,7 +22,7 @@ from .connection import Connection
 from .files import storage_errors
 from .lock import LOCK_FILE, last_commit
 from .manifest import COLUMNS, Manifest, Row, checksum, from_row
-from .schema import FORMAT
+from .schema import DATABASE_FILE, FORMAT
 from .tables import BYTES_A_BLOCK, Stored, Tables, field_index, field_indexes, record_crc
 from .vectors import ROWS_A_BLOCK, Rows, Sums
 
@@ -203,8 +203,8 @@ class Catalog(Connection):
         if noted is not None and noted[1] == manifest.created and noted[0] > manifest.generation:
             raise CorruptIndex(
                 f"{self.path}-wal",
-                f"commits {manifest.generation + 1} to {noted[0]} were made and are gone; if an older vecindex.db was "
-                f"put back on purpose, remove {LOCK_FILE}",
+                f"commits {manifest.generation + 1} to {noted[0]} were made and are gone; if an older "
+                f"{DATABASE_FILE} was put back on purpose, remove {LOCK_FILE}",
             )
 
     def _stored(self, row: tuple[int, str, str, str, int, int]) -> Stored:

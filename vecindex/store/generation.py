@@ -19,6 +19,7 @@ from ..errors import CorruptIndex
 from ..filters import Filter
 from .catalog import Catalog
 from .manifest import Manifest
+from .schema import DATABASE_FILE
 from .tables import Bits
 from .vectors import ROWS_A_BLOCK, Rows, Sums, Vectors, check_rows, checksums, damaged_rows, map_rows, vector_file
 
@@ -100,7 +101,8 @@ class Generation:
         if follows and before:
             generation._checked = before._checked
             if before.manifest.generation == manifest.generation:
-                generation._filters = before._filters  # only what is derived has changed
+                # Only what is derived has changed. What they share they guard together.
+                generation._filters, generation._lock = before._filters, before._lock
         return generation
 
     def allowed(self, where: Filter, select: Callable[[], Rows]) -> Allowed:
@@ -111,7 +113,7 @@ class Generation:
                 return self._filters[where]
         rows = select()
         if len(rows) and not 0 <= rows.min() <= rows.max() < self.manifest.rows:
-            raise CorruptIndex(str(self._path.with_name("vecindex.db")), "it holds records beyond its rows")
+            raise CorruptIndex(str(self._folder / DATABASE_FILE), "it holds records beyond its rows")
         mask = np.zeros(self.manifest.rows, np.bool_)
         mask[rows] = True
         found = Allowed(len(rows), np.packbits(mask, bitorder="little"), self.manifest.rows)
