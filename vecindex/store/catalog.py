@@ -47,8 +47,6 @@ class Catalog(Connection):
             self.close()
             raise
 
-    # Reading
-
     @contextlib.contextmanager
     def changing(self) -> Iterator[Tables]:
         """One write transaction, under the writer's lock, so that the manifest read under it stays true."""
@@ -56,6 +54,8 @@ class Catalog(Connection):
             tables = Tables(self.sqlite)
             tables.create_field_indexes(self.manifest().fields)
             yield tables
+
+    # Reading
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Manifest]:
@@ -80,10 +80,6 @@ class Catalog(Connection):
             raise CorruptIndex(str(self.path), str(error)) from None
         self._last = row, manifest
         return manifest
-
-    def count(self) -> int:
-        """How many records there are, counted."""
-        return int(self._one("select count(*) from records"))
 
     def count_truncated(self) -> int:
         return int(self._one("select count(*) from records where truncated"))
@@ -113,12 +109,6 @@ class Catalog(Connection):
         with self.errors():
             for row in self.sqlite.execute(f"{_RECORD} order by row"):
                 yield self._stored(row)
-
-    def records_without_check(self) -> Iterator[tuple[Stored, bool]]:
-        """All records by row, and whether each is what was written."""
-        with self.errors():
-            for row in self.sqlite.execute(f"{_RECORD} order by row"):
-                yield _record(row), record_crc(*row[1:4]) == row[5]
 
     def live_rows(self) -> Rows:
         return self._rows("select row from records order by row")
