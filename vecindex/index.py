@@ -184,7 +184,8 @@ class Index(Reader):
         Args:
             recall: the share of the exact 10 nearest that a search must find, on average.
             latency_ms: milliseconds that a search may take, in the median.
-            queries: texts or vectors like those to come; 200 stored vectors are measured with in any case.
+            queries: texts or vectors like those to come, of which 200 are measured with; where there are fewer, stored
+                vectors make up the rest.
             progress: called with each setting that was measured.
 
         Returns:

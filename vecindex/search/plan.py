@@ -1,7 +1,7 @@
 """Which way is best to find the k nearest of the allowed rows: a pure decision that can be printed.
 
-The costs are nanoseconds for one query, fitted to medians on two cores without AVX-512 (100,000 rows of 384, 200,000
-of 96, 50,000 of 768). They are compared with each other; only their proportions matter.
+The costs are nanoseconds for one query, fitted to medians on two cores with AVX-512 (100,000 rows of 384, 200,000 of
+96, 50,000 of 768). They are compared with each other; only their proportions matter.
 """
 
 from __future__ import annotations
