@@ -27,7 +27,7 @@ from .windows import windows
 RECORDS_A_COMMIT = 1024
 VECTORS_A_COMMIT = 16_384
 """Records of one commit that need no encoding: more of them share its cost."""
-_CHARACTERS_A_COMMIT = 16_000_000
+CHARACTERS_A_COMMIT = 16_000_000
 
 Progress = Callable[[AddReport], None]
 SpaceFor = Callable[[int], Space]
@@ -112,7 +112,7 @@ def _blocks(records: Iterable[str | Record]) -> Iterator[tuple[list[Incoming], V
             yield _item(position, record.text, record.key, record.metadata), record.vector
 
     first = 0
-    for window in windows(pairs(), VECTORS_A_COMMIT, lambda pair: pair[0].text, _CHARACTERS_A_COMMIT):
+    for window in windows(pairs(), VECTORS_A_COMMIT, lambda pair: pair[0].text, CHARACTERS_A_COMMIT):
         shapes = {np.shape(vector) for _, vector in window}
         if len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):
             raise InvalidInput(f"vectors have the shapes {sorted(shapes)}", "Each is (dimension,), all the same.")

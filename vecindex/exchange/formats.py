@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 from ..encoders.spec import Space
 from ..errors import InvalidInput
@@ -30,6 +29,7 @@ SPACE_FILE = "space.json"
 VECTORS_FILE = "vectors.npy"
 FAISS_FILE = "index.faiss"
 SPACE_KEY = b"vecindex.space"
+ADVICE = "Mend the file, or write it again; nothing was stored."
 
 Progress = Callable[[int, int], None]
 """Called with how many records are done and how many there are."""
@@ -112,28 +112,3 @@ def _line(record: Stored, more: str) -> bytes:
     # The metadata is JSON already; an index written by hand may have it on several lines.
     metadata = record.metadata.replace("\n", " ")
     return f'{{"key": {key}, "text": {text}, "metadata": {metadata}{truncated}{more}}}\n'.encode()
-
-
-def parsed(line: str) -> Any:
-    """A line of JSON as strict readers see it; raises ValueError for what would be stored as something else."""
-    try:
-        return _DECODER.decode(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not valid JSON at column {error.colno}: {error.msg}") from None
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-
-
-def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(members)
-    if len(fields) < len(members):
-        names = [name for name, _ in members]
-        raise ValueError(f"named twice in one object: {next(n for n in names if names.count(n) > 1)!r}")
-    return fields
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)

@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from ..encoders.spec import Space
 from ..errors import MissingExtra
+from ..sources.strict_json import parsed
 from ..store.tables import Stored
 from ..store.vectors import Vectors
-from .formats import SPACE_KEY, parsed, space_from, space_json
+from .formats import ADVICE, SPACE_KEY, space_from, space_json
 
 MAGIC = b"PAR1"
 _LEAF = "vector.list.element"  # what Parquet calls the numbers of a vector
@@ -84,7 +85,7 @@ class Parquet:
             if name not in schema.names:
                 raise ValueError(f"it has no column {name!r}; its columns are: {', '.join(schema.names)}")
         stamp = (schema.metadata or {}).get(SPACE_KEY)
-        self.space = None if stamp is None else space_from(parsed(stamp.decode()))
+        self.space = None if stamp is None else space_from(parsed(stamp.decode(), ADVICE))
         # What pandas calls its index, where that is more than a count.
         self._columns = [name for name in schema.names if not name.startswith("__index_level_")]
 

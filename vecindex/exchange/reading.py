@@ -15,14 +15,14 @@ import numpy as np
 from ..encoders.pooling import UNIT_TOLERANCE, unit_vectors
 from ..encoders.spec import Space
 from ..errors import InvalidInput, SourceError, SpaceMismatch
+from ..ingest import CHARACTERS_A_COMMIT, VECTORS_A_COMMIT
 from ..records import AddReport
 from ..store.changes import Incoming
 from ..store.vectors import Vectors
 from ..store.writer import TextVector, Writer
-from .rows import ADVICE, Block, blocks_of
-
-_VECTORS_A_COMMIT = 16_384
-_CHARACTERS_A_COMMIT = 16_000_000
+from ..windows import windows
+from .formats import ADVICE
+from .rows import Block, blocks_of
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Exchange:
             SpaceMismatch, IndexLocked, StorageError: nothing more was written.
         """
         total = AddReport()
-        for window, truncated in _windows(self._incoming(keeps_truncated=not space.is_external)):
+        for window, truncated in _commits(self._incoming(keeps_truncated=not space.is_external)):
             total += writer.add(window, truncated, space)
             if progress is not None:
                 progress(total)
@@ -156,25 +156,22 @@ def _units(name: str, block: Block, dimension: int) -> Vectors:
     return units
 
 
-def _windows(
+def _commits(
     items: Iterable[tuple[Incoming, Vectors, bool]],
 ) -> Iterator[tuple[list[Incoming], dict[str, TextVector]]]:
     """What each commit adds: records, and the vectors of those whose text the model did not read to its end.
 
     Only a vector that belongs to a text can be said to be truncated; one text has one vector in a commit.
     """
-    window: list[Incoming] = []
-    truncated: dict[str, TextVector] = {}
-    characters = 0
-    for item, vector, is_truncated in items:
-        known = truncated.get(item.text) if is_truncated else None
-        is_another = known is not None and known.vector.tobytes() != vector.tobytes()
-        if window and (len(window) == _VECTORS_A_COMMIT or characters >= _CHARACTERS_A_COMMIT or is_another):
-            yield window, truncated
-            window, truncated, characters = [], {}, 0
-        window.append(item)
-        if is_truncated:
-            truncated[item.text] = TextVector(vector, True)
-        characters += len(item.text)
-    if window:
-        yield window, truncated
+    for window in windows(items, VECTORS_A_COMMIT, lambda each: each[0].text, CHARACTERS_A_COMMIT):
+        commit: list[Incoming] = []
+        truncated: dict[str, TextVector] = {}
+        for item, vector, is_truncated in window:
+            known = truncated.get(item.text) if is_truncated else None
+            if known is not None and known.vector.tobytes() != vector.tobytes():
+                yield commit, truncated
+                commit, truncated = [], {}
+            commit.append(item)
+            if is_truncated:
+                truncated[item.text] = TextVector(vector, True)
+        yield commit, truncated

@@ -17,14 +17,16 @@ from ..errors import InvalidInput, SourceError
 from ..records import checked_key, checked_metadata, checked_text, derive_key
 from ..sources import Format as TextFormat
 from ..sources import Source, source
+from ..sources.fields import metadata_in
 from ..sources.lines import decoded, lines, without_end
 from ..sources.origin import STDIN, unreadable
+from ..sources.strict_json import parsed
 from ..store.schema import index_exists
+from ..windows import windows
 from .flat import read_faiss, read_npy
-from .formats import FAISS_FILE, RECORDS_FILE, SPACE_FILE, VECTORS_FILE, parsed, space_from
+from .formats import ADVICE, FAISS_FILE, RECORDS_FILE, SPACE_FILE, VECTORS_FILE, space_from
 from .parquet import MAGIC, MissingVector, Parquet
 
-ADVICE = "Mend the file, or write it again; nothing was stored."
 _LINES_A_BLOCK = 512
 _CHARACTERS_A_BLOCK = 8_000_000
 
@@ -111,7 +113,7 @@ def _folder(path: Path, stack: ExitStack) -> Blocks:
     space = None
     if (path / SPACE_FILE).exists():
         with _named(str(path / SPACE_FILE)):
-            space = space_from(parsed((path / SPACE_FILE).read_text(encoding="utf-8").strip()))
+            space = space_from(parsed((path / SPACE_FILE).read_text(encoding="utf-8").strip(), ADVICE))
     records = stack.enter_context(source(path / RECORDS_FILE, format=TextFormat.JSONL))
     return _LinesBeside(records, vectors, there[0], space)
 
@@ -125,10 +127,12 @@ class _Lines:
         self._source = source
 
     def blocks(self) -> Iterator[Block]:
-        numbers: list[int] = []
-        records: list[Imported] = []
-        vectors: list[npt.NDArray[Any]] = []
-        characters = dimension = 0
+        for rows in windows(self._rows(), _LINES_A_BLOCK, lambda row: row[1].text, _CHARACTERS_A_BLOCK):
+            numbers, records, vectors = zip(*rows, strict=True)
+            yield Block(numbers, list(records), np.stack(vectors))
+
+    def _rows(self) -> Iterator[tuple[int, Imported, npt.NDArray[Any]]]:
+        dimension = 0
         for number, fields in _objects(self._source):
             with _row(self.name, number):
                 self._take_space(fields)
@@ -136,15 +140,8 @@ class _Lines:
                 dimension = dimension or len(vector)
                 if len(vector) != dimension:
                     raise ValueError(f"its vector has {len(vector)} numbers, and those before have {dimension}")
-                records.append(_imported(fields, self.space is not None))
-            numbers.append(number)
-            vectors.append(vector)
-            characters += len(records[-1].text)
-            if len(records) == _LINES_A_BLOCK or characters >= _CHARACTERS_A_BLOCK:
-                yield Block(numbers, records, np.stack(vectors))
-                numbers, records, vectors, characters = [], [], [], 0
-        if records:
-            yield Block(numbers, records, np.stack(vectors))
+                record = _imported(fields, self.space is not None)
+            yield number, record, vector
 
     def _take_space(self, fields: dict[str, Any]) -> None:
         found = fields.get("space")
@@ -170,26 +167,24 @@ class _LinesBeside:
         self._vectors_name = vectors_name
 
     def blocks(self) -> Iterator[Block]:
-        numbers: list[int] = []
-        records: list[Imported] = []
-        characters = done = 0
-        total = len(self._vectors)
+        done = 0
+        for rows in windows(self._rows(), _LINES_A_BLOCK, lambda row: row[1].text, _CHARACTERS_A_BLOCK):
+            numbers, records = zip(*rows, strict=True)
+            yield Block(numbers, list(records), np.array(self._vectors[done : done + len(rows)]))
+            done += len(rows)
+
+    def _rows(self) -> Iterator[tuple[int, Imported]]:
+        done, total = 0, len(self._vectors)
         for number, fields in _objects(self._source):
             with _row(self.name, number):
-                if done + len(records) == total:
+                if done == total:
                     raise ValueError(f"{self._vectors_name} has no vector for it: it holds {total}")
-                records.append(_imported(fields, self.space is not None))
-            numbers.append(number)
-            characters += len(records[-1].text)
-            if len(records) == _LINES_A_BLOCK or characters >= _CHARACTERS_A_BLOCK:
-                yield Block(numbers, records, np.array(self._vectors[done : done + len(records)]))
-                done += len(records)
-                numbers, records, characters = [], [], 0
-        if done + len(records) != total:
-            reason = f"holds {done + len(records)} records, and {self._vectors_name} beside it {total} vectors"
+                record = _imported(fields, self.space is not None)
+            yield number, record
+            done += 1
+        if done != total:
+            reason = f"holds {done} records, and {self._vectors_name} beside it {total} vectors"
             raise SourceError(self.name, None, reason, ADVICE)
-        if records:
-            yield Block(numbers, records, np.array(self._vectors[done:]))
 
 
 class _ParquetRows:
@@ -216,7 +211,7 @@ class _ParquetRows:
             for number, fields in enumerate(rows, done + 1):
                 with _row(self.name, number):
                     if isinstance(fields.get("metadata"), str):
-                        fields["metadata"] = parsed(fields["metadata"])  # as `writing` and others write it
+                        fields["metadata"] = parsed(fields["metadata"], ADVICE)  # as `writing` and others write it
                     records.append(_imported(fields, self.space is not None))
             yield Block(range(done + 1, done + 1 + len(rows)), records, vectors)
             done += len(rows)
@@ -229,7 +224,7 @@ def _objects(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
             if not raw.strip():
                 continue
             with _row(source.name, number):
-                fields = parsed(without_end(decoded(raw)))
+                fields = parsed(without_end(decoded(raw)), ADVICE)
                 if not isinstance(fields, dict):
                     raise ValueError('it is not an object like {"key": "...", "text": "...", "vector": [...]}')
             yield number, fields
@@ -238,7 +233,7 @@ def _objects(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
 def _vector(fields: dict[str, Any]) -> npt.NDArray[np.float64]:
     """Takes the vector (D,) out of an object."""
     if "vector" not in fields:
-        raise ValueError(f"it has no member 'vector'; its members are: {', '.join(fields) or 'none'}")
+        raise ValueError(f"it has no field 'vector'; its fields are: {', '.join(fields) or 'none'}")
     found = fields.pop("vector")
     if not isinstance(found, list) or not found or not {*map(type, found)} <= {int, float}:
         raise ValueError("its vector is not a list of numbers")
@@ -249,22 +244,17 @@ def _vector(fields: dict[str, Any]) -> npt.NDArray[np.float64]:
 
 
 def _imported(fields: dict[str, Any], has_space: bool) -> Imported:
-    """The record in a row's members; those that are none of a record's are metadata, as in `sources.jsonl`."""
+    """The record in a row's fields."""
     if "text" not in fields:
-        raise ValueError(f"it has no member 'text'; its members are: {', '.join(fields) or 'none'}")
+        raise ValueError(f"it has no field 'text'; its fields are: {', '.join(fields) or 'none'}")
     text = checked_text(fields.pop("text"))
     key = fields.pop("key", None)
     if isinstance(key, int) and not isinstance(key, bool):
         key = str(key)
     truncated = fields.pop("truncated", False) if has_space else False
     if not isinstance(truncated, bool):
-        raise ValueError("its member 'truncated' is neither true nor false")
-    own = fields.pop("metadata", None)
-    if own is not None and not isinstance(own, dict):
-        raise ValueError("its member 'metadata' is neither an object nor null")
-    if twice := [name for name in fields if own and name in own]:
-        raise ValueError(f"named beside metadata and within: {twice[0]!r}")
-    metadata = {**fields, **(own or {})} if fields or own is not None else None
+        raise ValueError("the field 'truncated' is neither true nor false")
+    metadata = metadata_in(fields)
     return Imported(
         derive_key(text) if key is None else checked_key(key),
         text,
@@ -277,10 +267,8 @@ def _imported(fields: dict[str, Any], has_space: bool) -> Imported:
 def _row(name: str, line: int) -> Iterator[None]:
     try:
         yield
-    except InvalidInput as error:
-        raise SourceError(name, line, error.message, ADVICE) from None
     except ValueError as error:
-        raise SourceError(name, line, str(error), ADVICE) from None
+        raise SourceError(name, line, _reason(error), ADVICE) from None
 
 
 @contextmanager
@@ -290,4 +278,9 @@ def _named(name: str) -> Iterator[None]:
     except OSError as error:
         raise unreadable(name, None, error) from error
     except ValueError as error:
-        raise SourceError(name, None, str(error), ADVICE) from None
+        raise SourceError(name, None, _reason(error), ADVICE) from None
+
+
+def _reason(error: ValueError) -> str:
+    # Without the advice of InvalidInput, which is for what people write by hand.
+    return error.message if isinstance(error, InvalidInput) else str(error)

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from ..errors import InvalidInput
 from ..records import checked_text
 
 _ASCII_WHITESPACE = " \t\n\r\v\f"
+_KINDS = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
 
 
 def is_blank(text: str) -> bool:
@@ -21,6 +31,31 @@ def sentence(text: str) -> str:
     if is_blank(text):
         raise InvalidInput("the text is empty", "Write a sentence there, or leave bad rows out with --skip-bad.")
     return checked_text(text)
+
+
+def metadata_in(others: dict[str, Any]) -> dict[str, Any] | None:
+    """The metadata in a row's fields that are nothing else: what the field "metadata" holds, and all the others.
+
+    None where nothing is said, which is not the same as none: an update then keeps what is stored.
+    """
+    beside = {name: value for name, value in others.items() if name != "metadata"}
+    own = others.get("metadata")
+    if own is None:
+        return beside or None
+    if not isinstance(own, dict):
+        raise InvalidInput(
+            f"the field 'metadata' must be an object or null, not {kind(own)}", 'Write an object like {"lang": "en"}.'
+        )
+    if twice := [name for name in beside if name in own]:
+        raise InvalidInput(
+            f"named beside metadata and within: {listed(twice)}", "Keep one of the two; both would be metadata."
+        )
+    return {**beside, **own}
+
+
+def kind(value: object) -> str:
+    """What JSON calls ``value``, for an error message."""
+    return _KINDS.get(type(value), f"a {type(value).__name__}")
 
 
 def repeated(names: Sequence[str]) -> list[str]:

@@ -1,0 +1,55 @@
+"""What does a text of JSON say, read strictly?
+
+What Python's json lets through would be stored as something else or not at all: so no NaN, no name twice in an object,
+and no number beyond a double's range.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NoReturn
+
+from ..errors import InvalidInput
+from .fields import listed, repeated
+
+
+def parsed(text: str, advice: str) -> Any:
+    """The value in ``text``. Raises InvalidInput, with ``advice`` where it is no JSON at all."""
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"not valid JSON at column {error.colno}: {error.msg}", advice) from None
+    except RecursionError:
+        raise InvalidInput("not usable JSON: nested too deeply", advice) from None
+
+
+def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        twice = repeated([name for name, _ in members])
+        raise InvalidInput(f"named twice in one object: {listed(twice)}", "Keep one; only one value can be stored.")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise InvalidInput(f"{name} is not JSON", "Write null, or leave the field out.")
+
+
+def _integer(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:  # Python's limit, 4,300 digits by default: longer ones take quadratic time
+        raise InvalidInput(f"a number of {len(digits):,} digits is too long", "Write it as a string.") from None
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise InvalidInput(f"the number {digits[:40]} is too large for a double", "Write it as a string.")
+    return number
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_integer, parse_float=_finite, parse_constant=_no_constant
+)
