@@ -35,7 +35,8 @@ import corpus
 import numpy as np
 from common import where
 from corpus import Corpus
-from peer_engines import BUCKETS, ENGINES, FILLED_BY, TEXT_QUERIES, K
+from peer_base import BUCKETS, TEXT_QUERIES, K
+from peer_engines import ENGINES, FILLED_BY
 
 BELOW = (BUCKETS, 500, 100, 10, 1)
 WARM = 50
@@ -58,7 +59,7 @@ class Child:
         self.name = name
         self.timeout = timeout
         self.log = spec.with_name(f"{name}.log")
-        command = [python, str(Path(__file__).with_name("peer_engines.py")), name, str(spec)]
+        command = [python, str(Path(__file__).with_name("peer_server.py")), name, str(spec)]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 command,
