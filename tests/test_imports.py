@@ -37,7 +37,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "pyarrow": ("exchange.parquet",),
     "sqlite_utils": ("store.schema",),
     "onnxruntime": ("encoders.onnx",),
-    "tokenizers": ("encoders.onnx",),
+    "tokenizers": ("encoders.tokens",),
     "torch": ("encoders.torch",),
     "transformers": ("encoders.torch",),
     "sentence_transformers": ("encoders.torch",),

@@ -12,7 +12,7 @@ import torch
 
 from vecindex import mean_pool, pool_features
 from vecindex.encoders.encoder import Encoder
-from vecindex.encoders.pooling import token_weights, unit_length
+from vecindex.encoders.pooling import pool, token_parts, unit_length
 from vecindex.errors import InvalidInput
 
 Array = npt.NDArray[Any]
@@ -177,10 +177,37 @@ def test_shapes_that_do_not_fit_are_an_error_that_names_both(
 # --- the weights and the length --------------------------------------------------------------------------------------
 
 
-def test_token_weights_are_the_pooling_modes() -> None:
-    mask = np.array([[1, 1, 0, 0], [0, 1, 1, 1]])
-    assert token_weights(mask[:1], "mean").tolist() == [[0.5, 0.5, 0, 0]]
-    assert token_weights(mask, "cls").tolist() == [[1, 0, 0, 0], [0, 1, 0, 0]]
+POOLED = np.array([[[1, 2], [3, -4], [9, 9]], [[9, 9], [5, 6], [7, 0]]], dtype=np.float32)
+POOLED_MASK = np.array([[1, 1, 0], [0, 1, 1]])
+ROOT = float(np.sqrt(2))
+
+
+@pytest.mark.parametrize(
+    ("modes", "expected"),
+    [
+        ("mean", [[2, -1], [6, 3]]),
+        ("cls", [[1, 2], [5, 6]]),
+        ("lasttoken", [[3, -4], [7, 0]]),
+        ("max", [[3, 2], [7, 6]]),
+        ("mean_sqrt_len_tokens", [[4 / ROOT, -2 / ROOT], [12 / ROOT, 6 / ROOT]]),
+        # The second text's tokens are at positions 2 and 3.
+        ("weightedmean", [[7 / 3, -2], [31 / 5, 12 / 5]]),
+        (("cls", "max"), [[1, 2, 3, 2], [5, 6, 7, 6]]),
+    ],
+)
+def test_each_mode_makes_its_sentence_vectors_and_tells_the_tokens_parts(
+    modes: Any, expected: list[list[float]]
+) -> None:
+    vectors = np.where(POOLED_MASK[:, :, None] == 1, POOLED, np.nan)
+    pooled = pool(vectors, POOLED_MASK, modes)
+    assert pooled.dtype == np.float32
+    np.testing.assert_allclose(pooled, expected, rtol=1e-6)
+    listed: Any = (modes,) if isinstance(modes, str) else modes
+    for text, mask, vector in zip(vectors, POOLED_MASK, expected, strict=True):
+        parts = token_parts(text, mask, listed)
+        assert parts.shape == (3, len(vector))
+        assert not parts[mask == 0].any()
+        np.testing.assert_allclose(parts.sum(axis=0), vector, rtol=1e-6)
 
 
 def test_unit_length_leaves_a_row_of_zeros() -> None:

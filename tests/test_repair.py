@@ -250,10 +250,10 @@ def test_readers_go_on_during_a_repair(folder: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(connection, "BUSY_SECONDS", 0.0)
 
     class Asking(ToyEncoder):
-        def encode_all(self, texts: Any, role: Any = "document") -> Any:
+        def encode_all(self, texts: Any, role: Any = "document", on_long: Any = "truncate") -> Any:
             with opened(folder, readonly=True) as reader:
                 assert (len(reader), reader.get("a").text) == (3, "one")
-            return super().encode_all(texts, role)
+            return super().encode_all(texts, role, on_long)
 
     FAULTS["a vector"][0](folder)
     with opened(folder, model=Asking()) as index:

@@ -75,6 +75,7 @@ def test_the_space_is_what_the_files_say(model: Path) -> None:
     assert settings == {
         **{"model": "a/model", "dimension": 8, "max_tokens": 16, "pooling": "mean", "normalize": True},
         **{"query_prompt": "q: ", "document_prompt": "d: ", "precision": "fp32"},
+        **{"head": "", "prompt_pooled": True, "truncation": "right", "revision": ""},
     }
     assert digests["weights"] == hashlib.sha256(b"weights").hexdigest()
     assert all(len(value) == 64 for value in digests.values())
@@ -319,8 +320,8 @@ def test_the_same_files_elsewhere_are_the_same_space(model: Path, tmp_path: Path
     assert here.differences(there) == ""
 
 
-@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Space) if f.name != "model"])
-def test_each_field_but_the_model_is_in_the_fingerprint(name: str) -> None:
+@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Space) if f.name not in ("model", "revision")])
+def test_each_field_but_where_it_came_from_is_in_the_fingerprint(name: str) -> None:
     old = getattr(toy_space(), name)
     new = not old if isinstance(old, bool) else old + 1 if isinstance(old, int) else f"{old}x"
     assert toy_space(**{name: new}).fingerprint != toy_space().fingerprint

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from vecindex.encoders.encoder import Encoder, IntArray, Tokens
+from vecindex.encoders.encoder import Encoder, IntArray, Span, Tokens
 from vecindex.encoders.spec import Space
 
 DIMENSION = 16
@@ -36,6 +37,7 @@ class ToyEncoder(Encoder):
     def __init__(self, **changes: object) -> None:
         self.space = toy_space(**changes)
         self.encoded = 0
+        self._words: dict[int, str] = {}
 
     @property
     def padding_id(self) -> int:
@@ -48,7 +50,16 @@ class ToyEncoder(Encoder):
     def _tokens(self, words: list[str]) -> Tokens:
         kept = words[: self.space.max_tokens]
         ids = [1 + int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "little") for word in kept]
-        return Tokens(ids, kept, len(words))
+        self._words.update(zip(ids, kept, strict=True))
+        return Tokens(ids, len(words))
+
+    def strings(self, ids: Sequence[int]) -> list[str]:
+        return [self._words[id_] for id_ in ids]
+
+    def spans(self, text: str, room: int) -> list[Span]:
+        words = [(match.start(), match.end()) for match in re.finditer("[^ ]+", text)]
+        starts = range(0, len(words), room)
+        return [(words[i][0], words[min(i + room, len(words)) - 1][1]) for i in starts] or [(0, len(text))]
 
     def forward(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
         return np.stack([np.stack([word_vector(int(i)) for i in row]) for row in input_ids])

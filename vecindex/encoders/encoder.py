@@ -1,15 +1,17 @@
 """What is an encoder: texts in, one unit-length vector each out, whatever runs the transformer.
 
-A runtime supplies two steps, `tokenize` and `forward`; batching, pooling and normalising are here, once, so that what
+A runtime supplies a tokenizer and one step, `forward`; batching, pooling and normalising are here, once, so that what
 `explain` shows is what search uses.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, get_args
+from functools import cached_property
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,43 +19,62 @@ import numpy.typing as npt
 from ..errors import InvalidInput
 from ..records import checked_text
 from ..windows import windows
-from .pooling import FloatArray, pool, unit_length
+from .head import Head
+from .pooling import FloatArray
 from .spec import Role, Space
 
 IntArray = npt.NDArray[np.int64]
 
-TOKENS_A_BATCH = 1024
-"""Padded tokens in one forward pass; measured best between 512 and 2,048 on two cores."""
+TOKENS_A_BATCH = 512
+"""Padded tokens in one forward pass; measured best between 256 and 1,024 for one core."""
 TEXTS_A_WINDOW = 4096
-"""Texts tokenized and sorted by length at a time at most: memory is bounded but for a single huge text."""
+"""Texts tokenized and sorted by length at a time at most: memory is bounded."""
+
+Forward = Callable[[IntArray, IntArray], npt.NDArray[np.float32]]
+OnLong = Literal["truncate", "error", "mean"]
+"""What becomes of a text longer than the model reads.
+
+``truncate`` encodes what the model reads of it, ``error`` refuses it, ``mean`` encodes it in parts and takes the mean
+of their vectors, each counted as often as it has tokens.
+"""
+
+
+Span = tuple[int, int]
+"""From the first character to behind the last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """One tokenized text: ``ids`` and their ``strings``, at most the model's maximum; ``total`` counts all of them."""
+    """A tokenized text: ``ids``, special ones included, at most the model's maximum; ``total`` counts all of them."""
 
     ids: Sequence[int]
-    strings: Sequence[str]
     total: int
 
     @property
-    def truncated(self) -> bool:
-        return self.total > len(self.ids)
+    def lost(self) -> int:
+        """How many tokens the model does not read."""
+        return self.total - len(self.ids)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
-    """The vectors of n texts: ``vectors`` (n, D) float32 of unit length, ``truncated`` (n,) bool."""
+    """The vectors of n texts: ``vectors`` (n, D) float32 of unit length, ``lost`` (n,) int64 tokens not read."""
 
     vectors: FloatArray
-    truncated: npt.NDArray[np.bool_]
+    lost: npt.NDArray[np.int64]
+
+    @property
+    def truncated(self) -> npt.NDArray[np.bool_]:
+        """Which texts were truncated, (n,)."""
+        return self.lost > 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenVectors:
-    """One text's ``tokens`` and their last hidden states, ``vectors`` (T, D) float32, not normalised."""
+    """One text's ``tokens``, their ``strings``, and their last hidden states, ``vectors`` (T, D), not normalised."""
 
     tokens: Tokens
+    strings: Sequence[str]
     vectors: FloatArray
 
 
@@ -67,13 +88,40 @@ class Encoder(ABC):
         """The texts' tokens, special tokens included, cut at ``space.max_tokens``."""
 
     @abstractmethod
+    def strings(self, ids: Sequence[int]) -> list[str]:
+        """What stands for each token in the vocabulary."""
+
+    @abstractmethod
+    def spans(self, text: str, room: int) -> list[Span]:
+        """Where to part a text so that each part has at most ``room`` tokens, special ones not counted."""
+
+    @abstractmethod
     def forward(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
         """The last hidden states (B, T, D) of padded token ids (B, T)."""
+
+    def forward_beside(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
+        """As `forward`, while other threads do the same; `workers` of them in all."""
+        return self.forward(input_ids, attention_mask)
 
     @property
     @abstractmethod
     def padding_id(self) -> int:
         """The token id that fills a padded row."""
+
+    @cached_property
+    def head(self) -> Head:
+        """What makes sentence vectors of the last hidden states."""
+        return Head.plain(self.space)
+
+    @property
+    def workers(self) -> int:
+        """How many batches `forward_beside` is given at once, each by a thread of its own."""
+        return 1
+
+    @property
+    def runtime(self) -> str:
+        """What runs the transformer, for people."""
+        return type(self).__name__
 
     def encode(self, texts: Sequence[str], role: Role = "document") -> FloatArray:
         """One unit-length vector a text, in the texts' order.
@@ -90,33 +138,130 @@ class Encoder(ABC):
         """
         return self.encode_all(texts, role).vectors
 
-    def encode_all(self, texts: Sequence[str], role: Role = "document") -> Encoded:
-        """As `encode`, and which texts were truncated."""
+    def encode_all(self, texts: Sequence[str], role: Role = "document", on_long: OnLong = "truncate") -> Encoded:
+        """As `encode`, and how many tokens of each text were lost; ``on_long`` says what becomes of long ones."""
         texts = checked_texts(texts)
+        _check_role(role)
         vectors = np.empty((len(texts), self.space.dimension), dtype=np.float32)
-        truncated = np.zeros(len(texts), dtype=np.bool_)
+        lost = np.zeros(len(texts), dtype=np.int64)
         start = 0
-        for window in windows(texts, TEXTS_A_WINDOW, str):
-            tokens = self._prompted(window, role)
-            truncated[start : start + len(tokens)] = [t.truncated for t in tokens]
-            for rows in _batches(tokens):
-                ids, mask = self._padded([tokens[row] for row in rows])
-                pooled = pool(self.forward(ids, mask), mask, self.space.pooling)
-                vectors[start + np.asarray(rows)] = unit_length(pooled)
-            start += len(window)
-        return Encoded(vectors, truncated)
+        with ThreadPoolExecutor(self.workers + 1, "vecindex-encode") as pool:  # its threads start when first needed
+            skipped = self.pooled_from(role)
+            for unique, places, tokens in self._tokenized(texts, role, pool):
+                cut = np.array([t.lost for t in tokens], dtype=np.int64)
+                if on_long == "error" and cut.any():
+                    self._refuse_long(unique[int(cut.argmax())], int(cut.max()))
+                found = self._vectors(tokens, skipped, pool)
+                if on_long == "mean":
+                    for i in np.flatnonzero(cut).tolist():
+                        found[i] = self._mean_of_parts(unique[i], role)
+                        cut[i] = 0
+                end = start + len(places)
+                vectors[start:end], lost[start:end] = found[places], cut[places]
+                start = end
+        return Encoded(vectors, lost)
 
     def encode_tokens(self, texts: Sequence[str], role: Role = "document") -> list[TokenVectors]:
         """Each text's tokens with their own vectors, before pooling: shapes (T_i, dimension), ragged."""
+        texts = checked_texts(texts)
+        _check_role(role)
         encoded = []
-        for tokens in self._prompted(checked_texts(texts), role):
+        for tokens in self._prompted(texts, role):
             ids, mask = self._padded([tokens])
-            encoded.append(TokenVectors(tokens, self.forward(ids, mask)[0]))
+            encoded.append(TokenVectors(tokens, self.strings(tokens.ids), self.forward(ids, mask)[0]))
         return encoded
 
+    def count_tokens(self, texts: Sequence[str], role: Role = "document") -> list[int]:
+        """How many tokens each text has with its prompt and the model's special ones, read or not."""
+        texts = checked_texts(texts)
+        _check_role(role)
+        return [t.total for window in windows(texts, TEXTS_A_WINDOW, str) for t in self._prompted(window, role)]
+
+    def parts(self, text: str, role: Role = "document") -> list[Span]:
+        """The parts in which the model can read all of a text: one where it is not too long."""
+        (tokens,) = self._prompted(checked_texts([text]), role)
+        if not tokens.lost:
+            return [(0, len(text))]
+        (empty,) = self.tokenize([self.space.prompt(role)])
+        room = self.space.max_tokens - empty.total
+        while True:
+            spans = self.spans(text, room)
+            # Alone, a part may have a token more than it had in the text.
+            if room <= 1 or not any(t.lost for t in self._prompted([text[a:b] for a, b in spans], role)):
+                return spans
+            room -= 1 + room // 16
+
+    def pooled_from(self, role: Role) -> int:
+        """The position of the first token that is pooled: 0, or the first behind the prompt if that is left out."""
+        prompt = self.space.prompt(role)
+        if self.space.prompt_pooled or not prompt:
+            return 0
+        (alone,), (empty,) = self.tokenize([prompt]), self.tokenize([""])
+        ends = len(empty.ids) and empty.ids[-1] == alone.ids[-1]  # a special token that ends every text
+        return len(alone.ids) - int(ends)
+
+    def _tokenized(
+        self, texts: Sequence[str], role: Role, pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[list[str], IntArray, list[Tokens]]]:
+        """For each window: its different texts, the place of each text among them, and their tokens.
+
+        The next window is tokenized while the caller encodes this one.
+        """
+
+        def tokenized(window: list[str]) -> tuple[list[str], IntArray, list[Tokens]]:
+            unique = {text: place for place, text in enumerate(dict.fromkeys(window))}
+            places = np.array([unique[text] for text in window], dtype=np.int64)
+            return list(unique), places, self._prompted(list(unique), role)
+
+        each = windows(texts, TEXTS_A_WINDOW, str)
+        current = tokenized(next(each)) if texts else None
+        for window in each:
+            ahead = pool.submit(tokenized, window)
+            if current:
+                yield current
+            current = ahead.result()
+        if current:
+            yield current
+
+    def _vectors(self, tokens: Sequence[Tokens], skipped: int, pool: ThreadPoolExecutor) -> FloatArray:
+        """The vectors (n, dimension) of tokenized texts."""
+        vectors = np.empty((len(tokens), self.space.dimension), dtype=np.float32)
+
+        def encode(rows: list[int], forward: Forward) -> None:
+            ids, mask = self._padded([tokens[row] for row in rows])
+            states = forward(ids, mask)
+            mask[:, :skipped] = 0
+            vectors[rows] = self.head(states, mask)
+
+        batches = list(_batches(tokens))
+        if len(batches) == 1 or self.workers == 1:
+            for rows in batches:
+                encode(rows, self.forward)
+            return vectors
+        running = [pool.submit(encode, rows, self.forward_beside) for rows in batches]
+        try:
+            for future in running:
+                future.result()
+        finally:
+            for future in running:
+                future.cancel()
+        return vectors
+
+    def _mean_of_parts(self, text: str, role: Role) -> FloatArray:
+        parts = [text[start:end] for start, end in self.parts(text, role)]
+        weights = np.array(self.count_tokens(parts, role), dtype=np.float32)
+        mean = weights @ self.encode_all(parts, role).vectors
+        vector: FloatArray = mean / np.linalg.norm(mean)
+        return vector
+
+    def _refuse_long(self, text: str, lost: int) -> None:
+        limit = self.space.max_tokens
+        raise InvalidInput(
+            f"the text {text[:40]!r}... has {limit + lost} tokens, and {self.space.model} reads {limit}",
+            "Shorten it, or choose on_long='split', 'mean' or 'truncate'.",
+        )
+
     def _prompted(self, texts: Sequence[str], role: Role) -> list[Tokens]:
-        if role not in get_args(Role):
-            raise InvalidInput(f"the role {role!r} is not known", "It is 'document' or 'query'.")
         if not texts:
             return []
         prompt = self.space.prompt(role)
@@ -143,6 +288,11 @@ def checked_texts(texts: Any) -> Sequence[str]:
     if not isinstance(texts, Iterable):
         raise InvalidInput(f"texts is a {type(texts).__name__}, not a sequence of texts", "Pass a list of strings.")
     return [checked_text(text) for text in texts]
+
+
+def _check_role(role: object) -> None:
+    if role not in get_args(Role):
+        raise InvalidInput(f"the role {role!r} is not known", "It is 'document' or 'query'.")
 
 
 def _batches(tokens: Sequence[Tokens]) -> Iterator[list[int]]:

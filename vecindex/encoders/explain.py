@@ -1,8 +1,9 @@
 """What does each token add: the token vectors of one text, and their shares of its sentence vector and of a cosine.
 
-With linear pooling the sentence vector is v = sum_t w_t h_t, over the real tokens' last hidden states h_t. A token's
-share of it is w_t (h_t . v) / |v|^2, and its contribution to the cosine with another unit vector q is
-w_t (h_t . q) / |v|. Shares sum to 1 and contributions to the cosine, exactly but for rounding.
+The sentence vector of unit length is a sum of parts, v = sum_t p_t, one a token (`Head.parts`): with mean pooling alone
+p_t = w_t h_t / |sum_t w_t h_t|, of the last hidden states h_t with their weights w_t. A token's share of v is p_t . v,
+and its contribution to the cosine with another unit vector q is p_t . q. Shares sum to 1 and contributions to the
+cosine, exactly but for rounding.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import numpy as np
 
 from .encoder import Encoder
 from .load import load_encoder
-from .pooling import pool, token_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +66,27 @@ def explain(text: str, against: str | None = None, *, encoder: Encoder | None = 
     """
     encoder = encoder or load_encoder()
     (encoded,) = encoder.encode_tokens([text])
-    tokens, states = encoded.tokens, encoded.vectors.astype(np.float64)
-    mask = np.ones((1, len(states)), dtype=np.int64)
-    pooling = encoder.space.pooling
-    vector = pool(encoded.vectors[None], mask, pooling)[0].astype(np.float64)
-    length = float(np.linalg.norm(vector))
-    weighted = token_weights(mask, pooling)[0].astype(np.float64)[:, None] * states / length
-    shares = (weighted @ (vector / length)).tolist()
+    tokens, states = encoded.tokens, encoded.vectors
+    pooled = np.arange(len(states)) >= encoder.pooled_from("document")
+    parts = encoder.head.parts(encoded.vectors, pooled).astype(np.float64)
+    vector = parts.sum(axis=0)
+    shares = (parts @ vector).tolist()
     contributions: list[float] | list[None] = [None] * len(shares)
     score = None
     if against is not None:
-        added = weighted @ encoder.encode([against], role="query")[0].astype(np.float64)
+        added = parts @ encoder.encode([against], role="query")[0].astype(np.float64)
         contributions, score = added.tolist(), float(added.sum())
     return Explanation(
         text=text,
         against=against,
         model=encoder.space.model,
-        pooling=pooling,
+        pooling=encoder.space.pooling,
         shapes=Shapes((1, *states.shape), (1, len(states)), (len(vector),)),
-        truncated=tokens.total - len(tokens.ids),
+        truncated=tokens.lost,
         tokens=tuple(
             TokenExplanation(position, token, int(id_), share, contribution)
             for position, (token, id_, share, contribution) in enumerate(
-                zip(tokens.strings, tokens.ids, shares, contributions, strict=True)
+                zip(encoded.strings, tokens.ids, shares, contributions, strict=True)
             )
         ),
         score=score,

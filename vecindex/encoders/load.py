@@ -26,6 +26,7 @@ import numpy as np
 from ..errors import MissingExtra, ModelNotFound, SpaceMismatch, UnsupportedModel
 from .cache import cache_folder, compiled_folder, file_digest
 from .encoder import Encoder
+from .head import Head
 from .resolve import ModelFiles, resolve
 from .spec import Space, read_space
 
@@ -114,7 +115,7 @@ def _load_compiled(space: Space, threads: int | None) -> Encoder | None:
         if record["compiler"] == _COMPILER:
             if sizes != record["sizes"]:
                 raise ValueError("its files are not as long as they were")
-            return OnnxEncoder(folder, space, record["padding_id"], threads)
+            return OnnxEncoder(folder, space, record["padding_id"], Head.plain(space), threads)
     except Exception as error:  # whatever onnxruntime or tokenizers call it
         log.warning("The compiled model in %s cannot be used (%s); it is compiled again.", folder, error)
     aside = folder.with_name(f"{_COMPILING}{secrets.token_hex(8)}")
@@ -131,7 +132,7 @@ def _compile(files: ModelFiles, space: Space, threads: int | None) -> Encoder:
     reference = _reference(files, space, None)
     with _scratch_folder() as folder:
         reference.compile(folder)
-        compiled = OnnxEncoder(folder, space, reference.padding_id, threads)
+        compiled = OnnxEncoder(folder, space, reference.padding_id, reference.head, threads)
         agreement = _agreement(reference, compiled)
         if not agreement >= AGREEMENT:
             raise UnsupportedModel(

@@ -1,8 +1,9 @@
 """How do token vectors become one sentence vector: the masked mean and its kin.
 
 A transformer returns one vector a token, the last hidden state: ``(B, T, D)`` for B texts padded to T tokens. The
-attention mask ``(B, T)`` is 1 on real tokens and 0 on padding. Every pooling mode here is linear: the sentence vector
-is a weighted sum of the real token vectors, which is why `vecindex.explain` can say exactly what each token adds.
+attention mask ``(B, T)`` is 1 on real tokens and 0 on padding. Every pooling mode is a sum of parts, one a real token:
+its vector times a weight, or, of a maximum, the features in which it is the largest. That is why `vecindex.explain` can
+say exactly what each token adds.
 Mean pooling as in Reimers and Gurevych 2019, https://arxiv.org/abs/1908.10084, section 3.
 """
 
@@ -99,20 +100,13 @@ def pool_features(features: Any) -> FloatArray:
     return np.stack([item.mean(axis=0, dtype=np.float32) for item in items])
 
 
-def token_weights(mask: npt.NDArray[Any], mode: PoolingMode) -> FloatArray:
-    """The weight of each token in its sentence vector.
-
-    Args:
-        mask: (B, T), 1 for a real token, 0 for padding; no row all 0.
+def pool(
+    token_vectors: npt.NDArray[Any], attention_mask: npt.NDArray[Any], modes: PoolingMode | Sequence[PoolingMode]
+) -> FloatArray:
+    """Sentence vectors, not normalised, from token vectors (B, T, D) and their mask (B, T).
 
     Returns:
-        (B, T) float32, 0 under the mask, each row summing to 1.
-    """
-    return _WEIGHTS[mode](mask)
-
-
-def pool(token_vectors: npt.NDArray[Any], attention_mask: npt.NDArray[Any], mode: PoolingMode) -> FloatArray:
-    """Sentence vectors (B, D) float32, not normalised, from token vectors (B, T, D) and their mask (B, T).
+        (B, D) float32; of several modes the vectors one behind the other, (B, modes * D).
 
     Raises:
         InvalidInput: a row of the mask is all 0, or holds something else than 0 and 1.
@@ -120,8 +114,41 @@ def pool(token_vectors: npt.NDArray[Any], attention_mask: npt.NDArray[Any], mode
     real = attention_mask != 0
     _check_mask(bool(np.logical_or(~real, attention_mask == 1).all()), real.any(axis=1))
     # Zeroed rather than only weighted by 0: 0 x NaN is NaN.
-    clean = np.where(real[:, :, None], token_vectors, 0).astype(np.float32, copy=False)
-    return np.asarray(np.matmul(token_weights(real, mode)[:, None, :], clean)[:, 0, :])
+    clean = token_vectors if real.all() else np.where(real[:, :, None], token_vectors, 0)
+    clean = clean.astype(np.float32, copy=False)
+    each = [_pooled(clean, real, mode) for mode in ([modes] if isinstance(modes, str) else modes)]
+    return each[0] if len(each) == 1 else np.concatenate(each, axis=1)
+
+
+def token_parts(
+    token_vectors: npt.NDArray[Any], attention_mask: npt.NDArray[Any], modes: Sequence[PoolingMode]
+) -> FloatArray:
+    """What each token of one text adds to its sentence vector: the parts sum to what `pool` makes of it.
+
+    Args:
+        token_vectors: (T, D).
+        attention_mask: (T,), 1 for each token that is pooled; not all 0.
+
+    Returns:
+        (T, modes * D) float32. A maximum belongs to the first token that has it.
+    """
+    real = attention_mask != 0
+    vectors = np.where(real[:, None], token_vectors, 0).astype(np.float32)
+    return np.concatenate([_parts(vectors, real, mode) for mode in modes], axis=1)
+
+
+def _pooled(vectors: FloatArray, real: npt.NDArray[np.bool_], mode: PoolingMode) -> FloatArray:
+    if mode == "max":
+        masked: FloatArray = np.where(real[:, :, None], vectors, -np.inf).max(axis=1)
+        return masked
+    return np.asarray(np.matmul(_WEIGHTS[mode](real)[:, None, :], vectors)[:, 0, :])
+
+
+def _parts(vectors: FloatArray, real: npt.NDArray[np.bool_], mode: PoolingMode) -> FloatArray:
+    if mode == "max":
+        best = np.where(real[:, None], vectors, -np.inf).argmax(axis=0)
+        return np.where(np.arange(len(vectors))[:, None] == best, vectors, 0)
+    return np.asarray(_WEIGHTS[mode](real[None])[0][:, None] * vectors)
 
 
 def unit_length(vectors: npt.NDArray[np.floating[Any]]) -> FloatArray:
@@ -162,21 +189,42 @@ def unit_vectors(vectors: npt.NDArray[Any], first: int = 0) -> FloatArray:
     return units
 
 
-def _mean_weights(mask: npt.NDArray[Any]) -> FloatArray:
-    real = mask.astype(np.float32)
-    return np.asarray(real / real.sum(axis=1, keepdims=True))
+def _mean_weights(real: npt.NDArray[np.bool_]) -> FloatArray:
+    return np.asarray(real / real.sum(axis=1, keepdims=True, dtype=np.float32), dtype=np.float32)
 
 
-def _first_weights(mask: npt.NDArray[Any]) -> FloatArray:
-    weights = np.zeros(mask.shape, dtype=np.float32)
-    weights[np.arange(mask.shape[0]), mask.argmax(axis=1)] = 1
+def _sqrt_weights(real: npt.NDArray[np.bool_]) -> FloatArray:
+    return np.asarray(real / np.sqrt(real.sum(axis=1, keepdims=True, dtype=np.float32)), dtype=np.float32)
+
+
+def _position_weights(real: npt.NDArray[np.bool_]) -> FloatArray:
+    # Muennighoff 2022, https://arxiv.org/abs/2202.08904, section 4.1: position t of a text, from 1, counts t times.
+    positions = real * np.arange(1, real.shape[1] + 1, dtype=np.float32)
+    return np.asarray(positions / positions.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def _first_weights(real: npt.NDArray[np.bool_]) -> FloatArray:
+    return _one(real, real.argmax(axis=1))
+
+
+def _last_weights(real: npt.NDArray[np.bool_]) -> FloatArray:
+    return _one(real, real.shape[1] - 1 - real[:, ::-1].argmax(axis=1))
+
+
+def _one(real: npt.NDArray[np.bool_], positions: npt.NDArray[np.int64]) -> FloatArray:
+    weights = np.zeros(real.shape, dtype=np.float32)
+    weights[np.arange(real.shape[0]), positions] = 1
     return weights
 
 
-_WEIGHTS: dict[PoolingMode, Callable[[npt.NDArray[Any]], FloatArray]] = {
+_WEIGHTS: dict[PoolingMode, Callable[[npt.NDArray[np.bool_]], FloatArray]] = {
     "mean": _mean_weights,
     "cls": _first_weights,
+    "mean_sqrt_len_tokens": _sqrt_weights,
+    "weightedmean": _position_weights,
+    "lasttoken": _last_weights,
 }
+"""The weight of each token (B, T) float32 in a sentence vector, 0 under the mask; `max` has none."""
 
 
 def _mean_pool_torch(vectors: Any, attention_mask: Any) -> Any:

@@ -16,8 +16,15 @@ from typing import Any, Literal, NoReturn, cast
 from ..errors import UnsupportedModel
 
 Role = Literal["document", "query"]
-PoolingMode = Literal["mean", "cls"]
-"""Which tokens make the sentence vector: ``mean`` is the mean of all real tokens, ``cls`` the first one alone."""
+PoolingMode = Literal["mean", "cls", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
+"""Which tokens make the sentence vector.
+
+``mean`` is the mean of all real tokens, ``cls`` the first one alone, ``lasttoken`` the last one, ``max`` the largest
+number of each feature, ``mean_sqrt_len_tokens`` the sum over the square root of how many there are, ``weightedmean``
+the mean in which the t-th token (from 1) counts t times.
+"""
+Precision = Literal["fp32", "int8", "int8-7bit", "bf16", "fp16"]
+"""How exactly the transformer computes; ``int8-7bit`` has its weights cut to 7 bits, for processors without VNNI."""
 
 EXTERNAL = "external"
 """Stands where a space of vectors made elsewhere has nothing to say."""
@@ -48,14 +55,16 @@ _COSMETIC_TOKENIZER = {
 class Space:
     """An embedding space: two vectors may be compared only if their spaces' fingerprints are equal.
 
-    ``model`` is where it came from and is not part of the fingerprint: the same files elsewhere are the same space.
-    ``normalize`` says whether the model itself ends in unit length; stored vectors always do.
+    ``model`` and ``revision`` are where it came from and no part of the fingerprint: the same files elsewhere are the
+    same space. ``normalize`` says whether the model itself ends in unit length; stored vectors always do. ``pooling``
+    is a `PoolingMode`, or several joined by ``+``, whose vectors are concatenated; ``head`` describes the dense layers
+    behind it. A ``max_tokens`` of 0 is no limit.
     """
 
     model: str
     dimension: int
     max_tokens: int
-    pooling: PoolingMode
+    pooling: str
     normalize: bool
     query_prompt: str
     document_prompt: str
@@ -63,6 +72,10 @@ class Space:
     weights: str
     tokenizer: str
     architecture: str
+    head: str = ""
+    prompt_pooled: bool = True
+    truncation: Literal["right", "left"] = "right"
+    revision: str = ""
 
     @classmethod
     def external(cls, name: str, dimension: int) -> Space:
@@ -71,7 +84,7 @@ class Space:
             model=name,
             dimension=dimension,
             max_tokens=0,
-            pooling=cast(PoolingMode, EXTERNAL),  # no encoder ever has such a space
+            pooling=EXTERNAL,
             normalize=False,
             query_prompt="",
             document_prompt="",
@@ -88,8 +101,17 @@ class Space:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256, in hex, of everything above but ``model``, as canonical JSON."""
-        return _digest({k: v for k, v in asdict(self).items() if k != "model"})
+        """SHA-256, in hex, of everything above but where it came from, as canonical JSON.
+
+        What was added after the first release counts only where it says something, so that no fingerprint changed.
+        """
+        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _ORIGIN}
+        return _digest({k: v for k, v in settings.items() if k not in _LATER or v != _LATER[k]})
+
+    @property
+    def pooling_modes(self) -> tuple[PoolingMode, ...]:
+        """The modes in the order in which their vectors are concatenated."""
+        return cast("tuple[PoolingMode, ...]", tuple(self.pooling.split("+")))
 
     def prompt(self, role: Role) -> str:
         """What is put before a text of this role."""
@@ -103,7 +125,8 @@ class Space:
 
     def differences(self, other: Space) -> str:
         """The settings in which two spaces differ, with both values; digests are shortened."""
-        pairs = ((f.name, getattr(self, f.name), getattr(other, f.name)) for f in fields(self) if f.name != "model")
+        names = (f.name for f in fields(self) if f.name not in _ORIGIN)
+        pairs = ((name, getattr(self, name), getattr(other, name)) for name in names)
         return ", ".join(f"{name}: {_short(mine)} / {_short(theirs)}" for name, mine, theirs in pairs if mine != theirs)
 
     def to_json(self) -> str:
@@ -116,6 +139,10 @@ class Space:
         if not isinstance(space.dimension, int) or space.dimension < 1:
             raise ValueError(f"dimension is {space.dimension!r}")
         return space
+
+
+_ORIGIN = ("model", "revision")
+_LATER = {"head": "", "prompt_pooled": True, "truncation": "right"}
 
 
 def read_space(folder: Path, model: str, file_digest: Callable[[Path], str]) -> Space:

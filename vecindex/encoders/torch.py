@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,9 +15,10 @@ import transformers
 from sentence_transformers import SentenceTransformer
 
 from ..errors import UnsupportedModel
-from .encoder import Encoder, IntArray, Tokens
+from .encoder import Encoder, IntArray, Span, Tokens
 from .onnx import INPUTS, MODEL_FILE, OUTPUT, TOKENIZER_FILE
 from .spec import Space
+from .tokens import TextTokenizer
 
 _OPSET = 17
 
@@ -29,7 +29,6 @@ class TorchEncoder(Encoder):
     def __init__(self, folder: Path, space: Space, threads: int | None = None) -> None:
         """``threads`` is torch's setting for the whole process; None leaves it as it is."""
         self.space = space
-        self._lock = threading.Lock()
         if threads is not None:
             torch.set_num_threads(threads)
         with _quiet(), _model_errors(space.model, "loaded"):
@@ -44,6 +43,7 @@ class TorchEncoder(Encoder):
         transformer: Any = model[0].eval()
         self._transformer = transformer
         self._tokenizer: Any = model.tokenizer
+        self._text_tokenizer = TextTokenizer(self._tokenizer.backend_tokenizer, space.max_tokens, space.truncation)
         if model.max_seq_length != space.max_tokens:
             raise UnsupportedModel(
                 space.model,
@@ -59,13 +59,17 @@ class TorchEncoder(Encoder):
         return int(self._tokenizer.pad_token_id)
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        with self._lock:  # truncation is a state of the tokenizer
-            cut = self._tokenizer(list(texts), truncation=True, max_length=self.space.max_tokens)["input_ids"]
-            whole = self._tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
-        return [
-            Tokens(ids, self._tokenizer.convert_ids_to_tokens(ids), len(all_ids))
-            for ids, all_ids in zip(cut, whole, strict=True)
-        ]
+        return self._text_tokenizer.tokenize(texts)
+
+    def strings(self, ids: Sequence[int]) -> list[str]:
+        return self._text_tokenizer.strings(ids)
+
+    def spans(self, text: str, room: int) -> list[Span]:
+        return self._text_tokenizer.spans(text, room)
+
+    @property
+    def runtime(self) -> str:
+        return "torch"
 
     def forward(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
         inputs = dict(zip(INPUTS, map(torch.from_numpy, (input_ids, attention_mask)), strict=True))

@@ -1,0 +1,145 @@
+"""How does a text become token ids, what of it is cut off, and where can it be parted: both runtimes' tokenizer.
+
+A text of any length is tokenized in bounded memory: of one longer than `HUGE` characters only as much as the model
+reads is kept, and the rest is counted slice by slice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import tokenizers
+
+from .encoder import Span, Tokens
+
+HUGE = 100_000
+"""Characters above which a text is tokenized in slices; a token of more than 32 on average would be very long."""
+_CHARACTERS_A_TOKEN = 32
+_SLICES_AT_ONCE = 16
+
+
+class TextTokenizer:
+    """A model's tokenizer, with the model's maximum; safe to use from several threads."""
+
+    def __init__(
+        self,
+        tokenizer: tokenizers.Tokenizer,
+        max_tokens: int,
+        truncation: Literal["right", "left"] = "right",
+        special: bool = True,
+    ) -> None:
+        """``max_tokens`` 0 is no limit; ``special`` adds the model's own tokens around each text."""
+        self._whole = tokenizer
+        self._whole.no_padding()
+        self._whole.no_truncation()
+        self.special = tokenizer.num_special_tokens_to_add(is_pair=False) if special else 0
+        self._add_special = special
+        self.max_tokens = max_tokens
+        self._left = truncation == "left"
+        self._huge = max(HUGE, _CHARACTERS_A_TOKEN * max_tokens)
+        # Two of them, since truncation is a state of the tokenizer that another thread would see.
+        self._cut = tokenizers.Tokenizer.from_str(tokenizer.to_str())
+        if max_tokens:
+            self._cut.enable_truncation(max_tokens, direction=truncation)
+
+    @classmethod
+    def from_file(
+        cls, path: Path, max_tokens: int, truncation: Literal["right", "left"] = "right", special: bool = True
+    ) -> TextTokenizer:
+        return cls(tokenizers.Tokenizer.from_file(str(path)), max_tokens, truncation, special)
+
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        """The texts' tokens, cut at the maximum."""
+        if any(len(text) > self._huge for text in texts):
+            return [self._tokenize_huge(t) if len(t) > self._huge else self.tokenize([t])[0] for t in texts]
+        return [
+            # Each overflowing piece repeats the special tokens.
+            Tokens(e.ids, len(e.ids) + sum(len(piece) - self.special for piece in e.overflowing))
+            for e in self._cut.encode_batch_fast(list(texts), add_special_tokens=self._add_special)
+        ]
+
+    def strings(self, ids: Sequence[int]) -> list[str]:
+        """What stands for each token in the vocabulary."""
+        return [self._whole.id_to_token(id_) or f"#{id_}" for id_ in ids]
+
+    def count(self, text: str) -> int:
+        """How many tokens a text has, special ones included."""
+        slices = _slices(text, self._huge)
+        return self.special + sum(map(len, self._plain(slices)))
+
+    def spans(self, text: str, room: int) -> list[Span]:
+        """Where to part a text so that each part has at most ``room`` tokens, special ones not counted.
+
+        The parts follow each other without a gap, whitespace around them aside; they end between words, unless one
+        word alone has more tokens. A text of whitespace alone is one part.
+        """
+        starts: list[int] = []
+        for first, piece in zip(_starts(text, self._huge), _slices(text, self._huge), strict=True):
+            for encoding in self._whole.encode_batch([piece], add_special_tokens=False):
+                starts.extend(first + start for start, end in encoding.offsets if end > start)
+        parts: list[Span] = []
+        begin = 0  # a position in ``starts``
+        while begin < len(starts):
+            end = begin + max(1, room)
+            if end < len(starts):
+                fit = next((at for at in range(end, begin, -1) if _between_words(text, starts[at])), end)
+                # Two tokens of one character (of an emoji's bytes, say) start at one place: not to be parted.
+                while fit > begin + 1 and starts[fit] == starts[fit - 1]:
+                    fit -= 1
+                end = fit
+            stop = starts[end] if end < len(starts) else len(text)
+            parts.append(_stripped(text, starts[begin], stop))
+            begin = end
+        return parts or [(0, len(text))]
+
+    def _plain(self, slices: Iterator[str]) -> Iterator[list[int]]:
+        """The slices' ids without special ones, a few slices at a time."""
+        batch: list[str] = []
+        for piece in slices:
+            batch.append(piece)
+            if len(batch) == _SLICES_AT_ONCE:
+                yield from (e.ids for e in self._whole.encode_batch_fast(batch, add_special_tokens=False))
+                batch = []
+        yield from (e.ids for e in self._whole.encode_batch_fast(batch, add_special_tokens=False))
+
+    def _tokenize_huge(self, text: str) -> Tokens:
+        if not self.max_tokens:
+            ids = [id_ for piece in self._plain(_slices(text, self._huge)) for id_ in piece]
+            return Tokens(ids, len(ids))
+        size = self._huge
+        while True:  # until there is more than the model reads: nearly always at once
+            end = text[-size:] if self._left else text[:size]
+            (encoding,) = self._cut.encode_batch_fast([end], add_special_tokens=self._add_special)
+            if size >= len(text) or encoding.overflowing:
+                return Tokens(encoding.ids, max(self.count(text), len(encoding.ids)))
+            size *= 8
+
+
+def _between_words(text: str, at: int) -> bool:
+    return text[at].isspace() or at == 0 or text[at - 1].isspace()
+
+
+def _stripped(text: str, start: int, stop: int) -> Span:
+    part = text[start:stop]
+    start += len(part) - len(part.lstrip())
+    return start, start + len(part.strip())
+
+
+def _starts(text: str, size: int) -> Iterator[int]:
+    """Where slices of at most ``size`` characters start: behind whitespace where there is some."""
+    start = 0
+    while start < len(text) or start == 0:
+        yield start
+        end = start + size
+        if end < len(text):
+            cut = max((text.rfind(space, start + size // 2, end) for space in " \n\t"), default=-1)
+            end = cut if cut > start else end
+        start = end
+
+
+def _slices(text: str, size: int) -> Iterator[str]:
+    starts = list(_starts(text, size))
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        yield text[start:end]
