@@ -17,6 +17,7 @@ import numpy as np
 import vecindex
 from tests.faults import without_syncs
 from tests.helpers import ROOT
+from tests.toy import ToyEncoder, toy_space
 from vecindex import Index, VecindexError
 from vecindex.search import upkeep
 from vecindex.store import connection
@@ -25,7 +26,8 @@ from vecindex.store.vectors import vector_file
 
 DIMENSION = 64
 """The fewest dimensions for which codes are made are 48."""
-GOLDEN = ROOT / "tests" / "golden" / "format-1"
+SPACE = toy_space(dimension=DIMENSION)
+GOLDEN = ROOT / "tests" / "golden"
 
 Contents = dict[str, tuple[str, str, bytes]]
 """Of each key: text, metadata as JSON, the vector's bytes."""
@@ -47,7 +49,7 @@ def _add(index: Index, draw: Random, count: int) -> None:
 def _put(index: Index, draw: Random, keys: list[str]) -> None:
     texts = [f"text {draw.random()} " * draw.choice((1, 1, 1, 300)) for _ in keys]
     vectors = [[draw.gauss(0, 1) for _ in range(DIMENSION)] for _ in keys]
-    index.add(texts, keys=keys, metadata=[{"n": draw.randrange(9)} for _ in keys], vectors=vectors, space="toy")
+    index.add(texts, keys=keys, metadata=[{"n": draw.randrange(9)} for _ in keys], vectors=vectors, space=SPACE)
 
 
 def _some(index: Index, draw: Random, at_most: int) -> list[str]:
@@ -63,11 +65,17 @@ def _relabel(index: Index, draw: Random, _: Path) -> None:
     (key,) = _some(index, draw, 1)
     found = contents(index)
     vector = np.frombuffer(found[key][2], "<f4")
-    index.add([found[key][0]], keys=[key], metadata=[{"m": draw.random()}], vectors=[vector], space="toy")
+    index.add([found[key][0]], keys=[key], metadata=[{"m": draw.random()}], vectors=[vector], space=SPACE)
 
 
 def _delete(index: Index, draw: Random, _: Path) -> None:
     index.delete(_some(index, draw, 4))
+
+
+def _encode(index: Index, draw: Random, _: Path) -> None:
+    """What the cache remembers: some texts are new, some are not."""
+    texts = [f"word {draw.randrange(20)}" for _ in range(6)]
+    index.add(texts, keys=[f"{draw.getrandbits(48):012x}" for _ in texts])
 
 
 def _backup(index: Index, draw: Random, root: Path) -> None:
@@ -85,10 +93,12 @@ CHANGES: dict[str, Change] = {
     "update": _replace,
     "relabel": _relabel,
     "delete": _delete,
+    "encode": _encode,
     "extend": lambda index, draw, _: _add(index, draw, 12),
     "compact": lambda index, draw, _: index.compact(),
     "index_field": lambda index, draw, _: index.index_field("n"),
-    "migrate": lambda index, draw, _: None,
+    "migrate_1": lambda index, draw, _: None,
+    "migrate_2": lambda index, draw, _: None,
     "backup": _backup,
 }
 """Each is one commit, or commits of which only the first changes what is stored. Opening is part of the change."""
@@ -115,13 +125,14 @@ def folder_of(act: str, root: Path) -> Path:
 def prepare(act: str, root: Path, seed: int, crashed: bool = False) -> None:
     """Makes the index that the act changes: with codes, dead rows and a tail; ``crashed`` leaves its log behind."""
     root.mkdir()
-    if act == "migrate":
-        shutil.copytree(GOLDEN, root / "i")
+    if act.startswith("migrate_"):
+        shutil.copytree(GOLDEN / f"format-{act[-1]}", root / "i")
     elif act != "create":
         draw = Random(f"prepared {seed}")
-        with vecindex.open(root / "made") as index:
+        with vecindex.open(root / "made", model=ToyEncoder(dimension=DIMENSION)) as index:
             with thresholds("extend"):
                 _add(index, draw, 56)
+            _encode(index, draw, root)
             _delete(index, draw, root)
             _replace(index, draw, root)
             if crashed:
@@ -149,9 +160,16 @@ def thresholds(act: str, seed: int = 0) -> Iterator[None]:
         upkeep.ROWS_FOR_CODES, upkeep._TAIL, connection._PAGES_A_CHECKPOINT = before
 
 
+def open_for(act: str, folder: Path) -> Index:
+    """With the encoder of the prepared indexes; those of older formats are of another one."""
+    return vecindex.open(
+        folder, lock_timeout=0, model=None if act.startswith("migrate_") else ToyEncoder(dimension=DIMENSION)
+    )
+
+
 def perform(acts: Sequence[str], folder: Path, root: Path, seed: int, returned: Callable[[Index], object]) -> None:
     """Opens the index in ``folder``, does each act, says so, and closes it; the same seed does the same."""
-    with thresholds(acts[0], seed), vecindex.open(folder, lock_timeout=0) as index:
+    with thresholds(acts[0], seed), open_for(acts[0], folder) as index:
         for number, act in enumerate(acts):
             with thresholds(act):
                 CHANGES[act](index, Random(seed + number), root)
@@ -220,7 +238,7 @@ def _compare(found: Contents, before: Contents, after: Contents, acknowledged: b
 def _write_again(index: Index, found: Contents) -> Finding | None:
     space = index._manifest().space
     vectors = np.ones((1, space.dimension if space else DIMENSION), np.float32)
-    index.add(["seven"], keys=["a new key"], vectors=vectors, space=space or "toy")
+    index.add(["seven"], keys=["a new key"], vectors=vectors, space=space or SPACE)
     if {key: value for key, value in contents(index).items() if key != "a new key"} != found:
         return Finding("unsound", "the next writing changed other records")
     return None

@@ -24,17 +24,25 @@ import numpy.typing as npt
 
 import vecindex
 from tests.harms import damage
+from tests.toy import ToyEncoder, toy_space
 from vecindex.errors import RecordNotFound, VecindexError
 from vecindex.search import plan, upkeep
 
 ROWS, DIMENSION, SEED_OF_ANOTHER = 3000, 64, 99
 TIMEOUT = 60.0
+SPACE = toy_space(dimension=DIMENSION)
+ENCODED = [str(number) for number in range(200)]
+"""Texts of one word, whose vectors do not depend on what they are encoded with."""
 REPAIRED = " after repair"
 Answers = dict[str, Any]
 Floats = npt.NDArray[np.float32]
 
 
 # --- the index that is damaged
+
+
+def encoder() -> ToyEncoder:
+    return ToyEncoder(dimension=DIMENSION)
 
 
 def unit(vectors: npt.NDArray[np.float64]) -> Floats:
@@ -60,12 +68,15 @@ def make(folder: Path, rows: int, seed: int, with_codes: bool, log_in: Path | No
     metadata = [{"lang": ("de", "en", "fr")[n % 3], "n": n, "tags": ["a", "b"][: n % 3]} for n in range(rows)]
     vectors = vectors_of(seed, rows)
     with vecindex.open(folder) as index:
-        index.add(texts, keys=keys, metadata=metadata, vectors=vectors)
+        index.add(texts, keys=keys, metadata=metadata, vectors=vectors, space=SPACE)
         index.index_field("lang")
-    with vecindex.open(folder) as index:
+    with vecindex.open(folder, model=encoder()) as index:
         index.delete(keys[5 : rows // 4 : 10])
         some = slice(rows // 2, rows // 2 + rows // 30)
-        index.add([f"{text}, again" for text in texts[some]], keys=keys[some], vectors=vectors_of(seed + 1, rows // 30))
+        others = vectors_of(seed + 1, rows // 30)
+        index.add([f"{text}, again" for text in texts[some]], keys=keys[some], vectors=others, space=SPACE)
+        index.add(ENCODED, keys=[f"encoded-{text}" for text in ENCODED])
+        index.delete(["encoded-3"])
         if log_in:
             shutil.copytree(folder, log_in)
 
@@ -137,10 +148,12 @@ def act(folder: Path, answers: Answers, repairs: bool) -> None:
             return faults(report), [fault.reason for fault in report.repaired]
 
     def add() -> Any:
-        with vecindex.open(folder, lock_timeout=0) as index:
+        with vecindex.open(folder, lock_timeout=0, model=encoder()) as index:
             vector = vectors_of(7, 1)
-            added = index.add(["new"], keys=["new"], vectors=vector)
-            return added.added, hits(index.search(vector[0], k=1)), record(index, "new")[:2]
+            added = index.add(["new"], keys=["new"], vectors=vector, space=SPACE)
+            index.add(ENCODED, keys=[f"again-{text}" for text in ENCODED])  # by the cache, as far as it is sound
+            again = [record(index, f"again-{text}") for text in ENCODED]
+            return added.added, hits(index.search(vector[0], k=1)), record(index, "new")[:2], again
 
     ask(answers, "open readonly", lambda: read(answers, folder, True))
     ask(answers, "verify", verify)

@@ -90,15 +90,17 @@ def test_new_metadata_alone_keeps_the_vector_and_the_place_among_ties(index: Ind
 
 def test_truncated_texts_are_counted_in_report_and_info(index: Index) -> None:
     long = "word " * 40
-    assert index.add([long, "short", long + "x"], keys=["a", "b", "c"]) == AddReport(added=3, truncated=2)
-    assert index.info().truncated == 2
+    assert index.add([long, "short", long + "x"], keys=["a", "b", "c"]) == AddReport(
+        added=3, truncated=2, tokens_lost=18
+    )
+    assert (index.info().truncated, index.info().tokens_lost) == (2, 18)
     index.add(["short"], keys=["a"])
-    assert index.info().truncated == 1
+    assert (index.info().truncated, index.info().tokens_lost) == (1, 9)
 
 
 def test_a_text_of_ten_megabytes_comes_back_whole(index: Index) -> None:
     text = "naïve text " * 1_000_000
-    assert index.add([text], keys=["big"]) == AddReport(added=1, truncated=1)
+    assert index.add([text], keys=["big"]) == AddReport(added=1, truncated=1, tokens_lost=2_000_001 - 32)
     assert index.get("big").text == text
     assert index.search("naïve text", k=1)[0].text == text
 

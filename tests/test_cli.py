@@ -243,7 +243,7 @@ def test_compact_says_what_it_gave_back() -> None:
     run("delete", "aun")
     code, out, err = run("compact")
     assert (code, out) == (0, "")
-    assert re.fullmatch(r"1 dead row dropped; [\d,]+ bytes before, [\d,]+ after\.\n", err)
+    assert re.fullmatch(r"1 dead row dropped, and 1 text from the cache; [\d,]+ bytes before, [\d,]+ after\.\n", err)
     before, after = (int(number.replace(",", "")) for number in re.findall(r"[\d,]{4,}", err))
     assert before - after == 384 * 4
     assert run("verify") == (0, "3 records, 3 rows: sound\n", "")
@@ -257,8 +257,9 @@ def test_info_prints_the_index_at_a_glance(encoder: Encoder) -> None:
     created = found.pop("created")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", created)
     assert found == {
-        **{"path": ".vecindex", "format": 2, "generation": 1, "records": 4, "dead_rows": 0, "tail_rows": 4},
+        **{"path": ".vecindex", "format": 3, "generation": 1, "records": 4, "dead_rows": 0, "tail_rows": 4},
         **{"codes": None, "indexed_fields": [], "truncated": 0},
+        **{"tokens_lost": 0, "cached_texts": 4, "cache_bytes": 144},
         **{"model": MODEL, "dimension": 384, "max_tokens": 256, "pooling": "mean", "precision": "fp32"},
         "fingerprint": encoder.space.fingerprint,
     }
@@ -266,7 +267,7 @@ def test_info_prints_the_index_at_a_glance(encoder: Encoder) -> None:
     assert (code, re.sub(r"(?m)^bytes .*\n", "", out), err) == (
         0,
         "path            .vecindex\n"
-        "format          2\n"
+        "format          3\n"
         f"created         {created}\n"
         "generation      1\n"
         "records         4\n"
@@ -275,6 +276,9 @@ def test_info_prints_the_index_at_a_glance(encoder: Encoder) -> None:
         "codes           -\n"
         "indexed fields  -\n"
         "truncated       0\n"
+        "tokens lost     0\n"
+        "cached texts    4\n"
+        "cache bytes     144\n"
         f"model           {MODEL}\n"
         "dimension       384\n"
         "max tokens      256\n"

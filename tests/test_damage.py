@@ -130,6 +130,30 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str, str, str]] = {
         lambda f: sql(f, "update manifest set fingerprint = 'other'"),
         *("vecindex.db", f"the fingerprint other is not that of its space, {toy_space().fingerprint}", REPAIR),
     ),
+    "tokens lost": (
+        lambda f: sql(f, "update records set lost = 1 where key = 'd'"),
+        *("vecindex.db", "the record 'd' is not what was written", "vecindex delete d"),
+    ),
+    "a row in the cache": (
+        lambda f: sql(f, "update cached set row = 0 where row = 3"),
+        *("vecindex.db", "1 entries of its cache are not what was written", REPAIR),
+    ),
+    "a row beyond in the cache": (
+        lambda f: sql(f, "update cached set row = 5 where row = 3"),
+        *("vecindex.db", "1 entries of its cache are not what was written", REPAIR),
+    ),
+    "a digest in the cache": (
+        lambda f: sql(f, "update cached set digest = zeroblob(16) where row = 3"),
+        *("vecindex.db", "1 entries of its cache are not what was written", REPAIR),
+    ),
+    "a digest of a dead row in the cache": (
+        lambda f: sql(f, "update cached set digest = zeroblob(7) where row = 1"),
+        *("vecindex.db", "1 entries of its cache are not what was written", REPAIR),
+    ),
+    "tokens lost in the cache": (
+        lambda f: sql(f, "update cached set lost = 1"),
+        *("vecindex.db", "5 entries of its cache are not what was written", REPAIR),
+    ),
     "no SQL index": (
         lambda f: sql(f, "drop index idx_records_key"),
         *("vecindex.db", "its SQL index idx_records_key is missing", REPAIR),
@@ -238,10 +262,10 @@ def test_sixty_damages_give_right_answers_or_our_errors(tmp_path: Path) -> None:
 
 
 def test_another_format_is_named_with_ours(folder: Path) -> None:
-    sql(folder, "update manifest set format = 3")
+    sql(folder, "update manifest set format = 4")
     with pytest.raises(IncompatibleFormat) as caught:
         opened(folder)
-    assert (caught.value.path, caught.value.found, caught.value.supported) == (str(folder), 3, 2)
+    assert (caught.value.path, caught.value.found, caught.value.supported) == (str(folder), 4, 3)
 
 
 def test_an_empty_manifest_and_a_missing_database_are_corrupt(folder: Path) -> None:

@@ -81,7 +81,7 @@ def held(folder: Path) -> None:
 
 
 def other_format(folder: Path) -> None:
-    sql(folder, "update manifest set format = 3")
+    sql(folder, "update manifest set format = 4")
     opened(folder)
 
 
@@ -125,8 +125,8 @@ CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], 
         f"{{f}} is being written by process {os.getpid()} on {os.uname().nodename} since 0 s; waited 0.0 s. Try again",
     ),
     errors.IncompatibleFormat: (
-        *(other_format, {"path": "{f}", "found": 3, "supported": 2}),
-        "{f} has format 3; this version reads format 2. Run: pip install --upgrade vecindex",
+        *(other_format, {"path": "{f}", "found": 4, "supported": 3}),
+        "{f} has format 4; this version reads format 3. Run: pip install --upgrade vecindex",
     ),
     errors.CorruptIndex: (
         *(damaged, {"path": "{f}/vectors-1.f32", "reason": "it is missing; 2 rows need it"}),
@@ -256,7 +256,7 @@ def test_verify_of_a_huge_number_is_quiet(folder: Path) -> None:
 
 
 def test_a_later_format_may_have_other_tables(folder: Path) -> None:
-    sql(folder, "update manifest set format = 3")
+    sql(folder, "update manifest set format = 4")
     sql(folder, "drop table dead")
     with pytest.raises(IncompatibleFormat):
         opened(folder)

@@ -26,6 +26,7 @@ from vecindex.errors import CorruptIndex, InvalidInput, MissingExtra, StorageErr
 from vecindex.exchange.formats import Format, space_from
 from vecindex.exchange.writing import ExportReport
 from vecindex.store.disk import replaced
+from vecindex.store.tables import record_crc
 
 HAS_PYARROW = importlib.util.find_spec("pyarrow") is not None
 needs_pyarrow = pytest.mark.skipif(not HAS_PYARROW, reason="the extra 'parquet' is not installed")
@@ -43,7 +44,7 @@ def stored(index: Index) -> list[tuple[Any, ...]]:
     with index._snapshots.take() as snapshot:
         rows = snapshot.allowed(None).rows()
         return [
-            (r.key, r.text, r.metadata, r.truncated, snapshot.vectors[r.row].tobytes())
+            (r.key, r.text, r.metadata, r.lost, snapshot.vectors[r.row].tobytes())
             for r in snapshot.fetch(rows.tolist())
         ]
 
@@ -67,7 +68,7 @@ def test_every_format_restores_the_same_index(folder: Path, tmp_path: Path, form
         report.bytes == (tmp_path / "e").stat().st_size
     )
     with vecindex.open(tmp_path / "r") as copy:
-        assert copy.import_(tmp_path / "e") == AddReport(added=4, truncated=1)
+        assert copy.import_(tmp_path / "e") == AddReport(added=4, truncated=1, tokens_lost=9)
         assert copy.import_(tmp_path / "e") == AddReport(unchanged=4)
         assert stored(copy) == expected
         assert copy.info().fingerprint == space.fingerprint
@@ -116,12 +117,14 @@ def test_vectors_that_one_text_got_in_different_batches_stay_apart(tmp_path: Pat
     text, space = "x " * 40, toy_space()
     with opened(tmp_path / "i") as index:
         index.add([text, text, "short"], keys=["a", "b", "c"], vectors=np.eye(3, 16), space=space)
-        sql(tmp_path / "i", "update records set truncated = 1 where key in ('a', 'b')")
+        for key in "ab":
+            crc = record_crc(key, text, "{}", 8)
+            sql(tmp_path / "i", f"update records set lost = 8, crc = {crc} where key = '{key}'")
         index.export(tmp_path / "e", format)
         expected = stored(index)
-    assert [row[3] for row in expected] == [True, True, False]
+    assert [row[3] for row in expected] == [8, 8, 0]
     with opened(tmp_path / "r") as copy:
-        assert copy.import_(tmp_path / "e") == AddReport(added=3, truncated=2)
+        assert copy.import_(tmp_path / "e") == AddReport(added=3, truncated=2, tokens_lost=16)
         assert stored(copy) == expected
 
 
@@ -203,7 +206,7 @@ def test_a_line_of_jsonl_is_an_object_and_the_first_holds_the_space(folder: Path
         ("d", "four", {"n": 3}),
     ]
     assert lines[0]["space"] == {**json.loads(toy_space().to_json()), "fingerprint": toy_space().fingerprint}
-    assert lines[3]["truncated"] is True
+    assert lines[3]["truncated"] == 9
     vectors = np.array([line["vector"] for line in lines], np.float32)
     assert np.array_equal(vectors, toy_vectors("one", "four", "drei", "x " * 40))
 
@@ -254,7 +257,7 @@ def test_parquet_has_typed_columns_and_the_space_as_metadata(folder: Path, tmp_p
     assert [(field.name, str(field.type)) for field in table.schema] == [
         *[(name, "string") for name in ("key", "text", "metadata")],
         ("vector", "fixed_size_list<element: float not null>[16]"),
-        ("truncated", "bool"),
+        ("truncated", "int64"),
     ]
     assert table.column("key").to_pylist() == ["a", "d", "c"]
     assert table.column("metadata").to_pylist() == ['{"n":0}', '{"n":3}', '{"n":2}']

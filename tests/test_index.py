@@ -137,7 +137,7 @@ def test_info_tells_what_is_there(index: Index, tmp_path: Path) -> None:
     info = index.info()
     assert info == vecindex.IndexInfo(
         path=str(tmp_path / "i"),
-        format=2,
+        format=3,
         created=info.created,
         generation=2,
         records=2,
@@ -146,6 +146,9 @@ def test_info_tells_what_is_there(index: Index, tmp_path: Path) -> None:
         codes=None,
         indexed_fields=(),
         truncated=1,
+        tokens_lost=9,
+        cached_texts=3,
+        cache_bytes=108,
         bytes=sum(p.stat().st_size for p in (tmp_path / "i").iterdir()),
         model="toy",
         dimension=16,

@@ -13,7 +13,6 @@ from random import Random
 
 import pytest
 
-import vecindex
 from tests.acts import (
     CHANGES,
     Contents,
@@ -23,6 +22,7 @@ from tests.acts import (
     examine_backup,
     folder_of,
     one_thread,
+    open_for,
     perform,
     prepare,
     stored,
@@ -92,7 +92,7 @@ def _attempt(act: str, root: Path, seed: int, refusing: Refusing, before: Conten
     failed: VecindexError | None = None
     with thresholds(act), watched(refusing):
         try:
-            index = vecindex.open(folder, lock_timeout=0)
+            index = open_for(act, folder)
             CHANGES[act](index, Random(seed), root)
         except VecindexError as error:
             failed = error
@@ -104,7 +104,7 @@ def _attempt(act: str, root: Path, seed: int, refusing: Refusing, before: Conten
                 index.close()  # which finishes what can as well be finished later, and so never fails
                 index = None
         refusing.nth = None
-        index = index or vecindex.open(folder, lock_timeout=0)
+        index = index or open_for(act, folder)
         assert index.verify().ok, str(refusing.refused)
         # A backup that failed when its name had been given already is there, and may be.
         if failed and contents(index) == before and not backup_of(root, seed).exists():

@@ -46,14 +46,14 @@ def test_row_r_lies_at_4_r_d_little_endian_and_every_row_is_a_records_or_dead(fo
             vector.tolist(), abs=1e-6
         )
     rows = [(0, "a", "one", '{"n":0}', 0), (3, "d", "four", '{"n":3}', 0), (4, "c", "drei", '{"n":2}', 0)]
-    assert sql(folder, "select row, key, text, metadata, truncated, crc from records order by row") == [
+    assert sql(folder, "select row, key, text, metadata, lost, crc from records order by row") == [
         (*row, zlib.crc32("\0".join(row[1:4]).encode())) for row in rows
     ]
     bits = bytes([0b00000110]) + bytes(511)  # rows 1 and 2
     assert sql(folder, "select block, generation, bits, crc from dead") == [(0, 3, bits, zlib.crc32(bits))]
     sums = b"".join(struct.pack("<I", by_definition(content[r * ROW_BYTES :][:ROW_BYTES])) for r in range(5))
     assert sql(folder, "select block, sums, crc from sums") == [(0, sums, zlib.crc32(sums))]
-    assert sql(folder, "select format, generation, vectors, rows, dead from manifest") == [(2, 3, 1, 5, 2)]
+    assert sql(folder, "select format, generation, vectors, rows, dead from manifest") == [(3, 3, 1, 5, 2)]
     assert sorted(p.name for p in folder.iterdir()) == ["vecindex.db", "vectors-1.f32", "writer.lock"]
     (created,) = sql(folder, "select created from manifest")[0]
     note = f"committed 3 {created}"
@@ -140,7 +140,7 @@ def one_by_one(state: State, items: list[Incoming]) -> tuple[State, int, int, in
 def test_reconcile_leaves_what_adding_one_by_one_leaves(first: list[Incoming], second: list[Incoming]) -> None:
     before, *_ = one_by_one({}, first)
     stored = {
-        key: Stored(row, key, text, json.dumps(metadata), False)
+        key: Stored(row, key, text, json.dumps(metadata), 0)
         for row, (key, (text, metadata)) in enumerate(before.items())
     }
     found = reconcile(second, stored, lambda row: pytest.fail("no vector was given"))

@@ -25,9 +25,9 @@ def toy_space(**changes: object) -> Space:
     return Space(**(settings | changes))  # type: ignore[arg-type]
 
 
-def word_vector(token_id: int) -> npt.NDArray[np.float32]:
-    """(DIMENSION,) numbers between -1 and 1 that depend on the id alone."""
-    digest = hashlib.shake_256(str(token_id).encode()).digest(2 * DIMENSION)
+def word_vector(token_id: int, dimension: int = DIMENSION) -> npt.NDArray[np.float32]:
+    """(dimension,) numbers between -1 and 1 that depend on the id alone."""
+    digest = hashlib.shake_256(str(token_id).encode()).digest(2 * dimension)
     return (np.frombuffer(digest, dtype="<u2").astype(np.float32) / 32768 - 1).astype(np.float32)
 
 
@@ -62,4 +62,4 @@ class ToyEncoder(Encoder):
         return [(words[i][0], words[min(i + room, len(words)) - 1][1]) for i in starts] or [(0, len(text))]
 
     def forward(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
-        return np.stack([np.stack([word_vector(int(i)) for i in row]) for row in input_ids])
+        return np.stack([np.stack([word_vector(int(i), self.space.dimension) for i in row]) for row in input_ids])

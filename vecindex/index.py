@@ -198,10 +198,14 @@ class Index(Reader):
         vectors = self._language.query_vectors(queries, self._space()) if len(queries) else None
         return self._upkeep.tune(recall, latency_ms, vectors, progress)
 
-    def compact(self) -> CompactReport:
-        """Gives the space of deleted and replaced records back; readers are not disturbed."""
+    def compact(self, *, cache: bool = False) -> CompactReport:
+        """Gives the space of deleted and replaced records back; readers are not disturbed.
+
+        A text that was encoded here is not encoded again, also under another key, or once its record is deleted, until
+        this drops its row. With ``cache`` all texts are forgotten.
+        """
         self._check_writable()
-        report = self._upkeep.compact()
+        report = self._upkeep.compact(empty_cache=cache)
         self._upkeep.tidy()
         return report
 

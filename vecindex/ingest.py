@@ -189,20 +189,22 @@ def _incoming(
 def _add_window(
     window: Sequence[Incoming], snapshots: Snapshots, writer: Writer, encoder: Callable[[], Encoder]
 ) -> AddReport:
-    with snapshots.borrow() as catalog, catalog.reading() as manifest:
-        space = manifest.space
-        changes = reconcile(window, catalog.find({item.key for item in window}), _no_vector)
+    with snapshots.take() as snapshot:
+        space = snapshot.manifest.space
+        changes = reconcile(window, snapshot.find({item.key for item in window}), _no_vector)
+        found = snapshot.cached({item.text for item in changes.written})
     if not changes.written and not changes.relabelled:
         return AddReport(unchanged=changes.unchanged, updated=changes.updated)
-    vectors: dict[str, TextVector] = {}
-    missing = [item.text for item in changes.written]
+    vectors = {text: TextVector(vector, lost, cacheable=True) for text, (vector, lost) in found.items()}
+    missing = [item.text for item in changes.written if item.text not in vectors]
+    written_by: dict[str, str] | None = None
     while True:
         if missing:
-            space = encoder().space
+            space, written_by = encoder().space, encoder().environment()
             vectors |= _encode(missing, encoder())
         assert space is not None  # an index with records has one, and without records every text was missing
         try:
-            return writer.add(window, vectors, space)
+            return writer.add(window, vectors, space, written_by=written_by)
         except MissingVectors as error:
             missing = list(error.texts)
 
@@ -215,8 +217,8 @@ def _encode(texts: Sequence[str], encoder: Encoder) -> dict[str, TextVector]:
     unique = list(dict.fromkeys(texts))
     encoded = encoder.encode_all(unique)
     return {
-        text: TextVector(vector, bool(truncated))
-        for text, vector, truncated in zip(unique, encoded.vectors, encoded.truncated, strict=True)
+        text: TextVector(vector, lost, cacheable=True)
+        for text, vector, lost in zip(unique, encoded.vectors, encoded.lost.tolist(), strict=True)
     }
 
 

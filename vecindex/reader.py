@@ -23,6 +23,7 @@ from .search.run import Explanation
 from .search.soundness import check_codes
 from .search.upkeep import describe
 from .search.view import Accelerator, View
+from .store.cache import BYTES_AN_ENTRY
 from .store.files import folder_bytes
 from .store.fresh import resolved
 from .store.manifest import Manifest
@@ -146,6 +147,8 @@ class Reader:
         with self._snapshots.take() as snapshot:
             manifest = snapshot.manifest
             space = manifest.space
+            truncated, tokens_lost = snapshot.losses()
+            cached = snapshot.count_cached()
             return IndexInfo(
                 path=str(self.path),
                 format=FORMAT,
@@ -156,7 +159,10 @@ class Reader:
                 tail_rows=manifest.rows - (manifest.codes.rows if manifest.codes else 0),
                 codes=describe(manifest),
                 indexed_fields=manifest.fields,
-                truncated=snapshot.count_truncated(),
+                truncated=truncated,
+                tokens_lost=tokens_lost,
+                cached_texts=cached,
+                cache_bytes=cached * BYTES_AN_ENTRY,
                 bytes=folder_bytes(self._folder),
                 model=space.model if space else None,
                 dimension=space.dimension if space else None,

@@ -35,23 +35,32 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One result: ``rank`` counts from 1, ``score`` is a cosine, larger is better."""
+    """One result: ``rank`` counts from 1, ``score`` is a cosine, larger is better.
+
+    ``lost`` is how many tokens at the end of ``text`` the model did not read, so that they are not in the score; 1
+    stands for "at least one" in a record that an earlier version truncated.
+    """
 
     rank: int
     key: str
     score: float
     text: str
     metadata: Metadata
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class AddReport:
-    """What an ``add`` did, in records; ``truncated`` counts texts cut at the model's maximum length."""
+    """What an ``add`` did, in records; ``truncated`` counts texts cut at the model's maximum length.
+
+    ``tokens_lost`` is how many tokens were cut off them together.
+    """
 
     added: int = 0
     updated: int = 0
     unchanged: int = 0
     truncated: int = 0
+    tokens_lost: int = 0
 
     def __add__(self, other: AddReport) -> AddReport:
         return AddReport(
@@ -59,6 +68,7 @@ class AddReport:
             self.updated + other.updated,
             self.unchanged + other.unchanged,
             self.truncated + other.truncated,
+            self.tokens_lost + other.tokens_lost,
         )
 
 
@@ -69,7 +79,9 @@ class IndexInfo:
     ``generation`` counts commits, ``dead_rows`` rows of the vector file whose record was deleted or replaced,
     ``tail_rows`` rows that the accelerator does not cover yet and that are scanned exactly, ``codes`` what it is, None
     where there is none, ``indexed_fields`` the metadata fields whose filters are fast, ``truncated`` records whose
-    text was longer than the model reads, ``bytes`` everything in the directory.
+    text was longer than the model reads and ``tokens_lost`` how many of their tokens it did not read, ``cached_texts``
+    how many texts need not be encoded again, ``cache_bytes`` about what remembering them takes, ``bytes`` everything in
+    the directory.
     """
 
     path: str
@@ -82,6 +94,9 @@ class IndexInfo:
     codes: str | None
     indexed_fields: tuple[str, ...]
     truncated: int
+    tokens_lost: int
+    cached_texts: int
+    cache_bytes: int
     bytes: int
     model: str | None
     dimension: int | None
@@ -116,11 +131,12 @@ class VerifyReport:
 
 @dataclass(frozen=True, slots=True)
 class CompactReport:
-    """What ``compact`` did: rows dropped, and the directory's bytes before and after."""
+    """What ``compact`` did: rows dropped, the directory's bytes before and after, and texts the cache forgot."""
 
     dropped_rows: int
     bytes_before: int
     bytes_after: int
+    forgotten_texts: int = 0
 
 
 def derive_key(text: str) -> str:

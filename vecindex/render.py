@@ -40,15 +40,28 @@ def hits_as(format_: str, hits: Sequence[Hit]) -> str:
 
 def _hits_text(hits: Sequence[Hit]) -> str:
     width = len(str(len(hits)))
-    return "".join(f"{h.rank:>{width}}  {h.score:.4f}  {printable(h.text)}  [{printable(h.key)}]\n" for h in hits)
+    return "".join(
+        f"{h.rank:>{width}}  {h.score:.4f}  {printable(h.text)}  [{printable(h.key)}]{_lost(h)}\n" for h in hits
+    )
+
+
+def _lost(hit: Hit) -> str:
+    return f"  (truncated: {counted(hit.lost, 'token')} not read)" if hit.lost else ""
+
+
+def _hit_fields(hit: Hit) -> dict[str, Any]:
+    """What programs get; how much of a text was not read only where that was so."""
+    fields = asdict(hit)
+    lost = fields.pop("lost")
+    return {**fields, "truncated": lost} if lost else fields
 
 
 def _hits_json(hits: Sequence[Hit]) -> str:
-    return _json([asdict(hit) for hit in hits])
+    return _json([_hit_fields(hit) for hit in hits])
 
 
 def _hits_jsonl(hits: Sequence[Hit]) -> str:
-    return "".join(json.dumps(asdict(hit), ensure_ascii=False) + "\n" for hit in hits)
+    return "".join(json.dumps(_hit_fields(hit), ensure_ascii=False) + "\n" for hit in hits)
 
 
 def _hits_csv(hits: Sequence[Hit]) -> str:
@@ -103,8 +116,9 @@ def verify_lines(report: VerifyReport) -> str:
 
 def compact_line(report: CompactReport) -> str:
     """What was given back."""
+    forgotten = f", and {counted(report.forgotten_texts, 'text')} from the cache" if report.forgotten_texts else ""
     return (
-        f"{counted(report.dropped_rows, 'dead row')} dropped; "
+        f"{counted(report.dropped_rows, 'dead row')} dropped{forgotten}; "
         f"{report.bytes_before:,} bytes before, {report.bytes_after:,} after."
     )
 

@@ -88,15 +88,17 @@ def index_field(fields: Sequence[str], index_path: Path) -> None:
 
 
 @click.command()
+@click.option("--cache", is_flag=True, help="Also forget which texts were encoded already, and give that space back.")
 @index_option
-def compact(index_path: Path) -> None:
+def compact(cache: bool, index_path: Path) -> None:
     """Give the space of deleted and replaced records back; searches go on meanwhile.
 
     \b
-    Example:
+    Examples:
       vecindex compact
+      vecindex compact --cache
     """
     from ..index import open as open_index
 
     with open_index(index_path, create=False) as index:
-        click.echo(compact_line(index.compact()), err=True)
+        click.echo(compact_line(index.compact(cache=cache)), err=True)

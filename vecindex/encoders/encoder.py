@@ -123,6 +123,10 @@ class Encoder(ABC):
         """What runs the transformer, for people."""
         return type(self).__name__
 
+    def environment(self) -> dict[str, str]:
+        """What of this machine and its software may change a vector's last digits; stored with what is written."""
+        return {}
+
     def encode(self, texts: Sequence[str], role: Role = "document") -> FloatArray:
         """One unit-length vector a text, in the texts' order.
 

@@ -2,12 +2,13 @@
 
 ::
 
-    jsonl      one object a line: key, text, metadata, vector; truncated where it is true; in the first line also space
+    jsonl      one object a line: key, text, metadata, vector; truncated where it is not 0; in the first line also space
     npy        a folder: vectors.npy (n, D) float32, records.jsonl (line i of row i, without vectors), space.json
     faiss      the same with index.faiss, an IndexFlatIP, in place of vectors.npy
     parquet    one file: key, text, metadata (JSON) as strings, vector as fixed_size_list<float32>[D], truncated as
-               bool; space as the file's metadata under SPACE_KEY
+               int64; space as the file's metadata under SPACE_KEY
 
+``truncated`` is how many tokens of the text the vector does not cover. Earlier versions wrote true or false.
 The space is the embedding space's settings as a JSON object, with their fingerprint; null in an index without records.
 """
 
@@ -107,7 +108,7 @@ def vector_lines(records: Iterable[Stored], vectors: Vectors, space: Space | Non
 
 
 def _line(record: Stored, more: str) -> bytes:
-    truncated = ', "truncated": true' if record.truncated else ""
+    truncated = f', "truncated": {record.lost}' if record.lost else ""
     key, text = (json.dumps(value, ensure_ascii=False) for value in (record.key, record.text))
     # The metadata is JSON already; an index written by hand may have it on several lines.
     metadata = record.metadata.replace("\n", " ")

@@ -35,7 +35,7 @@ def write(blocks: Iterable[tuple[list[Stored], Vectors]], space: Space | None, d
         [
             *(arrow.field(name, string, nullable=False) for name in ("key", "text", "metadata")),
             arrow.field("vector", arrow.list_(arrow.field("element", arrow.float32(), nullable=False), dimension)),
-            arrow.field("truncated", arrow.bool_(), nullable=False),
+            arrow.field("truncated", arrow.int64(), nullable=False),
         ],
         metadata={SPACE_KEY: space_json(space).encode()},
     )
@@ -50,7 +50,7 @@ def write(blocks: Iterable[tuple[list[Stored], Vectors]], space: Space | None, d
             columns = [
                 *(arrow.array([getattr(r, name) for r in records], string) for name in ("key", "text", "metadata")),
                 arrow.FixedSizeListArray.from_arrays(numbers, type=schema.field("vector").type),
-                arrow.array([r.truncated for r in records], arrow.bool_()),
+                arrow.array([r.lost for r in records], arrow.int64()),
             ]
             writer.write_table(arrow.Table.from_arrays(columns, schema=schema))
 

@@ -76,19 +76,19 @@ class Exchange:
             SpaceMismatch, IndexLocked, StorageError: nothing more was written.
         """
         total = AddReport()
-        for window, truncated in _commits(self._incoming(keeps_truncated=not space.is_external)):
+        for window, truncated in _commits(self._incoming(keeps_lost=not space.is_external)):
             total += writer.add(window, truncated, space)
             if progress is not None:
                 progress(total)
         return total
 
-    def _incoming(self, keeps_truncated: bool) -> Iterator[tuple[Incoming, Vectors, bool]]:
+    def _incoming(self, keeps_lost: bool) -> Iterator[tuple[Incoming, Vectors, int]]:
         for block in self._blocks():
             vectors = _units(self.name, block, self.dimension)
             for each, vector in zip(block.records, vectors, strict=True):
-                truncated = each.truncated and keeps_truncated
-                item = Incoming(each.key, each.text, each.metadata, None if truncated else vector)
-                yield item, vector, truncated
+                lost = each.lost if keeps_lost else 0
+                item = Incoming(each.key, each.text, each.metadata, None if lost else vector)
+                yield item, vector, lost
 
 
 def import_into(
@@ -157,7 +157,7 @@ def _units(name: str, block: Block, dimension: int) -> Vectors:
 
 
 def _commits(
-    items: Iterable[tuple[Incoming, Vectors, bool]],
+    items: Iterable[tuple[Incoming, Vectors, int]],
 ) -> Iterator[tuple[list[Incoming], dict[str, TextVector]]]:
     """What each commit adds: records, and the vectors of those whose text the model did not read to its end.
 
@@ -166,12 +166,12 @@ def _commits(
     for window in windows(items, VECTORS_A_COMMIT, lambda each: each[0].text, CHARACTERS_A_COMMIT):
         commit: list[Incoming] = []
         truncated: dict[str, TextVector] = {}
-        for item, vector, is_truncated in window:
-            known = truncated.get(item.text) if is_truncated else None
+        for item, vector, lost in window:
+            known = truncated.get(item.text) if lost else None
             if known is not None and known.vector.tobytes() != vector.tobytes():
                 yield commit, truncated
                 commit, truncated = [], {}
             commit.append(item)
-            if is_truncated:
-                truncated[item.text] = TextVector(vector, True)
+            if lost:
+                truncated[item.text] = TextVector(vector, lost)
         yield commit, truncated

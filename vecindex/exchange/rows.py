@@ -33,12 +33,15 @@ _CHARACTERS_A_BLOCK = 8_000_000
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A record as a row says it, checked; ``metadata`` is JSON text, None where the row says nothing of it."""
+    """A record as a row says it, checked; ``metadata`` is JSON text, None where the row says nothing of it.
+
+    ``lost`` is how many tokens of the text the vector does not cover; 1 where the row says no more than that some are.
+    """
 
     key: str
     text: str
     metadata: str | None
-    truncated: bool
+    lost: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -251,15 +254,15 @@ def _imported(fields: dict[str, Any], has_space: bool) -> Imported:
     key = fields.pop("key", None)
     if isinstance(key, int) and not isinstance(key, bool):
         key = str(key)
-    truncated = fields.pop("truncated", False) if has_space else False
-    if not isinstance(truncated, bool):
-        raise ValueError("the field 'truncated' is neither true nor false")
+    lost = fields.pop("truncated", 0) if has_space else 0
+    if not isinstance(lost, int) or not 0 <= lost < 2**63:
+        raise ValueError("the field 'truncated' is neither a number of tokens nor true or false")
     metadata = metadata_in(fields)
     return Imported(
         derive_key(text) if key is None else checked_key(key),
         text,
         None if metadata is None else checked_metadata(metadata),
-        truncated,
+        int(lost),
     )
 
 

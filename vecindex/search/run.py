@@ -330,7 +330,7 @@ def _hits(view: View, ranking: Ranking) -> list[Hit]:
     # Rounding can carry the product of two unit vectors past 1 by a digit; a cosine is never more.
     cosines = np.clip(ranking.scores, -1, 1).tolist()
     return [
-        Hit(place, record.key, score, record.text, view.metadata(record))
+        Hit(place, record.key, score, record.text, view.metadata(record), record.lost)
         for place, (record, score) in enumerate(zip(stored, cosines, strict=True), 1)
     ]
 

@@ -104,10 +104,10 @@ class Upkeep:
         """
         self._try(self._tidy)
 
-    def compact(self) -> CompactReport:
+    def compact(self, empty_cache: bool = False) -> CompactReport:
         """Gives the space of dead rows back; see `store.compact`."""
         with self._snapshots.borrow() as catalog, self._writer() as writer:
-            return compact(self._folder, catalog, writer, self._write_codes_of)
+            return compact(self._folder, catalog, writer, self._write_codes_of, empty_cache)
 
     def renew_codes(self, anew: bool = False) -> None:
         """Codes over all committed rows: what there is extended, or made ``anew``, as it is where it is damaged."""

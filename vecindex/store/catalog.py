@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import CorruptIndex, IncompatibleFormat
 from ..filter_sql import compile_sql
 from ..filters import Filter, parse_path
+from .cache import Entry
 from .connection import Connection
 from .files import storage_errors
 from .lock import LOCK_FILE, last_commit
@@ -29,7 +30,7 @@ from .vectors import ROWS_A_BLOCK, Rows, Sums
 _A_STATEMENT = 500
 _SMALL = 2**20  # bytes, some 5,000 records: checked in 15 ms
 _MANIFEST = f"select {', '.join(COLUMNS)}, crc from manifest"
-_RECORD = "select row, key, text, metadata, truncated, crc from records"
+_RECORD = "select row, key, text, metadata, lost, crc from records"
 
 
 class Catalog(Connection):
@@ -81,8 +82,25 @@ class Catalog(Connection):
         self._last = row, manifest
         return manifest
 
-    def count_truncated(self) -> int:
-        return int(self._one("select count(*) from records where truncated"))
+    def losses(self) -> tuple[int, int]:
+        """How many records were truncated, and how many tokens they lost together."""
+        with self.errors():
+            records, tokens = self.sqlite.execute("select count(*), total(lost) from records where lost > 0").fetchone()
+        return records, int(tokens)
+
+    def count_cached(self) -> int:
+        """How many texts are in the cache."""
+        return int(self._one("select count(*) from cached"))
+
+    def cached(self, digests: Iterable[bytes]) -> list[Entry]:
+        """The cache's entries for these texts, in any order, as they lie there: `cache.sound` tells what is of use."""
+        wanted, found = list(digests), list[Entry]()
+        with self.errors():
+            for start in range(0, len(wanted), _A_STATEMENT):
+                some = wanted[start : start + _A_STATEMENT]
+                sql = f"select digest, row, lost, crc from cached where digest in ({', '.join('?' * len(some))})"
+                found += [Entry(*row) for row in self.sqlite.execute(sql, some)]
+        return found
 
     def find(self, keys: Iterable[str]) -> dict[str, Stored]:
         """The records that have these keys; a key without a record is left out."""
@@ -184,7 +202,7 @@ class Catalog(Connection):
                 raise CorruptIndex(str(self.path), "its manifest is not what was written")
             if found is not None and found[0] != FORMAT:
                 raise IncompatibleFormat(str(self.folder), found[0], FORMAT)
-        if not {"manifest", "records", "sums", "dead"} <= tables:
+        if not {"manifest", "records", "sums", "dead", "cached"} <= tables:
             raise CorruptIndex(str(self.path), "it is a SQLite database, but not one of vecindex")
 
     def _check_is_newest(self) -> None:
@@ -198,7 +216,7 @@ class Catalog(Connection):
             )
 
     def _stored(self, row: tuple[int, str, str, str, int, int]) -> Stored:
-        if record_crc(row[1], row[2], row[3]) != row[5]:
+        if record_crc(row[1], row[2], row[3], row[4]) != row[5]:
             raise CorruptIndex(str(self.path), f"the record {row[1]!r} is not what was written")
         return _record(row)
 
@@ -222,5 +240,5 @@ class Catalog(Connection):
 
 
 def _record(row: tuple[int, str, str, str, int, int]) -> Stored:
-    number, key, text, metadata, truncated, _ = row
-    return Stored(number, key, text, metadata, bool(truncated))
+    number, key, text, metadata, lost, _ = row
+    return Stored(number, key, text, metadata, lost)

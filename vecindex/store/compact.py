@@ -37,14 +37,21 @@ PublishCodes = Callable[[Manifest, Vectors], CodesFiles | None]
 """Writes codes over the vectors of a manifest; None where exact search is as good."""
 
 
-def compact(folder: Path, catalog: Catalog, writer: Writer, publish_codes: PublishCodes) -> CompactReport:
+def compact(
+    folder: Path, catalog: Catalog, writer: Writer, publish_codes: PublishCodes, empty_cache: bool = False
+) -> CompactReport:
     """Drops the dead rows and gives their space back; readers are not disturbed, writers wait.
+
+    The cache forgets the texts of dropped rows; with ``empty_cache`` all texts.
 
     Raises:
         IndexLocked, StorageError, CorruptIndex: the index is as it was.
     """
     with writer.locked() as manifest:
-        before = folder_bytes(folder)
+        before, cached = folder_bytes(folder), catalog.count_cached()
+        if empty_cache:
+            with catalog.changing() as tables:
+                tables.forget()
         after = manifest
         if manifest.dead:
             live, sums = catalog.live_rows(), catalog.sums(0, manifest.rows)
@@ -58,7 +65,7 @@ def compact(folder: Path, catalog: Catalog, writer: Writer, publish_codes: Publi
                 tables.commit(after)
         remove_orphans(folder, after.vectors, after.codes.names if after.codes else ())
         catalog.vacuum()
-        return CompactReport(manifest.dead, before, folder_bytes(folder))
+        return CompactReport(manifest.dead, before, folder_bytes(folder), cached - catalog.count_cached())
 
 
 def _copied(old: Vectors, live: Rows, sums: Sums, path: Path, new_path: Path) -> Vectors:

@@ -35,6 +35,8 @@ class Kind(Enum):
     """A metadata field lacks its SQL index."""
     FINGERPRINT = "fingerprint"
     """The space's fingerprint is not that of the space, which has a checksum."""
+    CACHE = "cache"
+    """Entries of the cache, which only spares work: it is emptied."""
     CODES = "codes"
     """Derived from the vectors."""
 

@@ -1,6 +1,7 @@
-"""How does an index of an older format become one of this: a function a step, in the transaction that records it.
+"""How does an index of an older format become one of this: a function for each, in the transaction that records it.
 
-A killed migration leaves the old format as it was. Format 1 had no checksums, and its dead rows were a table of rows.
+A killed migration leaves the old format as it was. Format 1 had no checksums, and its dead rows were a table of rows;
+format 2 had no cache, and knew of a text only that it was truncated, not how many tokens it lost.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from ..encoders.spec import Space
-from ..errors import IncompatibleFormat
+from ..errors import CorruptIndex, IncompatibleFormat
 from .connection import Connection
 from .lock import WriterLock
-from .manifest import Manifest
-from .schema import FORMAT, create_tables, write_manifest
+from .manifest import Manifest, checksum, from_row
+from .schema import CREATE_CACHED, FORMAT, create_manifest, create_tables, write_manifest
 from .tables import Tables, record_crc
 from .vectors import ROWS_A_BLOCK, checksums, map_rows, vector_file
+
+_COLUMNS_2 = ("generation", "vectors", "rows", "dead", "space", "created", "codes", "fields")
 
 
 def migrate(folder: Path, timeout: float) -> int | None:
@@ -33,11 +36,9 @@ def migrate(folder: Path, timeout: float) -> int | None:
             return None  # opening says what is wrong with one that has no format
         with WriterLock(folder, timeout):
             found = _format(connection)
-            for number in range(found or FORMAT, FORMAT):
-                if number not in MIGRATIONS:
-                    break
+            if found in MIGRATIONS:
                 with connection.writing():
-                    MIGRATIONS[number](connection)
+                    MIGRATIONS[found](connection)
             reached = _format(connection)
             if reached != FORMAT:
                 raise IncompatibleFormat(str(folder), reached or 0, FORMAT)
@@ -53,8 +54,8 @@ def _format(connection: Connection) -> int | None:
         return None if found is None else int(found[0])
 
 
-def add_checksums(connection: Connection) -> None:
-    """Format 1 to 2: checksums of records and vectors, dead rows as bitmaps, room for codes and field indexes."""
+def from_1(connection: Connection) -> None:
+    """Checksums of records and vectors, dead rows as bitmaps, and the tables and columns that came later."""
     execute = connection.sqlite.execute
     generation, number, rows, space_json, created = execute(
         "select generation, vectors, rows, space, created from manifest"
@@ -65,10 +66,11 @@ def add_checksums(connection: Connection) -> None:
     execute("drop index idx_records_key")
     execute("alter table records rename to records_1")
     create_tables(connection.sqlite)
-    connection.sqlite.create_function("record_crc", 3, record_crc, deterministic=True)
+    connection.sqlite.create_function("record_crc", 4, record_crc, deterministic=True)
     execute(
-        "insert into records (row, key, text, metadata, truncated, crc) "
-        "select row, key, text, metadata, truncated, record_crc(key, text, metadata) from records_1 order by row"
+        "insert into records (row, key, text, metadata, lost, crc) "
+        "select row, key, text, metadata, truncated, record_crc(key, text, metadata, truncated) "
+        "from records_1 order by row"
     )
     execute("drop table records_1")
     space = Space.from_json(space_json) if space_json else None
@@ -81,5 +83,28 @@ def add_checksums(connection: Connection) -> None:
     write_manifest(connection.sqlite, manifest)
 
 
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: add_checksums}
-"""The step from each older format to the next."""
+def from_2(connection: Connection) -> None:
+    """Lost tokens in place of a mark, the cache, and the environment that vectors were written in."""
+    execute = connection.sqlite.execute
+    *columns, crc = execute(f"select {', '.join(_COLUMNS_2)}, crc from manifest").fetchone()
+    if checksum(tuple(columns)) != crc:
+        raise CorruptIndex(str(connection.path), "its manifest is not what was written")
+    execute("drop table manifest")
+    create_manifest(connection.sqlite)
+    execute("alter table records rename column truncated to lost")
+    # A record that was damaged before must not pass for sound afterwards: only sound ones get their new checksum.
+    connection.sqlite.create_function("record_crc", 4, record_crc, deterministic=True)
+    execute(
+        "update records set crc = record_crc(key, text, metadata, lost) "
+        "where lost <> 0 and crc = record_crc(key, text, metadata, 0)"
+    )
+    execute(CREATE_CACHED)
+    try:
+        manifest = from_row((*columns, None))
+    except ValueError as error:
+        raise CorruptIndex(str(connection.path), str(error)) from None
+    write_manifest(connection.sqlite, manifest)
+
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: from_1, 2: from_2}
+"""The way from each older format to this one."""

@@ -8,8 +8,9 @@ lost, so that a backup is needed, nothing in the database is changed.
    ``reindex`` and ``drop index`` would read the damaged pages to free them.
 2. Checksums whose own checksum is wrong: from the vectors, of which the unit length says that they are probably right.
 3. The list of dead rows: every row without a record, where as many records are there as the manifest counts.
-4. Damaged vectors: the texts are encoded again and get new rows, as if they were added.
-5. Codes: after the lock is let go, as after any change; only where all vectors are sound.
+4. The cache: emptied, since it only spares work; in step 1 too, where its pages may be the damaged ones.
+5. Damaged vectors: the texts are encoded again and get new rows, as if they were added.
+6. Codes: after the lock is let go, as after any change; only where all vectors are sound.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from ..records import Fault, VerifyReport
 from .catalog import Catalog
 from .faults import Examination, Kind
 from .manifest import Manifest
+from .schema import CREATE_CACHED
 from .snapshot import Snapshots
 from .tables import Stored, Tables
 from .vectors import ROWS_A_BLOCK, Sums, append, checksums, map_rows, vector_file
@@ -99,10 +101,10 @@ def _make_indexes(catalog: Catalog, numbers: Sequence[int]) -> None:
     with catalog.writing():  # `changing` would read the indexes that may be damaged
         execute("pragma writable_schema = on")
         try:
-            execute("delete from sqlite_master where type = 'index'")
+            execute("delete from sqlite_master where type = 'index' or name = 'cached'")
         finally:
             execute("pragma writable_schema = reset")  # which also reads the schema again
-        for sql in _NEEDED_INDEXES:
+        for sql in (*_NEEDED_INDEXES, CREATE_CACHED):
             execute(sql)
         tables = Tables(catalog.sqlite)
         tables.create_field_indexes(manifest.fields)
@@ -144,6 +146,11 @@ def _delete_nameless(catalog: Catalog, rows: Sequence[int]) -> None:
         tables.commit(tables.bury(manifest, np.unique(np.array(rows, np.int64))))
 
 
+def _empty_cache(catalog: Catalog, numbers: Sequence[int]) -> None:
+    with catalog.changing() as tables:
+        tables.forget()
+
+
 _STEPS: dict[Kind, Callable[[Catalog, Sequence[int]], None]] = {
     Kind.INDEXES: _make_indexes,
     Kind.FIELD: _write_manifest_again,
@@ -151,6 +158,7 @@ _STEPS: dict[Kind, Callable[[Catalog, Sequence[int]], None]] = {
     Kind.SUMS: _compute_sums,
     Kind.DEAD: _list_dead,
     Kind.NAMELESS: _delete_nameless,
+    Kind.CACHE: _empty_cache,
 }
 """In this order: each needs what those before it have repaired."""
 
@@ -163,18 +171,21 @@ def _encode_again(catalog: Catalog, rows: Sequence[int], encoder: Callable[[], E
         window = rows[start : start + _TEXTS_A_COMMIT]
         stored = catalog.fetch(window)
         encoded = encoder().encode_all([record.text for record in stored])
+        for place in np.flatnonzero(encoded.lost):
+            if not stored[place].lost:  # the vector stood for all of the text
+                whole = encoder().encode_all([stored[place].text], on_long="mean")
+                encoded.vectors[place], encoded.lost[place] = whole.vectors[0], 0
         manifest = catalog.manifest()
         path: Path = vector_file(catalog.folder, manifest.vectors)
         append(path, manifest.rows, encoded.vectors)
-        _replace(catalog, manifest, stored, encoded.truncated.tolist(), checksums(encoded.vectors))
+        manifest = replace(manifest, written_by=encoder().environment())
+        _replace(catalog, manifest, stored, encoded.lost.tolist(), checksums(encoded.vectors))
 
 
-def _replace(
-    catalog: Catalog, manifest: Manifest, stored: Sequence[Stored], truncated: Sequence[bool], sums: Sums
-) -> None:
+def _replace(catalog: Catalog, manifest: Manifest, stored: Sequence[Stored], lost: Sequence[int], sums: Sums) -> None:
     written = [
-        replace(record, row=row, truncated=cut)
-        for row, (record, cut) in enumerate(zip(stored, truncated, strict=True), manifest.rows)
+        replace(record, row=row, lost=tokens)
+        for row, (record, tokens) in enumerate(zip(stored, lost, strict=True), manifest.rows)
     ]
     with catalog.changing() as tables:
         manifest = tables.bury(manifest, np.array([record.row for record in stored], np.int64))

@@ -5,15 +5,19 @@
     manifest   one row: format, generation (commits so far), vectors (number of the vector file), rows (committed,
                dead ones included), dead (how many), space (JSON, NULL until the first add) and its fingerprint,
                created, codes (JSON: the accelerator's files, or NULL), fields (JSON: the indexed metadata fields),
+               written_by (JSON: what the encoder that wrote the newest vectors says of where it ran, or NULL),
                crc (CRC-32 of the others as JSON)
-    records    row (position in the vector file), key, text, metadata (JSON object), truncated (0 or 1),
-               crc (CRC-32 of key, text and metadata, a NUL between)
+    records    row (position in the vector file), key, text, metadata (JSON object), lost (how many tokens of the
+               text the vector does not cover; 1 in a record of format 1 or 2 stands for "at least one"),
+               crc (CRC-32 of key, text and metadata, and of lost where it is not 0, a NUL between)
     sums       block, sums: the checksums of rows 4096*block and so on, 4 bytes each (`store.vectors.checksums`),
                crc (their CRC-32)
     dead       block, generation (of its last change), bits: a bitmap of the rows 4096*block and so on whose record was
                deleted or replaced, the lowest bit first; crc (its CRC-32)
+    cached     digest (the first 128 bits of the SHA-256 of a text that was encoded here), row (whose vector is the
+               text's), lost (as in records), crc (`store.cache.entry_crc`: of digest, lost and the vector's checksum)
 
-Every row below ``manifest.rows`` is in exactly one of ``records`` and ``dead``.
+Every row below ``manifest.rows`` is in exactly one of ``records`` and ``dead``. Rows of ``cached`` may be either.
 """
 
 from __future__ import annotations
@@ -28,8 +32,12 @@ from .disk import disk
 from .files import TEMPORARY_PREFIX, new_file, storage_errors
 from .manifest import COLUMNS, Manifest, checksum, to_row
 
-FORMAT = 2
+FORMAT = 3
 DATABASE_FILE = "vecindex.db"
+CREATE_CACHED = (
+    "create table cached (digest blob primary key, row integer not null, lost integer not null, crc integer not null) "
+    "strict, without rowid"
+)
 
 
 def index_exists(folder: Path) -> bool:
@@ -84,19 +92,11 @@ def create_tables(connection: sqlite3.Connection) -> None:
     from sqlite_utils import Database
 
     db = Database(connection)
-    db.table("manifest").create(
-        {
-            **{"id": int, "format": int, "generation": int, "vectors": int, "rows": int, "dead": int},
-            **{"space": str, "fingerprint": str, "created": str, "codes": str, "fields": str, "crc": int},
-        },
-        pk="id",
-        not_null={"format", "generation", "vectors", "rows", "dead", "created", "fields", "crc"},
-        strict=True,
-    )
+    create_manifest(connection)
     db.table("records").create(
-        {"row": int, "key": str, "text": str, "metadata": str, "truncated": int, "crc": int},
+        {"row": int, "key": str, "text": str, "metadata": str, "lost": int, "crc": int},
         pk="row",
-        not_null={"key", "text", "metadata", "truncated", "crc"},
+        not_null={"key", "text", "metadata", "lost", "crc"},
         strict=True,
     )
     db.table("records").create_index(["key"], unique=True)
@@ -110,6 +110,23 @@ def create_tables(connection: sqlite3.Connection) -> None:
         strict=True,
     )
     db.table("dead").create_index(["generation"])
+    connection.execute(CREATE_CACHED)
+
+
+def create_manifest(connection: sqlite3.Connection) -> None:
+    """The manifest's table alone."""
+    from sqlite_utils import Database
+
+    Database(connection).table("manifest").create(
+        {
+            **{"id": int, "format": int, "generation": int, "vectors": int, "rows": int, "dead": int},
+            **{"space": str, "fingerprint": str, "created": str, "codes": str, "fields": str, "written_by": str},
+            "crc": int,
+        },
+        pk="id",
+        not_null={"format", "generation", "vectors", "rows", "dead", "created", "fields", "crc"},
+        strict=True,
+    )
 
 
 def write_manifest(connection: sqlite3.Connection, manifest: Manifest) -> None:

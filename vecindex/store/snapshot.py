@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import CorruptIndex, InvalidInput
 from ..filters import Filter
+from .cache import sound, text_digest
 from .catalog import Catalog
 from .generation import Allowed, Generation
 from .manifest import CodesFiles, Manifest
@@ -54,8 +55,18 @@ class Snapshot:
     def find(self, keys: Iterable[str]) -> dict[str, Stored]:
         return self._catalog.find(keys)
 
-    def count_truncated(self) -> int:
-        return self._catalog.count_truncated()
+    def losses(self) -> tuple[int, int]:
+        """See `Catalog.losses`."""
+        return self._catalog.losses()
+
+    def count_cached(self) -> int:
+        return self._catalog.count_cached()
+
+    def cached(self, texts: Iterable[str]) -> dict[str, tuple[Vectors, int]]:
+        """Those of these texts that were encoded here already: vector (D,) and how many tokens it does not cover."""
+        digests = {text_digest(text): text for text in texts}
+        found = sound(self._catalog.cached(digests), self.vectors)
+        return {digests[entry.digest]: (vector, entry.lost) for entry, vector in found}
 
     def metadata(self, record: Stored) -> dict[str, Any]:
         return self._catalog.metadata(record)

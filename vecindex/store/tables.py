@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..filter_sql import index_terms
 from ..filters import parse_path
+from .cache import Entry
 from .manifest import Manifest
 from .schema import write_manifest
 from .vectors import ROWS_A_BLOCK, Rows, Sums
@@ -26,18 +27,21 @@ BYTES_A_BLOCK = ROWS_A_BLOCK // 8
 
 @dataclass(slots=True)  # not frozen: a million are made at once, and freezing costs three times as much
 class Stored:
-    """A record as it lies in the database, never changed; ``metadata`` is JSON text."""
+    """A record as it lies in the database, never changed; ``metadata`` is JSON text.
+
+    ``lost`` is how many tokens of the text the vector does not cover; 1 may be any number in what an older format held.
+    """
 
     row: int
     key: str
     text: str
     metadata: str
-    truncated: bool
+    lost: int
 
 
-def record_crc(key: str, text: str, metadata: str) -> int:
-    """CRC-32 of the three as UTF-8, a NUL between."""
-    return zlib.crc32(f"{key}\0{text}\0{metadata}".encode())
+def record_crc(key: str, text: str, metadata: str, lost: int = 0) -> int:
+    """CRC-32 of the three as UTF-8, a NUL between; and behind another one ``lost``, where it is not 0."""
+    return zlib.crc32(f"{key}\0{text}\0{metadata}{f'{chr(0)}{lost}' if lost else ''}".encode())
 
 
 def field_index(field: str) -> str:
@@ -68,9 +72,9 @@ class Tables:
     def insert(self, manifest: Manifest, records: Sequence[Stored], sums: Sums) -> Manifest:
         """New records at the rows behind the committed ones, with their vectors' checksums."""
         self._sqlite.executemany(
-            "insert into records (row, key, text, metadata, truncated, crc) values (?, ?, ?, ?, ?, ?)",
+            "insert into records (row, key, text, metadata, lost, crc) values (?, ?, ?, ?, ?, ?)",
             (
-                (r.row, r.key, r.text, r.metadata, int(r.truncated), record_crc(r.key, r.text, r.metadata))
+                (r.row, r.key, r.text, r.metadata, r.lost, record_crc(r.key, r.text, r.metadata, r.lost))
                 for r in records
             ),
         )
@@ -90,11 +94,26 @@ class Tables:
             ((number, block, zlib.crc32(block)) for number, block in enumerate(blocks, first_block)),
         )
 
+    def remember(self, entries: Iterable[Entry]) -> None:
+        """Puts these texts into the cache, each at its newest row: that is the one which is likely to stay longest."""
+        self._sqlite.executemany(
+            "insert or replace into cached (digest, row, lost, crc) values (?, ?, ?, ?)",
+            # In the order of the table, each of its pages is looked for once.
+            sorted((entry.digest, entry.row, entry.lost, entry.crc) for entry in entries),
+        )
+
+    def forget(self, digests: Iterable[object] | None = None) -> None:
+        """Takes these texts out of the cache, or all of them."""
+        if digests is None:
+            self._sqlite.execute("delete from cached")
+        else:
+            self._sqlite.executemany("delete from cached where digest = ?", ((digest,) for digest in digests))
+
     def set_metadata(self, changes: Iterable[tuple[Stored, str]]) -> None:
         """New metadata (JSON text) for these records."""
         self._sqlite.executemany(
             "update records set metadata = ?, crc = ? where row = ?",
-            ((metadata, record_crc(old.key, old.text, metadata), old.row) for old, metadata in changes),
+            ((metadata, record_crc(old.key, old.text, metadata, old.lost), old.row) for old, metadata in changes),
         )
 
     def bury(self, manifest: Manifest, rows: Rows) -> Manifest:
@@ -120,7 +139,10 @@ class Tables:
             )
 
     def renumber(self, live: Rows, sums: Sums) -> None:
-        """After a compaction: the i-th live row becomes row i, with checksum ``sums[i]``, and none is dead."""
+        """After a compaction: the i-th live row becomes row i, with checksum ``sums[i]``, and none is dead.
+
+        The cache forgets the rows that are gone.
+        """
         # Ascending order: a row's new number is never above its old one, so it is free when its turn comes.
         moved = np.flatnonzero(live != np.arange(len(live)))
         self._sqlite.executemany(
@@ -129,6 +151,21 @@ class Tables:
         self._sqlite.execute("delete from dead")
         self._sqlite.execute("delete from sums")
         self.set_sums(0, sums)
+        self._renumber_cached(live)
+
+    def _renumber_cached(self, live: Rows) -> None:
+        after = np.full(int(live[-1]) + 1 if len(live) else 0, -1, np.int64)
+        after[live] = np.arange(len(live))
+
+        def renumbered(row: int) -> int:
+            return int(after[row]) if 0 <= row < len(after) else -1
+
+        self._sqlite.create_function("renumbered", 1, renumbered, deterministic=True)
+        try:
+            self._sqlite.execute("delete from cached where renumbered(row) < 0")
+            self._sqlite.execute("update cached set row = renumbered(row) where renumbered(row) <> row")
+        finally:
+            self._sqlite.create_function("renumbered", 1, None)
 
     def create_field_indexes(self, fields: Iterable[str]) -> None:
         """The SQL indexes for filters on these metadata fields, and no others.

@@ -9,6 +9,7 @@ The tables are read as they lie, not by `Catalog`, which refuses what is damaged
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from ..errors import CorruptIndex
 from ..records import VerifyReport
+from .cache import entry_crc
 from .catalog import Catalog
 from .faults import Examination, Kind
 from .generation import Generation
@@ -32,7 +34,7 @@ CheckCodes = Callable[[Snapshot], None]
 
 _LENGTH_TOLERANCE = 1e-4
 _RECORDS = (
-    "select row, cast(key as blob), cast(text as blob), cast(metadata as blob), truncated, crc, "
+    "select row, cast(key as blob), cast(text as blob), cast(metadata as blob), lost, crc, "
     "typeof(key) || typeof(text) || typeof(metadata) from records not indexed where row between ? and ? order by row"
 )
 _INDEXES = "select name from sqlite_master where type = 'index'"
@@ -124,6 +126,7 @@ def _rows(catalog: Catalog, manifest: Manifest, vectors: Vectors | None, found: 
     blocks = -(-manifest.rows // ROWS_A_BLOCK)
     listed = mismatched = 0
     dead_is_damaged = False
+    known = _Known(manifest.rows)
     for block in range(blocks):
         first = block * ROWS_A_BLOCK
         count = min(ROWS_A_BLOCK, manifest.rows - first)
@@ -131,7 +134,10 @@ def _rows(catalog: Catalog, manifest: Manifest, vectors: Vectors | None, found: 
         if vectors is not None:
             sums = _sums(catalog, block, count, found)
             bad = _damaged(np.asarray(vectors[first : first + count]), sums)
-        live = _records(catalog, manifest, first, bad, found)
+            if sums is not None:
+                # A damaged vector is a fault of its own.
+                known.sums[first : first + count] = np.where(bad, -1, sums.astype(np.int64))
+        live = _records(catalog, manifest, first, bad, found, known.texts)
         dead = _dead(catalog, block, count)
         found.records += int(live.sum())
         if dead is None:
@@ -153,6 +159,35 @@ def _rows(catalog: Catalog, manifest: Manifest, vectors: Vectors | None, found: 
         found.add(Kind.LOST, catalog.path, reason)
     elif dead_is_damaged or mismatched or listed != manifest.dead:
         found.add(Kind.DEAD, catalog.path, "its list of dead rows is not what was written")
+    _cached(catalog, known, found)
+
+
+class _Known:
+    """What the cache's entries are compared with, 16 bytes a row: the checksum of its vector, -1 where that is not
+    known, and the first 64 bits of the digest of its text, 0 where it is dead."""
+
+    def __init__(self, rows: int) -> None:
+        self.sums = np.full(rows, -1, np.int64)
+        self.texts = np.zeros(rows, np.uint64)
+
+
+def _cached(catalog: Catalog, known: _Known, found: Examination) -> None:
+    """Every entry of the cache names a row with the vector that it was made for, and, where that lives, its text."""
+    wrong = 0
+    try:
+        with catalog.errors():
+            for digest, row, lost, crc in catalog.sqlite.execute("select digest, row, lost, crc from cached"):
+                if not 0 <= row < len(known.sums) or len(digest) != 16 or lost < 0:
+                    wrong += 1
+                    continue
+                checksum, text = int(known.sums[row]), int(known.texts[row])
+                is_right = checksum < 0 or entry_crc(digest, lost, checksum) == crc
+                wrong += not is_right or text not in (0, int.from_bytes(digest[:8], "big"))
+        reason = f"{wrong} entries of its cache are not what was written"
+    except CorruptIndex as error:
+        reason, wrong = f"its cache cannot be read: {error.reason}", 1
+    if wrong:
+        found.add(Kind.CACHE, catalog.path, reason)
 
 
 def _sums(catalog: Catalog, block: int, count: int, found: Examination) -> Sums | None:
@@ -190,13 +225,19 @@ def _damaged(vectors: Vectors, sums: Sums | None) -> Verdicts:
     return verdicts
 
 
-def _records(catalog: Catalog, manifest: Manifest, first: int, bad: Verdicts, found: Examination) -> Mask:
-    """The rows of a block that have a record; each is read, and told if its vector is ``bad``."""
+def _records(
+    catalog: Catalog, manifest: Manifest, first: int, bad: Verdicts, found: Examination, texts: npt.NDArray[np.uint64]
+) -> Mask:
+    """The rows of a block that have a record; each is read, and told if its vector is ``bad``.
+
+    ``texts`` (rows,) gets the first 64 bits of the digest of each one's text.
+    """
     path = vector_file(catalog.folder, manifest.vectors)
     external = manifest.space is None or manifest.space.is_external
     live = np.zeros(len(bad), np.bool_)
-    for row, key, fault in _read(catalog, first, first + len(bad) - 1):
+    for row, key, text, fault in _read(catalog, first, first + len(bad) - 1):
         live[row - first] = True
+        texts[row] = 0 if fault else int.from_bytes(hashlib.sha256(text).digest()[:8], "big")
         name = f"the record at row {row}" if key is None else repr(key)
         kind = Kind.VECTOR
         if fault is not None and key is None:
@@ -211,16 +252,17 @@ def _records(catalog: Catalog, manifest: Manifest, first: int, bad: Verdicts, fo
     return live
 
 
-def _read(catalog: Catalog, first: int, last: int) -> Iterator[tuple[int, str | None, str | None]]:
-    """Row, key (None if it is no text) and what is wrong, for each record of a range of rows."""
+def _read(catalog: Catalog, first: int, last: int) -> Iterator[tuple[int, str | None, bytes, str | None]]:
+    """Row, key (None if it is no text), text and what is wrong, for each record of a range of rows."""
     with catalog.errors():
-        for row, key, text, metadata, truncated, crc, types in catalog.sqlite.execute(_RECORDS, (first, last)):
+        for row, key, text, metadata, lost, crc, types in catalog.sqlite.execute(_RECORDS, (first, last)):
             fault = None
-            if types != "text" * 3 or truncated not in (0, 1) or zlib.crc32(b"\0".join((key, text, metadata))) != crc:
+            covered = (key, text, metadata, *([b"%d" % lost] if lost else []))
+            if types != "text" * 3 or lost < 0 or zlib.crc32(b"\0".join(covered)) != crc:
                 fault = "is not what was written"
             elif not _is_object(metadata):
                 fault = "has metadata that is not a JSON object"
-            yield row, _decoded(key), fault
+            yield row, _decoded(key), text, fault
 
 
 def _decoded(key: object) -> str | None:

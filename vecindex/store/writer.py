@@ -25,22 +25,27 @@ from ..encoders.spec import Space
 from ..errors import RecordNotFound, SpaceMismatch
 from ..filters import Filter
 from ..records import AddReport
+from .cache import Entry, entry_crc, text_digest
 from .catalog import Catalog
 from .changes import Changes, Incoming, reconcile
 from .lock import WriterLock
 from .manifest import CodesFiles, Manifest
 from .tables import Stored
-from .vectors import Rows, Vectors, append, checksums, map_rows, remove_orphans, vector_file
+from .vectors import Rows, Sums, Vectors, append, checksums, map_rows, remove_orphans, vector_file
 
 LOCK_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextVector:
-    """A text's vector, (D,) float32 of unit length, and whether the text was truncated."""
+    """A text's vector, (D,) float32 of unit length, and how many tokens of the text it does not cover.
+
+    ``cacheable`` says that the text was encoded here, in the usual way: the cache may serve it again.
+    """
 
     vector: Vectors
-    truncated: bool
+    lost: int
+    cacheable: bool = False
 
 
 class MissingVectors(Exception):
@@ -65,10 +70,12 @@ class Writer:
         vectors: Mapping[str, TextVector],
         space: Space,
         block: Vectors | None = None,
+        written_by: Mapping[str, str] | None = None,
     ) -> AddReport:
         """Adds records that have a vector of their own or whose texts have one in ``vectors``, all in ``space``.
 
-        ``block`` (n, D) are the records' own vectors in their order, where they are at hand like that.
+        ``block`` (n, D) are the records' own vectors in their order, where they are at hand like that; ``written_by``
+        is the environment of the encoder that made some of ``vectors``, None where none were made now.
 
         Raises:
             MissingVectors: a text without a vector must be written; nothing was.
@@ -82,26 +89,32 @@ class Writer:
             stored = self._catalog.find(keys)
             if block is not None and not stored and len(keys) == len(incoming):
                 changes = Changes(written=list(incoming), added=len(incoming))
-                truncated = [False] * len(incoming)
+                found = None
             else:
                 changes = reconcile(_with_vectors(incoming, block), stored, _lookup(path, manifest))
-                block, truncated = _vectors_of(changes.written, vectors, space.dimension)
+                found = _vectors_of(changes.written, vectors)
+                block = np.stack([each.vector for each in found]) if found else np.empty((0, 0), np.float32)
+            lost = [0] * len(changes.written) if found is None else [each.lost for each in found]
             written = [
-                Stored(row, item.key, item.text, item.metadata or "{}", was_cut)
-                for row, (item, was_cut) in enumerate(zip(changes.written, truncated, strict=True), manifest.rows)
+                Stored(row, item.key, item.text, item.metadata or "{}", tokens)
+                for row, (item, tokens) in enumerate(zip(changes.written, lost, strict=True), manifest.rows)
             ]
             if written:
                 append(path, manifest.rows, block)
             if written or changes.relabelled:
                 with self._catalog.changing() as tables:
-                    manifest = replace(manifest, space=manifest.space or space)
+                    manifest = replace(
+                        manifest, space=manifest.space or space, written_by=written_by or manifest.written_by
+                    )
                     replaced = [stored[record.key].row for record in written if record.key in stored]
                     manifest = tables.bury(manifest, np.array(replaced, np.int64))
                     if written:
-                        manifest = tables.insert(manifest, written, checksums(block))
+                        sums = checksums(block)
+                        manifest = tables.insert(manifest, written, sums)
+                        tables.remember(_entries(written, found or (), sums))
                     tables.set_metadata(changes.relabelled)
                     tables.commit(manifest)
-        return AddReport(changes.added, changes.updated, changes.unchanged, sum(truncated))
+        return AddReport(changes.added, changes.updated, changes.unchanged, sum(map(bool, lost)), sum(lost))
 
     def delete(self, keys: Sequence[str]) -> int:
         """Deletes the records that have these keys, all or none; returns how many.
@@ -181,12 +194,16 @@ def _with_vectors(incoming: Sequence[Incoming], block: Vectors | None) -> Sequen
     return [replace(item, vector=vector) for item, vector in zip(incoming, block, strict=True)]
 
 
-def _vectors_of(
-    written: Sequence[Incoming], vectors: Mapping[str, TextVector], dimension: int
-) -> tuple[Vectors, list[bool]]:
-    """The vectors (n, D) to write, and whether each text was truncated; raises MissingVectors."""
+def _vectors_of(written: Sequence[Incoming], vectors: Mapping[str, TextVector]) -> list[TextVector]:
+    """What to write for each record; raises MissingVectors."""
     if missing := [item.text for item in written if item.vector is None and item.text not in vectors]:
         raise MissingVectors(missing)
-    found = [vectors[i.text] if i.vector is None else TextVector(i.vector, False) for i in written]
-    block = np.stack([each.vector for each in found]) if found else np.empty((0, dimension), np.float32)
-    return block, [each.truncated for each in found]
+    return [vectors[item.text] if item.vector is None else TextVector(item.vector, 0) for item in written]
+
+
+def _entries(written: Sequence[Stored], found: Sequence[TextVector], sums: Sums) -> Iterator[Entry]:
+    """The cache's entries for those of the written records that may have one."""
+    for record, vector, checksum in zip(written, found, sums.tolist(), strict=False):
+        if vector.cacheable:
+            digest = text_digest(record.text)
+            yield Entry(digest, record.row, vector.lost, entry_crc(digest, vector.lost, checksum))

@@ -1,0 +1,59 @@
+"""Which texts were encoded here already, and where does each one's vector lie? Words and checks of the cache.
+
+The cache holds no vectors: an entry names a row of the vector file, a record's or a dead one that was not compacted
+away yet. All rows are of the index's one space, so a text's digest is all that an entry needs to be found by.
+
+An entry is found right by itself, whatever else is damaged: its checksum covers its digest, what the text lost, and
+the checksum of the vector that it was made for. Where these do not fit together, the text is encoded again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .vectors import Rows, Vectors, checksums
+
+BYTES_AN_ENTRY = 36
+"""What an entry takes in the database, pages that are not full included; measured at 100,000."""
+_COVERED = struct.Struct("<16sQI")
+
+
+@dataclass(slots=True)  # not frozen: as many are made as texts are added, and freezing costs three times as much
+class Entry:
+    """A row of the table ``cached``, never changed: the text of ``digest`` has the vector at ``row``."""
+
+    digest: bytes
+    row: int
+    lost: int
+    crc: int
+
+
+def text_digest(text: str) -> bytes:
+    """The first 128 bits of the SHA-256 of a text in UTF-8."""
+    return hashlib.sha256(text.encode()).digest()[:16]
+
+
+def entry_crc(digest: bytes, lost: int, checksum: int) -> int:
+    """CRC-32 of the digest, of ``lost`` in 8 bytes and of the vector's checksum in 4, little-endian."""
+    return zlib.crc32(_COVERED.pack(digest, lost, checksum))
+
+
+def sound(entries: Sequence[Entry], vectors: Vectors) -> list[tuple[Entry, Vectors]]:
+    """Those ``entries`` that are what was written, each with a copy (D,) of its vector among ``vectors`` (rows, D)."""
+    inside = [entry for entry in entries if 0 <= entry.row < len(vectors) and 0 <= entry.lost < 2**63]
+    if not inside:
+        return []
+    rows: Rows = np.array([entry.row for entry in inside], np.int64)
+    copies: Vectors = np.asarray(vectors)[rows]
+    sums = checksums(copies).tolist()
+    return [
+        (entry, copy)
+        for entry, copy, checksum in zip(inside, copies, sums, strict=True)
+        if entry.crc == entry_crc(entry.digest, entry.lost, checksum)
+    ]
