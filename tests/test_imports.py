@@ -26,10 +26,22 @@ FLOORS: list[tuple[str, ...]] = [
     ("store",),
     ("search",),
     ("ingest", "exchange", "language"),
-    ("reader", "index", "selftest"),
+    ("reader", "migrate", "index", "selftest"),
     ("render", "cli", "server", "integrations"),
 ]
-NUMPY = ("encoders.", "store.", "search.", "exchange.", "ingest", "language", "reader", "records", "fusion", "measures")
+NUMPY = (
+    "encoders.",
+    "store.",
+    "search.",
+    "exchange.",
+    "ingest",
+    "language",
+    "reader",
+    "migrate",
+    "records",
+    "fusion",
+    "measures",
+)
 DOORS: dict[str, tuple[str, ...]] = {
     "click": ("cli", "cli."),
     "numpy": NUMPY,

@@ -6,23 +6,28 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import ingest
+from .encoders.encoder import Encoder
 from .encoders.spec import Space
 from .errors import IncompatibleFormat, InvalidInput
 from .filter_syntax import parse
 from .filters import Refused, parse_path, path_text
-from .language import Model
+from .language import Language, Model
+from .migrate import MigrationReport, Parts, migrate
 from .reader import Reader, Where
 from .records import AddReport, CompactReport, Metadata, Record, VerifyReport, checked_key
 from .search.soundness import check_codes
 from .search.tune import Trial
 from .search.upkeep import Upkeep
 from .store.catalog import Catalog
-from .store.migrations import migrate
+from .store.migrations import to_newest
 from .store.repair import repair
 from .store.schema import FORMAT, create_index, index_exists
+from .store.sides import drop_sides
+from .store.snapshot import Snapshots
 from .store.writer import LOCK_SECONDS, Writer
 
 if TYPE_CHECKING:
@@ -77,7 +82,7 @@ class Index(Reader):
         except IncompatibleFormat as error:
             if readonly or error.found > FORMAT:
                 raise
-            migrate(self._folder, lock_timeout)
+            to_newest(self._folder, lock_timeout)
             self._manifest()
 
     def add(
@@ -248,6 +253,51 @@ class Index(Reader):
             report = import_into(writer, source, self._space(), made_by, space, ingest.each(committed, progress))
         self._upkeep.tidy()
         return report
+
+    def migrate(
+        self,
+        model: Model,
+        *,
+        queries: Sequence[str] | Mapping[str, str] = (),
+        qrels: Mapping[str, Mapping[str, float]] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> MigrationReport:
+        """Gives the index another model: every stored text is encoded anew, beside the index, and then it is switched.
+
+        Others go on reading and writing until the switch, which is one commit; what was encoded when a migration was
+        interrupted is not encoded again. The index as it was is kept, until `drop_old`.
+
+        Args:
+            model: a folder, a hub name or an encoder.
+            queries: texts, or texts by their names, whose first ten hits are compared; left out, 50 stored records'.
+            qrels: for queries by name, how relevant the records are, by key: nDCG@10 is measured before and after.
+            progress: called with how many records have their new vector, and how many there are.
+
+        Raises:
+            InvalidInput: the index is empty.
+            ModelNotFound, UnsupportedModel, IndexLocked, CorruptIndex, StorageError: the index is as it was.
+        """
+        self._check_writable()
+        self._check_sound()
+        language = Language(model, self._language.offline)
+        encoder = language.encoder(None)
+        report = migrate(
+            self,
+            Parts(self._folder, self._snapshots, self._writer, self._upkeep.write_codes, self._open_side),
+            *(encoder, queries, qrels, progress),
+        )
+        self._language = language
+        return report
+
+    def drop_old(self) -> int:
+        """Removes what migrations keep beside the index, unfinished ones too; returns the bytes given back."""
+        self._check_writable()
+        with self._writer() as writer, writer.locked():
+            return drop_sides(self._folder)
+
+    def _open_side(self, path: Path, encoder: Encoder) -> tuple[Index, Snapshots]:
+        side = Index(path, model=encoder, lock_timeout=self._lock_timeout)
+        return side, side._snapshots
 
     @contextlib.contextmanager
     def _writer(self) -> Iterator[Writer]:

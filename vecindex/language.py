@@ -24,7 +24,7 @@ class Language:
 
     def __init__(self, model: Model | None, offline: bool | None) -> None:
         self.model = model
-        self._offline = offline
+        self.offline = offline
         self._encoder: Encoder | None = None
 
     def encoder(self, space: Space | None) -> Encoder:
@@ -39,6 +39,9 @@ class Language:
             self._encoder = self._load(space)
         found = self._encoder.space
         if space is not None and space.fingerprint != found.fingerprint:
+            if self.model is None:  # the index got another model since
+                self._encoder = self._load(space)
+                return self._encoder
             raise SpaceMismatch(space.describe(), found.describe(), space.differences(found))
         return self._encoder
 
@@ -83,10 +86,10 @@ class Language:
                 f"the model is a {type(self.model).__name__}", "Give a folder, a hub name or an encoder."
             )
         if self.model is not None or space is None:
-            return load_encoder(self.model, offline=self._offline)
+            return load_encoder(self.model, offline=self.offline)
         if space.is_external:
             raise InvalidInput(
                 f"the index holds vectors made elsewhere ({space.model}): no text can be encoded into their space",
                 "Search with a vector of theirs, and add texts together with vectors=.",
             )
-        return load_for_space(space, offline=self._offline)
+        return load_for_space(space, offline=self.offline)

@@ -28,6 +28,7 @@ from .store.files import folder_bytes
 from .store.fresh import resolved
 from .store.manifest import Manifest
 from .store.schema import FORMAT
+from .store.sides import describe_sides
 from .store.snapshot import Snapshot, Snapshots
 from .store.tables import Stored
 from .store.vectors import Vectors
@@ -138,6 +139,11 @@ class Reader:
             record = _stored(snapshot, key)
             return Record(record.text, key, snapshot.metadata(record), np.array(snapshot.vectors[record.row]))
 
+    def keys(self) -> list[str]:
+        """The keys of all records, in the order of insertion."""
+        with self._snapshots.take() as snapshot:
+            return snapshot.keys()
+
     def verify(self) -> VerifyReport:
         """Checks every invariant of what is stored; reads the whole index once."""
         return verify(self._snapshots, check_codes)
@@ -170,6 +176,7 @@ class Reader:
                 pooling=space.pooling if space else None,
                 precision=space.precision if space else None,
                 fingerprint=space.fingerprint if space else None,
+                beside=describe_sides(self._folder, space),
             )
 
     def backup(

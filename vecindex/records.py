@@ -81,7 +81,7 @@ class IndexInfo:
     where there is none, ``indexed_fields`` the metadata fields whose filters are fast, ``truncated`` records whose
     text was longer than the model reads and ``tokens_lost`` how many of their tokens it did not read, ``cached_texts``
     how many texts need not be encoded again, ``cache_bytes`` about what remembering them takes, ``bytes`` everything in
-    the directory.
+    the directory, ``beside`` the indexes that migrations keep or have begun, in words.
     """
 
     path: str
@@ -104,6 +104,7 @@ class IndexInfo:
     pooling: str | None
     precision: str | None
     fingerprint: str | None
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

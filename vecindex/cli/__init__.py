@@ -20,6 +20,7 @@ from .exchange import backup, export, import_
 from .explain import explain, models
 from .find import get, search, similar
 from .manage import compact, delete, index_field, info, verify
+from .migrate import migrate
 from .options import INTERRUPTED
 from .selftest import selftest
 from .tune import tune
@@ -85,6 +86,6 @@ def main() -> None:
 
 for _command in (
     *(add, search, similar, get, delete, info, index_field, tune, verify, compact, backup, export, import_),
-    *(selftest, explain, models),
+    *(migrate, selftest, explain, models),
 ):
     main.add_command(_command)

@@ -9,6 +9,7 @@ import click
 
 from ..render import counted, printable
 from .options import index_option, open_for_reading, where_option
+from .progress import Progress
 
 _FORMATS = ("parquet", "npy", "jsonl", "faiss")
 
@@ -26,7 +27,7 @@ def backup(dest: str, index_path: Path) -> None:
       vecindex backup /mnt/disk/notes-monday
       vecindex search "my name" --index /mnt/disk/notes-monday
     """
-    with open_for_reading(index_path) as index, _Progress("Copying") as progress:
+    with open_for_reading(index_path) as index, Progress("Copying") as progress:
         report = index.backup(dest, progress=progress)
     click.echo(f"{counted(report.records, 'record')} copied to {printable(dest)}, {report.bytes:,} bytes.", err=True)
 
@@ -49,7 +50,7 @@ def export(dest: str, format_: str | None, where: str | None, index_path: Path) 
       vecindex export notes-for-faiss --format faiss
       vecindex export - | jq .key
     """
-    with open_for_reading(index_path) as index, _Progress("Exporting") as progress:
+    with open_for_reading(index_path) as index, Progress("Exporting") as progress:
         if dest == "-":
             seen = None if sys.stdout.isatty() else progress  # else the bar would stand between the lines
             report = index.export(sys.stdout.buffer, format_, where=where, progress=seen)
@@ -83,7 +84,7 @@ def import_(source: str, space: str | None, index_path: Path) -> None:
     from ..store.schema import index_exists
 
     # What cannot be used is found out before an empty index is made.
-    with opened(source) as found, _Progress("Importing") as show:
+    with opened(source) as found, Progress("Importing") as show:
 
         def on_commit(report: AddReport) -> None:
             show(report.added + report.updated + report.unchanged, found.count)
@@ -98,29 +99,3 @@ def import_(source: str, space: str | None, index_path: Path) -> None:
         f"{printable(str(index_path))} holds {counted(held, 'record')}.",
         err=True,
     )
-
-
-class _Progress:
-    """A bar on standard error, on a terminal only; called with how much is done and how much there is."""
-
-    def __init__(self, label: str) -> None:
-        self._label = label
-        self._visible = sys.stderr.isatty()
-        self._bar: click._termui_impl.ProgressBar[int] | None = None
-        self._done = 0
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar is not None:
-            self._bar.render_finish()
-
-    def __call__(self, done: int, total: int) -> None:
-        if not self._visible or total < 2:
-            return
-        if self._bar is None:
-            self._bar = click.progressbar(length=total, label=self._label, file=sys.stderr)
-            self._bar.__enter__()
-        self._bar.update(done - self._done)
-        self._done = done

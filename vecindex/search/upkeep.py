@@ -107,7 +107,7 @@ class Upkeep:
     def compact(self, empty_cache: bool = False) -> CompactReport:
         """Gives the space of dead rows back; see `store.compact`."""
         with self._snapshots.borrow() as catalog, self._writer() as writer:
-            return compact(self._folder, catalog, writer, self._write_codes_of, empty_cache)
+            return compact(self._folder, catalog, writer, self.write_codes, empty_cache)
 
     def renew_codes(self, anew: bool = False) -> None:
         """Codes over all committed rows: what there is extended, or made ``anew``, as it is where it is damaged."""
@@ -187,7 +187,8 @@ class Upkeep:
         with self._snapshots.borrow() as catalog:
             return catalog.manifest()
 
-    def _write_codes_of(self, manifest: Manifest, vectors: Vectors) -> CodesFiles | None:
+    def write_codes(self, manifest: Manifest, vectors: Vectors) -> CodesFiles | None:
+        """Publishes codes of all these rows, with the settings of ``manifest``; None where there are too few."""
         settings = settings_of(manifest)
         if settings is None or manifest.rows < ROWS_FOR_CODES:
             return None

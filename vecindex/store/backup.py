@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -69,6 +70,28 @@ def backup(snapshots: Snapshots, destination: str | os.PathLike[str], progress: 
             _check(catalog.path, copy, manifest, has_codes)
             records = manifest.records
         return BackupReport(records, manifest.rows, folder_bytes(path))
+
+
+def set_aside(snapshots: Snapshots, path: Path) -> None:
+    """Makes the newest generation an index of its own at ``path`` too, in place of what is there.
+
+    The vectors are not copied where the file system has links: committed rows are never written again.
+
+    Raises:
+        CorruptIndex, StorageError: nothing is at ``path``.
+    """
+    shutil.rmtree(path, ignore_errors=True)
+    with snapshots.borrow() as catalog, fresh_folder(path) as copy:
+        with _one_generation(catalog) as generation:
+            manifest = generation.manifest
+            _copy_database(catalog, copy / DATABASE_FILE, lambda share: None)
+            vectors = vector_file(catalog.folder, manifest.vectors)
+            try:
+                disk().link(vectors, copy / vectors.name)
+            except OSError:
+                _copy_vectors(generation, copy, lambda done: None)
+            has_codes = _copy_codes(generation, copy)
+        _check(catalog.path, copy, manifest, has_codes)
 
 
 @contextlib.contextmanager

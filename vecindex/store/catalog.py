@@ -128,6 +128,11 @@ class Catalog(Connection):
             for row in self.sqlite.execute(f"{_RECORD} order by row"):
                 yield self._stored(row)
 
+    def keys(self) -> list[str]:
+        """All keys by row."""
+        with self.errors():
+            return [key for (key,) in self.sqlite.execute("select key from records order by row")]
+
     def live_rows(self) -> Rows:
         return self._rows("select row from records order by row")
 

@@ -23,7 +23,7 @@ from .vectors import ROWS_A_BLOCK, checksums, map_rows, vector_file
 _COLUMNS_2 = ("generation", "vectors", "rows", "dead", "space", "created", "codes", "fields")
 
 
-def migrate(folder: Path, timeout: float) -> int | None:
+def to_newest(folder: Path, timeout: float) -> int | None:
     """Brings the index in ``folder`` to this version's format; the one it had, or None if there was nothing to do.
 
     Raises:

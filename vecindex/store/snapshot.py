@@ -55,6 +55,10 @@ class Snapshot:
     def find(self, keys: Iterable[str]) -> dict[str, Stored]:
         return self._catalog.find(keys)
 
+    def keys(self) -> list[str]:
+        """See `Catalog.keys`."""
+        return self._catalog.keys()
+
     def losses(self) -> tuple[int, int]:
         """See `Catalog.losses`."""
         return self._catalog.losses()

@@ -116,6 +116,13 @@ class Tables:
             ((metadata, record_crc(old.key, old.text, metadata, old.lost), old.row) for old, metadata in changes),
         )
 
+    def set_lost(self, changes: Iterable[tuple[Stored, int]]) -> None:
+        """How many tokens of their texts the vectors of these records do not cover."""
+        self._sqlite.executemany(
+            "update records set lost = ?, crc = ? where row = ?",
+            ((lost, record_crc(old.key, old.text, old.metadata, lost), old.row) for old, lost in changes),
+        )
+
     def bury(self, manifest: Manifest, rows: Rows) -> Manifest:
         """Deletes the records at these rows, each once, which are dead from now on."""
         if len(rows) == 0:

@@ -1,0 +1,121 @@
+"""``vecindex migrate``: another model for the index."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import SourceError
+from ..render import counted, printable
+from .options import INTERRUPTED, index_option, model_options
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from ..migrate import MigrationReport
+
+_CHANGED_SHOWN = 5
+
+
+@click.command()
+@click.option("--queries", type=click.Path(path_type=Path), metavar="FILE", help="Queries to compare: .txt or .jsonl.")
+@click.option("--qrels", type=click.Path(path_type=Path), metavar="FILE", help="TSV: query, key, relevance.")
+@click.option("--drop-old", is_flag=True, help="Remove what is kept of the index from before.")
+@model_options
+@index_option
+def migrate(
+    queries: Path | None, qrels: Path | None, drop_old: bool, model: str | None, offline: bool | None, index_path: Path
+) -> None:
+    """Encode every stored text with another --model, compare, and switch to it.
+
+    The index can be searched and added to all the while; it is as it was until the switch, and is kept afterwards until
+    --drop-old. A migration that was interrupted goes on where it was. Queries are one a line, or of a .jsonl file the
+    members "text" and "_id"; without them 50 stored texts are compared.
+
+    \b
+    Examples:
+      vecindex migrate --model sentence-transformers/all-mpnet-base-v2
+      vecindex migrate --model ./my-model --queries queries.jsonl --qrels qrels.tsv
+      vecindex migrate --drop-old
+    """
+    from ..encoders.load import load_encoder
+    from ..index import open as open_index
+
+    if model is None and not drop_old:
+        raise click.UsageError("Name the new model: --model M; or remove what is kept: --drop-old.")
+    if qrels is not None and queries is None:
+        raise click.UsageError("--qrels judges queries by their names: give them with --queries FILE.jsonl.")
+    asked = _read_queries(queries) if queries else ()
+    judged = _read_qrels(qrels) if qrels else None
+    with open_index(index_path, create=False, offline=offline) as index:
+        if model is not None:
+            encoder = load_encoder(model, offline=offline)
+            try:
+                with Progress("Encoding") as show:
+                    report = index.migrate(encoder, queries=asked, qrels=judged, progress=show)
+            except KeyboardInterrupt:
+                click.echo("Interrupted: the index is as it was; run it again to go on from here.", err=True)
+                raise click.exceptions.Exit(INTERRUPTED) from None
+            _echo(report)
+        if drop_old:
+            click.echo(f"{index.drop_old()} bytes given back.", err=True)
+
+
+def _echo(report: MigrationReport) -> None:
+    if report.kept is None:
+        click.echo(f"The index is of {printable(report.after)} already; nothing to do.", err=True)
+        return
+    click.echo(
+        f"{counted(report.records, 'record')} from {printable(report.before)} to {printable(report.after)}; "
+        f"{counted(report.encoded, 'text')} encoded by this run."
+    )
+    if report.overlap is not None:
+        click.echo(f"Of the first 10 hits of {report.queries} sample queries, {report.overlap:.0%} stayed.")
+    for each in report.changed[:_CHANGED_SHOWN]:
+        if each.left or each.came:
+            left, came = (", ".join(map(printable, keys)) or "none" for keys in (each.left, each.came))
+            click.echo(f"  {printable(each.query)}: {each.overlap:.0%} stayed; left: {left}; came: {came}")
+    if report.ndcg_before is not None and report.ndcg_after is not None:
+        click.echo(f"nDCG@10 before {report.ndcg_before:.4f}, after {report.ndcg_after:.4f}.")
+    click.echo(
+        f"The index as it was is kept in {printable(report.kept)}; remove it with: vecindex migrate --drop-old",
+        err=True,
+    )
+
+
+def _read_queries(path: Path) -> Sequence[str] | Mapping[str, str]:
+    lines = _lines(path)
+    if path.suffix != ".jsonl":
+        return [line for line in lines if line.strip()]
+    found: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        try:
+            query = json.loads(line)
+            found[str(query["_id"])] = str(query["text"])
+        except (ValueError, TypeError, KeyError):
+            raise SourceError(str(path), number, 'it is no JSON object with "_id" and "text"') from None
+    return found
+
+
+def _read_qrels(path: Path) -> dict[str, dict[str, float]]:
+    """Query, key and relevance, or TREC's four columns with an unused second; a header line is passed over."""
+    found: dict[str, dict[str, float]] = {}
+    for number, row in enumerate(csv.reader(_lines(path), delimiter="\t"), 1):
+        try:
+            name, key, relevance = (row[0], *row[-2:]) if len(row) in (3, 4) else ()
+            found.setdefault(name, {})[key] = float(relevance)
+        except ValueError:
+            if number > 1:
+                raise SourceError(str(path), number, "it does not hold query, key and relevance") from None
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(str(path), None, f"it cannot be read: {error}") from None

@@ -1,0 +1,99 @@
+"""How does an index change its embedding space: all vectors are replaced at once, and the old index is kept beside.
+
+The new vectors come from a side index, an ordinary one with the same records in the other space.
+
+1. Killed before the old index is aside: a temporary folder, which the next attempt removes; nothing changed.
+2. Killed before the COMMIT: the old index is aside too, and is put there anew by the next attempt; new files are
+   orphans, which the next writer removes.
+3. Killed after it: the old files are orphans, likewise; they are kept by the index aside, which has names of its own.
+4. A reader of the old generation keeps its mapping, and sees the new space with its next snapshot.
+5. A record without a vector in the side index, or another text there: nothing changes. It was brought up to date under
+   the lock, so this cannot be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from .backup import set_aside
+from .cache import Entry, entry_crc, text_digest
+from .compact import PublishCodes
+from .files import publish, remove_files
+from .manifest import Manifest
+from .snapshot import Snapshots
+from .tables import Stored
+from .vectors import ROWS_A_BLOCK, Sums, checksums, map_rows, remove_orphans, vector_file
+from .writer import Writer
+
+CatchUp = Callable[[], Snapshots]
+"""Brings the side index up to date, while no other writer can change the old one, and hands it out."""
+
+
+def switch(
+    folder: Path, snapshots: Snapshots, writer: Writer, catch_up: CatchUp, publish_codes: PublishCodes, aside: Path
+) -> Manifest:
+    """Gives the index the space and the vectors of the side index; the index as it was is at ``aside`` afterwards.
+
+    Returns what was committed.
+
+    Raises:
+        IndexLocked, StorageError, CorruptIndex: the index is as it was.
+    """
+    with snapshots.borrow() as catalog, writer.locked() as manifest:
+        side = catch_up()
+        set_aside(snapshots, aside)
+        live = catalog.live_rows()
+        with side.take() as other:
+            new = other.manifest
+            after = replace(manifest, vectors=manifest.vectors + 1, rows=len(live), dead=0, codes=None)
+            after = replace(after, space=new.space, written_by=new.written_by)
+            path = vector_file(folder, after.vectors)
+            sums = np.zeros(len(live), np.uint32)
+            losses: list[tuple[Stored, int]] = []
+
+            def pieces() -> Iterator[memoryview]:
+                for start in range(0, len(live), ROWS_A_BLOCK):
+                    stored = catalog.fetch(live[start : start + ROWS_A_BLOCK].tolist())
+                    found = other.find(record.key for record in stored)
+                    same = [_same(record, found) for record in stored]
+                    rows = np.array([record.row for record in same], np.int64)
+                    other.check(rows)
+                    block = np.ascontiguousarray(other.vectors[rows], dtype="<f4")
+                    sums[start : start + len(rows)] = checksums(block)
+                    losses.extend((o, s.lost) for o, s in zip(stored, same, strict=True) if o.lost != s.lost)
+                    yield block.data.cast("B")
+
+            if len(live):
+                publish(path, pieces())
+        try:
+            after = replace(after, codes=publish_codes(after, map_rows(path, after.rows, after.dimension)))
+            with catalog.changing() as tables:
+                tables.forget()
+                tables.set_lost(losses)
+                tables.renumber(live, sums)
+                for start in range(0, len(live), ROWS_A_BLOCK):
+                    records = catalog.fetch(range(start, min(start + ROWS_A_BLOCK, len(live))))
+                    tables.remember(_entries(records, sums))
+                tables.commit(after)
+        except BaseException:
+            remove_files([path])
+            raise
+        remove_orphans(folder, after.vectors, after.codes.names if after.codes else ())
+        return catalog.manifest()
+
+
+def _same(record: Stored, found: dict[str, Stored]) -> Stored:
+    other = found.get(record.key)
+    if other is None or other.text != record.text:
+        raise AssertionError(f"the side index was not brought up to date: {record.key!r}")  # a mistake of ours
+    return other
+
+
+def _entries(records: Sequence[Stored], sums: Sums) -> Iterator[Entry]:
+    for record in records:
+        digest = text_digest(record.text)
+        yield Entry(digest, record.row, record.lost, entry_crc(digest, record.lost, int(sums[record.row])))
