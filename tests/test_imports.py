@@ -25,7 +25,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("encoders",),
     ("store",),
     ("search",),
-    ("ingest", "exchange", "language"),
+    ("ingest", "exchange", "language", "guard"),
     ("reader", "migrate", "index", "selftest"),
     ("render", "cli", "server", "integrations"),
 ]
@@ -49,7 +49,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "pyarrow": ("exchange.parquet",),
     "sqlite_utils": ("store.schema",),
     "onnxruntime": ("encoders.onnx",),
-    "tokenizers": ("encoders.tokens",),
+    "tokenizers": ("encoders.tokens", "encoders.onnx"),
     "torch": ("encoders.torch",),
     "transformers": ("encoders.torch",),
     "sentence_transformers": ("encoders.torch",),

@@ -279,14 +279,13 @@ class Index(Reader):
         """
         self._check_writable()
         self._check_sound()
-        language = Language(model, self._language.offline)
-        encoder = language.encoder(None)
+        encoder = Language(model, self._language.offline).encoder(None)
         report = migrate(
             self,
             Parts(self._folder, self._snapshots, self._writer, self._upkeep.write_codes, self._open_side),
             *(encoder, queries, qrels, progress),
         )
-        self._language = language
+        self._language = Language(encoder, self._language.offline, self._check_vectors)
         return report
 
     def drop_old(self) -> int:

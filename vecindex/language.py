@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import NoneType
 from typing import Any
 
@@ -22,9 +22,13 @@ Model = str | os.PathLike[str] | Encoder
 class Language:
     """The model given to `vecindex.open`, or the index's own."""
 
-    def __init__(self, model: Model | None, offline: bool | None) -> None:
+    def __init__(
+        self, model: Model | None, offline: bool | None, check: Callable[[Encoder], None] | None = None
+    ) -> None:
+        """``check`` is called with an encoder before it is used for the index, and raises where it must not be."""
         self.model = model
         self.offline = offline
+        self._check = check
         self._encoder: Encoder | None = None
 
     def encoder(self, space: Space | None) -> Encoder:
@@ -35,15 +39,16 @@ class Language:
             InvalidInput: the index holds vectors that were made elsewhere.
             ModelNotFound, UnsupportedModel.
         """
-        if self._encoder is None:
-            self._encoder = self._load(space)
-        found = self._encoder.space
+        known = self._encoder
+        if known is None or (self.model is None and space is not None and known.space.fingerprint != space.fingerprint):
+            known = self._load(space)  # the first time, or since the index got another model
+            if space is not None and space.fingerprint == known.space.fingerprint and self._check is not None:
+                self._check(known)
+            self._encoder = known
+        found = known.space
         if space is not None and space.fingerprint != found.fingerprint:
-            if self.model is None:  # the index got another model since
-                self._encoder = self._load(space)
-                return self._encoder
             raise SpaceMismatch(space.describe(), found.describe(), space.differences(found))
-        return self._encoder
+        return known
 
     def query_vectors(self, queries: Sequence[str] | Any, space: Space | None) -> Vectors:
         """Unit vectors (n, D) of texts or vectors."""

@@ -16,6 +16,7 @@ from .encoders.encoder import Encoder
 from .encoders.spec import Space
 from .errors import InvalidInput, RecordNotFound
 from .filter_syntax import parse
+from .guard import check_vectors
 from .language import Language, Model
 from .records import Hit, IndexInfo, Record, VerifyReport, checked_key
 from .search import run
@@ -58,7 +59,7 @@ class Reader:
         self._folder = resolved(path, "the directory of an index", "Name a directory.")
         self.path = Path(path)
         self.readonly = readonly
-        self._language = Language(model, offline)
+        self._language = Language(model, offline, self._check_vectors)
         self._snapshots = Snapshots(self._folder, readonly)
         self._accelerator = Accelerator()
 
@@ -229,12 +230,28 @@ class Reader:
                     return
             # The first add came between: the index had no space when the queries were read.
 
+    def _check_vectors(self, encoder: Encoder) -> None:
+        """See `guard`."""
+        with self._snapshots.take() as snapshot:
+            check_vectors(self._folder, encoder, snapshot.manifest.written_by, lambda: _sample(snapshot))
+
     def _manifest(self) -> Manifest:
         with self._snapshots.borrow() as catalog:
             return catalog.manifest()
 
     def _space(self) -> Space | None:
         return self._manifest().space
+
+
+def _sample(snapshot: Snapshot) -> list[Record]:
+    """The first, the middle and the last record, with their vectors."""
+    rows = snapshot.allowed(None).rows()
+    rows = np.unique(rows[[0, len(rows) // 2, -1]]) if len(rows) else rows
+    snapshot.check(rows)
+    return [
+        Record(each.text, each.key, None, np.array(snapshot.vectors[each.row]))
+        for each in snapshot.fetch(rows.tolist())
+    ]
 
 
 def _stored(snapshot: Snapshot, key: str) -> Stored:

@@ -17,8 +17,10 @@ import numpy.typing as npt
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
+import tokenizers
 
 from .encoder import Encoder, IntArray, Span, Tokens
+from .environment import environment
 from .head import Head
 from .spec import Space
 from .tokens import TextTokenizer
@@ -62,6 +64,9 @@ class OnnxEncoder(Encoder):
     @property
     def runtime(self) -> str:
         return "onnxruntime"
+
+    def environment(self) -> dict[str, str]:
+        return environment(self.runtime, onnxruntime=onnxruntime.__version__, tokenizers=tokenizers.__version__)
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         return self._tokenizer.tokenize(texts)

@@ -16,6 +16,7 @@ from sentence_transformers import SentenceTransformer
 
 from ..errors import UnsupportedModel
 from .encoder import Encoder, IntArray, Span, Tokens
+from .environment import environment
 from .onnx import INPUTS, MODEL_FILE, OUTPUT, TOKENIZER_FILE
 from .spec import Space
 from .tokens import TextTokenizer
@@ -70,6 +71,9 @@ class TorchEncoder(Encoder):
     @property
     def runtime(self) -> str:
         return "torch"
+
+    def environment(self) -> dict[str, str]:
+        return environment(self.runtime, torch=torch.__version__, transformers=transformers.__version__)
 
     def forward(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
         inputs = dict(zip(INPUTS, map(torch.from_numpy, (input_ids, attention_mask)), strict=True))
