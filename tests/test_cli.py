@@ -262,6 +262,7 @@ def test_info_prints_the_index_at_a_glance(encoder: Encoder) -> None:
         **{"tokens_lost": 0, "cached_texts": 4, "cache_bytes": 144},
         **{"model": MODEL, "dimension": 384, "max_tokens": 256, "pooling": "mean", "precision": "fp32"},
         "fingerprint": encoder.space.fingerprint,
+        "beside": [],
     }
     code, out, err = run("info")
     assert (code, re.sub(r"(?m)^bytes .*\n", "", out), err) == (
@@ -284,7 +285,8 @@ def test_info_prints_the_index_at_a_glance(encoder: Encoder) -> None:
         "max tokens      256\n"
         "pooling         mean\n"
         "precision       fp32\n"
-        f"fingerprint     {encoder.space.fingerprint}\n",
+        f"fingerprint     {encoder.space.fingerprint}\n"
+        "beside          -\n",
         "",
     )
 

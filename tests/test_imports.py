@@ -36,6 +36,7 @@ NUMPY = (
     "exchange.",
     "ingest",
     "language",
+    "guard",
     "reader",
     "migrate",
     "records",

@@ -14,7 +14,7 @@ import numpy as np
 
 from .encoders.encoder import Encoder
 from .encoders.spec import Space
-from .errors import InvalidInput, RecordNotFound
+from .errors import CorruptIndex, InvalidInput, RecordNotFound
 from .filter_syntax import parse
 from .guard import check_vectors
 from .language import Language, Model
@@ -231,8 +231,8 @@ class Reader:
             # The first add came between: the index had no space when the queries were read.
 
     def _check_vectors(self, encoder: Encoder) -> None:
-        """See `guard`."""
-        with self._snapshots.take() as snapshot:
+        """See `guard`; damage is not looked for here, and is met by whoever reads."""
+        with contextlib.suppress(CorruptIndex), self._snapshots.take() as snapshot:
             check_vectors(self._folder, encoder, snapshot.manifest.written_by, lambda: _sample(snapshot))
 
     def _manifest(self) -> Manifest:
