@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -316,16 +317,29 @@ def test_models_lists_the_compiled_model(encoder: Encoder) -> None:
     assert (
         f"model        {MODEL}\n"
         "state        compiled, ready for search\n"
+        "precision    fp32\n"
         "dimension    384\n"
         f"size         {found['bytes']:,} bytes\n"
+        "origin       minilm extra\n"
         f"folder       {found['folder']}\n"
+        f"weights      {encoder.space.weights}\n"
         f"fingerprint  {found['fingerprint']}\n"
     ) in run("models")[1]
 
 
 # --- help, pipes
 
-HELPED: list[tuple[str, click.Command]] = [("", main), *sorted(main.commands.items())]
+
+def _all_commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    yield " ".join(path), group
+    for name, command in sorted(group.commands.items()):
+        if isinstance(command, click.Group):
+            yield from _all_commands(command, (*path, name))
+        else:
+            yield " ".join((*path, name)), command
+
+
+HELPED = list(_all_commands(main))
 
 
 @pytest.mark.parametrize(("name", "command"), HELPED, ids=[name or "vecindex" for name, _ in HELPED])
@@ -339,9 +353,15 @@ def test_help_has_a_summary_and_examples_that_can_be_typed(name: str, command: c
     for line in examples[1].splitlines():
         typed = [arguments for arguments in _commands(line) if arguments[0] == "vecindex"]
         assert typed, line
-        for _, subcommand, *arguments in typed:
-            assert name in ("", subcommand) or name == "backup"  # whose copy is searched like any index
-            main.commands[subcommand].make_context(subcommand, arguments)  # a wrong option raises UsageError
+        for _, *words in typed:
+            found: click.Command = main
+            names: list[str] = []
+            while isinstance(found, click.Group) and words:
+                found = found.commands[words[0]]
+                names.append(words.pop(0))
+            # The copy that backup makes is searched like any index.
+            assert " ".join(names).startswith(name) or name == "backup"
+            found.make_context(names[-1], words)  # a wrong option raises UsageError
 
 
 def _commands(line: str) -> list[list[str]]:

@@ -111,7 +111,7 @@ def test_adding_again_changes_nothing_and_loads_no_model(monkeypatch: pytest.Mon
         raise AssertionError("a model is loaded")
 
     monkeypatch.setattr("vecindex.language.load_for_space", fail)
-    monkeypatch.setattr("vecindex.language.load_encoder", fail)
+    monkeypatch.setattr("vecindex.language.load_model", fail)
     monkeypatch.setattr("vecindex.encoders.load.load_encoder", fail)
     expected = "0 added, 0 updated, 2 unchanged; .vecindex holds 2 records.\n"
     assert run("add", "notes.txt") == (0, "", expected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,14 +17,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+import vecindex
 from vecindex import load_encoder
-from vecindex.encoders import load
-from vecindex.encoders.cache import compiled_folder
+from vecindex.encoders import compiled, compiling, models
+from vecindex.encoders.cache import compiled_folder, refusal_file, remember_digests
 from vecindex.encoders.encoder import Encoder
 from vecindex.encoders.load import load_for_space
 from vecindex.errors import SpaceMismatch, UnsupportedModel
 
 from .conftest import SmallModel, environment
+
+FILES = ["encoder.json", "model.onnx", "model.onnx.data", "tokenizer.json"]
 
 # --- compiling -------------------------------------------------------------------------------------------------------
 
@@ -55,9 +59,9 @@ def start(code: str, cache: Path) -> subprocess.Popen[str]:
 def test_a_model_is_compiled_once(model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = load_encoder(model)
     folder = compiled_folder(first.space.fingerprint)
-    assert sorted(p.name for p in folder.iterdir()) == ["encoder.json", "model.onnx", "tokenizer.json"]
+    assert sorted(p.name for p in folder.iterdir()) == FILES
     assert os.listdir(cache / "compiled") == [first.space.fingerprint]
-    monkeypatch.setattr(load, "_compile", lambda *_: pytest.fail("compiled again"))
+    monkeypatch.setattr(compiling, "_compile_full", lambda *_: pytest.fail("compiled again"))
     assert np.array_equal(load_encoder(model).encode(["the cat"]), first.encode(["the cat"]))
 
 
@@ -77,19 +81,29 @@ def overwrite(path: Path, content: str = "") -> None:
     path.write_bytes(content.encode() or bytes(path.stat().st_size))
 
 
+def flip(path: Path) -> None:
+    """Changes one bit in the middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
 def empty(folder: Path) -> None:
     for path in folder.iterdir():
         path.unlink()
 
 
 DAMAGES: dict[str, Callable[[Path], None]] = {
-    "a truncated model": lambda f: os.truncate(f / "model.onnx", 10_000),
+    "a truncated model": lambda f: os.truncate(f / "model.onnx", 1_000),
     "a model of zeros": lambda f: overwrite(f / "model.onnx"),
     "no model": lambda f: (f / "model.onnx").unlink(),
     "a garbage tokenizer": lambda f: overwrite(f / "tokenizer.json", "garbage"),
     "a tokenizer of zeros": lambda f: overwrite(f / "tokenizer.json"),
     "no record": lambda f: (f / "encoder.json").unlink(),
-    "a cut record": lambda f: overwrite(f / "encoder.json", '{"compiler": 1'),
+    "a flipped bit in the weights": lambda f: flip(f / "model.onnx.data"),
+    "a flipped bit in the graph": lambda f: flip(f / "model.onnx"),
+    "no weights": lambda f: (f / "model.onnx.data").unlink(),
+    "a cut record": lambda f: overwrite(f / "encoder.json", '{"compiler": 2'),
     "a record of another kind": lambda f: overwrite(f / "encoder.json", "[1]"),
     "an empty folder": empty,
 }
@@ -105,7 +119,7 @@ def test_a_damaged_compiled_model_is_made_again_with_a_warning(
     with caplog.at_level(logging.WARNING, "vecindex"):
         again = load_encoder(model)
     assert np.array_equal(again.encode(["the cat"]), whole.encode(["the cat"]))
-    assert sorted(p.name for p in folder.iterdir()) == ["encoder.json", "model.onnx", "tokenizer.json"]
+    assert sorted(p.name for p in folder.iterdir()) == FILES
     assert os.listdir(cache / "compiled") == [whole.space.fingerprint]
     assert any(str(folder) in record.message for record in caplog.records)
 
@@ -118,14 +132,15 @@ def test_a_compiled_model_of_another_compiler_is_not_used(model: Path, cache: Pa
     assert json.loads((folder / "encoder.json").read_text()) == record
 
 
-def test_a_compiled_model_that_disagrees_is_not_trusted(
-    model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def wrong_export(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Every export computes something else; the list counts them."""
     from vecindex.encoders.torch import TorchEncoder
 
-    honest = TorchEncoder.compile
+    honest, exports = TorchEncoder.compile, []
 
     def perturbed(self: TorchEncoder, folder: Path) -> None:
+        exports.append(1)
         weight = self._transformer.auto_model.encoder.layer[1].output.dense.weight
         before = weight.detach().clone()
         weight.data[0] += 0.5
@@ -133,11 +148,74 @@ def test_a_compiled_model_that_disagrees_is_not_trusted(
         weight.data.copy_(before)
 
     monkeypatch.setattr(TorchEncoder, "compile", perturbed)
-    with pytest.raises(UnsupportedModel, match="agree with the reference to a cosine of only 0"):
-        load_encoder(model)
+    return exports
+
+
+def test_a_model_whose_export_disagrees_runs_on_torch_and_is_not_exported_again(
+    model: Path, cache: Path, wrong_export: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "vecindex"):
+        encoder = load_encoder(model)
+        again = load_encoder(model)
+    assert (encoder.runtime, again.runtime, len(wrong_export)) == ("torch", "torch", 1)
+    (warned,) = [record.getMessage() for record in caplog.records]
+    assert warned.startswith(
+        f"{model} runs on torch, which is slower: compiled, its vectors agree with the reference to"
+    )
     assert os.listdir(cache / "compiled") == []
-    monkeypatch.setattr(TorchEncoder, "compile", honest)
-    assert load_encoder(model).encode(["the cat"]).shape == (1, 32)
+    assert re.fullmatch(
+        r"torch \(its export failed: compiled, its vectors agree with the reference to a cosine of only 0\.\d+\)",
+        compiled.runtime_of(encoder.space),
+    )
+    with vecindex.open(cache / "i", model=model) as index:
+        index.add(["the cat"])
+    with vecindex.open(cache / "i") as index:
+        assert index.info().runtime == compiled.runtime_of(encoder.space)
+        assert index.search("the cat")[0].score > 0.9999
+    assert len(wrong_export) == 1
+    with pytest.raises(UnsupportedModel, match="cannot be compiled: compiled, its vectors agree") as caught:
+        load_encoder(model, precision="int8")
+    assert caught.value.advice == "It runs on torch, without --precision."
+    assert len(wrong_export) == 1
+
+
+def test_another_version_of_a_library_is_a_reason_to_export_again(
+    model: Path, cache: Path, wrong_export: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = load_encoder(model).space
+    monkeypatch.setattr("importlib.metadata.version", lambda name: f"another {name}")
+    assert compiled.runtime_of(space) == "not compiled yet"
+    load_encoder(model)
+    assert len(wrong_export) == 2
+
+
+def test_what_the_exporter_refuses_runs_on_torch(model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vecindex.encoders.torch import TorchEncoder
+
+    def refusing(self: TorchEncoder, folder: Path) -> None:
+        raise UnsupportedModel(self.space.model, "it cannot be exported to ONNX (no such operator)")
+
+    monkeypatch.setattr(TorchEncoder, "compile", refusing)
+    space = load_encoder(model).space
+    assert compiled.runtime_of(space) == "torch (its export failed: it cannot be exported to ONNX (no such operator))"
+    monkeypatch.undo()
+    monkeypatch.setenv("VECINDEX_CACHE", str(cache))
+    made = models.compile_model(str(model))  # asked for by name, it is tried again
+    assert (made.before, compiled.runtime_of(space)) == (False, "onnxruntime")
+    assert not refusal_file(space.fingerprint).exists()
+
+
+def test_damage_that_no_time_tells_of_is_found_by_reading(model: Path, cache: Path) -> None:
+    space = load_encoder(model).space
+    folder = compiled_folder(space.fingerprint)
+    weights = folder / "model.onnx.data"
+    flip(weights)
+    remember_digests([(weights, compiled.read_record(folder).files["model.onnx.data"])])
+    assert compiled.load_compiled(space, None) is not None
+    (found,) = models.details(str(model), verify=True)
+    assert found.faults is not None
+    assert len(found.faults) == 1
+    assert found.faults[0].startswith("model.onnx.data is not what was written: its SHA-256 is ")
 
 
 def test_two_processes_that_compile_at_once_both_succeed(model: Path, cache: Path) -> None:
@@ -167,13 +245,13 @@ def test_a_loser_of_the_race_uses_what_the_winner_published(
     fingerprint = load_encoder(model).space.fingerprint
     winners = shutil.copytree(compiled_folder(fingerprint), cache / "winners")
     shutil.rmtree(compiled_folder(fingerprint))
-    honest = load._agreement
+    honest: Callable[..., float] = compiling._agreement
 
     def meanwhile(*args: Any) -> float:
         shutil.copytree(winners, compiled_folder(fingerprint))
         return honest(*args)
 
-    monkeypatch.setattr(load, "_agreement", meanwhile)
+    monkeypatch.setattr(compiling, "_agreement", meanwhile)
     assert load_encoder(model).encode(["the cat"]).shape == (1, 32)
     assert os.listdir(cache / "compiled") == [fingerprint]
 
@@ -186,7 +264,8 @@ def test_another_process_that_clears_the_place_away_does_no_harm(
 
     def renamed_and_cleared(source: Any, target: Any) -> None:
         rename(source, target)
-        shutil.rmtree(target)
+        if Path(target).is_dir():
+            shutil.rmtree(target)
 
     monkeypatch.setattr(os, "rename", renamed_and_cleared)
     assert load_encoder(model).encode(["the cat"]).shape == (1, 32)

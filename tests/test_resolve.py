@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,13 +16,15 @@ from pathlib import Path
 
 import pytest
 
+import vecindex
 from vecindex import load_encoder
 from vecindex.encoders import resolve as module
 from vecindex.encoders.encoder import Encoder
+from vecindex.encoders.load import Settings, load_for_space
 from vecindex.encoders.resolve import DEFAULT_MODEL, ModelFiles, is_offline, resolve
-from vecindex.errors import ModelNotFound
+from vecindex.errors import ModelNotFound, SpaceMismatch
 
-from .conftest import environment
+from .conftest import SmallModel, environment
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -45,13 +48,13 @@ def no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_EXTRA_PACKAGE", "vecindex_no_such_package")
 
 
-def cached_model(hub: Path, name: str = DEFAULT_MODEL, leave_out: str = "") -> Path:
-    """A model in the layout of the hub's cache."""
+def cached_model(hub: Path, name: str = DEFAULT_MODEL, leave_out: str = "", revision: str = REVISION) -> Path:
+    """A model in the layout of the hub's cache; its ``main`` is the revision that came last."""
     place = hub / f"models--{name.replace('/', '--')}"
-    snapshot = place / "snapshots" / REVISION
+    snapshot = place / "snapshots" / revision
     snapshot.mkdir(parents=True)
-    (place / "refs").mkdir()
-    (place / "refs" / "main").write_text(REVISION)
+    (place / "refs").mkdir(exist_ok=True)
+    (place / "refs" / "main").write_text(revision)
     for file in ("modules.json", "config.json", "tokenizer.json", "model.safetensors"):
         if file != leave_out:
             (snapshot / file).write_text("{}")
@@ -76,8 +79,8 @@ def test_a_folder_goes_before_everything(hub: Path, tmp_path: Path, monkeypatch:
 def test_the_hub_cache_goes_before_the_extra(hub: Path, minilm: Path) -> None:
     assert resolve() == ModelFiles(DEFAULT_MODEL, minilm, "minilm extra")
     snapshot = cached_model(hub)
-    assert resolve() == ModelFiles(DEFAULT_MODEL, snapshot, "hub cache")
-    assert resolve("all-MiniLM-L6-v2") == ModelFiles(DEFAULT_MODEL, snapshot, "hub cache")
+    assert resolve() == ModelFiles(DEFAULT_MODEL, snapshot, "hub cache", REVISION)
+    assert resolve("all-MiniLM-L6-v2") == ModelFiles(DEFAULT_MODEL, snapshot, "hub cache", REVISION)
 
 
 def test_the_extra_goes_before_a_download(hub: Path, minilm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +109,7 @@ def test_the_hub_cache_is_where_the_hub_keeps_it(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, str(tmp_path))
     snapshot = cached_model(tmp_path / order[variable], "a/model")
-    assert resolve("a/model", offline=True) == ModelFiles("a/model", snapshot, "hub cache")
+    assert resolve("a/model", offline=True) == ModelFiles("a/model", snapshot, "hub cache", REVISION)
 
 
 @pytest.mark.parametrize("leave_out", ["modules.json", "model.safetensors"])
@@ -120,6 +123,84 @@ def test_a_cache_without_a_revision_is_incomplete(hub: Path, no_extra: None) -> 
     with pytest.raises(ModelNotFound) as caught:
         resolve("a/model", offline=True)
     assert caught.value.tried[1] == f"the hub's local cache {hub} (incomplete there)"
+
+
+# --- revisions -------------------------------------------------------------------------------------------------------
+
+NEWER = "89abcdef0123456789abcdef0123456789abcdef"
+
+
+def test_a_revision_is_named_by_commit_branch_or_tag(hub: Path) -> None:
+    older, newer = cached_model(hub, "a/model"), cached_model(hub, "a/model", revision=NEWER)
+    (hub / "models--a--model" / "refs" / "v1.0").write_text(REVISION)
+    assert resolve("a/model", offline=True) == ModelFiles("a/model", newer, "hub cache", NEWER)
+    for revision in (REVISION, "v1.0"):
+        assert resolve(f"a/model@{revision}", offline=True) == ModelFiles("a/model", older, "hub cache", REVISION)
+
+
+@pytest.mark.parametrize("revision", ["0" * 40, "v2", "snapshots"])
+def test_a_revision_that_is_not_there_is_not_replaced_by_another(hub: Path, revision: str) -> None:
+    cached_model(hub)
+    with pytest.raises(ModelNotFound) as caught:
+        resolve(f"{DEFAULT_MODEL}@{revision}", offline=True)
+    assert caught.value.model == f"{DEFAULT_MODEL}@{revision}"
+    assert f"the hub's local cache {hub} (the revision {revision} is not there)" in caught.value.tried
+
+
+@pytest.mark.parametrize("name", ["a/model@", "a/model@../../x", "@main", "a/model@a b"])
+def test_what_can_be_no_revision_is_not_looked_for(hub: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(module, "_download", lambda *_: pytest.fail("the hub was asked"))
+    with pytest.raises(ModelNotFound) as caught:
+        resolve(name)
+    assert len(caught.value.tried) == 1
+
+
+def published(hub: Path, folder: Path, revision: str) -> None:
+    """The model in ``folder`` as the revision of a/model that was downloaded last."""
+    snapshot = cached_model(hub, "a/model", revision=revision)
+    shutil.rmtree(snapshot)
+    shutil.copytree(folder, snapshot)
+
+
+def test_an_index_keeps_to_the_revision_that_it_was_made_with(
+    hub: Path, small_model: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VECINDEX_CACHE", str(tmp_path / "cache"))
+    published(hub, small_model(tmp_path / "old"), REVISION)
+    with vecindex.open(tmp_path / "i", model="a/model", offline=True) as index:
+        index.add(["the cat"])
+        assert index.encoder.space.revision == REVISION
+    published(hub, small_model(tmp_path / "new", seed=1), NEWER)
+    shutil.rmtree(tmp_path / "cache")  # else what was compiled would serve without any files
+    with vecindex.open(tmp_path / "i", offline=True) as index:
+        assert index.search("the cat")[0].score > 0.9999
+    with vecindex.open(tmp_path / "i", model=f"a/model@{REVISION}", offline=True) as index:
+        assert index.search("the cat")[0].score > 0.9999
+    with (
+        vecindex.open(tmp_path / "i", model="a/model", offline=True) as index,
+        pytest.raises(SpaceMismatch, match="weights: "),
+    ):
+        index.search("the cat")
+    shutil.rmtree(tmp_path / "cache")
+    shutil.rmtree(hub / "models--a--model" / "snapshots" / REVISION)
+    with (
+        vecindex.open(tmp_path / "i", offline=True) as index,
+        pytest.raises(ModelNotFound, match=f"the revision {REVISION} is not there"),
+    ):
+        index.search("the cat")
+
+
+def test_another_revision_with_the_same_files_serves(
+    hub: Path, small_model: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VECINDEX_CACHE", str(tmp_path / "cache"))
+    folder = small_model(tmp_path)
+    published(hub, folder, REVISION)
+    space = load_encoder("a/model", offline=True).space
+    shutil.rmtree(tmp_path / "cache")
+    shutil.rmtree(hub / "models--a--model")
+    published(hub, folder, NEWER)  # only its readme was changed, say
+    assert load_for_space(space, Settings(offline=True)).space.fingerprint == space.fingerprint
 
 
 # --- offline, and what was tried -------------------------------------------------------------------------------------
@@ -303,7 +384,11 @@ def fake_hub(minilm: Path) -> Iterator[str]:
                     {"type": "file", "path": n, "size": len(c), "oid": etags[n]} for n, c in sorted(contents.items())
                 ]
                 status, body = 200, json.dumps(tree).encode()
-            elif path in ("/api/models/a/model", "/api/models/a/model/revision/main"):
+            elif path in (
+                "/api/models/a/model",
+                "/api/models/a/model/revision/main",
+                f"/api/models/a/model/revision/{REVISION}",
+            ):
                 siblings = [{"rfilename": name} for name in contents]
                 status, body = 200, json.dumps({"id": "a/model", "sha": REVISION, "siblings": siblings}).encode()
             elif (name := path.removeprefix(f"/a/model/resolve/{REVISION}/")) in contents:
@@ -331,15 +416,28 @@ def fake_hub(minilm: Path) -> Iterator[str]:
 def test_a_download_brings_only_safe_files_and_is_there_afterwards(
     hub: Path, fake_hub: str, minilm: Path, encoder: Encoder
 ) -> None:
-    code = "from vecindex.encoders.resolve import resolve; f = resolve('a/model'); print(f.origin, f.name, f.folder)"
+    code = (
+        "from vecindex.encoders.resolve import resolve; f = resolve('a/model')\n"
+        "print(f.origin, f.name, f.folder, f.revision)"
+    )
     online = {"HF_ENDPOINT": fake_hub, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     first = run_python(code, **online)
     assert first.stdout.split()[:2] == ["download", "a/model"], first.stdout + first.stderr
     assert first.stderr == "Downloading a/model from the hub; this happens once.\n"
     folder = Path(first.stdout.split()[2])
+    assert first.stdout.split()[3] == REVISION
     brought = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     assert {"modules.json", "model.safetensors", "tokenizer.json", "1_Pooling/config.json"} <= brought
     assert {os.path.splitext(name)[1] for name in brought} <= {".json", ".safetensors", ".txt", ".model"}
     assert load_encoder(folder).space.fingerprint == encoder.space.fingerprint
     # From now on it is in the hub's local cache, whether or not there is a network.
-    assert resolve("a/model", offline=True) == ModelFiles("a/model", folder, "hub cache")
+    assert resolve("a/model", offline=True) == ModelFiles("a/model", folder, "hub cache", REVISION)
+
+
+def test_a_pinned_revision_is_downloaded_as_that_revision(hub: Path, fake_hub: str, minilm: Path) -> None:
+    code = (
+        f"from vecindex.encoders.resolve import resolve; f = resolve('a/model@{REVISION}'); print(f.origin, f.revision)"
+    )
+    online = {"HF_ENDPOINT": fake_hub, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    assert run_python(code, **online).stdout.split() == ["download", REVISION]
+    assert resolve(f"a/model@{REVISION}", offline=True).revision == REVISION

@@ -148,17 +148,18 @@ class ModelNotFound(VecindexError):
 class UnsupportedModel(VecindexError):
     """The files of ``model`` ask for something that this version does not do, and will not approximate."""
 
-    def __init__(self, model: str, reason: str) -> None:
-        super().__init__(model, reason)
+    def __init__(self, model: str, reason: str, advice: str | None = None) -> None:
+        super().__init__(model, reason, advice)
         self.model = model
         self.reason = reason
+        self._advice = advice
 
     def _what(self) -> str:
         return f"the model {self.model} is not supported: {self.reason}"
 
     @property
     def advice(self) -> str:
-        return "Choose another model with --model; `vecindex models` lists what is at hand."
+        return self._advice or "Choose another model with --model; `vecindex models` lists what is at hand."
 
 
 class SpaceMismatch(VecindexError):

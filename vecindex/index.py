@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import ingest
 from .encoders.encoder import Encoder
-from .encoders.spec import Space
+from .encoders.load import Device, Settings
+from .encoders.spec import Precision, Space
 from .errors import IncompatibleFormat, InvalidInput
 from .filter_syntax import parse
 from .filters import Refused, parse_path, path_text
@@ -40,6 +41,10 @@ def open(
     create: bool = True,
     readonly: bool = False,
     model: Model | None = None,
+    precision: Precision | None = None,
+    device: Device = "auto",
+    dimensions: int | None = None,
+    threads: int | None = None,
     offline: bool | None = None,
     lock_timeout: float = LOCK_SECONDS,
 ) -> Index:
@@ -50,13 +55,16 @@ def open(
         create: make an empty index where there is none; False raises IndexNotFound instead.
         readonly: refuse to change anything, and open an index in a directory that cannot be written to.
         model: a folder, a hub name or an encoder; None is the index's own model, or the default for a new index.
+        precision, device, dimensions, threads: how the model is loaded, as `load_encoder` says; None is the index's own
+            precision and dimension.
         offline: True never contacts the model hub; None asks VECINDEX_OFFLINE.
         lock_timeout: seconds that a change waits for another writer before it raises IndexLocked.
 
     Raises:
         IndexNotFound, CorruptIndex, IncompatibleFormat, StorageError, InvalidInput.
     """
-    return Index(path, create=create, readonly=readonly, model=model, offline=offline, lock_timeout=lock_timeout)
+    settings = Settings(precision, device, dimensions, threads, offline)
+    return Index(path, create=create, readonly=readonly, model=model, settings=settings, lock_timeout=lock_timeout)
 
 
 class Index(Reader):
@@ -69,10 +77,10 @@ class Index(Reader):
         create: bool = True,
         readonly: bool = False,
         model: Model | None = None,
-        offline: bool | None = None,
+        settings: Settings | None = None,
         lock_timeout: float = LOCK_SECONDS,
     ) -> None:
-        super().__init__(path, readonly=readonly, model=model, offline=offline)
+        super().__init__(path, readonly=readonly, model=model, settings=settings)
         self._lock_timeout = lock_timeout
         self._upkeep = Upkeep(self._folder, self._snapshots, self._accelerator, self._writer)
         if create and not readonly and not index_exists(self._folder):
@@ -135,8 +143,8 @@ class Index(Reader):
                     "space= says what made vectors, and there are none", "Give vectors=, or leave it out."
                 )
             else:
-                if self._language.model is not None:
-                    _ = self.encoder  # a model of another space is refused even where nothing needs to be encoded
+                if self._language.chosen:
+                    _ = self.encoder  # another space is refused even where nothing needs to be encoded
                 report = ingest.add(
                     *(records, keys, metadata, self._snapshots, writer), encoder=lambda: self.encoder, progress=after
                 )
@@ -279,13 +287,13 @@ class Index(Reader):
         """
         self._check_writable()
         self._check_sound()
-        encoder = Language(model, self._language.offline).encoder(None)
+        encoder = Language(model, self._language.settings).encoder(None)
         report = migrate(
             self,
             Parts(self._folder, self._snapshots, self._writer, self._upkeep.write_codes, self._open_side),
             *(encoder, queries, qrels, progress),
         )
-        self._language = Language(encoder, self._language.offline, self._check_vectors)
+        self._language = Language(encoder, self._language.settings, self._check_vectors)
         return report
 
     def drop_old(self) -> int:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import NoneType
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 
+from .encoders.compiled import runtime_of
 from .encoders.encoder import Encoder
-from .encoders.load import load_encoder, load_for_space
-from .encoders.spec import EXTERNAL, Space
+from .encoders.load import INT8, Settings, check_settings, here, load_for_space, load_model
+from .encoders.spec import EXTERNAL, Precision, Space
 from .errors import InvalidInput, SpaceMismatch
 from .search.run import unit_queries
 from .store.vectors import Vectors
@@ -22,14 +24,18 @@ Model = str | os.PathLike[str] | Encoder
 class Language:
     """The model given to `vecindex.open`, or the index's own."""
 
-    def __init__(
-        self, model: Model | None, offline: bool | None, check: Callable[[Encoder], None] | None = None
-    ) -> None:
+    def __init__(self, model: Model | None, settings: Settings, check: Callable[[Encoder], None] | None = None) -> None:
         """``check`` is called with an encoder before it is used for the index, and raises where it must not be."""
+        check_settings(settings)
         self.model = model
-        self.offline = offline
+        self.settings = settings
         self._check = check
         self._encoder: Encoder | None = None
+
+    @property
+    def chosen(self) -> bool:
+        """Whether the user said something of the space."""
+        return self.model is not None or bool(self.settings.precision or self.settings.dimensions)
 
     def encoder(self, space: Space | None) -> Encoder:
         """The encoder for an index of this space; None is an index without one yet.
@@ -49,6 +55,12 @@ class Language:
         if space is not None and space.fingerprint != found.fingerprint:
             raise SpaceMismatch(space.describe(), found.describe(), space.differences(found))
         return known
+
+    def runtime(self, space: Space | None) -> str | None:
+        """What encodes for an index of this space; nothing is loaded to find out, and None is nothing."""
+        if self._encoder is not None or isinstance(self.model, Encoder):
+            return (self._encoder or cast(Encoder, self.model)).runtime
+        return None if space is None or space.is_external else runtime_of(space)
 
     def query_vectors(self, queries: Sequence[str] | Any, space: Space | None) -> Vectors:
         """Unit vectors (n, D) of texts or vectors."""
@@ -86,15 +98,34 @@ class Language:
     def _load(self, space: Space | None) -> Encoder:
         if isinstance(self.model, Encoder):
             return self.model
+        settings = self.settings
         if not isinstance(self.model, (str, os.PathLike, NoneType)):
             raise InvalidInput(
                 f"the model is a {type(self.model).__name__}", "Give a folder, a hub name or an encoder."
             )
         if self.model is not None or space is None:
-            return load_encoder(self.model, offline=self.offline)
+            return load_model(self.model, replace(settings, precision=_precision(settings, space)), expected=space)
         if space.is_external:
             raise InvalidInput(
                 f"the index holds vectors made elsewhere ({space.model}): no text can be encoded into their space",
                 "Search with a vector of theirs, and add texts together with vectors=.",
             )
-        return load_for_space(space, offline=self.offline)
+        asked = replace(
+            space,
+            precision=_precision(settings, space) or space.precision,
+            dimension=settings.dimensions or space.dimension,
+        )
+        if asked.fingerprint != space.fingerprint:
+            raise SpaceMismatch(
+                *(space.describe(), asked.describe(), space.differences(asked)),
+                "Leave --precision and --dimensions out to use the index's own, or name another with --index DIR.",
+            )
+        return load_for_space(space, settings)
+
+
+def _precision(settings: Settings, space: Space | None) -> Precision | None:
+    """The precision to load: as asked; the index's own where nothing was, or where that is what "int8" means in it."""
+    stored = space.precision if space else None
+    if stored is not None and (settings.precision is None or (settings.precision == "int8" and stored in INT8)):
+        return cast(Precision, stored) if stored in get_args(Precision) else here(settings.precision)
+    return here(settings.precision)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from .encoders.encoder import Encoder
+from .encoders.load import Settings
 from .encoders.spec import Space
 from .errors import CorruptIndex, InvalidInput, RecordNotFound
 from .filter_syntax import parse
@@ -52,14 +53,14 @@ class Reader:
         *,
         readonly: bool = False,
         model: Model | None = None,
-        offline: bool | None = None,
+        settings: Settings | None = None,
     ) -> None:
         """Opens no file yet."""
         # Absolute, so that a later change of the working directory does not lead elsewhere.
         self._folder = resolved(path, "the directory of an index", "Name a directory.")
         self.path = Path(path)
         self.readonly = readonly
-        self._language = Language(model, offline, self._check_vectors)
+        self._language = Language(model, settings or Settings(), self._check_vectors)
         self._snapshots = Snapshots(self._folder, readonly)
         self._accelerator = Accelerator()
 
@@ -178,6 +179,7 @@ class Reader:
                 precision=space.precision if space else None,
                 fingerprint=space.fingerprint if space else None,
                 beside=describe_sides(self._folder, space),
+                runtime=self._language.runtime(space),
             )
 
     def backup(

@@ -81,7 +81,8 @@ class IndexInfo:
     where there is none, ``indexed_fields`` the metadata fields whose filters are fast, ``truncated`` records whose
     text was longer than the model reads and ``tokens_lost`` how many of their tokens it did not read, ``cached_texts``
     how many texts need not be encoded again, ``cache_bytes`` about what remembering them takes, ``bytes`` everything in
-    the directory, ``beside`` the indexes that migrations keep or have begun, in words.
+    the directory, ``beside`` the indexes that migrations keep or have begun, in words, ``runtime`` what encodes on this
+    machine: onnxruntime, torch and why, or nothing yet, since the model is compiled when first used.
     """
 
     path: str
@@ -105,6 +106,7 @@ class IndexInfo:
     precision: str | None
     fingerprint: str | None
     beside: tuple[str, ...] = ()
+    runtime: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

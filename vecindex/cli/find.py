@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..render import HIT_FORMATS, hits_as, record_as, search_explanation
-from .options import format_option, hits_option, index_option, model_options, open_for_reading, where_option
+from .options import Chosen, format_option, hits_option, index_option, model_options, open_for_reading, where_option
 
 if TYPE_CHECKING:
     from ..records import Hit
@@ -29,8 +29,7 @@ def search(
     where: str | None,
     format_: str,
     explain: bool,
-    model: str | None,
-    offline: bool | None,
+    chosen: Chosen,
     index_path: Path,
 ) -> None:
     """Print the sentences nearest to QUERY by meaning, best first, each with its cosine.
@@ -41,7 +40,7 @@ def search(
       vecindex search "plants that need little water" -k 3 --where "topic = 'gardening'"
       vecindex search "my name" --format json | jq '.[0].text'
     """
-    with open_for_reading(index_path, model, offline) as index:
+    with open_for_reading(index_path, chosen) as index:
         if not explain:
             _print(format_, index.search(query, k, where))
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import click
 
 from ..errors import SourceError
 from ..render import counted, printable
-from .options import INTERRUPTED, index_option, model_options
+from .options import INTERRUPTED, Chosen, index_option, model_options
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -27,10 +28,8 @@ _CHANGED_SHOWN = 5
 @click.option("--drop-old", is_flag=True, help="Remove what is kept of the index from before.")
 @model_options
 @index_option
-def migrate(
-    queries: Path | None, qrels: Path | None, drop_old: bool, model: str | None, offline: bool | None, index_path: Path
-) -> None:
-    """Encode every stored text with another --model, compare, and switch to it.
+def migrate(queries: Path | None, qrels: Path | None, drop_old: bool, chosen: Chosen, index_path: Path) -> None:
+    """Encode every stored text with another --model, or in another --precision, compare, and switch to it.
 
     The index can be searched and added to all the while; it is as it was until the switch, and is kept afterwards until
     --drop-old. A migration that was interrupted goes on where it was. Queries are one a line, or of a .jsonl file the
@@ -39,21 +38,22 @@ def migrate(
     \b
     Examples:
       vecindex migrate --model sentence-transformers/all-mpnet-base-v2
+      vecindex migrate --precision int8
       vecindex migrate --model ./my-model --queries queries.jsonl --qrels qrels.tsv
       vecindex migrate --drop-old
     """
-    from ..encoders.load import load_encoder
     from ..index import open as open_index
 
-    if model is None and not drop_old:
+    another = bool(chosen.model or chosen.precision or chosen.dimensions)
+    if not another and not drop_old:
         raise click.UsageError("Name the new model: --model M; or remove what is kept: --drop-old.")
     if qrels is not None and queries is None:
         raise click.UsageError("--qrels judges queries by their names: give them with --queries FILE.jsonl.")
     asked = _read_queries(queries) if queries else ()
     judged = _read_qrels(qrels) if qrels else None
-    with open_index(index_path, create=False, offline=offline) as index:
-        if model is not None:
-            encoder = load_encoder(model, offline=offline)
+    with open_index(index_path, create=False, offline=chosen.offline) as index:
+        if another:
+            encoder = replace(chosen, model=chosen.model or index.info().model).encoder()
             try:
                 with Progress("Encoding") as show:
                     report = index.migrate(encoder, queries=asked, qrels=judged, progress=show)

@@ -1,9 +1,10 @@
-"""Where does vecindex keep what it can make again: compiled models and digests of weight files.
+"""Where does vecindex keep what it can make again: compiled models and digests of large files.
 
 ``$VECINDEX_CACHE``, else ``$XDG_CACHE_HOME/vecindex``, else ``~/.cache/vecindex``::
 
-    compiled/<fingerprint>/   model.onnx, tokenizer.json, encoder.json: one space's compiled encoder
-    digests.json              {path: [size, modified, changed (ns), inode, SHA-256]} of weight files
+    compiled/<fingerprint>/     model.onnx, model.onnx.data, tokenizer.json, encoder.json: one space's compiled encoder
+    refused/<fingerprint>.json  why a model's export failed, and with which versions: it runs on torch
+    digests.json                {path: [size, modified, changed (ns), inode, SHA-256]} of large files
 
 Everything in it may be deleted at any time. Entries appear whole or not at all (written under another name, then
 renamed), so any number of processes may share it.
@@ -15,8 +16,12 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import secrets
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+Memo = dict[str, list[int | str]]
 
 
 def cache_folder() -> Path:
@@ -31,26 +36,56 @@ def compiled_folder(fingerprint: str) -> Path:
     return cache_folder() / "compiled" / fingerprint
 
 
+def refusal_file(fingerprint: str) -> Path:
+    """Where it says why the model of this space could not be exported, if that was so."""
+    return cache_folder() / "refused" / f"{fingerprint}.json"
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file in hex, remembered while its path, size, times and inode stay the same."""
-    stat = path.stat()
-    # Two fine-tuned models have one size, and tools that copy set the modification time; the change time nobody can.
-    name, state = str(path.resolve()), [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
-    memo = cache_folder() / "digests.json"
-    known = _read_memo(memo)
-    if known.get(name, [])[:-1] == state:
-        return str(known[name][-1])
+    name, state = str(path.resolve()), _state(path)
+    known = _read_memo(_memo_file()).get(name, [])
+    if known[:-1] == state:
+        return str(known[-1])
+    digest = sha256(path)
+    _remember({name: [*state, digest]})
+    return digest
+
+
+def remember_digests(digests: Iterable[tuple[Path, str]]) -> None:
+    """Spares `file_digest` the first reading of files that were just written and digested."""
+    _remember({str(path.resolve()): [*_state(path), digest] for path, digest in digests})
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file in hex, read now whatever is remembered."""
     with path.open("rb") as file:
         digest = hashlib.sha256()
         while block := file.read(1 << 20):
             digest.update(block)
-    # Two processes may write at once; the loser's entry is computed again next time.
-    with contextlib.suppress(OSError):
-        _write_memo(memo, {**_read_memo(memo), name: [*state, digest.hexdigest()]})
     return digest.hexdigest()
 
 
-def _read_memo(path: Path) -> dict[str, list[int | str]]:
+def write_json(path: Path, value: Any) -> None:
+    """Writes a file whole or not at all; raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}-{secrets.token_hex(8)}")
+    with temporary.open("x", encoding="utf-8") as file:
+        json.dump(value, file, indent=1)
+    temporary.replace(path)
+
+
+def _state(path: Path) -> list[int | str]:
+    stat = path.stat()
+    # Two fine-tuned models have one size, and tools that copy set the modification time; the change time nobody can.
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+
+
+def _memo_file() -> Path:
+    return cache_folder() / "digests.json"
+
+
+def _read_memo(path: Path) -> Memo:
     try:
         memo = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -58,9 +93,8 @@ def _read_memo(path: Path) -> dict[str, list[int | str]]:
     return memo if isinstance(memo, dict) else {}
 
 
-def _write_memo(path: Path, memo: dict[str, list[int | str]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(memo, file)
-    os.replace(temporary, path)
+def _remember(entries: Memo) -> None:
+    # Two processes may write at once; the loser's entry is computed again next time.
+    with contextlib.suppress(OSError):
+        known = {name: entry for name, entry in _read_memo(_memo_file()).items() if os.path.exists(name)}
+        write_json(_memo_file(), {**known, **entries})

@@ -10,6 +10,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+# x86: VNNI, in 512 or 256 bits. ARM: the dot product instructions (SDOT, UDOT).
+_EXACT_INT8 = {"avx512_vnni", "avx_vnni", "asimddp"}
 _TELLING = re.compile(r"avx|amx|fma|asimd|sve|sme|i8mm|bf16|vnni")
 
 
@@ -25,6 +27,16 @@ def instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
     except OSError:
         pass
     return frozenset()
+
+
+def has_exact_int8() -> bool:
+    """Whether the processor sums products of 8-bit numbers in 32 bits; False where it is not known.
+
+    Without that, the fast instructions of x86 add two products in 16 bits, which overflow unless one factor has 7.
+    """
+    if platform.system() == "Darwin" and platform.machine() == "arm64":
+        return True  # every one that Apple made has them
+    return not _EXACT_INT8.isdisjoint(instructions())
 
 
 def environment(runtime: str, **versions: str) -> dict[str, str]:

@@ -26,6 +26,8 @@ from .spec import Space
 from .tokens import TextTokenizer
 
 MODEL_FILE = "model.onnx"
+DATA_FILE = "model.onnx.data"
+"""Its weights, which are mapped into memory as they are: a 90 MB model is ready in 80 ms instead of 200."""
 TOKENIZER_FILE = "tokenizer.json"
 INPUTS = ("input_ids", "attention_mask")
 OUTPUT = "token_vectors"
@@ -33,7 +35,7 @@ _LARGE = 500_000_000  # bytes
 
 
 class OnnxEncoder(Encoder):
-    """An encoder compiled into ``folder``: `MODEL_FILE` and `TOKENIZER_FILE`.
+    """An encoder compiled into ``folder``: `MODEL_FILE`, `DATA_FILE` and `TOKENIZER_FILE`.
 
     Many batches are run side by side, each on one core, which is faster than each on all of them; a batch that comes
     alone is run on all. The two take a session each, made when it is first needed.
@@ -43,12 +45,15 @@ class OnnxEncoder(Encoder):
         """``threads`` is how many cores one call may use; None takes all that this process may use."""
         self.space = space
         self.head = head
+        self.folder = folder
+        self.threads = threads
         self._padding_id = padding_id
         self._tokenizer = TextTokenizer.from_file(folder / TOKENIZER_FILE, space.max_tokens, space.truncation)
         self._model = folder / MODEL_FILE
         self._threads = threads or available_cores()
         # What is large is held once: its products are so big that all cores can share each of them.
-        self._workers = 1 if self._model.stat().st_size > _LARGE else self._threads
+        size = sum(file.stat().st_size for file in (self._model, folder / DATA_FILE) if file.exists())
+        self._workers = 1 if size > _LARGE else self._threads
         self._sessions: dict[int, onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()
         self._session(self._threads)  # what is wrong with the file is said now
@@ -86,18 +91,40 @@ class OnnxEncoder(Encoder):
     def _run(self, threads: int, *inputs: IntArray) -> npt.NDArray[np.float32]:
         return np.asarray(self._session(threads).run([OUTPUT], dict(zip(INPUTS, inputs, strict=True)))[0])
 
+    def hold(self) -> None:
+        """Makes every session that may be needed, so that the files may go."""
+        for threads in {self._threads, self._threads if self._workers == 1 else 1}:
+            self._session(threads)
+
     def _session(self, threads: int) -> onnxruntime.InferenceSession:
         """The session whose runs use so many cores; made when it is first needed."""
         with self._lock:
             if threads not in self._sessions:
-                self._sessions[threads] = _session(self._model, threads)
+                self._sessions[threads] = _session(self._model, threads, exact=self.space.precision == "int8")
             return self._sessions[threads]
 
 
-def _session(model: Path, threads: int) -> onnxruntime.InferenceSession:
+def save_parted(model: Path, folder: Path) -> None:
+    """Writes a model as `MODEL_FILE` and `DATA_FILE`, with all constants worked out.
+
+    Nothing is fused yet, so that every version and every processor can make of it what it can.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(folder / MODEL_FILE)
+    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", DATA_FILE)
+    options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
+    onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
+def _session(model: Path, threads: int, exact: bool) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors: warnings about the graph mean nothing to a user
+    if exact:
+        # For weights of 8 bits where there is no VNNI: slower instructions instead of sums that overflow.
+        options.add_session_config_entry("session.x64quantprecision", "1")
     return onnxruntime.InferenceSession(
         # This fusion's kernel takes four times as long as what it replaces, and a tenth of all the time.
         str(model),

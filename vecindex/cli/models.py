@@ -1,0 +1,130 @@
+"""``vecindex models``: what is at hand, what is known of it, compiling, and giving space back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ..render import compiled_lines, models_as, printable, removed_line, show_as
+from .options import format_option, offline_option
+
+if TYPE_CHECKING:
+    from ..encoders.spec import Precision
+
+_ON_PROCESSORS = ("fp32", "int8")
+
+
+class _Group(click.Group):
+    """A group that lists the models where no other command is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of use
+
+
+@click.group(cls=_Group, invoke_without_command=True)
+@format_option("text", "json")
+@click.pass_context
+def models(ctx: click.Context, format_: str) -> None:
+    """List the models at hand: where the default one's files are, and what is compiled for fast search.
+
+    \b
+    Examples:
+      vecindex models
+      vecindex models compile all-MiniLM-L6-v2 --precision int8
+    """
+    if ctx.invoked_subcommand is None:
+        _list(format_)
+
+
+@models.command("list")
+@format_option("text", "json")
+def list_(format_: str) -> None:
+    """List the models at hand: size, digest of the weights, embedding space, and where each came from.
+
+    \b
+    Example:
+      vecindex models list --format json
+    """
+    _list(format_)
+
+
+def _list(format_: str) -> None:
+    from ..encoders.models import models_at_hand
+
+    click.echo(models_as(format_, models_at_hand()), nl=False)
+
+
+@models.command()
+@click.argument("model")
+@click.option("--verify", is_flag=True, help="Read the compiled files too, and exit 1 if one is damaged.")
+@format_option("text", "json")
+def show(model: str, verify: bool, format_: str) -> None:
+    """Print what is known of MODEL, a hub name, a folder or the beginning of a fingerprint, in each precision.
+
+    \b
+    Examples:
+      vecindex models show all-MiniLM-L6-v2
+      vecindex models show all-MiniLM-L6-v2 --verify
+    """
+    from ..encoders.models import details
+
+    found = details(model, verify=verify)
+    click.echo(show_as(format_, found), nl=False)
+    if any(each.faults for each in found):
+        raise click.exceptions.Exit(1)
+
+
+@models.command("compile")
+@click.argument("model")
+@click.option(
+    "--precision",
+    type=click.Choice(_ON_PROCESSORS),
+    default="fp32",
+    show_default=True,
+    help="int8 is some 2.5 times as fast, a quarter of the size, and a space of its own.",
+)
+@click.option(
+    "--sample", metavar="FILE", help="Texts of yours, one a line, on which int8 is measured.  [default: built in]"
+)
+@click.option("--dimensions", type=click.IntRange(min=1), metavar="N", help="Keep the first N numbers of a vector.")
+@offline_option
+def compile_(
+    model: str, precision: Precision, sample: str | None, dimensions: int | None, offline: bool | None
+) -> None:
+    """Compile MODEL, a hub name or a folder, for fast search; this also happens by itself when it is first used.
+
+    In int8 the vectors of a sample are compared with those in fp32; where they agree too little, nothing is kept.
+
+    \b
+    Examples:
+      vecindex models compile all-MiniLM-L6-v2
+      vecindex models compile all-MiniLM-L6-v2 --precision int8 --sample notes.txt
+    """
+    from ..encoders.compiling import Sample
+    from ..encoders.models import compile_model
+    from ..sources import Format, read, source
+
+    texts: Sample | None = None
+    if sample is not None:
+        with source(sample, format=Format.TXT) as lines:
+            texts = Sample(sample, [record.text for record in read(lines)])
+    report = compile_model(model, precision, dimensions=dimensions, sample=texts, offline=offline)
+    click.echo(compiled_lines(report), nl=False, err=True)
+
+
+@models.command()
+@click.argument("model")
+@click.option("--precision", type=click.Choice(_ON_PROCESSORS), help="Only what is compiled in this one.")
+def remove(model: str, precision: Precision | None) -> None:
+    """Remove what was compiled of MODEL from vecindex's own cache; the model's own files stay.
+
+    \b
+    Examples:
+      vecindex models remove all-MiniLM-L6-v2
+      vecindex models remove all-MiniLM-L6-v2 --precision int8
+    """
+    from ..encoders.models import remove_model
+
+    for removed in remove_model(model, precision):
+        click.echo(printable(removed_line(removed)), err=True)

@@ -1,0 +1,288 @@
+"""How is a model compiled: exported, checked, and put in its place in the cache, whole or not at all.
+
+In order: the reference encodes probe texts; it is exported into a folder of its own; the compiled encoder encodes the
+same probes; only if they agree is the folder renamed to its place. In int8 the compiled fp32 encoder takes the
+reference's part, and a sample of texts that of the probes. Two processes that compile at once both work; the second to
+finish finds the place taken and throws its own away. A process killed meanwhile leaves a ``compiling-*`` folder that
+nobody reads and that the next compilation removes once it is a day old.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import MissingExtra, UnsupportedModel
+from .agreement import BUILT_IN, LEAST_COSINE, LEAST_MEAN, SAMPLE, Agreement, measure
+from .cache import cache_folder, compiled_folder, remember_digests, sha256
+from .compiled import (
+    COMPILING,
+    RECORD,
+    Compiled,
+    forget_refusal,
+    load_compiled,
+    open_folder,
+    read_record,
+    refusal,
+    refuse,
+    take_away,
+    write_record,
+)
+from .encoder import Encoder
+from .resolve import ModelFiles
+from .spec import Space
+
+if TYPE_CHECKING:
+    from .onnx import OnnxEncoder
+    from .torch import TorchEncoder
+
+log = logging.getLogger("vecindex")
+
+AGREEMENT = 0.99999
+"""The least cosine between a probe's compiled and its reference vector."""
+
+_STALE_SECONDS = 86_400
+# Lengths from no word to over the maximum, several scripts: what a wrongly traced graph gets wrong first.
+_PROBES = (
+    "",
+    "My name is Aun",
+    "The quick brown fox jumps over the lazy dog, twice: 1,234.50!",
+    "Der Zug nach Köln fährt um 7:45 Uhr ab. 🚆",
+    "今日はとても良い天気ですね。",
+    "Сегодня идёт дождь, и мы остаёмся дома.",
+    "a long text " * 40,
+    "a text that is longer than any model's limit " * 400,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Texts on which fewer bits are measured, and where they are from."""
+
+    name: str = BUILT_IN
+    texts: Sequence[str] = SAMPLE
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An encoder that was just compiled, and what is kept of it."""
+
+    encoder: OnnxEncoder
+    compiled: Compiled
+
+
+class _NotExportedError(Exception):
+    """The reference works, and its export does not; says why."""
+
+
+def compiled_or_torch(files: ModelFiles, space: Space, threads: int | None) -> Encoder:
+    """The encoder in fp32: compiled now, or the reference itself if it cannot be exported, which is kept in mind."""
+    if refusal(space) is None:
+        try:
+            return _compile_full(files, space, threads).encoder
+        except _NotExportedError as error:
+            log.warning("%s runs on torch, which is slower: %s.", files.name, error)
+            refuse(space, str(error))
+    return reference(files, space, threads)
+
+
+def compile_full(files: ModelFiles, space: Space, threads: int | None = None) -> Made:
+    """Compiles a model in fp32; raises UnsupportedModel if it cannot be exported, which is kept in mind too."""
+    try:
+        return _compile_full(files, space, threads)
+    except _NotExportedError as error:
+        refuse(space, str(error))
+        raise _only_on_torch(files.name, str(error)) from error
+
+
+def compile_fewer_bits(
+    files: ModelFiles, space: Space, threads: int | None = None, sample: Sample | None = None
+) -> Made:
+    """Compiles a model in int8, from its fp32 one, which is compiled first if it is not there.
+
+    Raises:
+        UnsupportedModel: it cannot be exported, or its vectors agree too little with those in fp32 on the sample;
+            nothing is kept.
+    """
+    full = _full_encoder(files, space, threads)
+    log.info("Compiling %s in %s; this happens once.", files.name, space.precision)
+    with _scratch_folder() as folder:
+        _quantise(full.folder, folder, space)
+        encoder = open_folder(folder, space, full.padding_id, threads)
+        agreement = _accepted(full, encoder, sample or Sample())
+        compiled = Compiled(space, full.padding_id, files.origin, _digests(folder), sample=agreement)
+        return Made(_publish(folder, encoder, compiled), compiled)
+
+
+def measure_again(files: ModelFiles, encoder: Encoder, sample: Sample) -> Agreement:
+    """Measures an int8 encoder that is compiled already on another sample; one that fails is removed."""
+    folder = compiled_folder(encoder.space.fingerprint)
+    try:
+        agreement = _accepted(_full_encoder(files, encoder.space, None), encoder, sample)
+    except UnsupportedModel:
+        take_away(folder)
+        raise
+    write_record(folder, replace(read_record(folder), sample=agreement))
+    return agreement
+
+
+def reference(files: ModelFiles, space: Space, threads: int | None) -> TorchEncoder:
+    """The encoder as the model's own libraries run it; raises MissingExtra where they are not installed."""
+    try:
+        from .torch import TorchEncoder
+    except ImportError as error:
+        # A machine that only searches can do without these gigabytes, as long as its models are compiled elsewhere.
+        raise MissingExtra("compile", f"compiling {files.name} ({error})") from error
+    return TorchEncoder(files.folder, space, threads)
+
+
+def _compile_full(files: ModelFiles, space: Space, threads: int | None) -> Made:
+    log.info("Compiling %s for fast search; this happens once.", files.name)
+    from .onnx import MODEL_FILE, TOKENIZER_FILE, save_parted
+
+    whole = reference(files, space, None)
+    with _scratch_folder() as folder:
+        export = folder / "export"
+        export.mkdir()
+        try:
+            whole.compile(export)
+            save_parted(export / MODEL_FILE, folder)
+        except UnsupportedModel as error:
+            raise _NotExportedError(error.reason) from error
+        except Exception as error:  # onnxruntime has many kinds, and the exporter more
+            raise _NotExportedError(f"onnxruntime refuses the exported graph ({first_line(error)})") from error
+        (export / TOKENIZER_FILE).rename(folder / TOKENIZER_FILE)
+        shutil.rmtree(export)
+        encoder = open_folder(folder, space, whole.padding_id, threads)
+        agreement = _agreement(whole, encoder)
+        if not agreement >= AGREEMENT:
+            raise _NotExportedError(
+                f"compiled, its vectors agree with the reference to a cosine of only {agreement:.6f}"
+            )
+        compiled = Compiled(space, whole.padding_id, files.origin, _digests(folder), agreement=agreement)
+        forget_refusal(space)
+        return Made(_publish(folder, encoder, compiled), compiled)
+
+
+def _full_encoder(files: ModelFiles, space: Space, threads: int | None) -> OnnxEncoder:
+    """The fp32 encoder from which, and against which, one in fewer bits is made."""
+    full_space = replace(space, precision="fp32")
+    if (full := load_compiled(full_space, threads)) is not None:
+        return full
+    if (reason := refusal(full_space)) is not None:
+        raise _only_on_torch(files.name, reason)
+    return compile_full(files, full_space, threads).encoder
+
+
+def _only_on_torch(model: str, reason: str) -> UnsupportedModel:
+    return UnsupportedModel(model, f"it cannot be compiled: {reason}", "It runs on torch, without --precision.")
+
+
+def _quantise(source: Path, folder: Path, space: Space) -> None:
+    """Writes the encoder in ``source`` in fewer bits into ``folder``."""
+    try:
+        from .quantise import quantise
+    except ImportError as error:
+        raise MissingExtra("compile", f"compiling {space.model} in {space.precision} ({error})") from error
+    from .onnx import DATA_FILE, MODEL_FILE, save_parted
+
+    rewritten = folder / "quantised.onnx"
+    try:
+        done = quantise(source / MODEL_FILE, rewritten, 7 if space.precision == "int8-7bit" else 8)
+        if not done.products:
+            raise ValueError("its graph has no product with constant weights")
+        save_parted(rewritten, folder)
+    except Exception as error:  # whatever onnx and onnxruntime call it
+        reason = f"it cannot be compiled in {space.precision}: {first_line(error)}"
+        raise UnsupportedModel(space.model, reason, "Use it in fp32.") from error
+    rewritten.unlink()
+    for file in source.iterdir():
+        if file.name not in (MODEL_FILE, DATA_FILE, RECORD):
+            shutil.copyfile(file, folder / file.name)
+
+
+def _accepted(full: Encoder, compiled: Encoder, sample: Sample) -> Agreement:
+    """How well two encoders agree on a sample; raises UnsupportedModel if that is not enough."""
+    agreement = measure(full, compiled, sample.name, sample.texts)
+    if agreement.accepted:
+        return agreement
+    raise UnsupportedModel(
+        compiled.space.model,
+        f"in {compiled.space.precision} its vectors agree too little with those in fp32: {agreement.describe()}; "
+        f"the bounds are {LEAST_MEAN} for the mean and {LEAST_COSINE} for the least",
+        "Use it in fp32.",
+    )
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {file.name: sha256(file) for file in sorted(folder.iterdir())}
+
+
+@contextlib.contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    """A folder to compile in, in the cache if that can be written to; removed at the end unless it was renamed."""
+    parent = cache_folder() / "compiled"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(parent)
+        folder = parent / f"{COMPILING}{secrets.token_hex(8)}"
+        folder.mkdir()
+    except OSError as error:
+        log.warning("The cache %s cannot be written to (%s); the model is compiled every time.", parent, error)
+        folder = Path(tempfile.mkdtemp(prefix="vecindex-compiling-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        yield folder  # it stays as long as the process: the encoder may open its files again
+        return
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _publish(folder: Path, encoder: OnnxEncoder, compiled: Compiled) -> OnnxEncoder:
+    """Renames a compiled folder to its place, and gives the encoder that is there.
+
+    If another process came first, its folder stays and is as good.
+    """
+    encoder.hold()  # whatever becomes of the folder, this process has its encoder
+    place = compiled_folder(compiled.space.fingerprint)
+    if folder.parent != place.parent:
+        return encoder
+    write_record(folder, compiled)
+    try:
+        folder.rename(place)
+        remember_digests((place / name, digest) for name, digest in compiled.files.items())
+    except OSError as error:
+        log.debug("%s was not published: %s", place, error)
+    return load_compiled(compiled.space, encoder.threads) or encoder
+
+
+def _agreement(reference: Encoder, compiled: Encoder) -> float:
+    """The least cosine over the probes, alone and batched; NaN counts as disagreement."""
+    probes = [probe for probe, tokens in zip(_PROBES, reference.tokenize(_PROBES), strict=True) if tokens.ids]
+    expected = reference.encode(probes)
+    batched = compiled.encode(probes)
+    alone = np.concatenate([compiled.encode([probe]) for probe in probes])
+    return float(np.minimum((expected * batched).sum(axis=1), (expected * alone).sum(axis=1)).min())
+
+
+def _remove_stale(parent: Path) -> None:
+    for folder in parent.glob(f"{COMPILING}*"):
+        if time.time() - folder.stat().st_mtime > _STALE_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says first, or its kind if it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
