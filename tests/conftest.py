@@ -11,6 +11,8 @@ import pytest
 
 from vecindex.encoders.encoder import Encoder
 
+from .families import COMPARED
+
 SmallModel = Callable[..., Path]
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -28,6 +30,16 @@ def _isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         for name in ("HF_HUB_CACHE", "HF_HUB_OFFLINE", "VECINDEX_OFFLINE", "VECINDEX_INDEX"):
             patch.delenv(name, raising=False)
         yield
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says how many cases of the matrix of model families were held against sentence-transformers."""
+    if COMPARED:
+        families, variants, sides, lengths = (len(set(values)) for values in zip(*COMPARED, strict=True))
+        terminalreporter.write_line(
+            f"{len(COMPARED)} cases of (family, pooling, padding, length) agree with sentence-transformers in both "
+            f"runtimes: {families} families, {variants} poolings, {sides} sides, {lengths} lengths"
+        )
 
 
 @pytest.fixture

@@ -51,6 +51,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "sqlite_utils": ("store.schema",),
     "onnxruntime": ("encoders.onnx",),
     "tokenizers": ("encoders.tokens", "encoders.onnx"),
+    "safetensors": ("encoders.weights",),
     "torch": ("encoders.torch",),
     "transformers": ("encoders.torch",),
     "sentence_transformers": ("encoders.torch",),
@@ -59,7 +60,7 @@ DOORS: dict[str, tuple[str, ...]] = {
 }
 """A library, and the modules that may import it; a name that ends in a dot stands for all within."""
 LAZY = (
-    *("faiss", "pyarrow", "sqlite_utils", "huggingface_hub"),
+    *("faiss", "pyarrow", "sqlite_utils", "huggingface_hub", "safetensors"),
     *(".encoders.onnx", ".encoders.torch", ".encoders.quantise"),
 )
 """Imported when they are needed, by a function; not with the module."""

@@ -1,261 +1,27 @@
-"""Which space is this: what changes a vector changes the fingerprint, and what is not done here is refused by name."""
+"""Which space is this: what changes a vector changes the fingerprint."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from vecindex.encoders.cache import file_digest
-from vecindex.encoders.spec import Space, read_space
-from vecindex.errors import UnsupportedModel, VecindexError
+from vecindex.encoders.files import read_space
+from vecindex.encoders.spec import Space
 
+from .model_files import FILES, MODULES, digest, edit, make, read, write
 from .toy import toy_space
-
-MODULES = [
-    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-    {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
-]
-DENSE = {"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"}
-FILES: dict[str, Any] = {
-    "modules.json": MODULES,
-    "config.json": {"model_type": "bert", "hidden_size": 8, "hidden_act": "gelu", "max_position_embeddings": 64},
-    "1_Pooling/config.json": {"word_embedding_dimension": 8, "pooling_mode_mean_tokens": True},
-    "sentence_bert_config.json": {"max_seq_length": 16, "do_lower_case": False},
-    "config_sentence_transformers.json": {"prompts": {"query": "q: ", "document": "d: "}},
-    "tokenizer.json": {"model": {"type": "WordPiece", "vocab": {"[PAD]": 0, "a": 1}}, "truncation": None},
-    "tokenizer_config.json": {"do_lower_case": True, "model_max_length": 32, "tokenizer_class": "BertTokenizer"},
-}
-
-
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def read(folder: Path) -> Space:
-    return read_space(folder, "a/model", digest)
-
-
-def write(folder: Path, name: str, value: object) -> None:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
-
-
-def edit(folder: Path, name: str, **changes: object) -> None:
-    """Changes entries of a JSON file; None takes an entry away."""
-    value = json.loads((folder / name).read_text(encoding="utf-8")) if (folder / name).exists() else {}
-    write(folder, name, {k: v for k, v in {**value, **changes}.items() if v is not None})
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    folder = tmp_path / "model"
-    for name, value in FILES.items():
-        write(folder, name, value)
-    (folder / "model.safetensors").write_bytes(b"weights")
-    return folder
-
-
-# --- what is read ----------------------------------------------------------------------------------------------------
-
-
-def test_the_space_is_what_the_files_say(model: Path) -> None:
-    space = read(model)
-    settings = dataclasses.asdict(space)
-    digests = {name: settings.pop(name) for name in ("weights", "tokenizer", "architecture")}
-    assert settings == {
-        **{"model": "a/model", "dimension": 8, "max_tokens": 16, "pooling": "mean", "normalize": True},
-        **{"query_prompt": "q: ", "document_prompt": "d: ", "precision": "fp32"},
-        **{"head": "", "prompt_pooled": True, "truncation": "right", "revision": ""},
-    }
-    assert digests["weights"] == hashlib.sha256(b"weights").hexdigest()
-    assert all(len(value) == 64 for value in digests.values())
-
-
-def test_the_space_of_minilm(minilm: Path) -> None:
-    space = read(minilm)
-    assert (space.dimension, space.max_tokens, space.pooling, space.normalize) == (384, 256, "mean", True)
-    assert (space.query_prompt, space.document_prompt, space.precision) == ("", "", "fp32")
-    assert space.weights == "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-
-
-@pytest.mark.parametrize(
-    ("pooling", "mode"),
-    [
-        ({"word_embedding_dimension": 8, "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
-        ({"word_embedding_dimension": 8, "pooling_mode_mean_tokens": True}, "mean"),
-        ({"word_embedding_dimension": 8}, "mean"),
-        ({"embedding_dimension": 8, "pooling_mode": "cls", "include_prompt": True}, "cls"),
-        ({"embedding_dimension": 8, "pooling_mode": "mean", "pooling_mode_cls_token": True}, "mean"),
-    ],
-)
-def test_pooling_is_read_in_the_old_and_the_new_form(model: Path, pooling: dict[str, Any], mode: str) -> None:
-    write(model, "1_Pooling/config.json", pooling)
-    assert (read(model).pooling, read(model).dimension) == (mode, 8)
-
-
-@pytest.mark.parametrize(
-    ("sentence", "tokenizer", "positions", "expected"),
-    [(16, 32, 64, 16), (None, 32, 64, 32), (None, 128, 64, 64), (None, None, 64, 64), (None, 10**30, 64, 64)],
-)
-def test_the_maximum_is_the_sentence_configs_else_the_least_of_the_others(
-    model: Path, sentence: int | None, tokenizer: int | None, positions: int, expected: int
-) -> None:
-    edit(model, "sentence_bert_config.json", max_seq_length=sentence)
-    edit(model, "tokenizer_config.json", model_max_length=tokenizer)
-    edit(model, "config.json", max_position_embeddings=positions)
-    assert read(model).max_tokens == expected
-
-
-def test_without_its_optional_files_a_model_has_no_prompts(model: Path) -> None:
-    for name in ("sentence_bert_config.json", "config_sentence_transformers.json", "tokenizer_config.json"):
-        (model / name).unlink()
-    space = read(model)
-    assert (space.max_tokens, space.query_prompt, space.document_prompt) == (64, "", "")
-
-
-# --- what is refused -------------------------------------------------------------------------------------------------
-
-REFUSED: dict[str, tuple[str, object, str]] = {
-    "another side that is cut": (
-        "tokenizer_config.json",
-        {"truncation_side": "left"},
-        "tokenizer_config.json sets truncation_side to 'left'; supported: right",
-    ),
-    "another side that is padded": (
-        "tokenizer_config.json",
-        {"padding_side": "left"},
-        "tokenizer_config.json sets padding_side to 'left'; supported: right",
-    ),
-    "more tokens than positions": (
-        "sentence_bert_config.json",
-        {"max_seq_length": 100_000},
-        "it would read 100000 tokens with ",
-    ),
-    "an unknown module": (
-        "modules.json",
-        [*MODULES[:2], {**MODULES[2], "type": "sentence_transformers.models.Whitening"}],
-        "its modules are Transformer, Pooling, Whitening; supported: Transformer, Pooling[, Normalize]",
-    ),
-    "Dense": ("modules.json", [*MODULES[:2], DENSE], "its modules are Transformer, Pooling, Dense;"),
-    "no pooling": ("modules.json", MODULES[:1], "its modules are Transformer; supported"),
-    "no modules": ("modules.json", [], "its modules are none; supported"),
-    "another order": ("modules.json", MODULES[::-1], "its modules are Normalize, Pooling, Transformer;"),
-    "code of its own": (
-        "modules.json",
-        [{**MODULES[0], "type": "custom_st.Transformer"}, *MODULES[1:]],
-        "its module custom_st.Transformer is code of its own",
-    ),
-    "a transformer elsewhere": (
-        "modules.json",
-        [{**MODULES[0], "path": "0_Transformer"}, *MODULES[1:]],
-        "its transformer is in the folder '0_Transformer' instead of beside modules.json",
-    ),
-    "max pooling": (
-        "1_Pooling/config.json",
-        {"word_embedding_dimension": 8, "pooling_mode_max_tokens": True},
-        "its pooling mode max in 1_Pooling/config.json; supported: mean, cls",
-    ),
-    "two poolings": (
-        "1_Pooling/config.json",
-        {"word_embedding_dimension": 8, "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True},
-        "its pooling mode ['cls', 'mean']",
-    ),
-    "include_prompt false": (
-        "1_Pooling/config.json",
-        {"embedding_dimension": 8, "pooling_mode": "mean", "include_prompt": False},
-        "its pooling leaves the prompt out (include_prompt in 1_Pooling/config.json)",
-    ),
-    "an unknown pooling setting": (
-        "1_Pooling/config.json",
-        {"embedding_dimension": 8, "pooling_mode": "mean", "power": 3},
-        "1_Pooling/config.json has settings that are not known here: power",
-    ),
-    "no dimension": ("1_Pooling/config.json", {"pooling_mode": "mean"}, "config.json does not say the dimension"),
-    "auto_map": (
-        "config.json",
-        {**FILES["config.json"], "auto_map": {"AutoModel": "modeling.Model"}},
-        "config.json asks to run code that comes with the model (auto_map)",
-    ),
-    "an adapter": ("adapter_config.json", {}, "it is an adapter (adapter_config.json), which needs another model"),
-    "a cross encoder": (
-        "config_sentence_transformers.json",
-        {"model_type": "CrossEncoder"},
-        "it is a CrossEncoder, not a SentenceTransformer",
-    ),
-    "an unknown setting": (
-        "config_sentence_transformers.json",
-        {"truncate_dim": 4},
-        "config_sentence_transformers.json has settings that are not known here: truncate_dim",
-    ),
-    "another output": (
-        "sentence_bert_config.json",
-        {"module_output_name": "pooler_output"},
-        "sentence_bert_config.json sets module_output_name to pooler_output",
-    ),
-    "no maximum": ("sentence_bert_config.json", {"max_seq_length": 0}, "do not say how many tokens a text may have"),
-}
-
-
-@pytest.mark.parametrize(("name", "value", "reason"), REFUSED.values(), ids=REFUSED)
-def test_what_this_version_does_not_do_is_refused_by_name(model: Path, name: str, value: object, reason: str) -> None:
-    write(model, name, value)
-    with pytest.raises(UnsupportedModel) as caught:
-        read(model)
-    assert reason in caught.value.reason
-    assert caught.value.model == "a/model"
-
-
-@pytest.mark.parametrize("name", ["modules.json", "config.json", "1_Pooling/config.json", "tokenizer.json"])
-def test_a_missing_file_is_named(model: Path, name: str) -> None:
-    (model / name).unlink()
-    with pytest.raises(UnsupportedModel, match=f"holds no {name}"):
-        read(model)
-
-
-def test_weights_are_read_from_safetensors_only(model: Path) -> None:
-    (model / "model.safetensors").unlink()
-    with pytest.raises(UnsupportedModel, match=r"holds no model\.safetensors"):
-        read(model)
-    (model / "pytorch_model.bin").write_bytes(b"pickle")
-    with pytest.raises(UnsupportedModel, match=r"its weights are a pickle \(pytorch_model.bin\)"):
-        read(model)
-
-
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("content", ['{"a": ', "\x00", '"text"', "7", "null", '["x", "y"]', "[{}, {}]"])
-def test_damaged_json_is_refused_and_named(model: Path, name: str, content: str) -> None:
-    write(model, name, content)
-    with pytest.raises(UnsupportedModel) as caught:
-        read(model)
-    assert name in caught.value.reason or "its module" in caught.value.reason
-
-
-@pytest.mark.parametrize(
-    ("name", "change"),
-    [
-        ("config_sentence_transformers.json", {"prompts": ["q: "]}),
-        ("config_sentence_transformers.json", {"prompts": {"query": 3}}),
-        ("tokenizer_config.json", {"model_max_length": "many"}),
-        ("config.json", {"max_position_embeddings": "many"}),
-        ("sentence_bert_config.json", {"max_seq_length": True}),
-    ],
-)
-def test_a_setting_of_another_type_is_refused(model: Path, name: str, change: dict[str, object]) -> None:
-    if name != "sentence_bert_config.json":
-        edit(model, "sentence_bert_config.json", max_seq_length=None)
-    edit(model, name, **change)
-    with pytest.raises(VecindexError):
-        read(model)
+    return make(tmp_path / "model")
 
 
 # --- the fingerprint -------------------------------------------------------------------------------------------------
@@ -367,13 +133,3 @@ def test_a_file_that_changed_behind_its_modification_time_is_digested_again(tmp_
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert (path.stat().st_size, path.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
     assert file_digest(path) == hashlib.sha256(b"other").hexdigest() != before
-
-
-@pytest.mark.parametrize(("name", "refused"), [("cosine", False), ("dot", False), ("euclidean", True)])
-def test_a_model_to_be_compared_by_something_else_is_refused(model: Path, name: str, refused: bool) -> None:
-    write(model, "config_sentence_transformers.json", {"similarity_fn_name": name})
-    if refused:
-        with pytest.raises(UnsupportedModel, match="its vectors are to be compared by euclidean"):
-            read(model)
-    else:
-        read(model)

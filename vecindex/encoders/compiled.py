@@ -94,7 +94,7 @@ def open_folder(folder: Path, space: Space, padding_id: int, threads: int | None
     """The encoder that was compiled into ``folder``."""
     from .onnx import OnnxEncoder
 
-    return OnnxEncoder(folder, space, padding_id, Head.plain(space), threads)
+    return OnnxEncoder(folder, space, padding_id, Head.load(folder, space), threads)
 
 
 def faults(folder: Path, record: Compiled, anew: bool = False) -> Iterator[str]:
@@ -162,6 +162,8 @@ def _made_with() -> dict[str, str]:
 
 def runtime_of(space: Space) -> str:
     """What runs this space's encoder on this machine, as far as can be told without loading anything."""
+    if space.is_static:
+        return "numpy"
     with contextlib.suppress(*UNREADABLE):
         read_record(compiled_folder(space.fingerprint))
         return "onnxruntime"

@@ -1,7 +1,7 @@
 """How is a model compiled: exported, checked, and put in its place in the cache, whole or not at all.
 
-In order: the reference encodes probe texts; it is exported into a folder of its own; the compiled encoder encodes the
-same probes; only if they agree is the folder renamed to its place. In int8 the compiled fp32 encoder takes the
+In order: sentence-transformers encodes probe texts; the model is exported into a folder of its own; the compiled
+encoder encodes the same probes; only if they agree is the folder renamed to its place. In int8 the compiled fp32 encoder takes the
 reference's part, and a sample of texts that of the probes. Two processes that compile at once both work; the second to
 finish finds the place taken and throws its own away. A process killed meanwhile leaves a ``compiling-*`` folder that
 nobody reads and that the next compilation removes once it is a day old.
@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ from .compiled import (
 )
 from .encoder import Encoder
 from .resolve import ModelFiles
-from .spec import Space
+from .spec import Role, Space
 
 if TYPE_CHECKING:
     from .onnx import OnnxEncoder
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("vecindex")
 
 AGREEMENT = 0.99999
-"""The least cosine between a probe's compiled and its reference vector."""
+"""The least cosine between a probe's vector and the one that sentence-transformers itself makes of it."""
 
 _STALE_SECONDS = 86_400
 # Lengths from no word to over the maximum, several scripts: what a wrongly traced graph gets wrong first.
@@ -62,8 +63,8 @@ _PROBES = (
     "今日はとても良い天気ですね。",
     "Сегодня идёт дождь, и мы остаёмся дома.",
     "a long text " * 40,
-    "a text that is longer than any model's limit " * 400,
 )
+_PROBE_PAIRS = 1200  # of a word and a number, in a text that repeats nothing: more than most models read
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,15 @@ def compiled_or_torch(files: ModelFiles, space: Space, threads: int | None) -> E
         try:
             return _compile_full(files, space, threads).encoder
         except _NotExportedError as error:
+            encoder = reference(files, space, threads)
+            if not (agreement := _agreement(encoder, encoder)) >= AGREEMENT:
+                raise UnsupportedModel(
+                    files.name,
+                    f"its vectors agree with sentence-transformers' own to a cosine of only {agreement:.6f}",
+                ) from error
             log.warning("%s runs on torch, which is slower: %s.", files.name, error)
             refuse(space, str(error))
+            return encoder
     return reference(files, space, threads)
 
 
@@ -137,6 +145,15 @@ def measure_again(files: ModelFiles, encoder: Encoder, sample: Sample) -> Agreem
     return agreement
 
 
+def static_reference(files: ModelFiles, space: Space) -> Encoder:
+    """A static embedding as the model's own libraries read it; raises MissingExtra where they are not installed."""
+    try:
+        from .torch import TorchStatic
+    except ImportError as error:
+        raise MissingExtra("compile", f"runtime='torch' ({error})") from error
+    return TorchStatic(files.folder, space)
+
+
 def reference(files: ModelFiles, space: Space, threads: int | None) -> TorchEncoder:
     """The encoder as the model's own libraries run it; raises MissingExtra where they are not installed."""
     try:
@@ -149,7 +166,8 @@ def reference(files: ModelFiles, space: Space, threads: int | None) -> TorchEnco
 
 def _compile_full(files: ModelFiles, space: Space, threads: int | None) -> Made:
     log.info("Compiling %s for fast search; this happens once.", files.name)
-    from .onnx import MODEL_FILE, TOKENIZER_FILE, save_parted
+    from .onnx import MODEL_FILE, save_parted
+    from .tokens import TOKENIZER_FILE
 
     whole = reference(files, space, None)
     with _scratch_folder() as folder:
@@ -163,6 +181,7 @@ def _compile_full(files: ModelFiles, space: Space, threads: int | None) -> Made:
         except Exception as error:  # onnxruntime has many kinds, and the exporter more
             raise _NotExportedError(f"onnxruntime refuses the exported graph ({first_line(error)})") from error
         (export / TOKENIZER_FILE).rename(folder / TOKENIZER_FILE)
+        whole.head.save(folder)
         shutil.rmtree(export)
         encoder = open_folder(folder, space, whole.padding_id, threads)
         agreement = _agreement(whole, encoder)
@@ -268,12 +287,27 @@ def _publish(folder: Path, encoder: OnnxEncoder, compiled: Compiled) -> OnnxEnco
     return load_compiled(compiled.space, encoder.threads) or encoder
 
 
-def _agreement(reference: Encoder, compiled: Encoder) -> float:
-    """The least cosine over the probes, alone and batched; NaN counts as disagreement."""
-    probes = [probe for probe, tokens in zip(_PROBES, reference.tokenize(_PROBES), strict=True) if tokens.ids]
-    expected = reference.encode(probes)
-    batched = compiled.encode(probes)
-    alone = np.concatenate([compiled.encode([probe]) for probe in probes])
+def _agreement(reference: TorchEncoder, encoder: Encoder) -> float:
+    """The least cosine to what sentence-transformers itself makes of the probes, over both roles."""
+    space = reference.space
+    # Beyond every window of its attention, with other things there than within: else a lost window would not show.
+    pairs = max(_PROBE_PAIRS, min(reference.reach, space.max_tokens) // 2 + 100)
+    long = " ".join(f"{word} {n}" for n, word in zip(range(pairs), cycle(_PROBES[2].split()), strict=False))
+    roles: tuple[Role, ...] = ("document", "query")
+    return min(
+        _role_agreement(reference, encoder, (*_PROBES, long), role)
+        for role in roles[: 1 if space.query_prompt == space.document_prompt else 2]
+    )
+
+
+def _role_agreement(reference: TorchEncoder, encoder: Encoder, texts: Sequence[str], role: Role) -> float:
+    """The least cosine, alone and batched; NaN counts as disagreement."""
+    prompt, skipped = reference.space.prompt(role), reference.pooled_from(role)
+    tokens = reference.tokenize([prompt + text for text in texts])
+    probes = [text for text, found in zip(texts, tokens, strict=True) if len(found.ids) > skipped]
+    expected = reference.truth(probes, role)
+    batched = encoder.encode(probes, role)
+    alone = np.concatenate([encoder.encode([probe], role) for probe in probes])
     return float(np.minimum((expected * batched).sum(axis=1), (expected * alone).sum(axis=1)).min())
 
 

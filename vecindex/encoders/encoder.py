@@ -270,9 +270,15 @@ class Encoder(ABC):
             return []
         prompt = self.space.prompt(role)
         tokens = self.tokenize([prompt + text for text in texts] if prompt else texts)
+        # What is pooled must be something: of a model that adds no token of its own, an empty text has none, and of
+        # one that leaves the prompt out, a text so short that the prompt's last token took it in has none either.
+        skipped = self.pooled_from(role)
         for text, found in zip(texts, tokens, strict=True):
-            if not found.ids:
-                raise InvalidInput(f"the text {text!r} has no token", "Leave it out; this model adds none of its own.")
+            if len(found.ids) <= skipped:
+                behind = " behind the prompt" if skipped else ""
+                raise InvalidInput(
+                    f"the text {text[:40]!r} has no token{behind}", "Leave it out; this model adds none of its own."
+                )
         return tokens
 
     def _padded(self, tokens: Sequence[Tokens]) -> tuple[IntArray, IntArray]:

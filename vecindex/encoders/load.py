@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
-from ..errors import InvalidInput, ModelNotFound, SpaceMismatch
+from ..errors import InvalidInput, ModelNotFound, SpaceMismatch, UnsupportedModel
 from .cache import file_digest
 from .compiled import load_compiled
-from .compiling import compile_fewer_bits, compiled_or_torch, reference
+from .compiling import compile_fewer_bits, compiled_or_torch, reference, static_reference
 from .encoder import Encoder
 from .environment import has_exact_int8
+from .files import read_space
 from .resolve import ModelFiles, resolve
-from .spec import Precision, Space, read_space
+from .spec import Precision, Space
 
 Runtime = Literal["onnx", "torch"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -70,7 +71,7 @@ def load_encoder(
         space = space_of(files, precision, dimensions)
         if space.precision != "fp32" or device == "cuda":
             raise InvalidInput("runtime='torch' is the reference, in fp32 on the processor", "Leave the rest out.")
-        return reference(files, space, threads)
+        return static_reference(files, space) if space.is_static else reference(files, space, threads)
     return load_model(name_or_path, settings)
 
 
@@ -110,14 +111,7 @@ def load_for_space(space: Space, settings: Settings | None = None) -> Encoder:
 
 def space_of(files: ModelFiles, precision: Precision | None = None, dimensions: int | None = None) -> Space:
     """The space that a model's files define, in this precision."""
-    space = read_space(files.folder, files.name, file_digest)
-    if dimensions is not None:
-        if not 1 <= dimensions <= space.dimension:
-            raise InvalidInput(
-                f"{dimensions} dimensions were asked for, and {space.model} has {space.dimension}",
-                f"Give a number from 1 to {space.dimension}.",
-            )
-        space = replace(space, dimension=dimensions)
+    space = read_space(files.folder, files.name, file_digest, dimensions)
     return replace(space, revision=files.revision, precision=precision or "fp32")
 
 
@@ -142,6 +136,8 @@ def _load(files: ModelFiles, space: Space, settings: Settings) -> Encoder:
     """The dispatch: by device, then by precision."""
     if settings.device == "cuda":
         return _on_gpu(files, space)
+    if space.is_static:
+        return _static(files, space)
     if (encoder := load_compiled(space, settings.threads)) is not None:
         return encoder
     if space.precision in INT8:
@@ -149,6 +145,14 @@ def _load(files: ModelFiles, space: Space, settings: Settings) -> Encoder:
     if space.precision in _ON_GPUS_ONLY:
         raise InvalidInput(f"the index holds vectors in {space.precision}, of a GPU", "Add --device cuda.")
     return compiled_or_torch(files, space, settings.threads)
+
+
+def _static(files: ModelFiles, space: Space) -> Encoder:
+    from .static import StaticEncoder
+
+    if space.precision != "fp32":
+        raise UnsupportedModel(space.model, f"it has no transformer to run in {space.precision}", "Use it in fp32.")
+    return StaticEncoder.from_folder(files.folder, space)
 
 
 def _on_gpu(files: ModelFiles, space: Space) -> Encoder:
@@ -174,11 +178,8 @@ def _files_again(space: Space, offline: bool | None) -> ModelFiles:
 
 def _space_again(files: ModelFiles, space: Space) -> Space:
     """What a model's files say now, in the precision of a stored space and cut to as many dimensions."""
-    found = space_of(files)
-    if found.dimension > space.dimension and _cut(found, space) == space.fingerprint:
-        found = replace(found, dimension=space.dimension)
-    return replace(found, precision=space.precision)
-
-
-def _cut(found: Space, space: Space) -> str:
-    return replace(found, dimension=space.dimension, precision=space.precision).fingerprint
+    precision = cast("Precision", space.precision)
+    try:
+        return space_of(files, precision, space.dimension)
+    except InvalidInput:  # it has fewer by now: another model
+        return space_of(files, precision)

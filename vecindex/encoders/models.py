@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import InvalidInput, ModelNotFound
+from ..errors import InvalidInput, ModelNotFound, UnsupportedModel
 from .agreement import Agreement
 from .cache import compiled_folder, refusal_file
 from .compiled import Compiled, every_compiled, faults, load_compiled, read_record, runtime_of, take_away
@@ -113,6 +113,10 @@ def compile_model(
         raise InvalidInput("a sample was given, and fp32 is measured on none", "Leave it out, or ask for int8.")
     files = resolve(name, offline=offline)
     space = space_of(files, here(precision), dimensions)
+    if space.is_static:
+        raise UnsupportedModel(
+            space.model, "it has no transformer, so that there is nothing to compile", "Use it as is."
+        )
     folder = compiled_folder(space.fingerprint)
     encoder = load_compiled(space, None)
     if encoder is not None:

@@ -7,6 +7,7 @@ or a tag), else the one that ``main`` was when it was downloaded.
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import os
 import re
@@ -30,7 +31,6 @@ _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./-]{0,200}", re.ASCII)
 # Weights as safetensors, never a pickle; no code; no other runtime's copy of the weights.
 _WANTED = ("*.json", "*.safetensors", "*.txt", "*.model")
 _UNWANTED = ("onnx/*", "openvino/*")
-_NEEDED = ("modules.json", "config.json", "tokenizer.json")
 _CONNECT_SECONDS = 1.5
 
 
@@ -101,10 +101,22 @@ def _in_hub_cache(name: str, revision: str, tried: list[str]) -> Path | None:
     if revision and not (commit and folder.is_dir()):
         tried.append(f"the hub's local cache {cache} (the revision {revision} is not there)")
         return None
-    if not commit or not all((folder / file).exists() for file in _NEEDED) or not any(folder.glob("*.safetensors")):
+    if not commit or not _is_whole(folder):
         tried.append(f"the hub's local cache {cache} (incomplete there)")
         return None
     return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the weights and the tokenizer are there, where modules.json says, or beside a transformer's config."""
+    try:
+        modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+        first = folder / modules[0]["path"]
+    except FileNotFoundError:
+        first = folder if (folder / "config.json").exists() else folder / "nowhere"
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    return (first / "tokenizer.json").exists() and any(first.glob("*.safetensors"))
 
 
 def _named_commit(file: Path) -> str:

@@ -14,6 +14,7 @@ import tokenizers
 
 from .encoder import Span, Tokens
 
+TOKENIZER_FILE = "tokenizer.json"
 HUGE = 100_000
 """Characters above which a text is tokenized in slices; a token of more than 32 on average would be very long."""
 _CHARACTERS_A_TOKEN = 32
@@ -45,10 +46,26 @@ class TextTokenizer:
             self._cut.enable_truncation(max_tokens, direction=truncation)
 
     @classmethod
+    def like(
+        cls,
+        tokenizer: tokenizers.Tokenizer,
+        max_tokens: int,
+        truncation: Literal["right", "left"] = "right",
+        special: bool = True,
+    ) -> TextTokenizer:
+        """One that does as ``tokenizer``, whose own cutting and padding others may go on to set."""
+        return cls(tokenizers.Tokenizer.from_str(tokenizer.to_str()), max_tokens, truncation, special)
+
+    @classmethod
     def from_file(
         cls, path: Path, max_tokens: int, truncation: Literal["right", "left"] = "right", special: bool = True
     ) -> TextTokenizer:
         return cls(tokenizers.Tokenizer.from_file(str(path)), max_tokens, truncation, special)
+
+    @property
+    def vocabulary(self) -> int:
+        """How many different tokens there are."""
+        return int(self._whole.get_vocab_size(with_added_tokens=True))
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """The texts' tokens, cut at the maximum."""

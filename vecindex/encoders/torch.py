@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,17 @@ from sentence_transformers import SentenceTransformer
 from ..errors import UnsupportedModel
 from .encoder import Encoder, IntArray, Span, Tokens
 from .environment import environment
-from .onnx import INPUTS, MODEL_FILE, OUTPUT, TOKENIZER_FILE
-from .spec import Space
-from .tokens import TextTokenizer
+from .head import Head
+from .modules import ModelReader, Modules, is_size, read_modules
+from .onnx import INPUTS, MODEL_FILE, OUTPUT
+from .pooling import FloatArray
+from .spec import Role, Space
+from .static import StaticEncoder
+from .tokens import TOKENIZER_FILE, TextTokenizer
 
 _OPSET = 17
+# Parts of the names of settings that say from how many tokens on a transformer treats a text otherwise.
+_BOUNDARIES = ("window", "local_attention", "attention_chunk", "original_max_position")
 
 
 class TorchEncoder(Encoder):
@@ -32,28 +38,46 @@ class TorchEncoder(Encoder):
         self.space = space
         if threads is not None:
             torch.set_num_threads(threads)
-        with _quiet(), _model_errors(space.model, "loaded"):
-            # Eager attention is plain matrix products, which onnxruntime runs faster than the traced fused kernel.
-            model = SentenceTransformer(
-                str(folder),
-                device="cpu",
-                local_files_only=True,
-                trust_remote_code=False,
-                model_kwargs={"attn_implementation": "eager", "use_safetensors": True, "dtype": torch.float32},
-            )
-        transformer: Any = model[0].eval()
-        self._transformer = transformer
-        self._tokenizer: Any = model.tokenizer
-        self._text_tokenizer = TextTokenizer(self._tokenizer.backend_tokenizer, space.max_tokens, space.truncation)
-        if model.max_seq_length != space.max_tokens:
+        self._modules = read_modules(ModelReader(folder, space.model))
+        self.head = Head.read(self._modules, space)
+        self._model = _sentence_transformer(folder, space, self._modules)
+        self._transformer: Any = self._model[0].eval()
+        self._tokenizer: Any = self._model.tokenizer
+        self._text_tokenizer = TextTokenizer.like(self._tokenizer.backend_tokenizer, space.max_tokens, space.truncation)
+        self._check_limit()
+        self._check_width()
+
+    def _check_limit(self) -> None:
+        """That sentence-transformers reads as many tokens as the space says."""
+        read = self._model.max_seq_length
+        positions = _positions(self._transformer.auto_model)
+        if min(read, positions or read) != self.space.max_tokens:
             raise UnsupportedModel(
-                space.model,
-                f"its files say {space.max_tokens} tokens, sentence-transformers reads {model.max_seq_length}",
+                self.space.model,
+                f"its files say {self.space.max_tokens} tokens, sentence-transformers reads {read}",
             )
-        if (dimension := transformer.get_embedding_dimension()) != space.dimension:
+        self._model.max_seq_length = self.space.max_tokens
+
+    def _check_width(self) -> None:
+        """That the transformer's vectors are what the pooling takes."""
+        width, pooling = self._transformer.get_embedding_dimension(), self._modules.pooling
+        if pooling is None or pooling.width != width:
             raise UnsupportedModel(
-                space.model, f"its pooling says {space.dimension} dimensions, its transformer has {dimension}"
+                self.space.model,
+                f"its pooling says {pooling.width if pooling else 0} dimensions, its transformer has {width}",
             )
+
+    def truth(self, texts: Sequence[str], role: Role = "document") -> FloatArray:
+        """The vectors (n, dimension) that sentence-transformers itself makes, of one text at a time."""
+        return _truth(self._model, self.space, texts, role)
+
+    @property
+    def reach(self) -> int:
+        """The number of tokens beyond which a text is treated otherwise than a short one; 0 where there is none.
+
+        The largest window of the transformer's attention, or the length from which on its positions are scaled.
+        """
+        return max(_boundaries(self._transformer.auto_model.config.to_dict()), default=0)
 
     @property
     def padding_id(self) -> int:
@@ -100,6 +124,73 @@ class TorchEncoder(Encoder):
                 opset_version=_OPSET,
                 dynamo=False,
             )
+
+
+class TorchStatic(StaticEncoder):
+    """The static embedding in ``folder``, its tokenizer and its vectors as sentence-transformers reads them."""
+
+    def __init__(self, folder: Path, space: Space) -> None:
+        modules = read_modules(ModelReader(folder, space.model))
+        self._model = _sentence_transformer(folder, space, modules)
+        first: Any = self._model[0]
+        tokenizer = TextTokenizer.like(first.tokenizer, space.max_tokens, space.truncation, special=False)
+        table = first.embedding.weight.detach().float().numpy()
+        super().__init__(space, tokenizer, table, Head.read(modules, space))
+
+    @property
+    def runtime(self) -> str:
+        return "torch"
+
+    def truth(self, texts: Sequence[str], role: Role = "document") -> FloatArray:
+        """The vectors (n, dimension) that sentence-transformers itself makes, of one text at a time."""
+        return _truth(self._model, self.space, texts, role)
+
+
+def _sentence_transformer(folder: Path, space: Space, modules: Modules) -> Any:
+    """The model as sentence-transformers loads it; of a plain folder with the pooling that the space says."""
+    with _quiet(), _model_errors(space.model, "loaded"):
+        # Eager attention is plain matrix products, which onnxruntime runs faster than the traced fused kernel.
+        model: Any = SentenceTransformer(
+            str(folder),
+            device="cpu",
+            local_files_only=True,
+            trust_remote_code=False,
+            model_kwargs={"attn_implementation": "eager", "use_safetensors": True, "dtype": torch.float32},
+        )
+    if modules.plain:
+        if len(model) != 2:
+            raise UnsupportedModel(space.model, "its transformer has no token vectors")
+        # It would take the last token of a model made to continue texts, and wrap texts as turns of a conversation
+        # where the tokenizer knows how; whether that was meant, only modules.json could say.
+        model[1] = type(model[1])(model[0].get_embedding_dimension())
+        getattr(model[0], "modality_config", {}).pop("message", None)
+    return model
+
+
+def _truth(model: Any, space: Space, texts: Sequence[str], role: Role) -> FloatArray:
+    encode = model.encode  # which puts the default prompt before a text
+    if any(model.prompts.get(name) for name in get_args(Role)):
+        encode = {"query": model.encode_query, "document": model.encode_document}[role]
+    settings = {"normalize_embeddings": True, "truncate_dim": space.dimension, "show_progress_bar": False}
+    vectors = [np.asarray(encode(text, **settings), dtype=np.float32) for text in texts]
+    return np.stack(vectors) if vectors else np.zeros((0, space.dimension), dtype=np.float32)
+
+
+def _positions(transformer: torch.nn.Module) -> int | None:
+    """How many tokens have a position embedding; those of RoBERTa and its kin begin behind the padding token's."""
+    for module in transformer.modules():
+        positions, padding = getattr(module, "position_embeddings", None), getattr(module, "padding_idx", None)
+        if isinstance(positions, torch.nn.Embedding) and isinstance(padding, int):
+            return positions.num_embeddings - padding - 1
+    return None
+
+
+def _boundaries(config: Mapping[str, Any]) -> Iterator[int]:
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _boundaries(value)
+        elif any(word in str(name) for word in _BOUNDARIES):
+            yield from (size for size in (value if isinstance(value, list) else [value]) if is_size(size))
 
 
 class _LastHiddenState(torch.nn.Module):
