@@ -16,7 +16,7 @@ import numpy as np
 from .encoders.encoder import Encoder
 from .encoders.pooling import unit_vectors
 from .encoders.spec import Space
-from .errors import InvalidInput
+from .errors import InvalidInput, SpaceMismatch
 from .records import AddReport, Metadata, Record, checked_key, checked_metadata, checked_text, derive_key
 from .store.changes import Incoming, reconcile
 from .store.snapshot import Snapshots
@@ -196,17 +196,26 @@ def _add_window(
     if not changes.written and not changes.relabelled:
         return AddReport(unchanged=changes.unchanged, updated=changes.updated)
     vectors = {text: TextVector(vector, lost, cacheable=True) for text, (vector, lost) in found.items()}
-    missing = [item.text for item in changes.written if item.text not in vectors]
+    needed = [item.text for item in changes.written]
     written_by: dict[str, str] | None = None
     while True:
-        if missing:
-            space, written_by = encoder().space, encoder().environment()
-            vectors |= _encode(missing, encoder())
+        if missing := [text for text in needed if text not in vectors]:
+            using = encoder()
+            if space is None or space.fingerprint != using.space.fingerprint:
+                # The first add, or the index got another model since it was looked at: nothing before is of use.
+                space, vectors, missing = using.space, {}, needed
+            written_by = using.environment()
+            vectors |= _encode(missing, using)
         assert space is not None  # an index with records has one, and without records every text was missing
         try:
             return writer.add(window, vectors, space, written_by=written_by)
         except MissingVectors as error:
-            missing = list(error.texts)
+            needed += error.texts
+        except SpaceMismatch:
+            now = encoder().space  # raises it again where a model was named
+            if now.fingerprint == space.fingerprint:
+                raise
+            space, vectors, written_by = now, {}, None
 
 
 def _no_vector(row: int) -> Vectors:

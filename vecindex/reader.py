@@ -225,12 +225,13 @@ class Reader:
     def _asked(self, queries: Sequence[str] | Any) -> Iterator[tuple[View, Vectors]]:
         """A snapshot to search in, and unit vectors (n, D) of the queries in its space."""
         while True:
-            vectors = self._language.query_vectors(queries, self._space())
+            space = self._space()
+            vectors = self._language.query_vectors(queries, space)
             with self._snapshots.take() as snapshot:
-                if vectors.shape[1] == snapshot.manifest.dimension:
+                if snapshot.manifest.space == space:
                     yield self._accelerator.view(snapshot), vectors
                     return
-            # The first add came between: the index had no space when the queries were read.
+            # The first add, or a migration to another model, came between: the queries are of the space before.
 
     def _check_vectors(self, encoder: Encoder) -> None:
         """See `guard`; damage is not looked for here, and is met by whoever reads."""
