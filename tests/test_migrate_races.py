@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,16 @@ import numpy as np
 import pytest
 
 import vecindex
-from tests.test_migrate import TEXTS, contents
+from tests.test_concurrency import child
+from tests.test_migrate import TEXTS, Other, contents, fresh
 from tests.toy import ToyEncoder
+from vecindex import Index, IndexLocked, InvalidInput
 from vecindex.encoders.encoder import Encoder, IntArray
 from vecindex.encoders.spec import Space
+from vecindex.store.catalog import Catalog
+from vecindex.store.lock import WriterLock
+from vecindex.store.sides import Side, side_path
+from vecindex.store.tables import Tables
 
 
 class Twin(ToyEncoder):
@@ -119,3 +127,154 @@ def _after(monkeypatch: pytest.MonkeyPatch, index: Any, space: Callable[[], Spac
         return reconcile(*arguments)
 
     return found
+
+
+def test_what_was_added_meanwhile_is_encoded_before_the_lock_is_taken(folder: Path) -> None:
+    class Busy(Other):
+        """Others add much while this encodes; how many texts it is given while they are locked out is noted."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.left = [400, 60]
+            self.while_locked: list[int] = []
+
+        def encode_all(self, texts: Any, *arguments: Any, **more: Any) -> Any:
+            try:
+                with WriterLock(folder, 0):
+                    pass
+            except IndexLocked:
+                self.while_locked.append(len(texts))
+            if self.left:  # 400 that come in the first round are too many to wait for, 60 in the second are not
+                many = self.left.pop(0)
+                with vecindex.open(folder, model=ToyEncoder()) as index:
+                    index.add([f"meanwhile {many} {n}" for n in range(many)])
+            return super().encode_all(texts, *arguments, **more)
+
+    with vecindex.open(folder, model=ToyEncoder()) as index:
+        busy = Busy()
+        assert index.migrate(busy).records == len(TEXTS) + 460
+        assert busy.while_locked == [60]
+        assert index.verify().ok
+
+
+def test_one_migration_at_a_time_and_none_is_dropped_while_it_is_at_work(folder: Path) -> None:
+    refused: list[str] = []
+
+    class Disturbed(Other):
+        def encode_all(self, *arguments: Any, **more: Any) -> Any:
+            changes: tuple[Callable[[Index], object], ...] = (lambda i: i.migrate(Twin()), lambda i: i.drop_old())
+            for change in changes:
+                with vecindex.open(folder, model=ToyEncoder(), lock_timeout=0) as index:
+                    try:
+                        change(index)
+                    except IndexLocked as error:
+                        refused.append(error.message)
+            return super().encode_all(*arguments, **more)
+
+    with vecindex.open(folder, model=ToyEncoder()) as index:
+        index.migrate(Disturbed())
+        assert len(refused) == 2
+        assert all("migrat" in message for message in refused)
+        assert index.info().dimension == 24
+
+
+# --- cut off
+
+
+def test_an_interrupt_right_after_the_commit_loses_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changing = Catalog.changing
+
+    @contextlib.contextmanager
+    def interrupted(self: Catalog) -> Iterator[Tables]:
+        with changing(self) as tables:
+            yield tables
+        if self.folder == folder:
+            raise KeyboardInterrupt
+
+    with vecindex.open(folder, model=ToyEncoder()) as index, monkeypatch.context() as patch:
+        patch.setattr(Catalog, "changing", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            index.migrate(Other())
+    with vecindex.open(folder, model=Other()) as index:
+        assert index.verify().ok
+        assert index.search("red sun")[0].text == "red sun"
+
+
+def test_a_failed_switch_leaves_nothing_of_the_index_in_a_second_place(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory whose vector file is the index's own, under another name, could be written to."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise vecindex.StorageError("vectors", "no space left on device")
+
+    with vecindex.open(folder, model=ToyEncoder()) as index:
+        with monkeypatch.context() as patch:
+            patch.setattr("vecindex.store.tables.Tables.set_lost", refuse)
+            with pytest.raises(vecindex.StorageError):
+                index.migrate(Other())
+        index.add(["the next change"])
+        assert [path.name for path in folder.iterdir() if path.name.startswith(("kept-", ".creating-"))] == []
+        assert (folder / "vectors-1.f32").stat().st_nlink == 1
+
+
+KILLED = """
+import os, signal, sys
+import vecindex.migrate
+from tests.test_migrate import Other
+from vecindex.store import backup, switch
+def kill(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+target = {"backup": backup, "switch": switch, "migrate": sys.modules["vecindex.migrate"]}[sys.argv[2]]
+setattr(target, sys.argv[3], kill)
+with vecindex.open(sys.argv[1], model=ToyEncoder()) as index:
+    index.migrate(Other())
+"""
+
+
+@pytest.mark.parametrize(("where", "function"), [("backup", "_copy_codes"), ("switch", "publish")])
+def test_what_a_killed_switch_left_is_removed_by_the_next_change(folder: Path, where: str, function: str) -> None:
+    process = child(KILLED, folder, where, function)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    with vecindex.open(folder, model=ToyEncoder()) as index:
+        index.add(["the next change"])
+        left = {path.name for path in folder.iterdir()} - {"vecindex.db-wal", "vecindex.db-shm"}
+        next_ = side_path(folder, Other().space, Side.NEXT).name
+        assert left - {"migrate.lock"} == {"vecindex.db", "vectors-1.f32", "writer.lock", next_}
+        assert index.migrate(Other()).encoded == 1
+
+
+@pytest.mark.parametrize("gone", ["vecindex.db", "vectors-1.f32"])
+def test_a_side_index_that_was_half_removed_stands_in_nobodys_way(folder: Path, tmp_path: Path, gone: str) -> None:
+    process = child(KILLED, folder, "migrate", "remove_side")
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL  # after the switch
+    half = side_path(folder, Other().space, Side.NEXT)
+    assert half.is_dir()
+    for path in half.glob(f"{gone}*"):
+        path.unlink()
+    with vecindex.open(folder, model=Other()) as index:
+        index.migrate(ToyEncoder())
+        index.migrate(Other())
+        assert contents(index) == fresh(tmp_path / "fresh", [(text, {}) for text in TEXTS])
+
+
+# --- refused before anything is encoded
+
+
+def test_queries_that_the_old_space_cannot_take_are_refused_at_once(tmp_path: Path) -> None:
+    encoder = Other()
+    with vecindex.open(tmp_path / "index") as index:
+        index.add(["red", "blue"], vectors=np.eye(2, 5, dtype=np.float32), space="elsewhere")
+        with pytest.raises(InvalidInput, match="made elsewhere"):
+            index.migrate(encoder, queries=["red"])
+        assert encoder.encoded == 0
+        assert index.migrate(encoder).encoded == 2
+
+
+def test_an_index_of_which_all_was_deleted_is_empty(folder: Path) -> None:
+    with vecindex.open(folder, model=ToyEncoder()) as index:
+        index.delete(where="true")
+        with pytest.raises(InvalidInput, match="empty"):
+            index.migrate(Other())

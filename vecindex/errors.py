@@ -202,11 +202,20 @@ class MissingExtra(VecindexError):
 class IndexLocked(VecindexError):
     """Another writer holds the index, for ``age`` seconds now; ``waited`` is how many were waited for it in vain.
 
-    ``pid``, ``host`` and ``age`` are None where the writer left no note of itself.
+    ``pid``, ``host`` and ``age`` are None where the writer left no note of itself; ``doing`` is what it does.
     """
 
-    def __init__(self, path: str, pid: int | None, host: str | None, waited: float, age: float | None = None) -> None:
-        super().__init__(path, pid, host, waited, age)
+    def __init__(
+        self,
+        path: str,
+        pid: int | None,
+        host: str | None,
+        waited: float,
+        age: float | None = None,
+        doing: str = "written",
+    ) -> None:
+        super().__init__(path, pid, host, waited, age, doing)
+        self.doing = doing
         self.path = path
         self.pid = pid
         self.host = host
@@ -216,7 +225,7 @@ class IndexLocked(VecindexError):
     def _what(self) -> str:
         holder = "another process" if self.pid is None else f"process {self.pid} on {self.host}"
         since = "" if self.age is None else f" since {self.age:.0f} s"
-        return f"{self.path} is being written by {holder}{since}; waited {self.waited:.1f} s"
+        return f"{self.path} is being {self.doing} by {holder}{since}; waited {self.waited:.1f} s"
 
     @property
     def advice(self) -> str:

@@ -24,6 +24,7 @@ from .search.soundness import check_codes
 from .search.tune import Trial
 from .search.upkeep import Upkeep
 from .store.catalog import Catalog
+from .store.lock import MIGRATION_LOCK_FILE, WriterLock
 from .store.migrations import to_newest
 from .store.repair import repair
 from .store.schema import FORMAT, create_index, index_exists
@@ -282,7 +283,7 @@ class Index(Reader):
             progress: called with how many records have their new vector, and how many there are.
 
         Raises:
-            InvalidInput: the index is empty.
+            InvalidInput: the index is empty, or its model cannot answer the queries.
             ModelNotFound, UnsupportedModel, IndexLocked, CorruptIndex, StorageError: the index is as it was.
         """
         self._check_writable()
@@ -297,9 +298,12 @@ class Index(Reader):
         return report
 
     def drop_old(self) -> int:
-        """Removes what migrations keep beside the index, unfinished ones too; returns the bytes given back."""
+        """Removes what migrations keep beside the index, unfinished ones too; returns the bytes given back.
+
+        Raises IndexLocked where one is at work.
+        """
         self._check_writable()
-        with self._writer() as writer, writer.locked():
+        with WriterLock(self._folder, 0, MIGRATION_LOCK_FILE), self._writer() as writer, writer.locked():
             return drop_sides(self._folder)
 
     def _open_side(self, path: Path, encoder: Encoder) -> tuple[Index, Snapshots]:

@@ -4,29 +4,33 @@ What is in the side index (see `store.sides`) needs no encoding, so a migration 
 The index as it was is kept likewise: a migration back begins with it, and encodes only what is new.
 
 1. Killed while the side index is filled: whole commits of it stay, see `ingest`.
-2. Records come, change and go meanwhile: they are looked for again, the last time under the writer's lock.
+2. Records come, change and go meanwhile: they are looked for again until they are few, and the last time under the
+   writer's lock, so that others wait for the encoding of those few at most.
 3. Killed around the switch: see `store.switch`.
-4. Killed after it: the side index is still there, of the space that the index has now; the next migration removes it.
+4. Killed after it: the side index is still there, of the space that the index has now; the next writer removes it.
+5. Two migrations at once, or one whose work is dropped by another process: refused, by a lock of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from .encoders.encoder import Encoder
-from .errors import InvalidInput, RecordNotFound
+from .errors import InvalidInput, RecordNotFound, StorageError
 from .measures import ndcg, overlap
 from .records import AddReport, Hit, Record
 from .store.compact import PublishCodes
-from .store.sides import Side, side_path
+from .store.lock import MIGRATION_LOCK_FILE, WriterLock
+from .store.manifest import Manifest
+from .store.sides import Side, begin_side, remove_side, side_path
 from .store.snapshot import Snapshots
 from .store.switch import switch
 from .store.writer import Writer
@@ -35,6 +39,10 @@ SAMPLES = 50
 """Stored texts that are asked for in both spaces where no queries are given."""
 K = 10
 _RECORDS_A_READ = 1024
+_FEW = 64
+"""Records that came meanwhile and may be encoded while other writers wait: a second, with the slowest models."""
+_ROUNDS = 10
+"""After so many rounds others add as fast as this encodes: then they wait, or it would never end."""
 
 Progress = Callable[[int, int], None]
 """Called with how many records have their new vector, and how many there are."""
@@ -111,36 +119,51 @@ def migrate(
     progress: Progress | None = None,
 ) -> MigrationReport:
     """See `Index.migrate`."""
+    with WriterLock(parts.folder, 0, MIGRATION_LOCK_FILE):
+        return _migrate(old, parts, encoder, queries, qrels, progress)
+
+
+def _migrate(
+    old: Searched,
+    parts: Parts,
+    encoder: Encoder,
+    queries: Sequence[str] | Mapping[str, str],
+    qrels: Mapping[str, Mapping[str, float]] | None,
+    progress: Progress | None,
+) -> MigrationReport:
     with parts.snapshots.take() as snapshot:
         before = snapshot.manifest.space
-    if before is None:
-        raise InvalidInput("the index is empty", "Add texts with --model instead: there is nothing to migrate.")
-    path = side_path(parts.folder, encoder.space, Side.NEXT)
+    if before is None or len(old) == 0:
+        raise InvalidInput("the index is empty", "Add texts to a new one with --model: there is nothing to migrate.")
     if before.fingerprint == encoder.space.fingerprint:
-        shutil.rmtree(path, ignore_errors=True)  # scenario 4
+        with parts.writer() as writer, writer.locked():
+            pass  # scenario 4
         return MigrationReport(before.describe(), before.describe(), len(old), 0, 0, None, (), None, None, None)
+    if queries:
+        _hits(old, next(iter(queries.values() if isinstance(queries, Mapping) else queries)))  # refused now, or never
     kept = side_path(parts.folder, before, Side.KEPT)
-    returning = side_path(parts.folder, encoder.space, Side.KEPT)
-    if returning.is_dir() and not path.exists():
-        returning.rename(path)
+    path = begin_side(parts.folder, encoder.space)
     side, side_snapshots = parts.open_side(path, encoder)
     with side:
-        encoded = _bring_up_to_date(parts.snapshots, side, progress)
+        filling = _Filling(parts.snapshots, side, side_snapshots)
+        filling.run(progress)
         changed, before_ndcg, after_ndcg = _compare(old, side, queries, qrels)
-
-        def catch_up() -> Snapshots:
-            nonlocal encoded
-            encoded += _bring_up_to_date(parts.snapshots, side, None)
-            return side_snapshots
-
-        with parts.writer() as writer:
-            after = switch(parts.folder, parts.snapshots, writer, catch_up, parts.publish_codes, kept)
-    shutil.rmtree(path, ignore_errors=True)
+        after = None
+        for left in reversed(range(_ROUNDS)):
+            with parts.writer() as writer:
+                few = partial(filling.finish, _FEW if left else None)
+                after = switch(parts.folder, parts.snapshots, writer, few, parts.publish_codes, kept)
+            if after is not None:
+                break
+            filling.run(progress)
+        assert after is not None  # the last round takes any number
+    with contextlib.suppress(StorageError):  # scenario 4
+        remove_side(path)
     return MigrationReport(
         before=before.describe(),
         after=encoder.space.describe(),
         records=after.records,
-        encoded=encoded,
+        encoded=filling.encoded,
         queries=len(changed),
         overlap=float(np.mean([each.overlap for each in changed])) if changed else None,
         changed=tuple(sorted(changed, key=lambda each: each.overlap)),
@@ -150,28 +173,58 @@ def migrate(
     )
 
 
-def _bring_up_to_date(snapshots: Snapshots, side: Filled, progress: Progress | None) -> int:
-    """Gives the side index the index's records, no more and no less; returns how many it did not have."""
-    with snapshots.take() as snapshot:
-        keys = snapshot.keys()
+class _Filling:
+    """Gives the side index the index's records, no more and no less; ``encoded`` counts those that it did not have."""
 
-    def records() -> Iterator[Record]:
-        for start in range(0, len(keys), _RECORDS_A_READ):
-            with snapshots.take() as now:  # a short one each time: a reader of hours would keep the log from shrinking
-                found = now.find(keys[start : start + _RECORDS_A_READ])
-                window = [Record(each.text, key, now.metadata(each)) for key, each in found.items()]
-            yield from window
+    def __init__(self, snapshots: Snapshots, side: Filled, side_snapshots: Snapshots) -> None:
+        self._old, self._side, self._new = snapshots, side, side_snapshots
+        self._seen = -1
+        self.encoded = 0
 
-    def report(done: AddReport) -> None:
-        if progress is not None:
-            progress(done.added + done.updated + done.unchanged, len(keys))
+    def run(self, progress: Progress | None) -> None:
+        """Brings the side index up to what is committed now."""
+        self._run(progress, None)
 
-    added = side.add(records(), progress=report)
-    with snapshots.take() as snapshot:
-        stale = set(side.keys()).difference(snapshot.keys())
-    if stale:
-        side.delete(stale)
-    return added.added + added.updated
+    def finish(self, at_most: int | None, manifest: Manifest) -> Snapshots | None:
+        """The same under the writer's lock, when ``manifest`` stays; None if more than ``at_most`` are missing."""
+        if manifest.generation != self._seen and not self._run(None, at_most):
+            return None
+        return self._new
+
+    def _run(self, progress: Progress | None, at_most: int | None) -> bool:
+        with self._old.take() as snapshot:
+            generation, keys = snapshot.manifest.generation, snapshot.keys()
+        missing = [key for window in _windows(keys) for key in self._missing(window)]
+        if at_most is not None and len(missing) > at_most:
+            return False
+        done = len(keys) - len(missing)
+
+        def report(added: AddReport) -> None:
+            if progress is not None:
+                progress(done + added.added + added.updated + added.unchanged, len(keys))
+
+        added = self._side.add(self._records(missing), progress=report)
+        if stale := set(self._side.keys()).difference(keys):
+            self._side.delete(stale)
+        self.encoded += added.added + added.updated
+        self._seen = generation
+        return True
+
+    def _missing(self, keys: Sequence[str]) -> list[str]:
+        with self._old.take() as old, self._new.take() as new:
+            there = new.find(keys)
+            wanted = old.find(keys)
+        return [key for key in keys if key in wanted and (key not in there or there[key].text != wanted[key].text)]
+
+    def _records(self, keys: Sequence[str]) -> Iterator[Record]:
+        for window in _windows(keys):
+            with self._old.take() as old:  # a short one each time: a reader of hours would keep the log from shrinking
+                found = old.find(window)
+            yield from (Record(found[key].text, key) for key in window if key in found)
+
+
+def _windows(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (keys[start : start + _RECORDS_A_READ] for start in range(0, len(keys), _RECORDS_A_READ))
 
 
 def _compare(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -73,14 +72,14 @@ def backup(snapshots: Snapshots, destination: str | os.PathLike[str], progress: 
 
 
 def set_aside(snapshots: Snapshots, path: Path) -> None:
-    """Makes the newest generation an index of its own at ``path`` too, in place of what is there.
+    """Makes the newest generation an index of its own at ``path`` too, under the writer's lock.
 
-    The vectors are not copied where the file system has links: committed rows are never written again.
+    The vectors are not copied where the file system has links: committed rows are never written again. Until the index
+    has another vector file the two share this one, so until then ``path`` must not be written to; see `sides`.
 
     Raises:
         CorruptIndex, StorageError: nothing is at ``path``.
     """
-    shutil.rmtree(path, ignore_errors=True)
     with snapshots.borrow() as catalog, fresh_folder(path) as copy:
         with _one_generation(catalog) as generation:
             manifest = generation.manifest

@@ -122,7 +122,7 @@ def _workshop(path: Path) -> Iterator[Path]:
             with WriterLock(folder, 0):
                 yield folder
         finally:
-            _remove(folder)
+            remove_tree(folder)
 
 
 def _refuse_taken(path: Path) -> None:
@@ -138,14 +138,15 @@ def _remove_abandoned(path: Path) -> None:
     for folder in path.parent.iterdir():
         if name.fullmatch(folder.name) and folder.is_dir():
             with contextlib.suppress(IndexLocked), WriterLock(folder, 0):  # else one that is at work
-                _remove(folder)
+                remove_tree(folder)
 
 
-def _remove(folder: Path) -> None:
+def remove_tree(folder: Path) -> None:
+    """Removes a folder with all that is in it, as far as the file system allows."""
     with contextlib.suppress(OSError):
         for path in sorted(folder.iterdir(), key=lambda path: path.name == LOCK_FILE):  # the lock last
             if path.is_dir():
-                _remove(path)
+                remove_tree(path)
             else:
                 disk().remove(path)
         disk().remove_folder(folder)

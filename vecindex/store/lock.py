@@ -19,6 +19,7 @@ from .disk import disk
 from .files import storage_errors
 
 LOCK_FILE = "writer.lock"
+MIGRATION_LOCK_FILE = "migrate.lock"
 _POLL_SECONDS = 0.01
 _MOST_BYTES = 1024
 
@@ -26,9 +27,9 @@ _MOST_BYTES = 1024
 class WriterLock:
     """Held inside the ``with``."""
 
-    def __init__(self, folder: Path, timeout: float) -> None:
-        """``timeout`` is how many seconds to wait for another writer."""
-        self._path = folder / LOCK_FILE
+    def __init__(self, folder: Path, timeout: float, name: str = LOCK_FILE) -> None:
+        """``timeout`` is how many seconds to wait for another writer, or whoever else the lock's file is for."""
+        self._path = folder / name
         self._timeout = timeout
         self._descriptor = -1
         self._note = b""
@@ -74,7 +75,8 @@ class WriterLock:
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     pid, host, age = self._holder()
-                    raise IndexLocked(str(self._path.parent), pid, host, self._timeout, age) from None
+                    doing = "migrated" if self._path.name == MIGRATION_LOCK_FILE else "written"
+                    raise IndexLocked(str(self._path.parent), pid, host, self._timeout, age, doing) from None
                 time.sleep(_POLL_SECONDS)
 
     def _holder(self) -> tuple[int | None, str | None, float | None]:

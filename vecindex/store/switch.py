@@ -2,88 +2,105 @@
 
 The new vectors come from a side index, an ordinary one with the same records in the other space.
 
-1. Killed before the old index is aside: a temporary folder, which the next attempt removes; nothing changed.
-2. Killed before the COMMIT: the old index is aside too, and is put there anew by the next attempt; new files are
-   orphans, which the next writer removes.
-3. Killed after it: the old files are orphans, likewise; they are kept by the index aside, which has names of its own.
-4. A reader of the old generation keeps its mapping, and sees the new space with its next snapshot.
-5. A record without a vector in the side index, or another text there: nothing changes. It was brought up to date under
+1. Killed before the COMMIT: what is aside and the new files are leftovers; the next writer removes them, see `sides`.
+2. Killed after it: the old files are orphans, likewise; the index aside has names of its own for them.
+3. Something is refused before it: as 1, and what is left is removed at once.
+4. Interrupted right after it: the switch is done, and nothing of it may be taken back.
+5. A reader of the old generation keeps its mapping, and sees the new space with its next snapshot.
+6. A record without a vector in the side index, or another text there: nothing changes. It was brought up to date under
    the lock, so this cannot be.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from ..errors import VecindexError
 from .backup import set_aside
 from .cache import Entry, entry_crc, text_digest
+from .catalog import Catalog
 from .compact import PublishCodes
-from .files import publish, remove_files
+from .files import publish
 from .manifest import Manifest
+from .sides import remove_side
 from .snapshot import Snapshots
 from .tables import Stored
 from .vectors import ROWS_A_BLOCK, Sums, checksums, map_rows, remove_orphans, vector_file
 from .writer import Writer
 
-CatchUp = Callable[[], Snapshots]
-"""Brings the side index up to date, while no other writer can change the old one, and hands it out."""
+CatchUp = Callable[[Manifest], Snapshots | None]
+"""Brings the side index up to date, while no other writer can change the old one, and hands it out; None: not now."""
 
 
 def switch(
     folder: Path, snapshots: Snapshots, writer: Writer, catch_up: CatchUp, publish_codes: PublishCodes, aside: Path
-) -> Manifest:
+) -> Manifest | None:
     """Gives the index the space and the vectors of the side index; the index as it was is at ``aside`` afterwards.
 
-    Returns what was committed.
+    Returns what was committed; None, and nothing was, where ``catch_up`` says so.
 
     Raises:
         IndexLocked, StorageError, CorruptIndex: the index is as it was.
     """
     with snapshots.borrow() as catalog, writer.locked() as manifest:
-        side = catch_up()
-        set_aside(snapshots, aside)
-        live = catalog.live_rows()
-        with side.take() as other:
-            new = other.manifest
-            after = replace(manifest, vectors=manifest.vectors + 1, rows=len(live), dead=0, codes=None)
-            after = replace(after, space=new.space, written_by=new.written_by)
-            path = vector_file(folder, after.vectors)
-            sums = np.zeros(len(live), np.uint32)
-            losses: list[tuple[Stored, int]] = []
-
-            def pieces() -> Iterator[memoryview]:
-                for start in range(0, len(live), ROWS_A_BLOCK):
-                    stored = catalog.fetch(live[start : start + ROWS_A_BLOCK].tolist())
-                    found = other.find(record.key for record in stored)
-                    same = [_same(record, found) for record in stored]
-                    rows = np.array([record.row for record in same], np.int64)
-                    other.check(rows)
-                    block = np.ascontiguousarray(other.vectors[rows], dtype="<f4")
-                    sums[start : start + len(rows)] = checksums(block)
-                    losses.extend((o, s.lost) for o, s in zip(stored, same, strict=True) if o.lost != s.lost)
-                    yield block.data.cast("B")
-
-            if len(live):
-                publish(path, pieces())
+        side = catch_up(manifest)
+        if side is None:
+            return None
         try:
-            after = replace(after, codes=publish_codes(after, map_rows(path, after.rows, after.dimension)))
-            with catalog.changing() as tables:
-                tables.forget()
-                tables.set_lost(losses)
-                tables.renumber(live, sums)
-                for start in range(0, len(live), ROWS_A_BLOCK):
-                    records = catalog.fetch(range(start, min(start + ROWS_A_BLOCK, len(live))))
-                    tables.remember(_entries(records, sums))
-                tables.commit(after)
+            set_aside(snapshots, aside)
+            after = _committed(folder, catalog, side, manifest, publish_codes)
         except BaseException:
-            remove_files([path])
+            with contextlib.suppress(VecindexError):
+                if catalog.manifest().vectors == manifest.vectors:  # else it was committed, and an interrupt came after
+                    remove_orphans(folder, manifest.vectors, manifest.codes.names if manifest.codes else ())
+                    remove_side(aside)
             raise
         remove_orphans(folder, after.vectors, after.codes.names if after.codes else ())
-        return catalog.manifest()
+        return after
+
+
+def _committed(
+    folder: Path, catalog: Catalog, side: Snapshots, manifest: Manifest, publish_codes: PublishCodes
+) -> Manifest:
+    """Writes the vectors of the side index in the order of the index's rows, and commits them."""
+    live = catalog.live_rows()
+    sums = np.zeros(len(live), np.uint32)
+    losses: list[tuple[Stored, int]] = []
+    with side.take() as other:
+        new = other.manifest
+        after = replace(manifest, vectors=manifest.vectors + 1, rows=len(live), dead=0, codes=None)
+        after = replace(after, space=new.space, written_by=new.written_by)
+        path = vector_file(folder, after.vectors)
+
+        def pieces() -> Iterator[memoryview]:
+            for start in range(0, len(live), ROWS_A_BLOCK):
+                stored = catalog.fetch(live[start : start + ROWS_A_BLOCK].tolist())
+                found = other.find(record.key for record in stored)
+                same = [_same(record, found) for record in stored]
+                rows = np.array([record.row for record in same], np.int64)
+                other.check(rows)
+                block = np.ascontiguousarray(other.vectors[rows], dtype="<f4")
+                sums[start : start + len(rows)] = checksums(block)
+                losses.extend((o, s.lost) for o, s in zip(stored, same, strict=True) if o.lost != s.lost)
+                yield block.data.cast("B")
+
+        if len(live):
+            publish(path, pieces())
+    after = replace(after, codes=publish_codes(after, map_rows(path, after.rows, after.dimension)))
+    with catalog.changing() as tables:
+        tables.forget()
+        tables.set_lost(losses)
+        tables.renumber(live, sums)
+        for start in range(0, len(live), ROWS_A_BLOCK):
+            records = catalog.fetch(range(start, min(start + ROWS_A_BLOCK, len(live))))
+            tables.remember(_entries(records, sums))
+        tables.commit(after)
+    return catalog.manifest()
 
 
 def _same(record: Stored, found: dict[str, Stored]) -> Stored:

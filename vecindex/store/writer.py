@@ -30,6 +30,7 @@ from .catalog import Catalog
 from .changes import Changes, Incoming, reconcile
 from .lock import WriterLock
 from .manifest import CodesFiles, Manifest
+from .sides import remove_leftovers
 from .tables import Stored
 from .vectors import Rows, Sums, Vectors, append, checksums, map_rows, remove_orphans, vector_file
 
@@ -164,6 +165,7 @@ class Writer:
             self._catalog.check_in_place()
             manifest = self._catalog.manifest()
             remove_orphans(self._folder, manifest.vectors, manifest.codes.names if manifest.codes else ())
+            remove_leftovers(self._folder, manifest.space)
             yield manifest
             manifest = self._catalog.manifest()
             lock.note_commit(manifest.generation, manifest.created)
