@@ -1,10 +1,10 @@
 """How is a model compiled: exported, checked, and put in its place in the cache, whole or not at all.
 
 In order: sentence-transformers encodes probe texts; the model is exported into a folder of its own; the compiled
-encoder encodes the same probes; only if they agree is the folder renamed to its place. In int8 the compiled fp32 encoder takes the
-reference's part, and a sample of texts that of the probes. Two processes that compile at once both work; the second to
-finish finds the place taken and throws its own away. A process killed meanwhile leaves a ``compiling-*`` folder that
-nobody reads and that the next compilation removes once it is a day old.
+encoder encodes the same probes; only if they agree is the folder renamed to its place. In int8 the compiled fp32
+encoder takes the reference's part, and a sample of texts that of the probes. Two processes that compile at once both
+work; the second to finish finds the place taken and throws its own away. A process killed meanwhile leaves a
+``compiling-*`` folder that nobody reads and that the next compilation removes once it is a day old.
 """
 
 from __future__ import annotations
