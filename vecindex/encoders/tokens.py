@@ -7,6 +7,7 @@ reads is kept, and the rest is counted slice by slice.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -32,18 +33,17 @@ class TextTokenizer:
         special: bool = True,
     ) -> None:
         """``max_tokens`` 0 is no limit; ``special`` adds the model's own tokens around each text."""
-        self._whole = tokenizer
-        self._whole.no_padding()
-        self._whole.no_truncation()
+        tokenizer.no_padding()
+        if max_tokens:
+            tokenizer.enable_truncation(max_tokens, direction=truncation)
+        else:
+            tokenizer.no_truncation()
+        self._cut = tokenizer
         self.special = tokenizer.num_special_tokens_to_add(is_pair=False) if special else 0
         self._add_special = special
         self.max_tokens = max_tokens
         self._left = truncation == "left"
         self._huge = max(HUGE, _CHARACTERS_A_TOKEN * max_tokens)
-        # Two of them, since truncation is a state of the tokenizer that another thread would see.
-        self._cut = tokenizers.Tokenizer.from_str(tokenizer.to_str())
-        if max_tokens:
-            self._cut.enable_truncation(max_tokens, direction=truncation)
 
     @classmethod
     def like(
@@ -62,10 +62,17 @@ class TextTokenizer:
     ) -> TextTokenizer:
         return cls(tokenizers.Tokenizer.from_file(str(path)), max_tokens, truncation, special)
 
+    @cached_property
+    def _whole(self) -> tokenizers.Tokenizer:
+        """Another that cuts nothing, since cutting is a state that all threads share; for long texts only."""
+        whole = tokenizers.Tokenizer.from_str(self._cut.to_str())
+        whole.no_truncation()
+        return whole
+
     @property
     def vocabulary(self) -> int:
         """How many different tokens there are."""
-        return int(self._whole.get_vocab_size(with_added_tokens=True))
+        return int(self._cut.get_vocab_size(with_added_tokens=True))
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """The texts' tokens, cut at the maximum."""
@@ -79,7 +86,7 @@ class TextTokenizer:
 
     def strings(self, ids: Sequence[int]) -> list[str]:
         """What stands for each token in the vocabulary."""
-        return [self._whole.id_to_token(id_) or f"#{id_}" for id_ in ids]
+        return [self._cut.id_to_token(id_) or f"#{id_}" for id_ in ids]
 
     def count(self, text: str) -> int:
         """How many tokens a text has, special ones included."""
