@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers import opened
 from tests.toy import ToyEncoder
-from vecindex import AddReport, Index, InvalidInput, Record
+from vecindex import AddReport, Index, InvalidInput, Record, pipeline
 from vecindex.records import derive_key
 
 
@@ -115,7 +115,8 @@ def test_any_text_comes_back_as_it_is_as_text_key_and_metadata(index: Index, tex
     assert index.search("x", where={"m": text})[0].key == (text or "empty")
 
 
-def test_every_1024_records_are_a_commit_that_progress_reports(index: Index) -> None:
+def test_a_window_of_records_is_a_commit_that_progress_reports(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "RECORDS_A_READ", 1024)
     seen: list[tuple[AddReport, int, int]] = []
     report = index.add(
         (f"t{n}" for n in range(2500)), progress=lambda r: seen.append((r, len(index), index.info().generation))
@@ -125,8 +126,10 @@ def test_every_1024_records_are_a_commit_that_progress_reports(index: Index) -> 
 
 
 def test_an_error_among_the_records_keeps_whole_commits_and_adding_again_adds_the_rest(
-    index: Index, encoder: ToyEncoder
+    index: Index, encoder: ToyEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pipeline, "RECORDS_A_READ", 1024)
+
     def failing(limit: int) -> Iterator[str]:
         for n in range(2500):
             if n == limit:

@@ -110,10 +110,11 @@ def test_a_truncated_text_is_as_truncated_from_the_cache(index: Index, encoder: 
 
 
 def test_vectors_made_elsewhere_are_not_the_encoders(index: Index, encoder: ToyEncoder) -> None:
-    index.add(["one"], keys=["a"], vectors=np.eye(1, 16), space=toy_space())
+    theirs = ToyEncoder().encode(["one"]) + np.eye(1, 16) / 1000
+    index.add(["one"], keys=["a"], vectors=theirs, space=toy_space())
     assert cached(index) == {}
     index.add(["one"], keys=["b"])
-    assert encoder.encoded == 1
+    assert cached(index) == {digest("one"): 1}
     assert index.get("b").vector == pytest.approx(encoder.encode(["one"])[0], abs=1e-6)
 
 

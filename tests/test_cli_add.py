@@ -16,11 +16,12 @@ import pytest
 
 import vecindex
 from vecindex.errors import IndexLocked, IndexNotFound
-from vecindex.ingest import RECORDS_A_COMMIT
+from vecindex.pipeline import RECORDS_A_READ
 from vecindex.store.writer import Writer
 
 from .test_cli import failed, misused, run
 
+MANY = RECORDS_A_READ + 1000
 ADD = "add [OPTIONS] [PATH ...|-]"
 
 pytestmark = pytest.mark.usefixtures("here", "encoder")
@@ -130,9 +131,38 @@ def test_truncated_texts_are_counted() -> None:
     assert (code, out) == (0, "")
     assert err == (
         "3 added, 0 updated, 0 unchanged; .vecindex holds 3 records.\n"
-        "Warning: 2 texts longer than 256 tokens; the model read only the first 256 of each.\n"
+        "Warning: 2 texts longer than 256 tokens; the model read only the first 256 of each, and 93 tokens not. "
+        "--on-long split or mean reads all.\n"
     )
-    assert "\ntruncated       2\n" in run("info")[1]
+    assert "\ntruncated       2\ntokens lost     93\n" in run("info")[1]
+    out = run("search", "word", "-k", "3")[1]
+    assert sorted(re.findall(r"\(truncated: \d+ tokens not read\)", out)) == [
+        "(truncated: 46 tokens not read)",
+        "(truncated: 47 tokens not read)",
+    ]
+
+
+def test_long_texts_can_be_refused_with_file_and_line() -> None:
+    long = "word " * 300
+    write("a.txt", "one\n\ntwo\n")
+    write("b.csv", f'text\n"three\nlines"\n\n{long}\n')
+    for more, paths in (("b.csv:5", ["a.txt", "b.csv"]), ("b.csv:5", ["--text", "x", "b.csv"])):
+        status, out, err = run("add", *paths, "--on-long", "error", "--index", "new")
+        assert (status, out) == (1, "")
+        assert f"Error: {more}: the text 'word word word word word word word word '... has 302 tokens, and " in err
+    status, _, err = run("add", "--text", "one", "--text", long, "--key", "a", "--key", "b", "--on-long", "error")
+    assert status == 1
+    assert "Error: item 1, 'b': the text 'word" in err
+    assert count() == 0
+
+
+def test_long_texts_can_be_split_and_what_they_were_before_is_removed() -> None:
+    long = " ".join(f"word{n}" for n in range(200))
+    assert run("add", "--text", long, "--key", "a")[0] == 0
+    status, _, err = run("add", "--text", long, "--key", "a", "--on-long", "split")
+    assert (status, err) == (0, "3 added, 0 updated, 0 unchanged, 1 removed; .vecindex holds 3 records.\n")
+    assert set(stored()) == {"a#1", "a#2", "a#3"}
+    assert run("add", "--text", "a", "--on-long", "drop")[0] == 2
 
 
 # --- what is refused
@@ -172,7 +202,7 @@ def test_an_empty_file_is_an_error() -> None:
 
 
 def test_a_bad_row_anywhere_adds_nothing_of_anything() -> None:
-    write("good.txt", "".join(f"sentence {i}\n" for i in range(RECORDS_A_COMMIT + 1)))
+    write("good.txt", "".join(f"sentence {i}\n" for i in range(RECORDS_A_READ + 1)))
     write("bad.jsonl", '{"text": "ok"}\n{"text": 3}\n')
     assert run("add", "good.txt", "bad.jsonl", "--text", "more") == failed(
         "bad.jsonl:2: the field 'text' must be a string, not a number",
@@ -226,8 +256,8 @@ SHELL = [sys.executable, "-c", f"{START}; from vecindex.cli import main; main(pr
 
 @pytest.fixture
 def many() -> str:
-    """A file of four commits."""
-    return write("many.txt", "".join(f"sentence {i}\n" for i in range(4 * RECORDS_A_COMMIT)))
+    """A file of several commits."""
+    return write("many.txt", "".join(f"sentence {i}\n" for i in range(MANY)))
 
 
 def interrupted_after_a_commit(number: int, path: str) -> tuple[int, str]:
@@ -253,8 +283,8 @@ def count() -> int:
 
 
 def rest_is_added(kept: int, path: str) -> None:
-    every = 4 * RECORDS_A_COMMIT
-    assert kept in range(RECORDS_A_COMMIT, every, RECORDS_A_COMMIT)
+    every = MANY
+    assert 0 < kept < every
     assert run("verify") == (0, f"{kept} records, {kept} rows: sound\n", "")
     expected = f"{every - kept} added, 0 updated, {kept} unchanged; .vecindex holds {every} records.\n"
     assert run("add", path) == (0, "", expected)
@@ -330,19 +360,21 @@ def test_what_was_committed_is_said_when_another_writer_holds_the_lock(
 ) -> None:
     real = Writer.add
 
-    def locked_after_the_first(self: Writer, *arguments: Any) -> Any:
-        report = real(self, *arguments)
+    def locked_after_the_first(self: Writer, *arguments: Any, **named: Any) -> Any:
+        report = real(self, *arguments, **named)
         monkeypatch.setattr(Writer, "add", refuse)
         return report
 
-    def refuse(self: Writer, *arguments: Any) -> Any:
+    def refuse(self: Writer, *arguments: Any, **named: Any) -> Any:
         raise IndexLocked(".vecindex", 7, "there", 10.0)
 
     monkeypatch.setattr(Writer, "add", locked_after_the_first)
     status, out, err = run("add", many)
     assert (status, out) == (1, "")
+    kept = count()
+    assert 0 < kept < MANY
     assert err.splitlines()[:2] == [
-        "Stopped: 1024 records of this run committed to .vecindex; run it again to add the rest.",
+        f"Stopped: {kept} records of this run committed to .vecindex; run it again to add the rest.",
         "Error: .vecindex is being written by process 7 on there; waited 10.0 s",
     ]
 

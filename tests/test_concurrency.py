@@ -293,13 +293,13 @@ def test_a_text_that_another_writer_brought_back_is_encoded_after_all(
         real: Callable[..., Any] = Writer.add
         tries: list[int] = []
 
-        def overtaken(self: Writer, *arguments: Any) -> Any:
+        def overtaken(self: Writer, *arguments: Any, **named: Any) -> Any:
             tries.append(1)
             if len(tries) == 1:
                 with monkeypatch.context() as unpatched:
                     unpatched.setattr(Writer, "add", real)
                     other.add(["two"], keys=["a"])  # now "one" is no longer what is stored, and was not encoded
-            return real(self, *arguments)
+            return real(self, *arguments, **named)
 
         monkeypatch.setattr(Writer, "add", overtaken)
         report = index.add(["one", "new"], keys=["a", "b"])

@@ -49,6 +49,11 @@ def bad_input(folder: Path) -> None:
         index.add("one text")
 
 
+def too_long(folder: Path) -> None:
+    with opened(folder) as index:
+        index.add(["one", "word " * 40], keys=["c", "d"], on_long="error")
+
+
 def bad_filter(folder: Path) -> None:
     with opened(folder) as index:
         index.search("one", where="lang =\n 'en")
@@ -103,6 +108,10 @@ CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], 
     errors.IndexNotFound: (no_index, {"path": "{d}/none"}, "there is no index at {d}/none. Make one with"),
     errors.RecordNotFound: (no_record, {"key": "nobody"}, "no record has the key 'nobody'. Keys are shown by"),
     errors.InvalidInput: (bad_input, {}, "records is one str, not a sequence. Put it in a list, one for each text."),
+    errors.TextTooLong: (
+        *(too_long, {"item": 1, "key": "d", "tokens": 41, "limit": 32, "model": "toy"}),
+        "item 1, 'd': the text 'word word word word word word word word '... has 41 tokens, and toy reads 32. Shorten",
+    ),
     errors.InvalidFilter: (
         *(bad_filter, {"expression": "lang =\n 'en"}),
         r"""invalid filter "lang =\n 'en", at position""",

@@ -25,7 +25,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("encoders",),
     ("store",),
     ("search",),
-    ("ingest", "exchange", "language", "guard"),
+    ("long_texts", "pipeline", "ingest", "exchange", "language", "guard"),
     ("reader", "migrate", "index", "selftest"),
     ("render", "cli", "server", "integrations"),
 ]

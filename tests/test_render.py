@@ -41,6 +41,7 @@ HITS = st.lists(
         st.floats(-1, 1),
         TEXTS,
         st.dictionaries(TEXTS, TEXTS | st.none() | st.booleans() | st.integers() | st.lists(TEXTS)),
+        st.integers(0, 1000),
     )
 )
 
@@ -126,7 +127,8 @@ def test_every_kind_of_error_is_tried_above() -> None:
 
 @given(HITS)
 def test_hits_come_back_from_every_format_for_programs(hits: list[Hit]) -> None:
-    expected = [{"rank": h.rank, "key": h.key, "score": h.score, "text": h.text, "metadata": h.metadata} for h in hits]
+    plain = [{"rank": h.rank, "key": h.key, "score": h.score, "text": h.text, "metadata": h.metadata} for h in hits]
+    expected = [{**fields, **({"truncated": h.lost} if h.lost else {})} for h, fields in zip(hits, plain, strict=True)]
     assert json.loads(hits_as("json", hits)) == expected
     lines = hits_as("jsonl", hits).split("\n")
     assert [json.loads(line) for line in lines[:-1]] == expected
@@ -138,7 +140,7 @@ def test_hits_come_back_from_every_format_for_programs(hits: list[Hit]) -> None:
             "metadata": json.loads(row["metadata"]),
         }
         for row in rows
-    ] == expected
+    ] == plain
 
 
 @given(HITS)
@@ -151,6 +153,15 @@ def test_hits_for_people_are_aligned() -> None:
     lines = hits_as("text", hits).splitlines()
     assert lines[0] == " 1  -0.2500  a text  [k]"
     assert lines[9] == "10  -0.2500  a text  [k]"
+
+
+def test_hits_of_truncated_records_say_so() -> None:
+    hits = [Hit(1, "k", 0.5, "a text", {}, 812), Hit(2, "l", 0.25, "b", {}, 1), Hit(3, "m", 0.125, "c", {})]
+    assert hits_as("text", hits) == (
+        "1  0.5000  a text  [k]  (truncated: 812 tokens not read)\n"
+        "2  0.2500  b  [l]  (truncated: 1 token not read)\n"
+        "3  0.1250  c  [m]\n"
+    )
 
 
 def test_a_record_and_reports_for_people() -> None:

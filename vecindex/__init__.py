@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .errors import SourceError as SourceError
     from .errors import SpaceMismatch as SpaceMismatch
     from .errors import StorageError as StorageError
+    from .errors import TextTooLong as TextTooLong
     from .errors import UnsupportedModel as UnsupportedModel
     from .errors import VecindexError as VecindexError
     from .exchange.writing import ExportReport as ExportReport
@@ -51,7 +52,7 @@ _HOMES = {
     "errors": (
         *("CorruptIndex", "IncompatibleFormat", "IndexLocked", "IndexNotFound", "InvalidFilter", "InvalidInput"),
         *("MissingExtra", "ModelNotFound", "RecordNotFound", "SourceError", "SpaceMismatch", "StorageError"),
-        *("UnsupportedModel", "VecindexError"),
+        *("TextTooLong", "UnsupportedModel", "VecindexError"),
     ),
     "exchange.writing": ("ExportReport",),
     "index": ("Index", "open"),

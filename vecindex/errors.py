@@ -6,6 +6,7 @@
     ├── IndexNotFound(path)
     ├── RecordNotFound(key)
     ├── InvalidInput(message, advice)          also a ValueError
+    │   └── TextTooLong(item, key, text, tokens, limit, model)
     ├── InvalidFilter(reason, expression, position)   also a ValueError
     ├── SourceError(path, line, reason, advice)
     ├── ModelNotFound(model, tried)
@@ -91,6 +92,31 @@ class InvalidInput(VecindexError, ValueError):
     @property
     def advice(self) -> str:
         return self._advice
+
+
+class TextTooLong(InvalidInput):
+    """A text is longer than the model reads, and was to be refused then.
+
+    ``item`` is its position in what was added, from 0, ``text`` how it begins; it has ``tokens``, and ``model`` reads
+    ``limit`` of them.
+    """
+
+    def __init__(self, item: int, key: str, text: str, tokens: int, limit: int, model: str) -> None:
+        VecindexError.__init__(self, item, key, text, tokens, limit, model)
+        self.item, self.key, self.text = item, key, text
+        self.tokens, self.limit, self.model = tokens, limit, model
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, without where."""
+        return f"the text {self.text!r}... has {self.tokens} tokens, and {self.model} reads {self.limit}"
+
+    def _what(self) -> str:
+        return f"item {self.item}, {self.key!r}: {self.reason}"
+
+    @property
+    def advice(self) -> str:
+        return "Shorten it, or choose another on_long (--on-long): split, mean or truncate."
 
 
 class InvalidFilter(VecindexError, ValueError):

@@ -17,6 +17,7 @@ from .errors import IncompatibleFormat, InvalidInput
 from .filter_syntax import parse
 from .filters import Refused, parse_path, path_text
 from .language import Language, Model
+from .long_texts import OnLong, checked_on_long
 from .migrate import MigrationReport, Parts, migrate
 from .reader import Reader, Where
 from .records import AddReport, CompactReport, Metadata, Record, VerifyReport, checked_key
@@ -102,13 +103,14 @@ class Index(Reader):
         metadata: Iterable[Metadata | None] | None = None,
         vectors: Any = None,
         space: str | Space | None = None,
+        on_long: OnLong = "truncate",
         progress: Callable[[AddReport], None] | None = None,
     ) -> AddReport:
         """Adds texts or records; when it returns, they are durable and can be found.
 
         A key that is stored with the same text and metadata is unchanged and not encoded; a stored key with another
-        text or other metadata is updated. Records are committed in windows of 1,024, so an ``add`` that is
-        interrupted keeps whole windows, and running it again adds the rest.
+        text or other metadata is updated. A commit is made every one or two seconds, so an ``add`` that is interrupted
+        keeps what it committed, and running it again adds the rest.
 
         Args:
             records: an iterable of texts or of `Record`; one string alone is an error.
@@ -118,9 +120,16 @@ class Index(Reader):
                 nothing is encoded. Records that hold vectors are added likewise.
             space: what made the vectors: a name of your own, or ``index.encoder.space`` if it was the index's model,
                 so that texts can be searched for. Left out, it is that of the vectors that are stored already.
+            on_long: what becomes of a text longer than the model reads. "truncate": what is read of it is encoded, and
+                what is lost counted. "error": it is refused, and nothing of its commit is stored. "split": its parts
+                become records of their own, KEY#1, KEY#2 and so on, with ``part_of`` and ``span`` in their metadata;
+                what was stored of KEY before, whole or in parts, and is not now, is removed in the same commit.
+                "mean": it is encoded in parts, and its vector is their mean. A stored text that was truncated is
+                encoded again for "error" and "mean"; else the same text is unchanged, however it was encoded.
             progress: called after every commit with the report so far.
 
         Raises:
+            TextTooLong: see ``on_long``.
             InvalidInput: a text, key, metadata or vector cannot be stored.
             SpaceMismatch, ModelNotFound, IndexLocked, StorageError.
         """
@@ -130,8 +139,11 @@ class Index(Reader):
                 raise InvalidInput(
                     f"{name} is one {type(column).__name__}, not a sequence", "Put it in a list, one for each text."
                 )
+        on_long = checked_on_long(on_long)
         self._check_sound()
         records, hold_vectors = ingest.peek(records)
+        if on_long != "truncate" and (vectors is not None or hold_vectors):
+            raise InvalidInput("on_long= says how texts are encoded, and vectors were given", "Leave it out.")
         space_for = partial(self._language.space_of_vectors, space, self._space())
         with self._writer() as writer, self._upkeep.beside_an_add() as committed:
             after = ingest.each(committed, progress)
@@ -147,7 +159,7 @@ class Index(Reader):
                 if self._language.chosen:
                     _ = self.encoder  # another space is refused even where nothing needs to be encoded
                 report = ingest.add(
-                    *(records, keys, metadata, self._snapshots, writer), encoder=lambda: self.encoder, progress=after
+                    *(records, keys, metadata, self._snapshots, writer, lambda: self.encoder, on_long, after)
                 )
         self._upkeep.tidy()
         return report

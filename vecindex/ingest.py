@@ -1,14 +1,13 @@
-"""How do records become committed: windows of them are compared with what is stored, encoded where new, committed.
+"""What goes into an index: texts, records and vectors, checked, and committed window by window.
 
-Each window is one commit, so memory is bounded, and what an interrupted ``add`` has committed stays. Encoding happens
-outside the writer's lock: the lock is held for milliseconds a window, whatever the model's speed.
+Each window is one commit, so memory is bounded, and what an interrupted ``add`` has committed stays. Texts that must be
+encoded go through `pipeline`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -16,20 +15,20 @@ import numpy as np
 from .encoders.encoder import Encoder
 from .encoders.pooling import unit_vectors
 from .encoders.spec import Space
-from .errors import InvalidInput, SpaceMismatch
+from .errors import InvalidInput
+from .long_texts import OnLong, without_reserved
+from .pipeline import Pipeline, Progress
 from .records import AddReport, Metadata, Record, checked_key, checked_metadata, checked_text, derive_key
-from .store.changes import Incoming, reconcile
+from .store.changes import Incoming
 from .store.snapshot import Snapshots
 from .store.vectors import Vectors
-from .store.writer import MissingVectors, TextVector, Writer
+from .store.writer import Writer
 from .windows import windows
 
-RECORDS_A_COMMIT = 1024
 VECTORS_A_COMMIT = 16_384
 """Records of one commit that need no encoding: more of them share its cost."""
 CHARACTERS_A_COMMIT = 16_000_000
 
-Progress = Callable[[AddReport], None]
 SpaceFor = Callable[[int], Space]
 """The space of vectors that were made elsewhere, by their dimension; raises where it is not the index's."""
 
@@ -41,18 +40,20 @@ def add(
     snapshots: Snapshots,
     writer: Writer,
     encoder: Callable[[], Encoder],
+    on_long: OnLong = "truncate",
     progress: Progress | None = None,
 ) -> AddReport:
     """Adds texts, with their keys and metadata, or records; ``encoder`` is asked for only when a text must be encoded.
 
-    A sequence is checked whole before anything is committed; an iterator as it goes. ``progress`` is called after
-    each commit with the report so far.
+    A sequence is checked whole before anything is committed; an iterator as it goes. ``on_long`` says what becomes of
+    texts longer than the model reads. ``progress`` is called after each commit with the report so far.
     """
     incoming: Iterable[Incoming] = _incoming(records, keys, metadata)
+    if on_long == "split":
+        incoming = without_reserved(incoming)
     if isinstance(records, Sequence):
         incoming = list(incoming)
-    each = windows(incoming, RECORDS_A_COMMIT, attrgetter("text"))
-    return _committed((_add_window(window, snapshots, writer, encoder) for window in each), progress)
+    return Pipeline(snapshots, writer, encoder, on_long, progress).add(incoming)
 
 
 def add_vectors(
@@ -184,51 +185,6 @@ def _incoming(
         if isinstance(text, Record):
             raise InvalidInput("keys= and metadata= go with texts; a Record holds its own", "Leave them out.")
         yield _item(position, text, key, data)
-
-
-def _add_window(
-    window: Sequence[Incoming], snapshots: Snapshots, writer: Writer, encoder: Callable[[], Encoder]
-) -> AddReport:
-    with snapshots.take() as snapshot:
-        space = snapshot.manifest.space
-        changes = reconcile(window, snapshot.find({item.key for item in window}), _no_vector)
-        found = snapshot.cached({item.text for item in changes.written})
-    if not changes.written and not changes.relabelled:
-        return AddReport(unchanged=changes.unchanged, updated=changes.updated)
-    vectors = {text: TextVector(vector, lost, cacheable=True) for text, (vector, lost) in found.items()}
-    needed = [item.text for item in changes.written]
-    written_by: dict[str, str] | None = None
-    while True:
-        if missing := [text for text in needed if text not in vectors]:
-            using = encoder()
-            if space is None or space.fingerprint != using.space.fingerprint:
-                # The first add, or the index got another model since it was looked at: nothing before is of use.
-                space, vectors, missing = using.space, {}, needed
-            written_by = using.environment()
-            vectors |= _encode(missing, using)
-        assert space is not None  # an index with records has one, and without records every text was missing
-        try:
-            return writer.add(window, vectors, space, written_by=written_by)
-        except MissingVectors as error:
-            needed += error.texts
-        except SpaceMismatch:
-            now = encoder().space  # raises it again where a model was named
-            if now.fingerprint == space.fingerprint:
-                raise
-            space, vectors, written_by = now, {}, None
-
-
-def _no_vector(row: int) -> Vectors:
-    raise AssertionError("only vectors that were made elsewhere are compared")
-
-
-def _encode(texts: Sequence[str], encoder: Encoder) -> dict[str, TextVector]:
-    unique = list(dict.fromkeys(texts))
-    encoded = encoder.encode_all(unique)
-    return {
-        text: TextVector(vector, lost, cacheable=True)
-        for text, vector, lost in zip(unique, encoded.vectors, encoded.lost.tolist(), strict=True)
-    }
 
 
 def _item(position: int, text: str, key: str | None, metadata: Metadata | None) -> Incoming:

@@ -53,7 +53,8 @@ class Hit:
 class AddReport:
     """What an ``add`` did, in records; ``truncated`` counts texts cut at the model's maximum length.
 
-    ``tokens_lost`` is how many tokens were cut off them together.
+    ``tokens_lost`` is how many tokens were cut off them together. ``removed`` counts records that stood for a text, or
+    for parts of it, which is stored otherwise now (``on_long="split"``).
     """
 
     added: int = 0
@@ -61,6 +62,7 @@ class AddReport:
     unchanged: int = 0
     truncated: int = 0
     tokens_lost: int = 0
+    removed: int = 0
 
     def __add__(self, other: AddReport) -> AddReport:
         return AddReport(
@@ -69,6 +71,7 @@ class AddReport:
             self.unchanged + other.unchanged,
             self.truncated + other.truncated,
             self.tokens_lost + other.tokens_lost,
+            self.removed + other.removed,
         )
 
 

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import SourceError, VecindexError
+from ..errors import SourceError, TextTooLong, VecindexError
 from ..render import counted, printable
 from .options import INTERRUPTED, Chosen, index_option, json_object, model_options
 
 if TYPE_CHECKING:
+    from ..long_texts import OnLong
     from ..records import AddReport, Record
+    from ..sources import Source
 
 _FORMATS = ("txt", "jsonl", "csv", "tsv")
+_ON_LONG = ("truncate", "error", "split", "mean")
 _BAD_ROWS_SHOWN = 20
 
 
@@ -34,6 +37,13 @@ _BAD_ROWS_SHOWN = 20
 @click.option("--text-column", metavar="C", help="The column or field of the sentence.  [default: text]")
 @click.option("--key-column", metavar="C", help="The column or field of the key.  [default: key]")
 @click.option("--skip-bad", is_flag=True, help="Leave bad rows out and count them, instead of adding nothing.")
+@click.option(
+    "--on-long",
+    type=click.Choice(_ON_LONG),
+    default=_ON_LONG[0],
+    show_default=True,
+    help="What becomes of a text longer than the model reads: cut, refused, stored in parts, or in one vector.",
+)
 @model_options
 @index_option
 def add(
@@ -45,6 +55,7 @@ def add(
     text_column: str | None,
     key_column: str | None,
     skip_bad: bool,
+    on_long: OnLong,
     chosen: Chosen,
     index_path: Path,
 ) -> None:
@@ -54,11 +65,15 @@ def add(
     .tsv files a header row. All input is checked before anything is added. A sentence without a key is named by its
     text, so adding it again changes nothing; a known key with another text is updated.
 
+    Of a text longer than the model reads, --on-long truncate encodes the beginning and counts the rest; error stops
+    there; split stores its parts as records of their own, KEY#1, KEY#2 and so on; mean stores its parts' mean vector.
+
     \b
     Examples:
       vecindex add notes.txt quotes.jsonl
       vecindex add films.csv --text-column plot --key-column id
       vecindex add --text "My name is Aun" --metadata '{"lang": "en"}'
+      vecindex add articles.jsonl --on-long split
       grep -h . *.md | vecindex add -
     """
     if not paths and not texts:
@@ -93,11 +108,26 @@ def add(
             given,
             chain.from_iterable(read(s, _ignore if skip_bad else None) for s in sources),
         )
-        _add(_with_metadata(records, metadata), total, index_path, chosen)
+        try:
+            _add(_with_metadata(records, metadata), total, index_path, chosen, on_long)
+        except TextTooLong as error:
+            raise _in_its_file(error, len(given), sources) from None
         bad.report()
 
 
-def _add(records: Iterable[Record], total: int, index_path: Path, chosen: Chosen) -> None:
+def _in_its_file(error: TextTooLong, given: int, sources: Sequence[Source]) -> VecindexError:
+    """The error with the file and line of its text, where it is in one."""
+    from ..sources import line_of, read
+
+    left = error.item - given
+    for source in sources if left >= 0 else ():
+        if (line := line_of(source, left)) is not None:
+            return SourceError(source.name, line, error.reason, error.advice)
+        left -= sum(1 for _ in read(source, _ignore))
+    return error
+
+
+def _add(records: Iterable[Record], total: int, index_path: Path, chosen: Chosen, on_long: OnLong) -> None:
     from ..records import AddReport
     from ..store.schema import index_exists
 
@@ -113,7 +143,7 @@ def _add(records: Iterable[Record], total: int, index_path: Path, chosen: Chosen
 
         try:
             with _Progress(total) as show:
-                report = index.add(records, progress=on_commit)
+                report = index.add(records, on_long=on_long, progress=on_commit)
         except (KeyboardInterrupt, VecindexError) as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             what = "Interrupted" if interrupted else "Stopped"
@@ -127,8 +157,9 @@ def _add(records: Iterable[Record], total: int, index_path: Path, chosen: Chosen
             if interrupted:
                 raise click.exceptions.Exit(INTERRUPTED) from None
             raise
+        removed = f", {report.removed} removed" if report.removed else ""
         click.echo(
-            f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged; "
+            f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged{removed}; "
             f"{printable(str(index_path))} holds {counted(len(index), 'record')}.",
             err=True,
         )
@@ -136,7 +167,8 @@ def _add(records: Iterable[Record], total: int, index_path: Path, chosen: Chosen
             limit = index.encoder.space.max_tokens
             click.echo(
                 f"Warning: {counted(report.truncated, 'text')} longer than {limit} tokens; the model read only the "
-                f"first {limit} of each.",
+                f"first {limit} of each, and {counted(report.tokens_lost, 'token')} not. --on-long split or mean reads "
+                "all.",
                 err=True,
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from ..errors import InvalidInput, SourceError
 from ..records import Record, checked_text
@@ -32,6 +33,22 @@ def read(source: Source, on_bad: Callable[[SourceError], None] | None = None) ->
                 on_bad(row)
     if empty:
         raise SourceError(source.name, 1, "holds no sentences", "Check that it is the file you meant, or leave it out.")
+
+
+def line_of(source: Source, nth: int) -> int | None:
+    """The line in which record ``nth`` of ``source`` ends, counted from 0, bad rows left out; None if it has fewer."""
+    last = 0
+
+    def watched(stream: Iterator[Line]) -> Iterator[Line]:
+        nonlocal last
+        for number, raw in stream:
+            last = number
+            yield number, raw
+
+    with source.opened() as stream:
+        rows = _READERS[source.format](source, watched(lines(stream, source.name)))
+        records = (row for row in rows if isinstance(row, Record))
+        return None if next(islice(records, nth, None), None) is None else last
 
 
 def _by_line(parse: Callable[[str, Source], Record]) -> Reader:

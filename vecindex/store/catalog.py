@@ -23,6 +23,7 @@ from .connection import Connection
 from .files import storage_errors
 from .lock import LOCK_FILE, last_commit
 from .manifest import COLUMNS, Manifest, Row, checksum, from_row
+from .parts import owner_of
 from .schema import DATABASE_FILE, FORMAT
 from .tables import BYTES_A_BLOCK, Stored, Tables, field_index, field_indexes, record_crc
 from .vectors import ROWS_A_BLOCK, Rows, Sums
@@ -105,6 +106,16 @@ class Catalog(Connection):
     def find(self, keys: Iterable[str]) -> dict[str, Stored]:
         """The records that have these keys; a key without a record is left out."""
         return {stored.key: stored for stored in self._among("key", list(keys))}
+
+    def parts_of(self, keys: Iterable[str]) -> list[Stored]:
+        """The records that are parts of the texts of these keys; see `parts`."""
+        sql, found = f"{_RECORD} where key >= ? and key < ?", list[Stored]()
+        with self.errors():
+            for key in keys:
+                # "$" comes after "#".
+                rows = self.sqlite.execute(sql, (f"{key}#", f"{key}$")).fetchall()
+                found += (stored for stored in map(self._stored, rows) if owner_of(stored) == key)
+        return found
 
     def rows_of(self, keys: Iterable[str]) -> dict[str, int]:
         """The rows of the records that have these keys, damaged ones too; a key without a record is left out."""

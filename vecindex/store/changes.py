@@ -14,13 +14,15 @@ from .vectors import Vectors
 class Incoming:
     """A record to add, never changed; ``metadata`` is JSON text, or None to keep what is stored.
 
-    ``vector`` (D,) float32 of unit length was made elsewhere; without it the text must be encoded.
+    ``vector`` (D,) float32 of unit length was made elsewhere; without it the text must be encoded. ``part_of`` is the
+    key of the record whose text this is a part of.
     """
 
     key: str
     text: str
     metadata: str | None
     vector: Vectors | None = None
+    part_of: str | None = None
 
 
 @dataclass(slots=True)
@@ -35,18 +37,21 @@ class Changes:
 
 
 def reconcile(
-    incoming: Sequence[Incoming], stored: Mapping[str, Stored], vector_at: Callable[[int], Vectors]
+    incoming: Sequence[Incoming],
+    stored: Mapping[str, Stored],
+    vector_at: Callable[[int], Vectors],
+    whole: bool = False,
 ) -> Changes:
     """The changes that leave the same records as adding ``incoming`` one by one, with each key written at most once.
 
-    ``stored`` holds what is stored under their keys, and ``vector_at`` finds a stored row's vector. New rows are in
-    the order of each key's last change.
+    ``stored`` holds what is stored under their keys, and ``vector_at`` finds a stored row's vector. With ``whole`` a
+    stored text that was truncated is encoded again. New rows are in the order of each key's last change.
     """
     changes = Changes()
     final: dict[str, Incoming] = {}
 
     def stays(item: Incoming, before: Incoming | Stored) -> bool:
-        if item.text != before.text:
+        if item.text != before.text or (whole and isinstance(before, Stored) and before.lost):
             return False
         if item.vector is None:
             return True
@@ -57,7 +62,7 @@ def reconcile(
         before = final.get(item.key) or stored.get(item.key)
         if before is None:
             changes.added += 1
-            final[item.key] = Incoming(item.key, item.text, item.metadata or "{}", item.vector)
+            final[item.key] = Incoming(item.key, item.text, item.metadata or "{}", item.vector, item.part_of)
             continue
         metadata = before.metadata or "{}" if item.metadata is None else item.metadata
         same = stays(item, before)
@@ -67,7 +72,7 @@ def reconcile(
         changes.updated += 1
         if not same:
             final.pop(item.key, None)  # a new row, which comes last
-        final[item.key] = Incoming(item.key, item.text, metadata, item.vector)
+        final[item.key] = Incoming(item.key, item.text, metadata, item.vector, item.part_of)
     for key, item in final.items():
         old = stored.get(key)
         if old is None or not stays(item, old):

@@ -59,6 +59,10 @@ class Snapshot:
         """See `Catalog.keys`."""
         return self._catalog.keys()
 
+    def parts_of(self, keys: Iterable[str]) -> list[Stored]:
+        """See `Catalog.parts_of`."""
+        return self._catalog.parts_of(keys)
+
     def losses(self) -> tuple[int, int]:
         """See `Catalog.losses`."""
         return self._catalog.losses()

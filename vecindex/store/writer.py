@@ -14,7 +14,7 @@ SQLite transaction insert the records, bury the rows they replace, raise rows an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from ..encoders.spec import Space
-from ..errors import RecordNotFound, SpaceMismatch
+from ..errors import InvalidInput, RecordNotFound, SpaceMismatch
 from ..filters import Filter
 from ..records import AddReport
 from .cache import Entry, entry_crc, text_digest
@@ -30,6 +30,7 @@ from .catalog import Catalog
 from .changes import Changes, Incoming, reconcile
 from .lock import WriterLock
 from .manifest import CodesFiles, Manifest
+from .parts import owner_of
 from .sides import remove_leftovers
 from .tables import Stored
 from .vectors import Rows, Sums, Vectors, append, checksums, map_rows, remove_orphans, vector_file
@@ -72,14 +73,19 @@ class Writer:
         space: Space,
         block: Vectors | None = None,
         written_by: Mapping[str, str] | None = None,
+        owners: Collection[str] = (),
+        whole: bool = False,
     ) -> AddReport:
         """Adds records that have a vector of their own or whose texts have one in ``vectors``, all in ``space``.
 
         ``block`` (n, D) are the records' own vectors in their order, where they are at hand like that; ``written_by``
-        is the environment of the encoder that made some of ``vectors``, None where none were made now.
+        is the environment of the encoder that made some of ``vectors``, None where none were made now. Each of the
+        keys ``owners`` is added whole or in parts: what is stored of it and not among ``incoming`` is removed.
+        ``whole`` is as in `reconcile`.
 
         Raises:
             MissingVectors: a text without a vector must be written; nothing was.
+            InvalidInput: a part would take the key of a record that is no part of the same text; nothing was written.
             SpaceMismatch, IndexLocked, StorageError: nothing was written.
         """
         with self.locked() as manifest:
@@ -88,11 +94,12 @@ class Writer:
             path = vector_file(self._folder, manifest.vectors)
             keys = {item.key for item in incoming}
             stored = self._catalog.find(keys)
+            stale = self._stale(incoming, stored, keys, owners) if owners else []
             if block is not None and not stored and len(keys) == len(incoming):
                 changes = Changes(written=list(incoming), added=len(incoming))
                 found = None
             else:
-                changes = reconcile(_with_vectors(incoming, block), stored, _lookup(path, manifest))
+                changes = reconcile(_with_vectors(incoming, block), stored, _lookup(path, manifest), whole)
                 found = _vectors_of(changes.written, vectors)
                 block = np.stack([each.vector for each in found]) if found else np.empty((0, 0), np.float32)
             lost = [0] * len(changes.written) if found is None else [each.lost for each in found]
@@ -102,20 +109,35 @@ class Writer:
             ]
             if written:
                 append(path, manifest.rows, block)
-            if written or changes.relabelled:
+            if written or changes.relabelled or stale:
                 with self._catalog.changing() as tables:
                     manifest = replace(
                         manifest, space=manifest.space or space, written_by=written_by or manifest.written_by
                     )
                     replaced = [stored[record.key].row for record in written if record.key in stored]
-                    manifest = tables.bury(manifest, np.array(replaced, np.int64))
+                    manifest = tables.bury(manifest, np.array(replaced + stale, np.int64))
                     if written:
                         sums = checksums(block)
                         manifest = tables.insert(manifest, written, sums)
                         tables.remember(_entries(written, found or (), sums))
                     tables.set_metadata(changes.relabelled)
                     tables.commit(manifest)
-        return AddReport(changes.added, changes.updated, changes.unchanged, sum(map(bool, lost)), sum(lost))
+        return AddReport(changes.added, changes.updated, changes.unchanged, sum(map(bool, lost)), sum(lost), len(stale))
+
+    def _stale(
+        self, incoming: Sequence[Incoming], stored: Mapping[str, Stored], keys: Collection[str], owners: Collection[str]
+    ) -> list[int]:
+        """The rows of what is stored of ``owners`` and goes; raises InvalidInput where a part's key is taken."""
+        for item in incoming:
+            if item.part_of is not None and item.key in stored and owner_of(stored[item.key]) != item.part_of:
+                raise InvalidInput(
+                    f"the text of {item.part_of!r} is too long and its part would be named {item.key!r}, which is "
+                    "another record's key",
+                    "Give one of the two another key, or choose another on_long.",
+                )
+        gone = [key for key in owners if key not in keys]
+        parts = (part for part in self._catalog.parts_of(owners) if part.key not in keys)
+        return [each.row for each in (*self._catalog.find(gone).values(), *parts)]
 
     def delete(self, keys: Sequence[str]) -> int:
         """Deletes the records that have these keys, all or none; returns how many.

@@ -1,0 +1,160 @@
+"""What does an ``add`` cost beside the encoding, and what does a kill half-way cost?
+
+    python tests/bench/add.py [--sentences 100000] [--keep DIR] [--only encode add kill]
+
+``encode`` is ``encoder.encode`` over all sentences in one call, ``add`` is ``index.add`` into a new index, each in a
+process of its own. Seconds of the processor are told too: on a machine that others use they say more than the clock.
+``kill`` kills an ``add`` half-way and runs it again, which must encode only the rest. ``--keep`` keeps the index.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from common import common_voice, where
+
+import vecindex
+
+STEPS = ("encode", "add", "kill")
+
+
+class Memory:
+    """The most resident memory in MiB, mapped files included, that this process had inside the block."""
+
+    def __enter__(self) -> Memory:
+        self.most = 0.0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *caught: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.05):
+            status = Path("/proc/self/status").read_text()
+            self.most = max(self.most, int(status.split("VmRSS:")[1].split()[0]) / 1024)
+
+
+def processor() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def measured(work: Callable[[], object], count: int) -> dict[str, float]:
+    before = processor()
+    started = time.perf_counter()
+    with Memory() as memory:
+        work()
+    seconds, used = time.perf_counter() - started, processor() - before
+    return {"texts/s": count / seconds, "processor s": used, "MiB at most": memory.most}
+
+
+def encode(texts: list[str], path: str) -> dict[str, Any]:
+    encoder = vecindex.load_encoder()
+    encoder.encode(texts[:500])  # pools and allocators are warm
+    return measured(lambda: encoder.encode(texts), len(texts))
+
+
+def add(texts: list[str], path: str) -> dict[str, Any]:
+    encoder = vecindex.load_encoder()
+    encoder.encode(texts[:500])
+    commits: list[float] = []
+    with vecindex.open(path, model=encoder) as index:
+        found = measured(lambda: index.add(texts, progress=lambda _: commits.append(time.perf_counter())), len(texts))
+        size = index.info().bytes
+    longest = max((b - a for a, b in pairwise(commits)), default=0.0)
+    return found | {"commits": len(commits), "longest between commits s": longest, "bytes a row": size / len(texts)}
+
+
+def again(texts: list[str], path: str) -> dict[str, Any]:
+    """The rest after a kill: how many texts are encoded."""
+    encoder, encoded = vecindex.load_encoder(), 0
+    real = encoder.encode_all
+
+    def counting(texts: Any, *more: Any, **named: Any) -> Any:
+        nonlocal encoded
+        encoded += len(texts)
+        return real(texts, *more, **named)
+
+    encoder.encode_all = counting  # type: ignore[method-assign]
+    with vecindex.open(path, model=encoder) as index:
+        report = index.add(texts)
+        sound = index.verify().ok
+    return {"unchanged": report.unchanged, "added": report.added, "encoded": encoded, "sound": sound}
+
+
+def step(name: str, count: int, path: str) -> list[str]:
+    return [sys.executable, __file__, "--step", name, "--sentences", str(count), "--keep", path]
+
+
+def run(name: str, count: int, path: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        subprocess.run(step(name, count, path), stdout=subprocess.PIPE, text=True, check=True).stdout
+    )
+    print(f"{name:8}" + ", ".join(f"{key} {value:,.1f}" for key, value in found.items()), flush=True)
+    return found
+
+
+def kill(count: int, path: str) -> None:
+    process = subprocess.Popen(step("add", count, path), stdout=subprocess.DEVNULL)
+    held = 0
+    while process.poll() is None and held < count // 2:
+        time.sleep(0.2)
+        if (Path(path) / "vecindex.db").exists():
+            with vecindex.open(path, readonly=True) as index:
+                held = len(index)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with vecindex.open(path, readonly=True) as index:
+        held = len(index)
+    print(f"killed with {held:,} of {count:,} committed")
+    rest = run("again", count, path)
+    assert (rest["unchanged"], rest["added"], rest["sound"]) == (held, count - held, True)
+    assert rest["encoded"] == count - held
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sentences", type=int, default=100_000)
+    parser.add_argument("--keep", metavar="DIR")
+    parser.add_argument("--only", nargs="+", choices=STEPS, default=STEPS)
+    parser.add_argument("--step", choices=("encode", "add", "again"), help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    count = asked.sentences
+    if asked.step is not None:
+        work = {"encode": encode, "add": add, "again": again}[asked.step]
+        print(json.dumps(work(common_voice(count), asked.keep)))
+        return
+    print(f"{count:,} Common Voice sentences; {where()}")
+    with tempfile.TemporaryDirectory() as home:
+        found = {name: run(name, count, f"{home}/{name}") for name in ("encode", "add") if name in asked.only}
+        if len(found) == 2:
+            by_clock, by_processor = (
+                found["add"]["texts/s"] / found["encode"]["texts/s"],
+                found["encode"]["processor s"] / found["add"]["processor s"],
+            )
+            print(f"add to encode: {by_clock:.3f} by the clock, {by_processor:.3f} by the processor")
+        if asked.keep and "add" in found:
+            shutil.copytree(f"{home}/add", asked.keep)
+        if "kill" in asked.only:
+            kill(count, f"{home}/kill")
+
+
+if __name__ == "__main__":
+    main()

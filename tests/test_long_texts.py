@@ -1,0 +1,243 @@
+"""Is every text that is longer than the model reads dealt with as was asked, and is what is lost of it told?"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.helpers import opened, sql, state_of
+from tests.toy import ToyEncoder
+from vecindex import AddReport, Index, InvalidInput, Record, TextTooLong, pipeline
+
+WORDS = [f"w{n}" for n in range(80)]
+LONG = " ".join(WORDS)  # the toy reads 32 words
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    with opened(tmp_path / "i") as index:
+        yield index
+
+
+def rows(index: Index) -> dict[str, int]:
+    return dict(sql(index.path, "select key, row from records order by row"))
+
+
+# --- truncate --------------------------------------------------------------------------------------------------------
+
+
+def test_truncate_is_the_default_and_counts_what_is_lost(index: Index) -> None:
+    assert index.add([LONG, "w0"], keys=["a", "b"]) == AddReport(added=2, truncated=1, tokens_lost=48)
+    assert (index.info().truncated, index.info().tokens_lost) == (1, 48)
+    assert [(hit.key, hit.lost) for hit in index.search("w1", k=2)] == [("a", 48), ("b", 0)]
+    assert index.add([LONG], keys=["a"], metadata=[{"n": 1}]) == AddReport(updated=1)
+    assert index.search("w1", k=1)[0].lost == 48
+
+
+# --- error -----------------------------------------------------------------------------------------------------------
+
+
+def test_error_names_the_record_and_stores_nothing_of_its_commit(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "RECORDS_A_READ", 2)
+    with pytest.raises(TextTooLong) as caught:
+        index.add(["one", "two", "three", LONG], keys=list("abcd"), on_long="error")
+    assert (caught.value.item, caught.value.key, caught.value.tokens, caught.value.limit) == (3, "d", 80, 32)
+    assert set(state_of(index)) == {"a", "b"}
+
+
+def test_error_refuses_what_was_truncated_before_too(index: Index) -> None:
+    index.add([LONG], keys=["a"])
+    for key in ("a", "b"):  # unchanged, and in the cache
+        with pytest.raises(TextTooLong):
+            index.add([LONG], keys=[key], on_long="error")
+    assert index.add(["one"], keys=["a"], on_long="error") == AddReport(updated=1)
+
+
+# --- mean ------------------------------------------------------------------------------------------------------------
+
+
+def test_mean_is_the_mean_of_the_parts_and_loses_nothing(index: Index) -> None:
+    assert index.add([LONG, "one"], keys=["a", "b"], on_long="mean") == AddReport(added=2)
+    expected = ToyEncoder().encode_all([LONG], on_long="mean").vectors[0]
+    assert index.get("a").vector == pytest.approx(expected, abs=1e-6)
+    assert (index.info().truncated, index.info().cached_texts) == (0, 1)  # how LONG was encoded, the cache cannot say
+    assert index.add([LONG], keys=["a"], on_long="mean") == AddReport(unchanged=1)
+    assert index.add([LONG], keys=["c"]) == AddReport(added=1, truncated=1, tokens_lost=48)
+    assert index.add([LONG], keys=["a"]) == AddReport(unchanged=1)
+
+
+def test_what_was_truncated_is_encoded_again_for_the_mean(index: Index) -> None:
+    index.add([LONG, "one"], keys=["a", "b"])
+    assert index.add([LONG, "one"], keys=["a", "b"], on_long="mean") == AddReport(updated=1, unchanged=1)
+    assert index.info().truncated == 0
+    expected = ToyEncoder().encode_all([LONG], on_long="mean").vectors[0]
+    assert index.get("a").vector == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_mean_that_was_damaged_is_repaired_as_a_mean(index: Index) -> None:
+    index.add([LONG, "one"], keys=["a", "b"], on_long="mean")
+    before = index.get("a").vector
+    with (index.path / "vectors-1.f32").open("r+b") as file:
+        file.write(b"\xff" * 8)
+    assert index.repair().ok
+    assert before is not None
+    assert index.get("a").vector == pytest.approx(np.array(before), abs=1e-6)
+
+
+# --- split -----------------------------------------------------------------------------------------------------------
+
+
+def test_split_stores_parts_with_whose_they_are_and_where_they_were(index: Index) -> None:
+    report = index.add([LONG, "one"], keys=["a", "b"], metadata=[{"n": 1}, {"n": 2}], on_long="split")
+    parts = ToyEncoder().parts(LONG)
+    assert report == AddReport(added=len(parts) + 1)
+    assert state_of(index) == {
+        **{
+            f"a#{number}": (LONG[start:end], {"n": 1, "part_of": "a", "span": [start, end]})
+            for number, (start, end) in enumerate(parts, 1)
+        },
+        "b": ("one", {"n": 2}),
+    }
+    assert " ".join(text for text, metadata in state_of(index).values() if "part_of" in metadata) == LONG
+    assert index.info().truncated == 0
+    assert len(index.search("w1", k=9, where="part_of = 'a'")) == len(parts)
+    assert index.verify().ok
+
+
+def test_adding_a_split_text_again_changes_nothing(index: Index) -> None:
+    index.add([LONG, "one"], keys=["a", "b"], on_long="split")
+    before, generation = rows(index), index.info().generation
+    count = len(before)
+    assert index.add([LONG, "one"], keys=["a", "b"], on_long="split") == AddReport(unchanged=count)
+    assert (rows(index), index.info().generation) == (before, generation)
+
+
+def test_parts_that_are_the_same_stay_and_those_that_are_no_more_go(index: Index) -> None:
+    index.add([LONG], keys=["a"], on_long="split")
+    before = rows(index)
+    shorter = LONG[: LONG.index(" w62")] + " other"
+    report = index.add([shorter], keys=["a"], on_long="split")
+    parts = ToyEncoder().parts(shorter)
+    assert report.removed == len(before) - len(parts)
+    assert rows(index)["a#1"] == before["a#1"]
+    assert [text for text, _ in state_of(index).values()] == [shorter[a:b] for a, b in parts]
+
+
+def test_a_text_that_fits_now_takes_the_place_of_its_parts_and_back(index: Index) -> None:
+    index.add([LONG, "stays"], keys=["a", "aa#1"], metadata=[{"n": 1}, {}], on_long="split")
+    parts = len(index) - 1
+    assert index.add(["short"], keys=["a"], on_long="split") == AddReport(added=1, removed=parts)
+    assert state_of(index) == {"aa#1": ("stays", {}), "a": ("short", {"n": 1})}
+    assert index.add([LONG], keys=["a"], on_long="split") == AddReport(added=parts, removed=1)
+    assert len(index) == parts + 1
+    assert all(metadata["n"] == 1 for key, (_, metadata) in state_of(index).items() if key != "aa#1")
+    assert index.verify().ok
+
+
+def test_a_text_that_was_stored_whole_before_is_split_now(index: Index) -> None:
+    index.add([LONG], keys=["a"], metadata=[{"n": 1}])
+    report = index.add([LONG], keys=["a"], on_long="split")
+    assert (report.removed, report.truncated, "a" in rows(index)) == (1, 0, False)
+    assert {metadata["n"] for _, metadata in state_of(index).values()} == {1}
+    assert index.info().truncated == 0
+
+
+def test_one_key_several_times_in_one_add_ends_as_the_last_one_says(index: Index) -> None:
+    report = index.add([LONG, "short", LONG, "x"], keys=["a", "a", "a", "a"], on_long="split")
+    assert state_of(index) == {"a": ("x", {})}
+    parts = len(ToyEncoder().parts(LONG))
+    assert report == AddReport(added=2 * parts + 2, removed=2 * parts + 1)
+
+
+def test_what_only_looks_like_a_part_is_left_alone_and_never_overwritten(index: Index) -> None:
+    index.add(["mine", "mine too"], keys=["a#9", "a#x"], metadata=[{"part_of": "b"}, {"part_of": "a"}])
+    index.add([LONG], keys=["a"], on_long="split")
+    index.add(["short"], keys=["a"], on_long="split")
+    assert set(state_of(index)) == {"a#9", "a#x", "a"}
+    index.add(["mine"], keys=["a#2"])
+    with pytest.raises(InvalidInput, match="its part would be named 'a#2', which is another record's key"):
+        index.add([LONG], keys=["a"], on_long="split")
+    assert set(state_of(index)) == {"a#9", "a#x", "a", "a#2"}
+
+
+@pytest.mark.parametrize("name", ["part_of", "span"])
+def test_metadata_that_uses_the_names_of_parts_is_refused(index: Index, name: str) -> None:
+    with pytest.raises(InvalidInput, match=f"item 1: its metadata uses the name '{name}'"):
+        index.add([Record("one"), Record("two", "b", {name: 1})], on_long="split")
+    assert len(index) == 0
+    assert index.add([Record("two", "b", {"x": {name: 1}, "y": name})], on_long="split").added == 1
+
+
+def test_only_texts_of_which_nothing_is_known_are_tokenized_to_be_split(tmp_path: Path) -> None:
+    encoder = ToyEncoder()
+    with opened(tmp_path / "i", model=encoder) as index:
+        index.add(["one", "two"], keys=["a", "b"])
+        encoder.encoded = 0
+        index.add(["one", "two"], keys=["c", "d"], on_long="split")
+        assert encoder.encoded == 0
+
+
+TEXTS = st.integers(0, 100).map(lambda count: " ".join(WORDS[:count] or ["none"]))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("ab"), TEXTS), max_size=6), st.integers(1, 4))
+def test_split_leaves_the_parts_of_each_keys_last_text_alone(adds: list[tuple[str, str]], at_once: int) -> None:
+    with tempfile.TemporaryDirectory() as home, opened(Path(home) / "i") as index:
+        for start in range(0, len(adds), at_once):
+            some = adds[start : start + at_once]
+            index.add([text for _, text in some], keys=[key for key, _ in some], on_long="split")
+        expected: dict[str, Any] = {}
+        for key, text in dict(adds).items():
+            parts = ToyEncoder().parts(text)
+            if len(parts) == 1:
+                expected[key] = (text, {})
+            else:
+                for number, (start, end) in enumerate(parts, 1):
+                    expected[f"{key}#{number}"] = (text[start:end], {"part_of": key, "span": [start, end]})
+        assert state_of(index) == expected
+        assert index.verify().ok
+
+
+# --- and what cannot be asked for ------------------------------------------------------------------------------------
+
+
+def test_on_long_is_one_of_four_and_for_texts_that_are_encoded(index: Index) -> None:
+    with pytest.raises(InvalidInput, match=r"on_long is 'drop'\. It is one of: truncate, error, split, mean"):
+        index.add(["one"], on_long="drop")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="on_long= says how texts are encoded, and vectors were given"):
+        index.add(["one"], vectors=np.eye(1, 16), space="theirs", on_long="mean")
+
+
+def test_lost_tokens_survive_export_and_import_and_old_files_are_read(tmp_path: Path) -> None:
+    with opened(tmp_path / "i") as index:
+        index.add([LONG], keys=["a"])
+        index.export(tmp_path / "e.jsonl")
+    line = json.loads((tmp_path / "e.jsonl").read_text())
+    for truncated, lost in ((48, 48), (True, 1), (False, 0), (0, 0)):
+        (tmp_path / "old.jsonl").write_text(json.dumps({**line, "truncated": truncated}))
+        with opened(tmp_path / f"c{truncated}") as copy:
+            report = AddReport(added=1, truncated=int(lost > 0), tokens_lost=lost)
+            assert copy.import_(tmp_path / "old.jsonl") == report
+            assert copy.search("w1", k=1)[0].lost == lost
+
+
+def test_parquet_files_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    arrow, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    with opened(tmp_path / "i") as index:
+        index.add([LONG, "one"], keys=["a", "b"])
+        index.export(tmp_path / "e.parquet")
+    table = pq.read_table(tmp_path / "e.parquet")
+    column = table.schema.get_field_index("truncated")
+    assert table.column(column).to_pylist() == [48, 0]
+    pq.write_table(table.set_column(column, "truncated", arrow.array([True, False])), tmp_path / "old.parquet")
+    with opened(tmp_path / "c") as copy:
+        assert copy.import_(tmp_path / "old.parquet") == AddReport(added=2, truncated=1, tokens_lost=1)

@@ -1,0 +1,116 @@
+"""What becomes of a text that is longer than the model reads: cut, refused, parted into records, or taken as a mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal, get_args
+
+from .encoders.encoder import Encoder
+from .errors import InvalidInput, TextTooLong
+from .records import checked_metadata
+from .store.changes import Incoming
+from .store.parts import PART_OF, SPAN, common_metadata, owner_of, part_key
+from .store.snapshot import Snapshots
+from .store.writer import TextVector
+
+OnLong = Literal["truncate", "error", "split", "mean"]
+"""``truncate`` encodes what the model reads of it, and counts the rest; ``error`` refuses it, and nothing of its window
+is stored; ``split`` stores its parts as records of their own, see `store.parts`; ``mean`` encodes it in parts and
+stores one vector, their mean."""
+
+_RESERVED = (PART_OF, SPAN)
+
+
+def checked_on_long(value: str) -> OnLong:
+    """``value`` itself if it is one of them; raises InvalidInput otherwise."""
+    for known in get_args(OnLong):
+        if value == known:
+            found: OnLong = known
+            return found
+    raise InvalidInput(f"on_long is {value!r}", f"It is one of: {', '.join(get_args(OnLong))}.")
+
+
+def without_reserved(incoming: Iterable[Incoming]) -> Iterator[Incoming]:
+    """The same, checked: their metadata must not use the names that parts have; raises InvalidInput."""
+    for position, item in enumerate(incoming):
+        written = item.metadata or "{}"
+        used = json.loads(written) if any(name in written for name in _RESERVED) else {}
+        if found := [name for name in _RESERVED if name in used]:
+            raise InvalidInput(
+                f"item {position}: its metadata uses the name {found[0]!r}, which says of parts whose they are",
+                "Rename it, or choose another on_long.",
+            )
+        yield item
+
+
+def refuse_long(window: Sequence[Incoming], first: int, vectors: Mapping[str, TextVector], encoder: Encoder) -> None:
+    """Raises TextTooLong for the first text of the window that lost tokens; ``first`` is its first item's position."""
+    for position, item in enumerate(window, first):
+        if (found := vectors.get(item.text)) is not None and found.lost:
+            space = encoder.space
+            tokens = space.max_tokens + found.lost
+            raise TextTooLong(position, item.key, item.text[:40], tokens, space.max_tokens, space.model)
+
+
+def encoded(texts: Sequence[str], encoder: Encoder, on_long: OnLong) -> dict[str, TextVector]:
+    """The vectors of different texts, all of them as far as they are read, but for ``mean``."""
+    means: list[str] = []
+    if on_long == "mean":
+        limit = encoder.space.max_tokens
+        counts = dict(zip(texts, encoder.count_tokens(texts), strict=True))
+        means = [text for text in texts if counts[text] > limit]
+        texts = [text for text in texts if counts[text] <= limit]
+    found = encoder.encode_all(texts)
+    vectors = {
+        text: TextVector(vector, lost, cacheable=True)
+        for text, vector, lost in zip(texts, found.vectors, found.lost.tolist(), strict=True)
+    }
+    if means:  # not for the cache, which knows a text alone, and not how it was encoded
+        whole = encoder.encode_all(means, on_long="mean").vectors
+        vectors |= {text: TextVector(vector, 0) for text, vector in zip(means, whole, strict=True)}
+    return vectors
+
+
+def parted(window: Sequence[Incoming], snapshots: Snapshots, encoder: Callable[[], Encoder]) -> list[list[Incoming]]:
+    """For each item itself, or the parts of its text if that is too long.
+
+    The tokenizer is asked about texts of which the cache does not say that they are short. Where an item's metadata is
+    not said, it keeps what is stored of it, whole or in parts.
+    """
+    texts = dict.fromkeys(item.text for item in window)
+    unsaid = {item.key for item in window if item.metadata is None}
+    with snapshots.take() as snapshot:
+        for text, (_, lost) in snapshot.cached(texts).items():
+            if not lost:
+                del texts[text]
+        kept = {str(owner_of(part)): common_metadata(part) for part in snapshot.parts_of(unsaid)}
+        kept |= {key: json.loads(stored.metadata) for key, stored in snapshot.find(unsaid).items()}
+    long: set[str] = set()
+    if texts:
+        limit, counts = encoder().space.max_tokens, encoder().count_tokens(list(texts))
+        long = {text for text, count in zip(texts, counts, strict=True) if count > limit}
+    units = []
+    for item in window:
+        metadata = item.metadata
+        if metadata is None and item.key in kept:
+            metadata = checked_metadata(kept[item.key])
+        if item.text in long:
+            units.append(_parts(item, metadata, encoder()))
+        else:
+            units.append([replace(item, metadata=metadata)])
+    return units
+
+
+def _parts(item: Incoming, metadata: str | None, encoder: Encoder) -> list[Incoming]:
+    common = json.loads(metadata or "{}")
+    return [
+        Incoming(
+            part_key(item.key, number),
+            item.text[start:end],
+            checked_metadata({**common, PART_OF: item.key, SPAN: [start, end]}),
+            part_of=item.key,
+        )
+        for number, (start, end) in enumerate(encoder.parts(item.text), 1)
+    ]

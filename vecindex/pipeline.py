@@ -1,0 +1,236 @@
+"""How do texts without vectors become committed: the next ones are encoded while the last ones are being committed.
+
+What is stored unchanged, and what the cache knows, is not encoded. Encoding happens outside the writer's lock: the lock
+is held for milliseconds a commit, whatever the model's speed. Commits follow each other in the records' order, in one
+thread, and are reported in the caller's, each before the next one begins.
+
+1. Killed, or Ctrl-C: whole commits stay. The one that is on its way at Ctrl-C, or when reading goes on to an error, is
+   waited for and reported.
+2. A key comes in two commits: the second one is compared with what was stored before the first. What to write is
+   decided again under the lock; a text that then lacks a vector is handed back to be encoded, and nothing was written.
+3. The index gets another model meanwhile: vectors of the one before are never used, and the texts are encoded again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from operator import attrgetter
+from time import perf_counter
+
+from .encoders.encoder import TEXTS_A_WINDOW, Encoder
+from .encoders.spec import Space
+from .errors import SpaceMismatch, VecindexError
+from .long_texts import OnLong, encoded, parted, refuse_long
+from .records import AddReport
+from .store.changes import Incoming, reconcile
+from .store.snapshot import Snapshot, Snapshots
+from .store.vectors import Vectors
+from .store.writer import MissingVectors, TextVector, Writer
+from .windows import windows
+
+RECORDS_A_READ = 4096
+"""Records that are compared with what is stored at a time, and committed together if little is to be encoded."""
+SECONDS_A_COMMIT = 2.0
+"""So long the encoding of one commit should take: often enough to lose little, seldom enough to sort by length.
+
+Measured, tokens of padding for each 100 real ones, by the sentences that are sorted together: 256: 8.6, 600: 4.2,
+1,024: 2.8, 4,096: 0.9.
+"""
+TEXTS_TO_BEGIN_WITH = 64
+"""Encoded first, to know how fast the model is."""
+
+Progress = Callable[[AddReport], None]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one commit adds: records, the keys they belong to (`Writer.add`), and the texts to encode before."""
+
+    records: list[Incoming] = field(default_factory=list)
+    owners: set[str] = field(default_factory=set)
+    missing: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Running:
+    """A batch on its way, with the vectors that it needed as far as could be told."""
+
+    batch: _Batch
+    vectors: dict[str, TextVector]
+    future: Future[AddReport]
+
+    def touches(self, keys: set[str]) -> bool:
+        return any(record.key in keys for record in self.batch.records) or bool(keys & self.batch.owners)
+
+
+class Pipeline:
+    """One ``add`` of texts."""
+
+    def __init__(
+        self,
+        snapshots: Snapshots,
+        writer: Writer,
+        encoder: Callable[[], Encoder],
+        on_long: OnLong,
+        progress: Progress | None,
+    ) -> None:
+        self._snapshots = snapshots
+        self._writer = writer
+        self._encoder = encoder
+        self._on_long: OnLong = on_long
+        self._progress = progress
+        self._splits = on_long == "split"
+        self._whole = on_long in ("error", "mean")
+        self._total = AddReport()
+        # Of this window and the one before, which may not be committed yet; all of them in this space.
+        self._vectors: dict[str, TextVector] = {}
+        self._space: Space | None = None
+        self._written_by: dict[str, str] | None = None
+        self._texts_a_second: float | None = None
+        self._pool = ThreadPoolExecutor(1, "vecindex-commit")
+        self._running: _Running | None = None
+
+    def add(self, incoming: Iterable[Incoming]) -> AddReport:
+        """Adds the records; what was committed stays, whatever is raised."""
+        first = 0
+        try:
+            for window in windows(incoming, RECORDS_A_READ, attrgetter("text")):
+                self._add(window, first)
+                first += len(window)
+            self._settle()
+        except BaseException:
+            with contextlib.suppress(VecindexError):  # the first error is the one to tell
+                self._settle(again=False)
+            raise
+        finally:
+            self._pool.shutdown()
+        return self._total
+
+    def _add(self, window: list[Incoming], first: int) -> None:
+        """Everything of one window but the end of its last commit; ``first`` is its first record's position."""
+        units = parted(window, self._snapshots, self._encoder) if self._splits else [[item] for item in window]
+        records = [record for unit in units for record in unit] if self._splits else window
+        owners = {item.key for item in window} if self._splits else set[str]()
+        keys = {record.key for record in records}
+        with self._snapshots.take() as snapshot:
+            self._keep_to(snapshot.manifest.space)
+            changes = reconcile(records, snapshot.find(keys), _no_vector, self._whole)
+            wanted = dict.fromkeys(item.text for item in changes.written)
+            self._vectors = {text: self._vectors[text] for text in wanted if text in self._vectors}
+            self._vectors |= self._cached(snapshot, [text for text in wanted if text not in self._vectors])
+            is_stale = self._splits and (
+                any(part.key not in keys for part in snapshot.parts_of(owners)) or bool(snapshot.find(owners - keys))
+            )
+        settled = self._running is None or not self._running.touches(keys | owners)
+        if settled and not (changes.written or changes.relabelled or is_stale):
+            self._settle()
+            self._report(AddReport(unchanged=changes.unchanged, updated=changes.updated))
+            return
+        missing = [text for text in wanted if text not in self._vectors]
+        if self._texts_a_second is None:
+            self._encode(missing[:TEXTS_TO_BEGIN_WITH])
+        for batch in self._batches(window, units, missing):
+            self._encode([text for text in batch.missing if text not in self._vectors])
+            if self._on_long == "error":
+                refuse_long(window, first, self._vectors, self._encoder())
+            self._settle()
+            self._start(batch)
+
+    def _batches(
+        self, window: Sequence[Incoming], units: Sequence[list[Incoming]], missing: Sequence[str]
+    ) -> Iterator[_Batch]:
+        """The window in commits of about as many texts to encode each; a unit, a text with its parts, stays whole."""
+        limit = max(1, min(TEXTS_A_WINDOW, int((self._texts_a_second or TEXTS_A_WINDOW) * SECONDS_A_COMMIT)))
+        limit = max(1, -(-len(missing) // max(1, -(-len(missing) // limit))))
+        batch, keys, left = _Batch(), set[str](), set(missing)
+        for item, unit in zip(window, units, strict=True):
+            new = list(dict.fromkeys(record.text for record in unit if record.text in left))
+            # The parts of a text that a key had before must go, so each of its texts needs a commit of its own.
+            again = self._splits and (item.key in batch.owners or any(record.key in keys for record in unit))
+            if again or (batch.missing and new and len(batch.missing) + len(new) > limit):
+                yield batch
+                batch, keys = _Batch(), set()
+            batch.records += unit
+            batch.missing += new
+            left.difference_update(new)
+            if self._splits:
+                batch.owners.add(item.key)
+                keys.update(record.key for record in unit)
+        yield batch
+
+    def _keep_to(self, space: Space | None) -> None:
+        """Forgets the vectors at hand where the index has another model now."""
+        if space is not None and self._space is not None and space.fingerprint != self._space.fingerprint:
+            self._vectors = {}
+        self._space = space or self._space
+
+    def _cached(self, snapshot: Snapshot, texts: Iterable[str]) -> dict[str, TextVector]:
+        return {
+            text: TextVector(vector, lost, cacheable=True)
+            for text, (vector, lost) in snapshot.cached(texts).items()
+            if not (lost and self._whole)
+        }
+
+    def _encode(self, texts: list[str]) -> None:
+        if not texts:
+            return
+        encoder = self._encoder()
+        self._keep_to(encoder.space)  # scenario 3: what is forgotten here, the commit will find to be missing
+        started = perf_counter()
+        self._vectors |= encoded(texts, encoder, self._on_long)
+        if self._texts_a_second is None or len(texts) >= TEXTS_TO_BEGIN_WITH:
+            self._texts_a_second = len(texts) / max(perf_counter() - started, 1e-9)
+        self._written_by = encoder.environment()
+
+    def _start(self, batch: _Batch) -> None:
+        texts = {record.text for record in batch.records}
+        self._submit(batch, {text: vector for text in texts if (vector := self._vectors.get(text)) is not None})
+
+    def _submit(self, batch: _Batch, vectors: dict[str, TextVector]) -> None:
+        assert self._space is not None  # an index with records has one, and without records every text was missing
+        commit = partial(self._writer.add, batch.records, vectors, self._space)
+        future = self._pool.submit(commit, written_by=self._written_by, owners=batch.owners, whole=self._whole)
+        self._running = _Running(batch, vectors, future)
+
+    def _settle(self, again: bool = True) -> None:
+        """Waits for the commit that is on its way, and reports it; it is made ``again`` if it lacked vectors."""
+        while (running := self._running) is not None:
+            try:
+                report = running.future.result()  # Ctrl-C may come here, and then this is called once more
+            except MissingVectors as error:
+                self._running = None
+                if again:
+                    self._submit(running.batch, running.vectors | self._found(error.texts))
+            except SpaceMismatch:  # scenario 3
+                self._running = None
+                now = self._encoder().space  # raises it again where a model was named
+                if not again or self._space is None or now.fingerprint == self._space.fingerprint:
+                    raise
+                self._submit(running.batch, self._found([record.text for record in running.batch.records]))
+            except Exception:
+                self._running = None
+                raise
+            else:
+                self._running = None
+                self._report(report)
+
+    def _found(self, texts: Sequence[str]) -> dict[str, TextVector]:
+        """The vectors of texts of which it was found out only under the lock that they are needed."""
+        with self._snapshots.take() as snapshot:
+            self._keep_to(snapshot.manifest.space)
+            self._vectors |= self._cached(snapshot, [text for text in texts if text not in self._vectors])
+        self._encode([text for text in dict.fromkeys(texts) if text not in self._vectors])
+        return {text: self._vectors[text] for text in texts}
+
+    def _report(self, report: AddReport) -> None:
+        self._total = self._total + report
+        if self._progress is not None:
+            self._progress(self._total)
+
+
+def _no_vector(row: int) -> Vectors:
+    raise AssertionError("only vectors that were made elsewhere are compared")
