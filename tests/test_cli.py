@@ -262,8 +262,7 @@ def test_info_prints_the_index_at_a_glance(encoder: Encoder) -> None:
         **{"codes": None, "indexed_fields": [], "truncated": 0},
         **{"tokens_lost": 0, "cached_texts": 4, "cache_bytes": 144},
         **{"model": MODEL, "dimension": 384, "max_tokens": 256, "pooling": "mean", "precision": "fp32"},
-        "fingerprint": encoder.space.fingerprint,
-        "beside": [],
+        **{"fingerprint": encoder.space.fingerprint, "beside": [], "runtime": "onnxruntime"},
     }
     code, out, err = run("info")
     assert (code, re.sub(r"(?m)^bytes .*\n", "", out), err) == (
@@ -287,7 +286,8 @@ def test_info_prints_the_index_at_a_glance(encoder: Encoder) -> None:
         "pooling         mean\n"
         "precision       fp32\n"
         f"fingerprint     {encoder.space.fingerprint}\n"
-        "beside          -\n",
+        "beside          -\n"
+        "runtime         onnxruntime\n",
         "",
     )
 
@@ -311,7 +311,7 @@ def test_verify_finds_a_flipped_bit(index: Path) -> None:
 def test_models_lists_the_compiled_model(encoder: Encoder) -> None:
     code, out, err = run("models", "--format", "json")
     assert (code, err) == (0, "")
-    (found,) = (each for each in json.loads(out) if each["model"] == MODEL)
+    (found,) = (each for each in json.loads(out) if (each["model"], each["precision"]) == (MODEL, "fp32"))
     assert found["bytes"] == sum(file.stat().st_size for file in Path(found["folder"]).iterdir())
     assert (found["compiled"], found["dimension"], found["fingerprint"]) == (True, 384, encoder.space.fingerprint)
     assert (

@@ -103,7 +103,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "a flipped bit in the weights": lambda f: flip(f / "model.onnx.data"),
     "a flipped bit in the graph": lambda f: flip(f / "model.onnx"),
     "no weights": lambda f: (f / "model.onnx.data").unlink(),
-    "a cut record": lambda f: overwrite(f / "encoder.json", '{"compiler": 2'),
+    "a cut record": lambda f: overwrite(f / "encoder.json", '{"compiler": 3'),
     "a record of another kind": lambda f: overwrite(f / "encoder.json", "[1]"),
     "an empty folder": empty,
 }

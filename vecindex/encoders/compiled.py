@@ -28,7 +28,7 @@ RECORD = "encoder.json"
 COMPILING = "compiling-"
 """How the names of folders begin that are being written, or being removed."""
 
-_COMPILER = 2  # raised when compiled folders of before must not be used any more
+_COMPILER = 3  # raised when compiled folders of before must not be used any more
 _VERSIONS = ("onnxruntime", "torch", "transformers", "sentence-transformers")
 
 

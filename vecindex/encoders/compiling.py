@@ -221,7 +221,7 @@ def _quantise(source: Path, folder: Path, space: Space) -> None:
         done = quantise(source / MODEL_FILE, rewritten, 7 if space.precision == "int8-7bit" else 8)
         if not done.products:
             raise ValueError("its graph has no product with constant weights")
-        save_parted(rewritten, folder)
+        save_parted(rewritten, folder, fused=True)
     except Exception as error:  # whatever onnx and onnxruntime call it
         reason = f"it cannot be compiled in {space.precision}: {first_line(error)}"
         raise UnsupportedModel(space.model, reason, "Use it in fp32.") from error
