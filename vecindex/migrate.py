@@ -139,6 +139,10 @@ def _migrate(
         with parts.writer() as writer, writer.locked():
             pass  # scenario 4
         return MigrationReport(before.describe(), before.describe(), len(old), 0, 0, None, (), None, None, None)
+    if qrels is not None and not (isinstance(queries, Mapping) and queries.keys() & qrels.keys()):
+        raise InvalidInput(
+            "the judgements (qrels) name none of the queries", "Give queries by the names that are used in them."
+        )
     if queries:
         _hits(old, next(iter(queries.values() if isinstance(queries, Mapping) else queries)))  # refused now, or never
     kept = side_path(parts.folder, before, Side.KEPT)

@@ -178,7 +178,7 @@ class Reader:
                 pooling=space.pooling if space else None,
                 precision=space.precision if space else None,
                 fingerprint=space.fingerprint if space else None,
-                beside=describe_sides(self._folder, space),
+                beside=describe_sides(self._folder, space, snapshot.records),
                 runtime=self._language.runtime(space),
             )
 

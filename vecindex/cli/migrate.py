@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import SourceError
 from ..render import counted, printable
 from .options import INTERRUPTED, Chosen, index_option, model_options
 from .progress import Progress
@@ -25,7 +21,7 @@ _CHANGED_SHOWN = 5
 @click.command()
 @click.option("--queries", type=click.Path(path_type=Path), metavar="FILE", help="Queries to compare: .txt or .jsonl.")
 @click.option("--qrels", type=click.Path(path_type=Path), metavar="FILE", help="TSV: query, key, relevance.")
-@click.option("--drop-old", is_flag=True, help="Remove what is kept of the index from before.")
+@click.option("--drop-old", is_flag=True, help="Remove what migrations keep, or have begun, beside the index.")
 @model_options
 @index_option
 def migrate(queries: Path | None, qrels: Path | None, drop_old: bool, chosen: Chosen, index_path: Path) -> None:
@@ -43,14 +39,15 @@ def migrate(queries: Path | None, qrels: Path | None, drop_old: bool, chosen: Ch
       vecindex migrate --drop-old
     """
     from ..index import open as open_index
+    from ..sources.judgements import read_qrels, read_queries
 
     another = bool(chosen.model or chosen.precision or chosen.dimensions)
     if not another and not drop_old:
         raise click.UsageError("Name the new model: --model M; or remove what is kept: --drop-old.")
     if qrels is not None and queries is None:
         raise click.UsageError("--qrels judges queries by their names: give them with --queries FILE.jsonl.")
-    asked = _read_queries(queries) if queries else ()
-    judged = _read_qrels(qrels) if qrels else None
+    asked = read_queries(queries) if queries else ()
+    judged = read_qrels(qrels) if qrels else None
     with open_index(index_path, create=False, offline=chosen.offline) as index:
         if another:
             encoder = replace(chosen, model=chosen.model or index.info().model).encoder()
@@ -58,11 +55,16 @@ def migrate(queries: Path | None, qrels: Path | None, drop_old: bool, chosen: Ch
                 with Progress("Encoding") as show:
                     report = index.migrate(encoder, queries=asked, qrels=judged, progress=show)
             except KeyboardInterrupt:
-                click.echo("Interrupted: the index is as it was; run it again to go on from here.", err=True)
+                is_done = index.info().fingerprint == encoder.space.fingerprint
+                said = "when the index had been switched" if is_done else "the index is as it was"
+                click.echo(f"Interrupted: {said}; run it again to go on from here.", err=True)
                 raise click.exceptions.Exit(INTERRUPTED) from None
             _echo(report)
         if drop_old:
-            click.echo(f"{index.drop_old()} bytes given back.", err=True)
+            beside, given_back = index.info().beside, index.drop_old()
+            for line in beside:
+                click.echo(f"Removed: {printable(line)}.", err=True)
+            click.echo(f"{given_back:,} bytes given back.", err=True)
 
 
 def _echo(report: MigrationReport) -> None:
@@ -85,37 +87,3 @@ def _echo(report: MigrationReport) -> None:
         f"The index as it was is kept in {printable(report.kept)}; remove it with: vecindex migrate --drop-old",
         err=True,
     )
-
-
-def _read_queries(path: Path) -> Sequence[str] | Mapping[str, str]:
-    lines = _lines(path)
-    if path.suffix != ".jsonl":
-        return [line for line in lines if line.strip()]
-    found: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        try:
-            query = json.loads(line)
-            found[str(query["_id"])] = str(query["text"])
-        except (ValueError, TypeError, KeyError):
-            raise SourceError(str(path), number, 'it is no JSON object with "_id" and "text"') from None
-    return found
-
-
-def _read_qrels(path: Path) -> dict[str, dict[str, float]]:
-    """Query, key and relevance, or TREC's four columns with an unused second; a header line is passed over."""
-    found: dict[str, dict[str, float]] = {}
-    for number, row in enumerate(csv.reader(_lines(path), delimiter="\t"), 1):
-        try:
-            name, key, relevance = (row[0], *row[-2:]) if len(row) in (3, 4) else ()
-            found.setdefault(name, {})[key] = float(relevance)
-        except ValueError:
-            if number > 1:
-                raise SourceError(str(path), number, "it does not hold query, key and relevance") from None
-    return found
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(str(path), None, f"it cannot be read: {error}") from None

@@ -73,12 +73,16 @@ def remove_files(paths: Iterable[Path]) -> None:
 
 
 def folder_bytes(folder: Path) -> int:
-    """The bytes of the files in a folder, while files may come and go in it."""
+    """The bytes of the files in a folder, and in those within, while files may come and go."""
     total = 0
     with storage_errors(folder), os.scandir(folder) as entries:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):
-                total += entry.stat().st_size
+                if entry.is_dir(follow_symlinks=False):
+                    with contextlib.suppress(StorageError):  # it went
+                        total += folder_bytes(Path(entry.path))
+                else:
+                    total += entry.stat().st_size
     return total
 
 

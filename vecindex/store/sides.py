@@ -39,8 +39,11 @@ def side_path(folder: Path, space: Space, side: Side) -> Path:
     return folder / f"{side.value}{space.fingerprint[:16]}"
 
 
-def describe_sides(folder: Path, current: Space | None) -> tuple[str, ...]:
-    """A line for each index beside the one in ``folder``; leftovers of its ``current`` space are none."""
+def describe_sides(folder: Path, current: Space | None, records: int) -> tuple[str, ...]:
+    """A line for each index beside the one in ``folder``, which holds so many ``records`` in its ``current`` space.
+
+    Leftovers of that space are none.
+    """
     found = []
     for side, path in _sides(folder):
         with contextlib.suppress(VecindexError):  # killed before there was anything in it
@@ -51,7 +54,9 @@ def describe_sides(folder: Path, current: Space | None) -> tuple[str, ...]:
                 catalog.close()
             if manifest.space and (current is None or manifest.space.fingerprint != current.fingerprint):
                 what = "kept from before" if side is Side.KEPT else "a migration that is not done"
-                found.append(f"{what}: {manifest.space.describe()}, {manifest.records} records, in {path.name}")
+                of_all = "" if side is Side.KEPT else f"of {records} "
+                size = f"{manifest.records} {of_all}records, {folder_bytes(path):,} bytes"
+                found.append(f"{what}: {manifest.space.describe()}, {size}, in {path.name}")
     return tuple(found)
 
 
