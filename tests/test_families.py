@@ -113,7 +113,7 @@ def test_what_is_compiled_is_kept_and_gives_them_too(family: Family, base: Path,
     folder = VARIANTS["dense chain"].save(tmp_path, base)
     first = load_encoder(folder)
     names = {path.name for path in compiled_folder(first.space.fingerprint).iterdir()}
-    assert names == {"model.onnx", "tokenizer.json", "head.safetensors", "encoder.json"}
+    assert names == {"model.onnx", "model.onnx.data", "tokenizer.json", "head.safetensors", "encoder.json"}
     texts = list(texts_of_each_length(first).values())
     expected = truths(SentenceTransformer(str(folder), device="cpu"), texts, "document")
     for encoder in (first, load_encoder(folder)):

@@ -43,7 +43,7 @@ def cached_model(hub: Path, name: str = DEFAULT_MODEL, leave_out: str = "", revi
     snapshot.mkdir(parents=True)
     (place / "refs").mkdir(exist_ok=True)
     (place / "refs" / "main").write_text(revision)
-    for file in ("modules.json", "config.json", "tokenizer.json", "model.safetensors"):
+    for file in ("modules.json", "config.json", "tokenizer.json", "model.safetensors", "sentence_bert_config.json"):
         if file != leave_out:
             (snapshot / file).write_text("{}")
     return snapshot
@@ -104,6 +104,25 @@ def test_the_hub_cache_is_where_the_hub_keeps_it(
 def test_an_incomplete_cache_is_passed_over(hub: Path, minilm: Path, leave_out: str) -> None:
     cached_model(hub, leave_out=leave_out)
     assert resolve(offline=True).origin == "minilm extra"
+
+
+def test_a_plain_transformer_in_the_cache_is_whole(hub: Path) -> None:
+    snapshot = cached_model(hub, "a/model", leave_out="modules.json")
+    with pytest.raises(ModelNotFound, match="incomplete there"):
+        resolve("a/model", offline=True)
+    (snapshot / "sentence_bert_config.json").unlink()
+    assert resolve("a/model", offline=True).folder == snapshot
+
+
+def test_the_weights_in_the_cache_are_where_modules_json_says(hub: Path) -> None:
+    snapshot = cached_model(hub, "a/model")
+    (snapshot / "modules.json").write_text('[{"path": "0_Transformer"}]')
+    with pytest.raises(ModelNotFound, match="incomplete there"):
+        resolve("a/model", offline=True)
+    (snapshot / "0_Transformer").mkdir()
+    for name in ("tokenizer.json", "model.safetensors"):
+        (snapshot / name).rename(snapshot / "0_Transformer" / name)
+    assert resolve("a/model", offline=True).folder == snapshot
 
 
 def test_a_cache_without_a_revision_is_incomplete(hub: Path, no_extra: None) -> None:

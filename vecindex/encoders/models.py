@@ -114,9 +114,7 @@ def compile_model(
     files = resolve(name, offline=offline)
     space = space_of(files, here(precision), dimensions)
     if space.is_static:
-        raise UnsupportedModel(
-            space.model, "it has no transformer, so that there is nothing to compile", "Use it as is."
-        )
+        raise UnsupportedModel(space.model, "it has no transformer: there is nothing to compile", "Use it as it is.")
     folder = compiled_folder(space.fingerprint)
     encoder = load_compiled(space, None)
     if encoder is not None:

@@ -6,6 +6,7 @@ or a tag), else the one that ``main`` was when it was downloaded.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import logging
@@ -31,6 +32,7 @@ _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./-]{0,200}", re.ASCII)
 # Weights as safetensors, never a pickle; no code; no other runtime's copy of the weights.
 _WANTED = ("*.json", "*.safetensors", "*.txt", "*.model")
 _UNWANTED = ("onnx/*", "openvino/*")
+_BESIDE_MODULES = ("sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling")
 _CONNECT_SECONDS = 1.5
 
 
@@ -108,13 +110,15 @@ def _in_hub_cache(name: str, revision: str, tried: list[str]) -> Path | None:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether the weights and the tokenizer are there, where modules.json says, or beside a transformer's config."""
-    try:
-        modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-        first = folder / modules[0]["path"]
-    except FileNotFoundError:
-        first = folder if (folder / "config.json").exists() else folder / "nowhere"
-    except (OSError, ValueError, LookupError, TypeError):
+    """Whether the weights and the tokenizer are there, where modules.json says, or beside a plain transformer's config.
+
+    Without modules.json, what only stands beside it says that its download was interrupted.
+    """
+    first = folder
+    if (folder / "modules.json").exists():
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):  # damaged: named by what reads it
+            first = folder / json.loads((folder / "modules.json").read_text(encoding="utf-8"))[0]["path"]
+    elif not (folder / "config.json").exists() or any((folder / name).exists() for name in _BESIDE_MODULES):
         return False
     return (first / "tokenizer.json").exists() and any(first.glob("*.safetensors"))
 

@@ -26,6 +26,7 @@ from .static import StaticEncoder
 from .tokens import TOKENIZER_FILE, TextTokenizer
 
 _OPSET = 17
+_LEAST_COSINE = 0.99999
 # Parts of the names of settings that say from how many tokens on a transformer treats a text otherwise.
 _BOUNDARIES = ("window", "local_attention", "attention_chunk", "original_max_position")
 
@@ -46,6 +47,7 @@ class TorchEncoder(Encoder):
         self._text_tokenizer = TextTokenizer.like(self._tokenizer.backend_tokenizer, space.max_tokens, space.truncation)
         self._check_limit()
         self._check_width()
+        self._check_vectors()
 
     def _check_limit(self) -> None:
         """That sentence-transformers reads as many tokens as the space says."""
@@ -65,6 +67,15 @@ class TorchEncoder(Encoder):
             raise UnsupportedModel(
                 self.space.model,
                 f"its pooling says {pooling.width if pooling else 0} dimensions, its transformer has {width}",
+            )
+
+    def _check_vectors(self) -> None:
+        """That nothing is given to the transformer beside tokens and mask that matters, as XLNet's segments do."""
+        text = ["The quick brown fox"]
+        cosine = float((self.encode(text) * self.truth(text)).sum())
+        if not cosine >= _LEAST_COSINE:
+            raise UnsupportedModel(
+                self.space.model, f"its vectors agree with sentence-transformers' own to a cosine of only {cosine:.6f}"
             )
 
     def truth(self, texts: Sequence[str], role: Role = "document") -> FloatArray:
