@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +18,8 @@ import vecindex
 from tests.helpers import ROOT, opened, sql
 from tests.toy import DIMENSION, ToyEncoder
 from vecindex import errors, sources
+from vecindex.encoders.token_workers import TokenWorkers
+from vecindex.encoders.tokens import TextTokenizer
 from vecindex.errors import CorruptIndex, IncompatibleFormat, MissingExtra, VecindexError
 from vecindex.store.lock import WriterLock
 
@@ -103,6 +107,13 @@ def refused(folder: Path) -> None:
         index.delete(["a"])
 
 
+def process_killed(folder: Path) -> None:
+    definition = {"model": {"type": "WordLevel", "vocab": {}, "unk_token": "?"}}
+    workers = TokenWorkers(TextTokenizer.from_json(json.dumps([json.dumps(definition), 8])), 1)
+    os.kill(workers.processes[0], signal.SIGKILL)
+    workers.tokenize(["one"])
+
+
 # What each says, with {f} for the index's folder and {d} for the one around it.
 CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], str]] = {
     errors.IndexNotFound: (no_index, {"path": "{d}/none"}, "there is no index at {d}/none. Make one with"),
@@ -145,6 +156,7 @@ CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], 
         *(refused, {"path": "{f}/writer.lock", "reason": "Is a directory"}),
         "{f}/writer.lock cannot be used: Is a directory. Check the disk's free space",
     ),
+    errors.EncodingFailed: (process_killed, {}, "the texts could not be encoded: process "),
 }
 
 

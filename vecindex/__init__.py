@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .encoders.pooling import mean_pool as mean_pool
     from .encoders.pooling import pool_features as pool_features
     from .errors import CorruptIndex as CorruptIndex
+    from .errors import EncodingFailed as EncodingFailed
     from .errors import IncompatibleFormat as IncompatibleFormat
     from .errors import IndexLocked as IndexLocked
     from .errors import IndexNotFound as IndexNotFound
@@ -50,9 +51,9 @@ _HOMES = {
     "encoders.load": ("load_encoder",),
     "encoders.pooling": ("mean_pool", "pool_features"),
     "errors": (
-        *("CorruptIndex", "IncompatibleFormat", "IndexLocked", "IndexNotFound", "InvalidFilter", "InvalidInput"),
-        *("MissingExtra", "ModelNotFound", "RecordNotFound", "SourceError", "SpaceMismatch", "StorageError"),
-        *("TextTooLong", "UnsupportedModel", "VecindexError"),
+        *("CorruptIndex", "EncodingFailed", "IncompatibleFormat", "IndexLocked", "IndexNotFound", "InvalidFilter"),
+        *("InvalidInput", "MissingExtra", "ModelNotFound", "RecordNotFound", "SourceError", "SpaceMismatch"),
+        *("StorageError", "TextTooLong", "UnsupportedModel", "VecindexError"),
     ),
     "exchange.writing": ("ExportReport",),
     "index": ("Index", "open"),

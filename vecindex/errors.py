@@ -16,7 +16,8 @@
     ├── IndexLocked(path, pid, host, waited, age)
     ├── IncompatibleFormat(path, found, supported)
     ├── CorruptIndex(path, reason)
-    └── StorageError(path, reason)
+    ├── StorageError(path, reason)
+    └── EncodingFailed(reason, advice)
 """
 
 from __future__ import annotations
@@ -307,3 +308,19 @@ class StorageError(VecindexError):
     @property
     def advice(self) -> str:
         return "Check the disk's free space and the permissions; what was committed before is unharmed."
+
+
+class EncodingFailed(VecindexError):
+    """This machine could not compute vectors: a process that helps has ended, or a device has too little memory."""
+
+    def __init__(self, reason: str, advice: str) -> None:
+        super().__init__(reason, advice)
+        self.reason = reason
+        self._advice = advice
+
+    def _what(self) -> str:
+        return f"the texts could not be encoded: {self.reason}"
+
+    @property
+    def advice(self) -> str:
+        return self._advice

@@ -6,6 +6,7 @@ reads is kept, and the rest is counted slice by slice.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -61,6 +62,17 @@ class TextTokenizer:
         cls, path: Path, max_tokens: int, truncation: Literal["right", "left"] = "right", special: bool = True
     ) -> TextTokenizer:
         return cls(tokenizers.Tokenizer.from_file(str(path)), max_tokens, truncation, special)
+
+    @classmethod
+    def from_json(cls, text: str) -> TextTokenizer:
+        """The tokenizer of which `to_json` wrote ``text``."""
+        definition, *settings = json.loads(text)
+        return cls(tokenizers.Tokenizer.from_str(definition), *settings)
+
+    def to_json(self) -> str:
+        """All of it, to be made again in another process."""
+        truncation = "left" if self._left else "right"
+        return json.dumps([self._cut.to_str(), self.max_tokens, truncation, self._add_special])
 
     @cached_property
     def _whole(self) -> tokenizers.Tokenizer:
