@@ -52,7 +52,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("encoders.onnx",),
     "tokenizers": ("encoders.tokens", "encoders.onnx"),
     "safetensors": ("encoders.weights",),
-    "torch": ("encoders.torch",),
+    "torch": ("encoders.torch", "encoders.cuda", "encoders.on_device", "encoders.lanes", "encoders.device_head"),
     "transformers": ("encoders.torch",),
     "sentence_transformers": ("encoders.torch",),
     "huggingface_hub": ("encoders.resolve",),
@@ -64,7 +64,11 @@ LAZY = (
     *(".encoders.onnx", ".encoders.torch", ".encoders.quantise"),
 )
 """Imported when they are needed, by a function; not with the module."""
-LAZY_EXCEPTIONS = {("encoders.torch", ".encoders.onnx")}  # the compiler names its output by what reads it
+LAZY_EXCEPTIONS = {
+    ("encoders.torch", ".encoders.onnx"),  # the compiler names its output by what reads it
+    ("encoders.cuda", ".encoders.onnx"),  # which counts the cores
+    ("encoders.cuda", ".encoders.torch"),  # the reference that it is loaded by and held against
+}
 
 
 @dataclass(frozen=True)

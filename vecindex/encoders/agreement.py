@@ -53,9 +53,13 @@ def measure(full: Encoder, fewer: Encoder, sample: str, texts: Sequence[str]) ->
     texts = list(dict.fromkeys(texts))
     if len(texts) < 2:
         raise InvalidInput(f"the sample {sample} holds {len(texts)} different texts", "Give 2 or more; 50 say more.")
-    one, other = full.encode(texts), fewer.encode(texts)
+    return compare(sample, full.encode(texts), fewer.encode(texts))
+
+
+def compare(sample: str, one: FloatArray, other: FloatArray) -> Agreement:
+    """How well the vectors (n, D) of the same texts agree, of two texts or more."""
     cosines = (one * other).sum(axis=1)
-    return Agreement(sample, len(texts), float(cosines.mean()), float(cosines.min()), _same_nearest(one, other))
+    return Agreement(sample, len(one), float(cosines.mean()), float(cosines.min()), _same_nearest(one, other))
 
 
 def _same_nearest(one: FloatArray, other: FloatArray) -> float:

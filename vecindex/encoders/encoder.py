@@ -145,7 +145,7 @@ class Encoder(ABC):
     def encode_all(self, texts: Sequence[str], role: Role = "document", on_long: OnLong = "truncate") -> Encoded:
         """As `encode`, and how many tokens of each text were lost; ``on_long`` says what becomes of long ones."""
         texts = checked_texts(texts)
-        _check_role(role)
+        check_role(role)
         vectors = np.empty((len(texts), self.space.dimension), dtype=np.float32)
         lost = np.zeros(len(texts), dtype=np.int64)
         start = 0
@@ -154,7 +154,7 @@ class Encoder(ABC):
             for unique, places, tokens in self._tokenized(texts, role, pool):
                 cut = np.array([t.lost for t in tokens], dtype=np.int64)
                 if on_long == "error" and cut.any():
-                    self._refuse_long(unique[int(cut.argmax())], int(cut.max()))
+                    self.refuse_long(unique[int(cut.argmax())], int(cut.max()))
                 found = self._vectors(tokens, skipped, pool)
                 if on_long == "mean":
                     for i in np.flatnonzero(cut).tolist():
@@ -168,7 +168,7 @@ class Encoder(ABC):
     def encode_tokens(self, texts: Sequence[str], role: Role = "document") -> list[TokenVectors]:
         """Each text's tokens with their own vectors, before pooling: shapes (T_i, dimension), ragged."""
         texts = checked_texts(texts)
-        _check_role(role)
+        check_role(role)
         encoded = []
         for tokens in self._prompted(texts, role):
             ids, mask = self._padded([tokens])
@@ -178,7 +178,7 @@ class Encoder(ABC):
     def count_tokens(self, texts: Sequence[str], role: Role = "document") -> list[int]:
         """How many tokens each text has with its prompt and the model's special ones, read or not."""
         texts = checked_texts(texts)
-        _check_role(role)
+        check_role(role)
         return [t.total for window in windows(texts, TEXTS_A_WINDOW, str) for t in self._prompted(window, role)]
 
     def parts(self, text: str, role: Role = "document") -> list[Span]:
@@ -258,7 +258,8 @@ class Encoder(ABC):
         vector: FloatArray = mean / np.linalg.norm(mean)
         return vector
 
-    def _refuse_long(self, text: str, lost: int) -> None:
+    def refuse_long(self, text: str, lost: int) -> None:
+        """Raises InvalidInput for a text of which ``lost`` tokens would not be read."""
         limit = self.space.max_tokens
         raise InvalidInput(
             f"the text {text[:40]!r}... has {limit + lost} tokens, and {self.space.model} reads {limit}",
@@ -275,10 +276,7 @@ class Encoder(ABC):
         skipped = self.pooled_from(role)
         for text, found in zip(texts, tokens, strict=True):
             if len(found.ids) <= skipped:
-                behind = " behind the prompt" if skipped else ""
-                raise InvalidInput(
-                    f"the text {text[:40]!r} has no token{behind}", "Leave it out; this model adds none of its own."
-                )
+                raise no_token(text, skipped)
         return tokens
 
     def _padded(self, tokens: Sequence[Tokens]) -> tuple[IntArray, IntArray]:
@@ -300,9 +298,18 @@ def checked_texts(texts: Any) -> Sequence[str]:
     return [checked_text(text) for text in texts]
 
 
-def _check_role(role: object) -> None:
+def check_role(role: object) -> None:
+    """Raises InvalidInput for a role that is none."""
     if role not in get_args(Role):
         raise InvalidInput(f"the role {role!r} is not known", "It is 'document' or 'query'.")
+
+
+def no_token(text: str, skipped: int) -> InvalidInput:
+    """The error for a text that has no token behind the ``skipped`` ones, which are not pooled."""
+    behind = " behind the prompt" if skipped else ""
+    return InvalidInput(
+        f"the text {text[:40]!r} has no token{behind}", "Leave it out; this model adds none of its own."
+    )
 
 
 def _batches(tokens: Sequence[Tokens]) -> Iterator[list[int]]:

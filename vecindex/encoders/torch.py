@@ -91,6 +91,16 @@ class TorchEncoder(Encoder):
         return max(_boundaries(self._transformer.auto_model.config.to_dict()), default=0)
 
     @property
+    def transformer(self) -> Any:
+        """The model of the transformers library that makes the last hidden states."""
+        return self._transformer.auto_model
+
+    @property
+    def text_tokenizer(self) -> TextTokenizer:
+        """What `tokenize` asks."""
+        return self._text_tokenizer
+
+    @property
     def padding_id(self) -> int:
         return int(self._tokenizer.pad_token_id)
 
