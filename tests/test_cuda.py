@@ -14,11 +14,15 @@ import numpy as np
 import pytest
 import torch
 
+import vecindex
+from vecindex import load_encoder
+from vecindex.cli import main
 from vecindex.encoders import batches, cuda, lanes
 from vecindex.encoders.cache import file_digest
 from vecindex.encoders.cuda import CudaEncoder
 from vecindex.encoders.encoder import Encoder
 from vecindex.encoders.files import read_space
+from vecindex.encoders.load import Settings, load_for_space
 from vecindex.encoders.on_device import DTYPES
 from vecindex.encoders.spec import PoolingMode, Space
 from vecindex.encoders.torch import TorchEncoder
@@ -419,3 +423,41 @@ def test_products_are_in_float32_whatever_the_program_set(small: CudaEncoder, mo
     finally:
         torch.set_float32_matmul_precision("highest")
     assert seen == ["ieee"]
+
+
+# --- how it is asked for ---------------------------------------------------------------------------------------------
+
+
+def test_the_device_cuda_loads_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "_device", lambda name, precision: torch.device("cpu"))
+    for precision in ("fp32", "bf16", "fp16"):
+        encoder = load_encoder(folder, device="cuda", precision=precision)
+        assert isinstance(encoder, CudaEncoder)
+        assert encoder.space.precision == precision
+        again = load_for_space(encoder.space, Settings(device="cuda"))
+        assert isinstance(again, CudaEncoder)
+        assert again.space == encoder.space
+
+
+def test_an_index_of_a_gpus_vectors_is_added_to_and_searched(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda, "_device", lambda name, precision: torch.device("cpu"))
+    with vecindex.open(tmp_path / "index", model=folder, device="cuda", precision="bf16") as index:
+        index.add(["the cat sat", "rain on my mat"])
+    with vecindex.open(tmp_path / "index", device="cuda") as index:
+        assert index.search("the cat sat")[0].text == "the cat sat"
+    with vecindex.open(tmp_path / "index") as index, pytest.raises(InvalidInput, match="Add --device cuda"):
+        index.search("the cat sat")
+
+
+def test_without_a_gpu_the_command_fails_and_says_why(
+    folder: Path, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda, "cuda_problem", lambda: "no GPU can be used (no driver); look at nvidia-smi")
+    with pytest.raises(SystemExit) as ended:
+        main(["add", "--text", "the cat", "--model", str(folder), "--device", "cuda"])
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert "Error: the device 'cuda' cannot be used: no GPU can be used (no driver); look at nvidia-smi" in said
+    assert not (here / ".vecindex" / "vecindex.db").exists()

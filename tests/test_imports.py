@@ -61,7 +61,7 @@ DOORS: dict[str, tuple[str, ...]] = {
 """A library, and the modules that may import it; a name that ends in a dot stands for all within."""
 LAZY = (
     *("faiss", "pyarrow", "sqlite_utils", "huggingface_hub", "safetensors"),
-    *(".encoders.onnx", ".encoders.torch", ".encoders.quantise"),
+    *(".encoders.onnx", ".encoders.torch", ".encoders.cuda", ".encoders.quantise"),
 )
 """Imported when they are needed, by a function; not with the module."""
 LAZY_EXCEPTIONS = {

@@ -113,9 +113,8 @@ def cuda_problem() -> str | None:
     """
     if torch.version.cuda is None and torch.version.hip is None:
         return (
-            f"torch {torch.__version__} is built without CUDA; install one with it: pip install --force-reinstall "
-            f"'torch=={torch.__version__.partition('+')[0]}' --index-url https://pypi.org/simple (Linux), or see "
-            "https://pytorch.org/get-started/locally"
+            f"torch {torch.__version__} is built without CUDA; install a build with it: pip install --force-reinstall "
+            f"'torch=={torch.__version__.partition('+')[0]}', on Linux, or see https://pytorch.org/get-started/locally"
         )
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

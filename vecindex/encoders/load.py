@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from ..errors import InvalidInput, ModelNotFound, SpaceMismatch, UnsupportedModel
+from ..errors import InvalidInput, MissingExtra, ModelNotFound, SpaceMismatch, UnsupportedModel
 from .cache import file_digest
 from .compiled import load_compiled
 from .compiling import compile_fewer_bits, compiled_or_torch, reference, static_reference
@@ -52,7 +52,7 @@ def load_encoder(
         name_or_path: a folder or a hub name, ``NAME@REVISION`` for one revision of it; None is
             sentence-transformers/all-MiniLM-L6-v2.
         precision: None is "fp32". "int8" is some 2.5 times as fast, and a space of its own: its vectors compare with
-            each other only. Where the processor has no VNNI it becomes "int8-7bit".
+            each other only. Where the processor has no VNNI it becomes "int8-7bit". "bf16" and "fp16" are for GPUs.
         device: "auto" and "cpu" are the processor, "cuda" is a GPU.
         runtime: "onnx" is the fast one, compiled from the reference once; "torch" is the reference itself.
         offline: True never contacts the hub; None asks VECINDEX_OFFLINE.
@@ -156,7 +156,13 @@ def _static(files: ModelFiles, space: Space) -> Encoder:
 
 
 def _on_gpu(files: ModelFiles, space: Space) -> Encoder:
-    raise InvalidInput("device is 'cuda', and this version computes on processors only", "Leave the device out.")
+    if space.is_static:
+        raise UnsupportedModel(space.model, "it has no transformer to run on a GPU", "Leave the device out.")
+    try:
+        from .cuda import CudaEncoder
+    except ImportError as error:
+        raise MissingExtra("compile", f"running {files.name} on a GPU ({error})") from error
+    return CudaEncoder(files.folder, space)
 
 
 def _files_again(space: Space, offline: bool | None) -> ModelFiles:
