@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from .encoders.encoder import Encoder
 from .errors import InvalidInput, TextTooLong
 from .records import checked_metadata
+from .store.cache import text_digest
 from .store.changes import Incoming
 from .store.parts import PART_OF, SPAN, common_metadata, owner_of, part_key
 from .store.snapshot import Snapshots
@@ -64,7 +65,7 @@ def encoded(texts: Sequence[str], encoder: Encoder, on_long: OnLong) -> dict[str
         texts = [text for text in texts if counts[text] <= limit]
     found = encoder.encode_all(texts)
     vectors = {
-        text: TextVector(vector, lost, cacheable=True)
+        text: TextVector(vector, lost, text_digest(text))
         for text, vector, lost in zip(texts, found.vectors, found.lost.tolist(), strict=True)
     }
     if means:  # not for the cache, which knows a text alone, and not how it was encoded
@@ -82,8 +83,8 @@ def parted(window: Sequence[Incoming], snapshots: Snapshots, encoder: Callable[[
     texts = dict.fromkeys(item.text for item in window)
     unsaid = {item.key for item in window if item.metadata is None}
     with snapshots.take() as snapshot:
-        for text, (_, lost) in snapshot.cached(texts).items():
-            if not lost:
+        for text, (entry, _) in snapshot.cached(texts).items():
+            if not entry.lost:
                 del texts[text]
         kept = {str(owner_of(part)): common_metadata(part) for part in snapshot.parts_of(unsaid)}
         kept |= {key: json.loads(stored.metadata) for key, stored in snapshot.find(unsaid).items()}

@@ -32,7 +32,7 @@ from .store.vectors import Vectors
 from .store.writer import MissingVectors, TextVector, Writer
 from .windows import windows
 
-RECORDS_A_READ = 4096
+RECORDS_A_READ = 16_384
 """Records that are compared with what is stored at a time, and committed together if little is to be encoded."""
 SECONDS_A_COMMIT = 2.0
 """So long the encoding of one commit should take: often enough to lose little, seldom enough to sort by length.
@@ -145,8 +145,12 @@ class Pipeline:
     ) -> Iterator[_Batch]:
         """The window in commits of about as many texts to encode each; a unit, a text with its parts, stays whole."""
         limit = max(1, min(TEXTS_A_WINDOW, int((self._texts_a_second or TEXTS_A_WINDOW) * SECONDS_A_COMMIT)))
-        limit = max(1, -(-len(missing) // max(1, -(-len(missing) // limit))))
+        commits = max(1, -(-len(missing) // limit))
+        limit = -(-len(missing) // commits)
         batch, keys, left = _Batch(), set[str](), set(missing)
+        if len(left) <= limit and not self._splits:
+            yield _Batch(list(window), missing=list(missing))
+            return
         for item, unit in zip(window, units, strict=True):
             new = list(dict.fromkeys(record.text for record in unit if record.text in left))
             # The parts of a text that a key had before must go, so each of its texts needs a commit of its own.
@@ -170,9 +174,9 @@ class Pipeline:
 
     def _cached(self, snapshot: Snapshot, texts: Iterable[str]) -> dict[str, TextVector]:
         return {
-            text: TextVector(vector, lost, cacheable=True)
-            for text, (vector, lost) in snapshot.cached(texts).items()
-            if not (lost and self._whole)
+            text: TextVector(vector, entry.lost, entry.digest)
+            for text, (entry, vector) in snapshot.cached(texts).items()
+            if not (entry.lost and self._whole)
         }
 
     def _encode(self, texts: list[str]) -> None:

@@ -204,6 +204,8 @@ def _refuse_nul_names(members: list[tuple[str, Any]]) -> None:
 def _checked_string(value: object, what: str) -> str:
     if not isinstance(value, str):
         raise InvalidInput(f"{what} must be a string, not {type(value).__name__}", "Convert it with str() first.")
+    if value.isascii():
+        return value
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -24,7 +24,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from common import common_voice, where
+from common import sentences, where
 
 import vecindex
 
@@ -139,7 +139,7 @@ def main() -> None:
     count = asked.sentences
     if asked.step is not None:
         work = {"encode": encode, "add": add, "again": again}[asked.step]
-        print(json.dumps(work(common_voice(count), asked.keep)))
+        print(json.dumps(work(sentences(count), asked.keep)))
         return
     print(f"{count:,} Common Voice sentences; {where()}")
     with tempfile.TemporaryDirectory() as home:

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from common import common_voice, where
+from common import sentences, where
 
 import vecindex
 from vecindex.encoders.encoder import Encoder
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=100_000)
     parser.add_argument("--index", type=Path)
     asked = parser.parse_args()
-    texts = common_voice(asked.sentences)
+    texts = sentences(asked.sentences)
     encoder = vecindex.load_encoder()
     print(f"{len(texts):,} Common Voice sentences; {where()}")
     with tempfile.TemporaryDirectory() as home:

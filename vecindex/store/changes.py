@@ -47,6 +47,8 @@ def reconcile(
     ``stored`` holds what is stored under their keys, and ``vector_at`` finds a stored row's vector. With ``whole`` a
     stored text that was truncated is encoded again. New rows are in the order of each key's last change.
     """
+    if not stored and len({item.key for item in incoming}) == len(incoming):
+        return Changes(written=list(incoming), added=len(incoming))
     changes = Changes()
     final: dict[str, Incoming] = {}
 

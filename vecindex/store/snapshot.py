@@ -17,7 +17,7 @@ from typing import Any
 
 from ..errors import CorruptIndex, InvalidInput
 from ..filters import Filter
-from .cache import sound, text_digest
+from .cache import Entry, sound, text_digest
 from .catalog import Catalog
 from .generation import Allowed, Generation
 from .manifest import CodesFiles, Manifest
@@ -70,11 +70,11 @@ class Snapshot:
     def count_cached(self) -> int:
         return self._catalog.count_cached()
 
-    def cached(self, texts: Iterable[str]) -> dict[str, tuple[Vectors, int]]:
-        """Those of these texts that were encoded here already: vector (D,) and how many tokens it does not cover."""
+    def cached(self, texts: Iterable[str]) -> dict[str, tuple[Entry, Vectors]]:
+        """Those of these texts that were encoded here already: the cache's entry, and a copy of the vector (D,)."""
         digests = {text_digest(text): text for text in texts}
         found = sound(self._catalog.cached(digests), self.vectors)
-        return {digests[entry.digest]: (vector, entry.lost) for entry, vector in found}
+        return {digests[entry.digest]: (entry, vector) for entry, vector in found}
 
     def metadata(self, record: Stored) -> dict[str, Any]:
         return self._catalog.metadata(record)

@@ -25,7 +25,7 @@ from ..encoders.spec import Space
 from ..errors import InvalidInput, RecordNotFound, SpaceMismatch
 from ..filters import Filter
 from ..records import AddReport
-from .cache import Entry, entry_crc, text_digest
+from .cache import Entry, entry_crc
 from .catalog import Catalog
 from .changes import Changes, Incoming, reconcile
 from .lock import WriterLock
@@ -38,16 +38,16 @@ from .vectors import Rows, Sums, Vectors, append, checksums, map_rows, remove_or
 LOCK_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen: as many are made as texts are added
 class TextVector:
-    """A text's vector, (D,) float32 of unit length, and how many tokens of the text it does not cover.
+    """A text's vector, (D,) float32 of unit length, and how many tokens of the text it does not cover; never changed.
 
-    ``cacheable`` says that the text was encoded here, in the usual way: the cache may serve it again.
+    ``digest``, the text's, says that it was encoded here in the usual way: the cache may serve it again.
     """
 
     vector: Vectors
     lost: int
-    cacheable: bool = False
+    digest: bytes | None = None
 
 
 class MissingVectors(Exception):
@@ -228,6 +228,6 @@ def _vectors_of(written: Sequence[Incoming], vectors: Mapping[str, TextVector]) 
 def _entries(written: Sequence[Stored], found: Sequence[TextVector], sums: Sums) -> Iterator[Entry]:
     """The cache's entries for those of the written records that may have one."""
     for record, vector, checksum in zip(written, found, sums.tolist(), strict=False):
-        if vector.cacheable:
-            digest = text_digest(record.text)
-            yield Entry(digest, record.row, vector.lost, entry_crc(digest, vector.lost, checksum))
+        if vector.digest is not None:
+            crc = entry_crc(vector.digest, vector.lost, checksum)
+            yield Entry(vector.digest, record.row, vector.lost, crc)
