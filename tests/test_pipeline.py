@@ -12,7 +12,7 @@ import pytest
 from tests.helpers import opened, state_of
 from tests.toy import ToyEncoder, toy_space
 from vecindex import AddReport, Index, IndexLocked, Record, SpaceMismatch, pipeline
-from vecindex.store.writer import Writer
+from vecindex.store.writer import MissingVectors, Writer
 
 
 @pytest.fixture
@@ -133,6 +133,23 @@ def test_another_model_that_comes_between_is_refused(index: Index, monkeypatch: 
     with pytest.raises(SpaceMismatch):
         index.add(texts())
     assert (len(index), index._space()) == (2, toy_space())
+
+
+def test_vectors_of_another_model_that_comes_between_never_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, tries, other = Writer.add, list[int](), ToyEncoder(weights="v" * 64)
+    with opened(tmp_path / "i") as index:
+
+        def overtaken(self: Writer, *arguments: Any, **named: Any) -> Any:
+            tries.append(1)
+            if len(tries) > 1:
+                return real(self, *arguments, **named)
+            monkeypatch.setattr(index._language, "encoder", lambda space: other)
+            raise MissingVectors(["needed too"])
+
+        monkeypatch.setattr(Writer, "add", overtaken)
+        assert index.add(["one", "two"]) == AddReport(added=2)
+        assert (len(tries), other.encoded) == (3, 3)
+        assert index._space() == other.space
 
 
 def test_a_slow_model_commits_every_few_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,10 +57,11 @@ class _Batch:
 
 @dataclass(slots=True)
 class _Running:
-    """A batch on its way, with the vectors that it needed as far as could be told."""
+    """A batch on its way, with the vectors that it needed as far as could be told, all of them in ``space``."""
 
     batch: _Batch
     vectors: dict[str, TextVector]
+    space: Space
     future: Future[AddReport]
 
     def touches(self, keys: set[str]) -> bool:
@@ -198,7 +199,7 @@ class Pipeline:
         assert self._space is not None  # an index with records has one, and without records every text was missing
         commit = partial(self._writer.add, batch.records, vectors, self._space)
         future = self._pool.submit(commit, written_by=self._written_by, owners=batch.owners, whole=self._whole)
-        self._running = _Running(batch, vectors, future)
+        self._running = _Running(batch, vectors, self._space, future)
 
     def _settle(self, again: bool = True) -> None:
         """Waits for the commit that is on its way, and reports it; it is made ``again`` if it lacked vectors."""
@@ -208,7 +209,10 @@ class Pipeline:
             except MissingVectors as error:
                 self._running = None
                 if again:
-                    self._submit(running.batch, running.vectors | self._found(error.texts))
+                    found = self._found(error.texts)
+                    assert self._space is not None
+                    same = self._space.fingerprint == running.space.fingerprint  # else scenario 3
+                    self._submit(running.batch, running.vectors | found if same else found)
             except SpaceMismatch:  # scenario 3
                 self._running = None
                 now = self._encoder().space  # raises it again where a model was named
@@ -228,7 +232,7 @@ class Pipeline:
             self._keep_to(snapshot.manifest.space)
             self._vectors |= self._cached(snapshot, [text for text in texts if text not in self._vectors])
         self._encode([text for text in dict.fromkeys(texts) if text not in self._vectors])
-        return {text: self._vectors[text] for text in texts}
+        return {text: self._vectors[text] for text in texts if text in self._vectors}
 
     def _report(self, report: AddReport) -> None:
         self._total = self._total + report
