@@ -276,6 +276,19 @@ def examine_backup(path: Path, index: Path, expected: Contents, acknowledged: bo
     return Finding("unsound", f"left behind beside the backup: {left}") if left else None
 
 
+@without_syncs()
+def examine_resumed(folder: Path, after: Contents) -> Finding | None:
+    """A migration that was cut off, and is done again, ends as one that was not; `examine` has added a record."""
+    try:
+        with vecindex.open(folder, lock_timeout=0) as index:
+            _remodel(index, Random(), folder)
+            if {key: value for key, value in contents(index).items() if key != "a new key"} != after:
+                return Finding("torn", "resumed, it did not end as an unbroken one")
+            return None if index.verify().ok else Finding("unsound", "resumed, it left an unsound index")
+    except VecindexError as error:
+        return Finding("unsound", f"it cannot be resumed: {type(error).__name__}: {error.message}")
+
+
 class _Logged(logging.Handler):
     """Codes that cannot be used are a warning, not an error."""
 
