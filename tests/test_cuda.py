@@ -371,8 +371,9 @@ def test_without_cuda_the_error_says_why_and_what_to_install(folder: Path, monke
     with pytest.raises(InvalidInput) as caught:
         CudaEncoder(folder, space_of(folder))
     assert str(caught.value) == (
-        "the device 'cuda' cannot be used: torch 2.9.1+cpu is built without CUDA; install a build with it: pip install "
-        "--force-reinstall 'torch==2.9.1', on Linux, or see https://pytorch.org/get-started/locally. Or leave --device out."
+        "the device 'cuda' cannot be used: torch 2.9.1+cpu is built without CUDA; install a build with it: "
+        "pip install --force-reinstall 'torch==2.9.1', on Linux, or see https://pytorch.org/get-started/locally. "
+        "Or leave --device out."
     )
 
 
