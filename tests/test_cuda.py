@@ -127,17 +127,17 @@ def test_a_text_that_comes_again_is_computed_once(small: CudaEncoder, monkeypatc
     assert (vectors[0] == vectors[27]).all()
 
 
+@pytest.mark.parametrize("prompt_pooled", [True, False])
 @pytest.mark.parametrize("mode", get_args(PoolingMode))
-def test_every_pooling_mode_is_as_in_the_reference(folder: Path, mode: PoolingMode) -> None:
-    space = space_of(folder, pooling=mode)
-    encoder, expected = CudaEncoder(folder, space, device="cpu"), TorchEncoder(folder, space)
-    np.testing.assert_allclose(encoder.encode(texts(60)), expected.encode(texts(60)), atol=1e-5)
-
-
-@pytest.mark.parametrize("mode", get_args(PoolingMode))
-def test_a_prompt_that_is_not_pooled_is_left_out(folder: Path, mode: PoolingMode) -> None:
-    space = space_of(folder, pooling=mode, prompt_pooled=False)
-    encoder, expected = CudaEncoder(folder, space, device="cpu"), TorchEncoder(folder, space)
+def test_every_pooling_mode_is_as_in_the_reference(
+    small_model: SmallModel, tmp_path: Path, mode: PoolingMode, prompt_pooled: bool
+) -> None:
+    model = small_model(tmp_path, pooling=mode, prompts=PROMPTS)
+    pooling = model / "1_Pooling" / "config.json"
+    pooling.write_text(json.dumps({**json.loads(pooling.read_text()), "include_prompt": prompt_pooled}))
+    space = space_of(model)
+    assert (space.pooling, space.prompt_pooled) == (mode, prompt_pooled)
+    encoder, expected = CudaEncoder(model, space, device="cpu"), TorchEncoder(model, space)
     np.testing.assert_allclose(encoder.encode(texts(60)), expected.encode(texts(60)), atol=1e-5)
 
 
@@ -371,8 +371,8 @@ def test_without_cuda_the_error_says_why_and_what_to_install(folder: Path, monke
     with pytest.raises(InvalidInput) as caught:
         CudaEncoder(folder, space_of(folder))
     assert str(caught.value) == (
-        "the device 'cuda' cannot be used: torch 2.9.1+cpu is built without CUDA; install a build with it: "
-        "pip install --force-reinstall 'torch==2.9.1', on Linux, or see https://pytorch.org/get-started/locally. "
+        "the device 'cuda' cannot be used: torch 2.9.1+cpu is built without CUDA; install a build with it: pip install "
+        "--force-reinstall 'torch==2.9.1', on Linux, or see https://pytorch.org/get-started/locally. "
         "Or leave --device out."
     )
 

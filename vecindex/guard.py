@@ -28,14 +28,15 @@ def check_vectors(
 ) -> None:
     """Compares the vectors of the ``sample`` with those that ``encoder`` makes; at most once a process for an index.
 
-    Nothing is done where ``written_by``, the environment of what wrote the vectors, is the encoder's own.
+    Nothing is done where ``written_by``, the environment of what wrote the vectors, is the encoder's own, or where it is
+    None: vectors that were given, or that a version before this one wrote.
 
     Raises:
         SpaceMismatch: a record's two vectors have a cosine below `LEAST_COSINE`.
     """
     here = encoder.environment()
     asked = (folder, encoder.space.fingerprint)
-    if written_by == here or asked in _looked_at:
+    if written_by is None or written_by == here or asked in _looked_at:
         return
     records = sample()
     encoded = encoder.encode_all([record.text for record in records])
@@ -56,9 +57,7 @@ def check_vectors(
         _looked_at.add(asked)
 
 
-def _differences(written: Mapping[str, str] | None, here: Mapping[str, str]) -> str:
-    if written is None:
-        return "what wrote it is not known"
+def _differences(written: Mapping[str, str], here: Mapping[str, str]) -> str:
     names = [name for name in (*written, *here) if written.get(name) != here.get(name)]
     return "written / here: " + ", ".join(
         f"{name} {written.get(name, 'none')} / {here.get(name, 'none')}" for name in dict.fromkeys(names)
