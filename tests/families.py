@@ -320,7 +320,7 @@ COMPARED: set[tuple[str, str, str, int]] = set()
 # --- texts -----------------------------------------------------------------------------------------------------------
 
 
-def texts_of_each_length(encoder: Encoder, beyond: int = 3) -> dict[int, str]:
+def texts_of_each_length(encoder: Encoder, beyond: int = 3, least: int = 0) -> dict[int, str]:
     """A text for each number of tokens, prompt and special ones included.
 
     From the least that there can be, and that leaves one to pool, to ``beyond`` more than are read.
@@ -330,8 +330,7 @@ def texts_of_each_length(encoder: Encoder, beyond: int = 3) -> dict[int, str]:
     def count(texts: list[str]) -> list[int]:
         return [tokens.total for tokens in encoder.tokenize([encoder.space.document_prompt + text for text in texts])]
 
-    least = max(encoder.pooled_from(role) for role in ("document", "query")) + 1
-
+    least = least or max(encoder.pooled_from(role) for role in ("document", "query")) + 1
     draw = random.Random(0)
     found: dict[int, str] = {}
     for size in range(1, 2 * (MAX_TOKENS + beyond)):

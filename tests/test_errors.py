@@ -134,7 +134,7 @@ CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], 
     ),
     errors.UnsupportedModel: (
         *(bad_model, {"model": "{d}/model"}),
-        "the model {d}/model is not supported: its modules are none; supported: Transformer, Pooling[, Normalize].",
+        "the model {d}/model is not supported: its modules are none; supported: ",
     ),
     errors.SpaceMismatch: (
         *(other_space, {"differs": "weights: " + "w" * 12 + " / " + "v" * 12}),

@@ -102,6 +102,7 @@ ERRORS: list[errors.VecindexError] = [
     errors.IndexLocked("a", 7, "host", 10.0),
     errors.IncompatibleFormat("a", 9, 1),
     errors.CorruptIndex("a", "torn"),
+    errors.EncodingFailed("a process ended", "Try again."),
     errors.StorageError("a", "No space left on device"),
 ]
 

@@ -71,7 +71,8 @@ class IndexMachine(RuleBasedStateMachine):
                 continue
             added, updated = added + (old is None), updated + (old is not None)
             state[key] = new
-            changed.pop(key, None)
+            if old is None or old[0] != text:  # a new row; other metadata leaves the record where it is
+                changed.pop(key, None)
             changed[key] = None
         moved = [key for key in changed if key not in before or before[key][0] != state[key][0]]
         relabelled = any(k not in moved and canonical(before[k][1]) != canonical(state[k][1]) for k in changed)

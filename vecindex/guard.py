@@ -28,8 +28,8 @@ def check_vectors(
 ) -> None:
     """Compares the vectors of the ``sample`` with those that ``encoder`` makes; at most once a process for an index.
 
-    Nothing is done where ``written_by``, the environment of what wrote the vectors, is the encoder's own, or where it is
-    None: vectors that were given, or that a version before this one wrote.
+    Nothing is done where ``written_by``, the environment of what wrote the vectors, is the encoder's own, or is None:
+    of vectors that were given, or that a version before this one wrote.
 
     Raises:
         SpaceMismatch: a record's two vectors have a cosine below `LEAST_COSINE`.

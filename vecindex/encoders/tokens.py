@@ -90,11 +90,8 @@ class TextTokenizer:
         """The texts' tokens, cut at the maximum."""
         if any(len(text) > self._huge for text in texts):
             return [self._tokenize_huge(t) if len(t) > self._huge else self.tokenize([t])[0] for t in texts]
-        return [
-            # Each overflowing piece repeats the special tokens.
-            Tokens(e.ids, len(e.ids) + sum(len(piece) - self.special for piece in e.overflowing))
-            for e in self._cut.encode_batch_fast(list(texts), add_special_tokens=self._add_special)
-        ]
+        encodings = self._cut.encode_batch_fast(list(texts), add_special_tokens=self._add_special)
+        return [self._tokens(encoding) for encoding in encodings]
 
     def strings(self, ids: Sequence[int]) -> list[str]:
         """What stands for each token in the vocabulary."""
@@ -120,15 +117,22 @@ class TextTokenizer:
         while begin < len(starts):
             end = begin + max(1, room)
             if end < len(starts):
-                fit = next((at for at in range(end, begin, -1) if _between_words(text, starts[at])), end)
-                # Two tokens of one character (of an emoji's bytes, say) start at one place: not to be parted.
-                while fit > begin + 1 and starts[fit] == starts[fit - 1]:
-                    fit -= 1
-                end = fit
+                # Tokens of one character (an emoji's bytes, say) start at one place, and are not parted.
+                fits = [at for at in range(end, begin, -1) if starts[at] != starts[at - 1]]
+                end = next((at for at in fits if _between_words(text, starts[at])), fits[0] if fits else end)
+            while end < len(starts) and starts[end] == starts[end - 1]:
+                end += 1
             stop = starts[end] if end < len(starts) else len(text)
-            parts.append(_stripped(text, starts[begin], stop))
+            # What is before the first token belongs to it too: characters that the tokenizer leaves out.
+            parts.append(_stripped(text, starts[begin] if begin else 0, stop))
             begin = end
-        return parts or [(0, len(text))]
+        # Some tokenizers have tokens for whitespace.
+        return [(start, stop) for start, stop in parts if start < stop] or [(0, len(text))]
+
+    def _tokens(self, encoding: tokenizers.Encoding) -> Tokens:
+        # Each overflowing piece repeats the special tokens.
+        lost = sum(len(piece) - self.special for piece in encoding.overflowing)
+        return Tokens(encoding.ids, len(encoding.ids) + lost)
 
     def _plain(self, slices: Iterator[str]) -> Iterator[list[int]]:
         """The slices' ids without special ones, a few slices at a time."""
@@ -148,7 +152,9 @@ class TextTokenizer:
         while True:  # until there is more than the model reads: nearly always at once
             end = text[-size:] if self._left else text[:size]
             (encoding,) = self._cut.encode_batch_fast([end], add_special_tokens=self._add_special)
-            if size >= len(text) or encoding.overflowing:
+            if size >= len(text):
+                return self._tokens(encoding)
+            if encoding.overflowing:
                 return Tokens(encoding.ids, max(self.count(text), len(encoding.ids)))
             size *= 8
 

@@ -45,7 +45,7 @@ def reconcile(
     """The changes that leave the same records as adding ``incoming`` one by one, with each key written at most once.
 
     ``stored`` holds what is stored under their keys, and ``vector_at`` finds a stored row's vector. With ``whole`` a
-    stored text that was truncated is encoded again. New rows are in the order of each key's last change.
+    stored text that was truncated is encoded again. New rows are in the order of each key's last text.
     """
     if not stored and len({item.key for item in incoming}) == len(incoming):
         return Changes(written=list(incoming), added=len(incoming))
