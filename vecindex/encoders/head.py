@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ..errors import UnsupportedModel
 from .modules import Activation, DenseFiles, Modules
-from .pooling import FloatArray, pool, token_parts, unit_length
+from .pooling import FloatArray, Parts, pool, token_parts, unit_length
 from .spec import PoolingMode, Space
 from .weights import WEIGHTS_FILE, Array, arrays, save_arrays
 
@@ -47,7 +47,7 @@ class Dense:
         out = ACTIVATIONS[self.activation](linear)
         return out if self.residual is None else out + vectors @ self.residual.T
 
-    def parts(self, parts: FloatArray) -> FloatArray:
+    def parts(self, parts: Parts) -> Parts:
         """From parts (T, in) that sum to a vector, parts (T, out) that sum to what becomes of it.
 
         The bias is shared out evenly; an activation scales each number of the sum, and so all its parts alike.
@@ -68,7 +68,7 @@ class Normalize:
     def __call__(self, vectors: FloatArray) -> FloatArray:
         return unit_length(vectors)
 
-    def parts(self, parts: FloatArray) -> FloatArray:
+    def parts(self, parts: Parts) -> Parts:
         """From parts (T, D) that sum to a vector, parts that sum to the vector at unit length."""
         return parts / max(float(np.linalg.norm(parts.sum(axis=0))), 1e-12)
 
@@ -140,7 +140,7 @@ class Head:
             vectors = layer(vectors)
         return unit_length(vectors[:, : self.dimension])
 
-    def parts(self, token_vectors: FloatArray, mask: npt.NDArray[Any]) -> FloatArray:
+    def parts(self, token_vectors: FloatArray, mask: npt.NDArray[Any]) -> Parts:
         """What each token of one text (T, D) adds: (T, dimension), whose sum is the sentence vector of unit length."""
         parts = token_parts(token_vectors, mask, self.modes)
         for layer in self.layers:

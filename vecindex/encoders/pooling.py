@@ -20,6 +20,7 @@ from ..errors import InvalidInput
 from .spec import PoolingMode
 
 FloatArray = npt.NDArray[np.float32]
+Parts = npt.NDArray[np.float64]
 
 _WHAT_FLATTENING_LOSES = (
     "flattening loses which numbers belong to one token (a row) and which to one feature (a column), and padding "
@@ -122,7 +123,7 @@ def pool(
 
 def token_parts(
     token_vectors: npt.NDArray[Any], attention_mask: npt.NDArray[Any], modes: Sequence[PoolingMode]
-) -> FloatArray:
+) -> Parts:
     """What each token of one text adds to its sentence vector: the parts sum to what `pool` makes of it.
 
     Args:
@@ -130,10 +131,10 @@ def token_parts(
         attention_mask: (T,), 1 for each token that is pooled; not all 0.
 
     Returns:
-        (T, modes * D) float32. A maximum belongs to the first token that has it.
+        (T, modes * D) float64: parts may be large and nearly cancel. A maximum belongs to the first token that has it.
     """
     real = attention_mask != 0
-    vectors = np.where(real[:, None], token_vectors, 0).astype(np.float32)
+    vectors = np.where(real[:, None], token_vectors, 0).astype(np.float64)
     return np.concatenate([_parts(vectors, real, mode) for mode in modes], axis=1)
 
 
@@ -144,7 +145,7 @@ def _pooled(vectors: FloatArray, real: npt.NDArray[np.bool_], mode: PoolingMode)
     return np.asarray(np.matmul(_WEIGHTS[mode](real)[:, None, :], vectors)[:, 0, :])
 
 
-def _parts(vectors: FloatArray, real: npt.NDArray[np.bool_], mode: PoolingMode) -> FloatArray:
+def _parts(vectors: Parts, real: npt.NDArray[np.bool_], mode: PoolingMode) -> Parts:
     if mode == "max":
         best = np.where(real[:, None], vectors, -np.inf).argmax(axis=0)
         return np.where(np.arange(len(vectors))[:, None] == best, vectors, 0)
