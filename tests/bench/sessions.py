@@ -46,7 +46,7 @@ def settings() -> dict[str, Setting]:
     return {
         "as shipped": shipped,
         "one batch on all cores": replace(shipped, workers=1, threads=cores),
-        **{f"{budget} tokens a batch": replace(shipped, budget=budget) for budget in (128, 256, 1024, 2048)},
+        **{f"{budget} tokens a batch": replace(shipped, budget=budget) for budget in (128, 512, 1024, 2048)},
         "no arena": replace(shipped, arena=False),
         "no spinning": replace(shipped, spinning=False),
         "with SkipLayerNormFusion": replace(shipped, slow_fusion=True),
