@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from vecindex import load_encoder
-from vecindex.encoders.encoder import Encoder, Tokens
+from vecindex.encoders.encoder import Encoder, IntArray, Tokens
 from vecindex.errors import InvalidInput
 
 from .conftest import SmallModel
@@ -181,6 +184,29 @@ def test_order_and_batches_are_exact_over_more_than_one_window(monkeypatch: pyte
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(encoded.vectors, expected, atol=1e-6)
     assert encoded.truncated.tolist() == [False] * 40 + [True]
+
+
+def test_as_many_batches_as_there_are_workers_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Beside(ToyEncoder):
+        workers = 2
+        running = most = 0
+        lock = threading.Lock()
+
+        def forward_beside(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
+            with self.lock:
+                self.running += 1
+                self.most = max(self.most, self.running)
+            time.sleep(0.005)
+            with self.lock:
+                self.running -= 1
+            return super().forward_beside(input_ids, attention_mask)
+
+    monkeypatch.setattr("vecindex.encoders.encoder.TOKENS_A_BATCH", 4)
+    monkeypatch.setattr("vecindex.encoders.encoder.TEXTS_A_WINDOW", 16)
+    texts = [f"w{n}" for n in range(100)]
+    beside = Beside()
+    np.testing.assert_array_equal(beside.encode(texts), ToyEncoder().encode(texts))
+    assert beside.most == 2
 
 
 def test_no_texts_give_no_rows(encoder: Encoder, reference: Encoder) -> None:

@@ -1,10 +1,11 @@
 """What does an ``add`` cost beside the encoding, and what does a kill half-way cost?
 
-    python tests/bench/add.py [--sentences 100000] [--keep DIR] [--only encode add kill]
+    python tests/bench/add.py [--sentences 100000] [--keep DIR] [--only add kill]
 
 ``encode`` is ``encoder.encode`` over all sentences in one call, ``add`` is ``index.add`` into a new index, each in a
-process of its own. Seconds of the processor are told too: on a machine that others use they say more than the clock.
-``kill`` kills an ``add`` half-way and runs it again, which must encode only the rest. ``--keep`` keeps the index.
+process of its own. Both run at once and in turns, one of them stopped while the other has all cores, so that a machine
+that is faster at times is so for both; only the time of its own turns counts. ``kill`` kills an ``add`` half-way and
+runs it again, which must encode only the rest. ``--keep`` keeps the index.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import select
 import shutil
 import signal
 import subprocess
@@ -20,15 +22,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from common import sentences, where
 
 import vecindex
 
-STEPS = ("encode", "add", "kill")
+STEPS = ("add", "kill")
+SECONDS_A_TURN = 5.0
 
 
 class Memory:
@@ -56,30 +59,35 @@ def processor() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def measured(work: Callable[[], object], count: int) -> dict[str, float]:
+def measured(work: Callable[[], object]) -> dict[str, float]:
+    """Says that it is ready, waits until it may begin, and tells what was used."""
+    print("ready", flush=True)
+    sys.stdin.readline()
     before = processor()
-    started = time.perf_counter()
     with Memory() as memory:
         work()
-    seconds, used = time.perf_counter() - started, processor() - before
-    return {"texts/s": count / seconds, "processor s": used, "MiB at most": memory.most}
+    return {"processor s": processor() - before, "MiB at most": memory.most}
 
 
 def encode(texts: list[str], path: str) -> dict[str, Any]:
     encoder = vecindex.load_encoder()
     encoder.encode(texts[:500])  # pools and allocators are warm
-    return measured(lambda: encoder.encode(texts), len(texts))
+    return measured(lambda: encoder.encode(texts))
 
 
 def add(texts: list[str], path: str) -> dict[str, Any]:
     encoder = vecindex.load_encoder()
     encoder.encode(texts[:500])
-    commits: list[float] = []
+    commits = 0
+
+    def count(_: object) -> None:
+        nonlocal commits
+        commits += 1
+
     with vecindex.open(path, model=encoder) as index:
-        found = measured(lambda: index.add(texts, progress=lambda _: commits.append(time.perf_counter())), len(texts))
+        found = measured(lambda: index.add(texts, progress=count))
         size = index.info().bytes
-    longest = max((b - a for a, b in pairwise(commits)), default=0.0)
-    return found | {"commits": len(commits), "longest between commits s": longest, "bytes a row": size / len(texts)}
+    return found | {"commits": commits, "bytes a row": size / len(texts)}
 
 
 def again(texts: list[str], path: str) -> dict[str, Any]:
@@ -103,16 +111,49 @@ def step(name: str, count: int, path: str) -> list[str]:
     return [sys.executable, __file__, "--step", name, "--sentences", str(count), "--keep", path]
 
 
-def run(name: str, count: int, path: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(
-        subprocess.run(step(name, count, path), stdout=subprocess.PIPE, text=True, check=True).stdout
-    )
-    print(f"{name:8}" + ", ".join(f"{key} {value:,.1f}" for key, value in found.items()), flush=True)
+def in_turns(count: int, home: str) -> dict[str, dict[str, Any]]:
+    """What `encode` and `add` tell, and how many texts a second each did in its own turns."""
+    processes = {
+        name: subprocess.Popen(
+            step(name, count, f"{home}/{name}"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+        for name in ("encode", "add")
+    }
+    for process in processes.values():
+        assert _of(process.stdout).readline() == "ready\n"
+        process.send_signal(signal.SIGSTOP)
+        _of(process.stdin).write("begin\n")
+    seconds = dict.fromkeys(processes, 0.0)
+    found: dict[str, dict[str, Any]] = {}
+    for name in cycle(processes):
+        if len(found) == len(processes):
+            break
+        if name in found:
+            continue
+        process = processes[name]
+        started = time.perf_counter()
+        process.send_signal(signal.SIGCONT)
+        if select.select([_of(process.stdout)], [], [], SECONDS_A_TURN)[0]:
+            seconds[name] += time.perf_counter() - started
+            found[name] = {"texts/s": count / seconds[name]} | json.loads(_of(process.stdout).readline())
+            process.wait()
+        else:
+            process.send_signal(signal.SIGSTOP)
+            seconds[name] += time.perf_counter() - started
     return found
 
 
+def _of(pipe: IO[str] | None) -> IO[str]:
+    assert pipe is not None
+    return pipe
+
+
+def tell(name: str, found: dict[str, Any]) -> None:
+    print(f"{name:8}" + ", ".join(f"{key} {value:,.1f}" for key, value in found.items()), flush=True)
+
+
 def kill(count: int, path: str) -> None:
-    process = subprocess.Popen(step("add", count, path), stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(step("add", count, path), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     held = 0
     while process.poll() is None and held < count // 2:
         time.sleep(0.2)
@@ -124,7 +165,9 @@ def kill(count: int, path: str) -> None:
     with vecindex.open(path, readonly=True) as index:
         held = len(index)
     print(f"killed with {held:,} of {count:,} committed")
-    rest = run("again", count, path)
+    ran = subprocess.run(step("again", count, path), stdout=subprocess.PIPE, text=True, check=True)
+    rest = json.loads(ran.stdout)
+    tell("again", rest)
     assert (rest["unchanged"], rest["added"], rest["sound"]) == (held, count - held, True)
     assert rest["encoded"] == count - held
 
@@ -143,15 +186,17 @@ def main() -> None:
         return
     print(f"{count:,} Common Voice sentences; {where()}")
     with tempfile.TemporaryDirectory() as home:
-        found = {name: run(name, count, f"{home}/{name}") for name in ("encode", "add") if name in asked.only}
-        if len(found) == 2:
+        if "add" in asked.only:
+            found = in_turns(count, home)
+            for name, told in found.items():
+                tell(name, told)
             by_clock, by_processor = (
                 found["add"]["texts/s"] / found["encode"]["texts/s"],
                 found["encode"]["processor s"] / found["add"]["processor s"],
             )
-            print(f"add to encode: {by_clock:.3f} by the clock, {by_processor:.3f} by the processor")
-        if asked.keep and "add" in found:
-            shutil.copytree(f"{home}/add", asked.keep)
+            print(f"add to encode: {by_clock:.3f} by the clock, {by_processor:.3f} by the processor", flush=True)
+            if asked.keep:
+                shutil.copytree(f"{home}/add", asked.keep)
         if "kill" in asked.only:
             kill(count, f"{home}/kill")
 

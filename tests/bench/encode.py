@@ -29,7 +29,7 @@ import vecindex
 from vecindex.encoders.cache import compiled_folder
 from vecindex.encoders.resolve import resolve
 
-ST_BATCHES = (16, 32, 64, 128)
+ST_BATCHES = (32, 64, 128, 256)
 
 
 class Bare:

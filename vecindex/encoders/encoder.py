@@ -149,7 +149,8 @@ class Encoder(ABC):
         vectors = np.empty((len(texts), self.space.dimension), dtype=np.float32)
         lost = np.zeros(len(texts), dtype=np.int64)
         start = 0
-        with ThreadPoolExecutor(self.workers + 1, "vecindex-encode") as pool:  # its threads start when first needed
+        # One thread a core: the next window is tokenized by one that then goes on to encode.
+        with ThreadPoolExecutor(self.workers, "vecindex-encode") as pool:
             skipped = self.pooled_from(role)
             for unique, places, tokens in self._tokenized(texts, role, pool):
                 cut = np.array([t.lost for t in tokens], dtype=np.int64)
