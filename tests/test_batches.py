@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vecindex.encoders import batches
-from vecindex.encoders.batches import Batch, next_batch
+from vecindex.encoders.gpu import batches
+from vecindex.encoders.gpu.batches import Batch, next_batch
 
 
 def all_batches(lengths: list[int], budget: int, limit: int = 0) -> list[Batch]:

@@ -17,13 +17,13 @@ import torch
 import vecindex
 from vecindex import load_encoder
 from vecindex.cli import main
-from vecindex.encoders import batches, cuda, lanes
 from vecindex.encoders.cache import file_digest
-from vecindex.encoders.cuda import CudaEncoder
 from vecindex.encoders.encoder import Encoder
 from vecindex.encoders.files import read_space
+from vecindex.encoders.gpu import batches, cuda, lanes
+from vecindex.encoders.gpu.cuda import CudaEncoder
+from vecindex.encoders.gpu.on_device import DTYPES
 from vecindex.encoders.load import Settings, load_for_space
-from vecindex.encoders.on_device import DTYPES
 from vecindex.encoders.spec import PoolingMode, Space
 from vecindex.encoders.torch import TorchEncoder
 from vecindex.errors import EncodingFailed, InvalidInput, UnsupportedModel
@@ -331,7 +331,7 @@ def test_a_device_that_computes_something_else_is_refused_with_figures(
     def wrong(self: Any, ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         return torch.randn(*ids.shape, 32, generator=noise)
 
-    monkeypatch.setattr("vecindex.encoders.on_device.OnDevice._hidden", wrong)
+    monkeypatch.setattr("vecindex.encoders.gpu.on_device.OnDevice._hidden", wrong)
     with pytest.raises(
         UnsupportedModel, match=rf"in {precision} on cpu .* agree too little .* mean cosine -?0\.\d+, least"
     ):
@@ -342,7 +342,7 @@ def test_numbers_that_overflow_are_refused(folder: Path, monkeypatch: pytest.Mon
     def overflown(self: Any, ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         return torch.full((*ids.shape, 32), torch.nan)
 
-    monkeypatch.setattr("vecindex.encoders.on_device.OnDevice._hidden", overflown)
+    monkeypatch.setattr("vecindex.encoders.gpu.on_device.OnDevice._hidden", overflown)
     with pytest.raises(UnsupportedModel, match="mean cosine nan"):
         CudaEncoder(folder, space_of(folder, precision="fp16"), device="cpu")
 
@@ -351,7 +351,7 @@ def test_a_model_that_does_not_fit_is_an_error(folder: Path, monkeypatch: pytest
     def full(*arguments: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB.")
 
-    monkeypatch.setattr("vecindex.encoders.on_device._moved", full)
+    monkeypatch.setattr("vecindex.encoders.gpu.on_device._moved", full)
     with pytest.raises(EncodingFailed, match=r"does not fit into the memory of cpu \(CUDA out of memory"):
         CudaEncoder(folder, space_of(folder), device="cpu")
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from vecindex.encoders.device_head import DeviceHead
+from vecindex.encoders.gpu.device_head import DeviceHead
 from vecindex.encoders.head import Dense, Head, Layer, Normalize
 from vecindex.encoders.modules import Activation
 from vecindex.encoders.pooling import FloatArray

@@ -18,7 +18,7 @@ import vecindex
 from tests.helpers import ROOT, opened, sql
 from tests.toy import DIMENSION, ToyEncoder
 from vecindex import errors, sources
-from vecindex.encoders.token_workers import TokenWorkers
+from vecindex.encoders.gpu.token_workers import TokenWorkers
 from vecindex.encoders.tokens import TextTokenizer
 from vecindex.errors import CorruptIndex, IncompatibleFormat, MissingExtra, VecindexError
 from vecindex.store.lock import WriterLock

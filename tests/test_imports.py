@@ -52,7 +52,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("encoders.onnx",),
     "tokenizers": ("encoders.tokens", "encoders.onnx"),
     "safetensors": ("encoders.weights",),
-    "torch": ("encoders.torch", "encoders.cuda", "encoders.on_device", "encoders.lanes", "encoders.device_head"),
+    "torch": ("encoders.torch", "encoders.gpu."),
     "transformers": ("encoders.torch",),
     "sentence_transformers": ("encoders.torch",),
     "huggingface_hub": ("encoders.resolve",),
@@ -61,13 +61,13 @@ DOORS: dict[str, tuple[str, ...]] = {
 """A library, and the modules that may import it; a name that ends in a dot stands for all within."""
 LAZY = (
     *("faiss", "pyarrow", "sqlite_utils", "huggingface_hub", "safetensors"),
-    *(".encoders.onnx", ".encoders.torch", ".encoders.cuda", ".encoders.quantise"),
+    *(".encoders.onnx", ".encoders.torch", ".encoders.gpu.cuda", ".encoders.quantise"),
 )
 """Imported when they are needed, by a function; not with the module."""
 LAZY_EXCEPTIONS = {
     ("encoders.torch", ".encoders.onnx"),  # the compiler names its output by what reads it
-    ("encoders.cuda", ".encoders.onnx"),  # which counts the cores
-    ("encoders.cuda", ".encoders.torch"),  # the reference that it is loaded by and held against
+    ("encoders.gpu.cuda", ".encoders.onnx"),  # which counts the cores
+    ("encoders.gpu.cuda", ".encoders.torch"),  # the reference that it is loaded by and held against
 }
 
 

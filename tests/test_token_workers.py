@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vecindex.encoders.token_arrays import TokenArrays, texts_from_bytes, texts_to_bytes
-from vecindex.encoders.token_workers import TokenWorkers
+from vecindex.encoders.gpu.token_arrays import TokenArrays, texts_from_bytes, texts_to_bytes
+from vecindex.encoders.gpu.token_workers import TokenWorkers
 from vecindex.encoders.tokens import TextTokenizer
 from vecindex.errors import EncodingFailed
 
@@ -118,7 +118,7 @@ def test_a_killed_process_is_an_error_that_says_so(tokenizer: TextTokenizer) -> 
 
 
 def test_a_process_that_cannot_start_says_why(tokenizer: TextTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vecindex.encoders.token_workers._START", "raise SystemExit('no such module')")
+    monkeypatch.setattr("vecindex.encoders.gpu.token_workers._START", "raise SystemExit('no such module')")
     workers = TokenWorkers(tokenizer, 1)
     with pytest.raises(EncodingFailed, match=r"ended with exit code 1 \(no such module\)"):
         workers.tokenize(["one"])
@@ -130,12 +130,13 @@ def test_what_a_tokenizer_refuses_is_told_and_the_next_texts_are_tokenized(
 ) -> None:
     start = (
         "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-        "from vecindex.encoders import token_workers, tokens; real = tokens.TextTokenizer.tokenize\n"
+        "from vecindex.encoders import tokens; from vecindex.encoders.gpu import token_workers\n"
+        "real = tokens.TextTokenizer.tokenize\n"
         "def tokenize(self, texts):\n    print('noise')\n    if 'bad' in texts: raise ValueError('no such word')\n"
         "    return real(self, texts)\n"
         "tokens.TextTokenizer.tokenize = tokenize; token_workers.serve()"
     )
-    monkeypatch.setattr("vecindex.encoders.token_workers._START", start)
+    monkeypatch.setattr("vecindex.encoders.gpu.token_workers._START", start)
     workers = TokenWorkers(tokenizer, 1)
     with pytest.raises(EncodingFailed, match="the tokenizer failed: ValueError: no such word"):
         workers.tokenize(["bad"])
@@ -148,7 +149,7 @@ def test_no_process_outlives_the_one_that_started_it(minilm: Path, ended_by: sig
     code = (
         "import json, sys\n"
         "from pathlib import Path\n"
-        "from vecindex.encoders.token_workers import TokenWorkers\n"
+        "from vecindex.encoders.gpu.token_workers import TokenWorkers\n"
         "from vecindex.encoders.tokens import TextTokenizer\n"
         "workers = TokenWorkers(TextTokenizer.from_file(Path(sys.argv[1]), 8), 2)\n"
         "workers.tokenize(['one'])\n"

@@ -29,8 +29,8 @@ import torch
 from common import common_voice, rounds, where
 
 from vecindex.encoders.cache import file_digest
-from vecindex.encoders.cuda import CudaEncoder
 from vecindex.encoders.files import read_space
+from vecindex.encoders.gpu.cuda import CudaEncoder
 from vecindex.encoders.resolve import ModelFiles, resolve
 
 ST_BATCHES = (64, 256, 1024, 4096)

@@ -159,7 +159,7 @@ def _on_gpu(files: ModelFiles, space: Space) -> Encoder:
     if space.is_static:
         raise UnsupportedModel(space.model, "it has no transformer to run on a GPU", "Leave the device out.")
     try:
-        from .cuda import CudaEncoder
+        from .gpu.cuda import CudaEncoder
     except ImportError as error:
         raise MissingExtra("compile", f"running {files.name} on a GPU ({error})") from error
     return CudaEncoder(files.folder, space)

@@ -27,13 +27,13 @@ import weakref
 from collections.abc import Sequence
 from typing import IO
 
-from ..errors import EncodingFailed
+from ...errors import EncodingFailed
+from ..tokens import TextTokenizer
 from .token_arrays import TokenArrays, texts_from_bytes, texts_to_bytes
-from .tokens import TextTokenizer
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from vecindex.encoders.token_workers import serve; serve()"
+    "from vecindex.encoders.gpu.token_workers import serve; serve()"
 )
 _SIZE_BYTES = 8
 _OK, _ERROR = b"\0", b"\1"

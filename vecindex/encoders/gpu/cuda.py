@@ -20,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..errors import EncodingFailed, InvalidInput, UnsupportedModel
-from ..windows import CHARACTERS, windows
-from .agreement import BUILT_IN, SAMPLE, Agreement, compare
-from .encoder import (
+from ...errors import EncodingFailed, InvalidInput, UnsupportedModel
+from ...windows import CHARACTERS, windows
+from ..agreement import BUILT_IN, SAMPLE, Agreement, compare
+from ..encoder import (
     TEXTS_A_WINDOW,
     Encoded,
     Encoder,
@@ -35,14 +35,14 @@ from .encoder import (
     checked_texts,
     no_token,
 )
+from ..onnx import available_cores
+from ..pooling import FloatArray
+from ..spec import Precision, Role, Space
+from ..torch import TorchEncoder
 from .lanes import cuda_problem, is_out_of_memory
 from .on_device import DTYPES, OnDevice, Running
-from .onnx import available_cores
-from .pooling import FloatArray
-from .spec import Precision, Role, Space
 from .token_arrays import TokenArrays
 from .token_workers import TokenWorkers
-from .torch import TorchEncoder
 
 log = logging.getLogger("vecindex")
 

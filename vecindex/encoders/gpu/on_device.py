@@ -13,14 +13,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..errors import EncodingFailed
+from ...errors import EncodingFailed
+from ..encoder import IntArray
+from ..head import Head
+from ..pooling import FloatArray
+from ..spec import Precision
 from .batches import Batch, next_batch
 from .device_head import DeviceHead
-from .encoder import IntArray
-from .head import Head
 from .lanes import Lanes, full_float32, is_out_of_memory
-from .pooling import FloatArray
-from .spec import Precision
 from .token_arrays import TokenArrays
 
 log = logging.getLogger("vecindex")
