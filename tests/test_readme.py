@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 import vecindex
 from vecindex.encoders.encoder import Encoder
+from vecindex.encoders.spec import PoolingMode, Precision
+from vecindex.long_texts import OnLong
 
 from .conftest import environment
 
@@ -127,6 +131,34 @@ def test_every_command_is_in_the_readme() -> None:
 
     table = README.split("## Command line")[1].split("##")[0]
     assert set(re.findall(r"^\| `vecindex ([\w-]+)", table, flags=re.MULTILINE)) == set(main.commands)
+
+
+def test_every_table_and_column_of_the_database_is_in_the_readme(tmp_path: Path) -> None:
+    vecindex.open(tmp_path / "index").close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "index" / "vecindex.db")) as db:
+        tables = [name for (name,) in db.execute("select name from sqlite_master where type = 'table'")]
+        columns = {table: {row[1] for row in db.execute(f"pragma table_info({table})")} for table in tables}
+        (number,) = db.execute("select format from manifest").fetchone()
+    section = README.split("\n## On disk")[1].split("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)`[^|]* \|(.*)\|$", section, flags=re.MULTILINE))
+    assert rows.keys() == columns.keys()
+    assert {table: names - set(re.findall(r"`(\w+)`", rows[table])) for table, names in columns.items()} == {
+        table: set() for table in tables
+    }
+    assert f"`format` {number}," in rows["manifest"]
+
+
+def test_every_way_to_pool_and_every_precision_is_in_the_readme() -> None:
+    section = README.split("\n## Models")[1].split("\n## ")[0]
+    assert {*get_args(PoolingMode), *get_args(Precision), *get_args(OnLong)} <= set(re.findall(r"`([\w-]+)`", section))
+
+
+def test_every_method_of_an_index_is_in_the_readme() -> None:
+    section = README.split("\n## Python")[1].split("\n### ")[0]
+    methods = {
+        name for name in dir(vecindex.Index) if not name.startswith("_") and callable(getattr(vecindex.Index, name))
+    }
+    assert methods - set(re.findall(r"\.(\w+)\(", section)) == {"close"}
 
 
 def test_the_figures_can_be_printed_again() -> None:

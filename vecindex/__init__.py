@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .exchange.writing import ExportReport as ExportReport
     from .index import Index as Index
     from .index import open as open
+    from .migrate import MigrationReport as MigrationReport
     from .records import AddReport as AddReport
     from .records import CompactReport as CompactReport
     from .records import Hit as Hit
@@ -57,6 +58,7 @@ _HOMES = {
     ),
     "exchange.writing": ("ExportReport",),
     "index": ("Index", "open"),
+    "migrate": ("MigrationReport",),
     "records": ("AddReport", "CompactReport", "Hit", "IndexInfo", "Record", "VerifyReport"),
     "store.backup": ("BackupReport",),
 }
