@@ -19,39 +19,18 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 from typing import IO, Any
 
-from common import sentences, where
+from common import MostMemory, sentences, where
 
 import vecindex
 
 STEPS = ("add", "kill")
 SECONDS_A_TURN = 5.0
-
-
-class Memory:
-    """The most resident memory in MiB, mapped files included, that this process had inside the block."""
-
-    def __enter__(self) -> Memory:
-        self.most = 0.0
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *caught: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.05):
-            status = Path("/proc/self/status").read_text()
-            self.most = max(self.most, int(status.split("VmRSS:")[1].split()[0]) / 1024)
 
 
 def processor() -> float:
@@ -64,7 +43,7 @@ def measured(work: Callable[[], object]) -> dict[str, float]:
     print("ready", flush=True)
     sys.stdin.readline()
     before = processor()
-    with Memory() as memory:
+    with MostMemory("VmRSS") as memory:
         work()
     return {"processor s": processor() - before, "MiB at most": memory.most}
 

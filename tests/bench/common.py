@@ -1,4 +1,4 @@
-"""What the benchmarks share: real sentences, interleaved rounds, medians, and where they ran."""
+"""What the benchmarks share: real sentences, interleaved rounds, medians, memory, and where they ran."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import platform
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -46,6 +47,34 @@ def rounds(jobs: Mapping[str, Callable[[], object]], count: int) -> dict[str, fl
             job()
             times[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def memory(kind: str = "RssAnon") -> float:
+    """What this process takes in MiB: for itself (RssAnon), or mapped files included (VmRSS)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(f"{kind}:")[1].split()[0]) / 1024
+
+
+class MostMemory:
+    """The ``most`` that `memory` says inside the block."""
+
+    def __init__(self, kind: str = "RssAnon") -> None:
+        self.most = 0.0
+        self._kind = kind
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> MostMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *caught: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.05):
+            self.most = max(self.most, memory(self._kind))
 
 
 def where() -> str:

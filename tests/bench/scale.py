@@ -14,7 +14,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 import corpus
 import faiss
 import numpy as np
-from common import where
+from common import MostMemory, memory, where
 
 import vecindex
 from vecindex import Index
@@ -34,36 +33,11 @@ FILTERS = (500, 100, 10, 1)
 TUNED_ROWS = 1_000_000
 
 
-class Memory:
-    """The most RssAnon, in MiB, that this process had inside the block."""
-
-    def __enter__(self) -> Memory:
-        self.most = 0.0
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *caught: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.05):
-            self.most = max(self.most, anonymous())
-
-
-def anonymous() -> float:
-    """This process' RssAnon in MiB."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("RssAnon:")[1].split()[0]) / 1024
-
-
 def fill(path: str, rows: int) -> dict[str, Any]:
     data = corpus.load(rows)
     metadata = data.metadata()
-    before = anonymous()
-    with vecindex.open(path) as index, Memory() as memory:
+    before = memory()
+    with vecindex.open(path) as index, MostMemory() as used:
         started = time.perf_counter()
         index.add(data.texts, metadata=metadata, vectors=data.vectors, space="benchmark")
         seconds = time.perf_counter() - started
@@ -73,7 +47,7 @@ def fill(path: str, rows: int) -> dict[str, Any]:
     size = {kind: sum(p.stat().st_size for p in Path(path).glob(kind)) for kind in ("*", "codes-*", "vecindex.db*")}
     return {
         "rows/s": rows / seconds,
-        "MiB for adding": memory.most - before,
+        "MiB for adding": used.most - before,
         "index_field s": field,
         "bytes a row": size["*"] / rows,
         "bytes a row, codes": size["codes-*"] / rows,
@@ -120,7 +94,7 @@ def search(path: str, rows: int, count: int) -> dict[str, Any]:
     figures["open and first search ms"] = (time.perf_counter() - started) * 1e3
     for query in queries[:100]:
         index.search(query, k=K)
-    figures["MiB after 100 searches"] = anonymous()
+    figures["MiB after 100 searches"] = memory()
     for below in (None, *FILTERS):
         name = "no filter" if below is None else f"{below / 10:g} %"
         condition = None if below is None else {"bucket": {"$lt": below}}
@@ -144,7 +118,7 @@ def tune(path: str, rows: int, count: int) -> dict[str, Any]:
 
 def shrink(path: str, rows: int, count: int) -> dict[str, Any]:
     """Deletes every other record and compacts."""
-    with vecindex.open(path) as index, Memory() as memory:
+    with vecindex.open(path) as index, MostMemory() as used:
         before = index.info().bytes
         started = time.perf_counter()
         index.delete(where="bucket >= 500")  # more than 30 % are dead then: it is compacted at once
@@ -155,7 +129,7 @@ def shrink(path: str, rows: int, count: int) -> dict[str, Any]:
         "deleted": 1 - kept,
         "delete and compact s": seconds,
         "given back": 1 - report.bytes_after / before,
-        "MiB for compacting": memory.most,
+        "MiB for compacting": used.most,
     }
 
 

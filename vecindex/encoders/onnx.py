@@ -6,7 +6,6 @@ import contextlib
 import math
 import os
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +18,11 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 import tokenizers
 
-from .encoder import Encoder, IntArray, Span, Tokens
+from .encoder import IntArray
 from .environment import environment
 from .head import Head
 from .spec import Space
-from .tokens import TOKENIZER_FILE, TextTokenizer
+from .tokens import TOKENIZER_FILE, TextTokenizer, TokenizingEncoder
 
 MODEL_FILE = "model.onnx"
 DATA_FILE = "model.onnx.data"
@@ -35,7 +34,7 @@ FUSED = ("int8", "int8-7bit")
 _LARGE = 500_000_000  # bytes
 
 
-class OnnxEncoder(Encoder):
+class OnnxEncoder(TokenizingEncoder):
     """An encoder compiled into ``folder``: `MODEL_FILE`, `DATA_FILE` and `TOKENIZER_FILE`.
 
     Many batches are run side by side, each on one core, which is faster than each on all of them; a batch that comes
@@ -49,7 +48,7 @@ class OnnxEncoder(Encoder):
         self.folder = folder
         self.threads = threads
         self._padding_id = padding_id
-        self._tokenizer = TextTokenizer.from_file(folder / TOKENIZER_FILE, space.max_tokens, space.truncation)
+        self.text_tokenizer = TextTokenizer.from_file(folder / TOKENIZER_FILE, space.max_tokens, space.truncation)
         self._model = folder / MODEL_FILE
         self._threads = threads or available_cores()
         # What is large is held once: its products are so big that all cores can share each of them.
@@ -73,15 +72,6 @@ class OnnxEncoder(Encoder):
 
     def environment(self) -> dict[str, str]:
         return environment(self.runtime, onnxruntime=onnxruntime.__version__, tokenizers=tokenizers.__version__)
-
-    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        return self._tokenizer.tokenize(texts)
-
-    def strings(self, ids: Sequence[int]) -> list[str]:
-        return self._tokenizer.strings(ids)
-
-    def spans(self, text: str, room: int) -> list[Span]:
-        return self._tokenizer.spans(text, room)
 
     def forward(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
         return self._run(self._threads, input_ids, attention_mask)

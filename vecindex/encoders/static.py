@@ -13,26 +13,26 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import UnsupportedModel
-from .encoder import Encoder, IntArray, Span, Tokens
+from .encoder import IntArray, Tokens
 from .environment import environment
 from .head import Head
 from .modules import ModelReader, read_modules
 from .pooling import FloatArray
 from .spec import Space
-from .tokens import TOKENIZER_FILE, TextTokenizer
+from .tokens import TOKENIZER_FILE, TextTokenizer, TokenizingEncoder
 from .weights import Array, arrays
 
 _TOKENS_AT_ONCE = 8192
 """Token vectors in memory at a time, however long the texts are."""
 
 
-class StaticEncoder(Encoder):
+class StaticEncoder(TokenizingEncoder):
     """A table of token vectors (V, D) float32, row i for the token of the id i."""
 
     def __init__(self, space: Space, tokenizer: TextTokenizer, table: FloatArray, head: Head) -> None:
         self.space = space
         self.head = head
-        self._tokenizer = tokenizer
+        self.text_tokenizer = tokenizer
         self._table = table
         if (found := tokenizer.vocabulary) > len(table):
             raise UnsupportedModel(
@@ -63,15 +63,6 @@ class StaticEncoder(Encoder):
 
     def environment(self) -> dict[str, str]:
         return environment(self.runtime, numpy=np.__version__)
-
-    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        return self._tokenizer.tokenize(texts)
-
-    def strings(self, ids: Sequence[int]) -> list[str]:
-        return self._tokenizer.strings(ids)
-
-    def spans(self, text: str, room: int) -> list[Span]:
-        return self._tokenizer.spans(text, room)
 
     def forward(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
         return self._table[input_ids]

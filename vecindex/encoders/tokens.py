@@ -14,7 +14,7 @@ from typing import Literal
 
 import tokenizers
 
-from .encoder import Span, Tokens
+from .encoder import Encoder, Span, Tokens
 
 TOKENIZER_FILE = "tokenizer.json"
 HUGE = 100_000
@@ -185,3 +185,18 @@ def _slices(text: str, size: int) -> Iterator[str]:
     starts = list(_starts(text, size))
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         yield text[start:end]
+
+
+class TokenizingEncoder(Encoder):
+    """An encoder whose tokens are those of ``text_tokenizer``."""
+
+    text_tokenizer: TextTokenizer
+
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        return self.text_tokenizer.tokenize(texts)
+
+    def strings(self, ids: Sequence[int]) -> list[str]:
+        return self.text_tokenizer.strings(ids)
+
+    def spans(self, text: str, room: int) -> list[Span]:
+        return self.text_tokenizer.spans(text, room)

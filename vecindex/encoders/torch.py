@@ -15,7 +15,7 @@ import transformers
 from sentence_transformers import SentenceTransformer
 
 from ..errors import UnsupportedModel
-from .encoder import Encoder, IntArray, Span, Tokens
+from .encoder import IntArray
 from .environment import environment
 from .head import Head
 from .modules import ModelReader, Modules, is_size, read_modules
@@ -23,7 +23,7 @@ from .onnx import INPUTS, MODEL_FILE, OUTPUT
 from .pooling import FloatArray
 from .spec import Role, Space
 from .static import StaticEncoder
-from .tokens import TOKENIZER_FILE, TextTokenizer
+from .tokens import TOKENIZER_FILE, TextTokenizer, TokenizingEncoder
 
 _OPSET = 17
 _LEAST_COSINE = 0.99999
@@ -31,7 +31,7 @@ _LEAST_COSINE = 0.99999
 _BOUNDARIES = ("window", "local_attention", "attention_chunk", "original_max_position")
 
 
-class TorchEncoder(Encoder):
+class TorchEncoder(TokenizingEncoder):
     """The model in ``folder`` run by the libraries that it was made with."""
 
     def __init__(self, folder: Path, space: Space, threads: int | None = None) -> None:
@@ -44,7 +44,7 @@ class TorchEncoder(Encoder):
         self._model = _sentence_transformer(folder, space, self._modules)
         self._transformer: Any = self._model[0].eval()
         self._tokenizer: Any = self._model.tokenizer
-        self._text_tokenizer = TextTokenizer.like(self._tokenizer.backend_tokenizer, space.max_tokens, space.truncation)
+        self.text_tokenizer = TextTokenizer.like(self._tokenizer.backend_tokenizer, space.max_tokens, space.truncation)
         self._check_limit()
         self._check_width()
         self._check_vectors()
@@ -96,22 +96,8 @@ class TorchEncoder(Encoder):
         return self._transformer.auto_model
 
     @property
-    def text_tokenizer(self) -> TextTokenizer:
-        """What `tokenize` asks."""
-        return self._text_tokenizer
-
-    @property
     def padding_id(self) -> int:
         return int(self._tokenizer.pad_token_id)
-
-    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        return self._text_tokenizer.tokenize(texts)
-
-    def strings(self, ids: Sequence[int]) -> list[str]:
-        return self._text_tokenizer.strings(ids)
-
-    def spans(self, text: str, room: int) -> list[Span]:
-        return self._text_tokenizer.spans(text, room)
 
     @property
     def runtime(self) -> str:

@@ -26,11 +26,8 @@ from ..agreement import BUILT_IN, SAMPLE, Agreement, compare
 from ..encoder import (
     TEXTS_A_WINDOW,
     Encoded,
-    Encoder,
     IntArray,
     OnLong,
-    Span,
-    Tokens,
     check_role,
     checked_texts,
     no_token,
@@ -38,6 +35,7 @@ from ..encoder import (
 from ..onnx import available_cores
 from ..pooling import FloatArray
 from ..spec import Precision, Role, Space
+from ..tokens import TokenizingEncoder
 from ..torch import TorchEncoder
 from .lanes import cuda_problem, is_out_of_memory
 from .on_device import DTYPES, OnDevice, Running
@@ -79,7 +77,7 @@ class _Block:
     tokens: TokenArrays
 
 
-class CudaEncoder(Encoder):
+class CudaEncoder(TokenizingEncoder):
     """The model in ``folder`` on a GPU, in the precision of its space: fp32, bf16 or fp16.
 
     A vector depends on the other texts in a call as far as the precision goes: kernels add in another order for
@@ -113,12 +111,12 @@ class CudaEncoder(Encoder):
         self.space = space
         self._reference = TorchEncoder(folder, replace(space, precision="fp32"))
         self.head = self._reference.head
-        self._tokenizer = self._reference.text_tokenizer
+        self.text_tokenizer = self._reference.text_tokenizer
         self._process_count = min(MOST_PROCESSES, available_cores() - 1) if processes is None else processes
         self._processes: TokenWorkers | None = None
         self._starting = threading.Lock()
         skipped, prompt = self.pooled_from("document"), space.document_prompt
-        probes = [p for p in _PROBES if len(self._tokenizer.tokenize([prompt + p])[0].ids) > skipped]
+        probes = [p for p in _PROBES if len(self.text_tokenizer.tokenize([prompt + p])[0].ids) > skipped]
         expected = self._reference.encode(probes)
         with self._refused_by(place):
             self._on_device = OnDevice(
@@ -144,15 +142,6 @@ class CudaEncoder(Encoder):
             **self._reference.environment(),
             **{"runtime": f"torch on {device.type}", "cuda": torch.version.cuda or "", "card": card},
         }
-
-    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        return self._tokenizer.tokenize(texts)
-
-    def strings(self, ids: Sequence[int]) -> list[str]:
-        return self._tokenizer.strings(ids)
-
-    def spans(self, text: str, room: int) -> list[Span]:
-        return self._tokenizer.spans(text, room)
 
     def forward(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
         return self._on_device.states(input_ids, attention_mask)
@@ -240,9 +229,9 @@ class CudaEncoder(Encoder):
         if count > PROCESSES_FROM and self._process_count > 1:
             with self._starting:
                 if self._processes is None:
-                    self._processes = TokenWorkers(self._tokenizer, self._process_count)
+                    self._processes = TokenWorkers(self.text_tokenizer, self._process_count)
                 return self._processes.tokenize, self._processes.count
-        return lambda texts: TokenArrays.of(self._tokenizer, texts), _THREADS
+        return lambda texts: TokenArrays.of(self.text_tokenizer, texts), _THREADS
 
     def _means_of_parts(self, texts: list[str], role: Role) -> FloatArray:
         """For each text the mean of its parts' vectors, each counted as often as it has tokens, of unit length."""
