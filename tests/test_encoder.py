@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -207,6 +207,21 @@ def test_as_many_batches_as_there_are_workers_run_side_by_side(monkeypatch: pyte
     beside = Beside()
     np.testing.assert_array_equal(beside.encode(texts), ToyEncoder().encode(texts))
     assert beside.most == 2
+
+
+@pytest.mark.parametrize(("cores", "texts"), [(1, 25), (2, 102), (8, 409), (64, 409)])
+def test_a_batch_is_larger_where_cores_share_it(cores: int, texts: int) -> None:
+    class Sharing(ToyEncoder):
+        sharing = cores
+        sizes: ClassVar[set[int]] = set()
+
+        def forward(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
+            self.sizes.add(len(input_ids))
+            return super().forward(input_ids, attention_mask)
+
+    sharing = Sharing()
+    sharing.encode([f"{n} b c d e f g h i j" for n in range(900)])
+    assert max(sharing.sizes) == texts
 
 
 def test_no_texts_give_no_rows(encoder: Encoder, reference: Encoder) -> None:

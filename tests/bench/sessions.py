@@ -24,7 +24,7 @@ import numpy as np
 from common import common_voice, where
 
 import vecindex
-from vecindex.encoders.encoder import TOKENS_A_BATCH
+from vecindex.encoders.encoder import TOKENS_A_BATCH, TOKENS_A_SHARE
 from vecindex.encoders.onnx import MODEL_FILE, available_cores
 
 
@@ -45,7 +45,7 @@ def settings() -> dict[str, Setting]:
     shipped = Setting(cores, 1)
     return {
         "as shipped": shipped,
-        "one batch on all cores": replace(shipped, workers=1, threads=cores),
+        "one batch on all cores": replace(shipped, workers=1, threads=cores, budget=cores * TOKENS_A_SHARE),
         **{f"{budget} tokens a batch": replace(shipped, budget=budget) for budget in (128, 512, 1024, 2048)},
         "no arena": replace(shipped, arena=False),
         "no spinning": replace(shipped, spinning=False),

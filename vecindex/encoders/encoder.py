@@ -26,7 +26,11 @@ from .spec import Role, Space
 IntArray = npt.NDArray[np.int64]
 
 TOKENS_A_BATCH = 256
-"""Padded tokens in one forward pass; measured best for one core from 128 to 2,048: larger ones leave its cache."""
+"""Padded tokens in a forward pass on one core; measured best from 128 to 2,048: what is larger leaves its cache."""
+TOKENS_A_SHARE = 512
+"""Padded tokens for each of the cores that share a forward pass, which wait for each other; measured best with two."""
+MOST_TOKENS_A_BATCH = 4096
+"""However many cores share it: memory is bounded."""
 TEXTS_A_WINDOW = 4096
 """Texts tokenized and sorted by length at a time at most: memory is bounded."""
 
@@ -116,6 +120,11 @@ class Encoder(ABC):
     @property
     def workers(self) -> int:
         """How many batches `forward_beside` is given at once, each by a thread of its own."""
+        return 1
+
+    @property
+    def sharing(self) -> int:
+        """How many cores work on one batch together."""
         return 1
 
     @property
@@ -238,7 +247,7 @@ class Encoder(ABC):
             mask[:, :skipped] = 0
             vectors[rows] = self.head(states, mask)
 
-        batches = list(_batches(tokens))
+        batches = list(_batches(tokens, self.sharing))
         if len(batches) == 1 or self.workers == 1:
             for rows in batches:
                 encode(rows, self.forward)
@@ -313,11 +322,12 @@ def no_token(text: str, skipped: int) -> InvalidInput:
     )
 
 
-def _batches(tokens: Sequence[Tokens]) -> Iterator[list[int]]:
-    """Positions in batches of alike lengths, longest first, each padded to at most `TOKENS_A_BATCH` tokens."""
+def _batches(tokens: Sequence[Tokens], sharing: int) -> Iterator[list[int]]:
+    """Positions in batches of alike lengths, longest first, each padded, for so many cores ``sharing`` one."""
+    budget = TOKENS_A_BATCH if sharing == 1 else min(sharing * TOKENS_A_SHARE, MOST_TOKENS_A_BATCH)
     order = sorted(range(len(tokens)), key=lambda i: -len(tokens[i].ids))
     start = 0
     while start < len(order):
-        size = max(1, TOKENS_A_BATCH // len(tokens[order[start]].ids))
+        size = max(1, budget // len(tokens[order[start]].ids))
         yield order[start : start + size]
         start += size

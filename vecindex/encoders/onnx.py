@@ -67,6 +67,10 @@ class OnnxEncoder(TokenizingEncoder):
         return self._workers
 
     @property
+    def sharing(self) -> int:
+        return self._threads if self._workers == 1 else 1
+
+    @property
     def runtime(self) -> str:
         return "onnxruntime"
 
@@ -77,14 +81,14 @@ class OnnxEncoder(TokenizingEncoder):
         return self._run(self._threads, input_ids, attention_mask)
 
     def forward_beside(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
-        return self._run(self._threads if self._workers == 1 else 1, input_ids, attention_mask)
+        return self._run(self.sharing, input_ids, attention_mask)
 
     def _run(self, threads: int, *inputs: IntArray) -> npt.NDArray[np.float32]:
         return np.asarray(self._session(threads).run([OUTPUT], dict(zip(INPUTS, inputs, strict=True)))[0])
 
     def hold(self) -> None:
         """Makes every session that may be needed, so that the files may go."""
-        for threads in {self._threads, self._threads if self._workers == 1 else 1}:
+        for threads in {self._threads, self.sharing}:
             self._session(threads)
 
     def _session(self, threads: int) -> onnxruntime.InferenceSession:

@@ -100,6 +100,10 @@ class TorchEncoder(TokenizingEncoder):
         return int(self._tokenizer.pad_token_id)
 
     @property
+    def sharing(self) -> int:
+        return torch.get_num_threads()
+
+    @property
     def runtime(self) -> str:
         return "torch"
 
