@@ -5,12 +5,14 @@
 Both search the same stored vectors of data/sentences.jsonl and data/hello.txt for "my name" and print the five best.
 The model is compiled before the first round, as it is on any machine that has added a sentence; the script gets its
 vectors ready-made, so it loads the model and encodes one query too. Files are in the operating system's cache for both.
+``session`` is what ``load_encoder`` takes in a process that has loaded all libraries.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -35,6 +37,12 @@ for i in np.argsort(-scores)[:5]:
     print(f"{scores[i]:.4f}  {texts[i]}")
 """
 COMMAND = "from vecindex.cli import main; main()"
+SESSION = """\
+import sys, time, vecindex, onnxruntime, tokenizers, numpy
+started = time.perf_counter()
+vecindex.load_encoder(precision=sys.argv[1])
+print(time.perf_counter() - started)
+"""
 HEAVY = "numpy", "faiss", "torch", "sqlite_utils"
 
 
@@ -56,15 +64,23 @@ def main() -> None:
         place = str(Path(home) / "index")
         with vecindex.open(place, model=encoder) as index:
             index.add(texts)
+        small = str(Path(home) / "int8")
+        with vecindex.open(small, precision="int8") as index:
+            index.add(texts)
         folder = str(resolve().folder)
         outputs: dict[str, str] = {}
         jobs = {
             "vecindex search": lambda: outputs.update(ours=run("-c", COMMAND, "search", "my name", "--index", place)),
+            "vecindex search, int8": lambda: run("-c", COMMAND, "search", "my name", "--index", small),
             "sentence-transformers script": lambda: outputs.update(theirs=run("-c", SCRIPT, folder, home, "my name")),
             "vecindex --help": lambda: outputs.update(help=run("-c", COMMAND, "--help")),
             "python -c pass": lambda: run("-c", "pass"),
         }
         seconds = rounds(jobs, arguments.rounds)
+        sessions: dict[str, list[float]] = {"fp32": [], "int8": []}
+        for precision in list(sessions) * arguments.rounds:
+            sessions[precision].append(float(run("-c", SESSION, precision)))
+        seconds |= {f"session, {precision}": statistics.median(times) for precision, times in sessions.items()}
     for ours, theirs in zip(outputs["ours"].splitlines(), outputs["theirs"].splitlines(), strict=True):
         assert theirs.split("  ", 1)[1] in ours, (ours, theirs)
     loaded = run(
