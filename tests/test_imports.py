@@ -20,7 +20,7 @@ PACKAGE = Path(vecindex.__file__).parent
 
 # From the ground up. A module imports from its own floor or from below; the graph as a whole has no cycle.
 FLOORS: list[tuple[str, ...]] = [
-    ("errors", "records", "filters", "filter_syntax", "filter_sql", "fusion", "measures", "windows"),
+    ("errors", "cores", "records", "filters", "filter_syntax", "filter_sql", "fusion", "measures", "windows"),
     ("sources", "sentences"),
     ("encoders",),
     ("store",),
@@ -66,7 +66,6 @@ LAZY = (
 """Imported when they are needed, by a function; not with the module."""
 LAZY_EXCEPTIONS = {
     ("encoders.torch", ".encoders.onnx"),  # the compiler names its output by what reads it
-    ("encoders.gpu.cuda", ".encoders.onnx"),  # which counts the cores
     ("encoders.gpu.cuda", ".encoders.torch"),  # the reference that it is loaded by and held against
 }
 

@@ -16,7 +16,7 @@ from vecindex.search.shares import Shares
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shares, "_LEAST_ROWS", 256)
-    monkeypatch.setattr(shares, "cores", lambda: 3)
+    monkeypatch.setattr(shares, "available_cores", lambda: 3)
 
 
 def unit(rows: int, seed: int) -> Any:

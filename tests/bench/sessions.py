@@ -24,8 +24,9 @@ import numpy as np
 from common import common_voice, where
 
 import vecindex
+from vecindex.cores import available_cores
 from vecindex.encoders.encoder import TOKENS_A_BATCH, TOKENS_A_SHARE
-from vecindex.encoders.onnx import MODEL_FILE, available_cores
+from vecindex.encoders.onnx import MODEL_FILE
 
 
 @dataclass(frozen=True)

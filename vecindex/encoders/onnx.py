@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
 import os
 import threading
 from pathlib import Path
@@ -18,6 +16,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 import tokenizers
 
+from ..cores import available_cores
 from .encoder import IntArray
 from .environment import environment
 from .head import Head
@@ -137,22 +136,3 @@ def _open(model: Path, options: onnxruntime.SessionOptions) -> onnxruntime.Infer
         providers=["CPUExecutionProvider"],
         disabled_optimizers=["SkipLayerNormFusion"],
     )
-
-
-def available_cores() -> int:
-    """How many cores this process may use: those that it may run on, no more than its control group pays for."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _control_group_cores()
-    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
-
-
-def _control_group_cores(root: Path = Path("/sys/fs/cgroup")) -> float | None:
-    """The processor time a second that a container may use, if that is limited (cgroup v2, then v1)."""
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = (root / "cpu.max").read_text().split()
-        return None if quota == "max" else int(quota) / int(period)
-    with contextlib.suppress(OSError, ValueError):
-        quota = (root / "cpu" / "cpu.cfs_quota_us").read_text()
-        period = (root / "cpu" / "cpu.cfs_period_us").read_text()
-        return int(quota) / int(period) if int(quota) > 0 else None
-    return None

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..cores import available_cores
+
 Rows = npt.NDArray[np.int64]
 Estimates = npt.NDArray[np.float32]
 
@@ -28,7 +30,7 @@ class Shares:
     """The rows of an ``IndexRaBitQFastScan``, which is left as it is, for `search` alone."""
 
     def __init__(self, index: Any) -> None:
-        count = max(1, min(_MOST, cores(), index.ntotal // _LEAST_ROWS))
+        count = max(1, min(_MOST, available_cores(), index.ntotal // _LEAST_ROWS))
         size = -(-index.ntotal // count)
         size += -size % _ROWS_A_BLOCK
         self._starts = list(range(0, index.ntotal, size)) or [0]
@@ -47,12 +49,6 @@ class Shares:
         estimates, rows = np.concatenate([each for each, _ in found], axis=1), np.concatenate(parts, axis=1)
         best = np.argsort(-estimates[0], kind="stable")[:count]
         return rows[:, best], estimates[:, best]
-
-
-@cache
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _share(index: Any, start: int, size: int) -> Any:
@@ -84,7 +80,7 @@ _idle = threading.Semaphore(0)
 @cache
 def _pool(process: int) -> ThreadPoolExecutor:
     """The threads of a process beside the callers': one less than it has cores."""
-    threads = max(1, min(_MOST, cores()) - 1)
+    threads = max(1, min(_MOST, available_cores()) - 1)
     for _ in range(threads):
         _idle.release()
     return ThreadPoolExecutor(threads, "vecindex-scan")

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ...cores import available_cores
 from ...errors import EncodingFailed, InvalidInput, UnsupportedModel
 from ...windows import CHARACTERS, windows
 from ..agreement import BUILT_IN, SAMPLE, Agreement, compare
@@ -32,7 +33,6 @@ from ..encoder import (
     checked_texts,
     no_token,
 )
-from ..onnx import available_cores
 from ..pooling import FloatArray
 from ..spec import Precision, Role, Space
 from ..tokens import TokenizingEncoder
