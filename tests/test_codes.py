@@ -14,9 +14,10 @@ from vecindex.encoders.pooling import unit_length
 from vecindex.filters import Filter
 from vecindex.search import codes as coding
 from vecindex.search import run
-from vecindex.search.codes import Codes, Settings, build
+from vecindex.search.codes import Codes, build
 from vecindex.search.exact import Ranking, rank
 from vecindex.search.plan import Plan, Route
+from vecindex.search.settings import Settings
 from vecindex.store.tables import Stored
 
 Vectors = npt.NDArray[np.float32]

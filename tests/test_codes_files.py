@@ -26,7 +26,8 @@ from tests.test_codes import (
     unit_vectors,
 )
 from vecindex.search import codes as coding
-from vecindex.search.codes import FAST, MASKED, Codes, Settings, build, default_settings, dump, extend, load, parts
+from vecindex.search.codes import Codes, build, dump, extend, load
+from vecindex.search.settings import FAST, MASKED, Settings, default_settings, parts
 
 
 def saved(codes: Codes) -> dict[str, Callable[[], Any]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vecindex.search.codes import Settings
 from vecindex.search.plan import CODED_ROWS, RANK_ROWS, Plan, Route, candidates, plan
+from vecindex.search.settings import Settings
 
 ONE_BIT = Settings(bits=1, factor=20)
 CLUSTERED = Settings(bits=1, factor=5, lists=1024, probes=32)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vecindex.search import codes, shares
-from vecindex.search.codes import FAST, Settings
+from vecindex.search.settings import FAST, Settings
 from vecindex.search.shares import Shares
 
 

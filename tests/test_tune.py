@@ -13,8 +13,9 @@ from tests.test_codes import View, grouped, recall, unit_vectors
 from vecindex import InvalidInput
 from vecindex.encoders.pooling import unit_length
 from vecindex.search import tune as tuning
-from vecindex.search.codes import DOUBT, Codes, Settings, build
+from vecindex.search.codes import Codes, build
 from vecindex.search.exact import Vectors
+from vecindex.search.settings import DOUBT, Settings
 from vecindex.search.tune import Trial, tune
 
 N = 20_000

@@ -16,8 +16,8 @@ import vecindex
 from tests.helpers import opened
 from vecindex import Hit, Index, InvalidInput
 from vecindex.search import codes, plan, tune, upkeep
-from vecindex.search.codes import Settings
 from vecindex.search.plan import Route
+from vecindex.search.settings import Settings
 from vecindex.store.disk import Disk, replaced
 
 ROWS, DIMENSION = 3000, 64

@@ -12,8 +12,8 @@ from enum import Enum
 
 import numpy as np
 
-from .codes import Settings
 from .exact import Vectors
+from .settings import Settings
 
 RANK_ROWS = 4096
 """Without codes, up to so many allowed rows are scored one by one, which spares loading FAISS (0.1 s)."""

@@ -23,9 +23,10 @@ from ..encoders.pooling import unit_length
 from ..errors import CorruptIndex, InvalidInput
 from ..filters import Filter
 from ..records import Hit
-from .codes import Codes, Settings
+from .codes import Codes
 from .exact import ROUNDING, Ranking, Rows, Vectors, best, rank, scan, scores
 from .plan import LARGEST_SHARE, RANK_ROWS, Plan, Route, missed, plan
+from .settings import Settings
 
 if TYPE_CHECKING:
     from ..store.tables import Stored

@@ -6,9 +6,10 @@ import numpy as np
 
 from ..errors import CorruptIndex
 from ..store.snapshot import Snapshot
-from .codes import MASKED, Bytes, Codes, parts
+from .codes import Bytes, Codes
 from .exact import ROUNDING, Rows, Vectors, rank, scan, scores
 from .plan import LARGEST_SHARE, candidates
+from .settings import MASKED, parts
 from .view import damage, load_codes
 
 _SAMPLE = 64

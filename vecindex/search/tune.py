@@ -13,10 +13,11 @@ import numpy as np
 from ..errors import InvalidInput
 from ..filters import Filter
 from . import codes as coding
-from .codes import DOUBT, Codes, Settings, default_settings
+from .codes import Codes
 from .exact import Ranking, Rows, Vectors, scan
 from .plan import CODED_ROWS
 from .run import rankings
+from .settings import DOUBT, Settings, default_settings
 
 K = 10
 """Recall is measured at so many hits."""

@@ -26,7 +26,8 @@ from ..store.manifest import CodesFiles, Manifest
 from ..store.snapshot import Snapshot, Snapshots
 from ..store.vectors import Vectors, release
 from ..store.writer import Writer
-from .codes import Codes, Settings, build, default_settings, dump, extend, parts
+from .codes import Codes, build, dump, extend
+from .settings import Settings, default_settings, parts
 from .tune import QUERIES, Trial, tune
 from .view import Accelerator, load_codes
 

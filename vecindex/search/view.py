@@ -15,7 +15,8 @@ from ..store.manifest import CodesFiles, Manifest
 from ..store.snapshot import Snapshot
 from ..store.tables import Stored
 from ..store.vectors import Rows, Vectors
-from .codes import Codes, Settings, load, parts
+from .codes import Codes, load
+from .settings import Settings, parts
 
 _log = logging.getLogger("vecindex")
 _TAIL_KEPT = 16_384
