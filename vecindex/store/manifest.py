@@ -14,7 +14,7 @@ from ..encoders.spec import Space
 class CodesFiles:
     """The accelerator over the first ``rows`` rows: its files' names and SHA-256 digests, and the search's settings.
 
-    ``settings`` is JSON that `search.settings` reads. The files are derived from the vectors; nothing is lost with them.
+    ``settings`` is JSON that `search.settings` reads. The files are made of the vectors; nothing is lost with them.
     """
 
     rows: int
