@@ -57,14 +57,17 @@ def on_torch(folder: Path) -> Encoder:
     return TorchEncoder(folder, space_of(folder))
 
 
-@pytest.fixture
-def small(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CudaEncoder]:
+@pytest.fixture(
+    params=["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"))]
+)
+def small(folder: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[CudaEncoder]:
     """A small model in fp32, whose batches, blocks and windows are so small that there are several of each."""
     monkeypatch.setattr(batches, "ENOUGH_TOKENS", 60)
     monkeypatch.setattr(cuda, "TEXTS_A_BLOCK", 64)
     monkeypatch.setattr(cuda, "TEXTS_A_WINDOW", 16)
+    monkeypatch.setattr(cuda, "TEXTS_A_PART", 16)
     monkeypatch.setattr(cuda, "PROCESSES_FROM", 100)
-    encoder = CudaEncoder(folder, space_of(folder), device="cpu", processes=0, tokens_a_batch=200)
+    encoder = CudaEncoder(folder, space_of(folder), device=request.param, processes=0, tokens_a_batch=200)
     yield encoder
     encoder.close()
 
@@ -232,16 +235,44 @@ def test_out_of_memory_makes_batches_smaller_and_changes_no_vector(
 
 def test_a_text_that_does_not_fit_is_an_error(small: CudaEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = full_above(small, 10, monkeypatch, lambda: torch.OutOfMemoryError("CUDA out of memory."))
-    with pytest.raises(EncodingFailed, match="the device is cpu, and a text of 16 tokens does not fit into its memory"):
+    with pytest.raises(EncodingFailed, match=r"the device is \S+, and a text of 16 tokens does not fit into"):
         small.encode(["rain " * 40] * 3 + ["the cat"])
     assert asked
     small.encode(["the cat"])  # and it works on
 
 
 def test_another_error_is_not_taken_for_memory(small: CudaEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    full_above(small, 10, monkeypatch, lambda: RuntimeError("CUDA error: device-side assert triggered"))
-    with pytest.raises(RuntimeError, match="device-side assert"):
+    full_above(small, 10, monkeypatch, lambda: RuntimeError("CUDA error: device-side assert triggered\nmore"))
+    budget = small._on_device.budget
+    with pytest.raises(EncodingFailed, match=r"it failed \(CUDA error: device-side assert triggered\)"):
         small.encode(["rain " * 40])
+    with pytest.raises(EncodingFailed, match="device-side assert"):
+        small.encode_tokens(["rain " * 40])
+    assert small._on_device.budget == budget
+
+
+def test_an_error_that_a_device_tells_late_is_one_too(small: CudaEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(small._on_device.lanes, "downloaded", lambda: fail)
+    with pytest.raises(EncodingFailed, match="an illegal memory access"):
+        small.encode(["the cat"])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_card_that_is_nearly_full_gets_smaller_batches(minilm: Path) -> None:
+    encoder = CudaEncoder(minilm, space_of(minilm, precision="bf16"), tokens_a_batch=2**21)
+    few = texts(2000, most=200)
+    share = 1.2e9 / torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(share)
+    try:
+        vectors = encoder.encode(few)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert encoder._on_device.budget < 2**21
+    assert cosines(vectors, encoder.encode(few)).min() > 0.999
 
 
 def test_memory_decides_the_first_budget(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -391,7 +422,10 @@ def test_a_hidden_card_and_a_broken_driver_are_told_apart(monkeypatch: pytest.Mo
     )
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert str(lanes.cuda_problem()).startswith("no GPU is visible: CUDA_VISIBLE_DEVICES is ''; unset it")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert str(lanes.cuda_problem()).startswith("no GPU can be used"), "as in a process that was forked"
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
     assert lanes.cuda_problem() is None
 
 
@@ -420,9 +454,41 @@ def test_products_are_in_float32_whatever_the_program_set(small: CudaEncoder, mo
     try:
         small.encode(["the cat"])
         assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+        with lanes.undisturbed(torch.device("cpu")):
+            with lanes.undisturbed(torch.device("cpu")):
+                pass
+            small.encode(["the cat"])  # the first to leave takes nothing from the other
+            assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+        assert torch.backends.cuda.matmul.fp32_precision == "tf32"
     finally:
         torch.set_float32_matmul_precision("highest")
-    assert seen == ["ieee"]
+    assert seen == ["ieee", "ieee"]
+
+
+def test_autocast_and_the_default_device_of_the_program_change_nothing(small: CudaEncoder) -> None:
+    some = texts(40)
+    expected = small.encode(some)
+    with torch.autocast(small._on_device.lanes.device.type, torch.bfloat16):
+        np.testing.assert_allclose(small.encode(some), expected, atol=1e-6)
+    with torch.device("meta"):
+        np.testing.assert_allclose(small.encode(some), expected, atol=1e-6)
+
+
+def test_an_add_gives_it_as_many_texts_at_once_as_it_wants(
+    small: CudaEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    encode_all = small.encode_all
+
+    def counted(texts: Any, *more: Any, **named: Any) -> Any:
+        asked.append(len(texts))
+        return encode_all(texts, *more, **named)
+
+    monkeypatch.setattr(small, "encode_all", counted)
+    monkeypatch.setattr("vecindex.pipeline.SECONDS_A_COMMIT", 1e6)
+    with vecindex.open(tmp_path / "index", model=small) as index:
+        index.add([f"the cat {n}" for n in range(164)])
+    assert (max(asked), sum(asked)) == (64, 164), "a block of its own at most, and every text once"
 
 
 # --- how it is asked for ---------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from functools import partial
 from operator import attrgetter
 from time import perf_counter
 
-from .encoders.encoder import TEXTS_A_WINDOW, Encoder
+from .encoders.encoder import Encoder
 from .encoders.spec import Space
 from .errors import SpaceMismatch, VecindexError
 from .long_texts import OnLong, encoded, parted, refuse_long
@@ -91,7 +91,7 @@ class Pipeline:
         self._vectors: dict[str, TextVector] = {}
         self._space: Space | None = None
         self._written_by: dict[str, str] | None = None
-        self._texts_a_second: float | None = None
+        self._texts_a_commit: int | None = None
         self._pool = ThreadPoolExecutor(1, "vecindex-commit")
         self._running: _Running | None = None
 
@@ -132,7 +132,7 @@ class Pipeline:
             self._report(AddReport(unchanged=changes.unchanged, updated=changes.updated))
             return
         missing = [text for text in wanted if text not in self._vectors]
-        if self._texts_a_second is None:
+        if self._texts_a_commit is None:
             self._encode(missing[:TEXTS_TO_BEGIN_WITH])
         for batch in self._batches(window, units, missing):
             self._encode([text for text in batch.missing if text not in self._vectors])
@@ -145,8 +145,7 @@ class Pipeline:
         self, window: Sequence[Incoming], units: Sequence[list[Incoming]], missing: Sequence[str]
     ) -> Iterator[_Batch]:
         """The window in commits of about as many texts to encode each; a unit, a text with its parts, stays whole."""
-        limit = max(1, min(TEXTS_A_WINDOW, int((self._texts_a_second or TEXTS_A_WINDOW) * SECONDS_A_COMMIT)))
-        commits = max(1, -(-len(missing) // limit))
+        commits = max(1, -(-len(missing) // (self._texts_a_commit or RECORDS_A_READ)))
         limit = -(-len(missing) // commits)
         batch, keys, left = _Batch(), set[str](), set(missing)
         if len(left) <= limit and not self._splits:
@@ -187,8 +186,9 @@ class Pipeline:
         self._keep_to(encoder.space)  # scenario 3: what is forgotten here, the commit will find to be missing
         started = perf_counter()
         self._vectors |= encoded(texts, encoder, self._on_long)
-        if self._texts_a_second is None or len(texts) >= TEXTS_TO_BEGIN_WITH:
-            self._texts_a_second = len(texts) / max(perf_counter() - started, 1e-9)
+        if self._texts_a_commit is None or len(texts) >= TEXTS_TO_BEGIN_WITH:
+            a_second = len(texts) / max(perf_counter() - started, 1e-9)
+            self._texts_a_commit = max(1, min(encoder.texts_at_once, int(a_second * SECONDS_A_COMMIT)))
         self._written_by = encoder.environment()
 
     def _start(self, batch: _Batch) -> None:

@@ -128,6 +128,11 @@ class Encoder(ABC):
         return 1
 
     @property
+    def texts_at_once(self) -> int:
+        """How many texts a call should have, where there are many: more are no faster."""
+        return TEXTS_A_WINDOW
+
+    @property
     def runtime(self) -> str:
         """What runs the transformer, for people."""
         return type(self).__name__

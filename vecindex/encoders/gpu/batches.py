@@ -8,7 +8,7 @@ import numpy as np
 
 from ..encoder import IntArray
 
-ENOUGH_TOKENS = 16_384
+ENOUGH_TOKENS = 8_192
 """Tokens from which on a batch keeps a large card busy for longer than it takes to be launched.
 
 An estimate, not yet measured: some 100 kernels of a few microseconds each for a small model of 6 layers.

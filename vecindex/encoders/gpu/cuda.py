@@ -46,8 +46,10 @@ log = logging.getLogger("vecindex")
 
 TEXTS_A_BLOCK = 32_768
 """Texts that are sorted by length together: enough that most lengths fill a batch of their own."""
-PROCESSES_FROM = 20_000
-"""Texts in one call from which on processes are started to tokenize; they take some tenths of a second to start."""
+PROCESSES_FROM = 8_192
+"""Texts in one call from which on processes are started to tokenize, which takes some tenths of a second, once."""
+TEXTS_A_PART = 1024
+"""Texts that a process is given at a time: a block is many more parts than processes, so that all end together."""
 MOST_PROCESSES = 16
 _THREADS = 2  # tokenizers itself uses all cores; a second one works while the first holds the interpreter lock
 _WINDOWS_A_BLOCK = 16
@@ -132,6 +134,10 @@ class CudaEncoder(TokenizingEncoder):
         return self._reference.padding_id
 
     @property
+    def texts_at_once(self) -> int:
+        return TEXTS_A_BLOCK
+
+    @property
     def runtime(self) -> str:
         return f"torch on {self._on_device.lanes.device}"
 
@@ -196,7 +202,7 @@ class CudaEncoder(TokenizingEncoder):
     def _blocks(self, texts: Sequence[str], role: Role) -> Generator[_Block, None, None]:
         """The texts in blocks, each once; the next block is tokenized while the caller computes this one."""
         prompt = self.space.prompt(role)
-        tokenize, threads = self._tokenizing(len(texts))
+        tokenize, threads, part = self._tokenizing(len(texts))
 
         def tokens(window: list[str]) -> TokenArrays:
             return tokenize([prompt + text for text in window] if prompt else window)
@@ -212,26 +218,26 @@ class CudaEncoder(TokenizingEncoder):
             for block in windows(texts, TEXTS_A_BLOCK, str, _WINDOWS_A_BLOCK * CHARACTERS):
                 unique = {text: place for place, text in enumerate(dict.fromkeys(block))}
                 places = np.fromiter((unique[text] for text in block), dtype=np.int64, count=len(block))
-                parts = windows(list(unique), TEXTS_A_WINDOW, str)
-                ahead.append((list(unique), places, [pool.submit(tokens, part) for part in parts]))
+                futures = [pool.submit(tokens, some) for some in windows(list(unique), part, str)]
+                ahead.append((list(unique), places, futures))
                 if len(ahead) > 1:
                     yield joined()
             while ahead:
                 yield joined()
         except EncodingFailed:
-            self.close()  # what is left of the processes; the next call starts anew
+            self.close()  # what is left of the processes, for calls beside this one too; the next one starts anew
             raise
         finally:
             pool.shutdown(cancel_futures=True)  # and waits for what has begun: no answer is left in a pipe
 
-    def _tokenizing(self, count: int) -> tuple[Callable[[Sequence[str]], TokenArrays], int]:
-        """What tokenizes in a call of ``count`` texts, and how many threads are to ask it at once."""
+    def _tokenizing(self, count: int) -> tuple[Callable[[Sequence[str]], TokenArrays], int, int]:
+        """What tokenizes in a call of ``count`` texts, how many threads ask it at once, and for how many texts each."""
         if count > PROCESSES_FROM and self._process_count > 1:
             with self._starting:
                 if self._processes is None:
                     self._processes = TokenWorkers(self.text_tokenizer, self._process_count)
-                return self._processes.tokenize, self._processes.count
-        return lambda texts: TokenArrays.of(self.text_tokenizer, texts), _THREADS
+                return self._processes.tokenize, self._processes.count, TEXTS_A_PART
+        return lambda texts: TokenArrays.of(self.text_tokenizer, texts), _THREADS, TEXTS_A_WINDOW
 
     def _means_of_parts(self, texts: list[str], role: Role) -> FloatArray:
         """For each text the mean of its parts' vectors, each counted as often as it has tokens, of unit length."""

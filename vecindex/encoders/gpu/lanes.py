@@ -1,4 +1,4 @@
-"""How do bytes get to a device and back while it computes, and what does it say when its memory is full.
+"""How do bytes get to a device and back while it computes, what is set meanwhile, and what does it say when it is full.
 
 A CUDA device has a lane (a stream) for computing and one for each direction of copying. Copies are asynchronous only
 from and to pinned memory; torch keeps such memory when it is given back and hands it out again only once the copies
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -33,7 +34,7 @@ class Lanes:
 
     def host(self, *shape: int, dtype: torch.dtype) -> Tensor:
         """Memory of the host, not initialised, that copies of this device may use while it computes."""
-        return torch.empty(shape, dtype=dtype, pin_memory=self._up is not None)
+        return torch.empty(shape, dtype=dtype, device="cpu", pin_memory=self._up is not None)
 
     def upload(self, source: Tensor) -> Tensor:
         """A copy on the device of what `host` gave; what is computed from now on waits for it, the caller does not."""
@@ -87,23 +88,61 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _FULL)
 
 
-@contextlib.contextmanager
-def full_float32() -> Iterator[None]:
-    """Products of float32 matrices are computed in float32, whatever the program has set: not in TF32, of 10 bits."""
-    matmul = torch.backends.cuda.matmul
-    if hasattr(matmul, "fp32_precision"):  # torch 2.9; reading the older setting fails where a program used this one
-        before, matmul.fp32_precision = matmul.fp32_precision, "ieee"
+class _OfTheProcess:
+    """Settings of torch that all threads share: the first to need its own puts them in place, the last takes them back.
+
+    Products of float32 matrices are computed in float32, not in TF32, of 10 bits. Attention is not left to cuDNN, which
+    some builds prefer on the newest cards: it makes a plan of some tens of milliseconds for every new shape, and nearly
+    every unpadded batch is one.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._before = ("", False)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        with self._lock:
+            if not self._users:
+                self._before = (_float32_products(), torch.backends.cuda.cudnn_sdp_enabled())  # type: ignore[no-untyped-call]
+                _set_float32_products(_EXACT)
+                torch.backends.cuda.enable_cudnn_sdp(False)
+            self._users += 1
         try:
             yield
         finally:
-            matmul.fp32_precision = before
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    _set_float32_products(self._before[0])
+                    torch.backends.cuda.enable_cudnn_sdp(self._before[1])
+
+
+# torch 2.9 has a setting of its own for these products; reading the older one fails where a program used the newer.
+_NEWER = hasattr(torch.backends.cuda.matmul, "fp32_precision")
+_EXACT = "ieee" if _NEWER else "highest"
+
+
+def _float32_products() -> str:
+    return str(torch.backends.cuda.matmul.fp32_precision) if _NEWER else torch.get_float32_matmul_precision()
+
+
+def _set_float32_products(value: str) -> None:
+    if _NEWER:
+        torch.backends.cuda.matmul.fp32_precision = value
     else:
-        older = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("highest")
-        try:
-            yield
-        finally:
-            torch.set_float32_matmul_precision(older)
+        torch.set_float32_matmul_precision(value)
+
+
+_of_the_process = _OfTheProcess()
+
+
+@contextlib.contextmanager
+def undisturbed(device: torch.device) -> Iterator[None]:
+    """Nothing that the program has set for work of its own, autocast included, changes what is computed within."""
+    with _of_the_process.held(), torch.inference_mode(), torch.autocast(device.type, enabled=False):
+        yield
 
 
 def cuda_problem() -> str | None:
@@ -118,12 +157,13 @@ def cuda_problem() -> str | None:
         )
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        if torch.cuda.is_available():
-            return None
+        available = torch.cuda.is_available()
         reason = "" if not said else str(said[-1].message)
         try:
             torch.cuda.init()  # type: ignore[no-untyped-call]
-        except (RuntimeError, AssertionError) as error:
+            if available:
+                return None
+        except (RuntimeError, AssertionError) as error:  # of a process that was forked from one that used it, too
             reason = str(error)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:

@@ -20,7 +20,7 @@ from ..pooling import FloatArray
 from ..spec import Precision
 from .batches import Batch, next_batch
 from .device_head import DeviceHead
-from .lanes import Lanes, full_float32, is_out_of_memory
+from .lanes import Lanes, is_out_of_memory, undisturbed
 from .token_arrays import TokenArrays
 
 log = logging.getLogger("vecindex")
@@ -92,13 +92,13 @@ class OnDevice:
         Of every text the first ``skipped`` tokens are not pooled. On a GPU this returns while it computes.
 
         Raises:
-            EncodingFailed: the device has too little memory for a single text.
+            EncodingFailed: the device has too little memory for a single text, or has failed.
         """
         order = np.argsort(-tokens.lengths, kind="stable")
         ranks = np.empty_like(order)
         ranks[order] = np.arange(len(order))
         lengths = tokens.lengths[order]
-        with self._lock, torch.inference_mode(), full_float32():
+        with self._lock, undisturbed(self._device):
             try:
                 uploaded = _Uploaded(*(self._upload(each) for each in (tokens.ids, tokens.starts[order], lengths)))
                 computed = self.lanes.host(len(order), self._dimension, dtype=torch.float32)
@@ -110,23 +110,27 @@ class OnDevice:
                         self.lanes.download(vectors, computed[batch.start : batch.stop])
                         done = batch.stop
             except RuntimeError as error:
-                if is_out_of_memory(error):
-                    raise self._full("the tokens of these texts do not fit into its memory") from error
-                raise
-            return Running(ranks, computed, self.lanes.downloaded())
+                raise self._failed(error, "the tokens of these texts do not fit into its memory") from error
+            downloaded = self.lanes.downloaded()
+
+        def wait() -> None:
+            try:
+                downloaded()
+            except RuntimeError as error:  # a device tells late what went wrong in it
+                raise self._failed(error, "these texts do not fit into its memory") from error
+
+        return Running(ranks, computed, wait)
 
     def states(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
         """The last hidden states (B, T, D) of padded token ids (B, T)."""
-        with self._lock, torch.inference_mode(), full_float32():
+        with self._lock, undisturbed(self._device):
             ids, real = (torch.from_numpy(each).to(self._device) for each in (input_ids, attention_mask))
             try:
                 states = self._hidden(ids, None if attention_mask.all() else real)
                 found: npt.NDArray[np.float32] = states.float().cpu().numpy()
                 return found
             except RuntimeError as error:
-                if is_out_of_memory(error):
-                    raise self._full(f"{input_ids.size} tokens at once do not fit into its memory") from error
-                raise
+                raise self._failed(error, f"{input_ids.size} tokens at once do not fit into its memory") from error
 
     def _upload(self, array: npt.NDArray[Any]) -> Tensor:
         pinned = self.lanes.host(*array.shape, dtype=_TORCH_TYPES[array.dtype.type])
@@ -138,10 +142,8 @@ class OnDevice:
         try:
             return self._vectors(batch, tokens, skipped)
         except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            if batch.texts == 1:
-                raise self._full(f"a text of {batch.width} tokens does not fit into its memory") from error
+            if not is_out_of_memory(error) or batch.texts == 1:
+                raise self._failed(error, f"a text of {batch.width} tokens does not fit into its memory") from error
         # Only here, behind the handler, is nothing left of what the failed batch had allocated.
         self.lanes.settle()
         self.budget = max(1, batch.texts * batch.width // 2)
@@ -164,7 +166,7 @@ class OnDevice:
     def _hidden(self, ids: Tensor, mask: Tensor | None) -> Tensor:
         """(B, T, D) in the transformer's precision; ``mask`` None where nothing is padded.
 
-        With a mask transformers waits for the device, to see whether it is all 1; without one nothing does.
+        With a mask transformers waits for the device, to see whether it is all 1; without one only decoders do.
         """
         states: Tensor = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
         return states
@@ -181,11 +183,18 @@ class OnDevice:
         a_token = bytes_a_number * (10 * hidden + 3 * between) + 8 * hidden
         return min(TOKENS_A_BATCH, max(_TOKENS_AT_LEAST, free // 2 // a_token))
 
-    def _full(self, what: str) -> EncodingFailed:
+    def _failed(self, error: RuntimeError, full: str) -> EncodingFailed:
+        """What to tell of an error of the device; ``full`` says for what its memory is too small, if it is that."""
+        if not is_out_of_memory(error):
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            return EncodingFailed(
+                f"the device is {self._device}, and it failed ({reason})",
+                "Start the program again, since a device that failed may go on failing in it, or use --device cpu.",
+            )
         free = self.lanes.free()
         left = "" if free is None else f" ({free / 2**30:.1f} GiB of it are free)"
         return EncodingFailed(
-            f"the device is {self._device}, and {what}{left}",
+            f"the device is {self._device}, and {full}{left}",
             "End other programs that use it, choose a smaller model, or encode on the processor with --device cpu.",
         )
 
