@@ -4,32 +4,49 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+SIZES = (1024, 2048)
+OPERATIONS = 150e9
+"""Of one job: half a second of a fast pair of cores."""
 
-def peak_gflops(rounds: int = 15) -> float:
-    """The best rate of a float32 matrix product on all cores, of numpy and torch, at sizes of 1,024 and 2,048."""
-    import torch
 
-    best = 0.0
-    for size in (1024, 2048):
-        a, b = (np.random.default_rng(seed).random((size, size), dtype=np.float32) for seed in (0, 1))
-        out = np.empty_like(a)
-        s, t, u = torch.from_numpy(a), torch.from_numpy(b), torch.empty(size, size)
-        products: list[Callable[[], object]] = [
-            lambda a=a, b=b, out=out: np.matmul(a, b, out=out),  # type: ignore[misc]
-            lambda s=s, t=t, u=u: torch.matmul(s, t, out=u),  # type: ignore[misc]
-        ]
-        for product in products:
+class Products:
+    """Products of square float32 matrices on all cores, of numpy and of torch, in two sizes.
+
+    ``jobs`` repeat each for `OPERATIONS`; ``best`` is the best rate of a single one so far, in GFLOP/s. A single one
+    may be done faster than many are, while the processor is cool or its neighbours are quiet.
+    """
+
+    def __init__(self) -> None:
+        import torch
+
+        self.best = 0.0
+        self.jobs: dict[str, Callable[[], object]] = {}
+        for size in SIZES:
+            a, b = (np.random.default_rng(seed).random((size, size), dtype=np.float32) for seed in (0, 1))
+            out = np.empty_like(a)
+            s, t, u = torch.from_numpy(a), torch.from_numpy(b), torch.empty(size, size)
+            self.jobs[f"numpy, {size}"] = partial(self._repeat, size, partial(np.matmul, a, b, out=out))
+            self.jobs[f"torch, {size}"] = partial(self._repeat, size, partial(torch.matmul, s, t, out=u))
+
+    def _repeat(self, size: int, product: Callable[[], object]) -> None:
+        for _ in range(round(OPERATIONS / (2 * size**3))):
+            start = time.perf_counter()
             product()
-            for _ in range(rounds):
-                start = time.perf_counter()
-                product()
-                best = max(best, 2 * size**3 / (time.perf_counter() - start) / 1e9)
-    return best
+            self.best = max(self.best, 2 * size**3 / (time.perf_counter() - start) / 1e9)
+
+    def kept_up(self, seconds: Mapping[str, float]) -> float:
+        """The best rate over a whole job, in GFLOP/s, given what the jobs took."""
+        rates = []
+        for size in SIZES:
+            operations = round(OPERATIONS / (2 * size**3)) * 2 * size**3
+            rates += [operations / seconds[f"{library}, {size}"] / 1e9 for library in ("numpy", "torch")]
+        return max(rates)
 
 
 def flop(folder: Path, lengths: list[int]) -> float:
