@@ -109,6 +109,15 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 }
 
 
+def test_an_encoder_goes_on_when_its_compiled_files_are_removed(model: Path, cache: Path) -> None:
+    load_encoder(model)
+    encoder = load_encoder(model, threads=2)
+    expected = encoder.encode(["the cat"])
+    shutil.rmtree(cache)
+    many = encoder.encode(["the cat", *(f"cat {n} " * (n % 9) for n in range(500))])
+    np.testing.assert_allclose(many[:1], expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_compiled_model_is_made_again_with_a_warning(
     model: Path, cache: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], None]

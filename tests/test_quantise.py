@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from onnx import helper, numpy_helper
 
 from vecindex import load_encoder
 from vecindex.encoders import environment
-from vecindex.encoders.agreement import Agreement, measure
+from vecindex.encoders import onnx as runtime
+from vecindex.encoders.agreement import Agreement, compare, measure
 from vecindex.encoders.encoder import Encoder
 from vecindex.encoders.environment import has_exact_int8
+from vecindex.encoders.onnx import OnnxEncoder
 from vecindex.encoders.quantise import Bits, Quantised, quantise
 from vecindex.errors import InvalidInput
 
@@ -49,6 +52,11 @@ def both(path: Path, x: Any, bits: Bits = 8) -> tuple[Quantised, Any, Any]:
     """What was done, and what a model makes of ``x`` before and after."""
     done = quantise(path, path.with_name("int8.onnx"), bits)
     return done, run(path, x), run(path.with_name("int8.onnx"), x)
+
+
+def unit_rows(count: int, width: int) -> Any:
+    rows = array(count, width)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def close(one: Any, other: Any, bits: int = 8) -> bool:
@@ -188,6 +196,27 @@ def test_seven_bits_work_on_any_processor(encoder: Encoder) -> None:
     assert float((seven.encode(["my name"]) * encoder.encode(["my name"])).sum()) > 0.97
 
 
+@pytest.mark.skipif(not has_exact_int8(), reason="int8 is int8-7bit on this processor")
+@pytest.mark.parametrize("exact", [True, False])
+def test_weights_of_eight_bits_get_instructions_that_do_not_overflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exact: bool
+) -> None:
+    int8 = load_encoder(precision="int8")
+    assert isinstance(int8, OnnxEncoder)
+    monkeypatch.setattr(runtime, "has_exact_int8", lambda: exact)
+    options = runtime._session_options(1, "int8")
+    options.optimized_model_filepath = str(tmp_path / "run.onnx")
+    runtime._open(int8.folder / runtime.MODEL_FILE, options)
+    graph = onnx.load(str(tmp_path / "run.onnx"), load_external_data=False).graph
+    kinds = {each.name: each.data_type for each in graph.initializer}
+    products = [node for node in graph.node if node.op_type == "MatMulIntegerToFloat"]
+    # Unsigned by unsigned numbers are summed without overflow on every x86 processor.
+    assert {kinds[node.input[1]] for node in products} == {onnx.TensorProto.INT8 if exact else onnx.TensorProto.UINT8}
+    other = OnnxEncoder(int8.folder, int8.space, int8.padding_id, int8.head, 1)
+    cosines = (int8.encode(["my name", "It rains."]) * other.encode(["my name", "It rains."])).sum(axis=1)
+    assert cosines.min() > 0.99999
+
+
 # --- agreement
 
 
@@ -198,6 +227,26 @@ def test_agreement_is_measured_on_different_texts(encoder: Encoder) -> None:
     assert same.accepted
     with pytest.raises(InvalidInput, match="the sample mine holds 1 different texts"):
         measure(encoder, encoder, "mine", ["one", "one"])
+
+
+def test_the_nearest_are_compared_without_a_table_of_all_pairs() -> None:
+    one = unit_rows(20_000, 8)
+    tracemalloc.start()
+    found = compare("mine", one, one)
+    assert tracemalloc.get_traced_memory()[1] < 20_000 * 20_000
+    tracemalloc.stop()
+    assert (found.texts, found.top10) == (20_000, 1.0)
+
+
+def test_the_share_of_the_nearest_is_that_of_all_texts_where_they_are_few() -> None:
+    one, other = unit_rows(60, 8), unit_rows(60, 8)
+
+    def nearest(vectors: Any) -> Any:
+        scores = vectors @ vectors.T - 9 * np.eye(len(vectors))
+        return np.argsort(-scores, axis=1)[:, :10]
+
+    expected = [len(np.intersect1d(a, b)) / 10 for a, b in zip(nearest(one), nearest(other), strict=True)]
+    assert compare("mine", one, other).top10 == pytest.approx(np.mean(expected))
 
 
 @pytest.mark.parametrize(

@@ -26,19 +26,19 @@ from common import common_voice, where
 import vecindex
 from vecindex.cores import available_cores
 from vecindex.encoders.encoder import TOKENS_A_BATCH, TOKENS_A_SHARE
-from vecindex.encoders.onnx import MODEL_FILE
+from vecindex.encoders.onnx import MODEL_FILE, SLOWER_FUSIONS
 
 
 @dataclass(frozen=True)
 class Setting:
-    """``workers`` batches of ``budget`` padded tokens at once, each on ``threads`` cores."""
+    """``workers`` batches of ``budget`` padded tokens at once, each on ``threads`` cores; a slow ``fusion`` is done."""
 
     workers: int
     threads: int
     budget: int = TOKENS_A_BATCH
     arena: bool = True
     spinning: bool = True
-    slow_fusion: bool = False
+    fusion: str = ""
 
 
 def settings() -> dict[str, Setting]:
@@ -50,7 +50,7 @@ def settings() -> dict[str, Setting]:
         **{f"{budget} tokens a batch": replace(shipped, budget=budget) for budget in (128, 512, 1024, 2048)},
         "no arena": replace(shipped, arena=False),
         "no spinning": replace(shipped, spinning=False),
-        "with SkipLayerNormFusion": replace(shipped, slow_fusion=True),
+        **{f"with {fusion}": replace(shipped, fusion=fusion) for fusion in SLOWER_FUSIONS},
     }
 
 
@@ -87,7 +87,7 @@ def measure(setting: Setting, texts: list[str]) -> dict[str, float]:
     options.enable_cpu_mem_arena = setting.arena
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(setting.spinning)))
-    disabled = [] if setting.slow_fusion else ["SkipLayerNormFusion"]
+    disabled = [fusion for fusion in SLOWER_FUSIONS if fusion != setting.fusion]
     session = onnxruntime.InferenceSession(str(model), options, disabled_optimizers=disabled)
     lengths = encoder.tokenize(texts)
     order = sorted(range(len(texts)), key=lambda i: -len(lengths[i].ids))

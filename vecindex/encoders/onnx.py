@@ -18,7 +18,7 @@ import tokenizers
 
 from ..cores import available_cores
 from .encoder import IntArray
-from .environment import environment
+from .environment import environment, has_exact_int8
 from .head import Head
 from .spec import Space
 from .tokens import TOKENIZER_FILE, TextTokenizer, TokenizingEncoder
@@ -31,6 +31,9 @@ OUTPUT = "token_vectors"
 FUSED = ("int8", "int8-7bit")
 """Precisions whose models were saved with their steps joined."""
 _LARGE = 500_000_000  # bytes
+SLOWER_FUSIONS = ["SkipLayerNormFusion", "BiasGeluFusion"]
+"""Their kernels take longer than what they replace: the first four times as long, a tenth of all the time; the second,
+with AVX-512, 4 % of it."""
 
 
 class OnnxEncoder(TokenizingEncoder):
@@ -94,8 +97,17 @@ class OnnxEncoder(TokenizingEncoder):
         """The session whose runs use so many cores; made when it is first needed."""
         with self._lock:
             if threads not in self._sessions:
-                self._sessions[threads] = _session(self._model, threads, self.space.precision)
+                self._sessions[threads] = self._made(threads)
             return self._sessions[threads]
+
+    def _made(self, threads: int) -> onnxruntime.InferenceSession:
+        try:
+            return _open(self._model, _session_options(threads, self.space.precision))
+        except Exception:
+            # The files may have been removed since the first session was made, which still has them.
+            if not self._sessions:
+                raise
+            return next(iter(self._sessions.values()))
 
 
 def save_parted(model: Path, folder: Path, fused: bool = False) -> None:
@@ -111,13 +123,15 @@ def save_parted(model: Path, folder: Path, fused: bool = False) -> None:
     _open(model, options)
 
 
-def _session(model: Path, threads: int, precision: str) -> onnxruntime.InferenceSession:
+def _session_options(threads: int, precision: str) -> onnxruntime.SessionOptions:
     levels = onnxruntime.GraphOptimizationLevel
-    options = _options(threads, levels.ORT_DISABLE_ALL if precision in FUSED else levels.ORT_ENABLE_ALL)
-    if precision == "int8":
-        # For weights of 8 bits where there is no VNNI: slower instructions instead of sums that overflow.
+    if precision == "int8" and not has_exact_int8():
+        # Weights of 8 bits are given slower instructions instead of sums that overflow. It is one of the optimisations
+        # of this level, and would take the fast instructions away where they are exact.
+        options = _options(threads, levels.ORT_ENABLE_EXTENDED)
         options.add_session_config_entry("session.x64quantprecision", "1")
-    return _open(model, options)
+        return options
+    return _options(threads, levels.ORT_DISABLE_ALL if precision in FUSED else levels.ORT_ENABLE_ALL)
 
 
 def _options(threads: int, level: onnxruntime.GraphOptimizationLevel) -> onnxruntime.SessionOptions:
@@ -130,9 +144,5 @@ def _options(threads: int, level: onnxruntime.GraphOptimizationLevel) -> onnxrun
 
 def _open(model: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(
-        # This fusion's kernel takes four times as long as what it replaces, and a tenth of all the time.
-        str(model),
-        options,
-        providers=["CPUExecutionProvider"],
-        disabled_optimizers=["SkipLayerNormFusion"],
+        str(model), options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER_FUSIONS
     )
