@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import vecindex
-from vecindex import guard
+from vecindex import guard, load_encoder
 from vecindex.encoders.encoder import IntArray
 from vecindex.encoders.environment import instructions
 from vecindex.errors import SpaceMismatch
@@ -93,6 +93,11 @@ def test_the_real_runtimes_tell_what_they_are(minilm: Path, encoder: Any, refere
         assert said["runtime"] == library
         assert said[library][0].isdigit()
         assert said["machine"]
+    import torch
+
+    assert f"torch {torch.__version__}" in encoder.environment()["compiled_with"], "its graph is another's work"
+    int8 = load_encoder(precision="int8")
+    assert int8.environment()["compiled_with"] == encoder.environment()["compiled_with"]
 
 
 def test_instructions_are_read_from_the_first_processor(tmp_path: Path) -> None:

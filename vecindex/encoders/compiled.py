@@ -38,6 +38,7 @@ class Compiled:
 
     ``origin`` is the door that the model came through, ``files`` has the SHA-256 of each, ``agreement`` is the least
     cosine to the reference over the probes, and ``sample`` what fewer bits cost; each where it was measured.
+    ``made_with`` is `made_with` of when its graph was made.
     """
 
     space: Space
@@ -46,6 +47,7 @@ class Compiled:
     files: Mapping[str, str]
     agreement: float | None = None
     sample: Agreement | None = None
+    made_with: str = ""
 
 
 def write_record(folder: Path, compiled: Compiled) -> None:
@@ -81,7 +83,7 @@ def load_compiled(space: Space, threads: int | None) -> OnnxEncoder | None:
         record = read_record(folder)
         if damaged := next(faults(folder, record), None):
             raise ValueError(damaged)
-        return open_folder(folder, space, record.padding_id, threads)
+        return open_folder(folder, space, record.padding_id, threads, record.made_with)
     except _OtherCompiler as error:
         log.debug("%s: %s", folder, error)
     except Exception as error:  # whatever onnxruntime or tokenizers call it
@@ -90,11 +92,11 @@ def load_compiled(space: Space, threads: int | None) -> OnnxEncoder | None:
     return None
 
 
-def open_folder(folder: Path, space: Space, padding_id: int, threads: int | None) -> OnnxEncoder:
+def open_folder(folder: Path, space: Space, padding_id: int, threads: int | None, made_with: str) -> OnnxEncoder:
     """The encoder that was compiled into ``folder``."""
     from .onnx import OnnxEncoder
 
-    return OnnxEncoder(folder, space, padding_id, Head.load(folder, space), threads)
+    return OnnxEncoder(folder, space, padding_id, Head.load(folder, space), threads, made_with)
 
 
 def faults(folder: Path, record: Compiled, anew: bool = False) -> Iterator[str]:
@@ -132,15 +134,15 @@ def every_compiled() -> Iterator[tuple[Path, Compiled]]:
 def refuse(space: Space, reason: str) -> None:
     """Keeps in mind that the export of this model failed, until another version of a library is installed."""
     with contextlib.suppress(OSError):
-        write_json(refusal_file(space.fingerprint), {"reason": reason, **_made_with(), "space": asdict(space)})
+        write_json(refusal_file(space.fingerprint), {"reason": reason, **_versions(), "space": asdict(space)})
 
 
 def refusal(space: Space) -> str | None:
     """Why the export failed; None if it was not tried, or not with what is installed."""
     try:
         found = json.loads(refusal_file(space.fingerprint).read_text(encoding="utf-8"))
-        made_with = {name: found[name] for name in _made_with()}
-        return str(found["reason"]) if made_with == _made_with() else None
+        versions = {name: found[name] for name in _versions()}
+        return str(found["reason"]) if versions == _versions() else None
     except UNREADABLE:
         return None
 
@@ -151,7 +153,12 @@ def forget_refusal(space: Space) -> None:
         refusal_file(space.fingerprint).unlink()
 
 
-def _made_with() -> dict[str, str]:
+def made_with() -> str:
+    """What would make a graph now: the versions on which it depends."""
+    return ", ".join(f"{name} {version}" for name, version in _versions().items())
+
+
+def _versions() -> dict[str, str]:
     """The versions on which an export depends, asked without importing any of them."""
     versions = {"compiler": str(_COMPILER)}
     for name in _VERSIONS:

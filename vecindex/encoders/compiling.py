@@ -33,6 +33,7 @@ from .compiled import (
     Compiled,
     forget_refusal,
     load_compiled,
+    made_with,
     open_folder,
     read_record,
     refusal,
@@ -127,9 +128,11 @@ def compile_fewer_bits(
     log.info("Compiling %s in %s; this happens once.", files.name, space.precision)
     with _scratch_folder() as folder:
         _quantise(full.folder, folder, space)
-        encoder = open_folder(folder, space, full.padding_id, threads)
+        encoder = open_folder(folder, space, full.padding_id, threads, full.made_with)
         agreement = _accepted(full, encoder, sample or Sample())
-        compiled = Compiled(space, full.padding_id, files.origin, _digests(folder), sample=agreement)
+        compiled = Compiled(
+            *(space, full.padding_id, files.origin, _digests(folder)), sample=agreement, made_with=full.made_with
+        )
         return Made(_publish(folder, encoder, compiled), compiled)
 
 
@@ -183,13 +186,15 @@ def _compile_full(files: ModelFiles, space: Space, threads: int | None) -> Made:
         (export / TOKENIZER_FILE).rename(folder / TOKENIZER_FILE)
         whole.head.save(folder)
         shutil.rmtree(export)
-        encoder = open_folder(folder, space, whole.padding_id, threads)
+        encoder = open_folder(folder, space, whole.padding_id, threads, made_with())
         agreement = _agreement(whole, encoder)
         if not agreement >= AGREEMENT:
             raise _NotExportedError(
                 f"compiled, its vectors agree with the reference to a cosine of only {agreement:.6f}"
             )
-        compiled = Compiled(space, whole.padding_id, files.origin, _digests(folder), agreement=agreement)
+        compiled = Compiled(
+            *(space, whole.padding_id, files.origin, _digests(folder)), agreement=agreement, made_with=encoder.made_with
+        )
         forget_refusal(space)
         return Made(_publish(folder, encoder, compiled), compiled)
 

@@ -43,12 +43,22 @@ class OnnxEncoder(TokenizingEncoder):
     alone is run on all. The two take a session each, made when it is first needed.
     """
 
-    def __init__(self, folder: Path, space: Space, padding_id: int, head: Head, threads: int | None = None) -> None:
-        """``threads`` is how many cores one call may use; None takes all that this process may use."""
+    def __init__(
+        self,
+        folder: Path,
+        space: Space,
+        padding_id: int,
+        head: Head,
+        threads: int | None = None,
+        made_with: str = "",
+    ) -> None:
+        """``threads`` is how many cores one call may use, None takes all that this process may use; ``made_with`` says
+        what the graph was made with, as far as it is known."""
         self.space = space
         self.head = head
         self.folder = folder
         self.threads = threads
+        self.made_with = made_with
         self._padding_id = padding_id
         self.text_tokenizer = TextTokenizer.from_file(folder / TOKENIZER_FILE, space.max_tokens, space.truncation)
         self._model = folder / MODEL_FILE
@@ -77,7 +87,8 @@ class OnnxEncoder(TokenizingEncoder):
         return "onnxruntime"
 
     def environment(self) -> dict[str, str]:
-        return environment(self.runtime, onnxruntime=onnxruntime.__version__, tokenizers=tokenizers.__version__)
+        versions = {"onnxruntime": onnxruntime.__version__, "tokenizers": tokenizers.__version__}
+        return environment(self.runtime, **versions, compiled_with=self.made_with)
 
     def forward(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
         return self._run(self._threads, input_ids, attention_mask)
