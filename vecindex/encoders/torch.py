@@ -15,6 +15,7 @@ import transformers
 from sentence_transformers import SentenceTransformer
 
 from ..errors import UnsupportedModel
+from .attention import attention_for_export
 from .encoder import IntArray
 from .environment import environment
 from .head import Head
@@ -123,7 +124,12 @@ class TorchEncoder(TokenizingEncoder):
         mask = torch.ones(2, 8, dtype=torch.long)
         mask[1, 5:] = 0  # a mask of ones alone is traced as no mask at all
         axes = {0: "texts", 1: "tokens"}
-        with _quiet(), torch.inference_mode(), _model_errors(self.space.model, "exported to ONNX"):
+        with (
+            _quiet(),
+            torch.inference_mode(),
+            _model_errors(self.space.model, "exported to ONNX"),
+            attention_for_export(self._transformer.auto_model, self.space.max_tokens),
+        ):
             torch.onnx.export(
                 # eval() on the wrapper too: the exporter puts back the mode it found, and dropout with it.
                 _LastHiddenState(self._transformer.auto_model).eval(),
@@ -160,13 +166,12 @@ class TorchStatic(StaticEncoder):
 def _sentence_transformer(folder: Path, space: Space, modules: Modules) -> Any:
     """The model as sentence-transformers loads it; of a plain folder with the pooling that the space says."""
     with _quiet(), _model_errors(space.model, "loaded"):
-        # Eager attention is plain matrix products, which onnxruntime runs faster than the traced fused kernel.
         model: Any = SentenceTransformer(
             str(folder),
             device="cpu",
             local_files_only=True,
             trust_remote_code=False,
-            model_kwargs={"attn_implementation": "eager", "use_safetensors": True, "dtype": torch.float32},
+            model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
     if modules.plain:
         if len(model) != 2:
