@@ -157,6 +157,15 @@ def test_one_key_several_times_in_one_add_ends_as_the_last_one_says(index: Index
     assert report == AddReport(added=2 * parts + 2, removed=2 * parts + 1)
 
 
+def test_a_part_whose_key_was_parted_too_is_buried_once(index: Index) -> None:
+    index.add([LONG + " anchor"], keys=["a#1"], on_long="split")
+    index.add(["w0"], keys=["a#1"], metadata=[{"part_of": "a", "span": [0, 2]}])
+    before = len(index)
+    report = index.add(["short", LONG], keys=["a", "a#1"], on_long="split")
+    assert (len(index), report.removed) == (before, 1)
+    assert index.verify().ok
+
+
 def test_what_only_looks_like_a_part_is_left_alone_and_never_overwritten(index: Index) -> None:
     index.add(["mine", "mine too"], keys=["a#9", "a#x"], metadata=[{"part_of": "b"}, {"part_of": "a"}])
     index.add([LONG], keys=["a"], on_long="split")

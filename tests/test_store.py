@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 import vecindex
 from tests.helpers import ROOT, SMALL_STATE, State, opened, small_index, sql, state_of
 from tests.toy import DIMENSION, ToyEncoder
-from vecindex.errors import IndexNotFound, InvalidInput
+from vecindex.errors import CorruptIndex, IndexNotFound, InvalidInput
 from vecindex.store import changes
+from vecindex.store.catalog import Catalog
 from vecindex.store.changes import Incoming, reconcile
 from vecindex.store.tables import Stored
 from vecindex.store.vectors import checksums
@@ -108,6 +109,23 @@ def test_bytes_beyond_the_committed_rows_are_ignored_and_overwritten(folder: Pat
         assert index.get("e").vector == pytest.approx(ToyEncoder().encode(["five"])[0], abs=1e-6)
         assert index.verify().ok
     assert (folder / "vectors-1.f32").stat().st_size == 6 * ROW_BYTES
+
+
+def test_a_row_is_buried_once_and_a_dead_one_not_again(folder: Path) -> None:
+    catalog = Catalog(folder)
+    try:
+        before = catalog.manifest()
+        with pytest.raises(CorruptIndex, match=r"2 records .* and 1 were there"), catalog.changing() as t:
+            t.commit(t.bury(before, np.array([0, 1])))
+        assert catalog.manifest() == before
+        with catalog.changing() as tables:
+            tables.commit(tables.bury(before, np.array([3, 0, 3])))
+        assert catalog.manifest().dead == before.dead + 2
+    finally:
+        catalog.close()
+    with opened(folder) as index:
+        assert state_of(index) == {"c": SMALL_STATE["c"]}
+        assert index.verify().ok
 
 
 # --- reconcile -------------------------------------------------------------------------------------------------------

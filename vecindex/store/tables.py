@@ -124,10 +124,13 @@ class Tables:
         )
 
     def bury(self, manifest: Manifest, rows: Rows) -> Manifest:
-        """Deletes the records at these rows, each once, which are dead from now on."""
+        """Deletes the records at these rows, which are dead from now on; none of them may be so already."""
+        rows = np.unique(rows)  # the manifest counts each once
         if len(rows) == 0:
             return manifest
-        self._sqlite.executemany("delete from records where row = ?", ((row,) for row in rows.tolist()))
+        found = self._sqlite.executemany("delete from records where row = ?", ((row,) for row in rows.tolist()))
+        if found.rowcount != len(rows):
+            raise sqlite3.DatabaseError(f"{len(rows)} records were to be deleted, and {found.rowcount} were there")
         self.mark_dead(manifest, rows)
         return replace(manifest, dead=manifest.dead + len(rows))
 

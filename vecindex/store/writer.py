@@ -137,7 +137,7 @@ class Writer:
                 )
         gone = [key for key in owners if key not in keys]
         parts = (part for part in self._catalog.parts_of(owners) if part.key not in keys)
-        return [each.row for each in (*self._catalog.find(gone).values(), *parts)]
+        return list({each.row for each in (*self._catalog.find(gone).values(), *parts)})  # one may be both
 
     def delete(self, keys: Sequence[str]) -> int:
         """Deletes the records that have these keys, all or none; returns how many.
