@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.helpers import opened, sql, state_of
 from tests.toy import ToyEncoder
 from vecindex import AddReport, Index, InvalidInput, Record, TextTooLong, pipeline
+from vecindex.long_texts import OnLong
 
 WORDS = [f"w{n}" for n in range(80)]
 LONG = " ".join(WORDS)  # the toy reads 32 words
@@ -214,6 +215,17 @@ def test_split_leaves_the_parts_of_each_keys_last_text_alone(adds: list[tuple[st
                     expected[f"{key}#{number}"] = (text[start:end], {"part_of": key, "span": [start, end]})
         assert state_of(index) == expected
         assert index.verify().ok
+
+
+# --- a model without a limit -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("on_long", get_args(OnLong))
+def test_no_text_is_long_for_a_model_without_a_limit(tmp_path: Path, on_long: OnLong) -> None:
+    with opened(tmp_path / "i", model=ToyEncoder(max_tokens=0)) as index:
+        assert index.add([LONG, "one"], keys=["a", "b"], on_long=on_long) == AddReport(added=2)
+        assert state_of(index) == {"a": (LONG, {}), "b": ("one", {})}
+        assert index.info().cached_texts == 2
 
 
 # --- and what cannot be asked for ------------------------------------------------------------------------------------

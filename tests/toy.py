@@ -48,7 +48,7 @@ class ToyEncoder(Encoder):
         return [self._tokens(text.split(" ")) for text in texts]
 
     def _tokens(self, words: list[str]) -> Tokens:
-        kept = words[: self.space.max_tokens]
+        kept = words[: self.space.max_tokens or None]
         ids = [1 + int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "little") for word in kept]
         self._words.update(zip(ids, kept, strict=True))
         return Tokens(ids, len(words))

@@ -58,8 +58,7 @@ def refuse_long(window: Sequence[Incoming], first: int, vectors: Mapping[str, Te
 def encoded(texts: Sequence[str], encoder: Encoder, on_long: OnLong) -> dict[str, TextVector]:
     """The vectors of different texts, all of them as far as they are read, but for ``mean``."""
     means: list[str] = []
-    if on_long == "mean":
-        limit = encoder.space.max_tokens
+    if on_long == "mean" and (limit := encoder.space.max_tokens):
         counts = dict(zip(texts, encoder.count_tokens(texts), strict=True))
         means = [text for text in texts if counts[text] > limit]
         texts = [text for text in texts if counts[text] <= limit]
@@ -89,8 +88,8 @@ def parted(window: Sequence[Incoming], snapshots: Snapshots, encoder: Callable[[
         kept = {str(owner_of(part)): common_metadata(part) for part in snapshot.parts_of(unsaid)}
         kept |= {key: json.loads(stored.metadata) for key, stored in snapshot.find(unsaid).items()}
     long: set[str] = set()
-    if texts:
-        limit, counts = encoder().space.max_tokens, encoder().count_tokens(list(texts))
+    if texts and (limit := encoder().space.max_tokens):
+        counts = encoder().count_tokens(list(texts))
         long = {text for text, count in zip(texts, counts, strict=True) if count > limit}
     units = []
     for item in window:
