@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ import vecindex
 from tests.test_concurrency import child
 from tests.test_migrate import TEXTS, Other, contents, fresh
 from tests.toy import ToyEncoder
-from vecindex import Index, IndexLocked, InvalidInput
+from vecindex import Index, IndexLocked, InvalidInput, pipeline
 from vecindex.encoders.encoder import Encoder, IntArray
 from vecindex.encoders.spec import Space
 from vecindex.store.catalog import Catalog
 from vecindex.store.lock import WriterLock
 from vecindex.store.sides import Side, side_path
 from vecindex.store.tables import Tables
+from vecindex.store.writer import Writer
 
 
 class Twin(ToyEncoder):
@@ -96,6 +98,38 @@ def test_texts_encoded_before_the_switch_are_encoded_again(
                 assert [text, metadata] == known
                 # Encoded with other texts, the last digit may be another.
                 np.testing.assert_allclose(np.frombuffer(vector, "<f4"), np.frombuffer(expected, "<f4"), atol=1e-6)
+        assert index.verify().ok
+
+
+def test_texts_on_their_way_at_the_switch_are_encoded_again_though_the_next_are_read_after_it(
+    folder: Path, models: dict[str, Encoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "RECORDS_A_READ", 2)
+    real, switched = Writer.add, threading.Event()
+
+    def late(self: Writer, *arguments: Any, **named: Any) -> Any:
+        if threading.current_thread().name.startswith("vecindex-commit"):
+            assert switched.wait(30)
+        return real(self, *arguments, **named)
+
+    def texts() -> Iterator[str]:
+        yield from ("one", "two")  # encoded, and on their way
+        with monkeypatch.context() as patch:
+            patch.setattr(Writer, "add", real)
+            migrate(folder, Twin())
+        yield from ("three", "four")
+
+    class Telling(Twin):
+        def encode_all(self, *arguments: Any, **more: Any) -> Any:
+            switched.set()  # so the window behind them was read before they are refused
+            return super().encode_all(*arguments, **more)
+
+    models["twin"] = Telling()
+    monkeypatch.setattr(Writer, "add", late)
+    with vecindex.open(folder) as index:
+        assert index.add(texts()).added == 4
+        for text in ("one", "two", "three", "four"):
+            assert index.search(text, k=1)[0].score == pytest.approx(1, abs=1e-6)
         assert index.verify().ok
 
 

@@ -216,7 +216,8 @@ class Pipeline:
             except SpaceMismatch:  # scenario 3
                 self._running = None
                 now = self._encoder().space  # raises it again where a model was named
-                if not again or self._space is None or now.fingerprint == self._space.fingerprint:
+                # Not with what is at hand: the next window may have been read after the switch.
+                if not again or now.fingerprint == running.space.fingerprint:
                     raise
                 self._submit(running.batch, self._found([record.text for record in running.batch.records]))
             except Exception:
