@@ -62,6 +62,18 @@ def test_error_refuses_what_was_truncated_before_too(index: Index) -> None:
     assert index.add(["one"], keys=["a"], on_long="error") == AddReport(updated=1)
 
 
+def test_error_refuses_what_turns_out_to_be_needed_only_when_it_is_committed(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "RECORDS_A_READ", 4)
+    index.add([LONG], keys=["k"], on_long="mean")
+    with pytest.raises(TextTooLong) as caught:  # unchanged, until the commit before it changes k
+        index.add(["short", "a", "b", "c", "d", LONG], keys=list("k1234k"), on_long="error")
+    assert (caught.value.item, caught.value.key, caught.value.tokens) == (5, "k", 80)
+    assert state_of(index) == {"k": ("short", {}), "1": ("a", {}), "2": ("b", {}), "3": ("c", {})}
+    assert index.info().truncated == 0
+
+
 # --- mean ------------------------------------------------------------------------------------------------------------
 
 

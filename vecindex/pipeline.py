@@ -48,8 +48,12 @@ Progress = Callable[[AddReport], None]
 
 @dataclass(slots=True)
 class _Batch:
-    """What one commit adds: records, the keys they belong to (`Writer.add`), and the texts to encode before."""
+    """What one commit adds: records, the keys they belong to (`Writer.add`), and the texts to encode before.
 
+    ``first`` is the position of its first item in all that is added.
+    """
+
+    first: int
     records: list[Incoming] = field(default_factory=list)
     owners: set[str] = field(default_factory=set)
     missing: list[str] = field(default_factory=list)
@@ -134,7 +138,7 @@ class Pipeline:
         missing = [text for text in wanted if text not in self._vectors]
         if self._texts_a_commit is None:
             self._encode(missing[:TEXTS_TO_BEGIN_WITH])
-        for batch in self._batches(window, units, missing):
+        for batch in self._batches(window, units, missing, first):
             self._encode([text for text in batch.missing if text not in self._vectors])
             if self._on_long == "error":
                 refuse_long(window, first, self._vectors, self._encoder())
@@ -142,22 +146,22 @@ class Pipeline:
             self._start(batch)
 
     def _batches(
-        self, window: Sequence[Incoming], units: Sequence[list[Incoming]], missing: Sequence[str]
+        self, window: Sequence[Incoming], units: Sequence[list[Incoming]], missing: Sequence[str], first: int
     ) -> Iterator[_Batch]:
         """The window in commits of about as many texts to encode each; a unit, a text with its parts, stays whole."""
         commits = max(1, -(-len(missing) // (self._texts_a_commit or RECORDS_A_READ)))
         limit = -(-len(missing) // commits)
-        batch, keys, left = _Batch(), set[str](), set(missing)
+        batch, keys, left = _Batch(first), set[str](), set(missing)
         if len(left) <= limit and not self._splits:
-            yield _Batch(list(window), missing=list(missing))
+            yield _Batch(first, list(window), missing=list(missing))
             return
-        for item, unit in zip(window, units, strict=True):
+        for position, (item, unit) in enumerate(zip(window, units, strict=True), first):
             new = list(dict.fromkeys(record.text for record in unit if record.text in left))
             # The parts of a text that a key had before must go, so each of its texts needs a commit of its own.
             again = self._splits and (item.key in batch.owners or any(record.key in keys for record in unit))
             if again or (batch.missing and new and len(batch.missing) + len(new) > limit):
                 yield batch
-                batch, keys = _Batch(), set()
+                batch, keys = _Batch(position), set()
             batch.records += unit
             batch.missing += new
             left.difference_update(new)
@@ -209,7 +213,7 @@ class Pipeline:
             except MissingVectors as error:
                 self._running = None
                 if again:
-                    found = self._found(error.texts)
+                    found = self._found(running.batch, error.texts)
                     assert self._space is not None
                     same = self._space.fingerprint == running.space.fingerprint  # else scenario 3
                     self._submit(running.batch, running.vectors | found if same else found)
@@ -219,7 +223,8 @@ class Pipeline:
                 # Not with what is at hand: the next window may have been read after the switch.
                 if not again or now.fingerprint == running.space.fingerprint:
                     raise
-                self._submit(running.batch, self._found([record.text for record in running.batch.records]))
+                texts = [record.text for record in running.batch.records]
+                self._submit(running.batch, self._found(running.batch, texts))
             except Exception:
                 self._running = None
                 raise
@@ -227,13 +232,16 @@ class Pipeline:
                 self._running = None
                 self._report(report)
 
-    def _found(self, texts: Sequence[str]) -> dict[str, TextVector]:
-        """The vectors of texts of which it was found out only under the lock that they are needed."""
+    def _found(self, batch: _Batch, texts: Sequence[str]) -> dict[str, TextVector]:
+        """The vectors of texts of ``batch`` of which it was found out only under the lock that they are needed."""
         with self._snapshots.take() as snapshot:
             self._keep_to(snapshot.manifest.space)
             self._vectors |= self._cached(snapshot, [text for text in texts if text not in self._vectors])
         self._encode([text for text in dict.fromkeys(texts) if text not in self._vectors])
-        return {text: self._vectors[text] for text in texts if text in self._vectors}
+        found = {text: self._vectors[text] for text in texts if text in self._vectors}
+        if self._on_long == "error":
+            refuse_long(batch.records, batch.first, found, self._encoder())
+        return found
 
     def _report(self, report: AddReport) -> None:
         self._total = self._total + report
