@@ -170,6 +170,19 @@ def test_one_key_several_times_in_one_add_ends_as_the_last_one_says(index: Index
     assert report == AddReport(added=2 * parts + 2, removed=2 * parts + 1)
 
 
+@pytest.mark.parametrize("at_once", [1, 16])
+@pytest.mark.parametrize("then", [LONG + " more", "short"])
+@pytest.mark.parametrize("first", [LONG, "one"])
+def test_metadata_that_an_add_says_once_stays_with_the_key(
+    index: Index, monkeypatch: pytest.MonkeyPatch, first: str, then: str, at_once: int
+) -> None:
+    monkeypatch.setattr(pipeline, "RECORDS_A_READ", at_once)
+    monkeypatch.setattr(pipeline, "TEXTS_TO_BEGIN_WITH", 1)
+    index.add([Record(first, "k", {"n": 1}), Record(then, "k")], on_long="split")
+    assert {metadata["n"] for _, metadata in state_of(index).values()} == {1}
+    assert "".join(text + " " for text, _ in state_of(index).values()) == then + " "
+
+
 def test_a_part_whose_key_was_parted_too_is_buried_once(index: Index) -> None:
     index.add([LONG + " anchor"], keys=["a#1"], on_long="split")
     index.add(["w0"], keys=["a#1"], metadata=[{"part_of": "a", "span": [0, 2]}])

@@ -77,7 +77,7 @@ def parted(window: Sequence[Incoming], snapshots: Snapshots, encoder: Callable[[
     """For each item itself, or the parts of its text if that is too long.
 
     The tokenizer is asked about texts of which the cache does not say that they are short. Where an item's metadata is
-    not said, it keeps what is stored of it, whole or in parts.
+    not said, it keeps what an earlier item said, or what is stored of it, whole or in parts.
     """
     texts = dict.fromkeys(item.text for item in window)
     unsaid = {item.key for item in window if item.metadata is None}
@@ -85,17 +85,18 @@ def parted(window: Sequence[Incoming], snapshots: Snapshots, encoder: Callable[[
         for text, (entry, _) in snapshot.cached(texts).items():
             if not entry.lost:
                 del texts[text]
-        kept = {str(owner_of(part)): common_metadata(part) for part in snapshot.parts_of(unsaid)}
-        kept |= {key: json.loads(stored.metadata) for key, stored in snapshot.find(unsaid).items()}
+        parts = {str(owner_of(part)): part for part in snapshot.parts_of(unsaid)}
+        kept = {owner: checked_metadata(common_metadata(part)) for owner, part in parts.items()}
+        kept |= {key: stored.metadata for key, stored in snapshot.find(unsaid).items()}
     long: set[str] = set()
     if texts and (limit := encoder().space.max_tokens):
         counts = encoder().count_tokens(list(texts))
         long = {text for text, count in zip(texts, counts, strict=True) if count > limit}
     units = []
     for item in window:
-        metadata = item.metadata
-        if metadata is None and item.key in kept:
-            metadata = checked_metadata(kept[item.key])
+        if item.metadata is not None:
+            kept[item.key] = item.metadata
+        metadata = kept.get(item.key)
         if item.text in long:
             units.append(_parts(item, metadata, encoder()))
         else:

@@ -117,6 +117,8 @@ class Pipeline:
 
     def _add(self, window: list[Incoming], first: int) -> None:
         """Everything of one window but the end of its last commit; ``first`` is its first record's position."""
+        if self._splits and self._running and self._running.touches({i.key for i in window if i.metadata is None}):
+            self._settle()  # what it stores of these keys is what they keep
         units = parted(window, self._snapshots, self._encoder) if self._splits else [[item] for item in window]
         records = [record for unit in units for record in unit] if self._splits else window
         owners = {item.key for item in window} if self._splits else set[str]()
