@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers import opened, sql, state_of
+from tests.test_migrate import Other
 from tests.toy import ToyEncoder
 from vecindex import AddReport, Index, InvalidInput, Record, TextTooLong, pipeline
 from vecindex.long_texts import OnLong
@@ -183,15 +184,6 @@ def test_metadata_that_an_add_says_once_stays_with_the_key(
     assert "".join(text + " " for text, _ in state_of(index).values()) == then + " "
 
 
-def test_a_part_whose_key_was_parted_too_is_buried_once(index: Index) -> None:
-    index.add([LONG + " anchor"], keys=["a#1"], on_long="split")
-    index.add(["w0"], keys=["a#1"], metadata=[{"part_of": "a", "span": [0, 2]}])
-    before = len(index)
-    report = index.add(["short", LONG], keys=["a", "a#1"], on_long="split")
-    assert (len(index), report.removed) == (before, 1)
-    assert index.verify().ok
-
-
 def test_what_only_looks_like_a_part_is_left_alone_and_never_overwritten(index: Index) -> None:
     index.add(["mine", "mine too"], keys=["a#9", "a#x"], metadata=[{"part_of": "b"}, {"part_of": "a"}])
     index.add([LONG], keys=["a"], on_long="split")
@@ -201,6 +193,103 @@ def test_what_only_looks_like_a_part_is_left_alone_and_never_overwritten(index: 
     with pytest.raises(InvalidInput, match="its part would be named 'a#2', which is another record's key"):
         index.add([LONG], keys=["a"], on_long="split")
     assert set(state_of(index)) == {"a#9", "a#x", "a", "a#2"}
+
+
+TAKEN = "the key 'a#1' is that of a part of the text of 'a', which is stored in parts. Give it another key, or delete"
+WOULD_TAKE = "the text of 'a' is too long and its part would be named 'a#1', which is another record's key"
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"n": 1}, {"x": "part_of"}])
+@pytest.mark.parametrize("on_long", get_args(OnLong))
+def test_a_part_is_never_overwritten_by_another_record(
+    index: Index, on_long: OnLong, metadata: dict[str, Any] | None
+) -> None:
+    index.add([LONG], keys=["a"], on_long="split")
+    before = state_of(index)
+    for text in ("mine", before["a#1"][0] if metadata is not None else "mine too"):
+        with pytest.raises(InvalidInput, match=TAKEN):
+            index.add([text], keys=["a#1"], metadata=[metadata], on_long=on_long)
+    if on_long != "error":
+        with pytest.raises(InvalidInput, match=TAKEN):
+            index.add([LONG + " anchor"], keys=["a#1"], metadata=[metadata], on_long=on_long)
+    assert state_of(index) == before
+    assert index.verify().ok
+
+
+def test_a_part_is_never_overwritten_by_a_vector_that_was_made_elsewhere(index: Index) -> None:
+    index.add([LONG], keys=["a"], on_long="split")
+    before = state_of(index)
+    with pytest.raises(InvalidInput, match=TAKEN):
+        index.add(["mine"], keys=["a#1"], vectors=np.eye(1, 16), space=index.encoder.space)
+    assert state_of(index) == before
+
+
+@pytest.mark.parametrize("other", ["mine", LONG + " anchor"])
+def test_a_part_and_a_record_of_one_key_are_refused_together(index: Index, other: str) -> None:
+    for texts, keys in (([LONG, other], ["a", "a#1"]), ([other, LONG], ["a#1", "a"])):
+        with pytest.raises(InvalidInput, match=f"{WOULD_TAKE}|{TAKEN}"):
+            index.add(texts, keys=keys, on_long="split")
+        assert len(index) == 0
+    index.add([other], keys=["a#1"], on_long="split")
+    before = state_of(index)
+    with pytest.raises(InvalidInput, match=WOULD_TAKE):
+        index.add([LONG], keys=["a"], on_long="split")
+    assert state_of(index) == before
+    assert index.verify().ok
+
+
+def test_what_was_said_of_a_part_is_never_kept_for_another_text(index: Index) -> None:
+    part = Record("one", "a#1", {"part_of": "a", "span": [0, 3]})
+    with pytest.raises(InvalidInput, match=TAKEN):
+        index.add([part, Record("mine", "a#1")])
+    assert len(index) == 0
+
+
+@pytest.mark.parametrize("on_long", get_args(OnLong))
+def test_adding_a_part_again_as_it_is_changes_nothing(index: Index, on_long: OnLong) -> None:
+    index.add([LONG], keys=["a"], on_long="split")
+    before = state_of(index)
+    parts = [Record(text, key, metadata) for key, (text, metadata) in before.items()]
+    unsaid = [Record(part.text, part.key) for part in parts]
+    for records in (unsaid, parts) if on_long != "split" else (unsaid, [*unsaid, Record(LONG, "a")]):
+        assert index.add(records, on_long=on_long).unchanged >= len(parts)
+        assert state_of(index) == before
+
+
+def test_parts_that_were_exported_take_the_place_of_the_parts_there(index: Index, tmp_path: Path) -> None:
+    index.add([LONG], keys=["a"], on_long="split")
+    expected = state_of(index)
+    index.export(tmp_path / "e.jsonl")
+    assert index.import_(tmp_path / "e.jsonl") == AddReport(unchanged=len(expected))
+    index.add(["other " + LONG], keys=["a"], on_long="split")
+    assert index.import_(tmp_path / "e.jsonl").updated == len(expected)
+    assert state_of(index) == expected
+
+
+def test_a_part_that_is_deleted_leaves_its_key_to_others(index: Index) -> None:
+    index.add([LONG], keys=["a"], on_long="split")
+    index.delete(["a#1"])
+    assert index.add(["mine"], keys=["a#1"]) == AddReport(added=1)
+    assert state_of(index)["a#1"] == ("mine", {})
+    with pytest.raises(InvalidInput, match=WOULD_TAKE):
+        index.add([LONG], keys=["a"], on_long="split")
+    index.add(["short"], keys=["a"], on_long="split")
+    assert state_of(index) == {"a#1": ("mine", {}), "a": ("short", {})}
+
+
+def test_a_model_is_migrated_back_to_though_parts_have_other_texts_now(index: Index) -> None:
+    index.add([LONG, LONG], keys=["a", "b"], on_long="split")
+    index.migrate(Other())
+    with opened(index.path, model=Other()) as other:
+        other.add(["other " + LONG], keys=["a"], on_long="split")
+        other.delete(["b#1"])
+        other.add(["mine"], keys=["b#1"])
+        before = state_of(other)
+        other.migrate(ToyEncoder())
+    with opened(index.path) as back:
+        assert {key: text for key, (text, _) in state_of(back).items()} == {k: text for k, (text, _) in before.items()}
+        assert state_of(back)["b#1"] == ("mine", {})
+        assert back.verify().ok
 
 
 @pytest.mark.parametrize("name", ["part_of", "span"])

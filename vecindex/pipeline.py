@@ -153,23 +153,22 @@ class Pipeline:
         """The window in commits of about as many texts to encode each; a unit, a text with its parts, stays whole."""
         commits = max(1, -(-len(missing) // (self._texts_a_commit or RECORDS_A_READ)))
         limit = -(-len(missing) // commits)
-        batch, keys, left = _Batch(first), set[str](), set(missing)
+        batch, left = _Batch(first), set(missing)
         if len(left) <= limit and not self._splits:
             yield _Batch(first, list(window), missing=list(missing))
             return
         for position, (item, unit) in enumerate(zip(window, units, strict=True), first):
             new = list(dict.fromkeys(record.text for record in unit if record.text in left))
             # The parts of a text that a key had before must go, so each of its texts needs a commit of its own.
-            again = self._splits and (item.key in batch.owners or any(record.key in keys for record in unit))
+            again = self._splits and item.key in batch.owners
             if again or (batch.missing and new and len(batch.missing) + len(new) > limit):
                 yield batch
-                batch, keys = _Batch(position), set()
+                batch = _Batch(position)
             batch.records += unit
             batch.missing += new
             left.difference_update(new)
             if self._splits:
                 batch.owners.add(item.key)
-                keys.update(record.key for record in unit)
         yield batch
 
     def _keep_to(self, space: Space | None) -> None:

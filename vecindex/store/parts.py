@@ -2,14 +2,18 @@
 
 The parts of the record KEY have the keys KEY#1, KEY#2 and so on, and in their metadata ``part_of``, the key, and
 ``span``, the characters of the whole text that they are: from the first to behind the last, counted from 0.
+
+A part never takes the place of another record, nor another record that of a part: one of the two would be lost.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from ..errors import InvalidInput
+from .changes import Incoming
 from .tables import Stored
 
 PART_OF, SPAN = "part_of", "span"
@@ -26,9 +30,9 @@ def is_part_key(key: str, owner: str) -> bool:
     return key != number and number.isascii() and number.isdigit() and number[0] != "0"
 
 
-def owner_of(record: Stored) -> str | None:
-    """Whose part a stored record is, if it is one."""
-    if PART_OF not in record.metadata:
+def owner_of(record: Stored | Incoming) -> str | None:
+    """Whose part a record is, if its metadata says that it is one."""
+    if record.metadata is None or PART_OF not in record.metadata:
         return None
     try:
         metadata = json.loads(record.metadata)
@@ -42,3 +46,37 @@ def common_metadata(record: Stored) -> Mapping[str, Any]:
     """A part's metadata without what says that it is one: that of the whole."""
     metadata: dict[str, Any] = json.loads(record.metadata)
     return {name: value for name, value in metadata.items() if name not in (PART_OF, SPAN)}
+
+
+def refuse_clashes(incoming: Sequence[Incoming], stored: Mapping[str, Stored], parted: Collection[str]) -> None:
+    """Raises InvalidInput where a part would take another record's key, or another record that of a part.
+
+    ``stored`` holds what is stored under the keys of ``incoming``, and ``parted`` are keys with parts of their own.
+    What changes nothing is no clash, nor is a record that says itself whose part it is, as exported ones do.
+    """
+    before: dict[str, Stored | Incoming] = dict(stored)
+    parted = {item.part_of for item in incoming if item.part_of is not None} | {*parted}
+    for item in incoming:
+        known = before.get(item.key)
+        owner = None if known is None else owner_of(known)
+        if item.part_of is not None:
+            if item.key in parted or (known is not None and owner != item.part_of):
+                raise InvalidInput(
+                    f"the text of {item.part_of!r} is too long and its part would be named {item.key!r}, which is "
+                    "another record's key",
+                    "Give one of the two another key, or choose another on_long.",
+                )
+        elif known is not None and owner is not None:
+            if item.metadata is None and item.text == known.text:
+                continue
+            if owner_of(item) != owner:
+                raise taken_by_a_part(item.key, owner)
+        before[item.key] = item
+
+
+def taken_by_a_part(key: str, owner: str) -> InvalidInput:
+    """The error for a record that would take the key of a part of ``owner``."""
+    return InvalidInput(
+        f"the key {key!r} is that of a part of the text of {owner!r}, which is stored in parts",
+        "Give it another key, or delete that part first.",
+    )

@@ -14,6 +14,7 @@ SQLite transaction insert the records, bury the rows they replace, raise rows an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from ..encoders.spec import Space
-from ..errors import InvalidInput, RecordNotFound, SpaceMismatch
+from ..errors import RecordNotFound, SpaceMismatch
 from ..filters import Filter
 from ..records import AddReport
 from .cache import Entry, entry_crc
@@ -30,12 +31,13 @@ from .catalog import Catalog
 from .changes import Changes, Incoming, reconcile
 from .lock import WriterLock
 from .manifest import CodesFiles, Manifest
-from .parts import owner_of
-from .sides import remove_leftovers
+from .parts import owner_of, refuse_clashes, taken_by_a_part
+from .sides import Side, remove_leftovers
 from .tables import Stored
 from .vectors import Rows, Sums, Vectors, append, checksums, map_rows, remove_orphans, vector_file
 
 LOCK_SECONDS = 10.0
+_SIDE_NAME = re.compile(f"({'|'.join(side.value for side in Side)})[0-9a-f]{{16}}")
 
 
 @dataclass(slots=True, eq=False)  # not frozen: as many are made as texts are added
@@ -65,6 +67,8 @@ class Writer:
         self._folder = folder
         self._catalog = catalog
         self._timeout = timeout
+        # It is filled with texts alone, and what it holds of metadata may be old: none of it says what is a part.
+        self._is_side = _SIDE_NAME.fullmatch(folder.name) is not None
 
     def add(
         self,
@@ -85,7 +89,7 @@ class Writer:
 
         Raises:
             MissingVectors: a text without a vector must be written; nothing was.
-            InvalidInput: a part would take the key of a record that is no part of the same text; nothing was written.
+            InvalidInput: a part would take another record's key, or another record that of a part; nothing was written.
             SpaceMismatch, IndexLocked, StorageError: nothing was written.
         """
         with self.locked() as manifest:
@@ -94,7 +98,10 @@ class Writer:
             path = vector_file(self._folder, manifest.vectors)
             keys = {item.key for item in incoming}
             stored = self._catalog.find(keys)
-            stale = self._stale(incoming, stored, keys, owners) if owners else []
+            gone = self._catalog.find(key for key in owners if key not in keys)
+            if stored or owners or len(keys) < len(incoming):
+                self._refuse_clashes(incoming, stored, gone)
+            stale = self._stale(keys, owners, gone)
             if block is not None and not stored and len(keys) == len(incoming):
                 changes = Changes(written=list(incoming), added=len(incoming))
                 found = None
@@ -124,20 +131,22 @@ class Writer:
                     tables.commit(manifest)
         return AddReport(changes.added, changes.updated, changes.unchanged, sum(map(bool, lost)), sum(lost), len(stale))
 
-    def _stale(
-        self, incoming: Sequence[Incoming], stored: Mapping[str, Stored], keys: Collection[str], owners: Collection[str]
-    ) -> list[int]:
-        """The rows of what is stored of ``owners`` and goes; raises InvalidInput where a part's key is taken."""
-        for item in incoming:
-            if item.part_of is not None and item.key in stored and owner_of(stored[item.key]) != item.part_of:
-                raise InvalidInput(
-                    f"the text of {item.part_of!r} is too long and its part would be named {item.key!r}, which is "
-                    "another record's key",
-                    "Give one of the two another key, or choose another on_long.",
-                )
-        gone = [key for key in owners if key not in keys]
+    def _refuse_clashes(
+        self, incoming: Sequence[Incoming], stored: Mapping[str, Stored], gone: Mapping[str, Stored]
+    ) -> None:
+        """See `refuse_clashes`; a record that is ``gone`` because its text is parted now must not be a part either."""
+        if self._is_side:
+            return
+        for key, record in gone.items():
+            if (owner := owner_of(record)) is not None:
+                raise taken_by_a_part(key, owner)
+        new = [item.key for item in incoming if item.part_of is not None and item.key not in stored]
+        refuse_clashes(incoming, stored, {str(owner_of(part)) for part in self._catalog.parts_of(new)})
+
+    def _stale(self, keys: Collection[str], owners: Collection[str], gone: Mapping[str, Stored]) -> list[int]:
+        """The rows of what is stored of ``owners`` and is not among ``keys``."""
         parts = (part for part in self._catalog.parts_of(owners) if part.key not in keys)
-        return list({each.row for each in (*self._catalog.find(gone).values(), *parts)})  # one may be both
+        return list({each.row for each in (*gone.values(), *parts)})
 
     def delete(self, keys: Sequence[str]) -> int:
         """Deletes the records that have these keys, all or none; returns how many.
