@@ -164,6 +164,23 @@ def test_a_text_that_was_stored_whole_before_is_split_now(index: Index) -> None:
     assert index.info().truncated == 0
 
 
+def test_a_commit_ends_only_where_a_key_comes_with_something_else(index: Index) -> None:
+    parts = len(ToyEncoder().parts(LONG))
+
+    def commits(*records: Record) -> list[AddReport]:
+        reports: list[AddReport] = []
+        index.add(records, on_long="split", progress=reports.append)
+        return reports
+
+    once = [Record("one", "a"), Record(LONG, "b"), Record("two", "c")]
+    assert commits(*once, *once, Record("one", "a")) == [AddReport(added=parts + 2, unchanged=parts + 3)]
+    said = Record("one", "a", {"n": 1})
+    assert len(commits(Record("one", "a"), said, said, Record("one", "a"))) == 2
+    x, y, long = Record("x", "a"), Record("y", "a"), Record(LONG, "a")
+    assert len(commits(x, y, y, long, long, y)) == 4
+    assert state_of(index)["a"] == ("y", {"n": 1})
+
+
 def test_one_key_several_times_in_one_add_ends_as_the_last_one_says(index: Index) -> None:
     report = index.add([LONG, "short", LONG, "x"], keys=["a", "a", "a", "a"], on_long="split")
     assert state_of(index) == {"a": ("x", {})}

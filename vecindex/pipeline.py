@@ -153,17 +153,17 @@ class Pipeline:
         """The window in commits of about as many texts to encode each; a unit, a text with its parts, stays whole."""
         commits = max(1, -(-len(missing) // (self._texts_a_commit or RECORDS_A_READ)))
         limit = -(-len(missing) // commits)
-        batch, left = _Batch(first), set(missing)
+        batch, told, left = _Batch(first), dict[str, list[Incoming]](), set(missing)
         if len(left) <= limit and not self._splits:
             yield _Batch(first, list(window), missing=list(missing))
             return
         for position, (item, unit) in enumerate(zip(window, units, strict=True), first):
             new = list(dict.fromkeys(record.text for record in unit if record.text in left))
             # The parts of a text that a key had before must go, so each of its texts needs a commit of its own.
-            again = self._splits and item.key in batch.owners
+            again = self._splits and not _same(told.setdefault(item.key, unit), unit)
             if again or (batch.missing and new and len(batch.missing) + len(new) > limit):
                 yield batch
-                batch = _Batch(position)
+                batch, told = _Batch(position), {item.key: unit}
             batch.records += unit
             batch.missing += new
             left.difference_update(new)
@@ -248,6 +248,12 @@ class Pipeline:
         self._total = self._total + report
         if self._progress is not None:
             self._progress(self._total)
+
+
+def _same(before: Sequence[Incoming], unit: Sequence[Incoming]) -> bool:
+    return before is unit or [(i.key, i.text, i.metadata) for i in before] == [
+        (i.key, i.text, i.metadata) for i in unit
+    ]
 
 
 def _no_vector(row: int) -> Vectors:
