@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from .encoders.encoder import Encoder
 from .errors import InvalidInput, TextTooLong
@@ -33,14 +33,18 @@ def checked_on_long(value: str) -> OnLong:
     raise InvalidInput(f"on_long is {value!r}", f"It is one of: {', '.join(get_args(OnLong))}.")
 
 
+def reserved_name(metadata: Mapping[str, Any] | None) -> str | None:
+    """The first of the names that parts have which is used in ``metadata``, if one is."""
+    return next((name for name in _RESERVED if metadata is not None and name in metadata), None)
+
+
 def without_reserved(incoming: Iterable[Incoming]) -> Iterator[Incoming]:
     """The same, checked: their metadata must not use the names that parts have; raises InvalidInput."""
     for position, item in enumerate(incoming):
         written = item.metadata or "{}"
-        used = json.loads(written) if any(name in written for name in _RESERVED) else {}
-        if found := [name for name in _RESERVED if name in used]:
+        if any(name in written for name in _RESERVED) and (name := reserved_name(json.loads(written))) is not None:
             raise InvalidInput(
-                f"item {position}: its metadata uses the name {found[0]!r}, which says of parts whose they are",
+                f"item {position}: its metadata uses the name {name!r}, which says of parts whose they are",
                 "Rename it, or choose another on_long.",
             )
         yield item

@@ -18,12 +18,13 @@ from .options import INTERRUPTED, Chosen, index_option, json_object, model_optio
 
 if TYPE_CHECKING:
     from ..long_texts import OnLong
-    from ..records import AddReport, Record
+    from ..records import AddReport, Metadata, Record
     from ..sources import Source
 
 _FORMATS = ("txt", "jsonl", "csv", "tsv")
 _ON_LONG = ("truncate", "error", "split", "mean")
 _BAD_ROWS_SHOWN = 20
+_RENAME = "rename it, or choose another --on-long"
 
 
 @click.command()
@@ -84,6 +85,8 @@ def add(
         raise click.UsageError(f"There are {len(keys)} --key for {len(texts)} --text; give one for each, or none.")
     if not paths and (format_ or text_column or key_column):
         raise click.UsageError("--format, --text-column and --key-column say how to read files; no file is named.")
+    if on_long == "split" and (name := _reserved_name(metadata)) is not None:
+        raise click.UsageError(f"The name {name!r} in --metadata says of parts whose they are: {_RENAME}.")
     from ..records import Record, checked_key, checked_text
     from ..sources import Format, read, source
 
@@ -100,19 +103,52 @@ def add(
             for path in paths
         ]
         bad = _BadRows()
-        total = len(texts) + sum(1 for s in sources for _ in read(s, bad.add if skip_bad else None))
+        total = len(texts) + sum(_checked(s, bad, skip_bad, on_long) for s in sources)
         if not total:
             bad.report()
             raise click.ClickException("every row is bad; nothing was added.")
-        records = chain(
+        records: Iterable[Record] = chain(
             given,
             chain.from_iterable(read(s, _ignore if skip_bad else None) for s in sources),
         )
+        if on_long == "split":
+            records = (record for record in records if _reserved_name(record.metadata) is None)
         try:
             _add(_with_metadata(records, metadata), total, index_path, chosen, on_long)
         except TextTooLong as error:
             raise _in_its_file(error, len(given), sources) from None
         bad.report()
+
+
+def _checked(source: Source, bad: _BadRows, skip_bad: bool, on_long: OnLong) -> int:
+    """How many records of the source can be added; a bad row raises SourceError, or is left out."""
+    from ..sources import line_of, read
+
+    count, more, refused = 0, 0, list[tuple[int, str]]()
+    for nth, record in enumerate(read(source, bad.add if skip_bad else None)):
+        if on_long != "split" or (name := _reserved_name(record.metadata)) is None:
+            count += 1
+        elif len(refused) == _BAD_ROWS_SHOWN:
+            more += 1
+        else:
+            refused.append((nth, name))
+            if not skip_bad:
+                break
+    for nth, name in refused:  # only now: a source cannot be read twice at a time
+        line = line_of(source, nth) if bad.count < _BAD_ROWS_SHOWN else None
+        reason = f"its metadata uses the name {name!r}, which says of parts whose they are"
+        error = SourceError(source.name, line, reason, f"{_RENAME.capitalize()}; --skip-bad leaves bad rows out.")
+        if not skip_bad:
+            raise error
+        bad.add(error)
+    bad.count += more
+    return count
+
+
+def _reserved_name(metadata: Metadata | None) -> str | None:
+    from ..long_texts import reserved_name
+
+    return reserved_name(metadata)
 
 
 def _in_its_file(error: TextTooLong, given: int, sources: Sequence[Source]) -> VecindexError:
