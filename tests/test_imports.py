@@ -55,7 +55,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "torch": ("encoders.torch", "encoders.attention", "encoders.gpu."),
     "transformers": ("encoders.torch", "encoders.attention"),
     "sentence_transformers": ("encoders.torch",),
-    "huggingface_hub": ("encoders.resolve",),
+    "huggingface_hub": ("encoders.hub",),
     "onnx": ("encoders.quantise",),
 }
 """A library, and the modules that may import it; a name that ends in a dot stands for all within."""

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import vecindex
-from tests.test_resolve import REVISION, cached_model
 from vecindex import load_encoder
 from vecindex.encoders import resolve as module
 from vecindex.encoders.load import Settings, load_for_space
@@ -16,6 +15,7 @@ from vecindex.encoders.resolve import DEFAULT_MODEL, ModelFiles, resolve
 from vecindex.errors import ModelNotFound, SpaceMismatch
 
 from .conftest import SmallModel
+from .hubs import REVISION, cached_model
 
 NEWER = "89abcdef0123456789abcdef0123456789abcdef"
 
@@ -39,7 +39,7 @@ def test_a_revision_that_is_not_there_is_not_replaced_by_another(hub: Path, revi
 
 @pytest.mark.parametrize("name", ["a/model@", "a/model@../../x", "@main", "a/model@a b"])
 def test_what_can_be_no_revision_is_not_looked_for(hub: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(module, "_download", lambda *_: pytest.fail("the hub was asked"))
+    monkeypatch.setattr(module, "download", lambda *_: pytest.fail("the hub was asked"))
     with pytest.raises(ModelNotFound) as caught:
         resolve(name)
     assert len(caught.value.tried) == 1
@@ -91,3 +91,8 @@ def test_another_revision_with_the_same_files_serves(
     shutil.rmtree(hub / "models--a--model")
     published(hub, folder, NEWER)  # only its readme was changed, say
     assert load_for_space(space, Settings(offline=True)).space.fingerprint == space.fingerprint
+    shutil.rmtree(tmp_path / "cache")
+    newer = hub / "models--a--model" / "snapshots" / NEWER
+    (newer / "model.safetensors").rename(newer / "pytorch_model.bin")
+    with pytest.raises(ModelNotFound, match=f"the revision {REVISION} is not there"):
+        load_for_space(space, Settings(offline=True))

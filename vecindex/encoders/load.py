@@ -177,7 +177,7 @@ def _files_again(space: Space, offline: bool | None) -> ModelFiles:
             files = resolve(space.model, offline=True)
             if _space_again(files, space).fingerprint == space.fingerprint:
                 return files
-        except ModelNotFound:
+        except (ModelNotFound, UnsupportedModel):
             pass
         raise
 

@@ -59,7 +59,7 @@ class ModelDetails:
 def models_at_hand() -> list[ModelAtHand]:
     """The default model if its files are here, and every compiled model in the cache; contacts nobody."""
     found = [_at_hand(record.space, folder, record) for folder, record in every_compiled()]
-    with contextlib.suppress(ModelNotFound):
+    with contextlib.suppress(ModelNotFound, UnsupportedModel):
         files = resolve(offline=True)
         space = space_of(files)
         if all(model.fingerprint != space.fingerprint for model in found):
@@ -155,7 +155,7 @@ def _compiled_as(name: str) -> Sequence[tuple[Path, Compiled]]:
         prefixed = [(f, r) for f, r in every if r.space.fingerprint.startswith(name)]
         if prefixed:
             return prefixed
-    with contextlib.suppress(ModelNotFound):
+    with contextlib.suppress(ModelNotFound, UnsupportedModel):
         full = space_of(resolve(name, offline=True))
         same = [(f, r) for f, r in every if _in_fp32(r.space, full.dimension).fingerprint == full.fingerprint]
         if same:

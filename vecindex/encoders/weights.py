@@ -5,14 +5,19 @@ File format: https://huggingface.co/docs/safetensors/index#format
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import UnsupportedModel
+
 WEIGHTS_FILE = "model.safetensors"
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+# What training leaves behind, which are no weights.
+_OF_TRAINING = ("training_args", "optimizer", "scheduler", "scaler", "rng_state")
 
 Array = npt.NDArray[np.generic]
 
@@ -44,6 +49,21 @@ def arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
             return found, dict(file.metadata() or {})
     except (OSError, safetensors.SafetensorError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
+
+
+def pickle_among(names: Iterable[str]) -> str:
+    """The first of these files that holds weights as a pickle; empty if none does."""
+    files = (PurePosixPath(name) for name in names)
+    return min((str(f) for f in files if f.suffix in _PICKLES and not f.name.startswith(_OF_TRAINING)), default="")
+
+
+def pickle_refused(model: str, name: str) -> UnsupportedModel:
+    """What is said of a model whose weights are in this file, and what can be done about it."""
+    return UnsupportedModel(
+        model,
+        f"its weights are a pickle ({name}), which can run any code; only safetensors are read: load it where you "
+        "trust it, save it again with sentence-transformers' save_pretrained, and give that folder",
+    )
 
 
 def save_arrays(path: Path, named: Mapping[str, npt.NDArray[np.float32]], about: dict[str, str]) -> None:
