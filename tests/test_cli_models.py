@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,21 @@ def test_show_of_an_unknown_model_says_where_was_looked(model: str) -> None:
     code, out, err = run("models", "show", "no/such")
     assert (code, out) == (1, "")
     assert "the model no/such was not found; tried: the folder no/such" in err
+
+
+def test_a_default_model_that_is_refused_hides_no_other(model: str, hub: Path) -> None:
+    run("models", "compile", model)
+    place = hub / "models--sentence-transformers--all-MiniLM-L6-v2"
+    commit = "c" * 40
+    shutil.copytree(model, place / "snapshots" / commit)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text(commit)
+    (place / "snapshots" / commit / "1_Pooling" / "config.json").write_text('{"pooling_mode": "median"}')
+    assert listed() == [(model, "fp32")]
+    code, _, err = run("models", "show", "all-MiniLM-L6-v2")
+    assert (code, "is not supported: its pooling mode is 'median'" in err) == (1, True)
+    code, _, err = run("models", "remove", "all-MiniLM-L6-v2")
+    assert (code, "nothing of it is compiled there" in err) == (1, True)
 
 
 @pytest.mark.usefixtures("lenient")

@@ -59,7 +59,7 @@ class ModelDetails:
 def models_at_hand() -> list[ModelAtHand]:
     """The default model if its files are here, and every compiled model in the cache; contacts nobody."""
     found = [_at_hand(record.space, folder, record) for folder, record in every_compiled()]
-    with contextlib.suppress(ModelNotFound, UnsupportedModel):
+    with contextlib.suppress(ModelNotFound, UnsupportedModel):  # what is refused is not at hand
         files = resolve(offline=True)
         space = space_of(files)
         if all(model.fingerprint != space.fingerprint for model in found):
