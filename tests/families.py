@@ -209,6 +209,12 @@ FAMILIES = {
     )
 }
 
+WITHOUT_PADDING = Family(
+    "gpt2",  # whose tokenizer has no token to pad with
+    _random("GPT2Config", "GPT2Model", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}),
+    _bytes("GPT2Tokenizer", _END),
+)
+
 
 # --- models ----------------------------------------------------------------------------------------------------------
 

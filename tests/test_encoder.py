@@ -7,18 +7,22 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+import vecindex
 from vecindex import load_encoder
 from vecindex.encoders.encoder import Encoder, IntArray, Tokens
-from vecindex.errors import InvalidInput
+from vecindex.encoders.load import Runtime
+from vecindex.errors import InvalidInput, UnsupportedModel
 
 from .conftest import SmallModel
+from .families import WITHOUT_PADDING, transformer_folder
 from .toy import ToyEncoder
 
 SEEDS = ["My name is Aun", "Hello I'm a single sentence", "And another sentence", "And the very very last one"]
@@ -151,6 +155,13 @@ def test_a_tokenizer_without_special_tokens_encodes_every_text_but_the_empty_one
     assert cosines(fast.encode(["the cat"]), reference.encode(["the cat"])).min() >= 0.99999
 
 
+def test_what_the_libraries_refuse_to_run_is_refused_by_name(tmp_path: Path) -> None:
+    folder = transformer_folder(tmp_path / "model", WITHOUT_PADDING)
+    for runtime in get_args(Runtime):
+        with pytest.raises(UnsupportedModel, match=r"it cannot be run \(.*pad.*\)"):
+            load_encoder(folder, runtime=runtime)
+
+
 # --- what an encoder promises ----------------------------------------------------------------------------------------
 
 
@@ -236,6 +247,20 @@ def test_no_texts_give_no_rows(encoder: Encoder, reference: Encoder) -> None:
 def test_an_unknown_role_is_an_error(role: Any) -> None:
     with pytest.raises(InvalidInput, match="role"):
         ToyEncoder(query_prompt="q ").encode(["red"], role=role)
+
+
+@pytest.mark.parametrize("on_long", ["splt", "split", "", None])
+def test_an_unknown_fate_of_long_texts_is_an_error(on_long: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"on_long is .*\. It is one of: truncate, error, mean\."):
+        ToyEncoder().encode_all(["red"], on_long=on_long)
+
+
+@pytest.mark.parametrize("threads", [0, -1, "2", 1.5, True])
+def test_threads_are_a_whole_number_of_cores(threads: Any, tmp_path: Path) -> None:
+    for load in (load_encoder, partial(load_encoder, runtime="torch"), partial(vecindex.open, tmp_path / "i")):
+        with pytest.raises(InvalidInput, match=r"threads is .*\. Give a whole number of cores, 1 or more\."):
+            load(threads=threads)
+    assert not (tmp_path / "i").exists()
 
 
 def test_a_text_without_a_token_is_an_error_where_the_tokenizer_adds_none() -> None:

@@ -160,6 +160,7 @@ class Encoder(ABC):
         """As `encode`, and how many tokens of each text were lost; ``on_long`` says what becomes of long ones."""
         texts = checked_texts(texts)
         check_role(role)
+        check_on_long(on_long)
         vectors = np.empty((len(texts), self.space.dimension), dtype=np.float32)
         lost = np.zeros(len(texts), dtype=np.int64)
         start = 0
@@ -317,6 +318,12 @@ def check_role(role: object) -> None:
     """Raises InvalidInput for a role that is none."""
     if role not in get_args(Role):
         raise InvalidInput(f"the role {role!r} is not known", "It is 'document' or 'query'.")
+
+
+def check_on_long(on_long: object) -> None:
+    """Raises InvalidInput for what cannot become of a long text."""
+    if on_long not in get_args(OnLong):
+        raise InvalidInput(f"on_long is {on_long!r}", f"It is one of: {', '.join(get_args(OnLong))}.")
 
 
 def no_token(text: str, skipped: int) -> InvalidInput:

@@ -14,6 +14,7 @@ from .compiling import compile_fewer_bits, compiled_or_torch, reference, static_
 from .encoder import Encoder
 from .environment import has_exact_int8
 from .files import read_space
+from .modules import is_size
 from .resolve import ModelFiles, resolve
 from .spec import Precision, Space
 
@@ -130,6 +131,8 @@ def check_settings(settings: Settings) -> None:
         raise InvalidInput(f"the device {settings.device!r} is not known", "It is 'auto', 'cpu' or 'cuda'.")
     if settings.precision in _ON_GPUS_ONLY and settings.device != "cuda":
         raise InvalidInput(f"{settings.precision} is computed on a GPU only", "Ask for it with --device cuda.")
+    if settings.threads is not None and not is_size(settings.threads):
+        raise InvalidInput(f"threads is {settings.threads!r}", "Give a whole number of cores, 1 or more.")
 
 
 def _load(files: ModelFiles, space: Space, settings: Settings) -> Encoder:

@@ -73,7 +73,8 @@ class TorchEncoder(TokenizingEncoder):
     def _check_vectors(self) -> None:
         """That nothing is given to the transformer beside tokens and mask that matters, as XLNet's segments do."""
         text = ["The quick brown fox"]
-        cosine = float((self.encode(text) * self.truth(text)).sum())
+        with _quiet(), _model_errors(self.space.model, "run"):
+            cosine = float((self.encode(text) * self.truth(text)).sum())
         if not cosine >= _LEAST_COSINE:
             raise UnsupportedModel(
                 self.space.model, f"its vectors agree with sentence-transformers' own to a cosine of only {cosine:.6f}"
@@ -98,7 +99,7 @@ class TorchEncoder(TokenizingEncoder):
 
     @property
     def padding_id(self) -> int:
-        return int(self._tokenizer.pad_token_id)
+        return int(self._tokenizer.pad_token_id or 0)  # any will do: padding is masked
 
     @property
     def sharing(self) -> int:
