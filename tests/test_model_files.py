@@ -81,6 +81,12 @@ def test_without_its_optional_files_a_model_has_no_prompts(model: Path) -> None:
     assert (space.max_tokens, space.query_prompt, space.document_prompt) == (64, "", "")
 
 
+def test_what_libraries_a_model_requires_changes_nothing(model: Path) -> None:
+    before = read(model)
+    edit(model, "config_sentence_transformers.json", requirements={"sentence_transformers": ">=5.0"})
+    assert read(model) == before
+
+
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 REFUSED: dict[str, tuple[str, object, str]] = {
@@ -178,8 +184,8 @@ REFUSED: dict[str, tuple[str, object, str]] = {
     ),
     "an unknown setting": (
         "config_sentence_transformers.json",
-        {"requirements": ["a-package"]},
-        "config_sentence_transformers.json has settings that are not known here: requirements",
+        {"rotation": [1, 2]},
+        "config_sentence_transformers.json has settings that are not known here: rotation",
     ),
     "a cut to nothing": (
         "config_sentence_transformers.json",

@@ -36,6 +36,11 @@ SENTENCE_CONFIGS = [
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 ]
+_SENTENCE_TRANSFORMERS = "config_sentence_transformers.json"
+_SETTINGS = (
+    *("prompts", "default_prompt_name", "similarity_fn_name", "model_type", "truncate_dim"),
+    *("__version__", "requirements"),  # of the libraries that load it, which change no vector
+)
 # Models whose first position embedding is behind that of the padding token: as many fewer can be read.
 _PADDED_POSITIONS = {
     *("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "xmod", "ibert"),
@@ -60,7 +65,7 @@ def read_space(folder: Path, model: str, file_digest: FileDigest, dimensions: in
     read = ModelReader(folder, model)
     modules = read_modules(read)
     normalize = modules.layers[-1:] == (None,)
-    sentence_config = {} if modules.plain else read.json("config_sentence_transformers.json", optional=True)
+    sentence_config = {} if modules.plain else read.json(_SENTENCE_TRANSFORMERS, optional=True)
     query, document = _prompts(read, sentence_config, normalize)
     common = {"model": model, "normalize": normalize, "query_prompt": query, "document_prompt": document}
     common |= {"precision": "fp32", "head": " | ".join(_layers(modules, file_digest))}
@@ -146,7 +151,7 @@ def _cut(read: ModelReader, space: Space, modules: Modules, own: Any, asked: int
             f"{asked} dimensions were asked for, and {read.model} has {full}", f"Give a number from 1 to {full}."
         )
     if own is not None and not is_size(own):
-        read.refuse(f"config_sentence_transformers.json sets truncate_dim to {own!r}")
+        read.refuse(f"{_SENTENCE_TRANSFORMERS} sets truncate_dim to {own!r}")
     return replace(space, dimension=min(full, asked or own or full))
 
 
@@ -156,9 +161,8 @@ def _prompts(read: ModelReader, config: Mapping[str, Any], normalize: bool) -> t
     encode_query and encode_document always find a prompt of these names, empty where the model saved none, and no
     other ("passage"). Only a model that has neither, and names a default, means it for every text.
     """
-    known = {"__version__", "prompts", "default_prompt_name", "similarity_fn_name", "model_type", "truncate_dim"}
-    name = "config_sentence_transformers.json"
-    read.only(name, {key: value for key, value in config.items() if value is not None}, tuple(known))
+    name = _SENTENCE_TRANSFORMERS
+    read.only(name, {key: value for key, value in config.items() if value is not None}, _SETTINGS)
     if (similarity := config.get("similarity_fn_name")) not in (None, "cosine", *(["dot"] if normalize else [])):
         read.refuse(f"its vectors are to be compared by {similarity} (similarity_fn_name); a score here is a cosine")
     if config.get("model_type", "SentenceTransformer") != "SentenceTransformer":
