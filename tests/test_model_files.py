@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,38 @@ def test_what_libraries_a_model_requires_changes_nothing(model: Path) -> None:
     before = read(model)
     edit(model, "config_sentence_transformers.json", requirements={"sentence_transformers": ">=5.0"})
     assert read(model) == before
+
+
+PASSAGE = (
+    "a/model has a prompt named 'passage', 'p: ', which is put before no text, as in sentence-transformers; if "
+    "documents are to have it, rename it to 'document' in its config_sentence_transformers.json."
+)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected", "warned"),
+    [
+        ({"prompts": {"query": "q: ", "passage": "p: "}}, ("q: ", ""), [PASSAGE]),
+        ({"prompts": {"query": "q: ", "document": "", "passage": "p: "}}, ("q: ", ""), [PASSAGE]),
+        ({"prompts": {"passage": "p: "}}, ("", ""), [PASSAGE]),
+        ({"prompts": {"query": "q: ", "document": "d: ", "passage": "p: "}}, ("q: ", "d: "), []),
+        ({"prompts": {"query": "q: ", "passage": ""}}, ("q: ", ""), []),
+        ({"prompts": {"passage": "p: "}, "default_prompt_name": "passage"}, ("p: ", "p: "), []),
+        ({"prompts": {"query": "q: "}}, ("q: ", ""), []),
+    ],
+)
+def test_a_prompt_for_passages_is_not_used_and_said_not_to_be(
+    model: Path,
+    caplog: pytest.LogCaptureFixture,
+    config: dict[str, Any],
+    expected: tuple[str, str],
+    warned: list[str],
+) -> None:
+    write(model, "config_sentence_transformers.json", config)
+    with caplog.at_level(logging.WARNING, "vecindex"):
+        space = read(model)
+    assert (space.query_prompt, space.document_prompt) == expected
+    assert [record.getMessage() for record in caplog.records] == warned
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------

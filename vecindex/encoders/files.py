@@ -176,6 +176,12 @@ def _prompts(read: ModelReader, config: Mapping[str, Any], normalize: bool) -> t
         config.get("default_prompt_name"),
     )
     if default is None or query or document:
+        if prompts.get("passage") and not document:
+            log.warning(
+                "%s has a prompt named 'passage', %r, which is put before no text, as in sentence-transformers; "
+                "if documents are to have it, rename it to 'document' in its %s.",
+                *(read.model, prompts["passage"], name),
+            )
         return query, document
     if default not in (*prompts, "query", "document"):
         read.refuse(f"{name} names {default!r} as the default prompt, and has none of that name")
