@@ -142,11 +142,27 @@ def test_int8_of_an_index_is_what_it_means_in_that_index(
             assert index.info().precision == "int8"
 
 
-def test_an_index_of_fewer_dimensions_is_searched_in_them(model: Path, here: Path) -> None:
+@pytest.mark.parametrize("named", [True, False], ids=["the model named", "the index's own"])
+def test_an_index_of_fewer_dimensions_is_searched_and_added_to_in_them(model: Path, here: Path, named: bool) -> None:
     with vecindex.open(here / "cut", model=model, dimensions=8) as index:
         index.add(["the cat", "the dog"])
-    with vecindex.open(here / "cut") as index:
-        assert (index.info().dimension, len(index.search("the cat"))) == (8, 2)
+    with vecindex.open(here / "cut", model=model if named else None) as index:
+        assert index.add(["the rain"]).added == 1
+        assert (index.info().dimension, len(index.search("the cat"))) == (8, 3)
+    arguments = ["add", "--text", "the sun", "--index", "cut", *(["--model", str(model)] if named else [])]
+    assert run(*arguments) == (0, "", "1 added, 0 updated, 0 unchanged; cut holds 4 records.\n")
+
+
+def test_of_another_model_all_dimensions_are_named(model: Path, small_model: SmallModel, here: Path) -> None:
+    with vecindex.open(here / "cut", model=model, dimensions=8) as index:
+        index.add(["the cat"])
+    other = small_model(here / "other", seed=1)
+    with vecindex.open(here / "cut", model=other) as index, pytest.raises(SpaceMismatch) as caught:
+        index.add(["the rain"])
+    assert caught.value.differs.startswith("dimension: 8 / 32, query_prompt: ")
+    with vecindex.open(here / "cut", model=model, dimensions=16) as index, pytest.raises(SpaceMismatch) as caught:
+        index.add(["the rain"])
+    assert caught.value.differs == "dimension: 8 / 16"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,10 +80,13 @@ def load_encoder(
 def load_model(
     name_or_path: str | os.PathLike[str] | None, settings: Settings, expected: Space | None = None
 ) -> Encoder:
-    """As `load_encoder`; raises SpaceMismatch, before anything is compiled, where its space is not as expected."""
+    """As `load_encoder`; raises SpaceMismatch, before anything is compiled, where its space is not as expected.
+
+    Where no dimension is asked for, it is the expected one, if that of the same model.
+    """
     check_settings(settings)
     files = resolve(name_or_path, offline=settings.offline)
-    space = space_of(files, settings.precision, settings.dimensions)
+    space = _space_as_asked(files, settings, expected)
     if expected is not None and space.fingerprint != expected.fingerprint:
         raise SpaceMismatch(expected.describe(), space.describe(), expected.differences(space))
     return _load(files, space, settings)
@@ -183,6 +187,16 @@ def _files_again(space: Space, offline: bool | None) -> ModelFiles:
         except (ModelNotFound, UnsupportedModel):
             pass
         raise
+
+
+def _space_as_asked(files: ModelFiles, settings: Settings, expected: Space | None) -> Space:
+    """The space to load a model in; ``expected`` says the dimension where nobody does and nothing else differs."""
+    if expected is not None and settings.dimensions is None:
+        with contextlib.suppress(InvalidInput):  # it has fewer: another model
+            space = space_of(files, settings.precision, expected.dimension)
+            if space.fingerprint == expected.fingerprint:
+                return space
+    return space_of(files, settings.precision, settings.dimensions)
 
 
 def _space_again(files: ModelFiles, space: Space) -> Space:
