@@ -23,13 +23,13 @@ FileDigest = Callable[[Path], str]
 # Entries of config.json that say how a file was written or run, not what the weights compute.
 _COSMETIC = {
     *("_name_or_path", "_commit_hash", "transformers_version", "architectures", "dtype", "torch_dtype"),
-    *("use_cache", "gradient_checkpointing"),
+    *("use_cache", "gradient_checkpointing", "auto_map"),
 }
 # Entries of tokenizer_config.json that change no token, or that the encoder sets itself; all others may change one.
 _COSMETIC_TOKENIZER = {
     *("name_or_path", "is_local", "local_files_only", "backend", "tokenizer_file", "special_tokens_map_file"),
     *("model_max_length", "max_length", "stride", "truncation_strategy", "padding", "pad_token_type_id"),
-    *("pad_to_multiple_of", "clean_up_tokenization_spaces", "model_input_names", "chat_template"),
+    *("pad_to_multiple_of", "clean_up_tokenization_spaces", "model_input_names", "chat_template", "auto_map"),
 }
 # The names under which sentence-transformers keeps a transformer's settings, in the order in which it looks.
 SENTENCE_CONFIGS = [
@@ -82,9 +82,6 @@ def _transformer(
     path = modules.path
     config = read.json(within(path, "config.json"))
     tokenizer = read.json(within(path, "tokenizer_config.json"), optional=True)
-    for name, settings in (("config.json", config), ("tokenizer_config.json", tokenizer)):
-        if "auto_map" in settings:
-            read.refuse(f"{within(path, name)} asks to run code that comes with the model (auto_map)")
     if (read.folder / path / "adapter_config.json").exists():
         read.refuse("it is an adapter (adapter_config.json), which needs another model")
     for side in ("truncation_side", "padding_side"):

@@ -21,6 +21,7 @@ from .environment import environment
 from .head import Head
 from .modules import ModelReader, Modules, is_size, read_modules
 from .onnx import INPUTS, MODEL_FILE, OUTPUT
+from .own_code import Native, left_out
 from .pooling import FloatArray
 from .spec import Role, Space
 from .static import StaticEncoder
@@ -166,9 +167,14 @@ class TorchStatic(StaticEncoder):
 
 def _sentence_transformer(folder: Path, space: Space, modules: Modules) -> Any:
     """The model as sentence-transformers loads it; of a plain folder with the pooling that the space says."""
-    with _quiet(), _model_errors(space.model, "loaded"):
+    read = ModelReader(folder, space.model)
+    # A static embedding has no classes that its settings could name.
+    free = contextlib.nullcontext(folder) if modules.static else left_out(read, modules.path, _NATIVE)
+    with _quiet(), free as place, _model_errors(space.model, "loaded"):
+        if place != folder:
+            _check_weights(place / modules.path)
         model: Any = SentenceTransformer(
-            str(folder),
+            str(place),
             device="cpu",
             local_files_only=True,
             trust_remote_code=False,
@@ -182,6 +188,27 @@ def _sentence_transformer(folder: Path, space: Space, modules: Modules) -> Any:
         model[1] = type(model[1])(model[0].get_embedding_dimension())
         getattr(model[0], "modality_config", {}).pop("message", None)
     return model
+
+
+def _check_weights(folder: Path) -> None:
+    """That the files hold all weights of transformers' own class, which would make up what is missing by chance."""
+    settings: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
+    _, found = transformers.AutoModel.from_pretrained(str(folder), output_loading_info=True, **settings)
+    if missing := sorted(name for name in found["missing_keys"] if not name.startswith("pooler.")):
+        raise ValueError(f"transformers' own class for it has weights that its files lack: {missing[0]}")
+
+
+def _own_classes(kind: str) -> tuple[str, ...]:
+    """The names of transformers' own config and models of a type; none where it has no such type."""
+    auto: Any = transformers.models.auto
+    config = auto.configuration_auto.CONFIG_MAPPING_NAMES.get(kind)
+    models = auto.modeling_auto.MODEL_MAPPING_NAMES.get(kind)
+    if config is None or models is None:
+        return ()
+    return (config, models) if isinstance(models, str) else (config, *models)
+
+
+_NATIVE = Native("transformers", _own_classes, lambda name: isinstance(getattr(transformers, name, None), type))
 
 
 def _truth(model: Any, space: Space, texts: Sequence[str], role: Role) -> FloatArray:
