@@ -140,7 +140,5 @@ def test_weights_of_other_code_are_refused(model: Path, ran: Path) -> None:
 
 
 def test_an_empty_table_of_code_asks_for_nothing(model: Path) -> None:
-    empties: tuple[object, ...] = ({}, None)
-    for empty in empties:
-        edit(model, "config.json", auto_map=empty)
-        assert load_encoder(model, runtime="torch").encode(TEXTS).shape == (2, 32)
+    edit(model, "config.json", auto_map={})
+    assert load_encoder(model, runtime="torch").encode(TEXTS).shape == (2, 32)

@@ -1,17 +1,14 @@
 """Does a model ask to run code that comes with it (``auto_map``), and does the library have the same as its own?
 
-Such code is never run. A model that can do without is loaded from a folder in which there is none: links to the model's
-files, its settings without ``auto_map``, and no Python.
+Such code is never run: transformers is told not to trust it, and takes its own classes where it has some. Whether these
+stand for the same model is looked at here, since it takes them for any model of the same type.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .modules import ModelReader, within
@@ -33,28 +30,19 @@ class Native:
     has_tokenizer: Callable[[str], bool]
 
 
-@contextlib.contextmanager
-def left_out(read: ModelReader, path: str, native: Native) -> Iterator[Path]:
-    """The model's folder, or one without its code, for as long as it is loaded; the transformer is in ``path``.
+def can_do_without(read: ModelReader, path: str, native: Native) -> bool:
+    """Whether the model asks for code of its own, and the library has the same; the transformer is in ``path``.
 
     Raises:
         UnsupportedModel: the library has nothing of its own that the code stands for.
     """
     names = (within(path, "config.json"), within(path, "tokenizer_config.json"))
     config, tokenizer = (read.json(name, optional=True) for name in names)
-    asking = {name: file for name, file in zip(names, (config, tokenizer), strict=True) if _MAP in file}
-    if not asking:
-        yield read.folder
-        return
     if reason := _not_the_models(config, native):
         _refuse(read, names[0], config[_MAP], reason)
     if reason := _not_the_tokenizers(tokenizer, native):
         _refuse(read, names[1], tokenizer[_MAP], reason)
-    with tempfile.TemporaryDirectory(prefix="vecindex-model-") as copy:
-        _link(read.folder, Path(copy), path, asking)
-        for name, file in asking.items():
-            (Path(copy) / name).write_text(json.dumps({k: v for k, v in file.items() if k != _MAP}), encoding="utf-8")
-        yield Path(copy)
+    return _MAP in config or _MAP in tokenizer
 
 
 def _not_the_models(config: Mapping[str, Any], native: Native) -> str:
@@ -98,14 +86,3 @@ def _class(reference: object) -> str:
 def _refuse(read: ModelReader, name: str, named: object, reason: str) -> None:
     what = f"{name} asks to run code that comes with the model ({_MAP}: {json.dumps(named)})"
     read.refuse(f"{what}, which is never run, and {reason}")
-
-
-def _link(folder: Path, copy: Path, path: str, but: Mapping[str, Any]) -> None:
-    """Makes ``copy`` hold what ``folder`` does, by links, but for Python and the files ``but``, relative to it."""
-    way = [str(place) for place in (PurePosixPath(path), *PurePosixPath(path).parents)]
-    for place in reversed(way):
-        (copy / place).mkdir(exist_ok=True)
-        for entry in (folder / place).iterdir():
-            name = str(PurePosixPath(place) / entry.name)
-            if name not in way and name not in but and entry.suffix != ".py":
-                (copy / name).symlink_to(entry.absolute())

@@ -21,7 +21,7 @@ from .environment import environment
 from .head import Head
 from .modules import ModelReader, Modules, is_size, read_modules
 from .onnx import INPUTS, MODEL_FILE, OUTPUT
-from .own_code import Native, left_out
+from .own_code import Native, can_do_without
 from .pooling import FloatArray
 from .spec import Role, Space
 from .static import StaticEncoder
@@ -167,14 +167,13 @@ class TorchStatic(StaticEncoder):
 
 def _sentence_transformer(folder: Path, space: Space, modules: Modules) -> Any:
     """The model as sentence-transformers loads it; of a plain folder with the pooling that the space says."""
-    read = ModelReader(folder, space.model)
     # A static embedding has no classes that its settings could name.
-    free = contextlib.nullcontext(folder) if modules.static else left_out(read, modules.path, _NATIVE)
-    with _quiet(), free as place, _model_errors(space.model, "loaded"):
-        if place != folder:
-            _check_weights(place / modules.path)
+    instead = not modules.static and can_do_without(ModelReader(folder, space.model), modules.path, _NATIVE)
+    with _quiet(), _model_errors(space.model, "loaded"):
+        if instead:
+            _check_weights(folder / modules.path)
         model: Any = SentenceTransformer(
-            str(place),
+            str(folder),
             device="cpu",
             local_files_only=True,
             trust_remote_code=False,
