@@ -18,8 +18,8 @@ def test_names_that_parts_have_are_refused_with_file_and_line_before_anything_is
     write("many.txt", "".join(f"sentence {i}\n" for i in range(RECORDS_A_READ + 1)))
     write("a.jsonl", '{"text": "one"}\n\n{"text": "two", "span": 1}\n')
     write("b.csv", 'text,part_of\n"three\nlines",x\n')
-    says = "which says of parts whose they are"
-    advice = "Rename it, or choose another --on-long; --skip-bad leaves bad rows out."
+    says = "which says of parts whose they are (--on-long split)"
+    advice = "Rename it; --skip-bad leaves bad rows out."
     split = ["--on-long", "split", "--text", "x"]
     assert run("add", "many.txt", "a.jsonl", *split) == failed(
         f"a.jsonl:3: its metadata uses the name 'span', {says}", advice
@@ -27,9 +27,7 @@ def test_names_that_parts_have_are_refused_with_file_and_line_before_anything_is
     assert run("add", "b.csv", "a.jsonl", *split) == failed(
         f"b.csv:3: its metadata uses the name 'part_of', {says}", advice
     )
-    assert run("add", "--metadata", '{"span": 1}', *split) == misused(
-        ADD, "The name 'span' in --metadata says of parts whose they are: rename it, or choose another --on-long."
-    )
+    assert run("add", "--metadata", '{"span": 1}', *split) == misused(ADD, f"--metadata uses the name 'span', {says}.")
     assert not Path(".vecindex").exists()
     assert run("add", "a.jsonl", "--metadata", '{"part_of": 1}') == added(2, 2)
 

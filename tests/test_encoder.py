@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,13 +16,13 @@ import pytest
 
 import vecindex
 from vecindex import load_encoder
-from vecindex.encoders.encoder import Encoder, IntArray, Tokens
+from vecindex.encoders.encoder import Encoder, IntArray
 from vecindex.encoders.load import Runtime
-from vecindex.errors import InvalidInput, UnsupportedModel
+from vecindex.errors import InvalidInput, TextWithoutToken, UnsupportedModel
 
 from .conftest import SmallModel
 from .families import WITHOUT_PADDING, transformer_folder
-from .toy import ToyEncoder
+from .toy import BareEncoder, ToyEncoder
 
 SEEDS = ["My name is Aun", "Hello I'm a single sentence", "And another sentence", "And the very very last one"]
 SCRIPTS = [
@@ -264,13 +263,18 @@ def test_threads_are_a_whole_number_of_cores(threads: Any, tmp_path: Path) -> No
 
 
 def test_a_text_without_a_token_is_an_error_where_the_tokenizer_adds_none() -> None:
-    class Bare(ToyEncoder):
-        def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-            return [Tokens([], 0) if text == "" else super(Bare, self).tokenize([text])[0] for text in texts]
-
-    for texts in ([""], ["red", ""]):
-        with pytest.raises(InvalidInput, match="no token"):
-            Bare().encode(texts)
+    bare = BareEncoder()
+    for texts in (["~"], ["red", "~"]):
+        with pytest.raises(TextWithoutToken, match="the text '~' has no token") as caught:
+            bare.encode(texts)
+        assert (caught.value.text, caught.value.item, caught.value.key) == ("~", None, None)
+    assert bare.count_tokens(["~", "red ~", "red"]) == [0, 1, 1]
+    assert bare.without_token(["~", "red ~", "red", "~ ~"]) == ["~", "~ ~"]
+    behind = BareEncoder(document_prompt="say so ", prompt_pooled=False)
+    assert behind.pooled_from("document") == 2
+    assert behind.without_token(["~", "red ~", "red", "~ ~"]) == ["~", "~ ~"]
+    with pytest.raises(TextWithoutToken, match="the text '~' has no token behind the prompt"):
+        behind.encode(["red", "~"])
 
 
 @pytest.mark.parametrize("runtime", ["encoder", "reference"])

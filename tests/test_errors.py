@@ -16,7 +16,7 @@ import pytest
 
 import vecindex
 from tests.helpers import ROOT, opened, sql
-from tests.toy import DIMENSION, ToyEncoder
+from tests.toy import DIMENSION, BareEncoder, ToyEncoder
 from vecindex import errors, sources
 from vecindex.encoders.gpu.token_workers import TokenWorkers
 from vecindex.encoders.tokens import TextTokenizer
@@ -56,6 +56,11 @@ def bad_input(folder: Path) -> None:
 def too_long(folder: Path) -> None:
     with opened(folder) as index:
         index.add(["one", "word " * 40], keys=["c", "d"], on_long="error")
+
+
+def without_token(folder: Path) -> None:
+    with opened(folder, model=BareEncoder()) as index:
+        index.add(["three", "~"], keys=["c", "d"])
 
 
 def bad_filter(folder: Path) -> None:
@@ -122,6 +127,10 @@ CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], 
     errors.TextTooLong: (
         *(too_long, {"item": 1, "key": "d", "tokens": 41, "limit": 32, "model": "toy"}),
         "item 1, 'd': the text 'word word word word word word word word '... has 41 tokens, and toy reads 32. Shorten",
+    ),
+    errors.TextWithoutToken: (
+        *(without_token, {"item": 1, "key": "d", "text": "~", "prompted": False}),
+        "item 1, 'd': the text '~' has no token. Leave it out, as on_bad= and --skip-bad do; this model adds no token",
     ),
     errors.InvalidFilter: (
         *(bad_filter, {"expression": "lang =\n 'en"}),

@@ -63,3 +63,12 @@ class ToyEncoder(Encoder):
 
     def forward(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
         return np.stack([np.stack([word_vector(int(i), self.space.dimension) for i in row]) for row in input_ids])
+
+
+class BareEncoder(ToyEncoder):
+    """One whose tokenizer finds nothing in one word and adds nothing, so that a text may have no token."""
+
+    nothing = "~"
+
+    def _tokens(self, words: list[str]) -> Tokens:
+        return super()._tokens([word for word in words if word != self.nothing])

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .errors import SpaceMismatch as SpaceMismatch
     from .errors import StorageError as StorageError
     from .errors import TextTooLong as TextTooLong
+    from .errors import TextWithoutToken as TextWithoutToken
     from .errors import UnsupportedModel as UnsupportedModel
     from .errors import VecindexError as VecindexError
     from .exchange.writing import ExportReport as ExportReport
@@ -54,7 +55,7 @@ _HOMES = {
     "errors": (
         *("CorruptIndex", "EncodingFailed", "IncompatibleFormat", "IndexLocked", "IndexNotFound", "InvalidFilter"),
         *("InvalidInput", "MissingExtra", "ModelNotFound", "RecordNotFound", "SourceError", "SpaceMismatch"),
-        *("StorageError", "TextTooLong", "UnsupportedModel", "VecindexError"),
+        *("StorageError", "TextTooLong", "TextWithoutToken", "UnsupportedModel", "VecindexError"),
     ),
     "exchange.writing": ("ExportReport",),
     "index": ("Index", "open"),

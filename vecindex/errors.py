@@ -6,7 +6,8 @@
     ├── IndexNotFound(path)
     ├── RecordNotFound(key)
     ├── InvalidInput(message, advice)          also a ValueError
-    │   └── TextTooLong(item, key, text, tokens, limit, model)
+    │   ├── TextTooLong(item, key, text, tokens, limit, model)
+    │   └── TextWithoutToken(text, prompted, item, key)
     ├── InvalidFilter(reason, expression, position)   also a ValueError
     ├── SourceError(path, line, reason, advice)
     ├── ModelNotFound(model, tried)
@@ -118,6 +119,30 @@ class TextTooLong(InvalidInput):
     @property
     def advice(self) -> str:
         return "Shorten it, or choose another on_long (--on-long): split, mean or truncate."
+
+
+class TextWithoutToken(InvalidInput):
+    """A model finds no token in a text, and adds none that is pooled, so that there is no vector for it.
+
+    ``text`` is how it begins, ``prompted`` says that its prompt has tokens, which are not pooled, and ``item`` is its
+    position in what was added, from 0; that and ``key`` are None where it was encoded alone.
+    """
+
+    def __init__(self, text: str, prompted: bool, item: int | None = None, key: str | None = None) -> None:
+        VecindexError.__init__(self, text, prompted, item, key)
+        self.text, self.prompted, self.item, self.key = text, prompted, item, key
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, without where."""
+        return f"the text {self.text!r} has no token{' behind the prompt' if self.prompted else ''}"
+
+    def _what(self) -> str:
+        return self.reason if self.item is None else f"item {self.item}, {self.key!r}: {self.reason}"
+
+    @property
+    def advice(self) -> str:
+        return "Leave it out, as on_bad= and --skip-bad do; this model adds no token of its own."
 
 
 class InvalidFilter(VecindexError, ValueError):

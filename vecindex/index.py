@@ -13,7 +13,7 @@ from . import ingest
 from .encoders.encoder import Encoder
 from .encoders.load import Device, Settings
 from .encoders.spec import Precision, Space
-from .errors import IncompatibleFormat, InvalidInput
+from .errors import IncompatibleFormat, InvalidInput, TextWithoutToken
 from .filter_syntax import parse
 from .filters import Refused, parse_path, path_text
 from .language import Language, Model
@@ -105,6 +105,7 @@ class Index(Reader):
         space: str | Space | None = None,
         on_long: OnLong = "truncate",
         progress: Callable[[AddReport], None] | None = None,
+        on_bad: Callable[[TextWithoutToken], None] | None = None,
     ) -> AddReport:
         """Adds texts or records; when it returns, they are durable and can be found.
 
@@ -127,9 +128,13 @@ class Index(Reader):
                 "mean": it is encoded in parts, and its vector is their mean. A stored text that was truncated is
                 encoded again for "error" and "mean"; else the same text is unchanged, however it was encoded.
             progress: called after every commit with the report so far.
+            on_bad: called with an error for each text in which the model finds no token, which is left out. Without it
+                the first such text is raised as an error, and nothing of its commit is stored. Most models add tokens
+                of their own to each text, and have none such.
 
         Raises:
             TextTooLong: see ``on_long``.
+            TextWithoutToken: see ``on_bad``.
             InvalidInput: a text, key, metadata or vector cannot be stored.
             SpaceMismatch, ModelNotFound, IndexLocked, StorageError.
         """
@@ -159,7 +164,7 @@ class Index(Reader):
                 if self._language.chosen:
                     _ = self.encoder  # another space is refused even where nothing needs to be encoded
                 report = ingest.add(
-                    *(records, keys, metadata, self._snapshots, writer, lambda: self.encoder, on_long, after)
+                    *(records, keys, metadata, self._snapshots, writer, lambda: self.encoder, on_long, after, on_bad)
                 )
         self._upkeep.tidy()
         return report

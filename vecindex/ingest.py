@@ -17,7 +17,7 @@ from .encoders.pooling import unit_vectors
 from .encoders.spec import Space
 from .errors import InvalidInput
 from .long_texts import OnLong, without_reserved
-from .pipeline import Pipeline, Progress
+from .pipeline import OnBad, Pipeline, Progress
 from .records import AddReport, Metadata, Record, checked_key, checked_metadata, checked_text, derive_key
 from .store.changes import Incoming
 from .store.snapshot import Snapshots
@@ -42,18 +42,20 @@ def add(
     encoder: Callable[[], Encoder],
     on_long: OnLong = "truncate",
     progress: Progress | None = None,
+    on_bad: OnBad | None = None,
 ) -> AddReport:
     """Adds texts, with their keys and metadata, or records; ``encoder`` is asked for only when a text must be encoded.
 
     A sequence is checked whole before anything is committed; an iterator as it goes. ``on_long`` says what becomes of
-    texts longer than the model reads. ``progress`` is called after each commit with the report so far.
+    texts longer than the model reads. ``progress`` is called after each commit with the report so far, ``on_bad`` with
+    each text that cannot be encoded and is left out.
     """
     incoming: Iterable[Incoming] = _incoming(records, keys, metadata)
     if on_long == "split":
         incoming = without_reserved(incoming)
     if isinstance(records, Sequence):
         incoming = list(incoming)
-    return Pipeline(snapshots, writer, encoder, on_long, progress).add(incoming)
+    return Pipeline(snapshots, writer, encoder, on_long, progress, on_bad).add(incoming)
 
 
 def add_vectors(

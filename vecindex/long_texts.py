@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from .encoders.encoder import Encoder
 from .errors import InvalidInput, TextTooLong
@@ -21,7 +21,8 @@ OnLong = Literal["truncate", "error", "split", "mean"]
 is stored; ``split`` stores its parts as records of their own, see `store.parts`; ``mean`` encodes it in parts and
 stores one vector, their mean."""
 
-_RESERVED = (PART_OF, SPAN)
+RESERVED = (PART_OF, SPAN)
+"""The names that metadata must not use where texts are parted."""
 
 
 def checked_on_long(value: str) -> OnLong:
@@ -33,26 +34,24 @@ def checked_on_long(value: str) -> OnLong:
     raise InvalidInput(f"on_long is {value!r}", f"It is one of: {', '.join(get_args(OnLong))}.")
 
 
-def reserved_name(metadata: Mapping[str, Any] | None) -> str | None:
-    """The first of the names that parts have which is used in ``metadata``, if one is."""
-    return next((name for name in _RESERVED if metadata is not None and name in metadata), None)
-
-
 def without_reserved(incoming: Iterable[Incoming]) -> Iterator[Incoming]:
     """The same, checked: their metadata must not use the names that parts have; raises InvalidInput."""
     for position, item in enumerate(incoming):
         written = item.metadata or "{}"
-        if any(name in written for name in _RESERVED) and (name := reserved_name(json.loads(written))) is not None:
+        used = json.loads(written) if any(name in written for name in RESERVED) else {}
+        if found := [name for name in RESERVED if name in used]:
             raise InvalidInput(
-                f"item {position}: its metadata uses the name {name!r}, which says of parts whose they are",
+                f"item {position}: its metadata uses the name {found[0]!r}, which says of parts whose they are",
                 "Rename it, or choose another on_long.",
             )
         yield item
 
 
-def refuse_long(window: Sequence[Incoming], first: int, vectors: Mapping[str, TextVector], encoder: Encoder) -> None:
-    """Raises TextTooLong for the first text of the window that lost tokens; ``first`` is its first item's position."""
-    for position, item in enumerate(window, first):
+def refuse_long(
+    records: Sequence[Incoming], positions: Sequence[int], vectors: Mapping[str, TextVector], encoder: Encoder
+) -> None:
+    """Raises TextTooLong for the first of the records whose text lost tokens; ``positions`` are theirs."""
+    for item, position in zip(records, positions, strict=True):
         if (found := vectors.get(item.text)) is not None and found.lost:
             space = encoder.space
             tokens = space.max_tokens + found.lost

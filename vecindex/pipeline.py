@@ -9,12 +9,14 @@ thread, and are reported in the caller's, each before the next one begins.
 2. A key comes in two commits: the second one is compared with what was stored before the first. What to write is
    decided again under the lock; a text that then lacks a vector is handed back to be encoded, and nothing was written.
 3. The index gets another model meanwhile: vectors of the one before are never used, and the texts are encoded again.
+4. A text has no token, and so no vector. This is found out when it is encoded; then it is left out of its commit, or is
+   the error that ends the ``add``. What came before it under its key is then the last, and needs a vector after all.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +25,7 @@ from time import perf_counter
 
 from .encoders.encoder import Encoder
 from .encoders.spec import Space
-from .errors import SpaceMismatch, VecindexError
+from .errors import SpaceMismatch, TextWithoutToken, VecindexError
 from .long_texts import OnLong, encoded, parted, refuse_long
 from .records import AddReport
 from .store.changes import Incoming, reconcile
@@ -44,19 +46,30 @@ TEXTS_TO_BEGIN_WITH = 64
 """Encoded first, to know how fast the model is."""
 
 Progress = Callable[[AddReport], None]
+OnBad = Callable[[TextWithoutToken], None]
 
 
 @dataclass(slots=True)
 class _Batch:
     """What one commit adds: records, the keys they belong to (`Writer.add`), and the texts to encode before.
 
-    ``first`` is the position of its first item in all that is added.
+    ``positions`` are those of the records' items in all that is added.
     """
 
-    first: int
     records: list[Incoming] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
     owners: set[str] = field(default_factory=set)
     missing: list[str] = field(default_factory=list)
+
+    def without(self, texts: set[str]) -> _Batch:
+        """What is left where these texts are left out, and with a part all parts of its text."""
+        gone = self.owners & {record.part_of or record.key for record in self.records if record.text in texts}
+        kept = [
+            (record, position)
+            for record, position in zip(self.records, self.positions, strict=True)
+            if record.text not in texts and (record.part_of or record.key) not in gone
+        ]
+        return _Batch([record for record, _ in kept], [position for _, position in kept], self.owners - gone)
 
 
 @dataclass(slots=True)
@@ -82,17 +95,21 @@ class Pipeline:
         encoder: Callable[[], Encoder],
         on_long: OnLong,
         progress: Progress | None,
+        on_bad: OnBad | None = None,
     ) -> None:
+        """``on_bad`` is told of each text without a token, which is left out; without it the first one is raised."""
         self._snapshots = snapshots
         self._writer = writer
         self._encoder = encoder
         self._on_long: OnLong = on_long
         self._progress = progress
+        self._on_bad = on_bad
         self._splits = on_long == "split"
         self._whole = on_long in ("error", "mean")
         self._total = AddReport()
         # Of this window and the one before, which may not be committed yet; all of them in this space.
         self._vectors: dict[str, TextVector] = {}
+        self._unread: set[str] = set()  # all texts so far that have no token in this space
         self._space: Space | None = None
         self._written_by: dict[str, str] | None = None
         self._texts_a_commit: int | None = None
@@ -140,22 +157,20 @@ class Pipeline:
         missing = [text for text in wanted if text not in self._vectors]
         if self._texts_a_commit is None:
             self._encode(missing[:TEXTS_TO_BEGIN_WITH])
-        for batch in self._batches(window, units, missing, first):
+        for batch in self._batches(window, first, units, missing):
             self._encode([text for text in batch.missing if text not in self._vectors])
-            if self._on_long == "error":
-                refuse_long(window, first, self._vectors, self._encoder())
             self._settle()
-            self._start(batch)
+            self._start(self._checked(batch))
 
     def _batches(
-        self, window: Sequence[Incoming], units: Sequence[list[Incoming]], missing: Sequence[str], first: int
+        self, window: Sequence[Incoming], first: int, units: Sequence[list[Incoming]], missing: Sequence[str]
     ) -> Iterator[_Batch]:
         """The window in commits of about as many texts to encode each; a unit, a text with its parts, stays whole."""
         commits = max(1, -(-len(missing) // (self._texts_a_commit or RECORDS_A_READ)))
         limit = -(-len(missing) // commits)
-        batch, told, left = _Batch(first), dict[str, list[Incoming]](), set(missing)
+        batch, told, left = _Batch(), dict[str, list[Incoming]](), set(missing)
         if len(left) <= limit and not self._splits:
-            yield _Batch(first, list(window), missing=list(missing))
+            yield _Batch(list(window), list(range(first, first + len(window))), missing=list(missing))
             return
         for position, (item, unit) in enumerate(zip(window, units, strict=True), first):
             new = list(dict.fromkeys(record.text for record in unit if record.text in left))
@@ -163,8 +178,9 @@ class Pipeline:
             again = self._splits and not _same(told.setdefault(item.key, unit), unit)
             if again or (batch.missing and new and len(batch.missing) + len(new) > limit):
                 yield batch
-                batch, told = _Batch(position), {item.key: unit}
+                batch, told = _Batch(), {item.key: unit}
             batch.records += unit
+            batch.positions += [position] * len(unit)
             batch.missing += new
             left.difference_update(new)
             if self._splits:
@@ -174,7 +190,7 @@ class Pipeline:
     def _keep_to(self, space: Space | None) -> None:
         """Forgets the vectors at hand where the index has another model now."""
         if space is not None and self._space is not None and space.fingerprint != self._space.fingerprint:
-            self._vectors = {}
+            self._vectors, self._unread = {}, set()
         self._space = space or self._space
 
     def _cached(self, snapshot: Snapshot, texts: Iterable[str]) -> dict[str, TextVector]:
@@ -184,23 +200,55 @@ class Pipeline:
             if not (entry.lost and self._whole)
         }
 
-    def _encode(self, texts: list[str]) -> None:
+    def _encode(self, texts: Iterable[str]) -> None:
+        texts = [text for text in texts if text not in self._unread]
         if not texts:
             return
         encoder = self._encoder()
         self._keep_to(encoder.space)  # scenario 3: what is forgotten here, the commit will find to be missing
         started = perf_counter()
-        self._vectors |= encoded(texts, encoder, self._on_long)
+        try:
+            self._vectors |= encoded(texts, encoder, self._on_long)
+        except TextWithoutToken:  # of the first such text; looked for all only now, since few models have any
+            self._unread |= (unread := set(encoder.without_token(texts)))
+            self._vectors |= encoded([text for text in texts if text not in unread], encoder, self._on_long)
         if self._texts_a_commit is None or len(texts) >= TEXTS_TO_BEGIN_WITH:
             a_second = len(texts) / max(perf_counter() - started, 1e-9)
             self._texts_a_commit = max(1, min(encoder.texts_at_once, int(a_second * SECONDS_A_COMMIT)))
         self._written_by = encoder.environment()
 
-    def _start(self, batch: _Batch) -> None:
-        texts = {record.text for record in batch.records}
-        self._submit(batch, {text: vector for text in texts if (vector := self._vectors.get(text)) is not None})
+    def _checked(self, batch: _Batch) -> _Batch:
+        """The batch without its texts that have no token, which are told or raised; see scenario 4.
 
-    def _submit(self, batch: _Batch, vectors: dict[str, TextVector]) -> None:
+        Raises:
+            TextTooLong: a text is too long, and that is an error.
+        """
+        while self._unread:
+            pairs = zip(batch.positions, batch.records, strict=True)
+            unread = {position: record for position, record in pairs if record.text in self._unread}
+            if not unread:
+                break
+            prompted = self._encoder().pooled_from("document") > 0
+            for position, record in unread.items():
+                error = TextWithoutToken(record.text[:40], prompted, position, record.part_of or record.key)
+                if self._on_bad is None:
+                    raise error
+                self._on_bad(error)
+            keys = {record.key for record in unread.values()}
+            batch = batch.without(self._unread)
+            texts = (r.text for r in batch.records if r.key in keys and r.text not in self._vectors)
+            self._encode(dict.fromkeys(texts))
+        if self._on_long == "error":
+            refuse_long(batch.records, batch.positions, self._vectors, self._encoder())
+        return batch
+
+    def _start(self, batch: _Batch, known: Mapping[str, TextVector] | None = None) -> None:
+        """Begins to commit a batch; of vectors ``known`` are those beside this window's."""
+        if not batch.records:
+            return
+        texts = {record.text for record in batch.records}
+        vectors = {text: vector for text in texts if (vector := self._vectors.get(text)) is not None}
+        vectors = {**(known or {}), **vectors}
         assert self._space is not None  # an index with records has one, and without records every text was missing
         commit = partial(self._writer.add, batch.records, vectors, self._space)
         future = self._pool.submit(commit, written_by=self._written_by, owners=batch.owners, whole=self._whole)
@@ -214,18 +262,19 @@ class Pipeline:
             except MissingVectors as error:
                 self._running = None
                 if again:
-                    found = self._found(running.batch, error.texts)
+                    self._find(error.texts)
+                    batch = self._checked(running.batch)
                     assert self._space is not None
                     same = self._space.fingerprint == running.space.fingerprint  # else scenario 3
-                    self._submit(running.batch, running.vectors | found if same else found)
+                    self._start(batch, running.vectors if same else None)
             except SpaceMismatch:  # scenario 3
                 self._running = None
                 now = self._encoder().space  # raises it again where a model was named
                 # Not with what is at hand: the next window may have been read after the switch.
                 if not again or now.fingerprint == running.space.fingerprint:
                     raise
-                texts = [record.text for record in running.batch.records]
-                self._submit(running.batch, self._found(running.batch, texts))
+                self._find([record.text for record in running.batch.records])
+                self._start(self._checked(running.batch))
             except Exception:
                 self._running = None
                 raise
@@ -233,16 +282,12 @@ class Pipeline:
                 self._running = None
                 self._report(report)
 
-    def _found(self, batch: _Batch, texts: Sequence[str]) -> dict[str, TextVector]:
-        """The vectors of texts of ``batch`` of which it was found out only under the lock that they are needed."""
+    def _find(self, texts: Sequence[str]) -> None:
+        """Gets the vectors of texts of which it was found out only under the lock that they are needed."""
         with self._snapshots.take() as snapshot:
             self._keep_to(snapshot.manifest.space)
             self._vectors |= self._cached(snapshot, [text for text in texts if text not in self._vectors])
         self._encode([text for text in dict.fromkeys(texts) if text not in self._vectors])
-        found = {text: self._vectors[text] for text in texts if text in self._vectors}
-        if self._on_long == "error":
-            refuse_long(batch.records, batch.first, found, self._encoder())
-        return found
 
     def _report(self, report: AddReport) -> None:
         self._total = self._total + report

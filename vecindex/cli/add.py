@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import SourceError, TextTooLong, VecindexError
+from ..errors import SourceError, TextTooLong, TextWithoutToken, VecindexError
 from ..render import counted, printable
 from .options import INTERRUPTED, Chosen, index_option, json_object, model_options
 
 if TYPE_CHECKING:
     from ..long_texts import OnLong
-    from ..records import AddReport, Metadata, Record
+    from ..records import AddReport, Record
     from ..sources import Source
 
 _FORMATS = ("txt", "jsonl", "csv", "tsv")
 _ON_LONG = ("truncate", "error", "split", "mean")
 _BAD_ROWS_SHOWN = 20
-_RENAME = "rename it, or choose another --on-long"
+_SAYS_OF_PARTS = "which says of parts whose they are (--on-long split)"
+_NOTHING = "every row is bad; nothing was added."
 
 
 @click.command()
@@ -85,11 +86,13 @@ def add(
         raise click.UsageError(f"There are {len(keys)} --key for {len(texts)} --text; give one for each, or none.")
     if not paths and (format_ or text_column or key_column):
         raise click.UsageError("--format, --text-column and --key-column say how to read files; no file is named.")
-    if on_long == "split" and (name := _reserved_name(metadata)) is not None:
-        raise click.UsageError(f"The name {name!r} in --metadata says of parts whose they are: {_RENAME}.")
+    from ..long_texts import RESERVED
     from ..records import Record, checked_key, checked_text
     from ..sources import Format, read, source
 
+    reserved = dict.fromkeys(RESERVED, _SAYS_OF_PARTS) if on_long == "split" else {}
+    for name in reserved.keys() & (metadata or {}).keys():
+        raise click.UsageError(f"--metadata uses the name {name!r}, {reserved[name]}.")
     # Checked before anything is opened or made, as files are.
     given = [Record(checked_text(text)) for text in texts]
     given = [replace(record, key=checked_key(key)) for record, key in zip(given, keys, strict=True)] if keys else given
@@ -97,73 +100,55 @@ def add(
         sources = [
             stack.enter_context(
                 source(
-                    path, format=Format(format_) if format_ else None, text_column=text_column, key_column=key_column
+                    path,
+                    format=Format(format_) if format_ else None,
+                    text_column=text_column,
+                    key_column=key_column,
+                    reserved=reserved,
                 )
             )
             for path in paths
         ]
         bad = _BadRows()
-        total = len(texts) + sum(_checked(s, bad, skip_bad, on_long) for s in sources)
+        total = len(texts) + sum(1 for s in sources for _ in read(s, bad.add if skip_bad else None))
         if not total:
             bad.report()
-            raise click.ClickException("every row is bad; nothing was added.")
-        records: Iterable[Record] = chain(
+            raise click.ClickException(_NOTHING)
+        records = chain(
             given,
             chain.from_iterable(read(s, _ignore if skip_bad else None) for s in sources),
         )
-        if on_long == "split":
-            records = (record for record in records if _reserved_name(record.metadata) is None)
         try:
-            _add(_with_metadata(records, metadata), total, index_path, chosen, on_long)
-        except TextTooLong as error:
+            on_bad = bad.later if skip_bad else None
+            _add(_with_metadata(records, metadata), total, index_path, chosen, on_long, on_bad)
+        except (TextTooLong, TextWithoutToken) as error:
             raise _in_its_file(error, len(given), sources) from None
-        bad.report()
+        bad.report(lambda error: _in_its_file(error, len(given), sources))
+        if bad.unread == total:
+            raise click.ClickException(_NOTHING)
 
 
-def _checked(source: Source, bad: _BadRows, skip_bad: bool, on_long: OnLong) -> int:
-    """How many records of the source can be added; a bad row raises SourceError, or is left out."""
-    from ..sources import line_of, read
-
-    count, more, refused = 0, 0, list[tuple[int, str]]()
-    for nth, record in enumerate(read(source, bad.add if skip_bad else None)):
-        if on_long != "split" or (name := _reserved_name(record.metadata)) is None:
-            count += 1
-        elif len(refused) == _BAD_ROWS_SHOWN:
-            more += 1
-        else:
-            refused.append((nth, name))
-            if not skip_bad:
-                break
-    for nth, name in refused:  # only now: a source cannot be read twice at a time
-        line = line_of(source, nth) if bad.count < _BAD_ROWS_SHOWN else None
-        reason = f"its metadata uses the name {name!r}, which says of parts whose they are"
-        error = SourceError(source.name, line, reason, f"{_RENAME.capitalize()}; --skip-bad leaves bad rows out.")
-        if not skip_bad:
-            raise error
-        bad.add(error)
-    bad.count += more
-    return count
-
-
-def _reserved_name(metadata: Metadata | None) -> str | None:
-    from ..long_texts import reserved_name
-
-    return reserved_name(metadata)
-
-
-def _in_its_file(error: TextTooLong, given: int, sources: Sequence[Source]) -> VecindexError:
+def _in_its_file(error: TextTooLong | TextWithoutToken, given: int, sources: Sequence[Source]) -> VecindexError:
     """The error with the file and line of its text, where it is in one."""
     from ..sources import line_of, read
 
-    left = error.item - given
+    left = -1 if error.item is None else error.item - given
     for source in sources if left >= 0 else ():
         if (line := line_of(source, left)) is not None:
-            return SourceError(source.name, line, error.reason, error.advice)
+            advice = error.advice if isinstance(error, TextTooLong) else None
+            return SourceError(source.name, line, error.reason, advice)
         left -= sum(1 for _ in read(source, _ignore))
     return error
 
 
-def _add(records: Iterable[Record], total: int, index_path: Path, chosen: Chosen, on_long: OnLong) -> None:
+def _add(
+    records: Iterable[Record],
+    total: int,
+    index_path: Path,
+    chosen: Chosen,
+    on_long: OnLong,
+    on_bad: Callable[[TextWithoutToken], None] | None,
+) -> None:
     from ..records import AddReport
     from ..store.schema import index_exists
 
@@ -179,7 +164,7 @@ def _add(records: Iterable[Record], total: int, index_path: Path, chosen: Chosen
 
         try:
             with _Progress(total) as show:
-                report = index.add(records, on_long=on_long, progress=on_commit)
+                report = index.add(records, on_long=on_long, progress=on_commit, on_bad=on_bad)
         except (KeyboardInterrupt, VecindexError) as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             what = "Interrupted" if interrupted else "Stopped"
@@ -238,13 +223,24 @@ class _BadRows:
 
     def __init__(self) -> None:
         self.count = 0
+        self.unread = 0
+        self._later: list[TextWithoutToken] = []
 
-    def add(self, error: SourceError) -> None:
+    def add(self, error: VecindexError) -> None:
         self.count += 1
         if self.count <= _BAD_ROWS_SHOWN:
             click.echo(f"Skipped: {printable(error.message)}", err=True)
 
-    def report(self) -> None:
+    def later(self, error: TextWithoutToken) -> None:
+        """As `add`, of a row in which the model finds nothing; named by `report`, once no file is being read."""
+        self.count += 1
+        self.unread += 1
+        if self.count <= _BAD_ROWS_SHOWN:
+            self._later.append(error)
+
+    def report(self, in_its_file: Callable[[TextWithoutToken], VecindexError] = lambda error: error) -> None:
+        for error in self._later:
+            click.echo(f"Skipped: {printable(in_its_file(error).message)}", err=True)
         if self.count:
             click.echo(f"Warning: {counted(self.count, 'bad row')} left out.", err=True)
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InvalidInput
+from ..errors import InvalidInput, TextWithoutToken
 from ..records import checked_text
 from ..windows import windows
 from .head import Head
@@ -153,6 +153,7 @@ class Encoder(ABC):
 
         Raises:
             InvalidInput: something in ``texts`` is no string, or holds a lone surrogate.
+            TextWithoutToken: the model finds nothing in a text.
         """
         return self.encode_all(texts, role).vectors
 
@@ -195,11 +196,21 @@ class Encoder(ABC):
         """How many tokens each text has with its prompt and the model's special ones, read or not."""
         texts = checked_texts(texts)
         check_role(role)
-        return [t.total for window in windows(texts, TEXTS_A_WINDOW, str) for t in self._prompted(window, role)]
+        return [t.total for window in windows(texts, TEXTS_A_WINDOW, str) for t in self._with_prompt(window, role)]
+
+    def without_token(self, texts: Sequence[str], role: Role = "document") -> list[str]:
+        """Those of the texts that cannot be encoded: the tokenizer finds nothing in them that would be pooled."""
+        skipped = self.pooled_from(role)
+        return [
+            text
+            for window in windows(checked_texts(texts), TEXTS_A_WINDOW, str)
+            for text, tokens in zip(window, self._with_prompt(window, role), strict=True)
+            if len(tokens.ids) <= skipped
+        ]
 
     def parts(self, text: str, role: Role = "document") -> list[Span]:
         """The parts in which the model can read all of a text: one where it is not too long."""
-        (tokens,) = self._prompted(checked_texts([text]), role)
+        (tokens,) = self._with_prompt(checked_texts([text]), role)
         if not tokens.lost:
             return [(0, len(text))]
         (empty,) = self.tokenize([self.space.prompt(role)])
@@ -207,7 +218,7 @@ class Encoder(ABC):
         while True:
             spans = self.spans(text, room)
             # Alone, a part may have a token more than it had in the text.
-            if room <= 1 or not any(t.lost for t in self._prompted([text[a:b] for a, b in spans], role)):
+            if room <= 1 or not any(t.lost for t in self._with_prompt([text[a:b] for a, b in spans], role)):
                 return spans
             room -= 1 + room // 16
 
@@ -283,10 +294,7 @@ class Encoder(ABC):
         )
 
     def _prompted(self, texts: Sequence[str], role: Role) -> list[Tokens]:
-        if not texts:
-            return []
-        prompt = self.space.prompt(role)
-        tokens = self.tokenize([prompt + text for text in texts] if prompt else texts)
+        tokens = self._with_prompt(texts, role)
         # What is pooled must be something: of a model that adds no token of its own, an empty text has none, and of
         # one that leaves the prompt out, a text so short that the prompt's last token took it in has none either.
         skipped = self.pooled_from(role)
@@ -294,6 +302,10 @@ class Encoder(ABC):
             if len(found.ids) <= skipped:
                 raise no_token(text, skipped)
         return tokens
+
+    def _with_prompt(self, texts: Sequence[str], role: Role) -> list[Tokens]:
+        prompt = self.space.prompt(role)
+        return self.tokenize([prompt + text for text in texts] if prompt else texts) if texts else []
 
     def _padded(self, tokens: Sequence[Tokens]) -> tuple[IntArray, IntArray]:
         width = max(len(t.ids) for t in tokens)
@@ -326,12 +338,9 @@ def check_on_long(on_long: object) -> None:
         raise InvalidInput(f"on_long is {on_long!r}", f"It is one of: {', '.join(get_args(OnLong))}.")
 
 
-def no_token(text: str, skipped: int) -> InvalidInput:
+def no_token(text: str, skipped: int) -> TextWithoutToken:
     """The error for a text that has no token behind the ``skipped`` ones, which are not pooled."""
-    behind = " behind the prompt" if skipped else ""
-    return InvalidInput(
-        f"the text {text[:40]!r} has no token{behind}", "Leave it out; this model adds none of its own."
-    )
+    return TextWithoutToken(text[:40], skipped > 0)
 
 
 def _batches(tokens: Sequence[Tokens], sharing: int) -> Iterator[list[int]]:

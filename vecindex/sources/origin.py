@@ -8,7 +8,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -56,6 +56,8 @@ class Source:
     format: Format
     text_column: str | None = None
     key_column: str | None = None
+    reserved: Mapping[str, str] = field(default_factory=dict)
+    """Names that no record's metadata may use, and why not, as a relative clause."""
     copy: IO[bytes] | None = field(default=None, repr=False, compare=False)
     """The bytes of what gives them only once (standard input, a pipe)."""
 
@@ -92,6 +94,7 @@ def source(
     format: Format | None = None,
     text_column: str | None = None,
     key_column: str | None = None,
+    reserved: Mapping[str, str] | None = None,
 ) -> Source:
     """The source at ``path``; "-" is standard input, read to its end here so that it can be read again.
 
@@ -111,7 +114,7 @@ def source(
             "a txt source has no columns",
             "Leave --text-column and --key-column out, or say with --format that it is csv, tsv or jsonl.",
         )
-    return Source(path, format, text_column, key_column, _copied(path) if once else None)
+    return Source(path, format, text_column, key_column, reserved or {}, _copied(path) if once else None)
 
 
 def _name(path: str) -> str:

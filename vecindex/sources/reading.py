@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
+from typing import IO
 
 from ..errors import InvalidInput, SourceError
 from ..records import Record, checked_text
@@ -23,7 +24,7 @@ def read(source: Source, on_bad: Callable[[SourceError], None] | None = None) ->
     """
     empty = True
     with source.opened() as stream:
-        for row in _READERS[source.format](source, lines(stream, source.name)):
+        for _, row in _rows(source, stream):
             empty = False
             if isinstance(row, Record):
                 yield row
@@ -37,18 +38,27 @@ def read(source: Source, on_bad: Callable[[SourceError], None] | None = None) ->
 
 def line_of(source: Source, nth: int) -> int | None:
     """The line in which record ``nth`` of ``source`` ends, counted from 0, bad rows left out; None if it has fewer."""
+    with source.opened() as stream:
+        ends = (line for line, row in _rows(source, stream) if isinstance(row, Record))
+        return next(islice(ends, nth, None), None)
+
+
+def _rows(source: Source, stream: IO[bytes]) -> Iterator[tuple[int, Record | SourceError]]:
+    """Every row, and the line in which it ends."""
     last = 0
 
-    def watched(stream: Iterator[Line]) -> Iterator[Line]:
+    def watched() -> Iterator[Line]:
         nonlocal last
-        for number, raw in stream:
+        for number, raw in lines(stream, source.name):
             last = number
             yield number, raw
 
-    with source.opened() as stream:
-        rows = _READERS[source.format](source, watched(lines(stream, source.name)))
-        records = (row for row in rows if isinstance(row, Record))
-        return None if next(islice(records, nth, None), None) is None else last
+    for row in _READERS[source.format](source, watched()):
+        if isinstance(row, Record) and row.metadata and (used := row.metadata.keys() & source.reserved.keys()):
+            reason = f"its metadata uses the name {min(used)!r}, {source.reserved[min(used)]}"
+            yield last, SourceError(source.name, last, reason, "Rename it; --skip-bad leaves bad rows out.")
+        else:
+            yield last, row
 
 
 def _by_line(parse: Callable[[str, Source], Record]) -> Reader:

@@ -29,6 +29,7 @@ from ..encoder import (
     Encoded,
     IntArray,
     OnLong,
+    check_on_long,
     check_role,
     checked_texts,
     no_token,
@@ -162,6 +163,7 @@ class CudaEncoder(TokenizingEncoder):
     def encode_all(self, texts: Sequence[str], role: Role = "document", on_long: OnLong = "truncate") -> Encoded:
         texts = checked_texts(texts)
         check_role(role)
+        check_on_long(on_long)
         vectors = np.empty((len(texts), self.space.dimension), dtype=np.float32)
         lost = np.zeros(len(texts), dtype=np.int64)
         skipped = self.pooled_from(role)
