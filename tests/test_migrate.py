@@ -18,13 +18,14 @@ from click.testing import CliRunner
 import vecindex
 from vecindex.cli import main
 from vecindex.encoders.encoder import IntArray
-from vecindex.errors import InvalidInput, SpaceMismatch, StorageError
+from vecindex.errors import InvalidInput, SpaceMismatch, StorageError, TextTooLong
 from vecindex.measures import ndcg, overlap
 
 from .conftest import SmallModel
 from .toy import ToyEncoder
 
 PROJECT = Path(__file__).parents[1]
+LONG = " ".join(f"w{n}" for n in range(80))
 TEXTS = [f"{a} {b}" for a in ("red", "green", "blue", "black") for b in ("cat", "dog", "sun", "rain", "sea")]
 
 
@@ -52,6 +53,10 @@ def contents(index: Any) -> list[tuple[str, Any, bytes]]:
     keys = index.keys()
     records = [index.get(key) for key in keys]
     return [(record.text, record.metadata, record.vector.tobytes()) for record in records]
+
+
+def vector_of(index: Any, key: str) -> Any:
+    return index.get(key).vector
 
 
 def fresh(folder: Path, texts: Sequence[tuple[str, Any]]) -> list[tuple[str, Any, bytes]]:
@@ -93,6 +98,23 @@ def test_the_old_index_is_kept_until_it_is_dropped_and_a_way_back_encodes_only_w
         assert index.drop_old() > 0
         assert index.info().beside == ()
         assert not [path for path in folder.iterdir() if path.is_dir()]
+        assert index.verify().ok
+
+
+def test_on_the_way_back_the_cache_gets_only_what_the_model_makes_in_the_usual_way(folder: Path) -> None:
+    given, model = np.eye(1, 16, dtype=np.float32), ToyEncoder()
+    with vecindex.open(folder, model=ToyEncoder()) as index:
+        index.add([LONG], keys=["mean"], on_long="mean")
+        index.add(["hello"], keys=["given"], vectors=given, space=index.encoder.space)
+        index.migrate(Other())
+        index.migrate(ToyEncoder())
+        assert index.info().cached_texts == 18
+        with pytest.raises(TextTooLong):
+            index.add([LONG], keys=["refused"], on_long="error")
+        assert index.add([LONG, "hello"], keys=["long", "short"]).truncated == 1
+        for key, text in (("long", LONG), ("short", "hello")):
+            np.testing.assert_allclose(vector_of(index, key), model.encode([text])[0], atol=1e-6)
+        assert np.array_equal(vector_of(index, "given"), given[0])
         assert index.verify().ok
 
 

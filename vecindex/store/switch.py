@@ -28,7 +28,7 @@ from .compact import PublishCodes
 from .files import publish
 from .manifest import Manifest
 from .sides import remove_side
-from .snapshot import Snapshots
+from .snapshot import Snapshot, Snapshots
 from .tables import Stored
 from .vectors import ROWS_A_BLOCK, Sums, checksums, map_rows, remove_orphans, vector_file
 from .writer import Writer
@@ -70,6 +70,7 @@ def _committed(
     """Writes the vectors of the side index in the order of the index's rows, and commits them."""
     live = catalog.live_rows()
     sums = np.zeros(len(live), np.uint32)
+    usual = np.zeros(len(live), np.bool_)
     losses: list[tuple[Stored, int]] = []
     with side.take() as other:
         new = other.manifest
@@ -86,6 +87,7 @@ def _committed(
                 other.check(rows)
                 block = np.ascontiguousarray(other.vectors[rows], dtype="<f4")
                 sums[start : start + len(rows)] = checksums(block)
+                usual[start : start + len(rows)] = _usual(same, other)
                 losses.extend((o, s.lost) for o, s in zip(stored, same, strict=True) if o.lost != s.lost)
                 yield block.data.cast("B")
 
@@ -97,8 +99,8 @@ def _committed(
         tables.set_lost(losses)
         tables.renumber(live, sums)
         for start in range(0, len(live), ROWS_A_BLOCK):
-            records = catalog.fetch(range(start, min(start + ROWS_A_BLOCK, len(live))))
-            tables.remember(_entries(records, sums))
+            rows = start + np.flatnonzero(usual[start : start + ROWS_A_BLOCK])
+            tables.remember(_entries(catalog.fetch(rows.tolist()), sums))
         tables.commit(after)
     return catalog.manifest()
 
@@ -108,6 +110,19 @@ def _same(record: Stored, found: dict[str, Stored]) -> Stored:
     if other is None or other.text != record.text:
         raise AssertionError(f"the side index was not brought up to date: {record.key!r}")  # a mistake of ours
     return other
+
+
+def _usual(records: Sequence[Stored], side: Snapshot) -> list[bool]:
+    """Whether each vector is what the model makes of the text in the usual way: the side index's cache alone knows.
+
+    Others were given, or are means of parts, and the cache must not serve them as the model's own.
+    """
+    known = side.cached(record.text for record in records)
+    entries = (known[record.text][0] if record.text in known else None for record in records)
+    return [
+        entry is not None and (entry.row, entry.lost) == (record.row, record.lost)
+        for record, entry in zip(records, entries, strict=True)
+    ]
 
 
 def _entries(records: Sequence[Stored], sums: Sums) -> Iterator[Entry]:
