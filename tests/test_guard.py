@@ -78,6 +78,36 @@ def test_other_vectors_are_refused_with_the_figures(folder: Path, act: str) -> N
         assert len(index) == len(TEXTS)
 
 
+LONG = [" ".join(f"{letter}{n}" for n in range(40)) for letter in "abcdefghij"]
+
+
+def test_texts_that_were_cut_are_compared_as_far_as_they_are_read(tmp_path: Path) -> None:
+    with vecindex.open(tmp_path / "index", model=Machine("1.0")) as index:
+        assert index.add(LONG).truncated == len(LONG)
+    assert search(tmp_path / "index", Machine("2.0")) == 1 + 3
+    guard._looked_at.clear()
+    with pytest.raises(SpaceMismatch, match=r"cosine of 0\.\d{4}"):
+        search(tmp_path / "index", Machine("2.0", off=0.5))
+
+
+def test_where_texts_were_taken_another_way_others_are_compared(tmp_path: Path) -> None:
+    with vecindex.open(tmp_path / "index", model=Machine("1.0")) as index:
+        index.add(LONG, on_long="mean")
+        index.add(["one that can be compared"])
+        index.add(["the last of " + text for text in LONG], on_long="mean")
+    assert 4 < search(tmp_path / "index", Machine("2.0")) <= 1 + guard.SAMPLES
+    assert search(tmp_path / "index", Machine("2.0")) == 1
+    guard._looked_at.clear()
+    with pytest.raises(SpaceMismatch, match=r"stored vector of .* cosine of"):
+        search(tmp_path / "index", Machine("2.0", off=0.5))
+
+
+def test_of_many_means_only_some_are_encoded_again(tmp_path: Path) -> None:
+    with vecindex.open(tmp_path / "index", model=Machine("1.0")) as index:
+        index.add([f"{text} {n}" for text in LONG for n in range(20)], on_long="mean")
+    assert search(tmp_path / "index", Machine("2.0")) == 1 + guard.SAMPLES
+
+
 def test_an_add_notes_the_new_machine(folder: Path) -> None:
     with vecindex.open(folder, model=Machine("2.0")) as index:
         index.add(["another"])

@@ -17,7 +17,7 @@ from .encoders.load import Settings
 from .encoders.spec import Space
 from .errors import CorruptIndex, InvalidInput, RecordNotFound
 from .filter_syntax import parse
-from .guard import check_vectors
+from .guard import SAMPLES, Sample, check_vectors
 from .language import Language, Model
 from .records import Hit, IndexInfo, Record, VerifyReport, checked_key
 from .search import run
@@ -246,15 +246,16 @@ class Reader:
         return self._manifest().space
 
 
-def _sample(snapshot: Snapshot) -> list[Record]:
-    """The first, the middle and the last record, with their vectors."""
+def _sample(snapshot: Snapshot) -> Iterator[Sample]:
+    """The first, the middle and the last record, and then some between them, with their vectors."""
     rows = snapshot.allowed(None).rows()
-    rows = np.unique(rows[[0, len(rows) // 2, -1]]) if len(rows) else rows
-    snapshot.check(rows)
-    return [
-        Record(each.text, each.key, None, np.array(snapshot.vectors[each.row]))
-        for each in snapshot.fetch(rows.tolist())
-    ]
+    if not len(rows):
+        return
+    between = np.linspace(0, len(rows) - 1, SAMPLES).astype(int).tolist()
+    for place in dict.fromkeys([0, len(rows) // 2, len(rows) - 1, *between]):
+        (found,) = snapshot.fetch([int(rows[place])])
+        snapshot.check(np.array([found.row]))
+        yield Sample(found.key, found.text, np.array(snapshot.vectors[found.row]), found.lost)
 
 
 def _stored(snapshot: Snapshot, key: str) -> Stored:
