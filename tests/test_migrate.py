@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from click.testing import CliRunner
 import vecindex
 from vecindex.cli import main
 from vecindex.encoders.encoder import IntArray
+from vecindex.encoders.load import Settings
+from vecindex.encoders.spec import Space
 from vecindex.errors import InvalidInput, SpaceMismatch, StorageError, TextTooLong
 from vecindex.measures import ndcg, overlap
 
@@ -278,6 +281,65 @@ def test_the_command(small_model: SmallModel, tmp_path: Path) -> None:
     assert "nowhere.txt" in run("migrate", "--model", str(one), "--queries", "nowhere.txt", code=1).stderr
     (tmp_path / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n1\tonly\n")
     assert "qrels.tsv:2" in run("migrate", "--model", str(one), *judged, code=1).stderr
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """Stored spaces are loaded as toy models; with what settings is noted."""
+    noted: list[Settings] = []
+
+    def load(space: Space, settings: Settings) -> ToyEncoder:
+        noted.append(settings)
+        return ToyEncoder(**{field.name: getattr(space, field.name) for field in fields(space)})
+
+    monkeypatch.setattr("vecindex.migrate.load_for_space", load)
+    monkeypatch.setattr("vecindex.language.load_for_space", load)
+    return noted
+
+
+@pytest.mark.parametrize(
+    ("stored", "said", "wanted"),
+    [
+        (("int8", 12), ["--dimensions", "6"], ("int8", 6)),
+        (("int8-7bit", 12), ["--dimensions", "6"], ("int8-7bit", 6)),
+        (("int8-7bit", 12), ["--precision", "int8", "--dimensions", "6"], ("int8-7bit", 6)),
+        (("fp32", 6), ["--precision", "int8"], ("int8", 6)),
+        (("int8", 6), ["--precision", "fp32", "--dimensions", "12"], ("fp32", 12)),
+    ],
+)
+def test_what_the_command_does_not_say_stays_as_it_is(
+    loaded: list[Settings],
+    tmp_path: Path,
+    stored: tuple[str, int],
+    said: list[str],
+    wanted: tuple[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vecindex.encoders.load.has_exact_int8", lambda: True)
+    with vecindex.open(tmp_path, model=ToyEncoder(revision="r", precision=stored[0], dimension=stored[1])) as index:
+        index.add(TEXTS)
+    result = CliRunner().invoke(main, ["migrate", *said, "--index", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    with vecindex.open(tmp_path) as index:
+        space = index.encoder.space
+        assert (space.model, space.revision, space.precision, space.dimension) == ("toy", "r", *wanted)
+
+
+def test_queries_are_encoded_on_the_device_in_the_old_space_too(loaded: list[Settings], tmp_path: Path) -> None:
+    with vecindex.open(tmp_path / "index", model=ToyEncoder(precision="bf16")) as index:
+        index.add(TEXTS)
+    (tmp_path / "queries.txt").write_text("red sun\n")
+    arguments = ["--dimensions", "8", "--device", "cuda", "--queries", str(tmp_path / "queries.txt")]
+    result = CliRunner().invoke(main, ["migrate", *arguments, "--index", str(tmp_path / "index")])
+    assert result.exit_code == 0, result.output
+    assert [settings.device for settings in loaded] == ["cuda", "cuda"]
+
+
+def test_vectors_made_elsewhere_have_no_model_to_go_on_with(tmp_path: Path) -> None:
+    with vecindex.open(tmp_path) as index:
+        index.add(["red"], vectors=np.eye(1, 5, dtype=np.float32), space="elsewhere")
+    result = CliRunner().invoke(main, ["migrate", "--dimensions", "2", "--index", str(tmp_path)])
+    assert (result.exit_code, "--model M" in result.stderr) == (1, True)
 
 
 def test_the_measures() -> None:

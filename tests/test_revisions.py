@@ -6,9 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import vecindex
 from vecindex import load_encoder
+from vecindex.cli import main
 from vecindex.encoders import resolve as module
 from vecindex.encoders.load import Settings, load_for_space
 from vecindex.encoders.resolve import DEFAULT_MODEL, ModelFiles, resolve
@@ -78,6 +80,26 @@ def test_an_index_keeps_to_the_revision_that_it_was_made_with(
         pytest.raises(ModelNotFound, match=f"the revision {REVISION} is not there"),
     ):
         index.search("the cat")
+
+
+def test_a_migration_that_names_no_model_keeps_to_the_revision(
+    hub: Path, small_model: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VECINDEX_CACHE", str(tmp_path / "cache"))
+    published(hub, small_model(tmp_path / "old"), REVISION)
+    with vecindex.open(tmp_path / "i", model="a/model", offline=True) as index:
+        index.add(["the cat", "a dog"])
+        weights = index.encoder.space.weights
+    published(hub, small_model(tmp_path / "new", seed=1), NEWER)
+    arguments = ["migrate", "--dimensions", "16", "--offline", "--index", str(tmp_path / "i")]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    with vecindex.open(tmp_path / "i", offline=True) as index:
+        space = index.encoder.space
+        assert (space.revision, space.weights, space.dimension) == (REVISION, weights, 16)
+        assert index.search("the cat")[0].text == "the cat"
+    result = CliRunner().invoke(main, ["migrate", "--dimensions", "99", *arguments[3:]])
+    assert (result.exit_code, "fewer dimensions" in result.stderr) == (1, True)
 
 
 def test_another_revision_with_the_same_files_serves(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from .filter_syntax import parse
 from .filters import Refused, parse_path, path_text
 from .language import Language, Model
 from .long_texts import OnLong, checked_on_long
-from .migrate import MigrationReport, Parts, migrate
+from .migrate import MigrationReport, Parts, migrate, own_model
 from .reader import Reader, Where
 from .records import AddReport, CompactReport, Metadata, Record, VerifyReport, checked_key
 from .search.soundness import check_codes
@@ -282,8 +283,10 @@ class Index(Reader):
 
     def migrate(
         self,
-        model: Model,
+        model: Model | None = None,
         *,
+        precision: Precision | None = None,
+        dimensions: int | None = None,
         queries: Sequence[str] | Mapping[str, str] = (),
         qrels: Mapping[str, Mapping[str, float]] | None = None,
         progress: Callable[[int, int], None] | None = None,
@@ -294,24 +297,34 @@ class Index(Reader):
         interrupted is not encoded again. The index as it was is kept, until `drop_old`.
 
         Args:
-            model: a folder, a hub name or an encoder.
+            model: a folder, a hub name or an encoder; None is the index's own, in its revision.
+            precision, dimensions: of the new space, as `load_encoder` says; None is what the index was opened with or,
+                of its own model, what it has.
             queries: texts, or texts by their names, whose first ten hits are compared; left out, 50 stored records'.
             qrels: for queries by name, how relevant the records are, by key: nDCG@10 is measured before and after.
             progress: called with how many records have their new vector, and how many there are.
 
         Raises:
             InvalidInput: the index is empty, or its model cannot answer the queries.
+            SpaceMismatch: the files of the index's own model are others by now.
             ModelNotFound, UnsupportedModel, IndexLocked, CorruptIndex, StorageError: the index is as it was.
         """
         self._check_writable()
         self._check_sound()
-        encoder = Language(model, self._language.settings).encoder(None)
+        settings = self._language.settings
+        asked = replace(
+            settings, precision=precision or settings.precision, dimensions=dimensions or settings.dimensions
+        )
+        if model is None:
+            encoder = own_model(self._space(), asked, self._language.model)
+        else:
+            encoder = Language(model, asked).encoder(None)
         report = migrate(
             self,
             Parts(self._folder, self._snapshots, self._writer, self._upkeep.write_codes, self._open_side),
             *(encoder, queries, qrels, progress),
         )
-        self._language = Language(encoder, self._language.settings, self._check_vectors)
+        self._language = Language(encoder, settings, self._check_vectors)
         return report
 
     def drop_old(self) -> int:

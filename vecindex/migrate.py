@@ -16,15 +16,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from .encoders.encoder import Encoder
-from .errors import InvalidInput, RecordNotFound, StorageError
+from .encoders.load import INT8, Settings, here, load_for_space
+from .encoders.spec import Precision, Space
+from .errors import InvalidInput, RecordNotFound, SpaceMismatch, StorageError
 from .measures import ndcg, overlap
 from .records import AddReport, Hit, Record
 from .store.compact import PublishCodes
@@ -110,6 +112,39 @@ class Parts:
     open_side: Callable[[Path, Encoder], tuple[Filled, Snapshots]]
 
 
+def own_model(space: Space | None, settings: Settings, given: object = None) -> Encoder:
+    """The model and revision of ``space``, in the precision and dimensions of ``settings``, where they say any.
+
+    ``given`` is what the index was opened with: an encoder that is of that space needs no loading.
+
+    Raises:
+        InvalidInput: the index is empty, or its vectors were made elsewhere.
+        SpaceMismatch: the model's files are others by now, or have fewer dimensions.
+        ModelNotFound, UnsupportedModel.
+    """
+    if space is None:
+        raise _nothing_to_migrate()
+    if space.is_external:
+        raise InvalidInput(f"the index holds vectors made elsewhere ({space.model})", "Name the new model: --model M.")
+    precision = cast(Precision, space.precision)
+    if settings.precision and not (settings.precision == "int8" and precision in INT8):
+        precision = here(settings.precision) or precision
+    asked = replace(space, precision=precision, dimension=settings.dimensions or space.dimension)
+    if isinstance(given, Encoder) and given.space.fingerprint == asked.fingerprint:
+        return given
+    try:
+        return load_for_space(asked, settings)
+    except SpaceMismatch as error:
+        if asked.dimension == space.dimension:
+            raise
+        advice = "It has fewer dimensions than were asked for, or its files have changed: name the model with --model."
+        raise SpaceMismatch(error.expected, error.found, error.differs, advice) from None
+
+
+def _nothing_to_migrate() -> InvalidInput:
+    return InvalidInput("the index is empty", "Add texts to a new one with --model: there is nothing to migrate.")
+
+
 def migrate(
     old: Searched,
     parts: Parts,
@@ -134,7 +169,7 @@ def _migrate(
     with parts.snapshots.take() as snapshot:
         before = snapshot.manifest.space
     if before is None or len(old) == 0:
-        raise InvalidInput("the index is empty", "Add texts to a new one with --model: there is nothing to migrate.")
+        raise _nothing_to_migrate()
     if before.fingerprint == encoder.space.fingerprint:
         with parts.writer() as writer, writer.locked():
             pass  # scenario 4

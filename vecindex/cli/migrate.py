@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,8 @@ _CHANGED_SHOWN = 5
 def migrate(queries: Path | None, qrels: Path | None, drop_old: bool, chosen: Chosen, index_path: Path) -> None:
     """Encode every stored text with another --model, or in another --precision, compare, and switch to it.
 
+    Without --model it is the index's own, in its revision, and in its precision and dimensions where they are not said.
+
     The index can be searched and added to all the while; it is as it was until the switch, and is kept afterwards until
     --drop-old. A migration that was interrupted goes on where it was. Queries are one a line, or of a .jsonl file the
     members "text" and "_id"; without them 50 stored texts are compared.
@@ -38,7 +39,6 @@ def migrate(queries: Path | None, qrels: Path | None, drop_old: bool, chosen: Ch
       vecindex migrate --model ./my-model --queries queries.jsonl --qrels qrels.tsv
       vecindex migrate --drop-old
     """
-    from ..index import open as open_index
     from ..sources.judgements import read_qrels, read_queries
 
     another = bool(chosen.model or chosen.precision or chosen.dimensions)
@@ -48,14 +48,21 @@ def migrate(queries: Path | None, qrels: Path | None, drop_old: bool, chosen: Ch
         raise click.UsageError("--qrels judges queries by their names: give them with --queries FILE.jsonl.")
     asked = read_queries(queries) if queries else ()
     judged = read_qrels(qrels) if qrels else None
-    with open_index(index_path, create=False, offline=chosen.offline) as index:
+    with Chosen(device=chosen.device, offline=chosen.offline).open(index_path, create=False) as index:
         if another:
-            encoder = replace(chosen, model=chosen.model or index.info().model).encoder()
+            before = index.info().fingerprint
             try:
                 with Progress("Encoding") as show:
-                    report = index.migrate(encoder, queries=asked, qrels=judged, progress=show)
+                    report = index.migrate(
+                        chosen.model,
+                        precision=chosen.precision,
+                        dimensions=chosen.dimensions,
+                        queries=asked,
+                        qrels=judged,
+                        progress=show,
+                    )
             except KeyboardInterrupt:
-                is_done = index.info().fingerprint == encoder.space.fingerprint
+                is_done = index.info().fingerprint != before
                 said = "when the index had been switched" if is_done else "the index is as it was"
                 click.echo(f"Interrupted: {said}; run it again to go on from here.", err=True)
                 raise click.exceptions.Exit(INTERRUPTED) from None
