@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 import faiss
 import numpy as np
@@ -19,9 +19,11 @@ from tests.faults import without_syncs
 from tests.helpers import ROOT
 from tests.toy import ToyEncoder, toy_space
 from vecindex import Index, VecindexError
+from vecindex.encoders.encoder import IntArray
 from vecindex.search import upkeep
 from vecindex.store import connection
 from vecindex.store.schema import index_exists
+from vecindex.store.sides import Side, aside_path, side_path
 from vecindex.store.vectors import vector_file
 
 DIMENSION = 64
@@ -87,6 +89,18 @@ def _remodel(index: Index, draw: Random, _: Path) -> None:
     index.migrate(ToyEncoder(model="second", dimension=48, weights="s" * 64))
 
 
+class _Elsewhere(ToyEncoder):
+    """A machine on which the same model makes other vectors."""
+
+    def forward(self, input_ids: IntArray, attention_mask: IntArray) -> Any:
+        return super().forward(input_ids, attention_mask) ** 3
+
+
+def _anew(index: Index, draw: Random, _: Path) -> None:
+    """The same, and the space stays as it is."""
+    index.migrate(_Elsewhere(dimension=DIMENSION), anew=True)
+
+
 def backup_of(root: Path, seed: int) -> Path:
     """Where the act "backup" puts it."""
     return root / f"backup-{Random(seed).getrandbits(32)}"
@@ -106,9 +120,10 @@ CHANGES: dict[str, Change] = {
     "migrate_2": lambda index, draw, _: None,
     "backup": _backup,
     "remodel": _remodel,
+    "anew": _anew,
 }
 """Each is one commit, or commits of which only the first changes what is stored. Opening is part of the change."""
-_MAKING_CODES = ("extend", "compact", "remodel")
+_MAKING_CODES = ("extend", "compact", "remodel", "anew")
 
 
 @contextlib.contextmanager
@@ -256,8 +271,9 @@ def _orphans(folder: Path, index: Index) -> Finding | None:
     known |= {vector_file(folder, manifest.vectors).name, *(manifest.codes.names if manifest.codes else ())}
     left = {path.name for path in folder.iterdir()} - known
     if manifest.space is not None:  # an index of another space beside this one is meant to be there
-        own = manifest.space.fingerprint[:16]
-        left = {name for name in left if not name.startswith(("next-", "kept-")) or name.endswith(own)}
+        beside = [side_path(folder, manifest.space, side).name for side in (Side.NEXT, Side.KEPT)]
+        beside.append(aside_path(folder, manifest, manifest.space).name)
+        left = {name for name in left if not name.startswith(tuple(side.value for side in Side)) or name in beside}
     return Finding("unsound", f"left behind: {', '.join(sorted(left))}") if left else None
 
 
@@ -277,11 +293,11 @@ def examine_backup(path: Path, index: Path, expected: Contents, acknowledged: bo
 
 
 @without_syncs()
-def examine_resumed(folder: Path, after: Contents) -> Finding | None:
+def examine_resumed(act: str, folder: Path, after: Contents) -> Finding | None:
     """A migration that was cut off, and is done again, ends as one that was not; `examine` has added a record."""
     try:
         with vecindex.open(folder, lock_timeout=0) as index:
-            _remodel(index, Random(), folder)
+            CHANGES[act](index, Random(), folder)
             if {key: value for key, value in contents(index).items() if key != "a new key"} != after:
                 return Finding("torn", "resumed, it did not end as an unbroken one")
             return None if index.verify().ok else Finding("unsound", "resumed, it left an unsound index")

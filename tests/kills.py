@@ -105,7 +105,7 @@ def _kill(prepared: _Prepared, nth: int, copy: Path) -> Kill:
     finding = examine(folder, prepared.before, prepared.after, returned)
     if act == "backup":
         finding = finding or examine_backup(backup_of(copy, seed), folder, prepared.before, returned)
-    if act == "remodel":
-        finding = finding or examine_resumed(folder, prepared.after)
+    if act in ("remodel", "anew"):
+        finding = finding or examine_resumed(act, folder, prepared.after)
     shutil.rmtree(copy)
     return Kill(act, prepared.steps[nth - 1], code != 0, returned, finding)

@@ -3,19 +3,23 @@ where something differs."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import vecindex
 from vecindex import guard, load_encoder
+from vecindex.cli import main
 from vecindex.encoders.encoder import IntArray
 from vecindex.encoders.environment import instructions
 from vecindex.errors import SpaceMismatch
 
+from .test_migrate import Other
 from .toy import ToyEncoder
 
 TEXTS = ["red", "green cat", "blue dog", "black", "white sun"]
@@ -106,6 +110,102 @@ def test_of_many_means_only_some_are_encoded_again(tmp_path: Path) -> None:
     with vecindex.open(tmp_path / "index", model=Machine("1.0")) as index:
         index.add([f"{text} {n}" for text in LONG for n in range(20)], on_long="mean")
     assert search(tmp_path / "index", Machine("2.0")) == 1 + guard.SAMPLES
+
+
+# --- encoding all anew
+
+
+def test_the_command_that_is_advised_encodes_all_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = Machine("2.0", off=0.5)
+    with vecindex.open(folder, model=here) as index, pytest.raises(SpaceMismatch) as refused:
+        index.search("red")
+    words = shlex.split(refused.value.advice.partition("here: ")[2])
+    assert words[:3] == ["vecindex", "migrate", "--anew"]
+    monkeypatch.setattr("vecindex.migrate.load_for_space", lambda *_: here)
+    result = CliRunner().invoke(main, words[1:])
+    assert result.exit_code == 0, result.output
+    assert f"{len(TEXTS)} texts encoded by this run" in result.stdout
+    again = Machine("2.0", off=0.5)
+    with vecindex.open(folder, model=again) as index:
+        assert index.search("red")[0].score == pytest.approx(1, abs=1e-6)
+        assert again.encoded == 1
+        assert index.verify().ok
+        assert "kept from before" in index.info().beside[0]
+    guard._looked_at.clear()
+    with pytest.raises(SpaceMismatch):
+        search(folder, Machine("1.0"))
+    words = shlex.split(result.stderr.partition("remove it with: ")[2])
+    assert CliRunner().invoke(main, words[1:]).exit_code == 0
+    assert not [path for path in folder.iterdir() if path.is_dir()]
+
+
+def test_queries_are_compared_although_their_vectors_would_be_refused(folder: Path) -> None:
+    with vecindex.open(folder, model=Machine("2.0", off=0.5)) as index:
+        report = index.migrate(anew=True, queries=["red"])
+        assert (report.encoded, report.queries) == (len(TEXTS), 1)
+        assert index.search("red")[0].score == pytest.approx(1, abs=1e-6)
+
+
+def interrupted(folder: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encodes anew until two texts are committed."""
+
+    def committed(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with vecindex.open(folder, model=machine) as index, monkeypatch.context() as patch:
+        patch.setattr("vecindex.pipeline.RECORDS_A_READ", 2)
+        with pytest.raises(KeyboardInterrupt):
+            index.migrate(anew=True, progress=committed)
+        index.delete(where="false")  # a writer removes what is left over, and this is not
+        assert "a migration that is not done" in index.info().beside[0]
+
+
+def test_what_was_encoded_anew_here_is_not_encoded_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(folder, Machine("2.0", off=0.5), monkeypatch)
+    with vecindex.open(folder, model=Machine("2.0", off=0.5)) as index:
+        assert index.migrate(anew=True).encoded == len(TEXTS) - 2
+
+
+def test_what_was_encoded_anew_on_a_third_machine_is_encoded_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(folder, Machine("3.0", off=0.9), monkeypatch)
+    with vecindex.open(folder, model=Machine("2.0", off=0.5)) as index:
+        assert index.migrate(anew=True).encoded == len(TEXTS)
+        for record in map(index.get, index.keys()):
+            assert record.vector is not None
+            expected = Machine("2.0", off=0.5).encode([record.text])[0]
+            np.testing.assert_allclose(record.vector, expected, atol=1e-6)
+
+
+def test_what_was_kept_from_another_machine_is_refused_or_encoded_anew(folder: Path) -> None:
+    here = Machine("2.0", off=0.5)
+    with vecindex.open(folder, model=here) as index:
+        index.migrate(Other())
+        index.add(["a new one"])
+        with pytest.raises(SpaceMismatch, match=r"cosine of") as refused:
+            index.migrate(here)
+        assert "--anew" in refused.value.advice
+        assert index.migrate(here, anew=True).encoded == len(TEXTS) + 1
+        assert index.search("red")[0].score == pytest.approx(1, abs=1e-6)
+
+
+def test_each_index_from_before_is_kept_whatever_is_written_since(folder: Path) -> None:
+    with vecindex.open(folder, model=Machine("2.0", off=0.5)) as index:
+        kept = [index.migrate(anew=True).kept]
+        index.delete([index.keys()[0]])
+        index.compact()
+        kept.append(index.migrate(anew=True).kept)
+        index.add(["another"])
+        assert [line.split(", in ")[1] for line in index.info().beside] == [Path(str(path)).name for path in kept]
+    for path, library, records in zip(kept, ["1.0", "2.0"], [len(TEXTS), len(TEXTS) - 1], strict=True):
+        off = 0.5 if library == "2.0" else 0
+        with vecindex.open(str(path), model=Machine(library, off)) as old:
+            assert (len(old), old.verify().ok) == (records, True)
+            assert old.search("white sun")[0].score == pytest.approx(1, abs=1e-6)
+
+
+# --- what is noted
 
 
 def test_an_add_notes_the_new_machine(folder: Path) -> None:

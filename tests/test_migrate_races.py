@@ -259,13 +259,14 @@ KILLED = """
 import os, signal, sys
 import vecindex.migrate
 from tests.test_migrate import Other
+anew = sys.argv[4:] == ["anew"]
 from vecindex.store import backup, switch
 def kill(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 target = {"backup": backup, "switch": switch, "migrate": sys.modules["vecindex.migrate"]}[sys.argv[2]]
 setattr(target, sys.argv[3], kill)
 with vecindex.open(sys.argv[1], model=ToyEncoder()) as index:
-    index.migrate(Other())
+    index.migrate(ToyEncoder() if anew else Other(), anew=anew)
 """
 
 
@@ -280,6 +281,23 @@ def test_what_a_killed_switch_left_is_removed_by_the_next_change(folder: Path, w
         next_ = side_path(folder, Other().space, Side.NEXT).name
         assert left - {"migrate.lock"} == {"vecindex.db", "vectors-1.f32", "writer.lock", next_}
         assert index.migrate(Other()).encoded == 1
+
+
+@pytest.mark.parametrize(("where", "function"), [("backup", "_copy_codes"), ("switch", "publish")])
+def test_of_a_killed_switch_to_the_same_model_only_what_it_encoded_is_left(
+    folder: Path, where: str, function: str
+) -> None:
+    process = child(KILLED, folder, where, function, "anew")
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    with vecindex.open(folder, model=ToyEncoder()) as index:
+        assert [line.split(":")[0] for line in index.info().beside] == ["a migration that is not done"]
+        index.add(["the next change"])
+        left = {path.name for path in folder.iterdir()} - {"vecindex.db-wal", "vecindex.db-shm"}
+        anew = side_path(folder, ToyEncoder().space, Side.ANEW).name
+        assert left - {"migrate.lock"} == {"vecindex.db", "vectors-1.f32", "writer.lock", anew}
+        assert (folder / "vectors-1.f32").stat().st_nlink == 1
+        assert index.migrate(anew=True).encoded == 1
 
 
 @pytest.mark.parametrize("gone", ["vecindex.db", "vectors-1.f32"])

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from .encoders.encoder import Encoder
+from .encoders.spec import Space
 from .errors import SpaceMismatch
 from .store.vectors import Vectors
 
@@ -43,7 +44,11 @@ _lock = threading.Lock()
 
 
 def check_vectors(
-    folder: Path, encoder: Encoder, written_by: Mapping[str, str] | None, sample: Callable[[], Iterable[Sample]]
+    folder: Path,
+    encoder: Encoder,
+    written_by: Mapping[str, str] | None,
+    sample: Callable[[], Iterable[Sample]],
+    advice: str,
 ) -> None:
     """Compares three vectors of the ``sample`` with those that ``encoder`` makes; at most once a process for an index.
 
@@ -51,7 +56,7 @@ def check_vectors(
     of vectors that were given, or that a version before this one wrote.
 
     Raises:
-        SpaceMismatch: a record's two vectors have a cosine below `LEAST_COSINE`.
+        SpaceMismatch: with ``advice``, a record's two vectors have a cosine below `LEAST_COSINE`.
     """
     here = encoder.environment()
     asked = (folder, encoder.space.fingerprint)
@@ -63,24 +68,21 @@ def check_vectors(
         for each, vector, lost in zip(some, encoded.vectors, encoded.lost.tolist(), strict=True):
             if bool(lost) != bool(each.lost) or not abs(float(np.linalg.norm(each.vector)) - 1) < 1e-3:
                 continue  # taken another way; what is damaged is told by whoever reads it
-            _compare(each, vector, encoder, written_by, here)
+            _compare(each, vector, encoder.space, _differences(written_by, here), advice)
             left -= 1
     with _lock:
         _looked_at.add(asked)
 
 
-def _compare(
-    stored: Sample, vector: Vectors, encoder: Encoder, written_by: Mapping[str, str], here: Mapping[str, str]
-) -> None:
+def _compare(stored: Sample, vector: Vectors, space: Space, differences: str, advice: str) -> None:
     cosine = float(np.dot(vector, stored.vector))
     if not cosine >= LEAST_COSINE:
         raise SpaceMismatch(
-            f"{encoder.space.describe()}, as stored",
-            f"{encoder.space.describe()}, as made here",
+            f"{space.describe()}, as stored",
+            f"{space.describe()}, as made here",
             f"the stored vector of {stored.key!r} and the one made here have a cosine of {cosine:.4f}, "
-            f"{LEAST_COSINE} at least is wanted; {_differences(written_by, here)}",
-            "Use the index where it was made, or encode all anew here: vecindex migrate --model "
-            f"{encoder.space.model}.",
+            f"{LEAST_COSINE} at least is wanted; {differences}",
+            advice,
         )
 
 

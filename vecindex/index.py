@@ -289,6 +289,7 @@ class Index(Reader):
         dimensions: int | None = None,
         queries: Sequence[str] | Mapping[str, str] = (),
         qrels: Mapping[str, Mapping[str, float]] | None = None,
+        anew: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> MigrationReport:
         """Gives the index another model: every stored text is encoded anew, beside the index, and then it is switched.
@@ -302,6 +303,8 @@ class Index(Reader):
                 of its own model, what it has.
             queries: texts, or texts by their names, whose first ten hits are compared; left out, 50 stored records'.
             qrels: for queries by name, how relevant the records are, by key: nDCG@10 is measured before and after.
+            anew: take over nothing that was encoded before but by such a run in this environment, interrupted; with the
+                index's own model too: for vectors that came out otherwise where they were made.
             progress: called with how many records have their new vector, and how many there are.
 
         Raises:
@@ -319,11 +322,14 @@ class Index(Reader):
             encoder = own_model(self._space(), asked, self._language.model)
         else:
             encoder = Language(model, asked).encoder(None)
-        report = migrate(
-            self,
-            Parts(self._folder, self._snapshots, self._writer, self._upkeep.write_codes, self._open_side),
-            *(encoder, queries, qrels, progress),
-        )
+        parts = Parts(self._folder, self._snapshots, self._writer, self._upkeep.write_codes, self._open_side)
+        with contextlib.ExitStack() as stack:
+            compared: Reader = self
+            space = self._space()
+            if anew and space is not None and space.fingerprint == encoder.space.fingerprint:
+                # Vectors that are to be replaced must not be refused.
+                compared = stack.enter_context(Reader(self._folder, model=encoder, guarded=False))
+            report = migrate(compared, parts, encoder, queries, qrels, progress, anew)
         self._language = Language(encoder, settings, self._check_vectors)
         return report
 
@@ -337,7 +343,7 @@ class Index(Reader):
             return drop_sides(self._folder)
 
     def _open_side(self, path: Path, encoder: Encoder) -> tuple[Index, Snapshots]:
-        side = Index(path, model=encoder, lock_timeout=self._lock_timeout)
+        side = _SideIndex(path, model=encoder, lock_timeout=self._lock_timeout)
         return side, side._snapshots
 
     @contextlib.contextmanager
@@ -356,3 +362,8 @@ class Index(Reader):
         """As the first search does: what is written must not rest on what is damaged."""
         with self._snapshots.take():
             pass
+
+
+class _SideIndex(Index):
+    def _advice(self) -> str:
+        return "A migration to this model was begun or kept elsewhere: encode all anew here, with --anew or anew=True."

@@ -8,7 +8,9 @@ The index as it was is kept likewise: a migration back begins with it, and encod
    writer's lock, so that others wait for the encoding of those few at most.
 3. Killed around the switch: see `store.switch`.
 4. Killed after it: the side index is still there, of the space that the index has now; the next writer removes it.
-5. Two migrations at once, or one whose work is dropped by another process: refused, by a lock of its own.
+5. All is encoded anew with the same model: nothing of it is taken over. Only a text that another process took out of
+   the cache before the switch, to add it under another key, may come with its former vector after it.
+6. Two migrations at once, or one whose work is dropped by another process: refused, by a lock of its own.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from .encoders.encoder import Encoder
-from .encoders.load import INT8, Settings, here, load_for_space
+from .encoders.load import INT8, Settings, load_for_space
+from .encoders.load import here as meant_here
 from .encoders.spec import Precision, Space
 from .errors import InvalidInput, RecordNotFound, SpaceMismatch, StorageError
 from .measures import ndcg, overlap
@@ -32,7 +35,7 @@ from .records import AddReport, Hit, Record
 from .store.compact import PublishCodes
 from .store.lock import MIGRATION_LOCK_FILE, WriterLock
 from .store.manifest import Manifest
-from .store.sides import Side, begin_side, remove_side, side_path
+from .store.sides import begin_anew, begin_side, remove_side
 from .store.snapshot import Snapshots
 from .store.switch import switch
 from .store.writer import Writer
@@ -128,7 +131,7 @@ def own_model(space: Space | None, settings: Settings, given: object = None) -> 
         raise InvalidInput(f"the index holds vectors made elsewhere ({space.model})", "Name the new model: --model M.")
     precision = cast(Precision, space.precision)
     if settings.precision and not (settings.precision == "int8" and precision in INT8):
-        precision = here(settings.precision) or precision
+        precision = meant_here(settings.precision) or precision
     asked = replace(space, precision=precision, dimension=settings.dimensions or space.dimension)
     if isinstance(given, Encoder) and given.space.fingerprint == asked.fingerprint:
         return given
@@ -152,10 +155,11 @@ def migrate(
     queries: Sequence[str] | Mapping[str, str] = (),
     qrels: Mapping[str, Mapping[str, float]] | None = None,
     progress: Progress | None = None,
+    anew: bool = False,
 ) -> MigrationReport:
-    """See `Index.migrate`."""
+    """See `Index.migrate`; ``old`` is what is compared with."""
     with WriterLock(parts.folder, 0, MIGRATION_LOCK_FILE):
-        return _migrate(old, parts, encoder, queries, qrels, progress)
+        return _migrate(old, parts, encoder, queries, qrels, progress, anew)
 
 
 def _migrate(
@@ -165,12 +169,13 @@ def _migrate(
     queries: Sequence[str] | Mapping[str, str],
     qrels: Mapping[str, Mapping[str, float]] | None,
     progress: Progress | None,
+    anew: bool,
 ) -> MigrationReport:
     with parts.snapshots.take() as snapshot:
         before = snapshot.manifest.space
     if before is None or len(old) == 0:
         raise _nothing_to_migrate()
-    if before.fingerprint == encoder.space.fingerprint:
+    if before.fingerprint == encoder.space.fingerprint and not anew:
         with parts.writer() as writer, writer.locked():
             pass  # scenario 4
         return MigrationReport(before.describe(), before.describe(), len(old), 0, 0, None, (), None, None, None)
@@ -180,27 +185,28 @@ def _migrate(
         )
     if queries:
         _hits(old, next(iter(queries.values() if isinstance(queries, Mapping) else queries)))  # refused now, or never
-    kept = side_path(parts.folder, before, Side.KEPT)
-    path = begin_side(parts.folder, encoder.space)
+    space, here = encoder.space, encoder.environment()
+    path = begin_anew(parts.folder, space, here) if anew else begin_side(parts.folder, space)
     side, side_snapshots = parts.open_side(path, encoder)
     with side:
         filling = _Filling(parts.snapshots, side, side_snapshots)
         filling.run(progress)
         changed, before_ndcg, after_ndcg = _compare(old, side, queries, qrels)
-        after = None
+        switched = None
         for left in reversed(range(_ROUNDS)):
             with parts.writer() as writer:
                 few = partial(filling.finish, _FEW if left else None)
-                after = switch(parts.folder, parts.snapshots, writer, few, parts.publish_codes, kept)
-            if after is not None:
+                switched = switch(parts.folder, parts.snapshots, writer, few, parts.publish_codes, space)
+            if switched is not None:
                 break
             filling.run(progress)
-        assert after is not None  # the last round takes any number
+        assert switched is not None  # the last round takes any number
+        after, kept = switched
     with contextlib.suppress(StorageError):  # scenario 4
         remove_side(path)
     return MigrationReport(
         before=before.describe(),
-        after=encoder.space.describe(),
+        after=space.describe(),
         records=after.records,
         encoded=filling.encoded,
         queries=len(changed),

@@ -26,6 +26,7 @@ from .search.soundness import check_codes
 from .search.upkeep import describe
 from .search.view import Accelerator, View
 from .store.cache import BYTES_AN_ENTRY
+from .store.faults import command
 from .store.files import folder_bytes
 from .store.fresh import resolved
 from .store.manifest import Manifest
@@ -54,13 +55,14 @@ class Reader:
         readonly: bool = False,
         model: Model | None = None,
         settings: Settings | None = None,
+        guarded: bool = True,
     ) -> None:
-        """Opens no file yet."""
+        """Opens no file yet; ``guarded`` is whether its vectors are looked at, see `guard`."""
         # Absolute, so that a later change of the working directory does not lead elsewhere.
         self._folder = resolved(path, "the directory of an index", "Name a directory.")
         self.path = Path(path)
         self.readonly = readonly
-        self._language = Language(model, settings or Settings(), self._check_vectors)
+        self._language = Language(model, settings or Settings(), self._check_vectors if guarded else None)
         self._snapshots = Snapshots(self._folder, readonly)
         self._accelerator = Accelerator()
 
@@ -178,7 +180,7 @@ class Reader:
                 pooling=space.pooling if space else None,
                 precision=space.precision if space else None,
                 fingerprint=space.fingerprint if space else None,
-                beside=describe_sides(self._folder, space, snapshot.records),
+                beside=describe_sides(self._folder, manifest),
                 runtime=self._language.runtime(space),
             )
 
@@ -236,7 +238,13 @@ class Reader:
     def _check_vectors(self, encoder: Encoder) -> None:
         """See `guard`; damage is not looked for here, and is met by whoever reads."""
         with contextlib.suppress(CorruptIndex), self._snapshots.take() as snapshot:
-            check_vectors(self._folder, encoder, snapshot.manifest.written_by, lambda: _sample(snapshot))
+            written_by = snapshot.manifest.written_by
+            check_vectors(self._folder, encoder, written_by, lambda: _sample(snapshot), self._advice())
+
+    def _advice(self) -> str:
+        """What to do where the vectors are not what the model makes here."""
+        anew = "migrate --anew --device cuda" if self._language.settings.device == "cuda" else "migrate --anew"
+        return f"Use the index where it was made, or encode all anew here: {command(self.path, anew)}"
 
     def _manifest(self) -> Manifest:
         with self._snapshots.borrow() as catalog:

@@ -20,10 +20,13 @@ _CHANGED_SHOWN = 5
 @click.command()
 @click.option("--queries", type=click.Path(path_type=Path), metavar="FILE", help="Queries to compare: .txt or .jsonl.")
 @click.option("--qrels", type=click.Path(path_type=Path), metavar="FILE", help="TSV: query, key, relevance.")
+@click.option("--anew", is_flag=True, help="Encode every text again, with the same model too; reuse nothing kept.")
 @click.option("--drop-old", is_flag=True, help="Remove what migrations keep, or have begun, beside the index.")
 @model_options
 @index_option
-def migrate(queries: Path | None, qrels: Path | None, drop_old: bool, chosen: Chosen, index_path: Path) -> None:
+def migrate(
+    queries: Path | None, qrels: Path | None, anew: bool, drop_old: bool, chosen: Chosen, index_path: Path
+) -> None:
     """Encode every stored text with another --model, or in another --precision, compare, and switch to it.
 
     Without --model it is the index's own, in its revision, and in its precision and dimensions where they are not said.
@@ -37,13 +40,15 @@ def migrate(queries: Path | None, qrels: Path | None, drop_old: bool, chosen: Ch
       vecindex migrate --model sentence-transformers/all-mpnet-base-v2
       vecindex migrate --precision int8
       vecindex migrate --model ./my-model --queries queries.jsonl --qrels qrels.tsv
+      vecindex migrate --anew
       vecindex migrate --drop-old
     """
     from ..sources.judgements import read_qrels, read_queries
+    from ..store.faults import command
 
-    another = bool(chosen.model or chosen.precision or chosen.dimensions)
+    another = anew or bool(chosen.model or chosen.precision or chosen.dimensions)
     if not another and not drop_old:
-        raise click.UsageError("Name the new model: --model M; or remove what is kept: --drop-old.")
+        raise click.UsageError("Name the new model: --model M; or encode --anew, or remove what is kept: --drop-old.")
     if qrels is not None and queries is None:
         raise click.UsageError("--qrels judges queries by their names: give them with --queries FILE.jsonl.")
     asked = read_queries(queries) if queries else ()
@@ -59,14 +64,15 @@ def migrate(queries: Path | None, qrels: Path | None, drop_old: bool, chosen: Ch
                         dimensions=chosen.dimensions,
                         queries=asked,
                         qrels=judged,
+                        anew=anew,
                         progress=show,
                     )
             except KeyboardInterrupt:
                 is_done = index.info().fingerprint != before
-                said = "when the index had been switched" if is_done else "the index is as it was"
-                click.echo(f"Interrupted: {said}; run it again to go on from here.", err=True)
+                said = ": when the index had been switched" if is_done else "" if anew else ": the index is as it was"
+                click.echo(f"Interrupted{said}; run it again to go on from here.", err=True)
                 raise click.exceptions.Exit(INTERRUPTED) from None
-            _echo(report)
+            _echo(report, command(index_path, "migrate --drop-old"))
         if drop_old:
             beside, given_back = index.info().beside, index.drop_old()
             for line in beside:
@@ -74,9 +80,10 @@ def migrate(queries: Path | None, qrels: Path | None, drop_old: bool, chosen: Ch
             click.echo(f"{given_back:,} bytes given back.", err=True)
 
 
-def _echo(report: MigrationReport) -> None:
+def _echo(report: MigrationReport, drop_old: str) -> None:
     if report.kept is None:
-        click.echo(f"The index is of {printable(report.after)} already; nothing to do.", err=True)
+        said = "nothing to do; --anew encodes its texts again all the same"
+        click.echo(f"The index is of {printable(report.after)} already; {said}.", err=True)
         return
     click.echo(
         f"{counted(report.records, 'record')} from {printable(report.before)} to {printable(report.after)}; "
@@ -90,7 +97,4 @@ def _echo(report: MigrationReport) -> None:
             click.echo(f"  {printable(each.query)}: {each.overlap:.0%} stayed; left: {left}; came: {came}")
     if report.ndcg_before is not None and report.ndcg_after is not None:
         click.echo(f"nDCG@10 before {report.ndcg_before:.4f}, after {report.ndcg_after:.4f}.")
-    click.echo(
-        f"The index as it was is kept in {printable(report.kept)}; remove it with: vecindex migrate --drop-old",
-        err=True,
-    )
+    click.echo(f"The index as it was is kept in {printable(report.kept)}; remove it with: {drop_old}", err=True)

@@ -9,13 +9,21 @@ of their spaces' fingerprints. One of the space that the index itself has now is
 3. Killed while one was removed: it had lost its name by then, so no half of an index is ever found under one.
 
 The next writer removes all three, with the writer's lock, under which alone ``kept-`` is made.
+
+Where all texts are encoded anew, the space may be the index's own, so these have other names:
+
+4. ``anew-<16 hex digits>``, of the fingerprint, is gone on with only by what encodes as it was begun. Killed after the
+   COMMIT, it stays: the next of its kind has nothing left to encode, or begins again.
+5. ``before-<16 hex digits>``, the number of the vector file of the index as it was before. Killed before the COMMIT,
+   that is the index's file still, and the next writer removes this as in 1, behind the files that are nobody's.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 
@@ -25,36 +33,49 @@ from .catalog import Catalog
 from .disk import disk
 from .files import TEMPORARY_PREFIX, folder_bytes, storage_errors
 from .fresh import remove_tree
+from .manifest import Manifest
+from .vectors import vector_file
 
 
 class Side(Enum):
-    """``NEXT`` is being filled for a migration, ``KEPT`` is the index as it was before one."""
+    """``NEXT`` and ``ANEW`` are being filled for a migration, ``KEPT`` and ``BEFORE`` are the index as it was before.
+
+    ``ANEW`` takes over nothing that was encoded before, ``BEFORE`` is of the same space as what followed it.
+    """
 
     NEXT = "next-"
+    ANEW = "anew-"
     KEPT = "kept-"
+    BEFORE = "before-"
+
+
+_SIDE = re.compile(f"({'|'.join(side.value for side in Side)})[0-9a-f]{{16}}")
 
 
 def side_path(folder: Path, space: Space, side: Side) -> Path:
-    """Where the index in ``space`` is beside the one in ``folder``."""
+    """Where the index in ``space`` is beside the one in ``folder``; not for ``BEFORE``."""
     return folder / f"{side.value}{space.fingerprint[:16]}"
 
 
-def describe_sides(folder: Path, current: Space | None, records: int) -> tuple[str, ...]:
-    """A line for each index beside the one in ``folder``, which holds so many ``records`` in its ``current`` space.
+def aside_path(folder: Path, manifest: Manifest, space: Space) -> Path:
+    """Where the index of ``manifest`` is kept when the one in ``folder`` is switched to ``space``."""
+    if manifest.space is None or manifest.space.fingerprint == space.fingerprint:
+        return folder / f"{Side.BEFORE.value}{manifest.vectors:016x}"
+    return side_path(folder, manifest.space, Side.KEPT)
 
-    Leftovers of that space are none.
-    """
-    found = []
+
+def describe_sides(folder: Path, current: Manifest) -> tuple[str, ...]:
+    """A line for each index beside the one in ``folder``, which is as ``current`` says; leftovers are none."""
+    space, found = current.space, []
+    leftovers = [side_path(folder, space, side) for side in (Side.NEXT, Side.KEPT)] if space else []
+    leftovers += [aside_path(folder, current, space)] if space else []
     for side, path in _sides(folder):
         with contextlib.suppress(VecindexError):  # killed before there was anything in it
-            catalog = Catalog(path, readonly=True)
-            try:
-                manifest = catalog.manifest()
-            finally:
-                catalog.close()
-            if manifest.space and (current is None or manifest.space.fingerprint != current.fingerprint):
-                what = "kept from before" if side is Side.KEPT else "a migration that is not done"
-                of_all = "" if side is Side.KEPT else f"of {records} "
+            manifest = _manifest(path)
+            if manifest.space and path not in leftovers:
+                is_kept = side in (Side.KEPT, Side.BEFORE)
+                what = "kept from before" if is_kept else "a migration that is not done"
+                of_all = "" if is_kept else f"of {current.records} "
                 size = f"{manifest.records} {of_all}records, {folder_bytes(path):,} bytes"
                 found.append(f"{what}: {manifest.space.describe()}, {size}, in {path.name}")
     return tuple(found)
@@ -67,6 +88,17 @@ def begin_side(folder: Path, space: Space) -> Path:
         with storage_errors(kept):
             disk().rename(kept, path)
             disk().sync(folder)
+    return path
+
+
+def begin_anew(folder: Path, space: Space, here: Mapping[str, str]) -> Path:
+    """Where to encode all texts anew; what is there already is gone on with if it was encoded in this environment."""
+    path = side_path(folder, space, Side.ANEW)
+    if path.is_dir():
+        with contextlib.suppress(VecindexError):  # killed before there was anything in it
+            if (_manifest(path).written_by or {}) == here:
+                return path
+        remove_side(path)
     return path
 
 
@@ -91,16 +123,32 @@ def remove_side(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path, current: Space | None) -> None:
-    """Removes what killed migrations left in ``folder``, an index whose space is ``current``."""
-    for side in Side:
-        if current is not None:
-            with contextlib.suppress(VecindexError):  # what stays is met again by the next writer
-                remove_side(side_path(folder, current, side))
-        for path in folder.glob(f"{TEMPORARY_PREFIX}{side.value}*"):
+    """Removes what killed migrations left in ``folder``, an index whose space is ``current``, and without orphans."""
+    own = [side_path(folder, current, side) for side in (Side.NEXT, Side.KEPT)] if current is not None else []
+    unfinished = tuple(f"{TEMPORARY_PREFIX}{side.value}" for side in Side)
+    for path in list(folder.glob("*")):
+        if path.name.startswith(unfinished):
             remove_tree(path)
+        elif path in own or (_SIDE.fullmatch(path.name) and _is_of_vectors(path)):
+            with contextlib.suppress(VecindexError):  # what stays is met again by the next writer
+                remove_side(path)
+
+
+def _is_of_vectors(path: Path) -> bool:
+    """Whether it is ``before-`` of the vector file that the index has now: orphans are removed already."""
+    return path.name.startswith(Side.BEFORE.value) and vector_file(path.parent, int(path.name[-16:], 16)).exists()
+
+
+def _manifest(path: Path) -> Manifest:
+    catalog = Catalog(path, readonly=True)
+    try:
+        return catalog.manifest()
+    finally:
+        catalog.close()
 
 
 def _sides(folder: Path) -> Iterator[tuple[Side, Path]]:
     for side in Side:
-        for path in sorted(folder.glob(f"{side.value}{'[0-9a-f]' * 16}")):
-            yield side, path
+        for path in sorted(folder.glob(f"{side.value}*")):
+            if _SIDE.fullmatch(path.name):
+                yield side, path

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..encoders.spec import Space
 from ..errors import VecindexError
 from .backup import set_aside
 from .cache import Entry, entry_crc, text_digest
@@ -27,7 +28,7 @@ from .catalog import Catalog
 from .compact import PublishCodes
 from .files import publish
 from .manifest import Manifest
-from .sides import remove_side
+from .sides import aside_path, remove_side
 from .snapshot import Snapshot, Snapshots
 from .tables import Stored
 from .vectors import ROWS_A_BLOCK, Sums, checksums, map_rows, remove_orphans, vector_file
@@ -38,11 +39,17 @@ CatchUp = Callable[[Manifest], Snapshots | None]
 
 
 def switch(
-    folder: Path, snapshots: Snapshots, writer: Writer, catch_up: CatchUp, publish_codes: PublishCodes, aside: Path
-) -> Manifest | None:
-    """Gives the index the space and the vectors of the side index; the index as it was is at ``aside`` afterwards.
+    folder: Path,
+    snapshots: Snapshots,
+    writer: Writer,
+    catch_up: CatchUp,
+    publish_codes: PublishCodes,
+    space: Space,
+) -> tuple[Manifest, Path] | None:
+    """Gives the index the vectors of the side index, which are in ``space``.
 
-    Returns what was committed; None, and nothing was, where ``catch_up`` says so.
+    Returns what was committed, and where the index as it was is kept; None, and nothing was, where ``catch_up`` says
+    so.
 
     Raises:
         IndexLocked, StorageError, CorruptIndex: the index is as it was.
@@ -51,6 +58,7 @@ def switch(
         side = catch_up(manifest)
         if side is None:
             return None
+        aside = aside_path(folder, manifest, space)
         try:
             set_aside(snapshots, aside)
             after = _committed(folder, catalog, side, manifest, publish_codes)
@@ -61,7 +69,7 @@ def switch(
                     remove_side(aside)
             raise
         remove_orphans(folder, after.vectors, after.codes.names if after.codes else ())
-        return after
+        return after, aside
 
 
 def _committed(
