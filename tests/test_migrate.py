@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 import vecindex
 from vecindex.cli import main
-from vecindex.encoders.encoder import IntArray
+from vecindex.encoders.encoder import IntArray, Tokens
 from vecindex.encoders.load import Settings
 from vecindex.encoders.spec import Space
 from vecindex.errors import InvalidInput, SpaceMismatch, StorageError, TextTooLong
@@ -41,6 +41,16 @@ class Other(ToyEncoder):
     def forward(self, input_ids: IntArray, attention_mask: IntArray) -> Any:
         states = super().forward(input_ids, attention_mask)
         return np.concatenate([states[:, :, ::-1] ** 3, states[:, :, :8]], axis=2).astype(np.float32)
+
+
+class NoLimit(ToyEncoder):
+    """Another space, of a model that reads texts of any length."""
+
+    def __init__(self) -> None:
+        super().__init__(model="endless", weights="e" * 64, max_tokens=0)
+
+    def _tokens(self, words: list[str]) -> Tokens:
+        return Tokens([1 + len(word) for word in words], len(words))
 
 
 @pytest.fixture
@@ -121,12 +131,40 @@ def test_on_the_way_back_the_cache_gets_only_what_the_model_makes_in_the_usual_w
         assert index.verify().ok
 
 
+def test_what_was_read_whole_is_read_whole_by_the_new_model_and_the_rest_is_told(tmp_path: Path) -> None:
+    longer, cut = LONG + " and more", LONG + " and less"
+    with vecindex.open(tmp_path / "index", model=ToyEncoder()) as index:
+        index.add(["short", "in the new model alone too long"], keys=["short", "middle"])
+        index.add([LONG, longer], keys=["mean", "longer"], on_long="mean")
+        index.add([cut], keys=["cut"])
+        new = ToyEncoder(model="new", weights="n" * 64, max_tokens=5)
+        report = index.migrate(new)
+        assert (report.encoded, report.truncated, report.tokens_lost) == (5, 1, 82 - 5)
+        assert (index.info().truncated, index.info().tokens_lost) == (1, 82 - 5)
+        for key, text in (("short", "short"), ("mean", LONG), ("longer", longer)):
+            whole = new.encode_all([text], on_long="mean").vectors[0]
+            np.testing.assert_allclose(vector_of(index, key), whole, atol=1e-6)
+        np.testing.assert_allclose(vector_of(index, "cut"), new.encode([cut])[0], atol=1e-6)
+        anew = index.migrate(new, anew=True)
+        assert (anew.encoded, anew.truncated) == (5, 1)
+        assert index.verify().ok
+
+
+def test_a_model_without_a_limit_reads_all_of_a_text(folder: Path) -> None:
+    with vecindex.open(folder, model=ToyEncoder()) as index:
+        index.migrate(NoLimit())
+        assert index.info().cached_texts == 18, "none of them is taken for a long one"
+
+
 def test_what_others_add_change_and_delete_meanwhile_is_there_afterwards(folder: Path) -> None:
     class Busy(Other):
         """Others write to the index, in the old space, while this encodes."""
 
+        begun = False
+
         def encode_all(self, *arguments: Any, **more: Any) -> Any:
-            if not self.encoded:
+            if not self.begun:
+                self.begun = True
                 with vecindex.open(folder, model=ToyEncoder()) as index:
                     index.add(["a late one"], keys=["late"])
                     index.add(["another text"], keys=[index.keys()[3]])
@@ -333,6 +371,14 @@ def test_queries_are_encoded_on_the_device_in_the_old_space_too(loaded: list[Set
     result = CliRunner().invoke(main, ["migrate", *arguments, "--index", str(tmp_path / "index")])
     assert result.exit_code == 0, result.output
     assert [settings.device for settings in loaded] == ["cuda", "cuda"]
+
+
+def test_the_command_tells_what_the_new_model_does_not_read(loaded: list[Settings], tmp_path: Path) -> None:
+    with vecindex.open(tmp_path, model=ToyEncoder()) as index:
+        index.add([LONG, "red"])
+    result = CliRunner().invoke(main, ["migrate", "--anew", "--index", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "1 text longer than the new model reads; 48 tokens are in no vector" in result.stderr
 
 
 def test_vectors_made_elsewhere_have_no_model_to_go_on_with(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from .encoders.load import INT8, Settings, load_for_space
 from .encoders.load import here as meant_here
 from .encoders.spec import Precision, Space
 from .errors import InvalidInput, RecordNotFound, SpaceMismatch, StorageError
+from .long_texts import OnLong
 from .measures import ndcg, overlap
 from .records import AddReport, Hit, Record
 from .store.compact import PublishCodes
@@ -38,6 +39,7 @@ from .store.manifest import Manifest
 from .store.sides import begin_anew, begin_side, remove_side
 from .store.snapshot import Snapshots
 from .store.switch import switch
+from .store.tables import Stored
 from .store.writer import Writer
 
 SAMPLES = 50
@@ -70,7 +72,8 @@ class MigrationReport:
     ``before`` and ``after`` describe the spaces, ``encoded`` counts the texts that this run encoded. ``overlap`` is the
     mean share of the first ten hits that stayed, over ``queries`` queries, None without one; ``changed`` are these, the
     most changed first. ``ndcg_before`` and ``ndcg_after`` are the mean nDCG@10 over the judged queries, None where none
-    is judged. ``kept`` is the directory of the index as it was, None where it was of that model already.
+    is judged. ``kept`` is the directory of the index as it was, None where it was of that model already. ``truncated``
+    texts are longer than the model reads, and ``tokens_lost`` of their tokens are not in their vectors now.
     """
 
     before: str
@@ -83,6 +86,8 @@ class MigrationReport:
     ndcg_before: float | None
     ndcg_after: float | None
     kept: str | None
+    truncated: int = 0
+    tokens_lost: int = 0
 
 
 class Searched(Protocol):
@@ -100,7 +105,9 @@ class Filled(Searched, Protocol):
 
     def __enter__(self) -> Filled: ...
     def __exit__(self, *error: Any) -> None: ...
-    def add(self, records: Iterable[Record], *, progress: Callable[[AddReport], None]) -> AddReport: ...
+    def add(
+        self, records: Iterable[Record], *, on_long: OnLong, progress: Callable[[AddReport], None]
+    ) -> AddReport: ...
     def delete(self, keys: Iterable[str]) -> int: ...
 
 
@@ -189,7 +196,7 @@ def _migrate(
     path = begin_anew(parts.folder, space, here) if anew else begin_side(parts.folder, space)
     side, side_snapshots = parts.open_side(path, encoder)
     with side:
-        filling = _Filling(parts.snapshots, side, side_snapshots)
+        filling = _Filling(parts.snapshots, side, side_snapshots, bool(space.max_tokens))
         filling.run(progress)
         changed, before_ndcg, after_ndcg = _compare(old, side, queries, qrels)
         switched = None
@@ -202,6 +209,8 @@ def _migrate(
             filling.run(progress)
         assert switched is not None  # the last round takes any number
         after, kept = switched
+        with side_snapshots.take() as snapshot:
+            truncated, tokens_lost = snapshot.losses()
     with contextlib.suppress(StorageError):  # scenario 4
         remove_side(path)
     return MigrationReport(
@@ -215,14 +224,20 @@ def _migrate(
         ndcg_before=before_ndcg,
         ndcg_after=after_ndcg,
         kept=str(kept),
+        truncated=truncated,
+        tokens_lost=tokens_lost,
     )
 
 
 class _Filling:
-    """Gives the side index the index's records, no more and no less; ``encoded`` counts those that it did not have."""
+    """Gives the side index the index's records, no more and no less; ``encoded`` counts those that it did not have.
 
-    def __init__(self, snapshots: Snapshots, side: Filled, side_snapshots: Snapshots) -> None:
-        self._old, self._side, self._new = snapshots, side, side_snapshots
+    A text of which the vector covers all is covered by the new one too: where it is too long for the new model, which
+    has a ``limit``, by the mean of its parts. One that was truncated is truncated again.
+    """
+
+    def __init__(self, snapshots: Snapshots, side: Filled, side_snapshots: Snapshots, limit: bool) -> None:
+        self._old, self._side, self._new, self._limit = snapshots, side, side_snapshots, limit
         self._seen = -1
         self.encoded = 0
 
@@ -239,27 +254,34 @@ class _Filling:
     def _run(self, progress: Progress | None, at_most: int | None) -> bool:
         with self._old.take() as snapshot:
             generation, keys = snapshot.manifest.generation, snapshot.keys()
-        missing = [key for window in _windows(keys) for key in self._missing(window)]
-        if at_most is not None and len(missing) > at_most:
+        missing: dict[OnLong, list[str]] = {"truncate": [], "mean": []}
+        for window in _windows(keys):
+            for record in self._missing(window):
+                missing["truncate" if record.lost or not self._limit else "mean"].append(record.key)
+        count = sum(map(len, missing.values()))
+        if at_most is not None and count > at_most:
             return False
-        done = len(keys) - len(missing)
+        done = len(keys) - count
 
         def report(added: AddReport) -> None:
             if progress is not None:
                 progress(done + added.added + added.updated + added.unchanged, len(keys))
 
-        added = self._side.add(self._records(missing), progress=report)
+        for on_long, those in missing.items():
+            added = self._side.add(self._records(those), on_long=on_long, progress=report)
+            self.encoded += added.added + added.updated
+            done += len(those)
         if stale := set(self._side.keys()).difference(keys):
             self._side.delete(stale)
-        self.encoded += added.added + added.updated
         self._seen = generation
         return True
 
-    def _missing(self, keys: Sequence[str]) -> list[str]:
+    def _missing(self, keys: Sequence[str]) -> list[Stored]:
         with self._old.take() as old, self._new.take() as new:
             there = new.find(keys)
             wanted = old.find(keys)
-        return [key for key in keys if key in wanted and (key not in there or there[key].text != wanted[key].text)]
+        found = (wanted[key] for key in keys if key in wanted)
+        return [each for each in found if each.key not in there or there[each.key].text != each.text]
 
     def _records(self, keys: Sequence[str]) -> Iterator[Record]:
         for window in _windows(keys):

@@ -89,6 +89,10 @@ def _echo(report: MigrationReport, drop_old: str) -> None:
         f"{counted(report.records, 'record')} from {printable(report.before)} to {printable(report.after)}; "
         f"{counted(report.encoded, 'text')} encoded by this run."
     )
+    if report.truncated:
+        lost = counted(report.tokens_lost, "token")
+        texts = counted(report.truncated, "text")
+        click.echo(f"Warning: {texts} longer than the new model reads; {lost} are in no vector now.", err=True)
     if report.overlap is not None:
         click.echo(f"Of the first 10 hits of {report.queries} sample queries, {report.overlap:.0%} stayed.")
     for each in report.changed[:_CHANGED_SHOWN]:
