@@ -194,6 +194,46 @@ def test_what_was_added_meanwhile_is_encoded_before_the_lock_is_taken(folder: Pa
         assert index.verify().ok
 
 
+@pytest.mark.parametrize("compacted", [False, True])
+def test_while_the_lock_is_held_only_what_changed_is_looked_at(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, compacted: bool
+) -> None:
+    compare, missing, looked_at = vecindex.migrate._compare, vecindex.migrate._Filling._missing, list[list[str]]()
+
+    def meanwhile(*arguments: Any) -> Any:
+        found = compare(*arguments)
+        with vecindex.open(folder, model=ToyEncoder()) as index:
+            keys = index.keys()
+            index.delete(keys[:3])
+            index.add(["red cat", "another text", "a new one"], keys=[keys[0], keys[5], "new"])
+            index.add([index.get(keys[6]).text], keys=[keys[6]], metadata=[{"n": 1}])
+            if compacted:
+                index.compact()
+        looked_at.clear()
+        return found
+
+    def noted(self: Any, keys: Any) -> Any:
+        looked_at.append(list(keys))
+        return missing(self, keys)
+
+    monkeypatch.setattr("vecindex.migrate._compare", meanwhile)
+    monkeypatch.setattr("vecindex.migrate._Filling._missing", noted)
+    with vecindex.open(folder, model=ToyEncoder()) as index:
+        before = index.keys()
+        index.migrate(Other())
+        wanted = [*before[3:5], *before[6:], before[0], before[5], "new"]
+        assert index.keys() == wanted
+        assert looked_at == [wanted if compacted else wanted[-3:]]
+        with vecindex.open(folder.with_name("fresh"), model=Other()) as other:
+            other.add([index.get(key).text for key in wanted], keys=wanted)
+            for key in wanted:
+                (found, expected) = (index.get(key).vector, other.get(key).vector)
+                assert found is not None
+                assert expected is not None
+                np.testing.assert_allclose(found, expected, atol=1e-6)
+        assert index.verify().ok
+
+
 def test_one_migration_at_a_time_and_none_is_dropped_while_it_is_at_work(folder: Path) -> None:
     refused: list[str] = []
 

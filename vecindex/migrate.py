@@ -37,9 +37,10 @@ from .store.compact import PublishCodes
 from .store.lock import MIGRATION_LOCK_FILE, WriterLock
 from .store.manifest import Manifest
 from .store.sides import begin_anew, begin_side, remove_side
-from .store.snapshot import Snapshots
+from .store.snapshot import Snapshot, Snapshots
 from .store.switch import switch
 from .store.tables import Stored
+from .store.vectors import Rows
 from .store.writer import Writer
 
 SAMPLES = 50
@@ -229,6 +230,15 @@ def _migrate(
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Whole:
+    """What the index held when all of it was looked at: the ``keys`` of its live ``rows``, ascending."""
+
+    manifest: Manifest
+    rows: Rows
+    keys: list[str]
+
+
 class _Filling:
     """Gives the side index the index's records, no more and no less; ``encoded`` counts those that it did not have.
 
@@ -239,6 +249,7 @@ class _Filling:
     def __init__(self, snapshots: Snapshots, side: Filled, side_snapshots: Snapshots, limit: bool) -> None:
         self._old, self._side, self._new, self._limit = snapshots, side, side_snapshots, limit
         self._seen = -1
+        self._whole: _Whole | None = None
         self.encoded = 0
 
     def run(self, progress: Progress | None) -> None:
@@ -253,7 +264,8 @@ class _Filling:
 
     def _run(self, progress: Progress | None, at_most: int | None) -> bool:
         with self._old.take() as snapshot:
-            generation, keys = snapshot.manifest.generation, snapshot.keys()
+            generation, records = snapshot.manifest.generation, snapshot.records
+            keys, gone, whole = self._changed(snapshot)
         missing: dict[OnLong, list[str]] = {"truncate": [], "mean": []}
         for window in _windows(keys):
             for record in self._missing(window):
@@ -261,20 +273,40 @@ class _Filling:
         count = sum(map(len, missing.values()))
         if at_most is not None and count > at_most:
             return False
-        done = len(keys) - count
+        done = records - count
 
         def report(added: AddReport) -> None:
             if progress is not None:
-                progress(done + added.added + added.updated + added.unchanged, len(keys))
+                progress(done + added.added + added.updated + added.unchanged, records)
 
         for on_long, those in missing.items():
             added = self._side.add(self._records(those), on_long=on_long, progress=report)
             self.encoded += added.added + added.updated
             done += len(those)
-        if stale := set(self._side.keys()).difference(keys):
+        if stale := self._stale(keys, gone):
             self._side.delete(stale)
-        self._seen = generation
+        self._seen, self._whole = generation, whole
         return True
+
+    def _changed(self, snapshot: Snapshot) -> tuple[list[str], list[str] | None, _Whole]:
+        """The keys to look at, those that may be gone, or None for any, and what was looked at whole.
+
+        Whatever is added or changed gets a row behind the others, until a compaction.
+        """
+        rows, whole = snapshot.allowed(None).rows(), self._whole
+        if whole is None or whole.manifest.vectors != snapshot.manifest.vectors:
+            whole = _Whole(snapshot.manifest, rows, snapshot.keys())
+            return whole.keys, None, whole
+        new = snapshot.fetch(rows[rows >= whole.manifest.rows].tolist())
+        gone = np.flatnonzero(~np.isin(whole.rows, rows, assume_unique=True))
+        return [record.key for record in new], [whole.keys[place] for place in gone.tolist()], whole
+
+    def _stale(self, keys: Sequence[str], gone: Sequence[str] | None) -> set[str]:
+        """What the side index holds and the index does not; ``keys`` are all, or all that came, as in `_changed`."""
+        if gone is None:
+            return set(self._side.keys()).difference(keys)
+        with self._old.take() as old, self._new.take() as new:
+            return new.find(gone).keys() - old.find(gone).keys()
 
     def _missing(self, keys: Sequence[str]) -> list[Stored]:
         with self._old.take() as old, self._new.take() as new:

@@ -19,11 +19,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from ..encoders.spec import Space
 from ..errors import VecindexError
 from .backup import set_aside
-from .cache import Entry, entry_crc, text_digest
+from .cache import Entry, entry_crc
 from .catalog import Catalog
 from .compact import PublishCodes
 from .files import publish
@@ -31,7 +32,7 @@ from .manifest import Manifest
 from .sides import aside_path, remove_side
 from .snapshot import Snapshot, Snapshots
 from .tables import Stored
-from .vectors import ROWS_A_BLOCK, Sums, checksums, map_rows, remove_orphans, vector_file
+from .vectors import ROWS_A_BLOCK, Rows, Sums, checksums, map_rows, remove_orphans, vector_file
 from .writer import Writer
 
 CatchUp = Callable[[Manifest], Snapshots | None]
@@ -78,7 +79,7 @@ def _committed(
     """Writes the vectors of the side index in the order of the index's rows, and commits them."""
     live = catalog.live_rows()
     sums = np.zeros(len(live), np.uint32)
-    usual = np.zeros(len(live), np.bool_)
+    digests, lost = np.zeros((len(live), 16), np.uint8), np.full(len(live), -1, np.int64)  # -1: not for the cache
     losses: list[tuple[Stored, int]] = []
     with side.take() as other:
         new = other.manifest
@@ -95,7 +96,9 @@ def _committed(
                 other.check(rows)
                 block = np.ascontiguousarray(other.vectors[rows], dtype="<f4")
                 sums[start : start + len(rows)] = checksums(block)
-                usual[start : start + len(rows)] = _usual(same, other)
+                for place, entry in enumerate(_usual(same, other), start):
+                    if entry is not None:
+                        digests[place], lost[place] = np.frombuffer(entry.digest, np.uint8), entry.lost
                 losses.extend((o, s.lost) for o, s in zip(stored, same, strict=True) if o.lost != s.lost)
                 yield block.data.cast("B")
 
@@ -107,8 +110,8 @@ def _committed(
         tables.set_lost(losses)
         tables.renumber(live, sums)
         for start in range(0, len(live), ROWS_A_BLOCK):
-            rows = start + np.flatnonzero(usual[start : start + ROWS_A_BLOCK])
-            tables.remember(_entries(catalog.fetch(rows.tolist()), sums))
+            rows = start + np.flatnonzero(lost[start : start + ROWS_A_BLOCK] >= 0)
+            tables.remember(_entries(rows, digests, lost, sums))
         tables.commit(after)
     return catalog.manifest()
 
@@ -120,20 +123,18 @@ def _same(record: Stored, found: dict[str, Stored]) -> Stored:
     return other
 
 
-def _usual(records: Sequence[Stored], side: Snapshot) -> list[bool]:
-    """Whether each vector is what the model makes of the text in the usual way: the side index's cache alone knows.
+def _usual(records: Sequence[Stored], side: Snapshot) -> Iterator[Entry | None]:
+    """The cache's entry of each record whose vector the model made of the text in the usual way, else None.
 
-    Others were given, or are means of parts, and the cache must not serve them as the model's own.
+    The side index's cache alone knows: others were given, or are means of parts, and must not be served as the model's.
     """
     known = side.cached(record.text for record in records)
-    entries = (known[record.text][0] if record.text in known else None for record in records)
-    return [
-        entry is not None and (entry.row, entry.lost) == (record.row, record.lost)
-        for record, entry in zip(records, entries, strict=True)
-    ]
-
-
-def _entries(records: Sequence[Stored], sums: Sums) -> Iterator[Entry]:
     for record in records:
-        digest = text_digest(record.text)
-        yield Entry(digest, record.row, record.lost, entry_crc(digest, record.lost, int(sums[record.row])))
+        entry = known[record.text][0] if record.text in known else None
+        yield entry if entry and (entry.row, entry.lost) == (record.row, record.lost) else None
+
+
+def _entries(rows: Rows, digests: npt.NDArray[np.uint8], lost: Rows, sums: Sums) -> Iterator[Entry]:
+    for row in rows.tolist():
+        digest, tokens = digests[row].tobytes(), int(lost[row])
+        yield Entry(digest, row, tokens, entry_crc(digest, tokens, int(sums[row])))
