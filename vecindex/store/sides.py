@@ -52,6 +52,11 @@ class Side(Enum):
 _SIDE = re.compile(f"({'|'.join(side.value for side in Side)})[0-9a-f]{{16}}")
 
 
+def is_side(folder: Path) -> bool:
+    """Whether this is, by its name, an index beside another one."""
+    return _SIDE.fullmatch(folder.name) is not None
+
+
 def side_path(folder: Path, space: Space, side: Side) -> Path:
     """Where the index in ``space`` is beside the one in ``folder``; not for ``BEFORE``."""
     return folder / f"{side.value}{space.fingerprint[:16]}"
@@ -129,7 +134,7 @@ def remove_leftovers(folder: Path, current: Space | None) -> None:
     for path in list(folder.glob("*")):
         if path.name.startswith(unfinished):
             remove_tree(path)
-        elif path in own or (_SIDE.fullmatch(path.name) and _is_of_vectors(path)):
+        elif path in own or (is_side(path) and _is_of_vectors(path)):
             with contextlib.suppress(VecindexError):  # what stays is met again by the next writer
                 remove_side(path)
 
@@ -150,5 +155,5 @@ def _manifest(path: Path) -> Manifest:
 def _sides(folder: Path) -> Iterator[tuple[Side, Path]]:
     for side in Side:
         for path in sorted(folder.glob(f"{side.value}*")):
-            if _SIDE.fullmatch(path.name):
+            if is_side(path):
                 yield side, path

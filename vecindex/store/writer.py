@@ -14,7 +14,6 @@ SQLite transaction insert the records, bury the rows they replace, raise rows an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -32,12 +31,11 @@ from .changes import Changes, Incoming, reconcile
 from .lock import WriterLock
 from .manifest import CodesFiles, Manifest
 from .parts import owner_of, refuse_clashes, taken_by_a_part
-from .sides import Side, remove_leftovers
+from .sides import is_side, remove_leftovers
 from .tables import Stored
 from .vectors import Rows, Sums, Vectors, append, checksums, map_rows, remove_orphans, vector_file
 
 LOCK_SECONDS = 10.0
-_SIDE_NAME = re.compile(f"({'|'.join(side.value for side in Side)})[0-9a-f]{{16}}")
 
 
 @dataclass(slots=True, eq=False)  # not frozen: as many are made as texts are added
@@ -68,7 +66,7 @@ class Writer:
         self._catalog = catalog
         self._timeout = timeout
         # It is filled with texts alone, and what it holds of metadata may be old: none of it says what is a part.
-        self._is_side = _SIDE_NAME.fullmatch(folder.name) is not None
+        self._is_side = is_side(folder)
 
     def add(
         self,
