@@ -86,11 +86,14 @@ def add(
         raise click.UsageError(f"There are {len(keys)} --key for {len(texts)} --text; give one for each, or none.")
     if not paths and (format_ or text_column or key_column):
         raise click.UsageError("--format, --text-column and --key-column say how to read files; no file is named.")
-    from ..long_texts import RESERVED
     from ..records import Record, checked_key, checked_text
     from ..sources import Format, read, source
 
-    reserved = dict.fromkeys(RESERVED, _SAYS_OF_PARTS) if on_long == "split" else {}
+    reserved: dict[str, str] = {}
+    if on_long == "split":
+        from ..long_texts import RESERVED
+
+        reserved = dict.fromkeys(RESERVED, _SAYS_OF_PARTS)
     for name in reserved.keys() & (metadata or {}).keys():
         raise click.UsageError(f"--metadata uses the name {name!r}, {reserved[name]}.")
     # Checked before anything is opened or made, as files are.

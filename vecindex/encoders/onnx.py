@@ -32,8 +32,8 @@ FUSED = ("int8", "int8-7bit")
 """Precisions whose models were saved with their steps joined."""
 _LARGE = 500_000_000  # bytes
 SLOWER_FUSIONS = ["SkipLayerNormFusion", "BiasGeluFusion"]
-"""Their kernels take longer than what they replace: the first four times as long, a tenth of all the time; the second,
-with AVX-512, 4 % of it."""
+"""Their kernels take longer than what they replace: the first up to four times as long, a tenth of all the time, and on
+some processors no longer; the second, with AVX-512, 4 % of it. ``tests/bench/sessions.py`` compares them."""
 
 
 class OnnxEncoder(TokenizingEncoder):
