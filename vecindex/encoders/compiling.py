@@ -1,10 +1,10 @@
 """How is a model compiled: exported, checked, and put in its place in the cache, whole or not at all.
 
-In order: sentence-transformers encodes probe texts; the model is exported into a folder of its own; the compiled
-encoder encodes the same probes; only if they agree is the folder renamed to its place. In int8 the compiled fp32
-encoder takes the reference's part, and a sample of texts that of the probes. Two processes that compile at once both
-work; the second to finish finds the place taken and throws its own away. A process killed meanwhile leaves a
-``compiling-*`` folder that nobody reads and that the next compilation removes once it is a day old.
+In order: sentence-transformers encodes probe texts; the model is exported into a folder of its own and rewritten for
+speed; the compiled encoder encodes the same probes; only if they agree is the folder renamed to its place. In int8 the
+compiled fp32 encoder takes the reference's part, and a sample of texts that of the probes. Two processes that compile
+at once both work; the second to finish finds the place taken and throws its own away. A process killed meanwhile leaves
+a ``compiling-*`` folder that nobody reads and that the next compilation removes once it is a day old.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
@@ -29,7 +29,6 @@ from .agreement import BUILT_IN, LEAST_COSINE, LEAST_MEAN, SAMPLE, Agreement, me
 from .cache import cache_folder, compiled_folder, remember_digests, sha256
 from .compiled import (
     COMPILING,
-    RECORD,
     Compiled,
     forget_refusal,
     load_compiled,
@@ -126,8 +125,9 @@ def compile_fewer_bits(
     """
     full = _full_encoder(files, space, threads)
     log.info("Compiling %s in %s; this happens once.", files.name, space.precision)
+    whole = reference(files, full.space, None)
     with _scratch_folder() as folder:
-        _quantise(full.folder, folder, space)
+        _quantise(whole, folder, space)
         encoder = open_folder(folder, space, full.padding_id, threads, full.made_with)
         agreement = _accepted(full, encoder, sample or Sample())
         compiled = Compiled(
@@ -169,23 +169,18 @@ def reference(files: ModelFiles, space: Space, threads: int | None) -> TorchEnco
 
 def _compile_full(files: ModelFiles, space: Space, threads: int | None) -> Made:
     log.info("Compiling %s for fast search; this happens once.", files.name)
-    from .onnx import MODEL_FILE, save_parted
-    from .tokens import TOKENIZER_FILE
-
     whole = reference(files, space, None)
+    try:
+        from .folding import fold_biases
+    except ImportError as error:
+        raise MissingExtra("compile", f"compiling {files.name} ({error})") from error
     with _scratch_folder() as folder:
-        export = folder / "export"
-        export.mkdir()
         try:
-            whole.compile(export)
-            save_parted(export / MODEL_FILE, folder)
+            _export(whole, folder, fold_biases)
         except UnsupportedModel as error:
             raise _NotExportedError(error.reason) from error
         except Exception as error:  # onnxruntime has many kinds, and the exporter more
             raise _NotExportedError(f"onnxruntime refuses the exported graph ({first_line(error)})") from error
-        (export / TOKENIZER_FILE).rename(folder / TOKENIZER_FILE)
-        whole.head.save(folder)
-        shutil.rmtree(export)
         encoder = open_folder(folder, space, whole.padding_id, threads, made_with())
         agreement = _agreement(whole, encoder)
         if not agreement >= AGREEMENT:
@@ -213,27 +208,44 @@ def _only_on_torch(model: str, reason: str) -> UnsupportedModel:
     return UnsupportedModel(model, f"it cannot be compiled: {reason}", "It runs on torch, without --precision.")
 
 
-def _quantise(source: Path, folder: Path, space: Space) -> None:
-    """Writes the encoder in ``source`` in fewer bits into ``folder``."""
+def _export(whole: TorchEncoder, folder: Path, rewrite: Callable[[Path, Path], object], fused: bool = False) -> None:
+    """Writes what an `OnnxEncoder` needs into ``folder``, with the graph that ``rewrite`` makes of the exported one.
+
+    ``rewrite`` is given the file of a graph whose constants are worked out, and where to write its own.
+    """
+    from .onnx import MODEL_FILE, save_parted
+    from .tokens import TOKENIZER_FILE
+
+    exported, plain = folder / "exported", folder / "plain"
+    exported.mkdir()
+    plain.mkdir()
+    whole.compile(exported)
+    save_parted(exported / MODEL_FILE, plain)
+    (exported / TOKENIZER_FILE).rename(folder / TOKENIZER_FILE)
+    shutil.rmtree(exported)
+    rewritten = plain / "rewritten.onnx"
+    rewrite(plain / MODEL_FILE, rewritten)
+    save_parted(rewritten, folder, fused)
+    shutil.rmtree(plain)
+    whole.head.save(folder)
+
+
+def _quantise(whole: TorchEncoder, folder: Path, space: Space) -> None:
+    """Writes an encoder in fewer bits into ``folder``."""
     try:
         from .quantise import quantise
     except ImportError as error:
         raise MissingExtra("compile", f"compiling {space.model} in {space.precision} ({error})") from error
-    from .onnx import DATA_FILE, MODEL_FILE, save_parted
 
-    rewritten = folder / "quantised.onnx"
-    try:
-        done = quantise(source / MODEL_FILE, rewritten, 7 if space.precision == "int8-7bit" else 8)
-        if not done.products:
+    def rewrite(source: Path, target: Path) -> None:
+        if not quantise(source, target, 7 if space.precision == "int8-7bit" else 8).products:
             raise ValueError("its graph has no product with constant weights")
-        save_parted(rewritten, folder, fused=True)
+
+    try:
+        _export(whole, folder, rewrite, fused=True)
     except Exception as error:  # whatever onnx and onnxruntime call it
         reason = f"it cannot be compiled in {space.precision}: {first_line(error)}"
         raise UnsupportedModel(space.model, reason, "Use it in fp32.") from error
-    rewritten.unlink()
-    for file in source.iterdir():
-        if file.name not in (MODEL_FILE, DATA_FILE, RECORD):
-            shutil.copyfile(file, folder / file.name)
 
 
 def _accepted(full: Encoder, compiled: Encoder, sample: Sample) -> Agreement:

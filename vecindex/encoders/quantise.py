@@ -15,7 +15,6 @@ part of the space: change it, and the new arithmetic needs a new name in `spec.P
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +24,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from .graph import node_uses, set_constants
 from .pooling import FloatArray
 
 Bits = Literal[7, 8]
@@ -91,10 +91,7 @@ class _Rewriter:
                 self._nodes.append(node)
         del self._graph.node[:]
         self._graph.node.extend(self._needed(self._nodes))
-        used = set(_names_used(self._graph))
-        kept = [each for each in (*self._graph.initializer, *self._new.values()) if each.name in used]
-        del self._graph.initializer[:]
-        self._graph.initializer.extend(kept)
+        set_constants(self._graph, [*self._graph.initializer, *self._new.values()])
         return Quantised(products, tables)
 
     # --- products
@@ -215,7 +212,7 @@ class _Rewriter:
     def _needed(self, nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
         """The nodes without constants and views of them that nobody uses any more, which hold the old weights."""
         while True:
-            used = {n for node in nodes for n in _node_uses(node)} | {each.name for each in self._graph.output}
+            used = {n for node in nodes for n in node_uses(node)} | {each.name for each in self._graph.output}
             kept = [
                 node
                 for node in nodes
@@ -224,17 +221,3 @@ class _Rewriter:
             if len(kept) == len(nodes):
                 return nodes
             nodes = kept
-
-
-def _names_used(graph: onnx.GraphProto) -> Iterator[str]:
-    for node in graph.node:
-        yield from _node_uses(node)
-    yield from (each.name for each in graph.output)
-
-
-def _node_uses(node: onnx.NodeProto) -> Iterator[str]:
-    """The names that a node reads, within its branches and loops too."""
-    yield from node.input
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            yield from _names_used(graph)

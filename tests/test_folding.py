@@ -1,0 +1,242 @@
+"""Biases around layer norms: what goes into weights gives the same vectors, and what cannot go there stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper, numpy_helper
+
+from vecindex import load_encoder
+from vecindex.encoders import folding
+from vecindex.encoders.cache import compiled_folder
+from vecindex.encoders.encoder import Encoder
+from vecindex.encoders.folding import fold_biases
+from vecindex.encoders.onnx import DATA_FILE, MODEL_FILE
+
+from .conftest import SmallModel
+
+WIDTH = 8
+RANDOM = np.random.default_rng(0)
+FLOAT = onnx.TensorProto.FLOAT
+
+
+def vector(size: int = WIDTH, about: float = 0.0) -> Any:
+    return (about + 0.3 * RANDOM.standard_normal(size)).astype(np.float32)
+
+
+def matrix(inner: int, outer: int) -> Any:
+    return RANDOM.standard_normal((inner, outer)).astype(np.float32)
+
+
+class Graph:
+    """A model from x (tokens, `WIDTH`) to what it is saved with, built a node at a time."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.constants: dict[str, Any] = {}
+
+    def constant(self, value: Any) -> str:
+        name = f"constant{len(self.constants)}"
+        self.constants[name] = value
+        return name
+
+    def node(self, kind: str, *inputs: str, **settings: Any) -> str:
+        name = f"{kind}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, inputs, [name], **settings))
+        return name
+
+    def norm(self, x: str, scale: Any = None, offset: Any = None) -> str:
+        scale = vector(about=1) if scale is None else scale
+        offset = vector() if offset is None else offset
+        names = [value if isinstance(value, str) else self.constant(value) for value in (scale, offset)]
+        return self.node("LayerNormalization", x, *names, axis=-1)
+
+    def dense(self, x: str, inner: int = WIDTH, outer: int = WIDTH, weight: str = "", first: bool = False) -> str:
+        """A product with a bias, which is the first or the second part of the sum."""
+        product = self.node("MatMul", x, weight or self.constant(matrix(inner, outer)))
+        bias = self.constant(vector(outer))
+        return self.node("Add", bias, product) if first else self.node("Add", product, bias)
+
+    def feed_forward(self, h: str) -> str:
+        return self.dense(self.node("Tanh", self.dense(h, WIDTH, 3 * WIDTH, first=True)), 3 * WIDTH)
+
+    def save(self, path: Path, outputs: Sequence[str]) -> Path:
+        graph = helper.make_graph(
+            self.nodes,
+            "g",
+            [helper.make_tensor_value_info("x", FLOAT, ["tokens", WIDTH])],
+            [helper.make_tensor_value_info(name, FLOAT, None) for name in outputs],
+            [numpy_helper.from_array(value, name) for name, value in self.constants.items()],
+        )
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+        return path
+
+
+def folded(graph: Graph, folder: Path, *outputs: str) -> tuple[int, Counted]:
+    """How many biases were folded, and what the graph is then, which must give what it gave before."""
+    source, target = graph.save(folder / "plain.onnx", outputs), folder / "folded" / "model.onnx"
+    target.parent.mkdir()
+    count = fold_biases(source, target)
+    x = RANDOM.standard_normal((50, WIDTH)).astype(np.float32) * 3 + 1
+    for before, after in zip(run(source, x), run(target, x), strict=True):
+        np.testing.assert_allclose(after, before, rtol=0, atol=2e-5)
+    return count, Counted(onnx.load(str(target)))
+
+
+class Counted:
+    """A model, by what it has of each kind of node."""
+
+    def __init__(self, model: Any) -> None:
+        kinds = [node.op_type for node in model.graph.node]
+        self.kinds = {kind: kinds.count(kind) for kind in kinds}
+        self.constants = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+
+
+def run(path: Path, x: Any) -> list[Any]:
+    return list(onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"x": x}))
+
+
+def test_a_layer_with_its_norm_behind_loses_all_its_biases(tmp_path: Path) -> None:
+    graph = Graph()
+    h = graph.norm("x")
+    parts = [graph.dense(h, first=first) for first in (True, False, True)]
+    attended = graph.dense(graph.node("Mul", graph.node("Softmax", graph.node("Mul", *parts[:2])), parts[2]))
+    h = graph.norm(graph.node("Add", attended, h))
+    out = graph.norm(graph.node("Add", h, graph.feed_forward(h)))
+    count, after = folded(graph, tmp_path, out)
+    assert count == 6
+    assert after.kinds["Add"] == 2  # the sums before the norms
+
+
+def test_products_of_a_norm_whose_input_goes_on_lose_their_biases_and_the_others_keep_theirs(tmp_path: Path) -> None:
+    graph = Graph()
+    stream = "x"
+    for _ in range(2):
+        stream = graph.node("Add", stream, graph.feed_forward(graph.norm(stream)))
+    count, after = folded(graph, tmp_path, stream)
+    assert (count, after.kinds["Add"]) == (2, 4)
+
+
+def test_a_shape_that_is_asked_for_is_no_use_of_the_numbers(tmp_path: Path) -> None:
+    graph = Graph()
+    h = graph.norm("x")
+    shaped = graph.node("Reshape", graph.dense(h), graph.node("Shape", h))
+    assert folded(graph, tmp_path, shaped)[0] == 1
+
+
+def test_two_norms_may_share_their_constants(tmp_path: Path) -> None:
+    graph = Graph()
+    scale, offset = graph.constant(vector(about=1)), graph.constant(vector())
+    h = graph.norm("x", scale, offset)
+    h = graph.norm(graph.node("Add", h, graph.feed_forward(h)), scale, offset)
+    out = graph.norm(graph.node("Add", h, graph.feed_forward(h)), scale, offset)
+    assert folded(graph, tmp_path, out)[0] == 4
+
+
+def seen(graph: Graph, h: str) -> Sequence[str]:
+    """The norm's output is an output of the model too."""
+    return h, graph.dense(h)
+
+
+def used_otherwise(graph: Graph, h: str) -> Sequence[str]:
+    return graph.dense(h), graph.node("Mul", h, h)
+
+
+def added_and_not_normed(graph: Graph, h: str) -> Sequence[str]:
+    return [graph.node("Tanh", graph.node("Add", h, graph.dense(h)))]
+
+
+def added_twice(graph: Graph, h: str) -> Sequence[str]:
+    return [graph.norm(graph.node("Add", h, graph.feed_forward(h))), graph.norm(graph.node("Add", h, graph.dense(h)))]
+
+
+def doubled(graph: Graph, h: str) -> Sequence[str]:
+    return [graph.dense(h), graph.norm(graph.node("Add", h, h))]
+
+
+def one_matrix_for_two(graph: Graph, h: str) -> Sequence[str]:
+    shared = graph.constant(matrix(WIDTH, WIDTH))
+    return graph.dense(h, weight=shared), graph.dense(h, weight=shared)
+
+
+def with_a_product_of_two(graph: Graph, h: str) -> Sequence[str]:
+    """The right side of a product is no constant."""
+    return [graph.dense(h), graph.node("MatMul", h, graph.node("Transpose", "x", perm=[1, 0]))]
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [seen, used_otherwise, added_and_not_normed, added_twice, doubled, one_matrix_for_two, with_a_product_of_two],
+)
+def test_a_norm_that_is_used_in_another_way_is_left_as_it_is(rest: Any, tmp_path: Path) -> None:
+    graph = Graph()
+    count, after = folded(graph, tmp_path, *rest(graph, graph.norm("x")))
+    assert count == 0
+    assert {name: value.tolist() for name, value in after.constants.items()} == {
+        name: value.tolist() for name, value in graph.constants.items()
+    }
+
+
+def test_what_is_added_keeps_its_bias_where_something_else_sees_it(tmp_path: Path) -> None:
+    graph = Graph()
+    h = graph.norm("x")
+    added = graph.feed_forward(h)
+    out = graph.norm(graph.node("Add", h, added))
+    count, after = folded(graph, tmp_path, out, added)
+    assert (count, after.kinds["Add"]) == (1, 2)
+
+
+def test_a_norm_that_nearly_leaves_out_a_number_gives_its_constant_by_it(tmp_path: Path) -> None:
+    graph = Graph()
+    h = graph.norm("x", np.array([1e-4] + [1.0] * (WIDTH - 1), dtype=np.float32))
+    assert folded(graph, tmp_path, graph.dense(h))[0] == 1
+
+
+@pytest.mark.parametrize("scales", [[0.0] + [1.0] * (WIDTH - 1), [1.0, -1.0] * (WIDTH // 2)])
+def test_a_norm_of_which_rounding_errors_would_grow_is_left_as_it_is(scales: list[float], tmp_path: Path) -> None:
+    graph = Graph()
+    offset = np.full(WIDTH, 0.01, dtype=np.float32)
+    offset[0] = 0.02
+    h = graph.norm("x", np.array(scales, dtype=np.float32), offset)
+    assert folded(graph, tmp_path, graph.dense(h))[0] == 0
+
+
+def test_the_plane_is_kept_away_from_the_origin() -> None:
+    scale, added = np.linspace(0.5, 1.5, WIDTH), np.zeros(WIDTH)
+    offset = np.linspace(-1.0, 1.0, WIDTH)
+    offset -= (offset / scale).sum() / (1 / scale).sum()  # Σ d/g = 0: the plane of h goes through the origin
+    shift, one = folding._plane(scale, offset, added) or pytest.fail("it can be moved")
+    z = RANDOM.standard_normal((20, WIDTH))
+    h = scale * (z - z.mean(axis=1, keepdims=True)) + offset + shift
+    np.testing.assert_allclose(h @ one, 1)
+    assert np.linalg.norm(one) * np.abs(h).max() < folding.MOST_GROWTH
+
+
+# --- in a compiled model ---------------------------------------------------------------------------------------------
+
+
+def test_the_default_model_adds_no_bias(encoder: Encoder) -> None:
+    graph = onnx.load(str(compiled_folder(encoder.space.fingerprint) / MODEL_FILE), load_external_data=False).graph
+    vectors = {each.name for each in graph.initializer if len(each.dims) == 1}
+    assert [node.name for node in graph.node if node.op_type == "Add" and vectors.intersection(node.input)] == []
+
+
+def test_int8_is_made_of_the_biases_as_they_are(
+    small_model: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = small_model(tmp_path)
+
+    def constants(cache: str) -> bytes:
+        monkeypatch.setenv("VECINDEX_CACHE", str(tmp_path / cache))
+        encoder = load_encoder(model, precision="int8")
+        return (compiled_folder(encoder.space.fingerprint) / DATA_FILE).read_bytes()
+
+    usual = constants("usual")
+    monkeypatch.setattr(folding, "fold_biases", lambda source, target: onnx.save(onnx.load(str(source)), str(target)))
+    assert constants("unfolded") == usual
