@@ -219,7 +219,7 @@ def test_as_many_batches_as_there_are_workers_run_side_by_side(monkeypatch: pyte
     assert beside.most == 2
 
 
-@pytest.mark.parametrize(("cores", "texts"), [(1, 25), (2, 102), (8, 409), (64, 409)])
+@pytest.mark.parametrize(("cores", "texts"), [(1, 32), (2, 102), (8, 409), (64, 409)])
 def test_a_batch_is_larger_where_cores_share_it(cores: int, texts: int) -> None:
     class Sharing(ToyEncoder):
         sharing = cores
