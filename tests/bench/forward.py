@@ -38,7 +38,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     encoder: Any = vecindex.load_encoder()
     tokens = [t for t in encoder.tokenize(common_voice(3000)) if len(t.ids) == LENGTH][: TOKENS_A_BATCH // LENGTH]
-    inputs = dict(zip(INPUTS, encoder._padded(tokens), strict=True))
+    inputs = dict(zip(INPUTS, encoder.padded(tokens), strict=True))
     with tempfile.TemporaryDirectory() as home:
         compiled = session(encoder.folder / MODEL_FILE)
         fused = fused_in_torch(inputs["input_ids"])

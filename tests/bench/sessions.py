@@ -94,7 +94,7 @@ def measure(setting: Setting, texts: list[str]) -> dict[str, float]:
     batches, start = [], 0
     while start < len(order):
         rows = order[start : start + max(1, setting.budget // len(lengths[order[start]].ids))]
-        batches.append(encoder._padded([lengths[row] for row in rows]))
+        batches.append(encoder.padded([lengths[row] for row in rows]))
         start += len(rows)
 
     def run(batch: tuple[np.ndarray, np.ndarray]) -> None:
@@ -105,7 +105,7 @@ def measure(setting: Setting, texts: list[str]) -> dict[str, float]:
         begin = time.perf_counter()
         list(pool.map(run, batches))
         seconds = time.perf_counter() - begin
-    query = encoder._padded(encoder.tokenize(["my name"]))
+    query = encoder.padded(encoder.tokenize(["my name"]))
     times = []
     for _ in range(50):
         begin = time.perf_counter()

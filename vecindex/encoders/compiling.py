@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +53,9 @@ log = logging.getLogger("vecindex")
 
 AGREEMENT = 0.99999
 """The least cosine between a probe's vector and the one that sentence-transformers itself makes of it."""
+
+MOST_CHANGE = 1e-4
+"""Of a token's vector, as a part of its length, by a rewriting that is exact but for rounding."""
 
 _STALE_SECONDS = 86_400
 # Lengths from no word to over the maximum, several scripts: what a wrongly traced graph gets wrong first.
@@ -117,7 +121,7 @@ def compile_full(files: ModelFiles, space: Space, threads: int | None = None) ->
 def compile_fewer_bits(
     files: ModelFiles, space: Space, threads: int | None = None, sample: Sample | None = None
 ) -> Made:
-    """Compiles a model in int8, from its fp32 one, which is compiled first if it is not there.
+    """Compiles a model in int8; in fp32 first if that is not there, with which it is compared.
 
     Raises:
         UnsupportedModel: it cannot be exported, or its vectors agree too little with those in fp32 on the sample;
@@ -128,10 +132,10 @@ def compile_fewer_bits(
     whole = reference(files, full.space, None)
     with _scratch_folder() as folder:
         _quantise(whole, folder, space)
-        encoder = open_folder(folder, space, full.padding_id, threads, full.made_with)
+        encoder = open_folder(folder, space, whole.padding_id, threads, made_with())
         agreement = _accepted(full, encoder, sample or Sample())
         compiled = Compiled(
-            *(space, full.padding_id, files.origin, _digests(folder)), sample=agreement, made_with=full.made_with
+            *(space, whole.padding_id, files.origin, _digests(folder)), sample=agreement, made_with=encoder.made_with
         )
         return Made(_publish(folder, encoder, compiled), compiled)
 
@@ -170,13 +174,9 @@ def reference(files: ModelFiles, space: Space, threads: int | None) -> TorchEnco
 def _compile_full(files: ModelFiles, space: Space, threads: int | None) -> Made:
     log.info("Compiling %s for fast search; this happens once.", files.name)
     whole = reference(files, space, None)
-    try:
-        from .folding import fold_biases
-    except ImportError as error:
-        raise MissingExtra("compile", f"compiling {files.name} ({error})") from error
     with _scratch_folder() as folder:
         try:
-            _export(whole, folder, fold_biases)
+            _export(whole, folder, partial(_folded, whole))
         except UnsupportedModel as error:
             raise _NotExportedError(error.reason) from error
         except Exception as error:  # onnxruntime has many kinds, and the exporter more
@@ -208,10 +208,11 @@ def _only_on_torch(model: str, reason: str) -> UnsupportedModel:
     return UnsupportedModel(model, f"it cannot be compiled: {reason}", "It runs on torch, without --precision.")
 
 
-def _export(whole: TorchEncoder, folder: Path, rewrite: Callable[[Path, Path], object], fused: bool = False) -> None:
+def _export(whole: TorchEncoder, folder: Path, rewrite: Callable[[Path, Path], Path], fused: bool = False) -> None:
     """Writes what an `OnnxEncoder` needs into ``folder``, with the graph that ``rewrite`` makes of the exported one.
 
-    ``rewrite`` is given the file of a graph whose constants are worked out, and where to write its own.
+    ``rewrite`` is given the file of a graph whose constants are worked out, and where to write its own; it says which
+    of the two is to be used.
     """
     from .onnx import MODEL_FILE, save_parted
     from .tokens import TOKENIZER_FILE
@@ -223,11 +224,28 @@ def _export(whole: TorchEncoder, folder: Path, rewrite: Callable[[Path, Path], o
     save_parted(exported / MODEL_FILE, plain)
     (exported / TOKENIZER_FILE).rename(folder / TOKENIZER_FILE)
     shutil.rmtree(exported)
-    rewritten = plain / "rewritten.onnx"
-    rewrite(plain / MODEL_FILE, rewritten)
-    save_parted(rewritten, folder, fused)
+    save_parted(rewrite(plain / MODEL_FILE, plain / "rewritten.onnx"), folder, fused)
     shutil.rmtree(plain)
     whole.head.save(folder)
+
+
+def _folded(whole: TorchEncoder, plain: Path, target: Path) -> Path:
+    """The graph without the biases that can be folded, if it gives what the plain one gives; else the plain one."""
+    from .onnx import token_vectors
+
+    try:
+        from .folding import fold_biases
+
+        fold_biases(plain, target)
+        ids, mask = whole.padded(whole.tokenize(_PROBES[1:]))
+        before, after = (token_vectors(model, ids, mask)[mask == 1] for model in (plain, target))
+        change = np.linalg.norm(after - before, axis=1) / np.linalg.norm(before, axis=1)
+        if change.max() <= MOST_CHANGE:
+            return target
+        log.debug("%s keeps its biases: folded, its token vectors change by %.1e.", whole.space.model, change.max())
+    except Exception as error:  # it is for speed alone
+        log.debug("%s keeps its biases: %s.", whole.space.model, first_line(error))
+    return plain
 
 
 def _quantise(whole: TorchEncoder, folder: Path, space: Space) -> None:
@@ -237,15 +255,18 @@ def _quantise(whole: TorchEncoder, folder: Path, space: Space) -> None:
     except ImportError as error:
         raise MissingExtra("compile", f"compiling {space.model} in {space.precision} ({error})") from error
 
-    def rewrite(source: Path, target: Path) -> None:
+    def rewrite(source: Path, target: Path) -> Path:
         if not quantise(source, target, 7 if space.precision == "int8-7bit" else 8).products:
             raise ValueError("its graph has no product with constant weights")
+        return target
 
     try:
         _export(whole, folder, rewrite, fused=True)
     except Exception as error:  # whatever onnx and onnxruntime call it
-        reason = f"it cannot be compiled in {space.precision}: {first_line(error)}"
-        raise UnsupportedModel(space.model, reason, "Use it in fp32.") from error
+        reason = error.reason if isinstance(error, UnsupportedModel) else first_line(error)
+        raise UnsupportedModel(
+            space.model, f"it cannot be compiled in {space.precision}: {reason}", "Use it in fp32."
+        ) from error
 
 
 def _accepted(full: Encoder, compiled: Encoder, sample: Sample) -> Agreement:

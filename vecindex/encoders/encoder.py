@@ -188,7 +188,7 @@ class Encoder(ABC):
         check_role(role)
         encoded = []
         for tokens in self._prompted(texts, role):
-            ids, mask = self._padded([tokens])
+            ids, mask = self.padded([tokens])
             encoded.append(TokenVectors(tokens, self.strings(tokens.ids), self.forward(ids, mask)[0]))
         return encoded
 
@@ -259,7 +259,7 @@ class Encoder(ABC):
         vectors = np.empty((len(tokens), self.space.dimension), dtype=np.float32)
 
         def encode(rows: list[int], forward: Forward) -> None:
-            ids, mask = self._padded([tokens[row] for row in rows])
+            ids, mask = self.padded([tokens[row] for row in rows])
             states = forward(ids, mask)
             mask[:, :skipped] = 0
             vectors[rows] = self.head(states, mask)
@@ -307,7 +307,8 @@ class Encoder(ABC):
         prompt = self.space.prompt(role)
         return self.tokenize([prompt + text for text in texts] if prompt else texts) if texts else []
 
-    def _padded(self, tokens: Sequence[Tokens]) -> tuple[IntArray, IntArray]:
+    def padded(self, tokens: Sequence[Tokens]) -> tuple[IntArray, IntArray]:
+        """What `forward` takes for tokenized texts: their ids and their mask, (B, T) each."""
         width = max(len(t.ids) for t in tokens)
         ids = np.full((len(tokens), width), self.padding_id, dtype=np.int64)
         mask = np.zeros((len(tokens), width), dtype=np.int64)

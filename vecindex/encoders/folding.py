@@ -20,6 +20,7 @@ int8 is made of the graph without it: another range of h is another rounding, an
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from .graph import names_used, set_constants
 _Array = npt.NDArray[np.float64]
 
 MOST_GROWTH = 8.0
-"""Of the rounding errors of h in u·h, which is |u| |h|; 1 is the least that it can be."""
+"""Of rounding errors: of h' against h, and of u·h', which is |u| |h'|; 1 is the least that either can be."""
 _DATA = "folded.data"
 
 
@@ -97,20 +98,22 @@ class _Folder:
         all_known = len(users) == len(products) + len(sums) and len(self._users[h]) == self._uses[h]
         if scale is None or offset is None or not all_known or not products or len(sums) > 1:
             return 0
-        others = [name for node in sums for name in node.input if name != h]
-        added = next((self._bias_of(name) for name in others if self._uses[name] == 1), None)
-        biases = [bias for bias in (added, *(each.bias for each in products)) if bias]
+        if {scale.size, offset.size} != {len(each.weight) for each in products}:
+            return 0
+        biases = [each.bias for each in products if each.bias]
+        added = self._added(sums, h, biases)
         plane = _plane(scale, offset, added.value if added else np.zeros_like(offset))
-        if plane is None or not biases:
+        if plane is None or not (biases or added):
             return 0
         shift, one = plane
         for each in products:
             value = each.bias.value if each.bias else 0
             self._replace(each.node, 1, each.weight + np.outer(one, value - shift @ each.weight))
         self._replace(norm, 2, offset + shift)
-        for bias in biases:
+        folded = [*biases, *([added] if added else [])]
+        for bias in folded:
             self._remove(bias)
-        return len(biases)
+        return len(folded)
 
     # --- what is there
 
@@ -127,7 +130,18 @@ class _Folder:
         """Whether a node adds something else to ``part`` for a layer norm alone, to which a constant is nothing."""
         if node.op_type != "Add" or list(node.input).count(part) != 1 or self._uses[node.output[0]] != 1:
             return False
-        return any(user.op_type == "LayerNormalization" and _of_last_axis(user) for user in self._users[node.output[0]])
+        (user,) = self._users[node.output[0]] or (node,)
+        alone = user.input[0] == node.output[0] and len(user.output) == 1
+        return user.op_type == "LayerNormalization" and _of_last_axis(user) and alone
+
+    def _added(self, sums: Sequence[onnx.NodeProto], part: str, others: Sequence[_Bias]) -> _Bias | None:
+        """The bias of what is added to ``part``, if nothing else sees it and it is none of the ``others``."""
+        taken = {bias.node.output[0] for bias in others}
+        for name in (name for node in sums for name in node.input if name != part and name not in taken):
+            bias = self._bias_of(name) if self._uses[name] == 1 else None
+            if bias and bias.value.size > 1:
+                return bias
+        return None
 
     def _bias_of(self, name: str) -> _Bias | None:
         """What adds a constant vector to something that nothing else uses, and is called so; None if nothing does."""
@@ -171,12 +185,13 @@ def _plane(scale: _Array, offset: _Array, added: _Array) -> tuple[_Array, _Array
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         inverse = 1 / scale
-        usual = np.sqrt(np.mean(scale**2 + offset**2))  # of a number in h
-        shifts = [added + usual, added - usual]
+        usual = np.sqrt(np.median(scale**2 + offset**2))  # of a number in h
+        shifts = [added - added.mean() + c for c in (usual, -usual)]
         sums = [float(((offset + shift) * inverse).sum()) for shift in shifts]
         shift, total = max(zip(shifts, sums, strict=True), key=lambda each: abs(each[1]))
         one = inverse / total
-        growth = np.linalg.norm(one) * np.sqrt((scale**2 + (offset + shift) ** 2).sum())
+        before, after = (np.sqrt((scale**2 + mean**2).sum()) for mean in (offset, offset + shift))
+        growth = np.linalg.norm(one) * after * (after / before)
     return (shift, one) if growth <= MOST_GROWTH else None
 
 

@@ -134,6 +134,12 @@ def save_parted(model: Path, folder: Path, fused: bool = False) -> None:
     _open(model, options)
 
 
+def token_vectors(model: Path, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
+    """What a model that is not compiled yet gives for padded token ids (B, T): the last hidden states (B, T, D)."""
+    session = _open(model, _session_options(available_cores(), "fp32"))
+    return np.asarray(session.run([OUTPUT], dict(zip(INPUTS, (input_ids, attention_mask), strict=True)))[0])
+
+
 def _session_options(threads: int, precision: str) -> onnxruntime.SessionOptions:
     levels = onnxruntime.GraphOptimizationLevel
     if precision == "int8" and not has_exact_int8():
