@@ -219,6 +219,44 @@ def test_as_many_batches_as_there_are_workers_run_side_by_side(monkeypatch: pyte
     assert beside.most == 2
 
 
+def test_no_core_waits_for_another_at_the_end_of_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vecindex.encoders.encoder.TOKENS_A_BATCH", 4)
+    monkeypatch.setattr("vecindex.encoders.encoder.TEXTS_A_WINDOW", 16)
+
+    class OneSlow(ToyEncoder):
+        workers = 2
+        begun: ClassVar[list[int]] = []
+        overtaken: ClassVar[threading.Event] = threading.Event()
+
+        def forward_beside(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
+            self.begun.append(len(input_ids))
+            if len(self.begun) == 1:
+                assert self.overtaken.wait(20)
+            elif sum(self.begun) > 16:  # of the second window
+                self.overtaken.set()
+            return super().forward_beside(input_ids, attention_mask)
+
+    texts = [f"w{n}" for n in range(60)]
+    np.testing.assert_array_equal(OneSlow().encode(texts), ToyEncoder().encode(texts))
+
+
+def test_what_was_begun_ends_with_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vecindex.encoders.encoder.TOKENS_A_BATCH", 4)
+
+    class Failing(ToyEncoder):
+        workers = 2
+        calls: ClassVar[list[int]] = []
+
+        def forward_beside(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
+            self.calls.append(1)
+            time.sleep(0.01)
+            raise MemoryError("full")
+
+    with pytest.raises(MemoryError, match="full"):
+        Failing().encode([f"w{n}" for n in range(2000)])
+    assert len(Failing.calls) < 20
+
+
 @pytest.mark.parametrize(("cores", "texts"), [(1, 32), (2, 102), (8, 409), (64, 409)])
 def test_a_batch_is_larger_where_cores_share_it(cores: int, texts: int) -> None:
     class Sharing(ToyEncoder):

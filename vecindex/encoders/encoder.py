@@ -82,6 +82,16 @@ class TokenVectors:
     vectors: FloatArray
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Begun:
+    """Different texts that are being encoded, the ``places`` of all texts among them, and the tokens that each lost."""
+
+    texts: Sequence[str]
+    places: IntArray
+    lost: IntArray
+    vectors: Callable[[], FloatArray]
+
+
 class Encoder(ABC):
     """Turns texts into vectors of one embedding space, ``space``; safe to call from several threads."""
 
@@ -165,21 +175,35 @@ class Encoder(ABC):
         vectors = np.empty((len(texts), self.space.dimension), dtype=np.float32)
         lost = np.zeros(len(texts), dtype=np.int64)
         start = 0
-        # One thread a core: the next window is tokenized by one that then goes on to encode.
+
+        def finish(begun: _Begun) -> None:
+            nonlocal start
+            found, cut = begun.vectors(), begun.lost
+            if on_long == "mean":
+                for i in np.flatnonzero(cut).tolist():
+                    found[i] = self._mean_of_parts(begun.texts[i], role)
+                    cut[i] = 0
+            end = start + len(begun.places)
+            vectors[start:end], lost[start:end] = found[begun.places], cut[begun.places]
+            start = end
+
+        # One thread a core. A window is begun before the last is finished, so that no core waits for another's batch.
         with ThreadPoolExecutor(self.workers, "vecindex-encode") as pool:
-            skipped = self.pooled_from(role)
-            for unique, places, tokens in self._tokenized(texts, role, pool):
-                cut = np.array([t.lost for t in tokens], dtype=np.int64)
-                if on_long == "error" and cut.any():
-                    self.refuse_long(unique[int(cut.argmax())], int(cut.max()))
-                found = self._vectors(tokens, skipped, pool)
-                if on_long == "mean":
-                    for i in np.flatnonzero(cut).tolist():
-                        found[i] = self._mean_of_parts(unique[i], role)
-                        cut[i] = 0
-                end = start + len(places)
-                vectors[start:end], lost[start:end] = found[places], cut[places]
-                start = end
+            try:
+                skipped = self.pooled_from(role)
+                last: _Begun | None = None
+                for unique, places, tokens in self._tokenized(texts, role, pool):
+                    cut = np.array([t.lost for t in tokens], dtype=np.int64)
+                    if on_long == "error" and cut.any():
+                        self.refuse_long(unique[int(cut.argmax())], int(cut.max()))
+                    begun = _Begun(unique, places, cut, self._begin(tokens, skipped, pool))
+                    if last:
+                        finish(last)
+                    last = begun
+                if last:
+                    finish(last)
+            finally:
+                pool.shutdown(cancel_futures=True)
         return Encoded(vectors, lost)
 
     def encode_tokens(self, texts: Sequence[str], role: Role = "document") -> list[TokenVectors]:
@@ -254,8 +278,8 @@ class Encoder(ABC):
         if current:
             yield current
 
-    def _vectors(self, tokens: Sequence[Tokens], skipped: int, pool: ThreadPoolExecutor) -> FloatArray:
-        """The vectors (n, dimension) of tokenized texts."""
+    def _begin(self, tokens: Sequence[Tokens], skipped: int, pool: ThreadPoolExecutor) -> Callable[[], FloatArray]:
+        """Has the tokenized texts encoded; what is given waits for their vectors, (n, dimension)."""
         vectors = np.empty((len(tokens), self.space.dimension), dtype=np.float32)
 
         def encode(rows: list[int], forward: Forward) -> None:
@@ -265,18 +289,17 @@ class Encoder(ABC):
             vectors[rows] = self.head(states, mask)
 
         batches = list(_batches(tokens, self.sharing))
-        if len(batches) == 1 or self.workers == 1:
-            for rows in batches:
+        alone = len(batches) == 1 or self.workers == 1
+        running = [] if alone else [pool.submit(encode, rows, self.forward_beside) for rows in batches]
+
+        def finished() -> FloatArray:
+            for rows in batches if alone else ():
                 encode(rows, self.forward)
-            return vectors
-        running = [pool.submit(encode, rows, self.forward_beside) for rows in batches]
-        try:
             for future in running:
                 future.result()
-        finally:
-            for future in running:
-                future.cancel()
-        return vectors
+            return vectors
+
+        return finished
 
     def _mean_of_parts(self, text: str, role: Role) -> FloatArray:
         parts = [text[start:end] for start, end in self.parts(text, role)]

@@ -5,7 +5,7 @@ Nothing is compiled, and torch is not needed: the table of vectors and the token
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -67,8 +67,8 @@ class StaticEncoder(TokenizingEncoder):
     def forward(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
         return self._table[input_ids]
 
-    def _vectors(self, tokens: Sequence[Tokens], skipped: int, pool: ThreadPoolExecutor) -> FloatArray:
-        return self.head.after_pooling(np.stack([self._mean(t.ids) for t in tokens]))
+    def _begin(self, tokens: Sequence[Tokens], skipped: int, pool: ThreadPoolExecutor) -> Callable[[], FloatArray]:
+        return lambda: self.head.after_pooling(np.stack([self._mean(t.ids) for t in tokens]))
 
     def _mean(self, ids: Sequence[int]) -> FloatArray:
         """The mean of a text's token vectors (D,), of which only a block is in memory however long the text is."""
