@@ -13,14 +13,13 @@ import argparse
 import json
 import statistics
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import common_voice, where
+from common import common_voice, rounds, where
 from gemm import flop
 
 import vecindex
@@ -35,7 +34,7 @@ SIZE = 1024
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=100)
-    rounds = parser.parse_args().rounds
+    count = parser.parse_args().rounds
     encoder: Any = vecindex.load_encoder()
     tokens = [t for t in encoder.tokenize(common_voice(3000)) if len(t.ids) == LENGTH][: TOKENS_A_BATCH // LENGTH]
     inputs = dict(zip(INPUTS, encoder.padded(tokens), strict=True))
@@ -43,23 +42,18 @@ def main() -> None:
         compiled = session(encoder.folder / MODEL_FILE)
         fused = fused_in_torch(inputs["input_ids"])
         largest = np.abs(compiled.run(None, inputs)[0] - fused()).max()
-        jobs = {
+        jobs: dict[str, Callable[[], object]] = {
             "the compiled model": lambda: compiled.run(None, inputs),
             "torch, oneDNN's fused kernels": fused,
             f"a product, {SIZE}": product(),
         }
         operations = dict.fromkeys(jobs, flop(resolve().folder, [LENGTH] * len(tokens)))
         operations[f"a product, {SIZE}"] = 2.0 * SIZE**3
-        seconds: dict[str, list[float]] = {name: [] for name in jobs}
-        for _ in range(rounds):
-            for name, job in jobs.items():
-                start = time.perf_counter()
-                job()
-                seconds[name].append(time.perf_counter() - start)
-        steps = profile(encoder.folder / MODEL_FILE, inputs, Path(home), rounds)
-    print(f"{len(tokens)} sentences of {LENGTH} tokens, one core, medians of {rounds} rounds; {where()}")
+        seconds = rounds(jobs, count)
+        steps = profile(encoder.folder / MODEL_FILE, inputs, Path(home), count)
+    print(f"{len(tokens)} sentences of {LENGTH} tokens, one core, medians of {count} rounds; {where()}")
     print(f"the largest difference between the two models: {largest:.1e}\n")
-    rates = {name: operations[name] / statistics.median(times) / 1e9 for name, times in seconds.items()}
+    rates = {name: operations[name] / taken / 1e9 for name, taken in seconds.items()}
     for name, rate in rates.items():
         print(f"{name:34}{rate:>6,.0f} GFLOP/s{rate / rates[f'a product, {SIZE}']:>8.2f}")
     print("\nof the compiled model's time:")
