@@ -72,10 +72,10 @@ def session(model: Path, **settings: Any) -> Any:
     return onnxruntime.InferenceSession(str(model), options, disabled_optimizers=SLOWER_FUSIONS)
 
 
-def profile(model: Path, inputs: dict[str, Any], home: Path, rounds: int) -> dict[str, float]:
+def profile(model: Path, inputs: dict[str, Any], home: Path, count: int) -> dict[str, float]:
     """The share of each kind of step, largest first; products with weights apart from those of tokens with tokens."""
     profiled = session(model, enable_profiling=True, profile_file_prefix=str(home / "profile"))
-    for _ in range(rounds):
+    for _ in range(count):
         profiled.run(None, inputs)
     times: dict[tuple[str, str], list[float]] = {}
     for event in json.loads(Path(profiled.end_profiling()).read_text()):
@@ -114,7 +114,8 @@ def fused_in_torch(input_ids: Any) -> Callable[[], Any]:
     onednn: Any = torch.ops.mkldnn
 
     def of(*names: str) -> tuple[Any, Any]:
-        return tuple(torch.cat([weights[f"{name}.{kind}"] for name in names]) for kind in ("weight", "bias"))  # type: ignore[return-value]
+        weight, bias = (torch.cat([weights[f"{name}.{kind}"] for name in names]) for kind in ("weight", "bias"))
+        return weight, bias
 
     def packed(*names: str) -> tuple[Any, Any]:
         weight, bias = of(*names)
