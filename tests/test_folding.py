@@ -8,98 +8,28 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
-from onnx import helper, numpy_helper
 
 from vecindex import load_encoder
-from vecindex.encoders import folding
+from vecindex.encoders import folding, layout
 from vecindex.encoders.cache import compiled_folder
 from vecindex.encoders.encoder import Encoder
 from vecindex.encoders.folding import fold_biases
 from vecindex.encoders.onnx import DATA_FILE, MODEL_FILE
 
 from .conftest import SmallModel
-
-WIDTH = 8
-RANDOM = np.random.default_rng(0)
-FLOAT = onnx.TensorProto.FLOAT
-
-
-def vector(size: int = WIDTH, about: float = 0.0) -> Any:
-    return (about + 0.3 * RANDOM.standard_normal(size)).astype(np.float32)
-
-
-def matrix(inner: int, outer: int) -> Any:
-    return RANDOM.standard_normal((inner, outer)).astype(np.float32)
-
-
-class Graph:
-    """A model from x (tokens, `WIDTH`) to what it is saved with, built a node at a time."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: dict[str, Any] = {}
-
-    def constant(self, value: Any) -> str:
-        name = f"constant{len(self.constants)}"
-        self.constants[name] = value
-        return name
-
-    def node(self, kind: str, *inputs: str, **settings: Any) -> str:
-        name = f"{kind}{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, inputs, [name], **settings))
-        return name
-
-    def norm(self, x: str, scale: Any = None, offset: Any = None, axis: int = -1) -> str:
-        scale = vector(about=1) if scale is None else scale
-        offset = vector() if offset is None else offset
-        names = [value if isinstance(value, str) else self.constant(value) for value in (scale, offset)]
-        return self.node("LayerNormalization", x, *names, axis=axis)
-
-    def dense(self, x: str, inner: int = WIDTH, outer: int = WIDTH, weight: str = "", first: bool = False) -> str:
-        """A product with a bias, which is the first or the second part of the sum."""
-        product = self.node("MatMul", x, weight or self.constant(matrix(inner, outer)))
-        bias = self.constant(vector(outer))
-        return self.node("Add", bias, product) if first else self.node("Add", product, bias)
-
-    def feed_forward(self, h: str) -> str:
-        return self.dense(self.node("Tanh", self.dense(h, WIDTH, 3 * WIDTH, first=True)), 3 * WIDTH)
-
-    def save(self, path: Path, outputs: Sequence[str]) -> Path:
-        graph = helper.make_graph(
-            self.nodes,
-            "g",
-            [helper.make_tensor_value_info("x", FLOAT, ["tokens", WIDTH])],
-            [helper.make_tensor_value_info(name, FLOAT, None) for name in outputs],
-            [numpy_helper.from_array(value, name) for name, value in self.constants.items()],
-        )
-        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
-        return path
+from .graphs import RANDOM, WIDTH, Counted, Graph, matrix, run, vector
 
 
 def folded(graph: Graph, folder: Path, *outputs: str) -> tuple[int, Counted]:
     """How many biases were folded, and what the graph is then, which must give what it gave before."""
-    source, target = graph.save(folder / "plain.onnx", outputs), folder / "folded" / "model.onnx"
+    source, target = graph.save(folder / "plain.onnx", *outputs), folder / "folded" / "model.onnx"
     target.parent.mkdir()
     count = fold_biases(source, target)
     x = RANDOM.standard_normal((50, WIDTH)).astype(np.float32) * 3 + 1
-    for before, after in zip(run(source, x), run(target, x), strict=True):
+    for before, after in zip(run(source, x=x), run(target, x=x), strict=True):
         np.testing.assert_allclose(after, before, rtol=0, atol=2e-5)
     return count, Counted(onnx.load(str(target)))
-
-
-class Counted:
-    """A model, by what it has of each kind of node."""
-
-    def __init__(self, model: Any) -> None:
-        kinds = [node.op_type for node in model.graph.node]
-        self.kinds = {kind: kinds.count(kind) for kind in kinds}
-        self.constants = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
-
-
-def run(path: Path, x: Any) -> list[Any]:
-    return list(onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"x": x}))
 
 
 def test_a_layer_with_its_norm_behind_loses_all_its_biases(tmp_path: Path) -> None:
@@ -329,14 +259,15 @@ def _wrong(source: Path, target: Path) -> int:
     return 1
 
 
-@pytest.mark.parametrize("fold", [_fails, _wrong])
-def test_a_model_of_which_biases_cannot_be_folded_is_compiled_with_them(
-    fold: Any, small_model: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("rewrite", [_fails, _wrong])
+@pytest.mark.parametrize("place", [(folding, "fold_biases"), (layout, "lay_out")])
+def test_a_model_that_cannot_be_rewritten_is_compiled_as_it_is(
+    rewrite: Any, place: tuple[Any, str], small_model: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = small_model(tmp_path)
     expected = load_encoder(model).encode(["the cat"])
     monkeypatch.setenv("VECINDEX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(folding, "fold_biases", fold)
+    monkeypatch.setattr(*place, rewrite)
     encoder = load_encoder(model)
     assert encoder.runtime == "onnxruntime"
     np.testing.assert_allclose(encoder.encode(["the cat"]), expected, atol=1e-6)

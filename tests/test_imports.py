@@ -56,13 +56,13 @@ DOORS: dict[str, tuple[str, ...]] = {
     "transformers": ("encoders.torch", "encoders.attention"),
     "sentence_transformers": ("encoders.torch",),
     "huggingface_hub": ("encoders.hub",),
-    "onnx": ("encoders.quantise", "encoders.folding", "encoders.graph"),
+    "onnx": ("encoders.quantise", "encoders.folding", "encoders.layout", "encoders.graph"),
 }
 """A library, and the modules that may import it; a name that ends in a dot stands for all within."""
 LAZY = (
     *("faiss", "pyarrow", "sqlite_utils", "huggingface_hub", "safetensors"),
     *(".encoders.onnx", ".encoders.torch", ".encoders.gpu.cuda"),
-    *(".encoders.quantise", ".encoders.folding"),
+    *(".encoders.quantise", ".encoders.folding", ".encoders.layout"),
 )
 """Imported when they are needed, by a function; not with the module."""
 LAZY_EXCEPTIONS = {

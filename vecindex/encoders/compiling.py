@@ -176,7 +176,7 @@ def _compile_full(files: ModelFiles, space: Space, threads: int | None) -> Made:
     whole = reference(files, space, None)
     with _scratch_folder() as folder:
         try:
-            _export(whole, folder, partial(_folded, whole))
+            _export(whole, folder, partial(_faster, whole))
         except UnsupportedModel as error:
             raise _NotExportedError(error.reason) from error
         except Exception as error:  # onnxruntime has many kinds, and the exporter more
@@ -208,11 +208,11 @@ def _only_on_torch(model: str, reason: str) -> UnsupportedModel:
     return UnsupportedModel(model, f"it cannot be compiled: {reason}", "It runs on torch, without --precision.")
 
 
-def _export(whole: TorchEncoder, folder: Path, rewrite: Callable[[Path, Path], Path], fused: bool = False) -> None:
+def _export(whole: TorchEncoder, folder: Path, rewrite: Callable[[Path], Path], fused: bool = False) -> None:
     """Writes what an `OnnxEncoder` needs into ``folder``, with the graph that ``rewrite`` makes of the exported one.
 
-    ``rewrite`` is given the file of a graph whose constants are worked out, and where to write its own; it says which
-    of the two is to be used.
+    ``rewrite`` is given the file of a graph whose constants are worked out, beside which it may write; it says which
+    file is to be used.
     """
     from .onnx import MODEL_FILE, save_parted
     from .tokens import TOKENIZER_FILE
@@ -224,28 +224,33 @@ def _export(whole: TorchEncoder, folder: Path, rewrite: Callable[[Path, Path], P
     save_parted(exported / MODEL_FILE, plain)
     (exported / TOKENIZER_FILE).rename(folder / TOKENIZER_FILE)
     shutil.rmtree(exported)
-    save_parted(rewrite(plain / MODEL_FILE, plain / "rewritten.onnx"), folder, fused)
+    save_parted(rewrite(plain / MODEL_FILE), folder, fused)
     shutil.rmtree(plain)
     whole.head.save(folder)
 
 
-def _folded(whole: TorchEncoder, plain: Path, target: Path) -> Path:
-    """The graph without the biases that can be folded, if it gives what the plain one gives; else the plain one."""
+def _faster(whole: TorchEncoder, plain: Path) -> Path:
+    """The graph rewritten for speed, in so far as it then gives what the plain one gives."""
+    from .folding import fold_biases
+    from .layout import lay_out
     from .onnx import token_vectors
 
-    try:
-        from .folding import fold_biases
-
-        fold_biases(plain, target)
-        ids, mask = whole.padded(whole.tokenize(_PROBES[1:]))
-        before, after = (token_vectors(model, ids, mask)[mask == 1] for model in (plain, target))
-        change = np.linalg.norm(after - before, axis=1) / np.linalg.norm(before, axis=1)
-        if change.max() <= MOST_CHANGE:
-            return target
-        log.debug("%s keeps its biases: folded, its token vectors change by %.1e.", whole.space.model, change.max())
-    except Exception as error:  # it is for speed alone
-        log.debug("%s keeps its biases: %s.", whole.space.model, first_line(error))
-    return plain
+    ids, mask = whole.padded(whole.tokenize(_PROBES[1:]))
+    before = token_vectors(plain, ids, mask)[mask == 1]
+    best = plain
+    for rewrite in (fold_biases, lay_out):
+        target = plain.with_name(f"{rewrite.__name__}.onnx")
+        try:
+            if not rewrite(best, target):
+                continue
+            after = token_vectors(target, ids, mask)[mask == 1]
+            change = np.linalg.norm(after - before, axis=1) / np.linalg.norm(before, axis=1)
+            if not change.max() <= MOST_CHANGE:
+                raise ValueError(f"its token vectors change by {change.max():.1e}")
+            best = target
+        except Exception as error:  # it is for speed alone
+            log.debug("%s is not rewritten by %s: %s.", whole.space.model, target.stem, first_line(error))
+    return best
 
 
 def _quantise(whole: TorchEncoder, folder: Path, space: Space) -> None:
@@ -255,8 +260,9 @@ def _quantise(whole: TorchEncoder, folder: Path, space: Space) -> None:
     except ImportError as error:
         raise MissingExtra("compile", f"compiling {space.model} in {space.precision} ({error})") from error
 
-    def rewrite(source: Path, target: Path) -> Path:
-        if not quantise(source, target, 7 if space.precision == "int8-7bit" else 8).products:
+    def rewrite(plain: Path) -> Path:
+        target = plain.with_name("fewer_bits.onnx")
+        if not quantise(plain, target, 7 if space.precision == "int8-7bit" else 8).products:
             raise ValueError("its graph has no product with constant weights")
         return target
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 import onnx
 
@@ -28,3 +29,14 @@ def set_constants(graph: onnx.GraphProto, constants: Iterable[onnx.TensorProto])
     kept = [each for each in constants if each.name in used]
     del graph.initializer[:]
     graph.initializer.extend(kept)
+
+
+def needed_nodes(nodes: Sequence[onnx.NodeProto], outputs: AbstractSet[str]) -> list[onnx.NodeProto]:
+    """Those of the nodes, which are in the order of their work, of which ``outputs`` are made."""
+    needed: list[onnx.NodeProto] = []
+    names = set(outputs)
+    for node in reversed(nodes):
+        if not names.isdisjoint(node.output):
+            needed.append(node)
+            names.update(node_uses(node))
+    return needed[::-1]

@@ -1,0 +1,287 @@
+"""In what order do a compiled model's tokens lie, so that as few as possible are moved between its steps?
+
+Exported, a batch of B texts of T tokens is (B, T, D), text by text. Attention then moves queries, keys and values to
+(B, H, T, D/H), a table for each of H heads, and what it found back again: four copies of the batch in each layer. With
+the first tokens of all texts first, (T, B, D), onnxruntime's products take three of the four as they lie.
+
+For everything else tokens are the rows of one matrix (T B, D). What is added to a product of it is then where the
+product begins, as one Gemm, and not a pass over it of its own.
+
+Only numbers are moved here: the same sums are made of them, but for their rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from .graph import names_used, needed_nodes, node_uses, set_constants
+
+_BY_HEAD = [0, 2, 1, 3]  # (B, T, H, D/H) to (B, H, T, D/H), and back
+_COLUMNS_BY_HEAD = [0, 2, 3, 1]  # to (B, H, D/H, T)
+_FOR_EACH_NUMBER = {"Add", "Div", "Erf", "Gelu", "Mul", "Pow", "Relu", "Sigmoid", "Sub", "Tanh"}
+_MICROSOFT = "com.microsoft"
+
+
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """``scale`` times a product of queries and keys by head, and what is added to it."""
+
+    query: str
+    key: str
+    size: int
+    scale: float = 1.0
+    added: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Attention:
+    """What is made of tokens' queries, keys and values, (B, T, H ``size``) each, and is so shaped itself."""
+
+    scores: _Scores
+    value: str
+
+
+def lay_out(source: Path, target: Path) -> int:
+    """Writes the model in ``source`` with its tokens by position; gives in how many attentions that saves copies.
+
+    Its constants stay where they are: ``target`` is to be in the same folder. Nothing is written where it saves none.
+    """
+    model = onnx.load(str(source), load_external_data=False)
+    attentions = _Layout(model.graph).run()
+    if attentions:
+        if _MICROSOFT not in {each.domain for each in model.opset_import}:
+            model.opset_import.append(helper.make_opsetid(_MICROSOFT, 1))
+        onnx.save(model, str(target))
+    return attentions
+
+
+class _Layout:
+    """One graph with one output (B, T, D): finds the steps that take tokens each for itself, and what is between them.
+
+    ``_width`` has how many numbers a token has in what is known to be (B, T, width); ``_firsts`` are those of which it
+    is not known how they are made: a layer norm's output is taken to be tokens if all that follows agrees with that.
+    """
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self._graph = graph
+        self._constants = {each.name: each for each in graph.initializer}
+        self._makers = {name: node for node in graph.node for name in node.output}
+        self._uses = Counter(names_used(graph))
+        self._width: dict[str, int] = {}
+        self._firsts: set[str] = set()
+        self._attentions: dict[str, _Attention] = {}
+        self._written: list[onnx.NodeProto] = []
+
+    def run(self) -> int:
+        for node in self._graph.node:
+            if width := self._width_of(node):
+                self._width[node.output[0]] = width
+        (output,) = self._graph.output
+        moved = self._needed(output.name)
+        attentions = len(moved & self._attentions.keys())
+        if not attentions or not self._write(moved, output.name):
+            return 0
+        return attentions
+
+    # --- what is there
+
+    def _width_of(self, node: onnx.NodeProto) -> int | None:
+        """How many numbers a node gives for each token; None if that is not what it does."""
+        first = self._width.get(node.input[0]) if node.input else None
+        if node.op_type == "LayerNormalization" and len(node.output) == 1 and _attribute(node, "axis", -1) == -1:
+            if first is None:
+                self._firsts.add(node.output[0])
+            return first or self._size(node.input[1])
+        if node.op_type == "MatMul" and first:
+            weight = self._constants.get(node.input[1])
+            return weight.dims[1] if weight and len(weight.dims) == 2 else None
+        if node.op_type in _FOR_EACH_NUMBER:
+            widths = {self._width[name] for name in node.input if name in self._width}
+            rest = [self._constants.get(name) for name in node.input if name not in self._width]
+            return widths.pop() if len(widths) == 1 and all(c and len(c.dims) < 2 for c in rest) else None
+        attention = self._attention(node)
+        if attention is None:
+            return None
+        self._attentions[node.output[0]] = attention
+        return self._width[attention.value]
+
+    def _attention(self, node: onnx.NodeProto) -> _Attention | None:
+        """The attention that ends in a node: softmax(scale Q K' + ...) V, the heads side by side again."""
+        back = self._made(node.input[0], "Transpose") if node.op_type == "Reshape" else None
+        product = self._made(back.input[0], "MatMul") if back and _attribute(back, "perm") == _BY_HEAD else None
+        weights = self._made(product.input[0], "Softmax") if product else None
+        if product is None or weights is None or _attribute(weights, "axis", -1) not in (-1, 3):
+            return None
+        scores, value = self._scores(weights.input[0]), self._by_head(product.input[1], _BY_HEAD)
+        if scores is None or value is None or value[1] != scores.size:
+            return None
+        widths = {self._width.get(name) for name in (scores.query, scores.key, value[0])}
+        return _Attention(scores, value[0]) if len(widths) == 1 and None not in widths else None
+
+    def _scores(self, name: str) -> _Scores | None:
+        node = self._makers.get(name)
+        if node is None:
+            return None
+        if node.op_type == "MatMul":
+            query, key = self._by_head(node.input[0], _BY_HEAD), self._by_head(node.input[1], _COLUMNS_BY_HEAD)
+            return _Scores(query[0], key[0], query[1]) if query and key and query[1] == key[1] else None
+        if node.op_type == "Add":
+            for inner, added in (node.input, reversed(node.input)):
+                if found := self._scores(inner):
+                    return _Scores(found.query, found.key, found.size, found.scale, (*found.added, added))
+        if node.op_type in ("Div", "Mul") and (factor := self._number(node.input[1])):
+            found = self._scores(node.input[0])
+            if found and not found.added:
+                scale = found.scale * (factor if node.op_type == "Mul" else 1 / factor)
+                return _Scores(found.query, found.key, found.size, scale)
+        return None
+
+    def _by_head(self, name: str, order: Sequence[int]) -> tuple[str, int] | None:
+        """What (B, T, H D) becomes ``name`` if it is parted into heads of D and put in this order, and D."""
+        moved = self._made(name, "Transpose")
+        parted = self._made(moved.input[0], "Reshape") if moved and _attribute(moved, "perm") == list(order) else None
+        shape = self._made(parted.input[1], "Concat") if parted else None
+        if parted is None or shape is None or len(shape.input) != 4:
+            return None
+        size = self._number(shape.input[3])
+        return (parted.input[0], int(size)) if size and size > 0 else None
+
+    def _made(self, name: str, kind: str) -> onnx.NodeProto | None:
+        """The node that makes what is called so, if it is of this kind."""
+        node = self._makers.get(name)
+        return node if node is not None and node.op_type == kind else None
+
+    def _number(self, name: str) -> float | None:
+        """The constant of this name, if it is one number."""
+        tensor = self._constants.get(name)
+        return float(numpy_helper.to_array(tensor).item()) if tensor and math.prod(tensor.dims) == 1 else None
+
+    def _size(self, name: str) -> int | None:
+        tensor = self._constants.get(name)
+        return tensor.dims[0] if tensor and len(tensor.dims) == 1 else None
+
+    def _needed(self, name: str) -> set[str]:
+        """``name`` and all of which it is made, back to where tokens are first; empty if something is no token's."""
+        found: set[str] = set()
+        ahead = [name]
+        while ahead:
+            name = ahead.pop()
+            if name in found or name in self._constants:
+                continue
+            if name not in self._width:
+                return set()
+            found.add(name)
+            if name in self._attentions:
+                attention = self._attentions[name]
+                ahead += [attention.scores.query, attention.scores.key, attention.value]
+            elif name not in self._firsts:
+                ahead += self._makers[name].input
+        return found
+
+    # --- what becomes of it
+
+    def _write(self, moved: set[str], output: str) -> bool:
+        """Rewrites the graph, unless something else uses what is not (B, T, width) any more; says whether it did.
+
+        What is ``moved`` is called otherwise, `_rows`.
+        """
+        (ids, *_) = self._graph.input
+        shape = self._node("Shape", [ids.name], "layout/shape")
+        batch = self._node("Gather", [shape, self._constant("layout/swapped", [1, 0])], "layout/batch")  # (T, B)
+        for node in self._graph.node:
+            name = node.output[0]
+            if name not in moved:
+                self._written.append(node)
+            elif name in self._firsts:
+                self._written.append(node)
+                by_position = self._node("Transpose", [name], f"{name}/moved", perm=[1, 0, 2])
+                self._matrix(by_position, self._width[name], _rows(name))
+            elif name in self._attentions:
+                self._write_attention(name, self._attentions[name], batch)
+            else:
+                self._write_rows(node, moved)
+        whole = self._shaped(batch, [self._width[output]])
+        by_position = self._node("Reshape", [_rows(output), whole], f"{output}/by_position")
+        self._node("Transpose", [by_position], output, perm=[1, 0, 2])
+        nodes = needed_nodes(self._written, {output})
+        if not (moved - self._firsts).isdisjoint(name for node in nodes for name in node_uses(node)):
+            return False
+        del self._graph.node[:]
+        self._graph.node.extend(nodes)
+        set_constants(self._graph, self._constants.values())
+        return True
+
+    def _write_rows(self, node: onnx.NodeProto, moved: set[str]) -> None:
+        name = node.output[0]
+        parts = [part for part in node.input if part in moved]
+        products = [part for part in parts if self._is_product(part)] if node.op_type == "Add" else []
+        if len(parts) == 2 and products:
+            product = self._makers[products[0]]
+            rest = parts[1 - parts.index(products[0])]
+            self._node("Gemm", [_rows(product.input[0]), product.input[1], _rows(rest)], _rows(name))
+            return
+        written = onnx.NodeProto()
+        written.CopyFrom(node)
+        written.output[0] = _rows(name)
+        written.input[:] = [_rows(part) if part in moved else part for part in node.input]
+        self._written.append(written)
+
+    def _is_product(self, name: str) -> bool:
+        """Whether this is a product that nothing uses but the sum that it is part of."""
+        return self._makers[name].op_type == "MatMul" and self._uses[name] == 1
+
+    def _write_attention(self, name: str, attention: _Attention, batch: str) -> None:
+        width, size = self._width[attention.value], attention.scores.size
+        parted = self._shaped(batch, [width // size, size])
+        query, key, value = (
+            self._node("Reshape", [_rows(each), parted], f"{name}/{part}")
+            for part, each in (
+                ("query", attention.scores.query),
+                ("key", attention.scores.key),
+                ("value", attention.value),
+            )
+        )
+        settings = {"transB": 1, "transBatchA": 1, "transBatchB": 1, "alpha": attention.scores.scale}
+        scores = self._node("FusedMatMul", [query, key], f"{name}/scores", _MICROSOFT, **settings)
+        for place, added in enumerate(attention.scores.added):
+            scores = self._node("Add", [scores, added], f"{name}/scores{place}")
+        weights = self._node("Softmax", [scores], f"{name}/weights", axis=-1)
+        found = self._node("FusedMatMul", [weights, value], f"{name}/found", _MICROSOFT, transBatchB=1)
+        self._matrix(self._node("Transpose", [found], f"{name}/moved", perm=[2, 0, 1, 3]), width, _rows(name))
+
+    def _matrix(self, name: str, width: int, output: str) -> None:
+        """Tokens as the rows of one matrix."""
+        self._node("Reshape", [name, self._constant(f"layout/rows{width}", [-1, width])], output)
+
+    def _shaped(self, batch: str, rest: list[int]) -> str:
+        """The shape (T, B, ...)."""
+        name = "layout/" + "x".join(map(str, rest))
+        if not any(name in node.output for node in self._written):
+            self._node("Concat", [batch, self._constant(f"{name}/rest", rest)], name, axis=0)
+        return name
+
+    def _node(self, kind: str, inputs: Sequence[str], output: str, domain: str = "", **settings: Any) -> str:
+        self._written.append(helper.make_node(kind, inputs, [output], output, domain=domain, **settings))
+        return output
+
+    def _constant(self, name: str, value: list[int]) -> str:
+        self._constants[name] = numpy_helper.from_array(np.array(value, dtype=np.int64), name)
+        return name
+
+
+def _rows(name: str) -> str:
+    """What (B, T, width) is called when it is the rows of a matrix (T B, width)."""
+    return f"{name}/rows"
+
+
+def _attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
+    return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
