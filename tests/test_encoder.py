@@ -257,7 +257,7 @@ def test_what_was_begun_ends_with_a_failure(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(Failing.calls) < 20
 
 
-@pytest.mark.parametrize(("cores", "texts"), [(1, 32), (2, 102), (8, 409), (64, 409)])
+@pytest.mark.parametrize(("cores", "texts"), [(1, 44), (2, 102), (8, 409), (64, 409)])
 def test_a_batch_is_larger_where_cores_share_it(cores: int, texts: int) -> None:
     class Sharing(ToyEncoder):
         sharing = cores

@@ -25,8 +25,8 @@ from .spec import Role, Space
 
 IntArray = npt.NDArray[np.int64]
 
-TOKENS_A_BATCH = 320
-"""Padded tokens in a forward pass on one core; measured best from 192 to 640: what is larger leaves its cache."""
+TOKENS_A_BATCH = 448
+"""Padded tokens in a forward pass on one core; measured best from 256 to 640: what is larger leaves its cache."""
 TOKENS_A_SHARE = 512
 """Padded tokens for each of the cores that share a forward pass, which wait for each other; measured best with two."""
 MOST_TOKENS_A_BATCH = 4096
