@@ -39,14 +39,19 @@ def sentences(count: int) -> list[str]:
 
 
 def rounds(jobs: Mapping[str, Callable[[], object]], count: int) -> dict[str, float]:
-    """The median seconds of each job over ``count`` rounds; every round runs all of them, so that noise hits all."""
+    """The median seconds of each job over ``count`` rounds."""
+    return {name: statistics.median(values) for name, values in each_round(jobs, count).items()}
+
+
+def each_round(jobs: Mapping[str, Callable[[], object]], count: int) -> dict[str, list[float]]:
+    """The seconds of each job in ``count`` rounds; every round runs all of them in turn, so that noise hits all."""
     times: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(count):
         for name, job in jobs.items():
             start = time.perf_counter()
             job()
             times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
 
 
 def memory(kind: str = "RssAnon") -> float:

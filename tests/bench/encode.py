@@ -4,10 +4,11 @@
 
 The share of the limit is what the model's matrix products take, padding not counted, at the best rate at which numpy or
 torch keeps multiplying float32 matrices here, as a part of the whole time: tokens, pooling and all that is no product
-count against it. All are measured in the same rounds; beside it stands the share of the best single product. ``bare``
-is onnxruntime on the same compiled model with nothing around it: tokenized, sorted by length, batched, mean pooled,
-written here independently. ``add`` is index.add into a new index, to durable and searchable. ``add, process`` is the
-whole command, start and model loading included, beside a process that does the bare encoding alone.
+count against it. Both are measured one after the other in each round, and the median of the rounds' shares is given,
+since a shared machine is faster in one minute than in the next; beside it stands the share of the best single product.
+``bare`` is onnxruntime on the same compiled model with nothing around it: tokenized, sorted by length, batched, mean
+pooled, written here independently. ``add`` is index.add into a new index, to durable and searchable. ``add, process``
+is the whole command, start and model loading included, beside a process that does the bare encoding alone.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 import numpy as np
-from common import common_voice, rounds, where
+from common import common_voice, each_round, where
 from gemm import Products, flop
 from tokenizers import Tokenizer
 
@@ -119,6 +121,7 @@ def compare(sentences: int, count: int) -> None:
         products = Products()
         jobs: dict[str, Callable[[], object]] = {
             "bare onnxruntime": lambda: bare.encode(texts),
+            **products.jobs,
             "vecindex encode, fp32": lambda: encoder.encode(texts),
             "vecindex encode, int8": lambda: int8.encode(texts),
             "vecindex add": add,
@@ -129,12 +132,11 @@ def compare(sentences: int, count: int) -> None:
             },
             "bare onnxruntime, process": bare_process,
             "vecindex add, process": command,
-            **products.jobs,
         }
         for job in jobs.values():
             job()  # once unmeasured: pools and allocators are warm for all alike
-        seconds = rounds(jobs, count)
-    rates = {name: len(texts) / value for name, value in seconds.items() if name not in products.jobs}
+        seconds = each_round(jobs, count)
+    rates = {name: len(texts) / median(each) for name, each in seconds.items() if name not in products.jobs}
     best = max(rate for name, rate in rates.items() if name.startswith("sentence-transformers"))
     print(f"{len(texts)} Common Voice sentences, medians of {count} rounds; {where()}")
     print(f"least cosine of bare onnxruntime to sentence-transformers: {agreement:.7f}\n")
@@ -143,11 +145,13 @@ def compare(sentences: int, count: int) -> None:
         base = rates["bare onnxruntime, process" if name.endswith("process") else "bare onnxruntime"]
         print(f"{name:34}{rate:>10,.0f}{rate / base:>10.2f}{rate / best:>10.2f}")
     operations = flop(resolve().folder, encoder.count_tokens(texts))
-    used = operations / seconds["vecindex encode, fp32"] / 1e9
+    used = [operations / each / 1e9 for each in seconds["vecindex encode, fp32"]]
     limit = products.kept_up(seconds)
-    print(f"\nmatrix products: {operations / len(texts) / 1e6:,.0f} MFLOP a text; fp32: {used:,.0f} GFLOP/s")
-    print(f"the machine keeps up {limit:,.0f} GFLOP/s; share: {used / limit:.2f}")
-    print(f"its best single product: {products.best:,.0f} GFLOP/s; share: {used / products.best:.2f}")
+    shares = [ours / best for ours, best in zip(used, limit, strict=True)]
+    print(f"\nmatrix products: {operations / len(texts) / 1e6:,.0f} MFLOP a text; fp32: {median(used):,.0f} GFLOP/s")
+    print(f"the machine keeps up {median(limit):,.0f} GFLOP/s; share: {median(shares):.2f} ", end="")
+    print(f"({min(shares):.2f} to {max(shares):.2f})")
+    print(f"its best single product: {products.best:,.0f} GFLOP/s; share: {median(used) / products.best:.2f}")
 
 
 if __name__ == "__main__":
