@@ -4,8 +4,8 @@
 
 The share of the limit is what the model's matrix products take, padding not counted, at the best rate at which numpy or
 torch keeps multiplying float32 matrices here, as a part of the whole time: tokens, pooling and all that is no product
-count against it. Both are measured one after the other in each round, and the median of the rounds' shares is given,
-since a shared machine is faster in one minute than in the next; beside it stands the share of the best single product.
+count against it. Both are measured in turns, `TURNS` for each round, and the median of their shares is given, since a
+shared machine is faster in one minute than in the next; beside it stands the share of the best single product.
 ``bare`` is onnxruntime on the same compiled model with nothing around it: tokenized, sorted by length, batched, mean
 pooled, written here independently. ``add`` is index.add into a new index, to durable and searchable. ``add, process``
 is the whole command, start and model loading included, beside a process that does the bare encoding alone.
@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from common import common_voice, each_round, where
+from common import common_voice, each_round, rounds, where
 from gemm import Products, flop
 from tokenizers import Tokenizer
 
@@ -32,6 +32,7 @@ from vecindex.encoders.cache import compiled_folder
 from vecindex.encoders.resolve import resolve
 
 ST_BATCHES = (32, 64, 128, 256)
+TURNS = 4
 
 
 class Bare:
@@ -118,10 +119,8 @@ def compare(sentences: int, count: int) -> None:
                 assert (report.unchanged, report.added, report.updated) == (len(texts), 0, 0)
 
         int8 = vecindex.load_encoder(precision="int8")
-        products = Products()
         jobs: dict[str, Callable[[], object]] = {
             "bare onnxruntime": lambda: bare.encode(texts),
-            **products.jobs,
             "vecindex encode, fp32": lambda: encoder.encode(texts),
             "vecindex encode, int8": lambda: int8.encode(texts),
             "vecindex add": add,
@@ -135,8 +134,8 @@ def compare(sentences: int, count: int) -> None:
         }
         for job in jobs.values():
             job()  # once unmeasured: pools and allocators are warm for all alike
-        seconds = each_round(jobs, count)
-    rates = {name: len(texts) / median(each) for name, each in seconds.items() if name not in products.jobs}
+        seconds = rounds(jobs, count)
+    rates = {name: len(texts) / each for name, each in seconds.items()}
     best = max(rate for name, rate in rates.items() if name.startswith("sentence-transformers"))
     print(f"{len(texts)} Common Voice sentences, medians of {count} rounds; {where()}")
     print(f"least cosine of bare onnxruntime to sentence-transformers: {agreement:.7f}\n")
@@ -145,8 +144,10 @@ def compare(sentences: int, count: int) -> None:
         base = rates["bare onnxruntime, process" if name.endswith("process") else "bare onnxruntime"]
         print(f"{name:34}{rate:>10,.0f}{rate / base:>10.2f}{rate / best:>10.2f}")
     operations = flop(resolve().folder, encoder.count_tokens(texts))
-    used = [operations / each / 1e9 for each in seconds["vecindex encode, fp32"]]
-    limit = products.kept_up(seconds)
+    products = Products()
+    turns = each_round({**products.jobs, "encode": lambda: encoder.encode(texts)}, TURNS * count)
+    used = [operations / each / 1e9 for each in turns["encode"]]
+    limit = products.kept_up(turns)
     shares = [ours / best for ours, best in zip(used, limit, strict=True)]
     print(f"\nmatrix products: {operations / len(texts) / 1e6:,.0f} MFLOP a text; fp32: {median(used):,.0f} GFLOP/s")
     print(f"the machine keeps up {median(limit):,.0f} GFLOP/s; share: {median(shares):.2f} ", end="")

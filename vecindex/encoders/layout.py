@@ -69,6 +69,7 @@ class _Layout:
 
     ``_width`` has how many numbers a token has in what is known to be (B, T, width); ``_firsts`` are those of which it
     is not known how they are made: a layer norm's output is taken to be tokens if all that follows agrees with that.
+    What cannot be seen here, such as the order in a shape, is for the caller to see: the rewritten model gives the same.
     """
 
     def __init__(self, graph: onnx.GraphProto) -> None:
@@ -242,13 +243,9 @@ class _Layout:
     def _write_attention(self, name: str, attention: _Attention, batch: str) -> None:
         width, size = self._width[attention.value], attention.scores.size
         parted = self._shaped(batch, [width // size, size])
+        parts = {"query": attention.scores.query, "key": attention.scores.key, "value": attention.value}
         query, key, value = (
-            self._node("Reshape", [_rows(each), parted], f"{name}/{part}")
-            for part, each in (
-                ("query", attention.scores.query),
-                ("key", attention.scores.key),
-                ("value", attention.value),
-            )
+            self._node("Reshape", [_rows(each), parted], f"{name}/{part}") for part, each in parts.items()
         )
         settings = {"transB": 1, "transBatchA": 1, "transBatchB": 1, "alpha": attention.scores.scale}
         scores = self._node("FusedMatMul", [query, key], f"{name}/scores", _MICROSOFT, **settings)
