@@ -69,7 +69,7 @@ class _Layout:
 
     ``_width`` has how many numbers a token has in what is known to be (B, T, width); ``_firsts`` are those of which it
     is not known how they are made: a layer norm's output is taken to be tokens if all that follows agrees with that.
-    What cannot be seen here, such as the order in a shape, is for the caller to see: the rewritten model gives the same.
+    What is not seen here, such as what a shape is made of, shows when the rewritten model gives something else.
     """
 
     def __init__(self, graph: onnx.GraphProto) -> None:
