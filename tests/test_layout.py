@@ -17,7 +17,7 @@ from vecindex.encoders.onnx import MODEL_FILE
 
 from .graphs import FLOAT, INT, RANDOM, WIDTH, Counted, Graph, matrix, run
 
-HEADS = 2
+HEADS, SIZE = 2, WIDTH // 2
 WORDS = 20
 BY_HEAD, COLUMNS_BY_HEAD = (0, 2, 1, 3), (0, 2, 3, 1)
 
@@ -30,17 +30,17 @@ class Transformer(Graph):
     def words(self) -> str:
         return self.norm(self.node("Gather", self.constant(matrix(WORDS, WIDTH)), "ids"))
 
+    def texts_and_tokens(self) -> list[str]:
+        shape = self.node("Shape", "ids")
+        return [self.node("Gather", shape, self.constant(np.array([n]))) for n in (0, 1)]
+
     def sizes(self, *rest: int) -> str:
         """The shape (B, T, ...)."""
         parts = [self.constant(np.array([n])) for n in rest]
-        return self.node("Concat", self.node("Shape", "ids"), *parts, axis=0)
+        return self.node("Concat", *self.texts_and_tokens(), *parts, axis=0)
 
-    def by_head(self, x: str, order: Any = BY_HEAD, heads: int = HEADS) -> str:
-        size = [self.constant(np.array([n])) for n in (-1, WIDTH // heads)]
-        shape = self.node("Shape", "ids")
-        first, second = (self.node("Gather", shape, self.constant(np.array([n]))) for n in (0, 1))
-        parted = self.node("Reshape", x, self.node("Concat", first, second, *size, axis=0))
-        return self.node("Transpose", parted, perm=order)
+    def by_head(self, x: str, order: Any = BY_HEAD, size: int = SIZE) -> str:
+        return self.node("Transpose", self.node("Reshape", x, self.sizes(-1, size)), perm=order)
 
     def scores(self, product: str) -> str:
         return self.node("Add", self.node("Mul", product, self.constant(np.float32(0.5))), "mask")
@@ -51,11 +51,15 @@ class Transformer(Graph):
     def product(self, query: str, key: str) -> str:
         return self.node("MatMul", self.by_head(query), self.by_head(key, COLUMNS_BY_HEAD))
 
-    def attention(self, h: str) -> str:
-        query, key, value = (self.dense(h) for _ in range(3))
-        weights = self.weights(self.scores(self.product(query, key)))
-        found = self.node("MatMul", weights, self.by_head(value))
+    def values(self, h: str) -> str:
+        return self.by_head(self.dense(h))
+
+    def side_by_side(self, found: str) -> str:
         return self.node("Reshape", self.node("Transpose", found, perm=BY_HEAD), self.sizes(WIDTH))
+
+    def attention(self, h: str) -> str:
+        weights = self.weights(self.scores(self.product(self.dense(h), self.dense(h))))
+        return self.side_by_side(self.node("MatMul", weights, self.values(h)))
 
     def added(self, part: str, h: str) -> str:
         return self.node("Add", part, h)
@@ -133,7 +137,7 @@ class NormedBefore(Transformer):
 class Gated(Transformer):
     def layer(self, h: str) -> str:
         h = self.norm(self.added(self.plain(self.attention(h)), h))
-        gated = self.node("Mul", self.node("Sigmoid", self.dense(h)), self.dense(h))
+        gated = self.node("Mul", self.node("Sigmoid", self.dense(h)), self.plain(h))
         return self.norm(self.node("Add", self.plain(gated), h))
 
 
@@ -152,16 +156,62 @@ class ScaledWithItsMask(Transformer):
 class HeadsAreTexts(Transformer):
     """Attention between the heads of a token."""
 
-    def by_head(self, x: str, order: Any = BY_HEAD, heads: int = HEADS) -> str:
-        return super().by_head(x, {BY_HEAD: (0, 1, 2, 3), COLUMNS_BY_HEAD: (0, 1, 3, 2)}[order], heads)
+    def by_head(self, x: str, order: Any = BY_HEAD, size: int = SIZE) -> str:
+        return super().by_head(x, {BY_HEAD: (0, 1, 2, 3), COLUMNS_BY_HEAD: (0, 1, 3, 2)}[order], size)
 
     def scores(self, product: str) -> str:
         return product
 
-    def attention(self, h: str) -> str:
-        query, key, value = (self.dense(h) for _ in range(3))
-        found = self.node("MatMul", self.weights(self.product(query, key)), self.by_head(value))
-        return self.node("Reshape", found, self.sizes(WIDTH))
+    def side_by_side(self, found: str) -> str:
+        return super().side_by_side(self.node("Transpose", found, perm=BY_HEAD))
+
+
+class HeadsOfTexts(HeadsAreTexts):
+    """As before, where heads and tokens then change places."""
+
+    def side_by_side(self, found: str) -> str:
+        return Transformer.side_by_side(self, found)
+
+
+class WithinBlocks(Transformer):
+    """Each token attends to those of a few texts, as many as there are tokens, and not to its own text."""
+
+    def texts_and_tokens(self) -> list[str]:
+        return super().texts_and_tokens()[::-1]
+
+    def scores(self, product: str) -> str:
+        return product
+
+    def side_by_side(self, found: str) -> str:
+        sizes = self.node("Concat", *Transformer.texts_and_tokens(self), self.constant(np.array([WIDTH])), axis=0)
+        return self.node("Reshape", self.node("Transpose", found, perm=BY_HEAD), sizes)
+
+
+class HeadsAreMixed(Transformer):
+    def side_by_side(self, found: str) -> str:
+        return self.node("Reshape", self.node("Transpose", found, perm=(0, 2, 3, 1)), self.sizes(WIDTH))
+
+
+class ValuesAreWider(Transformer):
+    def values(self, h: str) -> str:
+        return self.by_head(self.dense(h, WIDTH, 2 * WIDTH), size=2 * SIZE)
+
+    def side_by_side(self, found: str) -> str:
+        wide = self.node("Reshape", self.node("Transpose", found, perm=BY_HEAD), self.sizes(2 * WIDTH))
+        return self.plain(wide, 2 * WIDTH)
+
+
+class NormedOverTokens(Transformer):
+    def words(self) -> str:
+        return self.node("Transpose", super().words(), perm=[0, 2, 1])
+
+    def layer(self, h: str) -> str:
+        ones = [self.constant(np.ones((WIDTH, 1), dtype=np.float32)) for _ in range(2)]
+        normed = self.node("LayerNormalization", h, *ones, axis=1)
+        return self.node("Transpose", super().layer(self.node("Transpose", normed, perm=[0, 2, 1])), perm=[0, 2, 1])
+
+    def run(self, layers: int = 2) -> str:
+        return self.node("Transpose", super().run(layers), perm=[0, 2, 1])
 
 
 class OtherWeights(Transformer):
@@ -215,8 +265,8 @@ class AMatrixIsAdded(Transformer):
 @pytest.mark.parametrize(
     "kind",
     [
-        *(ScaledWithItsMask, HeadsAreTexts, OtherWeights, KeysThatAreHidden, TokensOfATextAreAdded),
-        *(ScoresFromTokens, AProductOfTwo, AMatrixIsAdded),
+        *(ScaledWithItsMask, HeadsAreTexts, HeadsOfTexts, HeadsAreMixed, WithinBlocks, ValuesAreWider, OtherWeights),
+        *(KeysThatAreHidden, TokensOfATextAreAdded, ScoresFromTokens, AProductOfTwo, AMatrixIsAdded, NormedOverTokens),
     ],
 )
 def test_what_takes_tokens_in_another_way_is_left_as_it_is(kind: type[Transformer], tmp_path: Path) -> None:
@@ -244,10 +294,30 @@ def test_a_norm_after_something_else_is_where_tokens_are_laid_out(tmp_path: Path
     assert after.kinds["Softmax"] == 2
 
 
+class ScoresFromTheWordsShape(Transformer):
+    def words(self) -> str:
+        words = super().words()
+        self.shape = self.node("Shape", words)
+        return words
+
+    def scores(self, product: str) -> str:
+        texts = self.node("Cast", self.node("Gather", self.shape, self.constant(np.array([0]))), to=FLOAT)
+        return self.node("Add", super().scores(product), texts)
+
+
 def test_a_shape_that_is_asked_of_the_words_is_that_of_texts(tmp_path: Path) -> None:
+    graph = ScoresFromTheWordsShape()
+    count, after = laid_out(graph, tmp_path, graph.run())
+    assert (count, after.kinds["Cast"], after.kinds["Shape"]) == (2, 2, 2)
+
+
+def test_a_product_that_is_used_twice_is_made_once(tmp_path: Path) -> None:
     graph = Transformer()
-    graph.sizes = lambda *rest: graph.node("Shape", "LayerNormalization1")  # type: ignore[method-assign]
-    assert laid_out(graph, tmp_path, graph.run())[0] == 2
+    h = graph.run(layers=1)
+    product = graph.plain(h)
+    both = graph.node("Mul", graph.node("Add", product, h), product)
+    count, after = laid_out(graph, tmp_path, graph.norm(both))
+    assert (count, after.kinds["Gemm"]) == (1, 2)
 
 
 def test_the_default_model_moves_its_tokens_once_a_layer(encoder: Encoder) -> None:

@@ -4,11 +4,11 @@
 
 The share of the limit is what the model's matrix products take, padding not counted, at the best rate at which numpy or
 torch keeps multiplying float32 matrices here, as a part of the whole time: tokens, pooling and all that is no product
-count against it. Both are measured in turns, `TURNS` for each round, and the median of their shares is given, since a
-shared machine is faster in one minute than in the next; beside it stands the share of the best single product.
-``bare`` is onnxruntime on the same compiled model with nothing around it: tokenized, sorted by length, batched, mean
-pooled, written here independently. ``add`` is index.add into a new index, to durable and searchable. ``add, process``
-is the whole command, start and model loading included, beside a process that does the bare encoding alone.
+count against it. Both are measured in turns, `TURNS` a round, as a shared machine is faster in one minute than in the
+next; beside it stands the share of the best single product. ``bare`` is onnxruntime on the same compiled model with
+nothing around it: tokenized, sorted by length, batched, mean pooled, written here independently. ``add`` is index.add
+into a new index, to durable and searchable. ``add, process`` is the whole command, start and model loading included,
+beside a process that does the bare encoding alone.
 """
 
 from __future__ import annotations
@@ -146,13 +146,11 @@ def compare(sentences: int, count: int) -> None:
     operations = flop(resolve().folder, encoder.count_tokens(texts))
     products = Products()
     turns = each_round({**products.jobs, "encode": lambda: encoder.encode(texts)}, TURNS * count)
-    used = [operations / each / 1e9 for each in turns["encode"]]
-    limit = products.kept_up(turns)
-    shares = [ours / best for ours, best in zip(used, limit, strict=True)]
-    print(f"\nmatrix products: {operations / len(texts) / 1e6:,.0f} MFLOP a text; fp32: {median(used):,.0f} GFLOP/s")
-    print(f"the machine keeps up {median(limit):,.0f} GFLOP/s; share: {median(shares):.2f} ", end="")
-    print(f"({min(shares):.2f} to {max(shares):.2f})")
-    print(f"its best single product: {products.best:,.0f} GFLOP/s; share: {median(used) / products.best:.2f}")
+    used = operations / median(turns["encode"]) / 1e9
+    limit = products.kept_up({name: median(each) for name, each in turns.items()})
+    print(f"\nmatrix products: {operations / len(texts) / 1e6:,.0f} MFLOP a text; fp32: {used:,.0f} GFLOP/s")
+    print(f"the machine keeps up {limit:,.0f} GFLOP/s; share: {used / limit:.2f}")
+    print(f"its best single product: {products.best:,.0f} GFLOP/s; share: {used / products.best:.2f}")
 
 
 if __name__ == "__main__":

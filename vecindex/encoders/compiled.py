@@ -29,6 +29,7 @@ COMPILING = "compiling-"
 """How the names of folders begin that are being written, or being removed."""
 
 _COMPILER = 3  # raised when compiled folders of before must not be used any more
+_GRAPH = 2  # raised when graphs are made in another way, and those of before are as right: 2 folds and lays out
 _VERSIONS = ("onnxruntime", "torch", "transformers", "sentence-transformers")
 
 
@@ -155,7 +156,7 @@ def forget_refusal(space: Space) -> None:
 
 def made_with() -> str:
     """What would make a graph now: the versions on which it depends."""
-    return ", ".join(f"{name} {version}" for name, version in _versions().items())
+    return ", ".join(f"{name} {version}" for name, version in {**_versions(), "graph": str(_GRAPH)}.items())
 
 
 def _versions() -> dict[str, str]:

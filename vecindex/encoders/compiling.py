@@ -238,8 +238,8 @@ def _faster(whole: TorchEncoder, plain: Path) -> Path:
     ids, mask = whole.padded(whole.tokenize(_PROBES[1:]))
     before = token_vectors(plain, ids, mask)[mask == 1]
     best = plain
-    for rewrite in (fold_biases, lay_out):
-        target = plain.with_name(f"{rewrite.__name__}.onnx")
+    for name, rewrite in {"folded": fold_biases, "laid_out": lay_out}.items():
+        target = plain.with_name(f"{name}.onnx")
         try:
             if not rewrite(best, target):
                 continue
@@ -249,7 +249,7 @@ def _faster(whole: TorchEncoder, plain: Path) -> Path:
                 raise ValueError(f"its token vectors change by {change.max():.1e}")
             best = target
         except Exception as error:  # it is for speed alone
-            log.debug("%s is not rewritten by %s: %s.", whole.space.model, target.stem, first_line(error))
+            log.debug("%s is not %s: %s.", whole.space.model, name, first_line(error))
     return best
 
 

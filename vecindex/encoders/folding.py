@@ -59,11 +59,12 @@ class _Product:
 def fold_biases(source: Path, target: Path) -> int:
     """Writes the model in ``source`` without the biases that it can do without; gives how many those are.
 
-    Its constants go into a file beside ``target``.
+    Its constants go into a file beside ``target``. Nothing is written where there are none such.
     """
     model = onnx.load(str(source))
     folded = _Folder(model.graph).run()
-    onnx.save(model, str(target), save_as_external_data=True, location=_DATA)
+    if folded:
+        onnx.save(model, str(target), save_as_external_data=True, location=_DATA)
     return folded
 
 

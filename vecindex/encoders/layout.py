@@ -69,7 +69,6 @@ class _Layout:
 
     ``_width`` has how many numbers a token has in what is known to be (B, T, width); ``_firsts`` are those of which it
     is not known how they are made: a layer norm's output is taken to be tokens if all that follows agrees with that.
-    What is not seen here, such as what a shape is made of, shows when the rewritten model gives something else.
     """
 
     def __init__(self, graph: onnx.GraphProto) -> None:
@@ -81,6 +80,7 @@ class _Layout:
         self._firsts: set[str] = set()
         self._attentions: dict[str, _Attention] = {}
         self._written: list[onnx.NodeProto] = []
+        self._shapes: set[str] = set()
 
     def run(self) -> int:
         for node in self._graph.node:
@@ -123,7 +123,7 @@ class _Layout:
         if product is None or weights is None or _attribute(weights, "axis", -1) not in (-1, 3):
             return None
         scores, value = self._scores(weights.input[0]), self._by_head(product.input[1], _BY_HEAD)
-        if scores is None or value is None or value[1] != scores.size:
+        if scores is None or value is None or value[1] != scores.size or not self._by_text(node.input[1], 3):
             return None
         widths = {self._width.get(name) for name in (scores.query, scores.key, value[0])}
         return _Attention(scores, value[0]) if len(widths) == 1 and None not in widths else None
@@ -136,7 +136,8 @@ class _Layout:
             query, key = self._by_head(node.input[0], _BY_HEAD), self._by_head(node.input[1], _COLUMNS_BY_HEAD)
             return _Scores(query[0], key[0], query[1]) if query and key and query[1] == key[1] else None
         if node.op_type == "Add":
-            for inner, added in (node.input, reversed(node.input)):
+            left, right = node.input
+            for inner, added in dict.fromkeys([(left, right), (right, left)]):
                 if found := self._scores(inner):
                     return _Scores(found.query, found.key, found.size, found.scale, (*found.added, added))
         if node.op_type in ("Div", "Mul") and (factor := self._number(node.input[1])):
@@ -150,11 +151,24 @@ class _Layout:
         """What (B, T, H D) becomes ``name`` if it is parted into heads of D and put in this order, and D."""
         moved = self._made(name, "Transpose")
         parted = self._made(moved.input[0], "Reshape") if moved and _attribute(moved, "perm") == list(order) else None
-        shape = self._made(parted.input[1], "Concat") if parted else None
-        if parted is None or shape is None or len(shape.input) != 4:
+        shape = self._by_text(parted.input[1], 4) if parted else None
+        size = self._number(shape[3]) if shape else None
+        return (parted.input[0], int(size)) if parted and size and size > 0 else None
+
+    def _by_text(self, name: str, axes: int) -> Sequence[str] | None:
+        """The parts of a shape (B, T, ...) of so many axes; None if it is no such shape."""
+        shape = self._made(name, "Concat")
+        if shape is None or len(shape.input) != axes:
             return None
-        size = self._number(shape.input[3])
-        return (parted.input[0], int(size)) if size and size > 0 else None
+        return shape.input if all(self._is_size(shape.input[axis], axis) for axis in (0, 1)) else None
+
+    def _is_size(self, name: str, axis: int) -> bool:
+        """Whether this is how long something is along an axis."""
+        node = self._makers.get(name)
+        while node is not None and node.op_type == "Unsqueeze":
+            node = self._makers.get(node.input[0])
+        gathered = node is not None and node.op_type == "Gather" and self._number(node.input[1]) == axis
+        return gathered and node is not None and self._made(node.input[0], "Shape") is not None
 
     def _made(self, name: str, kind: str) -> onnx.NodeProto | None:
         """The node that makes what is called so, if it is of this kind."""
@@ -262,7 +276,8 @@ class _Layout:
     def _shaped(self, batch: str, rest: list[int]) -> str:
         """The shape (T, B, ...)."""
         name = "layout/" + "x".join(map(str, rest))
-        if not any(name in node.output for node in self._written):
+        if name not in self._shapes:
+            self._shapes.add(name)
             self._node("Concat", [batch, self._constant(f"{name}/rest", rest)], name, axis=0)
         return name
 

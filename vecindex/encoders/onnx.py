@@ -136,7 +136,9 @@ def save_parted(model: Path, folder: Path, fused: bool = False) -> None:
 
 def token_vectors(model: Path, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
     """What a model that is not compiled yet gives for padded token ids (B, T): the last hidden states (B, T, D)."""
-    session = _open(model, _session_options(available_cores(), "fp32"))
+    options = _session_options(available_cores(), "fp32")
+    options.log_severity_level = 4  # what is wrong with it is for the caller to say
+    session = _open(model, options)
     return np.asarray(session.run([OUTPUT], dict(zip(INPUTS, (input_ids, attention_mask), strict=True)))[0])
 
 
