@@ -202,16 +202,28 @@ class ValuesAreWider(Transformer):
 
 
 class NormedOverTokens(Transformer):
-    def words(self) -> str:
-        return self.node("Transpose", super().words(), perm=[0, 2, 1])
+    """All numbers of a text together."""
 
     def layer(self, h: str) -> str:
-        ones = [self.constant(np.ones((WIDTH, 1), dtype=np.float32)) for _ in range(2)]
-        normed = self.node("LayerNormalization", h, *ones, axis=1)
-        return self.node("Transpose", super().layer(self.node("Transpose", normed, perm=[0, 2, 1])), perm=[0, 2, 1])
+        return super().layer(self.norm(h, axis=1))
 
-    def run(self, layers: int = 2) -> str:
-        return self.node("Transpose", super().run(layers), perm=[0, 2, 1])
+
+class ScoresFromMeans(Transformer):
+    """What a norm takes away is used elsewhere."""
+
+    def layer(self, h: str) -> str:
+        h = self.norm(h)
+        self.mean = f"{h}/mean"
+        self.nodes[-1].output.append(self.mean)
+        return super().layer(h)
+
+    def scores(self, product: str) -> str:
+        return self.node("Add", product, self.node("Unsqueeze", self.mean, self.constant(np.array([1]))))
+
+
+class AStackOfMatrices(Transformer):
+    def plain(self, x: str, inner: int = WIDTH) -> str:
+        return self.node("MatMul", x, self.constant(matrix(inner, WIDTH)[None]))
 
 
 class OtherWeights(Transformer):
@@ -267,6 +279,7 @@ class AMatrixIsAdded(Transformer):
     [
         *(ScaledWithItsMask, HeadsAreTexts, HeadsOfTexts, HeadsAreMixed, WithinBlocks, ValuesAreWider, OtherWeights),
         *(KeysThatAreHidden, TokensOfATextAreAdded, ScoresFromTokens, AProductOfTwo, AMatrixIsAdded, NormedOverTokens),
+        *(ScoresFromMeans, AStackOfMatrices),
     ],
 )
 def test_what_takes_tokens_in_another_way_is_left_as_it_is(kind: type[Transformer], tmp_path: Path) -> None:

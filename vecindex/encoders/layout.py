@@ -87,7 +87,7 @@ class _Layout:
             if width := self._width_of(node):
                 self._width[node.output[0]] = width
         (output,) = self._graph.output
-        moved = self._needed(output.name)
+        moved = self._needed(output.name) if output.name in self._width else set()
         attentions = len(moved & self._attentions.keys())
         if not attentions or not self._write(moved, output.name):
             return 0
@@ -123,7 +123,7 @@ class _Layout:
         if product is None or weights is None or _attribute(weights, "axis", -1) not in (-1, 3):
             return None
         scores, value = self._scores(weights.input[0]), self._by_head(product.input[1], _BY_HEAD)
-        if scores is None or value is None or value[1] != scores.size or not self._by_text(node.input[1], 3):
+        if scores is None or value is None:
             return None
         widths = {self._width.get(name) for name in (scores.query, scores.key, value[0])}
         return _Attention(scores, value[0]) if len(widths) == 1 and None not in widths else None
@@ -134,7 +134,7 @@ class _Layout:
             return None
         if node.op_type == "MatMul":
             query, key = self._by_head(node.input[0], _BY_HEAD), self._by_head(node.input[1], _COLUMNS_BY_HEAD)
-            return _Scores(query[0], key[0], query[1]) if query and key and query[1] == key[1] else None
+            return _Scores(query[0], key[0], query[1]) if query and key else None
         if node.op_type == "Add":
             left, right = node.input
             for inner, added in dict.fromkeys([(left, right), (right, left)]):
@@ -151,16 +151,12 @@ class _Layout:
         """What (B, T, H D) becomes ``name`` if it is parted into heads of D and put in this order, and D."""
         moved = self._made(name, "Transpose")
         parted = self._made(moved.input[0], "Reshape") if moved and _attribute(moved, "perm") == list(order) else None
-        shape = self._by_text(parted.input[1], 4) if parted else None
-        size = self._number(shape[3]) if shape else None
-        return (parted.input[0], int(size)) if parted and size and size > 0 else None
-
-    def _by_text(self, name: str, axes: int) -> Sequence[str] | None:
-        """The parts of a shape (B, T, ...) of so many axes; None if it is no such shape."""
-        shape = self._made(name, "Concat")
-        if shape is None or len(shape.input) != axes:
+        shape = self._made(parted.input[1], "Concat") if parted else None
+        if parted is None or shape is None or len(shape.input) != 4:
             return None
-        return shape.input if all(self._is_size(shape.input[axis], axis) for axis in (0, 1)) else None
+        size = self._number(shape.input[3])
+        by_text = self._is_size(shape.input[0], 0) and self._is_size(shape.input[1], 1)
+        return (parted.input[0], int(size)) if size and size > 0 and by_text else None
 
     def _is_size(self, name: str, axis: int) -> bool:
         """Whether this is how long something is along an axis."""
@@ -185,15 +181,13 @@ class _Layout:
         return tensor.dims[0] if tensor and len(tensor.dims) == 1 else None
 
     def _needed(self, name: str) -> set[str]:
-        """``name`` and all of which it is made, back to where tokens are first; empty if something is no token's."""
+        """``name`` and all tokens of which it is made, back to where they are first."""
         found: set[str] = set()
         ahead = [name]
         while ahead:
             name = ahead.pop()
             if name in found or name in self._constants:
                 continue
-            if name not in self._width:
-                return set()
             found.add(name)
             if name in self._attentions:
                 attention = self._attentions[name]
