@@ -167,14 +167,14 @@ class HeadsAreTexts(Transformer):
 
 
 class HeadsOfTexts(HeadsAreTexts):
-    """As before, where heads and tokens then change places."""
+    """As before, but with heads and tokens mixed at the end, as if they had been moved."""
 
     def side_by_side(self, found: str) -> str:
         return Transformer.side_by_side(self, found)
 
 
-class WithinBlocks(Transformer):
-    """Each token attends to those of a few texts, as many as there are tokens, and not to its own text."""
+class PartedOtherwise(Transformer):
+    """What is parted into heads is parted into other texts too: (T, B, H, D/H) of the same numbers."""
 
     def texts_and_tokens(self) -> list[str]:
         return super().texts_and_tokens()[::-1]
@@ -233,8 +233,8 @@ class OtherWeights(Transformer):
         return self.node("Softmax", scores, axis=-2)
 
 
-class KeysThatAreHidden(Transformer):
-    """Of which half are shut out by a number that is none of the mask's."""
+class CappedScores(Transformer):
+    """What is done to a product of queries and keys is more than to scale it and to add to it."""
 
     def product(self, query: str, key: str) -> str:
         return self.node("Tanh", super().product(query, key))
@@ -277,8 +277,8 @@ class AMatrixIsAdded(Transformer):
 @pytest.mark.parametrize(
     "kind",
     [
-        *(ScaledWithItsMask, HeadsAreTexts, HeadsOfTexts, HeadsAreMixed, WithinBlocks, ValuesAreWider, OtherWeights),
-        *(KeysThatAreHidden, TokensOfATextAreAdded, ScoresFromTokens, AProductOfTwo, AMatrixIsAdded, NormedOverTokens),
+        *(ScaledWithItsMask, HeadsAreTexts, HeadsOfTexts, HeadsAreMixed, PartedOtherwise, ValuesAreWider, OtherWeights),
+        *(CappedScores, TokensOfATextAreAdded, ScoresFromTokens, AProductOfTwo, AMatrixIsAdded, NormedOverTokens),
         *(ScoresFromMeans, AStackOfMatrices),
     ],
 )
