@@ -60,13 +60,27 @@ class TestTxt:
             Record("x"),
         ]
 
-    def test_lines_end_at_lf_and_cr_lf_only(self) -> None:
-        text = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\rh"
-        assert records("a.txt", f"{text}\n{text}\r\r\n{text}\r") == [
-            Record(text),
-            Record(text + "\r"),
-            Record(text + "\r"),
-        ]
+    def test_lines_end_at_lf_cr_lf_and_cr_and_nowhere_else(self) -> None:
+        text = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg"
+        content = f"{text}\n{text} 2\r{text} 3\r\n\r\r\n{text} 6\r"
+        assert records("a.txt", content) == [Record(text), *(Record(f"{text} {n}") for n in (2, 3, 6))]
+
+    @pytest.mark.parametrize("chunk", range(1, 9))
+    def test_a_line_end_may_lie_across_two_reads(self, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(lines, "_CHUNK", chunk)
+        content = b"a\r\nbc\r\r\nd\n\re\r"
+        found = list(lines.lines(io.BytesIO(content), "a.txt"))
+        assert found == list(enumerate([b"a\r\n", b"bc\r", b"\r\n", b"d\n", b"\r", b"e\r"], start=1))
+
+    @pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+    @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.tsv", "a.jsonl"])
+    def test_line_ends_of_all_kinds_count_the_same(self, name: str, end: str) -> None:
+        bad = b"\xff"
+        rows = [b'{"text": "one"}', bad, b'{"text": "three"}'] if name == "a.jsonl" else [b"one", bad, b"three"]
+        header = [b"text"] if name in ("a.csv", "a.tsv") else [b""]
+        content = end.encode().join([*header, *rows])
+        texts, refusals = with_bad_rows(name, content)
+        assert (texts, [line for line, _ in refusals]) == (["one", "three"], [3])
 
     def test_a_byte_order_mark_at_the_start_is_dropped_and_only_there(self) -> None:
         assert records("a.txt", "\ufeff\ufeffa\n\ufeffb") == [Record("\ufeffa"), Record("\ufeffb")]
@@ -175,10 +189,10 @@ class TestSource:
         readable = source("a.txt")
 
         class Failing(io.BytesIO):
-            def readline(self, size: int | None = -1, /) -> bytes:
+            def read(self, size: int | None = -1, /) -> bytes:
                 if self.tell() > 0:
                     raise OSError(5, "Input/output error")
-                return super().readline(size)
+                return super().read(2)
 
         reading = read(Source("a.txt", Format.TXT, copy=Failing(b"a\nb\n")))
         assert next(reading) == Record("a")

@@ -147,10 +147,6 @@ def _problem(problem: str, feed: _Feed) -> SourceError:
             f"a quote is opened and never closed{feed.span()}",
             'Close it; a field that begins with a quote needs quotes around it, and "" for each one within.',
         )
-    if problem.startswith("new-line"):
-        return feed.error(
-            "a carriage return outside quotes, with no line feed", "Let lines end in LF or CR LF, or quote the field."
-        )
     return feed.error(
         f"not valid CSV: {problem}{feed.span()}", 'Put quotes around the whole field, and "" for each one within.'
     )

@@ -1,7 +1,8 @@
 """What lines are in these bytes: numbered, in bounded memory, each decoded by itself.
 
-A line ends at LF or CR LF and nowhere else: U+2028, U+0085, VT and FF are part of a sentence (str.splitlines would cut
-there). Decoding line by line gives every error its line, and lets reading go on with the next.
+A line ends at LF, CR LF or CR and nowhere else: U+2028, U+0085, VT and FF are part of a sentence (str.splitlines would
+cut there; bytes.splitlines does not). Decoding line by line gives every error its line, and lets reading go on with the
+next.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ Line = tuple[int, bytes]
 
 MAX_LINE = 64 * 2**20
 """Bytes; a longer line is a bad row, so that a binary file with no line end in it cannot fill the memory."""
+_CHUNK = 2**14
 
 # UTF-32 first: the mark of UTF-16, little-endian, begins its mark too.
 _OTHER_ENCODINGS = (
@@ -33,21 +35,40 @@ def lines(stream: IO[bytes], name: str) -> Iterator[Line]:
 
     Raises SourceError where the whole is no UTF-8, or cannot be read on.
     """
-    number = 0
-    while True:
-        try:
-            raw = stream.readline(MAX_LINE + 1)
-            if len(raw) > MAX_LINE:
-                _skip_rest(stream, raw)
-        except OSError as error:
-            raise unreadable(name, number + 1, error) from error
-        if not raw:
-            return
-        number += 1
+    for number, raw in enumerate(_split(stream, name), start=1):
         if number == 1:
             _refuse_other_encodings(raw, name)
             raw = raw.removeprefix(codecs.BOM_UTF8)
         yield number, raw
+
+
+def _split(stream: IO[bytes], name: str) -> Iterator[bytes]:
+    number = 0
+    begun: list[bytes] = []  # of the line that no chunk so far has ended, as far as it matters
+    length = 0
+    held = b""
+    at_end = False
+    while not at_end:
+        try:
+            read = stream.read(_CHUNK)
+        except OSError as error:
+            raise unreadable(name, number + 1, error) from error
+        chunk, held, at_end = held + read, b"", not read
+        if chunk.endswith(b"\r") and not at_end:
+            chunk, held = chunk[:-1], b"\r"  # an LF may follow
+        pieces = chunk.splitlines(keepends=True)
+        tail = b"" if not pieces or pieces[-1].endswith((b"\n", b"\r")) else pieces.pop()
+        if begun and pieces:
+            pieces[0] = b"".join([*begun, pieces[0]])
+            begun, length = [], 0
+        for piece in pieces:
+            number += 1
+            yield piece[: MAX_LINE + 1]
+        if tail and length <= MAX_LINE:
+            begun.append(tail)
+            length += len(tail)
+    if begun:
+        yield b"".join(begun)[: MAX_LINE + 1]
 
 
 def decoded(raw: bytes) -> str:
@@ -74,13 +95,8 @@ def decoded(raw: bytes) -> str:
 
 
 def without_end(text: str) -> str:
-    """``text`` without its line end; a CR at the end of the file, with no LF, is part of the text."""
-    return text[:-2] if text.endswith("\r\n") else text.removesuffix("\n")
-
-
-def _skip_rest(stream: IO[bytes], piece: bytes) -> None:
-    while piece and not piece.endswith(b"\n"):
-        piece = stream.readline(2**20)
+    """``text`` without its line end."""
+    return text[:-2] if text.endswith("\r\n") else text[:-1] if text.endswith(("\n", "\r")) else text
 
 
 def _refuse_other_encodings(raw: bytes, name: str) -> None:
