@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from vecindex.encoders.pooling import unit_length
-from vecindex.filters import Filter
+from vecindex.filters.tree import Filter
 from vecindex.search import codes as coding
 from vecindex.search import run
 from vecindex.search.codes import Codes, build

@@ -18,7 +18,7 @@ import pytest
 
 from tests.helpers import ROOT, opened, state_of
 from vecindex import Hit, Index, IndexLocked
-from vecindex.filter_syntax import parse
+from vecindex.filters.parse import parse
 from vecindex.store import catalog, connection
 from vecindex.store.generation import Generation
 from vecindex.store.snapshot import Snapshots

@@ -27,9 +27,9 @@ from tests.filter_oracle import (
     values,
 )
 from vecindex.errors import InvalidFilter
-from vecindex.filter_sql import compile_sql, index_terms
-from vecindex.filter_syntax import parse
-from vecindex.filters import And, Compare, Exists, Filter, In, Not, Op, Or, Path
+from vecindex.filters.parse import parse
+from vecindex.filters.sql import compile_sql, index_terms
+from vecindex.filters.tree import And, Compare, Exists, Filter, In, Not, Op, Or, Path
 
 A, B = ("a",), ("b",)
 BOTH = frozenset({A, B})

@@ -13,8 +13,8 @@ import pytest
 
 from tests.filter_oracle import Where
 from vecindex.errors import InvalidFilter
-from vecindex.filter_syntax import MAX_NESTING, parse
-from vecindex.filters import And, Compare, Exists, Filter, In, Kind, Not, Op, Or, Value
+from vecindex.filters.parse import parse
+from vecindex.filters.tree import MAX_NESTING, And, Compare, Exists, Filter, In, Kind, Not, Op, Or, Value
 
 # --- exact cases: the tree, its text ---------------------------------------------------------------------------------
 
@@ -227,7 +227,7 @@ def test_dicts_that_are_too_deep_or_hold_themselves_are_refused() -> None:
 
 
 def test_importing_the_filters_brings_in_the_standard_library_only() -> None:
-    code = "import sys, vecindex.filter_syntax; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    code = "import sys, vecindex.filters.parse; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     foreign = {name for name in loaded if not name.startswith("_")} - set(sys.stdlib_module_names) - {"vecindex"}
     assert not foreign & {"numpy", "sqlite_utils", "faiss", "click", "onnxruntime", "tokenizers", "torch"}

@@ -27,9 +27,9 @@ from tests.filter_oracle import (
 )
 from tests.test_filter_syntax import nested
 from vecindex.errors import InvalidFilter
-from vecindex.filter_sql import compile_sql
-from vecindex.filter_syntax import MAX_NESTING, parse
-from vecindex.filters import And, Filter, Not, Or
+from vecindex.filters.parse import parse
+from vecindex.filters.sql import compile_sql
+from vecindex.filters.tree import MAX_NESTING, And, Filter, Not, Or
 
 # --- SQLite ----------------------------------------------------------------------------------------------------------
 

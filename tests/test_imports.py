@@ -20,7 +20,7 @@ PACKAGE = Path(vecindex.__file__).parent
 
 # From the ground up. A module imports from its own floor or from below; the graph as a whole has no cycle.
 FLOORS: list[tuple[str, ...]] = [
-    ("errors", "cores", "records", "filters", "filter_syntax", "filter_sql", "fusion", "measures", "windows"),
+    ("errors", "cores", "records", "filters", "fusion", "measures", "windows"),
     ("sources", "sentences"),
     ("encoders",),
     ("store",),

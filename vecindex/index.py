@@ -15,8 +15,8 @@ from .encoders.encoder import Encoder
 from .encoders.load import Device, Settings
 from .encoders.spec import Precision, Space
 from .errors import IncompatibleFormat, InvalidInput, TextWithoutToken
-from .filter_syntax import parse
-from .filters import Refused, parse_path, path_text
+from .filters.parse import parse
+from .filters.tree import Refused, parse_path, path_text
 from .language import Language, Model
 from .long_texts import OnLong, checked_on_long
 from .migrate import MigrationReport, Parts, migrate, own_model

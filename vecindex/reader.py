@@ -16,7 +16,7 @@ from .encoders.encoder import Encoder
 from .encoders.load import Settings
 from .encoders.spec import Space
 from .errors import CorruptIndex, InvalidInput, RecordNotFound
-from .filter_syntax import parse
+from .filters.parse import parse
 from .guard import SAMPLES, Sample, check_vectors
 from .language import Language, Model
 from .records import Hit, IndexInfo, Record, VerifyReport, checked_key

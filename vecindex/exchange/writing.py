@@ -13,7 +13,7 @@ import numpy as np
 
 from ..encoders.spec import Space
 from ..errors import InvalidInput
-from ..filters import Filter
+from ..filters.tree import Filter
 from ..store.fresh import fresh_file, fresh_folder, resolved, written
 from ..store.snapshot import Snapshot, Snapshots
 from ..store.tables import Stored

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from ..encoders.pooling import unit_length
 from ..errors import CorruptIndex, InvalidInput
-from ..filters import Filter
+from ..filters.tree import Filter
 from ..records import Hit
 from .codes import Codes
 from .exact import ROUNDING, Ranking, Rows, Vectors, best, rank, scan, scores

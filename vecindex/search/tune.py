@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidInput
-from ..filters import Filter
+from ..filters.tree import Filter
 from . import codes as coding
 from .codes import Codes
 from .exact import Ranking, Rows, Vectors, scan

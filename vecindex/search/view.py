@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import CorruptIndex
-from ..filters import Filter
+from ..filters.tree import Filter
 from ..store.generation import Allowed
 from ..store.manifest import CodesFiles, Manifest
 from ..store.snapshot import Snapshot

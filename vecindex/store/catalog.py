@@ -16,8 +16,8 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import CorruptIndex, IncompatibleFormat
-from ..filter_sql import compile_sql
-from ..filters import Filter, parse_path
+from ..filters.sql import compile_sql
+from ..filters.tree import Filter, parse_path
 from .cache import Entry
 from .connection import Connection
 from .files import storage_errors

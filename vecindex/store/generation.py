@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CorruptIndex
-from ..filters import Filter
+from ..filters.tree import Filter
 from .catalog import Catalog
 from .manifest import Manifest
 from .schema import DATABASE_FILE

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CorruptIndex, InvalidInput
-from ..filters import Filter
+from ..filters.tree import Filter
 from .cache import Entry, sound, text_digest
 from .catalog import Catalog
 from .generation import Allowed, Generation

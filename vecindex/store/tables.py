@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ..filter_sql import index_terms
-from ..filters import parse_path
+from ..filters.sql import index_terms
+from ..filters.tree import parse_path
 from .cache import Entry
 from .manifest import Manifest
 from .schema import write_manifest

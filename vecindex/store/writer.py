@@ -23,7 +23,7 @@ import numpy as np
 
 from ..encoders.spec import Space
 from ..errors import RecordNotFound, SpaceMismatch
-from ..filters import Filter
+from ..filters.tree import Filter
 from ..records import AddReport
 from .cache import Entry, entry_crc
 from .catalog import Catalog

@@ -1,10 +1,4 @@
-"""How is a filter written: the two parsers, for dicts and for expressions; `filters` says what the result means.
-
-A dict: ``{"lang": "en", "year": {"$gte": 2020, "$lt": 2024}, "$or": [{"author.name": "Aun"}, {"tag": {"$in": [1]}}]}``.
-Entries, and the operators of one field, are joined by and. ``$and`` and ``$or`` take a list of dicts, ``$not`` a dict,
-before a field or after it.
-
-An expression::
+"""How is a filter written as an expression::
 
     or         = and { "or" and }
     and        = not { "and" not }
@@ -15,21 +9,20 @@ An expression::
     field      = name { "." name }
     name       = letters, digits, _ and - | "anything in double quotes" ("" is one double quote)
 
-Keywords are case-insensitive. The keys of a dict are fields, written in the same way.
+Keywords are case-insensitive.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
 from enum import Enum
-from itertools import islice
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
-from .errors import InvalidFilter
-from .filters import (
+from ..errors import InvalidFilter
+from .tree import (
     KEYWORDS,
+    MAX_NESTING,
     Exists,
     Filter,
     Op,
@@ -46,18 +39,10 @@ from .filters import (
     value_of,
 )
 
-MAX_NESTING = 50
-"""Parentheses in parentheses, or dicts in dicts; more is refused before Python's own recursion limit is near."""
 
-
-def parse(where: Mapping[str, Any] | str) -> Filter:
-    """The filter that ``where`` writes: an expression or a dict. Raises InvalidFilter for anything else."""
-    if isinstance(where, str):
-        return _ExpressionParser(where).parse()
-    return _DictParser(where).parse()
-
-
-# --- expressions -----------------------------------------------------------------------------------------------------
+def parse_expression(expression: str) -> Filter:
+    """The filter that ``expression`` writes; raises InvalidFilter."""
+    return _ExpressionParser(expression).parse()
 
 
 class _Lexeme(Enum):
@@ -256,130 +241,3 @@ class _ExpressionParser:
             self.fail(refused.reason, token.position + refused.offset)
         self.take()
         return value
-
-
-# --- dicts -----------------------------------------------------------------------------------------------------------
-
-_COMPARISONS: dict[str, tuple[Op, bool]] = {
-    "$eq": (Op.EQ, False),
-    "$ne": (Op.EQ, True),
-    "$gt": (Op.GT, False),
-    "$gte": (Op.GE, False),
-    "$lt": (Op.LT, False),
-    "$lte": (Op.LE, False),
-}
-_JOINS: dict[str, Callable[[list[Filter]], Filter]] = {"$and": all_of, "$or": any_of}
-_FIELD_OPERATORS = (*_COMPARISONS, "$in", "$nin", "$exists", "$not")
-_TOP_OPERATORS = (*_JOINS, "$not")
-
-
-class _DictParser:
-    """``trail`` holds the keys and places from the top down to what is being read: where it is when that is refused."""
-
-    def __init__(self, where: object) -> None:
-        self.where = where
-        self.trail: list[str | int] = []
-
-    def parse(self) -> Filter:
-        if not isinstance(self.where, Mapping):
-            found = type(self.where).__name__
-            raise InvalidFilter(f"a filter is an expression or a dict, not a {found}", *_located(self.where, []))
-        try:
-            return self.parse_entries(self.where)
-        except Refused as refused:
-            raise InvalidFilter(refused.reason, *_located(self.where, self.trail)) from None
-
-    def parse_entries(self, entries: Mapping[Any, Any]) -> Filter:
-        return all_of(self.each(entries, self.parse_entry))
-
-    def each(self, entries: Mapping[Any, Any], parse_one: Callable[[str, Any], Filter]) -> list[Filter]:
-        if len(self.trail) > MAX_NESTING:
-            raise Refused("dicts are nested too deeply")
-        parsed = []
-        for key, operand in entries.items():
-            self.trail.append(key)
-            if not isinstance(key, str):
-                raise Refused(f"keys are strings, not {type(key).__name__}")
-            parsed.append(parse_one(key, operand))
-            self.trail.pop()
-        return parsed
-
-    def parse_entry(self, key: str, operand: Any) -> Filter:
-        if not key.startswith("$"):
-            return self.parse_field(parse_path(key), operand)
-        if key in _JOINS:
-            return _JOINS[key](self.parse_list(key, operand))
-        if key == "$not":
-            if not isinstance(operand, Mapping):
-                raise Refused(f"'$not' needs a dict, not a {type(operand).__name__}")
-            return negate(self.parse_entries(operand))
-        if key in _FIELD_OPERATORS:
-            raise Refused(f"'{key}' needs a field before it, as in {{'year': {{'{key}': ...}}}}")
-        raise _unknown(key, _TOP_OPERATORS)
-
-    def parse_list(self, key: str, operand: Any) -> list[Filter]:
-        if not isinstance(operand, (list, tuple)):
-            raise Refused(f"'{key}' needs a list of dicts, not a {type(operand).__name__}")
-        parsed = []
-        for place, entries in enumerate(operand):
-            self.trail.append(place)
-            if not isinstance(entries, Mapping):
-                raise Refused(f"'{key}' needs a list of dicts; this is a {type(entries).__name__}")
-            parsed.append(self.parse_entries(entries))
-            self.trail.pop()
-        return parsed
-
-    def parse_field(self, path: Path, operand: Any) -> Filter:
-        if isinstance(operand, Mapping) and any(isinstance(key, str) and key.startswith("$") for key in operand):
-            return all_of(self.each(operand, lambda key, value: self.parse_operator(path, key, value)))
-        return compare(path, Op.EQ, False, value_of(operand))
-
-    def parse_operator(self, path: Path, key: str, operand: Any) -> Filter:
-        if key in _COMPARISONS:
-            return compare(path, *_COMPARISONS[key], value_of(operand))
-        if key in ("$in", "$nin"):
-            if not isinstance(operand, (list, tuple, set, frozenset)):
-                raise Refused(f"'{key}' needs a list of values, not a {type(operand).__name__}")
-            among = one_of(path, {value_of(raw) for raw in operand})
-            return among if key == "$in" else negate(among)
-        if key == "$exists":
-            if not isinstance(operand, bool):
-                raise Refused("'$exists' needs True or False")
-            return Exists(path) if operand else negate(Exists(path))
-        if key == "$not":
-            if not isinstance(operand, Mapping) or not operand:
-                raise Refused("'$not' needs a dict of operators here; the opposite of a plain value is '$ne'")
-            return negate(self.parse_field(path, operand))
-        raise _unknown(key, _FIELD_OPERATORS)
-
-
-def _unknown(key: str, operators: tuple[str, ...]) -> Refused:
-    return Refused(f"unknown operator '{shortened(key, 40)}'; the operators are {' '.join(operators)}")
-
-
-def _located(where: object, trail: list[str | int]) -> tuple[str, int]:
-    """``where`` as an error shows it, and where in that the last of ``trail`` stands; 0 if it is not shown."""
-    try:
-        text = repr(where)
-        position = _offset(where, trail)
-    except Exception:  # too deep for repr, or a stranger's __repr__: the reason must still reach the user
-        return f"<{type(where).__name__}>", 0
-    shown = shortened(text)
-    return shown, position if position < len(shown) else 0
-
-
-def _offset(where: Any, trail: list[str | int]) -> int:
-    """How far into repr(where) the last step stands: every step adds the repr of what lies before it."""
-    offset = 0
-    for depth, step in enumerate(trail):
-        last = depth + 1 == len(trail)
-        if isinstance(where, Mapping):
-            place = next(place for place, key in enumerate(where) if key is step)
-            before = repr(dict(islice(where.items(), place)))
-            offset += 0 if last else len(f"{step!r}: ")
-        else:
-            place = int(step)
-            before = repr(list(where[:place]))
-        offset += len(before) - len("}") + (len(", ") if place else 0)
-        where = where[step]
-    return offset

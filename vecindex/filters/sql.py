@@ -21,8 +21,8 @@ import json
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from .errors import InvalidFilter
-from .filters import And, Compare, Exists, Filter, In, Kind, Not, Op, Or, Path, Value, shortened
+from ..errors import InvalidFilter
+from .tree import And, Compare, Exists, Filter, In, Kind, Not, Op, Or, Path, Value, shortened
 
 # A statement may bind 32,766 parameters and its text may fill 100 entries of SQLite's parser stack; the rest of both
 # belongs to the statement around the filter.

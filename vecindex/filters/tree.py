@@ -1,7 +1,7 @@
 """What does this filter mean: the one syntax tree of filters, its meaning and its canonical text.
 
-A filter selects records by their metadata, a JSON object. `filter_syntax.parse` makes the tree from a dict or an
-expression, ``str(filter)`` gives an expression that parses back to an equal tree, and equal trees select the same
+A filter selects records by their metadata, a JSON object. `parse.parse` makes the tree from a dict or an expression,
+``str(filter)`` gives an expression that parses back to an equal tree, and equal trees select the same
 records, so that a tree can be a cache key. For every record a filter holds or it does not; there is no third value.
 
 =====================  ==================================================================================
@@ -36,6 +36,9 @@ Path: TypeAlias = "tuple[str, ...]"
 
 KEYWORDS = frozenset({"and", "or", "not", "in", "exists", "true", "false", "null"})
 """The words, in lower case, that name no field in an expression unless they are in double quotes."""
+
+MAX_NESTING = 50
+"""Parentheses in parentheses, or dicts in dicts; more is refused before Python's own recursion limit is near."""
 
 
 class Kind(Enum):
