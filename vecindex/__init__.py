@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from .records import Record as Record
     from .records import VerifyReport as VerifyReport
     from .store.backup import BackupReport as BackupReport
+    from .warning_types import QueryTruncated as QueryTruncated
+    from .warning_types import VecindexWarning as VecindexWarning
 
 _HOMES = {
     "encoders.encoder": ("Encoder",),
@@ -62,6 +64,7 @@ _HOMES = {
     "migrate": ("MigrationReport",),
     "records": ("AddReport", "CompactReport", "Hit", "IndexInfo", "Record", "VerifyReport"),
     "store.backup": ("BackupReport",),
+    "warning_types": ("QueryTruncated", "VecindexWarning"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -11,12 +11,14 @@ from typing import Any, cast, get_args
 import numpy as np
 
 from .encoders.compiled import runtime_of
-from .encoders.encoder import Encoder
+from .encoders.encoder import Encoded, Encoder
 from .encoders.load import INT8, Settings, check_settings, here, load_for_space, load_model
 from .encoders.spec import EXTERNAL, Precision, Space
 from .errors import InvalidInput, SpaceMismatch
+from .records import checked_query
 from .search.run import unit_queries
 from .store.vectors import Vectors
+from .warning_types import QueryTruncated, warn
 
 Model = str | os.PathLike[str] | Encoder
 
@@ -63,14 +65,22 @@ class Language:
         return None if space is None or space.is_external else runtime_of(space)
 
     def query_vectors(self, queries: Sequence[str] | Any, space: Space | None) -> Vectors:
-        """Unit vectors (n, D) of texts or vectors."""
+        """Unit vectors (n, D) of texts or vectors; warns of texts that are not read whole.
+
+        Raises:
+            InvalidInput: a query is neither a text nor a vector, or is blank.
+        """
         if isinstance(queries, (str, bytes)):
             raise InvalidInput("queries is one string, not a sequence", "Call search(query), or pass [query].")
         if isinstance(queries, Sequence) and queries and isinstance(queries[0], str):
+            texts = [checked_query(query) for query in queries]
             # Without a space there is nothing to find, and so no reason to load a model.
             if space is None:
-                return np.empty((len(queries), 0), np.float32)
-            return self.encoder(space).encode(queries, role="query")
+                return np.empty((len(texts), 0), np.float32)
+            encoded = self.encoder(space).encode_all(texts, role="query")
+            if encoded.truncated.any():
+                _warn_of_truncated(encoded, self.encoder(space).space)
+            return encoded.vectors
         return unit_queries(queries, space.dimension if space else 0)
 
     def space_of_vectors(self, given: str | Space | None, stored: Space | None, dimension: int) -> Space:
@@ -121,6 +131,12 @@ class Language:
                 "Leave --precision and --dimensions out to use the index's own, or name another with --index DIR.",
             )
         return load_for_space(space, settings)
+
+
+def _warn_of_truncated(encoded: Encoded, space: Space) -> None:
+    for place in np.flatnonzero(encoded.truncated).tolist():
+        tokens = space.max_tokens + int(encoded.lost[place])
+        warn(QueryTruncated(tokens, space.max_tokens, space.model, place if len(encoded.lost) > 1 else None))
 
 
 def _precision(settings: Settings, space: Space | None) -> Precision | None:

@@ -32,7 +32,7 @@ from .encoders.spec import Precision, Space
 from .errors import InvalidInput, RecordNotFound, SpaceMismatch, StorageError
 from .long_texts import OnLong
 from .measures import ndcg, overlap
-from .records import AddReport, Hit, Record
+from .records import AddReport, Hit, Record, checked_query
 from .store.compact import PublishCodes
 from .store.lock import MIGRATION_LOCK_FILE, WriterLock
 from .store.manifest import Manifest
@@ -192,7 +192,8 @@ def _migrate(
             "the judgements (qrels) name none of the queries", "Give queries by the names that are used in them."
         )
     if queries:
-        _hits(old, next(iter(queries.values() if isinstance(queries, Mapping) else queries)))  # refused now, or never
+        texts = [checked_query(text) for text in (queries.values() if isinstance(queries, Mapping) else queries)]
+        _hits(old, texts[0])  # refused now, or never
     space, here = encoder.space, encoder.environment()
     path = begin_anew(parts.folder, space, here) if anew else begin_side(parts.folder, space)
     side, side_snapshots = parts.open_side(path, encoder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -155,6 +156,23 @@ def checked_text(value: object) -> str:
     return _checked_string(value, "a text")
 
 
+def checked_query(value: object) -> str:
+    """``value`` itself if it is a text that can be searched for; raises InvalidInput otherwise, if it is blank too."""
+    text = _checked_string(value, "a query")
+    if is_blank(text):
+        raise InvalidInput("the query is blank", "Ask with at least one word.")
+    return text
+
+
+def is_blank(text: str) -> bool:
+    """Whether nothing of a text shows: it is empty, or of whitespace, control and zero-width characters alone."""
+    if _SHOWN.search(text):
+        return False
+    from unicodedata import category  # few texts get here
+
+    return all(category(character) in _INVISIBLE_KINDS or character in _INVISIBLE for character in text)
+
+
 def checked_key(value: object) -> str:
     """``value`` itself if it can be a key (a string, not empty); raises InvalidInput otherwise."""
     if value == "":
@@ -162,6 +180,13 @@ def checked_key(value: object) -> str:
     return _checked_string(value, "a key")
 
 
+_SHOWN = re.compile("[!-~]")
+_INVISIBLE_KINDS = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+# Letters and marks that Unicode gives no shape of their own: fillers, joiners and variation selectors.
+_INVISIBLE = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+    + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+)
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 

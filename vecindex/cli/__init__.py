@@ -5,9 +5,12 @@ Nothing heavy is imported before a command runs: ``vecindex --help`` loads click
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import sys
+import warnings
+from collections.abc import Iterator
 from typing import IO, Any
 
 import click
@@ -15,6 +18,7 @@ import click
 from .. import __version__
 from ..errors import VecindexError
 from ..render import printable
+from ..warning_types import VecindexWarning
 from .add import add
 from .exchange import backup, export, import_
 from .explain import explain
@@ -43,7 +47,8 @@ class _Failure(click.ClickException):
 class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _warnings_shown():
+                return super().invoke(ctx)
         except VecindexError as error:
             raise _Failure(error) from error
         except KeyboardInterrupt:
@@ -61,6 +66,23 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of use, not of the alphabet
+
+
+@contextlib.contextmanager
+def _warnings_shown() -> Iterator[None]:
+    """What the library warns of is a line on standard error, without the line of code that Python would name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", VecindexWarning)
+        shown_otherwise = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if isinstance(message, VecindexWarning):
+                click.echo(f"Warning: {printable(str(message))}", err=True)
+            else:
+                shown_otherwise(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 class _Echo(logging.Handler):

@@ -28,8 +28,11 @@ def explain(text: str, against: str | None, format_: str, chosen: Chosen, index_
       vecindex explain "My name is Aun" --against "my name"
     """
     from ..encoders.explain import explain as explain_text
+    from ..records import checked_query
     from ..store.schema import index_exists
 
+    if against is not None:
+        checked_query(against)
     if chosen.model is None and index_exists(index_path):
         with open_for_reading(index_path, chosen) as index:
             encoder = index.encoder

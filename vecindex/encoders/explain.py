@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..records import checked_query
 from .encoder import Encoder
 from .load import load_encoder
 
@@ -62,8 +63,11 @@ def explain(text: str, against: str | None = None, *, encoder: Encoder | None = 
         encoder: None loads the default model.
 
     Raises:
-        InvalidInput, ModelNotFound.
+        InvalidInput: the text is none, or ``against`` is blank.
+        ModelNotFound.
     """
+    if against is not None:
+        checked_query(against)
     encoder = encoder or load_encoder()
     (encoded,) = encoder.encode_tokens([text])
     tokens, states = encoded.tokens, encoded.vectors

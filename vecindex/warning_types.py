@@ -1,0 +1,74 @@
+"""What is worth saying although nothing failed: the warnings of the library, and how they reach whoever called it.
+
+::
+
+    VecindexWarning                                   also a UserWarning
+    └── QueryTruncated(tokens, limit, model, query)
+
+They are ordinary Python warnings: `warnings.simplefilter("error", vecindex.VecindexWarning)` makes errors of them, and
+"ignore" silences them. The command line prints them on standard error, each in one line.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from abc import abstractmethod
+
+
+class VecindexWarning(UserWarning):
+    """The root of the tree. ``message`` says what, ``advice`` what to do; ``str()`` gives both in one line."""
+
+    # The constructor's arguments are handed to UserWarning unchanged, so that every warning pickles.
+
+    @property
+    @abstractmethod
+    def message(self) -> str:
+        """What is noticed, in one line. It quotes no text: Python remembers each message that it has shown."""
+
+    @property
+    @abstractmethod
+    def advice(self) -> str:
+        """What to do about it, in one line."""
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.advice}"
+
+
+class QueryTruncated(VecindexWarning):
+    """A query is longer than the model reads, and its end is not in the scores.
+
+    It has ``tokens``, and ``model`` reads ``limit`` of them; ``query`` is its position among several, from 0, and None
+    where it was asked alone.
+    """
+
+    def __init__(self, tokens: int, limit: int, model: str, query: int | None = None) -> None:
+        super().__init__(tokens, limit, model, query)
+        self.tokens, self.limit, self.model, self.query = tokens, limit, model, query
+
+    @property
+    def message(self) -> str:
+        return f"{_named(self.query)} has {self.tokens} tokens, and {self.model} reads only {self.limit} of them"
+
+    @property
+    def advice(self) -> str:
+        return "Shorten it, or search for its parts one by one."
+
+
+def _named(query: int | None) -> str:
+    return "the query" if query is None else f"query {query}"
+
+
+def warn(warning: VecindexWarning) -> None:
+    """Issues a warning on behalf of the line of the caller's own code that called this package."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in (__package__, "contextlib"):
+        frame = frame.f_back
+    warnings.warn_explicit(
+        warning,
+        type(warning),
+        filename=frame.f_code.co_filename,
+        lineno=frame.f_lineno,
+        module=frame.f_globals.get("__name__", "<unknown>"),
+        registry=frame.f_globals.setdefault("__warningregistry__", {}),
+    )
