@@ -160,7 +160,7 @@ def test_a_line_of_ten_megabytes_is_one_record() -> None:
             "Check that it is no binary file; convert UTF-16 with iconv -f UTF-16LE -t UTF-8 FILE > NEW.",
         ),
         (
-            b"\x89PNG\r\n\x1a\n",
+            b"\x89one\r\n\x1a\n",
             "byte 1 of the line (0x89) is not UTF-8",
             "Convert the file (from Windows: iconv -f CP1252 -t UTF-8 FILE > NEW), or leave bad rows out with "
             "--skip-bad.",

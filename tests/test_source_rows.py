@@ -26,6 +26,11 @@ GOOD = '{"text": "good"}\n'
 
 @pytest.mark.usefixtures("here")
 class TestJsonl:
+    def test_a_byte_order_mark_within_a_file_is_named(self) -> None:
+        reason = "the line begins with a byte order mark (U+FEFF), as where files were put together"
+        assert refused("a.jsonl", "\ufeff" + GOOD + "\ufeff" + GOOD) == (2, reason)
+        assert with_bad_rows("a.jsonl", "\ufeff" + GOOD + "\ufeff" + GOOD) == (["good"], [(2, reason)])
+
     def test_text_key_and_metadata(self) -> None:
         content = """{"text": "My name is Aun", "key": "a", "metadata": {"lang": "en", "n": [1, 2.5, null, true]}}
 
@@ -231,6 +236,11 @@ class TestTables:
         content = f'key,text\n1,"one\ntwo"\n{row}\n2,last\n'
         assert refused("a.csv", content) == (4, reason)
         assert with_bad_rows("a.csv", content) == (["one\ntwo", "last"], [(4, reason)])
+
+    @pytest.mark.parametrize("first", ["sep=;", "SEP=;", '"sep=;"'])
+    def test_a_first_line_that_names_the_separator_is_understood(self, first: str) -> None:
+        content = f'\ufeff{first}\r\ntext;lang\r\n"a;b";en\r\nx\r\n'
+        assert with_bad_rows("a.csv", content) == (["a;b"], [(4, "1 field where the header has 2")])
 
     def test_rows_where_nothing_is_written_are_separators(self) -> None:
         assert records("a.csv", "\n \ntext,lang\n\n,\na,en\n ,\t\r\nb,\n,\n") == [

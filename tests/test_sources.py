@@ -90,6 +90,11 @@ class TestTxt:
         assert refused("a.txt", content) == (3, "byte 4 of the line (0xE9) is not UTF-8")
         assert with_bad_rows("a.txt", content) == (["good", "last"], [(3, "byte 4 of the line (0xE9) is not UTF-8")])
 
+    def test_utf16_that_was_appended_is_named(self) -> None:
+        content = b"one\n" + "two\n".encode("utf-16-le").join([b"\xff\xfe", b""])
+        reason = "the line begins with a byte order mark of UTF-16 (FF FE); the first is UTF-8"
+        assert refused("a.txt", content) == (2, reason)
+
     @pytest.mark.parametrize("raw", [b"\xed\xa0\x80", b"\xc0\xaf", b"\xf4\x90\x80\x80", b"\xff"])
     def test_surrogates_and_overlong_forms_are_not_utf8(self, raw: bytes) -> None:
         assert refused("a.txt", b"ab" + raw)[1].startswith("byte 3 of the line (0x")
@@ -148,13 +153,80 @@ class TestSource:
         assert source(name) == Source(name, expected, None, None)
         assert source(Path(name), format=Format.CSV).format is Format.CSV
 
-    @pytest.mark.parametrize("name", ["a", "a.md", "a.json", "a.txt.gz", "a.zip", ".txt"])
+    @pytest.mark.parametrize("name", ["a", "a.md", "a.xml", "a.txt.gz", "a.zip", ".txt"])
     def test_an_unknown_suffix_is_an_error_that_lists_the_formats(self, name: str) -> None:
         Path(name).touch()
         with pytest.raises(
             SourceError, match=r"--format: txt \(one sentence a line\); jsonl \(.*\); csv \(.*\); tsv \("
         ):
             source(name)
+
+    @pytest.mark.parametrize(
+        ("name", "start", "what", "advice"),
+        [
+            (
+                "a b.parquet",
+                b"PAR1\x15\x04",
+                "a Parquet file",
+                "texts together with their vectors: vecindex import 'a b.parquet'",
+            ),
+            ("a.parquet", b"", "a Parquet file", "texts together with their vectors: vecindex import a.parquet"),
+            (
+                "v.npy",
+                b"\x93NUMPY\x01\0",
+                "a NumPy array (npy)",
+                "It holds no texts. To add an export with its vectors",
+            ),
+            ("v.faiss", b"IxF2\x80\x01\0", "a FAISS index", "name its folder: vecindex import DIR"),
+            ("v.npz", b"PK\x03\x04\x14\0\0\0a.npy", "an archive of NumPy arrays (npz)", "vecindex import DIR"),
+            ("a.jsonl.gz", b"\x1f\x8b\x08\0", "a gzip file", "gunzip -c a.jsonl.gz | vecindex add - --format jsonl"),
+            ("a.txt", b"\x1f\x8b\x08\0", "a gzip file", "gunzip -c a.txt | vecindex add -"),
+            (
+                "a.csv.zst",
+                b"\x28\xb5\x2f\xfd\x04",
+                "a Zstandard file",
+                "zstd -dc a.csv.zst | vecindex add - --format csv",
+            ),
+            ("a.bz2", b"BZh91AY&SY\x94", "a bzip2 file", "bunzip2 -c a.bz2"),
+            ("a.xz", b"\xfd7zXZ\0\0", "an xz file", "xz -dc a.xz"),
+            ("a.zip", b"PK\x03\x04\x14\0\0\0a.txt", "a zip archive", "Unpack it, and add the files in it"),
+            ("a.docx", b"PK\x03\x04\x14\0[Content_Types].xml\0word/document.xml", "a Word document", "Write its texts"),
+            ("a.xlsx", b"PK\x03\x04\x14\0xl/workbook.xml", "an Excel workbook", "Save it as csv, and add that"),
+            (
+                "a.pdf",
+                b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
+                "a PDF document",
+                "Write its texts to a .txt, .csv or .jsonl file",
+            ),
+            ("a.db", b"SQLite format 3\0\x10", "an SQLite database", "sqlite3 -header -csv a.db"),
+            ("a.png", b"\x89PNG\r\n\x1a\n", "a PNG image", "Write its texts"),
+            ("a.jpg", b"\xff\xd8\xff\xe0", "a JPEG image", "Write its texts"),
+            ("a.webp", b"RIFF\x24\x01\0\0WEBP", "a WebP image", "Write its texts"),
+            ("a.pkl", b"\x80\x04\x95\x0b\0", "a Python pickle", "Write its texts"),
+        ],
+    )
+    def test_a_file_that_is_not_text_is_called_what_it_is(
+        self, name: str, start: bytes, what: str, advice: str
+    ) -> None:
+        Path(name).write_bytes(start)
+        for format in (None, Format.CSV) if start else (None,):
+            with pytest.raises(SourceError) as caught:
+                source(name, format=format)
+            error = caught.value
+            assert (error.path, error.line, error.reason) == (name, None, f"looks like {what}, not text")
+            assert advice in error.advice
+
+    @pytest.mark.parametrize(
+        "text", ["PAR1 is a word", "%PDF-1.7 is how such files begin", "BZh", "Iwo Jima", "é" * 600]
+    )
+    def test_a_text_that_begins_like_another_kind_of_file_is_a_text(self, text: str) -> None:
+        assert records("a.txt", text) == [Record(text)]
+
+    def test_a_json_file_is_told_apart_from_jsonl(self) -> None:
+        Path("a b.json").write_text('[{"text": "a"}]')
+        with pytest.raises(SourceError, match=r"a \.json file is one JSON document") as caught:
+            source("a b.json")
+        assert "jq -c '.[]' 'a b.json' | vecindex add - --format jsonl" in caught.value.advice
 
     def test_the_values_of_format_are_what_people_type(self) -> None:
         assert [each.value for each in Format] == ["txt", "jsonl", "csv", "tsv"]
@@ -183,6 +255,12 @@ class TestSource:
         (here / "notes.txt").mkdir()
         with pytest.raises(SourceError, match=r"^notes\.txt: is a directory\. Name the files in it"):
             source("notes.txt")
+
+    def test_the_folder_of_an_export_is_for_import(self, here: Path) -> None:
+        (here / "an export").mkdir()
+        (here / "an export" / "records.jsonl").touch()
+        with pytest.raises(SourceError, match=r"with its vectors: vecindex import 'an export'"):
+            source("an export")
 
     def test_a_file_that_cannot_be_opened_or_read_is_a_source_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         Path("a.txt").write_text("a\nb\n")
@@ -247,6 +325,12 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> io.BytesIO:
 
 
 class TestStandardInput:
+    def test_what_is_not_text_is_called_what_it_is(self, stdin: io.BytesIO) -> None:
+        stdin.write(b"\x1f\x8b\x08\0")
+        stdin.seek(0)
+        with pytest.raises(SourceError, match=r"<stdin>: looks like a gzip file, not text\. Unpack it: gunzip -c FILE"):
+            source("-")
+
     def test_it_is_txt_unless_said_and_can_be_read_twice(self, stdin: io.BytesIO) -> None:
         stdin.write(b"My name is Aun\n\nIt rains.")
         stdin.seek(0)

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal, TypedDict
 
 from ..errors import InvalidInput, SourceError
@@ -36,17 +38,10 @@ _SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 
 def rows(source: Source, lines: Iterator[Line]) -> Iterator[Record | SourceError]:
     """Every row after the header. Raises SourceError where the header makes no row readable."""
-    feed = _Feed(source.name, lines)
-    cells = _cells(feed, source.format)
-    header = next(cells, None)
-    if header is None:
+    table = _table(source, lines)
+    if table is None:
         return
-    if isinstance(header, SourceError):
-        raise header
-    try:
-        columns = _columns(header, source)
-    except InvalidInput as error:
-        raise feed.error(error.message, error.advice) from None
+    feed, columns, cells = table
     for row in cells:
         if isinstance(row, SourceError):
             yield row
@@ -57,6 +52,33 @@ def rows(source: Source, lines: Iterator[Line]) -> Iterator[Record | SourceError
             yield feed.error(error.message, error.advice)
         else:
             yield record
+
+
+def _table(source: Source, lines: Iterator[Line]) -> tuple[_Feed, _Columns, Iterator[list[str] | SourceError]] | None:
+    """The columns that the header names, and the rows behind it; None where there is not even a header."""
+    separator = _DIALECTS[source.format]["delimiter"]
+    if source.format is Format.CSV:
+        lines, separator = _separator(lines, separator)
+    feed = _Feed(source.name, lines)
+    cells = _cells(feed, source.format, separator)
+    header = next(cells, None)
+    if header is None:
+        return None
+    if isinstance(header, SourceError):
+        raise header
+    try:
+        return feed, _columns(header, source, separator), cells
+    except InvalidInput as error:
+        raise feed.error(error.message, error.advice) from None
+
+
+def _separator(lines: Iterator[Line], usual: str) -> tuple[Iterator[Line], str]:
+    """The lines without a first one like ``sep=;``, which says to Excel what separates the fields; and what does."""
+    first = next(lines, None)
+    if first is None:
+        return lines, usual
+    said = re.fullmatch(rb'"?sep=([,;|\t])"?[\r\n]*', first[1], re.IGNORECASE)
+    return (lines, said[1].decode()) if said else (chain([first], lines), usual)
 
 
 class _Feed:
@@ -113,9 +135,9 @@ class _Feed:
         return raw
 
 
-def _cells(feed: _Feed, format: Format) -> Iterator[list[str] | SourceError]:
+def _cells(feed: _Feed, format: Format, separator: str) -> Iterator[list[str] | SourceError]:
     """The fields of every row that is not blank; the header is the first."""
-    reader = csv.reader(feed, strict=True, **_DIALECTS[format])
+    reader = csv.reader(feed, strict=True, delimiter=separator, quoting=_DIALECTS[format]["quoting"])
     while True:
         feed.begin()
         try:
@@ -190,7 +212,7 @@ def _unquoted(cell: str) -> str:
     return cell
 
 
-def _columns(header: Sequence[str], source: Source) -> _Columns:
+def _columns(header: Sequence[str], source: Source, separator: str) -> _Columns:
     for position, name in enumerate(header, start=1):
         if not name.strip():
             raise InvalidInput(
@@ -205,7 +227,7 @@ def _columns(header: Sequence[str], source: Source) -> _Columns:
             "the header is quoted as in csv, but in tsv quotes are part of the text",
             "Write the file as csv or jsonl, or without quotes around fields.",
         )
-    text = _text_column(header, source)
+    text = _text_column(header, source, separator)
     key = _find(header, "key" if source.key_column is None else source.key_column)
     if source.key_column is None:
         return _Columns(header, text, None if key == text else key, plain_quotes)
@@ -217,13 +239,13 @@ def _columns(header: Sequence[str], source: Source) -> _Columns:
     return _Columns(header, text, key, plain_quotes)
 
 
-def _text_column(header: Sequence[str], source: Source) -> int:
+def _text_column(header: Sequence[str], source: Source, separator: str) -> int:
     wanted = "text" if source.text_column is None else source.text_column
     text = _find(header, wanted)
     if text is not None:
         return text
     if source.text_column is None and len(header) == 1:
-        _refuse_other_separators(header[0], source.format)
+        _refuse_other_separators(header[0], source.format, separator)
     raise InvalidInput(
         f"no column {wanted!r}; the columns are: {listed(header)}",
         "The first row is the header; name the column of the sentences with --text-column, or use --format txt for a "
@@ -231,9 +253,8 @@ def _text_column(header: Sequence[str], source: Source) -> int:
     )
 
 
-def _refuse_other_separators(name: str, format: Format) -> None:
+def _refuse_other_separators(name: str, format: Format, own: str) -> None:
     """Semicolons are what Excel writes in half of Europe; read as one column, whole rows would become sentences."""
-    own = _DIALECTS[format]["delimiter"]
     other = next((each for each in _SEPARATORS if each != own and each in name), None)
     if other is not None:
         raise InvalidInput(

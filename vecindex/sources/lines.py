@@ -78,6 +78,12 @@ def decoded(raw: bytes) -> str:
     """
     if len(raw) > MAX_LINE:
         raise InvalidInput(f"the line is longer than {MAX_LINE:,} bytes", "Check that this is a file of sentences.")
+    for mark, encoding in _OTHER_ENCODINGS:
+        if raw.startswith(mark):
+            raise InvalidInput(
+                f"the line begins with a byte order mark of {encoding} ({mark.hex(' ').upper()}); the first is UTF-8",
+                f"Convert what was appended (iconv -f {encoding} -t UTF-8), and put the file together again.",
+            )
     nul = raw.find(b"\0")
     if nul >= 0:
         raise InvalidInput(

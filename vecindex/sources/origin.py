@@ -15,6 +15,7 @@ from enum import Enum
 from typing import IO, cast
 
 from ..errors import InvalidInput, SourceError
+from .magic import START, Kind, kind_by_suffix, kind_of
 
 STDIN = "-"
 
@@ -105,6 +106,8 @@ def source(
     if text_column is not None and text_column == key_column:
         raise InvalidInput(f"the text and the key cannot both be {text_column!r}", "Name two columns, or only one.")
     once = path == STDIN or not _is_regular(path)
+    if not once:
+        _refuse_other_kinds(path, _start(path))
     if format is None:
         format = Format.TXT if path == STDIN else _from_suffix(path)
     if format is Format.TXT and (text_column is not None or key_column is not None):
@@ -133,8 +136,37 @@ def _is_regular(path: str) -> bool:
             path, None, "no such file", f"To add this as a sentence: vecindex add --text {_quoted(path)}"
         ) from None
     if stat.S_ISDIR(mode):
-        raise SourceError(path, None, "is a directory", "Name the files in it, for example `vecindex add DIR/*.txt`.")
+        is_export = os.path.exists(os.path.join(path, "records.jsonl"))
+        raise SourceError(
+            path,
+            None,
+            "is a directory",
+            f"To add an export with its vectors: vecindex import {shlex.quote(path)}"
+            if is_export
+            else "Name the files in it, for example `vecindex add DIR/*.txt`.",
+        )
     return stat.S_ISREG(mode)
+
+
+def _start(path: str) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(START)
+    except OSError:
+        return b""  # told by whoever reads it
+
+
+def _refuse_other_kinds(path: str, start: bytes) -> None:
+    """Raises SourceError for a file that is not text, and says what it is."""
+    if (kind := kind_of(start)) is not None:
+        raise _other_kind(path, kind)
+
+
+def _other_kind(path: str, kind: Kind) -> SourceError:
+    inner = _SUFFIXES.get(os.path.splitext(os.path.splitext(path)[0])[1].lower())
+    format = f" --format {inner.value}" if inner else ""
+    advice = kind.advice.format(path="FILE" if path == STDIN else shlex.quote(path), format=format)
+    return SourceError(_name(path), None, f"looks like {kind.name}, not text", advice)
 
 
 def _quoted(words: str, longest: int = 60) -> str:
@@ -150,6 +182,16 @@ def _from_suffix(path: str) -> Format:
     try:
         return _SUFFIXES[suffix.lower()]
     except KeyError:
+        if (kind := kind_by_suffix(suffix)) is not None:
+            raise _other_kind(path, kind) from None
+        if suffix.lower() == ".json":
+            raise SourceError(
+                path,
+                None,
+                "a .json file is one JSON document, and add reads jsonl, an object a line",
+                f"Convert it: jq -c '.[]' {shlex.quote(path)} | vecindex add - --format jsonl; if it is jsonl, say so: "
+                "--format jsonl.",
+            ) from None
         what = f"the suffix {suffix!r} is none that is known" if suffix else "the name has no suffix"
         formats = "; ".join(f"{each.value} ({each.description})" for each in Format)
         raise SourceError(path, None, what, f"Say the format with --format: {formats}.") from None
@@ -163,6 +205,8 @@ def _copied(path: str) -> IO[bytes]:
                 shutil.copyfileobj(stream, copy)
             except OSError as error:
                 raise _unreadable(path, error) from error
+        copy.seek(0)
+        _refuse_other_kinds(path, copy.read(START))
         on_failure.pop_all()
     return cast(IO[bytes], copy)
 
