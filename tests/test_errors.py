@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from vecindex import errors, sources
 from vecindex.encoders.gpu.token_workers import TokenWorkers
 from vecindex.encoders.tokens import TextTokenizer
 from vecindex.errors import CorruptIndex, IncompatibleFormat, MissingExtra, VecindexError
+from vecindex.search import native
 from vecindex.store.lock import WriterLock
 
 
@@ -112,6 +114,17 @@ def refused(folder: Path) -> None:
         index.delete(["a"])
 
 
+def no_memory(folder: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    native._loaded.cache_clear()  # it may be loaded; what it would take must be there all the same
+    resource.setrlimit(resource.RLIMIT_AS, (size + 64 * 2**20, before[1]))
+    try:
+        native.faiss()
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
 def process_killed(folder: Path) -> None:
     definition = {"model": {"type": "WordLevel", "vocab": {}, "unk_token": "?"}}
     workers = TokenWorkers(TextTokenizer.from_json(json.dumps([json.dumps(definition), 8])), 1)
@@ -164,6 +177,10 @@ CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], 
     errors.StorageError: (
         *(refused, {"path": "{f}/writer.lock", "reason": "Is a directory"}),
         "{f}/writer.lock cannot be used: Is a directory. Check the disk's free space",
+    ),
+    errors.OutOfMemory: (
+        *(no_memory, {"doing": "FAISS was loaded"}),
+        "memory ran out while FAISS was loaded. Raise the limit that this process has",
     ),
     errors.EncodingFailed: (process_killed, {}, "the texts could not be encoded: process "),
 }
@@ -219,7 +236,10 @@ def test_missing_extra_names_the_exact_command() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "builtin"),
-    [(errors.RecordNotFound, LookupError), (errors.InvalidInput, ValueError), (errors.InvalidFilter, ValueError)],
+    [
+        *((errors.RecordNotFound, LookupError), (errors.InvalidInput, ValueError), (errors.InvalidFilter, ValueError)),
+        (errors.OutOfMemory, MemoryError),
+    ],
 )
 def test_some_are_python_errors_too(kind: type[VecindexError], builtin: type[Exception]) -> None:
     assert issubclass(kind, builtin)

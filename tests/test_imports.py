@@ -20,22 +20,7 @@ PACKAGE = Path(vecindex.__file__).parent
 
 # From the ground up. A module imports from its own floor or from below; the graph as a whole has no cycle.
 FLOORS: list[tuple[str, ...]] = [
-<<<<<<< HEAD
-    ("errors", "cores", "records", "filters", "fusion", "measures", "windows"),
-=======
-    (
-        "errors",
-        "warning_types",
-        "cores",
-        "records",
-        "filters",
-        "filter_syntax",
-        "filter_sql",
-        "fusion",
-        "measures",
-        "windows",
-    ),
->>>>>>> 9987c51 (A blank query is refused, a query longer than the model reads is warned of: vecindex.VecindexWarning, one line on standard error)
+    ("errors", "warning_types", "cores", "memory", "records", "filters", "fusion", "measures", "windows"),
     ("sources", "sentences"),
     ("encoders",),
     ("store",),
@@ -61,7 +46,7 @@ NUMPY = (
 DOORS: dict[str, tuple[str, ...]] = {
     "click": ("cli", "cli."),
     "numpy": NUMPY,
-    "faiss": ("search.exact", "search.codes", "search.shares"),
+    "faiss": ("search.native",),
     "pyarrow": ("exchange.parquet",),
     "sqlite_utils": ("store.schema",),
     "onnxruntime": ("encoders.onnx",),

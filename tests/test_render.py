@@ -104,6 +104,7 @@ ERRORS: list[errors.VecindexError] = [
     errors.CorruptIndex("a", "torn"),
     errors.EncodingFailed("a process ended", "Try again."),
     errors.StorageError("a", "No space left on device"),
+    errors.OutOfMemory("an index was used"),
 ]
 
 

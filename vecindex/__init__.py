@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .errors import InvalidInput as InvalidInput
     from .errors import MissingExtra as MissingExtra
     from .errors import ModelNotFound as ModelNotFound
+    from .errors import OutOfMemory as OutOfMemory
     from .errors import RecordNotFound as RecordNotFound
     from .errors import SourceError as SourceError
     from .errors import SpaceMismatch as SpaceMismatch
@@ -56,8 +57,8 @@ _HOMES = {
     "encoders.pooling": ("mean_pool", "pool_features"),
     "errors": (
         *("CorruptIndex", "EncodingFailed", "IncompatibleFormat", "IndexLocked", "IndexNotFound", "InvalidFilter"),
-        *("InvalidInput", "MissingExtra", "ModelNotFound", "RecordNotFound", "SourceError", "SpaceMismatch"),
-        *("StorageError", "TextTooLong", "TextWithoutToken", "UnsupportedModel", "VecindexError"),
+        *("InvalidInput", "MissingExtra", "ModelNotFound", "OutOfMemory", "RecordNotFound", "SourceError"),
+        *("SpaceMismatch", "StorageError", "TextTooLong", "TextWithoutToken", "UnsupportedModel", "VecindexError"),
     ),
     "exchange.writing": ("ExportReport",),
     "index": ("Index", "open"),

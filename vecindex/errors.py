@@ -18,6 +18,7 @@
     ├── IncompatibleFormat(path, found, supported)
     ├── CorruptIndex(path, reason)
     ├── StorageError(path, reason)
+    ├── OutOfMemory(doing)                     also a MemoryError
     └── EncodingFailed(reason, advice)
 """
 
@@ -336,6 +337,24 @@ class StorageError(VecindexError):
     @property
     def advice(self) -> str:
         return "Check the disk's free space and the permissions; what was committed before is unharmed."
+
+
+class OutOfMemory(VecindexError, MemoryError):
+    """The system gave no more memory; ``doing`` says when, as in "memory ran out while the index was verified"."""
+
+    def __init__(self, doing: str) -> None:
+        super().__init__(doing)
+        self.doing = doing
+
+    def _what(self) -> str:
+        return f"memory ran out while {self.doing}"
+
+    @property
+    def advice(self) -> str:
+        return (
+            "Raise the limit that this process has (ulimit -v, or its container's), or end other processes; "
+            "what was committed before is unharmed."
+        )
 
 
 class EncodingFailed(VecindexError):

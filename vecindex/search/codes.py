@@ -15,8 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import OutOfMemory
+from ..memory import has_room
 from ..store.vectors import release
 from .exact import Rows, Vectors, scores
+from .native import faiss as _faiss
 from .settings import FAST, MASKED, SAMPLE, Settings, parts
 from .shares import Shares
 
@@ -40,6 +43,7 @@ _TOGETHER = 32
 
 Before, threads gain little, and on a busy machine they wait for each other: 8 queries took 17 ms instead of 5.
 """
+_LARGEST_OF, _AT_LEAST = 4, 64 * 2**20  # loading codes takes less than so many times their bytes, and so many more
 _QUERY_BITS = 4  # 8 give the same recall and take a fifth longer; 0, FAISS's default, takes a hundred times as long
 
 
@@ -240,7 +244,11 @@ def _deserialised(loader: Callable[[], Buffer], name: str, settings: Settings, d
             index = faiss.downcast_index(file.index)
             matrix = faiss.downcast_VectorTransform(file.chain.at(0))
             rotation = faiss.vector_to_array(matrix.A).reshape(dimension, dimension)
-    except (RuntimeError, MemoryError, AssertionError, TypeError, AttributeError, ValueError) as error:
+    except MemoryError as error:
+        if not has_room(_LARGEST_OF * len(data) + _AT_LEAST):
+            raise OutOfMemory("codes were loaded") from error
+        raise ValueError(f"the part {name!r} cannot be read: it asks for more memory than its bytes fill") from error
+    except (RuntimeError, AssertionError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"the part {name!r} cannot be read: {(str(error).splitlines() or [''])[0][:200]}") from error
     kind = _FAST if name == FAST else _CLUSTERED if settings.lists else _FLAT
     expected: tuple[Any, ...] = (kind, dimension <= _ROTATED, dimension, rows, faiss.METRIC_INNER_PRODUCT)
@@ -303,10 +311,3 @@ def _wrapped(index: Any, rotation: Vectors | None) -> Any:
         owned.this.disown()
     file.own_fields = True
     return file
-
-
-def _faiss() -> Any:
-    """The library, loaded when it is first needed; its types are too narrow for what it takes."""
-    import faiss
-
-    return faiss

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import OutOfMemory
+from .native import faiss as _faiss
+
 Vectors = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
@@ -61,7 +64,8 @@ def scan(vectors: Vectors, rows: Rows | None, queries: Vectors, k: int) -> list[
     """As `rank` for each of ``queries`` (q, D), with FAISS's scan to propose candidates.
 
     FAISS drops ties beyond its k at will. So it is asked for more, and a query whose k-th score is within `ROUNDING`
-    of the last candidate's is asked again for four times as many, down to scoring everything.
+    of the last candidate's is asked again for four times as many, down to scoring everything, as is done where there is
+    too little memory for FAISS.
     """
     allowed = len(vectors) if rows is None else len(rows)
     rankings: dict[int, Ranking] = {}
@@ -71,7 +75,11 @@ def scan(vectors: Vectors, rows: Rows | None, queries: Vectors, k: int) -> list[
         if wanted * 4 >= allowed:
             rankings |= {int(i): rank(vectors, rows, queries[i], k) for i in waiting}
             break
-        proposed, candidates = _faiss_scan(vectors, rows, queries[waiting], wanted)
+        try:
+            proposed, candidates = _faiss_scan(vectors, rows, queries[waiting], wanted)
+        except OutOfMemory:
+            wanted = allowed
+            continue
         complete = proposed[:, k - 1] - proposed[:, -1] > 2 * ROUNDING
         for i, found in zip(waiting[complete], candidates[complete], strict=True):
             rankings[int(i)] = rank(vectors, np.sort(found), queries[i], k)
@@ -82,8 +90,7 @@ def scan(vectors: Vectors, rows: Rows | None, queries: Vectors, k: int) -> list[
 
 def _faiss_scan(vectors: Vectors, rows: Rows | None, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
     """FAISS's k best for each query: scores (q, k) in descending order, and rows (q, k)."""
-    import faiss
-
+    faiss = _faiss()
     queries = np.ascontiguousarray(queries)
     found = np.empty((len(queries), k), dtype=np.float32)
     candidates = np.empty((len(queries), k), dtype=np.int64)

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..encoders.pooling import unit_length
-from ..errors import CorruptIndex, InvalidInput
+from ..errors import CorruptIndex, InvalidInput, OutOfMemory
 from ..filters.tree import Filter
 from ..records import Hit
 from .codes import Codes
@@ -273,6 +273,8 @@ def _widen(job: _Job, queries: Vectors, tails: list[Ranking], inside: int) -> li
         except (CorruptIndex, ValueError) as error:  # a part was loaded only now
             job.view.refuse(job.codes, error)
             break
+        except OutOfMemory:
+            break  # exact search needs less
         job.trace.lap("candidates")
         job.trace.candidates = count
         again = []

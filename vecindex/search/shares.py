@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..cores import available_cores
+from .native import faiss as _faiss
 
 Rows = npt.NDArray[np.int64]
 Estimates = npt.NDArray[np.float32]
@@ -63,13 +64,6 @@ def _share(index: Any, start: int, size: int) -> Any:
     share.ntotal, share.is_trained = stop - start, True
     share.ntotal2 = stop - start + -(stop - start) % _ROWS_A_BLOCK
     return share
-
-
-def _faiss() -> Any:
-    """The library, loaded when it is first needed; its types lack what is used here."""
-    import faiss
-
-    return faiss
 
 
 # --- threads ---------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from types import EllipsisType
 import numpy as np
 
 from ..errors import CorruptIndex, InvalidInput, VecindexError
+from ..memory import memory_errors
 from ..records import CompactReport
 from ..store.compact import compact
 from ..store.files import publish
@@ -110,6 +111,7 @@ class Upkeep:
         with self._snapshots.borrow() as catalog, self._writer() as writer:
             return compact(self._folder, catalog, writer, self.write_codes, empty_cache)
 
+    @memory_errors("codes were made")
     def renew_codes(self, anew: bool = False) -> None:
         """Codes over all committed rows: what there is extended, or made ``anew``, as it is where it is damaged."""
         with self._snapshots.take() as snapshot:
@@ -125,6 +127,7 @@ class Upkeep:
             extend(codes, vectors)
         self._publish(manifest, codes, instead=manifest.codes)
 
+    @memory_errors("codes were tuned")
     def tune(
         self,
         recall: float,

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from ..errors import CorruptIndex
+from ..errors import CorruptIndex, OutOfMemory
 from ..filters.tree import Filter
 from ..store.generation import Allowed
 from ..store.manifest import CodesFiles, Manifest
@@ -81,6 +81,8 @@ class Accelerator:
                 return found[1]
             try:
                 codes = load_codes(snapshot, files)
+            except OutOfMemory:
+                return None  # exact search needs less
             except CorruptIndex as error:
                 if os.path.exists(error.path):
                     self._refuse(files, error)

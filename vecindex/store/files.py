@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ..errors import StorageError
+from ..errors import OutOfMemory, StorageError
 from .disk import disk
 
 TEMPORARY_PREFIX = ".creating-"
@@ -16,10 +17,12 @@ TEMPORARY_PREFIX = ".creating-"
 
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Maps what the operating system refuses to `StorageError`."""
+    """Maps what the operating system refuses to `StorageError`, or to `OutOfMemory`."""
     try:
         yield
     except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise OutOfMemory(f"{error.filename or path} was used") from error
         raise StorageError(str(error.filename or path), error.strerror or str(error)) from error
 
 

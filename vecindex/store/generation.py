@@ -5,6 +5,7 @@ A generation is read as the difference to the one before it: a commit costs its 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import mmap
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import CorruptIndex
+from ..errors import CorruptIndex, OutOfMemory
 from ..filters.tree import Filter
 from .catalog import Catalog
 from .manifest import Manifest
@@ -157,6 +158,8 @@ class Generation:
             finally:
                 os.close(descriptor)
         except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+                raise OutOfMemory(f"{path} was mapped") from error
             raise CorruptIndex(str(path), f"it cannot be read: {error}") from None
 
         def checked() -> memoryview:

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import CorruptIndex, InvalidInput
 from ..filters.tree import Filter
+from ..memory import memory_errors
 from .cache import Entry, sound, text_digest
 from .catalog import Catalog
 from .generation import Allowed, Generation
@@ -119,17 +120,18 @@ class Snapshots:
                 f"the index was opened by process {self._process}, of which this one, {os.getpid()}, is a fork",
                 "Open it in each process with vecindex.open(path), after the fork.",
             )
-        try:
-            catalog = self._idle.pop()
-        except IndexError:
-            catalog = Catalog(self._folder, self._readonly)
-        try:
-            yield catalog
-        finally:
-            if self.closed:
-                catalog.close()
-            else:
-                self._idle.append(catalog)
+        with memory_errors("an index was used"):
+            try:
+                catalog = self._idle.pop()
+            except IndexError:
+                catalog = Catalog(self._folder, self._readonly)
+            try:
+                yield catalog
+            finally:
+                if self.closed:
+                    catalog.close()
+                else:
+                    self._idle.append(catalog)
 
     @contextlib.contextmanager
     def take(self) -> Iterator[Snapshot]:

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import CorruptIndex, StorageError
-from .files import TEMPORARY_PREFIX, publish, remove_files, write_at
+from ..errors import CorruptIndex
+from .files import TEMPORARY_PREFIX, publish, remove_files, storage_errors, write_at
 
 Vectors = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -109,8 +109,11 @@ def map_rows(path: Path, rows: int, dimension: int) -> Vectors:
     if rows == 0:
         return np.empty((0, dimension), dtype=np.float32)
     needed = rows * dimension * 4
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    with storage_errors(path):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise CorruptIndex(str(path), f"it is missing; {rows} rows need it") from None
         try:
             size = os.fstat(descriptor).st_size
             if size < needed:
@@ -119,10 +122,6 @@ def map_rows(path: Path, rows: int, dimension: int) -> Vectors:
         finally:
             os.close(descriptor)
         return np.frombuffer(mapping, dtype="<f4").reshape(rows, dimension)
-    except FileNotFoundError:
-        raise CorruptIndex(str(path), f"it is missing; {rows} rows need it") from None
-    except OSError as error:
-        raise StorageError(str(path), error.strerror or str(error)) from error
 
 
 def release(vectors: Vectors) -> None:
