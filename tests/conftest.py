@@ -27,7 +27,8 @@ def _isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         patch.setenv("VECINDEX_CACHE", str(tmp_path_factory.mktemp("vecindex-cache")))
         patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf-home")))
         patch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-        for name in ("HF_HUB_CACHE", "HF_HUB_OFFLINE", "VECINDEX_OFFLINE", "VECINDEX_INDEX"):
+        names = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "SENTENCE_TRANSFORMERS_HOME", "HF_TOKEN", "VECINDEX_HF_TOKEN")
+        for name in (*names, "HF_HUB_OFFLINE", "VECINDEX_OFFLINE", "VECINDEX_INDEX"):
             patch.delenv(name, raising=False)
         yield
 

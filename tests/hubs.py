@@ -49,11 +49,14 @@ def listed(snapshot: Path, *names: str) -> None:
 
 @dataclass
 class Hub:
-    """``asked`` has the names of the files that were fetched, ``broken`` those that the server fails to send."""
+    """``asked`` has the names of the files that were fetched, ``broken`` those that the server fails to send, and
+    ``sent`` the values of all headers that could carry a secret; it is ``private`` to those who have one."""
 
     url: str = ""
     asked: list[str] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
+    sent: list[str] = field(default_factory=list)
+    private: bool = False
 
     def online(self) -> dict[str, str]:
         """The variables with which the hub's client asks this server, and no other."""
@@ -78,6 +81,7 @@ def serving(contents: Mapping[str, bytes]) -> Iterator[Hub]:
             self.do_GET()
 
         def do_GET(self) -> None:
+            hub.sent.append(self.headers.get("Authorization", "") + self.headers.get("Cookie", ""))
             path = self.path.split("?")[0]
             headers = {"X-Repo-Commit": REVISION}
             body = b'{"error": "not found"}'
@@ -101,6 +105,8 @@ def serving(contents: Mapping[str, bytes]) -> Iterator[Hub]:
                     hub.asked.append(name)
             elif file:
                 headers["X-Error-Code"] = "EntryNotFound"
+            if hub.private:
+                status, body = 401, b'{"error": "Invalid username or password."}'
             self.send_response(status)
             for key, value in {**headers, "Content-Length": str(len(body))}.items():
                 self.send_header(key, value)

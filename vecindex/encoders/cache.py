@@ -4,6 +4,7 @@
 
     compiled/<fingerprint>/     model.onnx, model.onnx.data, tokenizer.json, encoder.json: one space's compiled encoder
     refused/<fingerprint>.json  why a model's export failed, and with which versions: it runs on torch
+    folders/<model>.json        where the user himself said that this model's files are
     digests.json                {path: [size, modified, changed (ns), inode, SHA-256]} of large files
 
 Everything in it may be deleted at any time. Entries appear whole or not at all (written under another name, then
@@ -39,6 +40,25 @@ def compiled_folder(fingerprint: str) -> Path:
 def refusal_file(fingerprint: str) -> Path:
     """Where it says why the model of this space could not be exported, if that was so."""
     return cache_folder() / "refused" / f"{fingerprint}.json"
+
+
+def remember_folder(model: str, folder: Path) -> None:
+    """Keeps in mind where the files of a model are, which ``model`` is the fingerprint of; the user has said so."""
+    if known_folder(model) != folder:
+        with contextlib.suppress(OSError):
+            write_json(_folder_file(model), {"folder": str(folder)})
+
+
+def known_folder(model: str) -> Path | None:
+    """Where the user said that the files of this model are; None if he never did."""
+    try:
+        return Path(json.loads(_folder_file(model).read_text(encoding="utf-8"))["folder"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _folder_file(model: str) -> Path:
+    return cache_folder() / "folders" / f"{model}.json"
 
 
 def file_digest(path: Path) -> str:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal, cast, get_args
 
 from ..errors import InvalidInput, MissingExtra, ModelNotFound, SpaceMismatch, UnsupportedModel
-from .cache import file_digest
+from .cache import file_digest, known_folder, remember_folder
 from .compiled import load_compiled
 from .compiling import compile_fewer_bits, compiled_or_torch, reference, static_reference
 from .encoder import Encoder
 from .environment import has_exact_int8
 from .files import read_space
 from .modules import is_size
-from .resolve import ModelFiles, resolve
+from .resolve import ModelFiles, at_hand, hub_name, resolve
 from .spec import Precision, Space
 
 Runtime = Literal["onnx", "torch"]
@@ -95,16 +94,17 @@ def load_model(
 def load_for_space(space: Space, settings: Settings | None = None) -> Encoder:
     """Loads the encoder of an index's space; of ``settings`` all but what the space says itself.
 
-    The compiled encoder of this very fingerprint serves without a look at the model's own files, except where the
-    model is a folder that is still there: files changed in it are a `SpaceMismatch`.
+    What an index says of its model may be a stranger's word: nothing is downloaded, and a folder is opened only where
+    the user himself named it before, for the same model. The compiled encoder of this very fingerprint serves without a
+    look at the model's own files, except where they are in such a folder: files changed in it are a `SpaceMismatch`.
     """
     settings = settings or Settings()
     check_settings(settings)
-    folder = Path(space.model)
-    changeable = folder.is_absolute() and os.path.isdir(folder)
+    folder = None if hub_name(space.model) else known_folder(_model_of(space))
+    changeable = folder is not None and os.path.isdir(folder)
     if not changeable and settings.device != "cuda" and (encoder := load_compiled(space, settings.threads)):
         return encoder
-    files = _files_again(space, settings.offline)
+    files = ModelFiles(str(folder), folder, "path") if folder is not None and changeable else _files_again(space)
     found = _space_again(files, space)
     if found.fingerprint != space.fingerprint:
         raise SpaceMismatch(
@@ -115,8 +115,10 @@ def load_for_space(space: Space, settings: Settings | None = None) -> Encoder:
 
 
 def space_of(files: ModelFiles, precision: Precision | None = None, dimensions: int | None = None) -> Space:
-    """The space that a model's files define, in this precision."""
+    """The space that a model's files define, in this precision; of a folder, which the user named, it is remembered."""
     space = read_space(files.folder, files.name, file_digest, dimensions)
+    if files.origin == "path":
+        remember_folder(_model_of(space), files.folder)
     return replace(space, revision=files.revision, precision=precision or "fp32")
 
 
@@ -172,20 +174,28 @@ def _on_gpu(files: ModelFiles, space: Space) -> Encoder:
     return CudaEncoder(files.folder, space)
 
 
-def _files_again(space: Space, offline: bool | None) -> ModelFiles:
+def _model_of(space: Space) -> str:
+    """The fingerprint of a model's files alone, whatever precision and dimension they are used in."""
+    return replace(space, precision="fp32", dimension=1).fingerprint
+
+
+def _files_again(space: Space) -> ModelFiles:
     """The files of a stored space: of the revision that it was made with, or others that define the same space."""
-    if not space.revision:
-        return resolve(space.model, offline=offline)
+    if hub_name(space.model) is None:
+        raise ModelNotFound(
+            space.model,
+            [f"the folder {space.model} (not opened, since only the index names it)", "vecindex's own cache"],
+            "Say where its files are: --model DIR, or model= in Python; from then on they are found.",
+        )
     try:
-        return resolve(f"{space.model}@{space.revision}", offline=offline)
+        return at_hand(space.model, space.revision)
     except ModelNotFound:
-        try:
+        if space.revision:
             # What is at hand may be another revision with the same files, or the extra.
-            files = resolve(space.model, offline=True)
-            if _space_again(files, space).fingerprint == space.fingerprint:
-                return files
-        except (ModelNotFound, UnsupportedModel):
-            pass
+            with contextlib.suppress(ModelNotFound, UnsupportedModel):
+                files = at_hand(space.model)
+                if _space_again(files, space).fingerprint == space.fingerprint:
+                    return files
         raise
 
 

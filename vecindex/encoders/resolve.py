@@ -2,6 +2,9 @@
 
 A model of the hub is taken in one revision, which is known from then on: that of ``NAME@REVISION`` (a commit, a branch
 or a tag), else the one that ``main`` was when it was downloaded.
+
+Only a name that the user gave leads to a folder or to a download (`resolve`). A name that an index alone gives may be
+a stranger's: no folder of that name is opened, and no connection (`at_hand`).
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from ..errors import ModelNotFound
 from .cache import file_digest
 from .hub import download, find
 from .weights import pickle_refused
+from .whole import Snapshot
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 Origin = Literal["path", "hub cache", "minilm extra", "download"]
@@ -26,6 +30,7 @@ _EXTRA_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 _HUB_NAME = re.compile(r"(?=.{1,96}$)[\w.-]+(/[\w.-]+)?", re.ASCII)
 _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./-]{0,200}", re.ASCII)
 _COMPLETE = "Use it once online, without --offline: that brings what is missing. --model DIR takes any local folder."
+_EXTRA = "`pip install 'vecindex[minilm]'` brings the default model; --model DIR takes any local folder."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +60,66 @@ def resolve(name_or_path: str | os.PathLike[str] | None = None, *, offline: bool
     if given and os.path.isdir(folder):
         return ModelFiles(str(folder.resolve()), folder.resolve(), "path")
     tried = [f"the folder {given} (there is none)"]
-    name, at, revision = given.partition("@")
-    if not _HUB_NAME.fullmatch(name) or name.startswith(".") or (at and not _REVISION.fullmatch(revision)):
+    parsed = hub_name(given)
+    if parsed is None:
         raise ModelNotFound(given, tried)
-    name = name if "/" in name else f"sentence-transformers/{name}"
-    cached = find(name, revision, tried)
-    if cached is not None and not cached.missing:
-        return ModelFiles(name, cached.folder, "hub cache", cached.commit)
-    if name == DEFAULT_MODEL and not revision and (found := _in_extra(tried)) is not None:
-        return ModelFiles(name, found, "minilm extra")
-    advice = None if cached is None else _COMPLETE
+    name, revision = parsed
+    found, advice = _at_hand(name, revision, tried)
+    if isinstance(found, ModelFiles):
+        return found
     if not is_offline(offline):
         brought = download(name, revision, tried, advice)
         return ModelFiles(name, brought.folder, "download", brought.commit)
-    if cached is not None and cached.pickle:
-        raise pickle_refused(name, cached.pickle)
+    if found is not None and found.pickle:
+        raise pickle_refused(name, found.pickle)
     tried.append("no download, since offline was asked for")
     raise ModelNotFound(f"{name}@{revision}" if revision else name, tried, advice)
+
+
+def at_hand(name: str, revision: str = "") -> ModelFiles:
+    """The files of a hub model that an index names, in the hub's cache or the extra; nothing is downloaded.
+
+    Raises:
+        ModelNotFound: with every place that was tried, and how the user names it himself.
+        UnsupportedModel: all that there is of its weights is a pickle.
+    """
+    asked = f"{name}@{revision}" if revision else name
+    parsed = hub_name(asked)
+    if parsed is None:
+        raise ModelNotFound(asked, ["nothing, since it is no name of the hub"])
+    tried: list[str] = []
+    found, _ = _at_hand(*parsed, tried)
+    if isinstance(found, ModelFiles):
+        return found
+    if found is not None and found.pickle:
+        raise pickle_refused(name, found.pickle)
+    tried.append("no download, since only the index names it")
+    raise ModelNotFound(asked, tried, _name_it(asked))
+
+
+def hub_name(given: str) -> tuple[str, str] | None:
+    """The name and the revision in ``NAME@REVISION``; None where it can be no name of the hub."""
+    name, at, revision = given.partition("@")
+    if not _HUB_NAME.fullmatch(name) or name.startswith(".") or (at and not _REVISION.fullmatch(revision)):
+        return None
+    return (name if "/" in name else f"sentence-transformers/{name}"), revision
+
+
+def _at_hand(name: str, revision: str, tried: list[str]) -> tuple[ModelFiles | Snapshot | None, str | None]:
+    """The model's files, else what the hub's cache holds of them in part; and what to advise where none are whole."""
+    cached = find(name, revision, tried)
+    if isinstance(cached, Snapshot) and not cached.missing:
+        return ModelFiles(name, cached.folder, "hub cache", cached.commit), None
+    default = name == DEFAULT_MODEL
+    if default and not revision and (found := _in_extra(tried)) is not None:
+        return ModelFiles(name, found, "minilm extra"), None
+    return cached, _COMPLETE if cached is not None else _EXTRA if default else None
+
+
+def _name_it(asked: str) -> str:
+    advice = f"If you trust that model, name it yourself: --model {asked}, or model={asked!r} in Python, downloads it."
+    default = asked.partition("@")[0] == DEFAULT_MODEL
+    return f"{advice} So does `pip install 'vecindex[minilm]'`." if default else advice
 
 
 def is_offline(offline: bool | None) -> bool:
