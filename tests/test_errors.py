@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import resource
 import signal
 import subprocess
@@ -135,7 +136,11 @@ def process_killed(folder: Path) -> None:
 # What each says, with {f} for the index's folder and {d} for the one around it.
 CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], str]] = {
     errors.IndexNotFound: (no_index, {"path": "{d}/none"}, "there is no index at {d}/none. Make one with"),
-    errors.RecordNotFound: (no_record, {"key": "nobody"}, "no record has the key 'nobody'. Keys are shown by"),
+    errors.RecordNotFound: (
+        no_record,
+        {"key": "nobody"},
+        "no record has the key 'nobody'. index.keys() lists",
+    ),
     errors.InvalidInput: (bad_input, {}, "records is one str, not a sequence. Put it in a list, one for each text."),
     errors.TextTooLong: (
         *(too_long, {"item": 1, "key": "d", "tokens": 41, "limit": 32, "model": "toy"}),
@@ -143,7 +148,7 @@ CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], 
     ),
     errors.TextWithoutToken: (
         *(without_token, {"item": 1, "key": "d", "text": "~", "prompted": False}),
-        "item 1, 'd': the text '~' has no token. Leave it out, as on_bad= and --skip-bad do; this model adds no token",
+        "item 1, 'd': the text '~' has no token. Leave it out, as on_bad= does; this model adds no token",
     ),
     errors.InvalidFilter: (
         *(bad_filter, {"expression": "lang =\n 'en"}),
@@ -354,3 +359,25 @@ def test_garbage_in_the_vectors_is_named_never_a_wrong_answer(folder: Path) -> N
             with pytest.raises(CorruptIndex, match="not what was written") as caught:
                 ask()
             assert caught.value.path == str(folder / "vectors-1.f32")
+
+
+# --- who is told what
+
+
+def test_python_is_told_of_arguments_and_the_command_line_of_options(folder: Path) -> None:
+    error = errors.SpaceMismatch("a", "b")
+    assert error.advice == "Leave model= out to use the index's own model, or add to another index."
+    assert error.command_advice == (
+        "Leave --model out to use the index's own model, or add to another index with --index DIR."
+    )
+    assert str(error).endswith(f"not of b. {error.advice}")
+    assert pickle.loads(pickle.dumps(error)).command_advice == error.command_advice
+    assert errors.EncodingFailed("no", "Wait.").command_advice == "Wait."
+
+
+@pytest.mark.parametrize("kind", CAUSES, ids=lambda kind: kind.__name__)
+def test_no_advice_names_an_option_to_a_python_caller(folder: Path, kind: type[VecindexError]) -> None:
+    with pytest.raises(VecindexError) as caught:
+        CAUSES[kind][0](folder)
+    advice = re.sub(r"pip install [^;.]*", "", caught.value.advice)
+    assert not re.search(r"(^|\s)--?[a-z]|`vecindex ", advice)

@@ -27,7 +27,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("search",),
     ("long_texts", "pipeline", "ingest", "exchange", "language", "guard"),
     ("reader", "migrate", "index", "selftest"),
-    ("render", "cli", "server", "integrations"),
+    ("render", "cli", "__main__", "server", "integrations"),
 ]
 NUMPY = (
     "encoders.",

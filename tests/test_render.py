@@ -116,7 +116,7 @@ def test_every_error_is_shown_with_its_advice_and_no_traceback(
         raise error
 
     monkeypatch.setattr("vecindex.index.open", fail)
-    shown = failed(error.message.replace("\x1b", "\\x1b"), error.advice.replace("\x1b", "\\x1b"))
+    shown = failed(error.message.replace("\x1b", "\\x1b"), error.command_advice.replace("\x1b", "\\x1b"))
     assert run("search", "x") == run("verify") == shown
 
 

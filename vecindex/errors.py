@@ -28,8 +28,22 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 
+class Advice(str):
+    """What to do, as one says it in Python; ``typed`` says the same to whoever typed a command.
+
+    Where the two differ, an error is given one of these: ``Advice("Leave model= out.", typed="Leave --model out.")``.
+    """
+
+    typed: str
+
+    def __new__(cls, python: str, typed: str = "") -> Advice:
+        self = super().__new__(cls, python)
+        self.typed = typed or python
+        return self
+
+
 class VecindexError(Exception):
-    """The root of the tree. ``message`` says what and where, ``advice`` says what to do; ``str()`` gives both."""
+    """The root of the tree. ``message`` says what and where, ``advice`` what to do; ``str()`` gives both."""
 
     # The constructor's arguments are handed to Exception unchanged, so that every error pickles.
 
@@ -47,6 +61,11 @@ class VecindexError(Exception):
     def advice(self) -> str:
         """What to do about it, in one line."""
 
+    @property
+    def command_advice(self) -> str:
+        """The advice as the command line gives it, with options instead of arguments."""
+        return getattr(self.advice, "typed", self.advice)
+
     def __str__(self) -> str:
         return f"{self.message}. {self.advice}"
 
@@ -63,7 +82,10 @@ class IndexNotFound(VecindexError):
 
     @property
     def advice(self) -> str:
-        return "Make one with `vecindex add FILE`, or name another with --index DIR or VECINDEX_INDEX."
+        return Advice(
+            "Make one with create=True, or name another directory.",
+            typed="Make one with `vecindex add FILE`, or name another with --index DIR or VECINDEX_INDEX.",
+        )
 
 
 class RecordNotFound(VecindexError, LookupError):
@@ -78,7 +100,10 @@ class RecordNotFound(VecindexError, LookupError):
 
     @property
     def advice(self) -> str:
-        return "Keys are shown by `vecindex search QUERY --format json`; nothing was changed."
+        return Advice(
+            "index.keys() lists the keys; nothing was changed.",
+            typed="Keys are shown by `vecindex search QUERY --format json`; nothing was changed.",
+        )
 
 
 class InvalidInput(VecindexError, ValueError):
@@ -119,7 +144,10 @@ class TextTooLong(InvalidInput):
 
     @property
     def advice(self) -> str:
-        return "Shorten it, or choose another on_long (--on-long): split, mean or truncate."
+        return Advice(
+            'Shorten it, or choose another on_long=: "split", "mean" or "truncate".',
+            typed="Shorten it, or choose another --on-long: split, mean or truncate.",
+        )
 
 
 class TextWithoutToken(InvalidInput):
@@ -143,7 +171,10 @@ class TextWithoutToken(InvalidInput):
 
     @property
     def advice(self) -> str:
-        return "Leave it out, as on_bad= and --skip-bad do; this model adds no token of its own."
+        return Advice(
+            "Leave it out, as on_bad= does; this model adds no token of its own.",
+            typed="Leave it out, as --skip-bad does; this model adds no token of its own.",
+        )
 
 
 class InvalidFilter(VecindexError, ValueError):
@@ -160,7 +191,10 @@ class InvalidFilter(VecindexError, ValueError):
 
     @property
     def advice(self) -> str:
-        return "Write it like \"lang = 'en' and year >= 2020\"; in Python also {'lang': 'en', 'year': {'$gte': 2020}}."
+        return Advice(
+            "Write it like \"lang = 'en' and year >= 2020\", or {'lang': 'en', 'year': {'$gte': 2020}}.",
+            typed="Write it like \"lang = 'en' and year >= 2020\".",
+        )
 
 
 class SourceError(VecindexError):
@@ -179,7 +213,9 @@ class SourceError(VecindexError):
 
     @property
     def advice(self) -> str:
-        return self._advice or "Mend the row, or leave bad rows out with --skip-bad."
+        return self._advice or Advice(
+            "Correct it, or leave it out.", typed="Correct it, or leave bad rows out with --skip-bad."
+        )
 
 
 class ModelNotFound(VecindexError):
@@ -196,7 +232,10 @@ class ModelNotFound(VecindexError):
 
     @property
     def advice(self) -> str:
-        return self._advice or "Check the name; --model DIR, or model= in Python, takes any local folder."
+        return self._advice or Advice(
+            "Check the name; model= takes any local folder.",
+            typed="Check the name; --model DIR takes any local folder.",
+        )
 
 
 class UnsupportedModel(VecindexError):
@@ -213,7 +252,10 @@ class UnsupportedModel(VecindexError):
 
     @property
     def advice(self) -> str:
-        return self._advice or "Choose another model with --model; `vecindex models` lists what is at hand."
+        return self._advice or Advice(
+            "Choose another model.",
+            typed="Choose another model with --model; `vecindex models` lists what is at hand.",
+        )
 
 
 class SpaceMismatch(VecindexError):
@@ -232,8 +274,9 @@ class SpaceMismatch(VecindexError):
 
     @property
     def advice(self) -> str:
-        return (
-            self._advice or "Leave --model out to use the index's own model, or add to another index with --index DIR."
+        return self._advice or Advice(
+            "Leave model= out to use the index's own model, or add to another index.",
+            typed="Leave --model out to use the index's own model, or add to another index with --index DIR.",
         )
 
 
@@ -301,7 +344,10 @@ class IncompatibleFormat(VecindexError):
     @property
     def advice(self) -> str:
         if self.found < self.supported:
-            return "Open it once for writing, with `vecindex compact` say: that brings it up to date."
+            return Advice(
+                "Open it once without readonly=True: that brings it up to date.",
+                typed="Open it once for writing, with `vecindex compact` for example: that brings it up to date.",
+            )
         return "Run: pip install --upgrade vecindex"
 
 
@@ -318,7 +364,11 @@ class CorruptIndex(VecindexError):
 
     @property
     def advice(self) -> str:
-        return "Restore it from a backup, or add the texts again to a new index; `vecindex verify` lists every fault."
+        return Advice(
+            "Restore it from a backup, or add the texts again to a new index; index.verify() lists every fault.",
+            typed="Restore it from a backup, or add the texts again to a new index; "
+            "`vecindex verify` lists every fault.",
+        )
 
 
 class StorageError(VecindexError):

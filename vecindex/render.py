@@ -28,6 +28,11 @@ def printable(text: str) -> str:
     return _UNSAFE.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
+def escaped_json(text: str) -> str:
+    """JSON, or lines of it, that means the same, with what could disturb a terminal as JSON's own escapes."""
+    return _UNSAFE.sub(lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text)
+
+
 def counted(number: int, noun: str) -> str:
     """ "1 record", "2 records"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

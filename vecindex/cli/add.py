@@ -14,7 +14,8 @@ import click
 
 from ..errors import SourceError, TextTooLong, TextWithoutToken, VecindexError
 from ..render import counted, printable
-from .options import INTERRUPTED, Chosen, index_option, json_object, model_options
+from .options import Chosen, index_option, json_object, model_options
+from .voice import INTERRUPTED, shows_progress
 
 if TYPE_CHECKING:
     from ..long_texts import OnLong
@@ -201,8 +202,9 @@ class _Progress:
     """A bar on standard error, on a terminal only."""
 
     def __init__(self, total: int) -> None:
-        self._bar = click.progressbar(length=total, label="Adding", show_pos=True, file=sys.stderr)
-        self._visible = sys.stderr.isatty() and total > 1
+        self._visible = shows_progress() and total > 1
+        if self._visible:
+            self._bar = click.progressbar(length=total, label="Adding", show_pos=True, file=sys.stderr)
         self._done = 0
 
     def __enter__(self) -> Callable[[AddReport], None]:

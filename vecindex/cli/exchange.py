@@ -10,6 +10,7 @@ import click
 from ..render import counted, printable
 from .options import index_option, open_for_reading, where_option
 from .progress import Progress
+from .voice import is_terminal, json_lines_out, say
 
 _FORMATS = ("parquet", "npy", "jsonl", "faiss")
 
@@ -29,7 +30,7 @@ def backup(dest: str, index_path: Path) -> None:
     """
     with open_for_reading(index_path) as index, Progress("Copying") as progress:
         report = index.backup(dest, progress=progress)
-    click.echo(f"{counted(report.records, 'record')} copied to {printable(dest)}, {report.bytes:,} bytes.", err=True)
+    say(f"{counted(report.records, 'record')} copied to {printable(dest)}, {report.bytes:,} bytes.")
 
 
 @click.command()
@@ -52,14 +53,12 @@ def export(dest: str, format_: str | None, where: str | None, index_path: Path) 
     """
     with open_for_reading(index_path) as index, Progress("Exporting") as progress:
         if dest == "-":
-            seen = None if sys.stdout.isatty() else progress  # else the bar would stand between the lines
-            report = index.export(sys.stdout.buffer, format_, where=where, progress=seen)
+            seen = None if is_terminal(sys.stdout) else progress  # else the bar would stand between the lines
+            report = index.export(json_lines_out(), format_, where=where, progress=seen)
         else:
             report = index.export(dest, format_, where=where, progress=progress)
     place = "standard output" if dest == "-" else printable(dest)
-    click.echo(
-        f"{counted(report.records, 'record')} written to {place} as {report.format}, {report.bytes:,} bytes.", err=True
-    )
+    say(f"{counted(report.records, 'record')} written to {place} as {report.format}, {report.bytes:,} bytes.")
 
 
 @click.command("import")
@@ -94,8 +93,7 @@ def import_(source: str, space: str | None, index_path: Path) -> None:
         with open_index(index_path) as index:
             report = index.import_(found, space=space, progress=on_commit)
             held = len(index)
-    click.echo(
+    say(
         f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged; "
-        f"{printable(str(index_path))} holds {counted(held, 'record')}.",
-        err=True,
+        f"{printable(str(index_path))} holds {counted(held, 'record')}."
     )

@@ -9,6 +9,7 @@ import click
 
 from ..render import explanation_as
 from .options import Chosen, format_option, index_option, model_options, open_for_reading
+from .voice import emit
 
 
 @click.command()
@@ -39,4 +40,4 @@ def explain(text: str, against: str | None, format_: str, chosen: Chosen, index_
     else:
         encoder = chosen.encoder()
     width = shutil.get_terminal_size().columns
-    click.echo(explanation_as(format_, explain_text(text, against, encoder=encoder), width), nl=False)
+    emit(explanation_as(format_, explain_text(text, against, encoder=encoder), width), format_)

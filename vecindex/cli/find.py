@@ -10,6 +10,7 @@ import click
 
 from ..render import HIT_FORMATS, hits_as, record_as, search_explanation
 from .options import Chosen, format_option, hits_option, index_option, model_options, open_for_reading, where_option
+from .voice import emit, say, warn
 
 if TYPE_CHECKING:
     from ..records import Hit
@@ -46,7 +47,7 @@ def search(
             return
         hits, explanation = index.explain_search(query, k, where)
         _print(format_, hits)
-        click.echo(search_explanation(explanation), nl=False, err=True)
+        warn(search_explanation(explanation), nl=False)
 
 
 @click.command()
@@ -78,10 +79,10 @@ def get(key: str, format_: str, index_path: Path) -> None:
       vecindex get cooking-001 --format json
     """
     with open_for_reading(index_path) as index:
-        click.echo(record_as(format_, index.get(key)), nl=False)
+        emit(record_as(format_, index.get(key)), format_)
 
 
 def _print(format_: str, hits: Sequence[Hit]) -> None:
-    click.echo(hits_as(format_, hits), nl=False)
+    emit(hits_as(format_, hits), format_)
     if not hits:
-        click.echo("No record matches.", err=True)
+        say("No record matches.")

@@ -9,6 +9,7 @@ import click
 
 from ..render import compact_line, counted, info_as, printable, verify_lines
 from .options import format_option, index_option, open_for_reading, where_option
+from .voice import emit, say
 
 
 @click.command()
@@ -29,7 +30,7 @@ def delete(keys: Sequence[str], where: str | None, index_path: Path) -> None:
 
     with open_index(index_path, create=False) as index:
         deleted = index.delete(where=where) if where is not None else index.delete(keys)
-        click.echo(f"{deleted} deleted; {printable(str(index_path))} holds {counted(len(index), 'record')}.", err=True)
+        say(f"{deleted} deleted; {printable(str(index_path))} holds {counted(len(index), 'record')}.")
 
 
 @click.command()
@@ -43,7 +44,7 @@ def info(format_: str, index_path: Path) -> None:
       vecindex info --format json
     """
     with open_for_reading(index_path) as index:
-        click.echo(info_as(format_, index.info()), nl=False)
+        emit(info_as(format_, index.info()), format_)
 
 
 @click.command()
@@ -63,7 +64,7 @@ def verify(repair: bool, index_path: Path) -> None:
 
     with open_index(index_path, create=False) if repair else open_for_reading(index_path) as index:
         report = index.repair() if repair else index.verify()
-    click.echo(verify_lines(report), nl=False)
+    emit(verify_lines(report))
     if not report.ok:
         raise click.exceptions.Exit(1)
 
@@ -84,7 +85,7 @@ def index_field(fields: Sequence[str], index_path: Path) -> None:
     with open_index(index_path, create=False) as index:
         for field in fields:
             said = "has an index now" if index.index_field(field) else "had an index already"
-            click.echo(f"{printable(field)} {said}.", err=True)
+            say(f"{printable(field)} {said}.")
 
 
 @click.command()
@@ -101,4 +102,4 @@ def compact(cache: bool, index_path: Path) -> None:
     from ..index import open as open_index
 
     with open_index(index_path, create=False) as index:
-        click.echo(compact_line(index.compact(cache=cache)), err=True)
+        say(compact_line(index.compact(cache=cache)))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ..render import counted, printable
-from .options import INTERRUPTED, Chosen, index_option, model_options
+from .options import Chosen, index_option, model_options
 from .progress import Progress
+from .voice import INTERRUPTED, say, warn
 
 if TYPE_CHECKING:
     from ..migrate import MigrationReport
@@ -70,20 +71,20 @@ def migrate(
             except KeyboardInterrupt:
                 is_done = index.info().fingerprint != before
                 said = ": when the index had been switched" if is_done else "" if anew else ": the index is as it was"
-                click.echo(f"Interrupted{said}; run it again to go on from here.", err=True)
+                warn(f"Interrupted{said}; run it again to go on from here.")
                 raise click.exceptions.Exit(INTERRUPTED) from None
             _echo(report, command(index_path, "migrate --drop-old"))
         if drop_old:
             beside, given_back = index.info().beside, index.drop_old()
             for line in beside:
-                click.echo(f"Removed: {printable(line)}.", err=True)
-            click.echo(f"{given_back:,} bytes given back.", err=True)
+                say(f"Removed: {printable(line)}.")
+            say(f"{given_back:,} bytes given back.")
 
 
 def _echo(report: MigrationReport, drop_old: str) -> None:
     if report.kept is None:
         said = "nothing to do; --anew encodes its texts again all the same"
-        click.echo(f"The index is of {printable(report.after)} already; {said}.", err=True)
+        say(f"The index is of {printable(report.after)} already; {said}.")
         return
     click.echo(
         f"{counted(report.records, 'record')} from {printable(report.before)} to {printable(report.after)}; "
@@ -92,7 +93,7 @@ def _echo(report: MigrationReport, drop_old: str) -> None:
     if report.truncated:
         lost = counted(report.tokens_lost, "token")
         texts = counted(report.truncated, "text")
-        click.echo(f"Warning: {texts} longer than the new model reads; {lost} are in no vector now.", err=True)
+        warn(f"Warning: {texts} longer than the new model reads; {lost} are in no vector now.")
     if report.overlap is not None:
         click.echo(f"Of the first 10 hits of {report.queries} sample queries, {report.overlap:.0%} stayed.")
     for each in report.changed[:_CHANGED_SHOWN]:
@@ -101,4 +102,4 @@ def _echo(report: MigrationReport, drop_old: str) -> None:
             click.echo(f"  {printable(each.query)}: {each.overlap:.0%} stayed; left: {left}; came: {came}")
     if report.ndcg_before is not None and report.ndcg_after is not None:
         click.echo(f"nDCG@10 before {report.ndcg_before:.4f}, after {report.ndcg_after:.4f}.")
-    click.echo(f"The index as it was is kept in {printable(report.kept)}; remove it with: {drop_old}", err=True)
+    say(f"The index as it was is kept in {printable(report.kept)}; remove it with: {drop_old}")

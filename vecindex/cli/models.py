@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ..render import compiled_lines, models_as, printable, removed_line, show_as
+from .meant import Group
 from .options import format_option, offline_option
+from .voice import emit, say
 
 if TYPE_CHECKING:
     from ..encoders.spec import Precision
@@ -15,14 +17,7 @@ if TYPE_CHECKING:
 _ON_PROCESSORS = ("fp32", "int8")
 
 
-class _Group(click.Group):
-    """A group that lists the models where no other command is named."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)  # in the order of use
-
-
-@click.group(cls=_Group, invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @format_option("text", "json")
 @click.pass_context
 def models(ctx: click.Context, format_: str) -> None:
@@ -52,7 +47,7 @@ def list_(format_: str) -> None:
 def _list(format_: str) -> None:
     from ..encoders.models import models_at_hand
 
-    click.echo(models_as(format_, models_at_hand()), nl=False)
+    emit(models_as(format_, models_at_hand()), format_)
 
 
 @models.command()
@@ -70,7 +65,7 @@ def show(model: str, verify: bool, format_: str) -> None:
     from ..encoders.models import details
 
     found = details(model, verify=verify)
-    click.echo(show_as(format_, found), nl=False)
+    emit(show_as(format_, found), format_)
     if any(each.faults for each in found):
         raise click.exceptions.Exit(1)
 
@@ -110,7 +105,7 @@ def compile_(
         with source(sample, format=Format.TXT) as lines:
             texts = Sample(sample, [record.text for record in read(lines)])
     report = compile_model(model, precision, dimensions=dimensions, sample=texts, offline=offline)
-    click.echo(compiled_lines(report), nl=False, err=True)
+    say(compiled_lines(report).rstrip("\n"))
 
 
 @models.command()
@@ -127,4 +122,4 @@ def remove(model: str, precision: Precision | None) -> None:
     from ..encoders.models import remove_model
 
     for removed in remove_model(model, precision):
-        click.echo(printable(removed_line(removed)), err=True)
+        say(printable(removed_line(removed)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import InvalidInput
+from .voice import voice
 
 if TYPE_CHECKING:
     from ..encoders.encoder import Encoder
     from ..encoders.load import Device
     from ..encoders.spec import Precision
     from ..index import Index
-
-INTERRUPTED = 130
-"""The exit code after Ctrl-C, as shells have it."""
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -145,9 +143,53 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def format_option(*formats: str) -> Decorator:
     """--format with these choices, the first by default."""
+    return _answer_option("--format", formats, "How to print.")
+
+
+def _answer_option(name: str, formats: Sequence[str], help_: str) -> Decorator:
     return click.option(
-        "--format", "format_", type=click.Choice(formats), default=formats[0], show_default=True, help="How to print."
+        name,
+        "format_" if name == "--format" else "report",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        is_eager=True,  # so that what is wrong with another option is said in this format too
+        callback=_answered_in,
+        help=help_,
     )
+
+
+def _answered_in(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    voice().json = value == "json"
+    return value
+
+
+report_option: Decorator = _answer_option(
+    "--report", ("text", "json"), "How to say what was done; json goes to standard output."
+)
+"""--report text|json, of commands whose --format says what a file holds."""
+
+
+def with_verbosity(command: click.Command) -> None:
+    """Gives a command, and all that are in it, the options -q and -v."""
+    command.params += [
+        click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=_quiet, help=_QUIET),
+        click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=_verbose, help=_VERBOSE),
+    ]
+    for inner in command.commands.values() if isinstance(command, click.Group) else ():
+        with_verbosity(inner)
+
+
+_QUIET = "Print no messages but warnings and errors."
+_VERBOSE = "Also say what is being done, and where an error came from."
+
+
+def _quiet(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    voice().quiet |= value
+
+
+def _verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    voice().verbose |= value
 
 
 def json_object(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, Any] | None:

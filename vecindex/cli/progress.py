@@ -6,13 +6,15 @@ import sys
 
 import click
 
+from .voice import shows_progress
+
 
 class Progress:
-    """A bar on standard error, on a terminal only; called with how much is done and how much there is."""
+    """A bar on standard error, where `shows_progress`; called with how much is done and how much there is."""
 
     def __init__(self, label: str) -> None:
         self._label = label
-        self._visible = sys.stderr.isatty()
+        self._visible = shows_progress()
         self._bar: click._termui_impl.ProgressBar[int] | None = None
         self._done = 0
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ..render import counted, printable
+from .voice import emit, shows_progress, warn
 
 if TYPE_CHECKING:
     from ..selftest import CrashReport
@@ -45,15 +45,15 @@ def selftest(crash: bool, runs: int, folder: Path) -> None:
     from ..selftest import CrashReport
     from ..selftest import crash as crashes
 
-    shows = sys.stderr.isatty()
+    shows = shows_progress()
     report = CrashReport()
     with contextlib.closing(crashes(folder, runs, SystemRandom().getrandbits(30))) as reports:
         for report in reports:
             if shows:
-                click.echo(f"\r{_summary(report)}", err=True, nl=report.runs == runs)
-    click.echo(_summary(report))
+                warn(f"\r{_summary(report)}", nl=report.runs == runs)
+    emit(_summary(report) + "\n")
     for fault in report.faults:
-        click.echo(printable(fault), err=True)
+        warn(printable(fault))
     if report.faults:
         raise click.exceptions.Exit(1)
 

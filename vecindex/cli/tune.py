@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import click
 
 from ..render import trial_line
 from .options import index_option
+from .voice import say, shows_progress
 
 _UNITS = {"": 1.0, "ms": 1.0, "us": 1e-3, "s": 1e3}
 
@@ -58,6 +58,6 @@ def tune(recall: float, latency: float | None, queries: str | None, index_path: 
             recall,
             latency,
             queries=texts,
-            progress=(lambda trial: click.echo(trial_line(trial), err=True)) if sys.stderr.isatty() else None,
+            progress=(lambda trial: say(trial_line(trial))) if shows_progress() else None,
         )
-    click.echo(f"Searches go by this from now on: {trial_line(chosen)}.", err=True)
+    say(f"Searches go by this from now on: {trial_line(chosen)}.")

@@ -1,0 +1,90 @@
+"""What did the user mean: suggestions where an option or a command is called something else here."""
+
+from __future__ import annotations
+
+import click
+
+_COMMANDS = {
+    "search": ("query", "find", "ask", "lookup", "nearest", "semantic-search", "knn"),
+    "similar": ("like", "neighbors", "neighbours", "related", "more-like-this"),
+    "get": ("show", "cat", "read", "fetch", "view"),
+    "list": ("ls", "records", "keys", "all", "scan"),
+    "delete": ("rm", "remove", "del", "drop", "erase"),
+    "add": ("ingest", "insert", "upsert", "put", "create", "load", "index", "build", "update", "init", "new"),
+    "info": ("stats", "stat", "status", "count", "describe", "size", "len"),
+    "verify": ("check", "fsck", "doctor", "validate", "repair", "fix"),
+    "compact": ("vacuum", "optimize", "optimise", "gc", "clean", "prune", "shrink"),
+    "backup": ("copy", "cp", "snapshot", "clone", "save"),
+    "export": ("dump", "download"),
+    "import": ("restore", "import-vectors"),
+    "explain": ("embed", "encode", "tokenize", "tokenise", "vector"),
+    "migrate": ("reindex", "reembed", "re-embed", "upgrade", "rebuild"),
+    "models": ("model",),
+    "index-field": ("create-index", "add-index", "index-metadata"),
+    "completion": ("completions", "complete", "install-completion"),
+    "--help": ("help", "man", "usage"),
+    "--version": ("version",),
+}
+_OPTIONS = {
+    "-k": (
+        *("-n", "-l", "--k", "--limit", "--top-k", "--topk", "--top_k", "--top", "--n-results", "--max-results"),
+        *("--num", "--number", "--count", "--results", "--size", "--hits"),
+    ),
+    "--limit": ("-n", "-k", "-l", "--top", "--top-k", "--max", "--head", "--count", "--size"),
+    "--where": ("--filter", "--filters", "-f", "-w", "--if", "--condition", "--select", "--metadata-filter"),
+    "--min-score": ("--threshold", "--score", "--cutoff", "--score-threshold", "--minimum-score", "--similarity"),
+    "--fields": ("--field", "--columns", "--show", "--with-metadata", "--include-metadata", "--metadata", "--select"),
+    "--full": ("--all", "--whole", "--no-truncate", "--full-text", "--wide", "--no-snippet"),
+    "--index": ("-i", "-d", "--db", "--database", "--path", "--dir", "--directory", "--collection", "--store"),
+    "--key": ("--id", "--ids", "--keys", "--name"),
+    "--metadata": ("--meta", "--tags", "--attributes", "--payload"),
+    "--text-column": ("--column", "--text-field", "--content-column", "--field", "--text-col"),
+    "--key-column": ("--id-column", "--id-field", "--key-field", "--id-col"),
+    "--format json": ("--json", "-j", "--as-json"),
+    "--report json": ("--json", "-j", "--as-json"),
+    "--format": ("--output", "-o", "--output-format", "--type", "--input-format", "-f", "--fmt"),
+    "--model": ("-m", "--encoder", "--embedding-model", "--embedder", "--model-name"),
+    "--quiet": ("-s", "--silent", "--no-progress"),
+    "--verbose": ("--debug", "--log-level"),
+    "--version": ("-V",),
+    "--skip-bad": ("--ignore-errors", "--skip-errors", "--keep-going"),
+}
+
+
+class Group(click.Group):
+    """A group whose commands are listed in the order of use, and that knows what else they may be called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            meant = _named(args[0], _COMMANDS)
+            options = {name for param in self.params for name in param.opts} | {"--help"}
+            known = [name for name in meant if name in self.commands or name in options]
+            if not known:
+                raise
+            raise click.UsageError(_instead(f"No such command {args[0]!r}.", known), ctx) from None
+
+
+def other_option(error: click.NoSuchOption) -> click.UsageError:
+    """The error, with the option of its command that does what another is asked for, where there is one."""
+    if error.ctx is None:
+        return error
+    options = {name for param in error.ctx.command.params for name in param.opts}
+    known = [meant for meant in _named(error.option_name, _OPTIONS) if meant.split()[0] in options]
+    if not known:
+        return error
+    return click.UsageError(_instead(f"No such option {error.option_name!r}.", known), error.ctx)
+
+
+def _named(name: str, table: dict[str, tuple[str, ...]]) -> list[str]:
+    return [meant for meant, names in table.items() if name.lower().replace("_", "-") in names or name in names]
+
+
+def _instead(message: str, known: list[str]) -> str:
+    return f"{message} Did you mean {' or '.join(map(repr, known))}?"

@@ -1,0 +1,105 @@
+"""What is printed where: data on standard output, messages on standard error, and how many of them.
+
+Either stream may be missing: a service has none, ``pythonw`` neither. What was done is done all the same, so a message
+that cannot be written is dropped; data that cannot be written is an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from dataclasses import dataclass
+from typing import IO, Any, BinaryIO, TextIO, cast
+
+import click
+
+from ..render import escaped_json
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it."""
+
+
+@dataclass
+class Voice:
+    """How one run of the command line speaks: -q and -v, and whether its answer, and so its errors, are JSON."""
+
+    quiet: bool = False
+    verbose: bool = False
+    json: bool = False
+
+
+def voice() -> Voice:
+    """That of the command that is running; outside of one, that of a command without options."""
+    context = click.get_current_context(silent=True)
+    return (context and context.find_object(Voice)) or Voice()
+
+
+def say(message: str) -> None:
+    """A message about what was done, on standard error; not with -q."""
+    if not voice().quiet:
+        warn(message)
+
+
+def warn(message: str, nl: bool = True) -> None:
+    """A message that -q does not silence: a warning or an error."""
+    with contextlib.suppress(OSError, ValueError):  # a closed stream is a ValueError
+        click.echo(message, err=True, nl=nl)
+
+
+def emit(data: str, format_: str = "text") -> None:
+    """Data on standard output; ``format_`` says how a terminal is kept from taking it for commands."""
+    if is_terminal(stdout()) and format_ in ("json", "jsonl"):
+        data = escaped_json(data)
+    click.echo(data, file=stdout(), nl=False)
+
+
+def stdout() -> TextIO:
+    """Standard output, which must be there."""
+    if sys.stdout is None or sys.stdout.closed:
+        raise click.ClickException("standard output is closed, and this command prints its answer there.")
+    return sys.stdout
+
+
+def json_lines_out() -> BinaryIO:
+    """Standard output for lines of JSON in bytes, written as `emit` writes them."""
+    out = stdout()
+    return cast(BinaryIO, _ForTerminals(out)) if is_terminal(out) else out.buffer
+
+
+class _ForTerminals:
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self.flush = out.flush
+
+    def write(self, lines: bytes) -> int:
+        self._out.write(escaped_json(lines.decode("utf-8")))
+        return len(lines)
+
+
+def is_terminal(stream: IO[Any] | None) -> bool:
+    """Whether a person reads this stream; one that is missing or closed is no terminal."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False
+
+
+def shows_progress() -> bool:
+    """Whether bars are drawn on standard error: on a terminal, and not with -q."""
+    return is_terminal(sys.stderr) and not voice().quiet
+
+
+def hold_standard_descriptors() -> None:
+    """Puts the null device in place of descriptors 0 to 2 that are closed.
+
+    Else the next file that is opened gets the number, a file of the index say, and what a library prints to standard
+    error is written into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            with contextlib.suppress(OSError):
+                # The lowest number that is free is this one: those below were seen to.
+                os.open(os.devnull, os.O_RDWR)
