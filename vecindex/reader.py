@@ -19,6 +19,7 @@ from .errors import CorruptIndex, InvalidInput, RecordNotFound
 from .filters.parse import parse
 from .guard import SAMPLES, Sample, check_vectors
 from .language import Language, Model
+from .paths import expanded
 from .records import Hit, IndexInfo, Record, VerifyReport, checked_key
 from .search import run
 from .search.run import Explanation
@@ -60,7 +61,7 @@ class Reader:
         """Opens no file yet; ``guarded`` is whether its vectors are looked at, see `guard`."""
         # Absolute, so that a later change of the working directory does not lead elsewhere.
         self._folder = resolved(path, "the directory of an index", "Name a directory.")
-        self.path = Path(path)
+        self.path = Path(expanded(path))
         self.readonly = readonly
         self._language = Language(model, settings or Settings(), self._check_vectors if guarded else None)
         self._snapshots = Snapshots(self._folder, readonly)

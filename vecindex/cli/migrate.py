@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..render import counted, printable
-from .options import Chosen, index_option, model_options
+from .options import Chosen, ExpandedPath, index_option, model_options
 from .progress import Progress
 from .voice import INTERRUPTED, say, warn
 
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from ..migrate import MigrationReport
 
 _CHANGED_SHOWN = 5
+_FILE = ExpandedPath(path_type=Path)
 
 
 @click.command()
-@click.option("--queries", type=click.Path(path_type=Path), metavar="FILE", help="Queries to compare: .txt or .jsonl.")
-@click.option("--qrels", type=click.Path(path_type=Path), metavar="FILE", help="TSV: query, key, relevance.")
+@click.option(
+    "--queries", type=ExpandedPath(path_type=Path), metavar="FILE", help="Queries to compare: .txt or .jsonl."
+)
+@click.option("--qrels", type=ExpandedPath(path_type=Path), metavar="FILE", help="TSV: query, key, relevance.")
 @click.option("--anew", is_flag=True, help="Encode every text again, with the same model too; reuse nothing kept.")
 @click.option("--drop-old", is_flag=True, help="Remove what migrations keep, or have begun, beside the index.")
 @model_options

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import InvalidInput
+from ..paths import expanded
 from .voice import voice
 
 if TYPE_CHECKING:
@@ -27,7 +28,16 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 def _directory(ctx: click.Context, param: click.Parameter, value: str) -> Path:
     if not value:
         raise click.BadParameter("an empty name names no directory.", ctx, param)
-    return Path(value)
+    return Path(expanded(value))
+
+
+class ExpandedPath(click.Path):
+    """A path of click's, with ``~`` as the user's home."""
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        return super().convert(expanded(value), param, ctx)
 
 
 index_option: Decorator = click.option(

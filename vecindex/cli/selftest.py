@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..render import counted, printable
+from .options import ExpandedPath
 from .voice import emit, shows_progress, warn
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 @click.option(
     "--folder",
     default=".",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=ExpandedPath(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
     help="A folder on the disk to test; an index is made within and removed again.  [default: the current one]",
 )

@@ -22,14 +22,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..paths import expanded
+
 Memo = dict[str, list[int | str]]
 
 
 def cache_folder() -> Path:
     """The cache's folder, which may not exist yet."""
     if given := os.environ.get("VECINDEX_CACHE"):
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vecindex"
+        return Path(expanded(given))
+    return Path(expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache")) / "vecindex"
 
 
 def compiled_folder(fingerprint: str) -> Path:

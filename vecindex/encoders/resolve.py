@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import ModelNotFound
+from ..paths import expanded
 from .cache import file_digest
 from .hub import download, find
 from .weights import pickle_refused
@@ -56,7 +57,7 @@ def resolve(name_or_path: str | os.PathLike[str] | None = None, *, offline: bool
         UnsupportedModel: all that there is of its weights is a pickle.
     """
     given = os.fspath(name_or_path) if name_or_path is not None else DEFAULT_MODEL
-    folder = Path(os.path.expanduser(given))
+    folder = Path(expanded(given))
     if given and os.path.isdir(folder):
         return ModelFiles(str(folder.resolve()), folder.resolve(), "path")
     tried = [f"the folder {given} (there is none)"]

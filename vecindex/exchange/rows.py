@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ..encoders.spec import Space
 from ..errors import InvalidInput, SourceError
+from ..paths import expanded
 from ..records import checked_key, checked_metadata, checked_text, derive_key
 from ..sources import Format as TextFormat
 from ..sources import Source, source
@@ -66,7 +67,7 @@ class Blocks(Protocol):
 @contextmanager
 def blocks_of(path: str | os.PathLike[str]) -> Iterator[Blocks]:
     """What is at ``path``, in the format that its content says; raises SourceError, MissingExtra."""
-    path = os.fspath(path)
+    path = expanded(path)
     with ExitStack() as stack:
         yield _recognised(path, stack)
 

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import IO, cast
 
 from ..errors import InvalidInput, SourceError
+from ..paths import expanded
 from .magic import START, Kind, kind_by_suffix, kind_of
 
 STDIN = "-"
@@ -102,7 +103,7 @@ def source(
     ``format`` None takes it from the suffix, and txt for standard input. Raises SourceError where there is nothing to
     read or the format is not known.
     """
-    path = os.fspath(path)
+    path = expanded(path)
     if text_column is not None and text_column == key_column:
         raise InvalidInput(f"the text and the key cannot both be {text_column!r}", "Name two columns, or only one.")
     once = path == STDIN or not _is_regular(path)

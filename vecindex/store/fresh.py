@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from ..errors import IndexLocked, InvalidInput
+from ..paths import expanded
 from .disk import disk
 from .files import TEMPORARY_PREFIX, storage_errors
 from .lock import LOCK_FILE, WriterLock
@@ -79,7 +80,9 @@ def resolved(path: str | os.PathLike[str], what: str = "a path", advice: str = "
     try:
         if not os.fspath(path):
             raise ValueError("it is empty")
-        return Path(path).resolve()
+        return Path(expanded(path)).resolve()
+    except InvalidInput:
+        raise  # a ValueError too
     except (OSError, ValueError, TypeError) as error:
         raise InvalidInput(f"{path!r} cannot be {what}: {error}", advice) from None
 
