@@ -20,7 +20,10 @@ PACKAGE = Path(vecindex.__file__).parent
 
 # From the ground up. A module imports from its own floor or from below; the graph as a whole has no cycle.
 FLOORS: list[tuple[str, ...]] = [
-    ("errors", "paths", "warning_types", "cores", "memory", "records", "filters", "fusion", "measures", "windows"),
+    (
+        *("errors", "paths", "warning_types", "cores", "memory", "threads", "records", "filters"),
+        *("fusion", "measures", "windows"),
+    ),
     ("sources", "sentences"),
     ("encoders",),
     ("store",),

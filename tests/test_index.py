@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import threading
 import time
@@ -18,6 +19,7 @@ import vecindex
 from tests.helpers import opened
 from tests.toy import DIMENSION, ToyEncoder, toy_space
 from vecindex import AddReport, Index, InvalidInput, Record, RecordNotFound, SpaceMismatch, StorageError
+from vecindex import records as records_module
 from vecindex.language import Language
 from vecindex.records import derive_key
 from vecindex.store.files import folder_bytes
@@ -272,3 +274,23 @@ def test_the_bytes_of_a_folder_can_be_counted_while_files_come_and_go(
 
     monkeypatch.setattr(os, "scandir", listing_of_before)
     assert folder_bytes(tmp_path) == 4
+
+
+def test_what_is_too_long_for_sqlite_is_refused_before_it_is_taken_for_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # SQLite stores a billion bytes in a row.
+    assert records_module.LONGEST_TEXT + records_module.LONGEST_METADATA + records_module.LONGEST_KEY < 10**9
+    for name, longest in (("LONGEST_TEXT", 40), ("LONGEST_METADATA", 20), ("LONGEST_KEY", 10)):
+        monkeypatch.setattr(records_module, name, longest)
+    with opened(tmp_path / "i") as index:
+        index.add(["x" * 40, "é" * 20], keys=["k" * 10, "b"], metadata=[{"a": "x" * 12}, {}])
+        for arguments, said in (
+            ({"records": ["one", "x" * 41]}, "item 1: a text has 41 bytes in UTF-8, and at most 40 can be stored"),
+            ({"records": ["é" * 21]}, "item 0: a text has 42 bytes in UTF-8, and at most 40 can be stored"),
+            ({"records": ["y"], "metadata": [{"a": "x" * 13}]}, "item 0: metadata has 21 bytes in UTF-8, and at most"),
+            ({"records": ["y"], "keys": ["k" * 11]}, "item 0: a key has 11 bytes in UTF-8, and at most 10 can be"),
+        ):
+            with pytest.raises(InvalidInput, match=re.escape(said)):
+                index.add(**arguments)
+        assert len(index) == 2

@@ -32,6 +32,7 @@ from .store.changes import Incoming, reconcile
 from .store.snapshot import Snapshot, Snapshots
 from .store.vectors import Vectors
 from .store.writer import MissingVectors, TextVector, Writer
+from .threads import in_thread
 from .windows import windows
 
 RECORDS_A_READ = 16_384
@@ -251,7 +252,7 @@ class Pipeline:
         vectors = {**(known or {}), **vectors}
         assert self._space is not None  # an index with records has one, and without records every text was missing
         commit = partial(self._writer.add, batch.records, vectors, self._space)
-        future = self._pool.submit(commit, written_by=self._written_by, owners=batch.owners, whole=self._whole)
+        future = in_thread(self._pool, commit, written_by=self._written_by, owners=batch.owners, whole=self._whole)
         self._running = _Running(batch, vectors, self._space, future)
 
     def _settle(self, again: bool = True) -> None:

@@ -151,14 +151,20 @@ def derive_key(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
 
 
+LONGEST_TEXT = 500_000_000
+LONGEST_METADATA = 100_000_000
+LONGEST_KEY = 1_000_000
+"""Bytes in UTF-8. SQLite stores a billion in a row, and takes what is longer for damage."""
+
+
 def checked_text(value: object) -> str:
     """``value`` itself if it is a text that can be stored; raises InvalidInput otherwise."""
-    return _checked_string(value, "a text")
+    return _checked_string(value, "a text", LONGEST_TEXT)
 
 
 def checked_query(value: object) -> str:
     """``value`` itself if it is a text that can be searched for; raises InvalidInput otherwise, if it is blank too."""
-    text = _checked_string(value, "a query")
+    text = _checked_string(value, "a query", LONGEST_TEXT)
     if is_blank(text):
         raise InvalidInput("the query is blank", "Ask with at least one word.")
     return text
@@ -177,7 +183,7 @@ def checked_key(value: object) -> str:
     """``value`` itself if it can be a key (a string, not empty); raises InvalidInput otherwise."""
     if value == "":
         raise InvalidInput("a key is the empty string", "Leave the key out to derive one from the text.")
-    return _checked_string(value, "a key")
+    return _checked_string(value, "a key", LONGEST_KEY)
 
 
 _SHOWN = re.compile("[!-~]")
@@ -217,7 +223,7 @@ def checked_metadata(value: object) -> str:
     if "\\u0000" in text:
         # Some releases of SQLite take a member's name to end at a NUL, and would find it under another name.
         json.loads(text, object_pairs_hook=_refuse_nul_names)
-    return _checked_string(text, "metadata")
+    return _checked_string(text, "metadata", LONGEST_METADATA)
 
 
 def _refuse_nul_names(members: list[tuple[str, Any]]) -> None:
@@ -226,17 +232,24 @@ def _refuse_nul_names(members: list[tuple[str, Any]]) -> None:
             raise InvalidInput(f"metadata has a member whose name holds a NUL character: {name!r}", "Rename it.")
 
 
-def _checked_string(value: object, what: str) -> str:
+def _checked_string(value: object, what: str, longest: int) -> str:
     if not isinstance(value, str):
         raise InvalidInput(f"{what} must be a string, not {type(value).__name__}", "Convert it with str() first.")
-    if value.isascii():
-        return value
+    size = len(value) if value.isascii() else _encoded_size(value, what)
+    if size > longest:
+        raise InvalidInput(
+            f"{what} has {size:,} bytes in UTF-8, and at most {longest:,} can be stored",
+            "Shorten it, or split it into several.",
+        )
+    return value
+
+
+def _encoded_size(value: str, what: str) -> int:
     try:
-        value.encode("utf-8")
+        return len(value.encode("utf-8"))
     except UnicodeEncodeError as error:
         raise InvalidInput(
             f"{what} holds a lone surrogate (U+{ord(value[error.start]):04X} at character {error.start}), "
             "which UTF-8 cannot store",
             "Decode the input as UTF-8, or replace such characters.",
         ) from None
-    return value

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ..errors import InvalidInput, TextWithoutToken
 from ..records import checked_text
+from ..threads import in_thread
 from ..windows import windows
 from .head import Head
 from .pooling import FloatArray
@@ -271,7 +272,7 @@ class Encoder(ABC):
         each = windows(texts, TEXTS_A_WINDOW, str)
         current = tokenized(next(each)) if texts else None
         for window in each:
-            ahead = pool.submit(tokenized, window)
+            ahead = in_thread(pool, tokenized, window)
             if current:
                 yield current
             current = ahead.result()
@@ -290,7 +291,7 @@ class Encoder(ABC):
 
         batches = list(_batches(tokens, self.sharing))
         alone = len(batches) == 1 or self.workers == 1
-        running = [] if alone else [pool.submit(encode, rows, self.forward_beside) for rows in batches]
+        running = [] if alone else [in_thread(pool, encode, rows, self.forward_beside) for rows in batches]
 
         def finished() -> FloatArray:
             for rows in batches if alone else ():

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..cores import available_cores
+from ..threads import in_thread
 from .native import faiss as _faiss
 
 Rows = npt.NDArray[np.int64]
@@ -68,23 +69,19 @@ def _share(index: Any, start: int, size: int) -> Any:
 
 # --- threads ---------------------------------------------------------------------------------------------------------
 
-_idle = threading.Semaphore(0)
-
 
 @cache
-def _pool(process: int) -> ThreadPoolExecutor:
-    """The threads of a process beside the callers': one less than it has cores."""
+def _pool(process: int) -> tuple[ThreadPoolExecutor, threading.Semaphore]:
+    """The threads of a process beside the callers', one less than it has cores, and how many of them are idle."""
     threads = max(1, min(_MOST, available_cores()) - 1)
-    for _ in range(threads):
-        _idle.release()
-    return ThreadPoolExecutor(threads, "vecindex-scan")
+    return ThreadPoolExecutor(threads, "vecindex-scan"), threading.Semaphore(threads)
 
 
 def _started(share: Any, query: Estimates, count: int) -> Future[Any] | None:
     """The search of a share in another thread; None if all are at work."""
-    pool = _pool(os.getpid())
-    if not _idle.acquire(blocking=False):
+    pool, idle = _pool(os.getpid())
+    if not idle.acquire(blocking=False):
         return None
-    future = pool.submit(share.search, query, count)
-    future.add_done_callback(lambda _: _idle.release())
+    future = in_thread(pool, share.search, query, count)
+    future.add_done_callback(lambda _: idle.release())
     return future

@@ -27,6 +27,7 @@ from ..store.manifest import CodesFiles, Manifest
 from ..store.snapshot import Snapshot, Snapshots
 from ..store.vectors import Vectors, release
 from ..store.writer import Writer
+from ..threads import in_thread
 from .codes import Codes, build, dump, extend
 from .settings import Settings, default_settings, parts
 from .tune import QUERIES, Trial, tune
@@ -93,7 +94,7 @@ class Upkeep:
 
             def committed() -> None:
                 if (not running or running[-1].done()) and is_extension_due(self._manifest(), is_last=False):
-                    running.append(pool.submit(self._try, self._renew_while_due))
+                    running.append(in_thread(pool, self._try, self._renew_while_due))
 
             yield committed
         for future in running:

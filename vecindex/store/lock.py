@@ -1,6 +1,9 @@
 """Who may write: the one writer's lock, held by the operating system, so that a crash releases it.
 
 Its file holds the last commit that a writer ended with, and, while it is held, who holds it and since when.
+
+A fork has the descriptor of what its parent holds, and with it the lock, as long as either is open. So a lock is let go
+by name, not by closing alone, and a fork closes at once what it has inherited: it holds nothing.
 """
 
 from __future__ import annotations
@@ -24,8 +27,11 @@ _POLL_SECONDS = 0.01
 _MOST_BYTES = 1024
 
 
+_held: set[WriterLock] = set()
+
+
 class WriterLock:
-    """Held inside the ``with``."""
+    """Held inside the ``with``, by the process that entered it; in a fork of that, by nobody."""
 
     def __init__(self, folder: Path, timeout: float, name: str = LOCK_FILE) -> None:
         """``timeout`` is how many seconds to wait for another writer, or whoever else the lock's file is for."""
@@ -45,14 +51,20 @@ class WriterLock:
             except BaseException:
                 os.close(self._descriptor)
                 raise
+        _held.add(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self not in _held:
+            return  # a fork, which has let go of it
+        _held.discard(self)
         try:
             with contextlib.suppress(OSError):
                 self._write(self._note)
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         finally:
             os.close(self._descriptor)
 
@@ -86,6 +98,15 @@ class WriterLock:
         if len(lines) == 3 and lines[0].isdigit() and lines[2].isdigit():
             return int(lines[0]), lines[1], max(0.0, time.time() - int(lines[2]))
         return None, None, None  # it has the lock and has not written yet
+
+
+def _let_go_in_a_fork() -> None:
+    while _held:
+        with contextlib.suppress(OSError):
+            os.close(_held.pop()._descriptor)
+
+
+os.register_at_fork(after_in_child=_let_go_in_a_fork)
 
 
 def last_commit(folder: Path) -> tuple[int, str] | None:

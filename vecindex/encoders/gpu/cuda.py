@@ -22,6 +22,7 @@ import torch
 
 from ...cores import available_cores
 from ...errors import EncodingFailed, InvalidInput, UnsupportedModel
+from ...threads import in_thread
 from ...windows import CHARACTERS, windows
 from ..agreement import BUILT_IN, SAMPLE, Agreement, compare
 from ..encoder import (
@@ -220,7 +221,7 @@ class CudaEncoder(TokenizingEncoder):
             for block in windows(texts, TEXTS_A_BLOCK, str, _WINDOWS_A_BLOCK * CHARACTERS):
                 unique = {text: place for place, text in enumerate(dict.fromkeys(block))}
                 places = np.fromiter((unique[text] for text in block), dtype=np.int64, count=len(block))
-                futures = [pool.submit(tokens, some) for some in windows(list(unique), part, str)]
+                futures = [in_thread(pool, tokens, some) for some in windows(list(unique), part, str)]
                 ahead.append((list(unique), places, futures))
                 if len(ahead) > 1:
                     yield joined()
