@@ -22,12 +22,12 @@ from vecindex.render import (
     compact_line,
     counted,
     explanation_as,
-    hits_as,
     models_as,
     printable,
     record_as,
     verify_lines,
 )
+from vecindex.render.hits import hits_as
 
 from .test_cli import MODEL, NO_RECORD, failed, run
 from .toy import ToyEncoder

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from ..render import HIT_FORMATS, hits_as, record_as, search_explanation
-from .options import Chosen, format_option, hits_option, index_option, model_options, open_for_reading, where_option
-from .voice import emit, say, warn
-
-if TYPE_CHECKING:
-    from ..records import Hit
+from ..render import record_as, search_explanation
+from .options import Chosen, format_option, index_option, model_options, open_for_reading, where_option
+from .reading import Reading, hits_option, reading_options
+from .voice import emit, warn
 
 
 @click.command()
 @click.argument("query")
 @hits_option
 @where_option
-@format_option(*HIT_FORMATS)
+@reading_options
 @click.option("--explain", is_flag=True, help="Also say how the hits were found, and how long each step took.")
 @model_options
 @index_option
@@ -28,25 +24,28 @@ def search(
     query: str,
     k: int,
     where: str | None,
-    format_: str,
+    reading: Reading,
     explain: bool,
     chosen: Chosen,
     index_path: Path,
 ) -> None:
     """Print the sentences nearest to QUERY by meaning, best first, each with its cosine.
 
+    Of a text of more than 200 characters a snippet is printed, around where most of the query's words stand.
+
     \b
     Examples:
       vecindex search "my name"
+      vecindex search "my name" --min-score 0.4 --fields lang,year
       vecindex search "plants that need little water" -k 3 --where "topic = 'gardening'"
       vecindex search "my name" --format json | jq '.[0].text'
     """
     with open_for_reading(index_path, chosen) as index:
         if not explain:
-            _print(format_, index.search(query, k, where))
+            reading.print(index.search(query, k, where), query)
             return
         hits, explanation = index.explain_search(query, k, where)
-        _print(format_, hits)
+        reading.print(hits, query)
         warn(search_explanation(explanation), nl=False)
 
 
@@ -54,17 +53,18 @@ def search(
 @click.argument("key")
 @hits_option
 @where_option
-@format_option(*HIT_FORMATS)
+@reading_options
 @index_option
-def similar(key: str, k: int, where: str | None, format_: str, index_path: Path) -> None:
-    """Print the sentences nearest to the stored one named KEY.
+def similar(key: str, k: int, where: str | None, reading: Reading, index_path: Path) -> None:
+    """Print the sentences nearest to the stored one named KEY; of longer texts the first 200 characters.
 
     \b
-    Example:
+    Examples:
       vecindex similar cooking-001 -k 3
+      vecindex similar cooking-001 --full --format csv --csv-safe
     """
     with open_for_reading(index_path) as index:
-        _print(format_, index.similar(key, k, where))
+        reading.print(index.similar(key, k, where))
 
 
 @click.command()
@@ -80,9 +80,3 @@ def get(key: str, format_: str, index_path: Path) -> None:
     """
     with open_for_reading(index_path) as index:
         emit(record_as(format_, index.get(key)), format_)
-
-
-def _print(format_: str, hits: Sequence[Hit]) -> None:
-    emit(hits_as(format_, hits), format_)
-    if not hits:
-        say("No record matches.")

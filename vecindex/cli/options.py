@@ -123,9 +123,6 @@ offline_option: Decorator = click.option(
     "--offline", is_flag=True, default=None, help="Never contact the model hub (also: VECINDEX_OFFLINE=1)."
 )
 
-hits_option: Decorator = click.option(
-    "-k", "k", default=5, show_default=True, type=click.IntRange(min=1), metavar="N", help="How many hits."
-)
 where_option: Decorator = click.option(
     "--where", metavar="EXPR", help="Only records whose metadata matches, e.g. \"lang = 'en' and year >= 2020\"."
 )

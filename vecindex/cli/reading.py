@@ -1,0 +1,92 @@
+"""Options of commands that print hits, and printing them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..render.hits import HIT_FORMATS, SNIPPET, Shown, hits_as
+from .options import Decorator, format_option
+from .voice import emit, is_terminal, say, stdout
+
+if TYPE_CHECKING:
+    from ..records import Hit
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a command was told to print hits."""
+
+    format_: str
+    full: bool
+    fields: tuple[str, ...] | None
+    min_score: float | None
+    csv_safe: bool
+
+    def print(self, hits: Sequence[Hit], query: str = "") -> None:
+        """Prints hits; longer texts as snippets, by ``query``."""
+        least = self.min_score
+        good = hits if least is None else [hit for hit in hits if hit.score >= least]
+        shown = Shown(None if self.full else query, self.fields, is_terminal(stdout()), self.csv_safe)
+        emit(hits_as(self.format_, good, shown), self.format_)
+        if hits and not good:
+            say(f"No record has a score of {least:g} or more; the best has {hits[0].score:.4f}.")
+        elif not hits:
+            say("No record matches.")
+
+
+hits_option: Decorator = click.option(
+    "-k", "k", default=5, show_default=True, type=click.IntRange(min=1), metavar="N", help="How many hits."
+)
+
+
+def _fields(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> tuple[str, ...] | None:
+    names = [name.strip() for value in values for name in value.split(",")]
+    if not all(names):
+        raise click.BadParameter("a name is empty; write them like lang,year, or * for all.", ctx, param)
+    return tuple(dict.fromkeys(names)) or None
+
+
+_OPTIONS: tuple[Decorator, ...] = (
+    click.option(
+        "--fields",
+        multiple=True,
+        callback=_fields,
+        metavar="A,B",
+        help="Print these fields of the metadata, * for all.  [default: none in text, all in json, jsonl and csv]",
+    ),
+    click.option("--full", is_flag=True, help=f"Print texts whole, not the {SNIPPET} characters that match most."),
+    click.option(
+        "--min-score", type=click.FloatRange(-1, 1), metavar="S", help="Leave out hits of a score below this, -1 to 1."
+    ),
+    format_option(*HIT_FORMATS),
+    click.option(
+        "--csv-safe",
+        is_flag=True,
+        help="In csv, put ' before what is stored where a spreadsheet would run it as a formula.",
+    ),
+)
+
+
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say how hits are printed, which a command gets as one argument, ``reading``."""
+
+    @functools.wraps(command)
+    def collected(
+        format_: str,
+        full: bool,
+        fields: tuple[str, ...] | None,
+        min_score: float | None,
+        csv_safe: bool,
+        **others: Any,
+    ) -> Any:
+        return command(reading=Reading(format_, full, fields, min_score, csv_safe), **others)
+
+    wrapped: Callable[..., Any] = collected
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
