@@ -173,10 +173,13 @@ def test_wrong_use_exits_2_and_makes_no_index() -> None:
     assert run("add", "--text", "a", "--text", "b", "--key", "k") == misused(
         ADD, "There are 1 --key for 2 --text; give one for each, or none."
     )
-    for text in ("[1]", "{bad", '"a"'):
+    for text, reason in (
+        ("[1]", "it is not a JSON object"),
+        ('"a"', "it is not a JSON object"),
+        ("{bad", "not valid JSON at column 2: Expecting property name enclosed in double quotes"),
+    ):
         assert run("add", "--text", "a", "--metadata", text) == misused(
-            ADD,
-            f"Invalid value for '--metadata': {text!r} is not a JSON object; give one such as '{{\"lang\": \"en\"}}'.",
+            ADD, f"Invalid value for '--metadata': {text!r}: {reason}. Give an object such as '{{\"lang\": \"en\"}}'."
         )
     assert list(Path().iterdir()) == []
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.filter_oracle import (
+    LONG,
     NAMES,
     NUMBERS,
     ORDER,
@@ -127,7 +128,7 @@ def test_ands_and_ors_of_indexed_fields_select_the_same_records(
 
 def test_every_pair_of_odd_values_is_compared_as_without_an_index(records: Records) -> None:
     odd = [None, True, False, *NUMBERS, *STRINGS, r"\u0000", "a\\u0000b"]
-    stored = [{}, {"a": []}, {"a": {}}, {"a": [1]}, {"a": ["\0"]}, {"a": 10**400}, *({"a": value} for value in odd)]
+    stored = [{}, {"a": []}, {"a": {}}, {"a": [1]}, {"a": ["\0"]}, {"a": 10**400}, *({"a": n} for n in (*odd, *LONG))]
     records.hold(stored, [A])
     for value in odd:
         names = ["$eq", "$ne"]

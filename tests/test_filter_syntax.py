@@ -14,7 +14,8 @@ import pytest
 from tests.filter_oracle import Where
 from vecindex.errors import InvalidFilter
 from vecindex.filters.parse import parse
-from vecindex.filters.tree import MAX_NESTING, And, Compare, Exists, Filter, In, Kind, Not, Op, Or, Value
+from vecindex.filters.tree import And, Compare, Exists, Filter, In, Kind, Not, Op, Or, Value
+from vecindex.nested import MAX_NESTING
 
 # --- exact cases: the tree, its text ---------------------------------------------------------------------------------
 
@@ -97,8 +98,8 @@ NO_NAME = "SQLite cannot look up a field whose name holds a double quote or a NU
 @pytest.mark.parametrize(
     ("expression", "position", "reason"),
     [
-        ("", 0, "the filter is empty; leave it out to match every record"),
-        (" \n ", 0, "the filter is empty; leave it out to match every record"),
+        ("", 0, "the filter is empty; the filter true matches every record"),
+        (" \n ", 0, "the filter is empty; the filter true matches every record"),
         ("lang = en", 7, "expected a value after '=', found 'en'; strings need single quotes: 'en'"),
         ('x in ("a")', 6, "expected a value after '(', found '\"a\"'; strings need single quotes: 'a'"),
         (

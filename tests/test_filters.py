@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.filter_oracle import (
+    LONG,
     NAMES,
     NUMBERS,
     ORDER,
@@ -29,7 +30,8 @@ from tests.test_filter_syntax import nested
 from vecindex.errors import InvalidFilter
 from vecindex.filters.parse import parse
 from vecindex.filters.sql import compile_sql
-from vecindex.filters.tree import MAX_NESTING, And, Filter, Not, Or
+from vecindex.filters.tree import And, Filter, Not, Or
+from vecindex.nested import MAX_NESTING
 
 # --- SQLite ----------------------------------------------------------------------------------------------------------
 
@@ -78,7 +80,7 @@ def test_sqlite_agrees_with_the_oracle_on_one_field(
 
 def test_every_pair_of_odd_values_is_compared_as_the_oracle_does(database: sqlite3.Connection) -> None:
     odd = [None, True, False, *NUMBERS, *STRINGS]
-    stored = [{}, {"x": []}, {"x": {}}, {"x": [1]}, {"x": 10**400}, *({"x": value} for value in odd)]
+    stored = [{}, {"x": []}, {"x": {}}, {"x": [1]}, {"x": 10**400}, *({"x": value} for value in (*odd, *LONG))]
     for value in odd:
         names = ["$eq", "$ne"]
         if isinstance(value, (str, int, float)) and not isinstance(value, bool) and "\0" not in str(value):
@@ -250,6 +252,7 @@ anything = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
+    | st.integers(-(2**63), 2**63 - 1)
     | st.floats()
     | st.text()
     | st.binary()

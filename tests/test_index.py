@@ -56,6 +56,40 @@ def test_delete_is_all_or_none_and_counts_records(index: Index) -> None:
         index.delete("c")
 
 
+NO_CONDITION: list[Any] = [
+    {},
+    {"$and": []},
+    {"$and": [{}, {}]},
+    {"$or": [{}, {"n": 1}]},
+    {"n": {"$nin": []}},
+    {"$not": {"$or": []}},
+    {"$not": {"n": {"$in": []}}},
+    {"m": {"$not": {"$in": []}}, "$and": [{"n": {"$nin": ()}}]},
+    "n not in ()",
+    "not false",
+    "true or n = 1",
+]
+
+
+@pytest.mark.parametrize("where", NO_CONDITION, ids=str)
+def test_a_filter_without_a_condition_finds_everything_and_deletes_nothing(index: Index, where: Any) -> None:
+    index.add(["one", "two"], metadata=[{"n": 1}, None])
+    assert len(index.search("one", where=where)) == 2
+    with pytest.raises(InvalidInput, match="holds no condition, and would delete every record") as caught:
+        index.delete(where=where)
+    assert caught.value.advice == "To delete every record, write the filter 'true'; nothing was deleted."
+    assert (len(index), index.info().generation) == (2, 1)
+
+
+def test_every_record_is_deleted_by_name_and_a_part_by_a_condition(index: Index) -> None:
+    index.add(["one", "two", "three"], metadata=[{"n": 1}, {"n": 2}, None])
+    assert index.delete(where={"m": {"$nin": []}, "n": 1}) == 1
+    assert index.delete(where={"$or": [{"n": {"$in": []}}, {"n": 2}]}) == 1
+    assert index.delete(where={"$or": []}) == 0
+    assert index.delete(where=" TRUE ") == 1
+    assert len(index) == 0
+
+
 def test_a_deleted_record_can_be_added_again(index: Index) -> None:
     index.add(["one", "two"], keys=["a", "b"], metadata=[{"n": 1}, None])
     index.delete(["a", "b"])

@@ -15,7 +15,7 @@ from .encoders.encoder import Encoder
 from .encoders.load import Device, Settings
 from .encoders.spec import Precision, Space
 from .errors import IncompatibleFormat, InvalidInput, TextWithoutToken
-from .filters.parse import parse
+from .filters.parse import parse_deletion
 from .filters.tree import Refused, parse_path, path_text
 from .language import Language, Model
 from .long_texts import OnLong, checked_on_long
@@ -173,8 +173,11 @@ class Index(Reader):
     def delete(self, keys: Iterable[str] | None = None, *, where: Where | None = None) -> int:
         """Deletes the records that have these keys, all or none, or those that a filter selects; returns how many.
 
+        ``where="true"`` deletes every record. A filter without a condition, such as ``{}``, does not.
+
         Raises:
             RecordNotFound: a key has no record; nothing was deleted.
+            InvalidInput: the filter holds no condition.
             InvalidFilter.
         """
         self._check_writable()
@@ -184,7 +187,7 @@ class Index(Reader):
             raise InvalidInput("delete takes keys or where=, one of them", "To delete all records, pass where='true'.")
         with self._writer() as writer:
             if where is not None:
-                deleted = writer.delete_where(parse(where))
+                deleted = writer.delete_where(parse_deletion(where))
             else:
                 deleted = writer.delete([checked_key(key) for key in keys or ()])
         self._upkeep.tidy()

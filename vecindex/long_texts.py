@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
 from .encoders.encoder import Encoder
 from .errors import InvalidInput, TextTooLong
+from .nested import read_json
 from .records import checked_metadata
 from .store.cache import text_digest
 from .store.changes import Incoming
@@ -38,7 +38,7 @@ def without_reserved(incoming: Iterable[Incoming]) -> Iterator[Incoming]:
     """The same, checked: their metadata must not use the names that parts have; raises InvalidInput."""
     for position, item in enumerate(incoming):
         written = item.metadata or "{}"
-        used = json.loads(written) if any(name in written for name in RESERVED) else {}
+        used = read_json(written) if any(name in written for name in RESERVED) else {}
         if found := [name for name in RESERVED if name in used]:
             raise InvalidInput(
                 f"item {position}: its metadata uses the name {found[0]!r}, which says of parts whose they are",
@@ -109,7 +109,7 @@ def parted(window: Sequence[Incoming], snapshots: Snapshots, encoder: Callable[[
 
 
 def _parts(item: Incoming, metadata: str | None, encoder: Encoder) -> list[Incoming]:
-    common = json.loads(metadata or "{}")
+    common = read_json(metadata or "{}")
     return [
         Incoming(
             part_key(item.key, number),

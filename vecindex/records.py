@@ -7,16 +7,21 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .errors import InvalidInput
+from .nested import MAX_NESTING, on_own_stack
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
 Metadata = Mapping[str, Any]
-"""A JSON object: string keys; values are null, bool, finite numbers, strings, lists and objects."""
+"""A JSON object: string keys; values are null, bool, finite numbers, strings, lists and objects.
+
+Integers have 64 bits at most, and all of it is nested at most 100 deep.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +200,12 @@ _INVISIBLE = frozenset(
 )
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _SCALARS = frozenset({str, int, float, bool, type(None)})
+_LEAST, _GREATEST = -(2**63), 2**63 - 1  # what SQLite compares exactly
+
+
+def _shown(name: object) -> str:
+    """A member's name as an error shows it."""
+    return repr(name if not isinstance(name, str) or len(name) <= 40 else name[:37] + "...")
 
 
 def checked_metadata(value: object) -> str:
@@ -204,13 +215,20 @@ def checked_metadata(value: object) -> str:
             f"metadata must be a JSON object, not {type(value).__name__}", 'Give a mapping such as {"lang": "en"}.'
         )
     plain = dict(value)
+    is_flat = True
+    for name, member in plain.items():
+        kind = type(member)
+        if kind not in _SCALARS or type(name) is not str:
+            is_flat = False
+        if kind is int and not _LEAST <= member <= _GREATEST:
+            raise _too_long(name, member)
+        if kind not in _SCALARS:
+            _check_nested(name, member)
     try:
-        text = _to_json(plain)
         # JSON turns a key that is no string into one, and a tuple into a list: what would not come back is refused.
-        is_flat = all(type(name) is str and type(member) in _SCALARS for name, member in plain.items())
-        faithful = is_flat or json.loads(text) == plain
+        text, faithful = (_to_json(plain), True) if is_flat else on_own_stack(_written, plain)
     except RecursionError:
-        raise InvalidInput("metadata is nested too deeply", "Store it flatter.") from None
+        raise _too_deep("metadata") from None
     except (TypeError, ValueError) as error:
         raise InvalidInput(
             f"metadata cannot be written as JSON: {error}",
@@ -222,8 +240,41 @@ def checked_metadata(value: object) -> str:
         )
     if "\\u0000" in text:
         # Some releases of SQLite take a member's name to end at a NUL, and would find it under another name.
-        json.loads(text, object_pairs_hook=_refuse_nul_names)
+        on_own_stack(partial(json.loads, object_pairs_hook=_refuse_nul_names), text)
     return _checked_string(text, "metadata", LONGEST_METADATA)
+
+
+def _written(plain: dict[str, Any]) -> tuple[str, bool]:
+    """The JSON text, and whether it reads back as the same."""
+    text = _to_json(plain)
+    return text, json.loads(text) == plain
+
+
+def _check_nested(name: object, member: object) -> None:
+    """Raises InvalidInput where something in a member of the metadata is nested too deeply or is too long a number."""
+    waiting: list[tuple[Any, int]] = [(member, 2)]
+    while waiting:
+        value, depth = waiting.pop()
+        if isinstance(value, (dict, list, tuple)):
+            if depth > MAX_NESTING:
+                raise _too_deep(f"metadata {_shown(name)}")
+            waiting += [(inner, depth + 1) for inner in (value.values() if isinstance(value, dict) else value)]
+        elif isinstance(value, int) and not _LEAST <= value <= _GREATEST:
+            raise _too_long(name, value)
+
+
+def _too_deep(what: str) -> InvalidInput:
+    return InvalidInput(
+        f"{what} is nested more than {MAX_NESTING} deep", "Store it flatter, or as one string that holds its JSON."
+    )
+
+
+def _too_long(name: object, number: int) -> InvalidInput:
+    digits = str(number) if number.bit_length() < 400 else f"of {number.bit_length():,} bits"
+    return InvalidInput(
+        f"metadata {_shown(name)} holds the integer {digits}, and integers have 64 bits at most",
+        "Write it as a string to keep every digit, or as a float.",
+    )
 
 
 def _refuse_nul_names(members: list[tuple[str, Any]]) -> None:

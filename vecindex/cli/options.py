@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -202,26 +201,18 @@ def _verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 def json_object(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, Any] | None:
     """A callback that reads a JSON object that can be stored from the command line."""
     from ..records import checked_metadata
+    from ..sources.strict_json import parsed
 
     if value is None:
         return None
+    example = 'Give an object such as \'{"lang": "en"}\'.'
     try:
-        parsed = json.loads(value, object_pairs_hook=_object_of_different_names)
-    except (ValueError, RecursionError):
-        parsed = None
-    if not isinstance(parsed, dict):
-        raise click.BadParameter(f'{value!r} is not a JSON object; give one such as \'{{"lang": "en"}}\'.', ctx, param)
-    try:
-        checked_metadata(parsed)
+        found = parsed(value, example)
+        if not isinstance(found, dict):
+            raise InvalidInput("it is not a JSON object", example)
+        checked_metadata(found)
     except InvalidInput as error:
-        raise click.BadParameter(str(error), ctx, param) from None
-    return parsed
-
-
-def _object_of_different_names(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(members)
-    if len(found) != len(members):
-        raise ValueError("a name stands twice")
+        raise click.BadParameter(f"{value!r}: {error}", ctx, param) from None
     return found
 
 

@@ -12,8 +12,8 @@ from itertools import islice
 from typing import Any
 
 from ..errors import InvalidFilter
+from ..nested import MAX_NESTING
 from .tree import (
-    MAX_NESTING,
     Exists,
     Filter,
     Op,
@@ -54,6 +54,7 @@ class _DictParser:
     def __init__(self, where: object) -> None:
         self.where = where
         self.trail: list[str | int] = []
+        self.depth = 0
 
     def parse(self) -> Filter:
         if not isinstance(self.where, Mapping):
@@ -68,8 +69,9 @@ class _DictParser:
         return all_of(self.each(entries, self.parse_entry))
 
     def each(self, entries: Mapping[Any, Any], parse_one: Callable[[str, Any], Filter]) -> list[Filter]:
-        if len(self.trail) > MAX_NESTING:
-            raise Refused("dicts are nested too deeply")
+        self.depth += 1
+        if self.depth > MAX_NESTING:
+            raise Refused(f"dicts are nested too deeply; {MAX_NESTING} in one another are the most")
         parsed = []
         for key, operand in entries.items():
             self.trail.append(key)
@@ -77,6 +79,7 @@ class _DictParser:
                 raise Refused(f"keys are strings, not {type(key).__name__}")
             parsed.append(parse_one(key, operand))
             self.trail.pop()
+        self.depth -= 1
         return parsed
 
     def parse_entry(self, key: str, operand: Any) -> Filter:

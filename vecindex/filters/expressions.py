@@ -20,9 +20,9 @@ from enum import Enum
 from typing import NamedTuple, NoReturn
 
 from ..errors import InvalidFilter
+from ..nested import MAX_NESTING
 from .tree import (
     KEYWORDS,
-    MAX_NESTING,
     Exists,
     Filter,
     Op,
@@ -121,7 +121,7 @@ class _ExpressionParser:
 
     def parse(self) -> Filter:
         if self.token.lexeme is _Lexeme.END:
-            self.fail("the filter is empty; leave it out to match every record", 0)
+            self.fail("the filter is empty; the filter true matches every record", 0)
         result = self.parse_or()
         rest = self.token
         if rest.lexeme is not _Lexeme.END:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from ..errors import InvalidFilter
+from ..nested import on_own_stack
 from .tree import And, Compare, Exists, Filter, In, Kind, Not, Op, Or, Path, Value, shortened
 
 # A statement may bind 32,766 parameters and its text may fill 100 entries of SQLite's parser stack; the rest of both
@@ -83,6 +84,10 @@ def compile_sql(
     ANDs, and the paths of these fields are SQL literals; all other paths, and all values, are bound. Raises
     InvalidFilter for what is too long or too deeply nested for a statement.
     """
+    return on_own_stack(_checked, filter, column, indexed)
+
+
+def _checked(filter: Filter, column: str, indexed: frozenset[Path]) -> tuple[str, tuple[str, ...]]:
     sql = _compile(filter, column, indexed)
     if sql.stack > _MAX_STACK:
         raise InvalidFilter("ands, ors and nots are nested too deeply for SQLite", shortened(str(filter)), 0)

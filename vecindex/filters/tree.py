@@ -17,8 +17,9 @@ records, so that a tree can be a cache key. For every record a filter holds or i
 ``true``, ``false``    as a condition: every record (also ``{}`` and ``{"$and": []}``), none (``{"$or": []}``)
 =====================  ==================================================================================
 
-Integers of 64 bits compare exactly, with floats too. Longer ones compare as doubles, as SQLite converts them: recent
-versions (3.45 to 3.50, not 3.40) take a few 25-digit integers to the double next to the nearest one.
+Integers compare exactly, with floats too. They have 64 bits at most, in filters as in metadata; longer ones that an
+earlier version stored compare as doubles, as SQLite converts them: recent releases (3.45 to 3.50, not 3.40) take a few
+25-digit integers to the double next to the nearest one.
 """
 
 from __future__ import annotations
@@ -36,9 +37,6 @@ Path: TypeAlias = "tuple[str, ...]"
 
 KEYWORDS = frozenset({"and", "or", "not", "in", "exists", "true", "false", "null"})
 """The words, in lower case, that name no field in an expression unless they are in double quotes."""
-
-MAX_NESTING = 50
-"""Parentheses in parentheses, or dicts in dicts; more is refused before Python's own recursion limit is near."""
 
 
 class Kind(Enum):
@@ -134,6 +132,9 @@ class Or:
 
 Filter: TypeAlias = Compare | In | Exists | Not | And | Or
 
+EVERYTHING = And(())
+"""The filter ``true``."""
+
 
 # --- what a tree may hold: the parsers build trees with these --------------------------------------------------------
 
@@ -209,14 +210,19 @@ _NO_SCALARS: tuple[tuple[type, str], ...] = (
 
 def value_of(raw: object) -> Value:
     """The value that a scalar of Python stands for."""
+    if type(raw).__module__ == "numpy" and hasattr(raw, "item") and isinstance(item := raw.item(), (bool, int, float)):
+        raw = item  # np.int64 and np.bool_ are no numbers of Python's
     kind = next((kind for type_, kind in _KINDS if isinstance(raw, type_)), None)
     if kind is None:
         advice = next(advice for type_, advice in _NO_SCALARS if isinstance(raw, type_))
-        raise Refused(f"{advice}; this is a {type(raw).__name__}")
+        conversion = "; a date is compared as ISO text, which .isoformat() writes" if hasattr(raw, "isoformat") else ""
+        raise Refused(f"{advice}; this is a {type(raw).__name__}{conversion}")
     if isinstance(raw, str):
         _check_utf8(raw, "the string")
     if isinstance(raw, (int, float)) and not _is_finite(raw):
         raise Refused("JSON has no NaN and no infinity, and no number beyond 1.8e308 can be compared")
+    if isinstance(raw, int) and not -(2**63) <= raw < 2**63:
+        raise Refused(f"an integer has 64 bits at most; as a float this is {float(raw)!r}")
     return Value(kind, json.dumps(raw, ensure_ascii=False))
 
 
@@ -251,6 +257,24 @@ def any_of(operands: list[Filter]) -> Filter:
     """`Or` without an Or inside, or the only operand itself."""
     flat = [part for o in operands for part in (o.operands if isinstance(o, Or) else (o,))]
     return flat[0] if len(flat) == 1 else Or(tuple(flat))
+
+
+def constant(filter: Filter) -> bool | None:
+    """What a filter says of every record whatever it holds, as ``{}`` and ``x not in ()`` do; None for most."""
+    match filter:
+        case In(_, ()):
+            return False
+        case Not(operand):
+            inner = constant(operand)
+            return None if inner is None else not inner
+        case And(operands) | Or(operands):
+            decides = isinstance(filter, Or)  # one operand that is so decides for all
+            found = [constant(operand) for operand in operands]
+            if decides in found:
+                return decides
+            return None if None in found else not decides
+        case _:
+            return None
 
 
 def shortened(text: str, limit: int = 200) -> str:

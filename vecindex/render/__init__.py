@@ -7,7 +7,10 @@ import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from ..nested import on_own_stack
 
 if TYPE_CHECKING:
     from ..encoders.explain import Explanation, TokenExplanation
@@ -41,7 +44,7 @@ def record_as(format_: str, record: Record) -> str:
     fields: dict[str, Any] = {"key": record.key, "text": record.text, "metadata": record.metadata}
     if format_ == "json":
         return json_text(fields)
-    fields["metadata"] = json.dumps(record.metadata, ensure_ascii=False)
+    fields["metadata"] = json_line(record.metadata)
     return _pairs(list(fields.items()))
 
 
@@ -260,4 +263,12 @@ def _pairs(pairs: Sequence[tuple[str, Any]]) -> str:
 
 def json_text(value: Any) -> str:
     """A value as JSON for people and programs."""
-    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    except RecursionError:  # indenting takes three calls a level, and earlier versions stored up to a thousand of them
+        return json_line(value) + "\n"
+
+
+def json_line(value: Any) -> str:
+    """A value as JSON on one line."""
+    return on_own_stack(partial(json.dumps, ensure_ascii=False), value)

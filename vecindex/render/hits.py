@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import counted, json_text, printable
+from . import counted, json_line, json_text, printable
 
 if TYPE_CHECKING:
     from ..records import Hit
@@ -77,7 +76,7 @@ def _text(hits: Sequence[Hit], shown: Shown) -> str:
         text = h.text if shown.query is None else snippet(h.text, shown.query)
         line = f"{h.rank:>{width}}  {h.score:.4f}  {printable(text)}  [{printable(h.key)}]"
         if shown.fields is not None:
-            line += f"  {printable(json.dumps(shown.metadata(h), ensure_ascii=False))}"
+            line += f"  {printable(json_line(shown.metadata(h)))}"
         if h.lost:
             line += f"  (truncated: {counted(h.lost, 'token')} not read)"
         lines.append(line + "\n")
@@ -86,9 +85,9 @@ def _text(hits: Sequence[Hit], shown: Shown) -> str:
 
 def _members(hit: Hit, shown: Shown) -> dict[str, Any]:
     """What programs get; how much of a text was not read only where that was so."""
-    members = {**asdict(hit), "metadata": shown.metadata(hit)}
-    lost = members.pop("lost")
-    return {**members, "truncated": lost} if lost else members
+    # Not asdict, which copies the metadata, a call a level.
+    members = {"rank": hit.rank, "key": hit.key, "score": hit.score, "text": hit.text, "metadata": shown.metadata(hit)}
+    return {**members, "truncated": hit.lost} if hit.lost else members
 
 
 def _json(hits: Sequence[Hit], shown: Shown) -> str:
@@ -96,7 +95,7 @@ def _json(hits: Sequence[Hit], shown: Shown) -> str:
 
 
 def _jsonl(hits: Sequence[Hit], shown: Shown) -> str:
-    return "".join(json.dumps(_members(hit, shown), ensure_ascii=False) + "\n" for hit in hits)
+    return "".join(json_line(_members(hit, shown)) + "\n" for hit in hits)
 
 
 def _csv(hits: Sequence[Hit], shown: Shown) -> str:
@@ -107,7 +106,7 @@ def _csv(hits: Sequence[Hit], shown: Shown) -> str:
     writer.writerow(["rank", "key", "score", "text", *(("metadata",) if fields is None else map(cell, fields))])
     for h in hits:
         if fields is None:
-            more = [json.dumps(h.metadata, ensure_ascii=False)]
+            more = [json_line(h.metadata)]
         else:
             found = shown.metadata(h)
             more = [found.get(name, "") for name in fields]
@@ -120,7 +119,7 @@ def _cells(shown: Shown) -> Callable[[Any], Any]:
 
     def cell(value: Any) -> Any:
         if not isinstance(value, str):
-            return value if type(value) in (int, float) else json.dumps(value, ensure_ascii=False)
+            return value if type(value) in (int, float) else json_line(value)
         if shown.terminal:
             value = printable(value)
         return f"'{value}" if shown.csv_safe and _FORMULA.match(value) else value

@@ -11,13 +11,14 @@ import math
 from typing import Any, NoReturn
 
 from ..errors import InvalidInput
+from ..nested import on_own_stack
 from .fields import listed, repeated
 
 
 def parsed(text: str, advice: str) -> Any:
     """The value in ``text``. Raises InvalidInput, with ``advice`` where it is no JSON at all."""
     try:
-        return _DECODER.decode(text)
+        return on_own_stack(_DECODER.decode, text)
     except json.JSONDecodeError as error:
         raise InvalidInput(f"not valid JSON at column {error.colno}: {error.msg}", advice) from None
     except RecursionError:

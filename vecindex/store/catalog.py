@@ -6,7 +6,6 @@ Reading happens inside `reading`: SQLite in WAL mode then shows one generation, 
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ import numpy as np
 from ..errors import CorruptIndex, IncompatibleFormat
 from ..filters.sql import compile_sql
 from ..filters.tree import Filter, parse_path
+from ..nested import nesting, read_json
 from .cache import Entry
 from .connection import Connection
 from .files import storage_errors
@@ -203,9 +203,12 @@ class Catalog(Connection):
     def metadata(self, record: Stored) -> dict[str, Any]:
         """A record's metadata as an object; raises CorruptIndex."""
         try:
-            found = json.loads(record.metadata)
+            found = read_json(record.metadata)
         except ValueError:
             found = None
+        except RecursionError:
+            reason = f"the metadata of {record.key!r} is nested {nesting(record.metadata)} deep, more than can be read"
+            raise CorruptIndex(str(self.path), reason) from None
         if not isinstance(found, dict):
             raise CorruptIndex(str(self.path), f"the metadata of {record.key!r} is not a JSON object")
         return found

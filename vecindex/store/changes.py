@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..nested import on_own_stack
 from .tables import Stored
 from .vectors import Vectors
 
@@ -89,6 +90,10 @@ def same_json(a: str, b: str) -> bool:
     if a == b:
         return True
     try:
-        return json.dumps(json.loads(a), sort_keys=True) == json.dumps(json.loads(b), sort_keys=True)
-    except ValueError:
+        return on_own_stack(_sorted_json, a) == on_own_stack(_sorted_json, b)
+    except (ValueError, RecursionError):
         return False
+
+
+def _sorted_json(text: str) -> str:
+    return json.dumps(json.loads(text), sort_keys=True)

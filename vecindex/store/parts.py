@@ -8,11 +8,11 @@ A part never takes the place of another record, nor another record that of a par
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ..errors import InvalidInput
+from ..nested import read_json
 from .changes import Incoming
 from .tables import Stored
 
@@ -35,7 +35,7 @@ def owner_of(record: Stored | Incoming) -> str | None:
     if record.metadata is None or PART_OF not in record.metadata:
         return None
     try:
-        metadata = json.loads(record.metadata)
+        metadata = read_json(record.metadata)
     except ValueError:
         return None
     owner = metadata.get(PART_OF) if isinstance(metadata, dict) else None
@@ -44,7 +44,7 @@ def owner_of(record: Stored | Incoming) -> str | None:
 
 def common_metadata(record: Stored) -> Mapping[str, Any]:
     """A part's metadata without what says that it is one: that of the whole."""
-    metadata: dict[str, Any] = json.loads(record.metadata)
+    metadata: dict[str, Any] = read_json(record.metadata)
     return {name: value for name, value in metadata.items() if name not in (PART_OF, SPAN)}
 
 

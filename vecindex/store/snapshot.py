@@ -18,6 +18,7 @@ from typing import Any
 from ..errors import CorruptIndex, InvalidInput
 from ..filters.tree import Filter
 from ..memory import memory_errors
+from ..nested import on_own_stack
 from .cache import Entry, sound, text_digest
 from .catalog import Catalog
 from .generation import Allowed, Generation
@@ -87,7 +88,9 @@ class Snapshot:
         """The rows that a search may return: those of records that the filter selects."""
         if where is None:
             return self._generation.alive
-        return self._generation.allowed(where, lambda: self._catalog.rows_where(where, self.manifest.fields))
+        return on_own_stack(
+            self._generation.allowed, where, lambda: self._catalog.rows_where(where, self.manifest.fields)
+        )
 
     def check(self, rows: Rows) -> None:
         """Raises CorruptIndex if the vector of one of these rows is not what was written."""

@@ -10,7 +10,6 @@ The tables are read as they lie, not by `Catalog`, which refuses what is damaged
 from __future__ import annotations
 
 import hashlib
-import json
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import CorruptIndex
+from ..nested import MAX_NESTING, nesting, read_json
 from ..records import VerifyReport
 from .cache import entry_crc
 from .catalog import Catalog
@@ -260,8 +260,8 @@ def _read(catalog: Catalog, first: int, last: int) -> Iterator[tuple[int, str | 
             covered = (key, text, metadata, *([b"%d" % lost] if lost else []))
             if types != "text" * 3 or lost < 0 or zlib.crc32(b"\0".join(covered)) != crc:
                 fault = "is not what was written"
-            elif not _is_object(metadata):
-                fault = "has metadata that is not a JSON object"
+            else:
+                fault = _metadata_fault(catalog, metadata)
             yield row, _decoded(key), text, fault
 
 
@@ -273,8 +273,17 @@ def _decoded(key: object) -> str | None:
     return found if found and "\0" not in found else None
 
 
-def _is_object(metadata: bytes) -> bool:
+def _metadata_fault(catalog: Catalog, metadata: bytes) -> str | None:
     try:
-        return isinstance(json.loads(metadata), dict)
-    except (ValueError, RecursionError):
-        return False
+        if not isinstance(read_json(metadata), dict):
+            return "has metadata that is not a JSON object"
+    except ValueError:
+        return "has metadata that is not a JSON object"
+    except RecursionError:
+        return f"has metadata that is nested {nesting(metadata.decode())} deep, more than can be read"
+    # Earlier versions took metadata that SQLite cannot read, so that every filter fails.
+    if metadata.count(b"[") + metadata.count(b"{") > MAX_NESTING:
+        sql = "select json_valid(cast(? as text))"
+        if not catalog.sqlite.execute(sql, (metadata,)).fetchone()[0]:
+            return f"has metadata that is nested {nesting(metadata.decode())} deep, more than filters can read"
+    return None
