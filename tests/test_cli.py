@@ -365,9 +365,9 @@ def test_help_has_a_summary_and_examples_that_can_be_typed(name: str, command: c
 
 
 def _commands(line: str) -> list[list[str]]:
-    """The commands of a pipeline."""
+    """The commands of a pipeline, without where its output goes."""
     commands: list[list[str]] = [[]]
-    for word in shlex.split(line):
+    for word in shlex.split(line.split(" >")[0]):
         if word == "|":
             commands.append([])
         else:

@@ -10,12 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import vecindex
 from tests.helpers import ROOT, opened
 from tests.test_cli import run
+from tests.toy import DIMENSION
 from vecindex.cli import main
 from vecindex.cli.voice import hold_standard_descriptors
 
@@ -248,3 +250,62 @@ def on_terminal(arguments: Sequence[str], environment: dict[str, str]) -> str:
 def test_wrong_use_names_what_does_it_here(arguments: list[str], message: str) -> None:
     code, out, err = run(*arguments)
     assert (code, out, err.splitlines()[-1]) == (2, "", f"Error: {message}")
+
+
+# --- answers for programs
+
+
+def answered(*arguments: str) -> Any:
+    code, out, err = run(*arguments, "--index", "i")
+    assert (code, err) == (0, "")
+    return json.loads(out)
+
+
+def test_commands_that_change_something_answer_in_json(folder: Path) -> None:
+    assert answered("index-field", "n", "--format", "json") == {"fields": [{"field": "n", "new": True}]}
+    assert answered("delete", "a", "--format", "json") == {"deleted": 1, "path": "i", "records": 2}
+    compacted = answered("compact", "--format", "json")
+    assert compacted.pop("bytes_before") > compacted.pop("bytes_after") > 0
+    assert compacted == {"dropped_rows": 1, "forgotten_texts": 1}
+    backed_up = answered("backup", "b", "--format", "json")
+    assert (backed_up.pop("bytes") > 0, backed_up) == (True, {"path": "b", "records": 2, "rows": 2})
+    exported = answered("export", "e.jsonl", "--report", "json")
+    assert exported == {"path": "e.jsonl", "records": 2, "format": "jsonl", "bytes": Path("e.jsonl").stat().st_size}
+    assert answered("import", "e.jsonl", "--report", "json") == {
+        **{"added": 0, "updated": 0, "unchanged": 2, "path": "i", "records": 2},
+    }
+    assert answered("migrate", "--drop-old", "--format", "json") == {"removed": [], "bytes_given_back": 0}
+    assert run("export", "-", "--report", "json", "--index", "i")[0] == 2
+
+
+def test_verify_answers_in_json_and_by_its_exit_code(folder: Path) -> None:
+    assert answered("verify", "--format", "json") == {"ok": True, "records": 3, "rows": 3, "faults": [], "repaired": []}
+    (folder / "vectors-1.f32").write_bytes(b"\0" * 12 * DIMENSION)
+    code, out, err = run("verify", "--format", "json", "--index", "i")
+    found = json.loads(out)
+    assert (code, err, found["ok"], len(found["faults"])) == (1, "", False, 3)
+    assert found["faults"][0].keys() == {"path", "reason", "repair"}
+
+
+# --- completion
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script_that_asks_this_command(shell: str) -> None:
+    code, out, err = run("completion", shell)
+    assert (code, err) == (0, "")
+    assert f"_VECINDEX_COMPLETE={shell}_complete" in out
+    assert "vecindex" in out
+
+
+def test_a_shell_completes_commands_options_and_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    def completed(line: str, word: int) -> list[str]:
+        monkeypatch.setenv("_VECINDEX_COMPLETE", "bash_complete")
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(word))
+        return run()[1].splitlines()
+
+    assert completed("vecindex se", 1) == ["plain,search", "plain,selftest"]
+    assert "plain,--min-score" in completed("vecindex search --", 2)
+    assert completed("vecindex info --format ", 3) == ["plain,text", "plain,json"]
+    assert completed("vecindex info --index not", 3) == ["dir,not"]

@@ -10,6 +10,7 @@ import click
 from .. import __version__
 from .add import add
 from .boundary import Commands
+from .completion import completion
 from .exchange import backup, export, import_
 from .explain import explain
 from .find import get, search, similar
@@ -35,7 +36,7 @@ def main() -> None:
 
 for _command in (
     *(add, search, similar, get, delete, info, index_field, tune, verify, compact, backup, export, import_),
-    *(migrate, selftest, explain, models),
+    *(migrate, selftest, explain, models, completion),
 ):
     main.add_command(_command)
 with_verbosity(main)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from ..render import counted, printable
-from .options import index_option, open_for_reading, where_option
+from .options import answer_option, index_option, open_for_reading, report_option, where_option
 from .progress import Progress
-from .voice import is_terminal, json_lines_out, say
+from .voice import answer, is_terminal, json_lines_out
 
 _FORMATS = ("parquet", "npy", "jsonl", "faiss")
 
 
 @click.command()
 @click.argument("dest")
+@answer_option
 @index_option
-def backup(dest: str, index_path: Path) -> None:
+def backup(dest: str, format_: str, index_path: Path) -> None:
     """Copy the index to DEST, which must not exist yet; others may go on adding and searching.
 
     The copy is of one moment, checked while it is made, and opens like any index.
@@ -30,15 +32,20 @@ def backup(dest: str, index_path: Path) -> None:
     """
     with open_for_reading(index_path) as index, Progress("Copying") as progress:
         report = index.backup(dest, progress=progress)
-    say(f"{counted(report.records, 'record')} copied to {printable(dest)}, {report.bytes:,} bytes.")
+    answer(
+        format_,
+        {"path": dest, **asdict(report)},
+        f"{counted(report.records, 'record')} copied to {printable(dest)}, {report.bytes:,} bytes.",
+    )
 
 
 @click.command()
 @click.argument("dest", metavar="DEST|-")
 @click.option("--format", "format_", type=click.Choice(_FORMATS), help="How to write; default: by DEST's suffix.")
 @where_option
+@report_option
 @index_option
-def export(dest: str, format_: str | None, where: str | None, index_path: Path) -> None:
+def export(dest: str, format_: str | None, where: str | None, report_as: str, index_path: Path) -> None:
     """Write keys, texts, metadata and vectors to DEST for other programs; - is standard output, as jsonl.
 
     parquet is one file with a column of vectors; jsonl one object a line; npy and faiss are folders with
@@ -51,6 +58,8 @@ def export(dest: str, format_: str | None, where: str | None, index_path: Path) 
       vecindex export notes-for-faiss --format faiss
       vecindex export - | jq .key
     """
+    if dest == "-" and report_as == "json":
+        raise click.UsageError("With - records go to standard output; --report json would go there too.")
     with open_for_reading(index_path) as index, Progress("Exporting") as progress:
         if dest == "-":
             seen = None if is_terminal(sys.stdout) else progress  # else the bar would stand between the lines
@@ -58,14 +67,19 @@ def export(dest: str, format_: str | None, where: str | None, index_path: Path) 
         else:
             report = index.export(dest, format_, where=where, progress=progress)
     place = "standard output" if dest == "-" else printable(dest)
-    say(f"{counted(report.records, 'record')} written to {place} as {report.format}, {report.bytes:,} bytes.")
+    answer(
+        report_as,
+        {"path": dest, **asdict(report)},
+        f"{counted(report.records, 'record')} written to {place} as {report.format}, {report.bytes:,} bytes.",
+    )
 
 
 @click.command("import")
 @click.argument("source", metavar="SOURCE|-")
 @click.option("--space", metavar="NAME", help="What made the vectors, where SOURCE does not say it; a name of yours.")
+@report_option
 @index_option
-def import_(source: str, space: str | None, index_path: Path) -> None:
+def import_(source: str, space: str | None, report_as: str, index_path: Path) -> None:
     """Add what `vecindex export` wrote, its vectors as they are; nothing is encoded, and no model is loaded.
 
     Reads a .parquet or .jsonl file, standard input (-) as jsonl, or the folder of a npy or faiss export, and files of
@@ -93,7 +107,12 @@ def import_(source: str, space: str | None, index_path: Path) -> None:
         with open_index(index_path) as index:
             report = index.import_(found, space=space, progress=on_commit)
             held = len(index)
-    say(
+    answer(
+        report_as,
+        {
+            **{name: getattr(report, name) for name in ("added", "updated", "unchanged")},
+            **{"path": str(index_path), "records": held},
+        },
         f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged; "
-        f"{printable(str(index_path))} holds {counted(held, 'record')}."
+        f"{printable(str(index_path))} holds {counted(held, 'record')}.",
     )

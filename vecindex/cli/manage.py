@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from ..render import compact_line, counted, info_as, printable, verify_lines
-from .options import format_option, index_option, open_for_reading, where_option
-from .voice import emit, say
+from ..render import compact_line, counted, info_as, printable, verified_as
+from .options import answer_option, format_option, index_option, open_for_reading, where_option
+from .voice import answer, emit
 
 
 @click.command()
 @click.argument("keys", nargs=-1, metavar="KEY...")
 @where_option
+@answer_option
 @index_option
-def delete(keys: Sequence[str], where: str | None, index_path: Path) -> None:
+def delete(keys: Sequence[str], where: str | None, format_: str, index_path: Path) -> None:
     """Delete the records named KEY, all of them or none if one is unknown; or those that --where selects.
 
     \b
@@ -30,7 +32,12 @@ def delete(keys: Sequence[str], where: str | None, index_path: Path) -> None:
 
     with open_index(index_path, create=False) as index:
         deleted = index.delete(where=where) if where is not None else index.delete(keys)
-        say(f"{deleted} deleted; {printable(str(index_path))} holds {counted(len(index), 'record')}.")
+        held = len(index)
+    answer(
+        format_,
+        {"deleted": deleted, "path": str(index_path), "records": held},
+        f"{deleted} deleted; {printable(str(index_path))} holds {counted(held, 'record')}.",
+    )
 
 
 @click.command()
@@ -49,30 +56,33 @@ def info(format_: str, index_path: Path) -> None:
 
 @click.command()
 @click.option("--repair", is_flag=True, help="Make right again what can be, from what is sound.")
+@format_option("text", "json")
 @index_option
-def verify(repair: bool, index_path: Path) -> None:
+def verify(repair: bool, format_: str, index_path: Path) -> None:
     """Check every invariant of what is stored; exit 1 if anything is wrong.
 
     Each fault is printed with what repairs it.
 
     \b
-    Example:
+    Examples:
       vecindex verify --index notes.vecindex
       vecindex verify --repair
+      vecindex verify --format json | jq .ok
     """
     from ..index import open as open_index
 
     with open_index(index_path, create=False) if repair else open_for_reading(index_path) as index:
         report = index.repair() if repair else index.verify()
-    emit(verify_lines(report))
+    emit(verified_as(format_, report), format_)
     if not report.ok:
         raise click.exceptions.Exit(1)
 
 
 @click.command("index-field")
 @click.argument("fields", nargs=-1, required=True, metavar="FIELD...")
+@answer_option
 @index_option
-def index_field(fields: Sequence[str], index_path: Path) -> None:
+def index_field(fields: Sequence[str], format_: str, index_path: Path) -> None:
     """Make filters on the metadata FIELD fast, for what is stored and for what comes; an SQL index each.
 
     \b
@@ -83,15 +93,20 @@ def index_field(fields: Sequence[str], index_path: Path) -> None:
     from ..index import open as open_index
 
     with open_index(index_path, create=False) as index:
-        for field in fields:
-            said = "has an index now" if index.index_field(field) else "had an index already"
-            say(f"{printable(field)} {said}.")
+        made = {field: index.index_field(field) for field in fields}
+    said = {True: "has an index now", False: "had an index already"}
+    answer(
+        format_,
+        {"fields": [{"field": field, "new": new} for field, new in made.items()]},
+        "\n".join(f"{printable(field)} {said[new]}." for field, new in made.items()),
+    )
 
 
 @click.command()
 @click.option("--cache", is_flag=True, help="Also forget which texts were encoded already, and give that space back.")
+@answer_option
 @index_option
-def compact(cache: bool, index_path: Path) -> None:
+def compact(cache: bool, format_: str, index_path: Path) -> None:
     """Give the space of deleted and replaced records back; searches go on meanwhile.
 
     \b
@@ -102,4 +117,5 @@ def compact(cache: bool, index_path: Path) -> None:
     from ..index import open as open_index
 
     with open_index(index_path, create=False) as index:
-        say(compact_line(index.compact(cache=cache)))
+        report = index.compact(cache=cache)
+    answer(format_, asdict(report), compact_line(report))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..render import counted, printable
-from .options import Chosen, ExpandedPath, index_option, model_options
+from ..render import counted, json_text, printable
+from .options import Chosen, ExpandedPath, answer_option, index_option, model_options
 from .progress import Progress
-from .voice import INTERRUPTED, say, warn
+from .voice import INTERRUPTED, emit, say, warn
 
 if TYPE_CHECKING:
     from ..migrate import MigrationReport
@@ -26,10 +27,17 @@ _FILE = ExpandedPath(path_type=Path)
 @click.option("--qrels", type=ExpandedPath(path_type=Path), metavar="FILE", help="TSV: query, key, relevance.")
 @click.option("--anew", is_flag=True, help="Encode every text again, with the same model too; reuse nothing kept.")
 @click.option("--drop-old", is_flag=True, help="Remove what migrations keep, or have begun, beside the index.")
+@answer_option
 @model_options
 @index_option
 def migrate(
-    queries: Path | None, qrels: Path | None, anew: bool, drop_old: bool, chosen: Chosen, index_path: Path
+    queries: Path | None,
+    qrels: Path | None,
+    anew: bool,
+    drop_old: bool,
+    format_: str,
+    chosen: Chosen,
+    index_path: Path,
 ) -> None:
     """Encode every stored text with another --model, or in another --precision, compare, and switch to it.
 
@@ -57,6 +65,7 @@ def migrate(
         raise click.UsageError("--qrels judges queries by their names: give them with --queries FILE.jsonl.")
     asked = read_queries(queries) if queries else ()
     judged = read_qrels(qrels) if qrels else None
+    done: dict[str, Any] = {}
     with Chosen(device=chosen.device, offline=chosen.offline).open(index_path, create=False) as index:
         if another:
             before = index.info().fingerprint
@@ -76,33 +85,39 @@ def migrate(
                 said = ": when the index had been switched" if is_done else "" if anew else ": the index is as it was"
                 warn(f"Interrupted{said}; run it again to go on from here.")
                 raise click.exceptions.Exit(INTERRUPTED) from None
-            _echo(report, command(index_path, "migrate --drop-old"))
+            if format_ == "text":
+                _print(report, command(index_path, "migrate --drop-old"))
+            done |= asdict(report)
         if drop_old:
             beside, given_back = index.info().beside, index.drop_old()
-            for line in beside:
-                say(f"Removed: {printable(line)}.")
-            say(f"{given_back:,} bytes given back.")
+            done |= {"removed": beside, "bytes_given_back": given_back}
+            if format_ == "text":
+                for line in beside:
+                    say(f"Removed: {printable(line)}.")
+                say(f"{given_back:,} bytes given back.")
+    if format_ == "json":
+        emit(json_text(done), format_)
 
 
-def _echo(report: MigrationReport, drop_old: str) -> None:
+def _print(report: MigrationReport, drop_old: str) -> None:
     if report.kept is None:
         said = "nothing to do; --anew encodes its texts again all the same"
         say(f"The index is of {printable(report.after)} already; {said}.")
         return
-    click.echo(
+    emit(
         f"{counted(report.records, 'record')} from {printable(report.before)} to {printable(report.after)}; "
-        f"{counted(report.encoded, 'text')} encoded by this run."
+        f"{counted(report.encoded, 'text')} encoded by this run.\n"
     )
     if report.truncated:
         lost = counted(report.tokens_lost, "token")
         texts = counted(report.truncated, "text")
         warn(f"Warning: {texts} longer than the new model reads; {lost} are in no vector now.")
     if report.overlap is not None:
-        click.echo(f"Of the first 10 hits of {report.queries} sample queries, {report.overlap:.0%} stayed.")
+        emit(f"Of the first 10 hits of {report.queries} sample queries, {report.overlap:.0%} stayed.\n")
     for each in report.changed[:_CHANGED_SHOWN]:
         if each.left or each.came:
             left, came = (", ".join(map(printable, keys)) or "none" for keys in (each.left, each.came))
-            click.echo(f"  {printable(each.query)}: {each.overlap:.0%} stayed; left: {left}; came: {came}")
+            emit(f"  {printable(each.query)}: {each.overlap:.0%} stayed; left: {left}; came: {came}\n")
     if report.ndcg_before is not None and report.ndcg_after is not None:
-        click.echo(f"nDCG@10 before {report.ndcg_before:.4f}, after {report.ndcg_after:.4f}.")
+        emit(f"nDCG@10 before {report.ndcg_before:.4f}, after {report.ndcg_after:.4f}.\n")
     say(f"The index as it was is kept in {printable(report.kept)}; remove it with: {drop_old}")

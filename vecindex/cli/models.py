@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from ..render import compiled_lines, models_as, printable, removed_line, show_as
 from .meant import Group
-from .options import format_option, offline_option
-from .voice import emit, say
+from .options import answer_option, format_option, offline_option
+from .voice import answer, emit
 
 if TYPE_CHECKING:
     from ..encoders.spec import Precision
@@ -84,8 +85,14 @@ def show(model: str, verify: bool, format_: str) -> None:
 )
 @click.option("--dimensions", type=click.IntRange(min=1), metavar="N", help="Keep the first N numbers of a vector.")
 @offline_option
+@answer_option
 def compile_(
-    model: str, precision: Precision, sample: str | None, dimensions: int | None, offline: bool | None
+    model: str,
+    precision: Precision,
+    sample: str | None,
+    dimensions: int | None,
+    offline: bool | None,
+    format_: str,
 ) -> None:
     """Compile MODEL, a hub name or a folder, for fast search; this also happens by itself when it is first used.
 
@@ -105,13 +112,14 @@ def compile_(
         with source(sample, format=Format.TXT) as lines:
             texts = Sample(sample, [record.text for record in read(lines)])
     report = compile_model(model, precision, dimensions=dimensions, sample=texts, offline=offline)
-    say(compiled_lines(report).rstrip("\n"))
+    answer(format_, asdict(report), compiled_lines(report).rstrip("\n"))
 
 
 @models.command()
 @click.argument("model")
 @click.option("--precision", type=click.Choice(_ON_PROCESSORS), help="Only what is compiled in this one.")
-def remove(model: str, precision: Precision | None) -> None:
+@answer_option
+def remove(model: str, precision: Precision | None, format_: str) -> None:
     """Remove what was compiled of MODEL from vecindex's own cache; the model's own files stay.
 
     \b
@@ -121,5 +129,9 @@ def remove(model: str, precision: Precision | None) -> None:
     """
     from ..encoders.models import remove_model
 
-    for removed in remove_model(model, precision):
-        say(printable(removed_line(removed)))
+    removed = remove_model(model, precision)
+    answer(
+        format_,
+        {"removed": [asdict(each) for each in removed]},
+        "\n".join(printable(removed_line(each)) for each in removed),
+    )

@@ -16,6 +16,8 @@ from ..paths import expanded
 from .voice import voice
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from ..encoders.encoder import Encoder
     from ..encoders.load import Device
     from ..encoders.spec import Precision
@@ -39,6 +41,12 @@ class ExpandedPath(click.Path):
         return super().convert(expanded(value), param, ctx)
 
 
+def _folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="dir")]
+
+
 index_option: Decorator = click.option(
     "--index",
     "index_path",
@@ -48,6 +56,7 @@ index_option: Decorator = click.option(
     show_envvar=True,
     metavar="DIR",
     callback=_directory,
+    shell_complete=_folders,
     help="The index's directory.",
 )
 
@@ -155,7 +164,7 @@ def format_option(*formats: str) -> Decorator:
 def _answer_option(name: str, formats: Sequence[str], help_: str) -> Decorator:
     return click.option(
         name,
-        "format_" if name == "--format" else "report",
+        "format_" if name == "--format" else "report_as",
         type=click.Choice(formats),
         default=formats[0],
         show_default=True,
@@ -174,6 +183,12 @@ report_option: Decorator = _answer_option(
     "--report", ("text", "json"), "How to say what was done; json goes to standard output."
 )
 """--report text|json, of commands whose --format says what a file holds."""
+
+
+answer_option: Decorator = _answer_option(
+    "--format", ("text", "json"), "How to say what was done; json goes to standard output."
+)
+"""--format text|json, of commands that change something."""
 
 
 def with_verbosity(command: click.Command) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ..render import counted, printable
-from .options import ExpandedPath
+from ..render import counted, json_text, printable
+from .options import ExpandedPath, format_option
 from .voice import emit, shows_progress, warn
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="A folder on the disk to test; an index is made within and removed again.  [default: the current one]",
 )
-def selftest(crash: bool, runs: int, folder: Path) -> None:
+@format_option("text", "json")
+def selftest(crash: bool, runs: int, folder: Path, format_: str) -> None:
     """Check on your own disk that nothing acknowledged is lost; exit 1 if anything was.
 
     With --crash, processes add, update, delete and compact, and are killed at random moments and steps. After each,
@@ -52,7 +54,7 @@ def selftest(crash: bool, runs: int, folder: Path) -> None:
         for report in reports:
             if shows:
                 warn(f"\r{_summary(report)}", nl=report.runs == runs)
-    emit(_summary(report) + "\n")
+    emit(json_text(asdict(report)) if format_ == "json" else _summary(report) + "\n", format_)
     for fault in report.faults:
         warn(printable(fault))
     if report.faults:

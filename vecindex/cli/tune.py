@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from ..render import trial_line
-from .options import index_option
-from .voice import say, shows_progress
+from .options import answer_option, index_option
+from .voice import answer, say, shows_progress
 
 _UNITS = {"": 1.0, "ms": 1.0, "us": 1e-3, "s": 1e3}
 
@@ -34,8 +35,9 @@ def _milliseconds(ctx: click.Context, param: click.Parameter, value: str | None)
 )
 @click.option("--latency", callback=_milliseconds, metavar="TIME", help="What a search may take in the median: 5ms.")
 @click.option("--queries", metavar="FILE", help="Sentences like the queries to come, one a line.")
+@answer_option
 @index_option
-def tune(recall: float, latency: float | None, queries: str | None, index_path: Path) -> None:
+def tune(recall: float, latency: float | None, queries: str | None, format_: str, index_path: Path) -> None:
     """Measure what reaches a recall at the least time, and search like that from now on.
 
     Settings are compared with exact search on a sample of the stored vectors, and of your queries if you give some.
@@ -60,4 +62,4 @@ def tune(recall: float, latency: float | None, queries: str | None, index_path: 
             queries=texts,
             progress=(lambda trial: say(trial_line(trial))) if shows_progress() else None,
         )
-    say(f"Searches go by this from now on: {trial_line(chosen)}.")
+    answer(format_, asdict(chosen), f"Searches go by this from now on: {trial_line(chosen)}.")

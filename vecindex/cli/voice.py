@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, TextIO, cast
 
 import click
 
-from ..render import escaped_json
+from ..render import escaped_json, json_text
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as shells have it."""
@@ -52,6 +53,14 @@ def emit(data: str, format_: str = "text") -> None:
     if is_terminal(stdout()) and format_ in ("json", "jsonl"):
         data = escaped_json(data)
     click.echo(data, file=stdout(), nl=False)
+
+
+def answer(format_: str, members: Mapping[str, Any], message: str) -> None:
+    """What a command that changes something did: a message, or in json an object on standard output."""
+    if format_ == "json":
+        emit(json_text(members), "json")
+    else:
+        say(message)
 
 
 def stdout() -> TextIO:

@@ -61,6 +61,11 @@ def _plain(value: Any) -> Any:
     return "-" if value is None else value
 
 
+def verified_as(format_: str, report: VerifyReport) -> str:
+    """What was checked, found and repaired."""
+    return json_text({"ok": report.ok, **asdict(report)}) if format_ == "json" else verify_lines(report)
+
+
 def verify_lines(report: VerifyReport) -> str:
     """What was repaired, each fault with the command that repairs it, and what was checked."""
     repaired = "".join(f"Repaired: {printable(f.path)}: {printable(f.reason)}\n" for f in report.repaired)
