@@ -374,17 +374,18 @@ class CorruptIndex(VecindexError):
 class StorageError(VecindexError):
     """The file system or SQLite refused an operation on ``path``; what was committed before stands."""
 
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason)
+    def __init__(self, path: str, reason: str, advice: str | None = None) -> None:
+        super().__init__(path, reason, advice)
         self.path = path
         self.reason = reason
+        self._advice = advice
 
     def _what(self) -> str:
         return f"{self.path} cannot be used: {self.reason}"
 
     @property
     def advice(self) -> str:
-        return "Check the disk's free space and the permissions; what was committed before is unharmed."
+        return self._advice or "Check the disk's free space and the permissions; what was committed before is unharmed."
 
 
 class OutOfMemory(VecindexError, MemoryError):

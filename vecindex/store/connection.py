@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import CorruptIndex, IndexLocked, IndexNotFound, StorageError
 from .disk import disk
@@ -18,6 +20,23 @@ _CACHE_KIB = 65_536  # a commit's pages stay in memory: SQLite's own 2 MB spill 
 _PAGES_A_CHECKPOINT = 4_000
 # What SQLite calls an OperationalError although the file is to blame.
 _SIGNS_OF_DAMAGE = ("malformed JSON", "Could not decode to UTF-8", "no such column", "no such table")
+
+
+class State(NamedTuple):
+    """What a change of the database, or of its log, changes; the log's size, and whether its shared memory is used."""
+
+    files: tuple[int, ...]
+    log: int
+    is_shared: bool
+
+
+_ELSEWHERE = "Open the index once where it may be written to, or copy its folder to such a place"
+
+
+def replaced(path: Path) -> StorageError:
+    """What is said where the index at ``path`` is not the one that was opened."""
+    reason = "it was removed, or replaced by another one, after it was opened"
+    return StorageError(str(path), reason, "Open it again, or run the command again.")
 
 
 class Connection:
@@ -34,8 +53,10 @@ class Connection:
             needed = ".".join(map(str, _SQLITE))
             raise StorageError(str(self.path), f"Python has SQLite {sqlite3.sqlite_version}; {needed} is needed")
         with self.errors():
-            self.sqlite, self._frozen = self._connect(readonly)
-            self._identity = self._state()[0]
+            self._readonly = readonly
+            self._name = str(self.path)
+            self.sqlite, self._frozen = self._connect()
+            self.identity = self._found()
 
     def close(self) -> None:
         self.sqlite.close()
@@ -45,9 +66,7 @@ class Connection:
         """Everything read inside belongs to one commit, whatever is committed meanwhile."""
         with self.errors():
             if self._frozen is not None and self._frozen != self._state():
-                stale = self.sqlite
-                self.sqlite, self._frozen = self._connect(readonly=True)
-                stale.close()
+                self._connect_again()
             try:
                 self.sqlite.execute("begin")
                 yield
@@ -58,6 +77,8 @@ class Connection:
     def writing(self) -> Iterator[None]:
         """One write transaction, durable when it ends; an exception leaves everything as it was."""
         with self.errors():
+            if self._frozen is not None:
+                self._connect_again(may_freeze=False)
             try:
                 self.sqlite.execute("begin immediate")
                 yield
@@ -67,13 +88,9 @@ class Connection:
                 raise
 
     def check_in_place(self) -> None:
-        """Refuses to write where the index was replaced since it was opened: its vector file is another's now."""
-        try:
-            in_place = self._state()[0] == self._identity
-        except FileNotFoundError:
-            in_place = False
-        if not in_place:
-            raise StorageError(str(self.path), "it was removed or replaced after it was opened; open it again")
+        """Raises StorageError where the index was replaced since it was opened: the files beside are another's now."""
+        if self._found() != self.identity:
+            raise replaced(self.path)
 
     def vacuum(self) -> None:
         """Gives the pages that deleted records left back to the file system."""
@@ -107,31 +124,58 @@ class Connection:
         if self.sqlite.in_transaction:
             self.sqlite.execute("rollback")
 
-    def _connect(self, readonly: bool) -> tuple[sqlite3.Connection, tuple[int, ...] | None]:
-        """A connection, and the file's state if SQLite was told that it does not change."""
-        base = f"{self.path.absolute().as_uri()}?mode={'ro' if readonly else 'rw'}"
+    def _connect(self, may_freeze: bool = True) -> tuple[sqlite3.Connection, State | None]:
+        """A connection, and the state of the files if SQLite reads them without its shared memory, as nobody writes.
+
+        SQLite needs that file (-shm) to read, and makes it: in a folder that may not be written to, or on a full disk,
+        it cannot. Where there is none, nobody is at work: then a database without a log can be read as one that does
+        not change, and a log that a crash has left can be read without locks, its index kept in memory. Others may
+        change the index all the same: `transaction` opens it again when they have.
+        """
+        base = f"{self.path.absolute().as_uri()}?mode="
         try:
-            return self._configured(base), None
-        except sqlite3.OperationalError:
-            # In a folder that may not be written to, SQLite reads a database without a log only if told that it does
-            # not change. Others may change it all the same: `transaction` opens it again when it has.
-            if not readonly or self._log.exists():
+            return self._configured(f"{base}{'ro' if self._readonly else 'rw'}"), None
+        except sqlite3.OperationalError as error:
+            if not may_freeze or "locked" in str(error) or "busy" in str(error):
                 raise
             state = self._state()
-            return self._configured(f"{base}&immutable=1"), state
+            if state.is_shared:
+                raise StorageError(
+                    str(self.path), str(error), f"{_ELSEWHERE}; check the disk's free space and the permissions, too."
+                ) from error
+            if state.log:
+                return self._configured(f"{base}ro&vfs=unix-none", "pragma locking_mode = exclusive"), state
+            return self._configured(f"{base}ro&immutable=1"), state
 
-    @property
-    def _log(self) -> Path:
-        return self.path.with_name(f"{DATABASE_FILE}-wal")
+    def _connect_again(self, may_freeze: bool = True) -> None:
+        stale = self.sqlite
+        self.sqlite, self._frozen = self._connect(may_freeze)
+        stale.close()
 
-    def _state(self) -> tuple[int, ...]:
-        stat = self.path.stat()
-        return stat.st_ino, stat.st_size, stat.st_mtime_ns, int(self._log.exists())
+    def _found(self) -> tuple[int, int] | None:
+        """Device and number of what the database's name stands for now; None where it stands for nothing."""
+        try:
+            stat = os.stat(self._name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StorageError(self._name, error.strerror or str(error)) from error
+        return stat.st_dev, stat.st_ino
 
-    def _configured(self, uri: str) -> sqlite3.Connection:
+    def _state(self) -> State:
+        log = changed = 0
+        with storage_errors(self.path):
+            stat = os.stat(self._name)
+            with contextlib.suppress(FileNotFoundError):
+                found = os.stat(f"{self._name}-wal")
+                log, changed = found.st_size, found.st_mtime_ns
+        return State((stat.st_ino, stat.st_size, stat.st_mtime_ns, changed), log, _is_in_use(f"{self._name}-shm"))
+
+    def _configured(self, uri: str, first: str = "pragma synchronous = full") -> sqlite3.Connection:
         # Statements are begun and ended here, never by the driver (isolation_level None). Another thread may close.
         connection = disk().connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False)
         try:
+            connection.execute(first)
             connection.execute("pragma synchronous = full")
             connection.execute(f"pragma cache_size = -{_CACHE_KIB}")
             connection.execute(f"pragma wal_autocheckpoint = {_PAGES_A_CHECKPOINT}")
@@ -145,3 +189,17 @@ class Connection:
         if self.folder.is_dir() and any(self.folder.glob("vectors-*.f32")):
             raise CorruptIndex(str(self.path), "it is missing, and the vectors beside it say nothing without it")
         raise IndexNotFound(str(self.folder))
+
+
+def _is_in_use(shared_memory: str) -> bool:
+    """Whether a process has begun to use the file; on a full disk SQLite leaves it behind with nothing but zeros."""
+    try:
+        descriptor = os.open(shared_memory, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # it is somebody's
+    try:
+        return any(os.read(descriptor, 136))
+    finally:
+        os.close(descriptor)

@@ -4,7 +4,8 @@
 2. A writer overwrites bytes beyond the committed rows: the mapping ends before them.
 3. A compaction removes the vector file after the manifest was read and before it is mapped: the manifest is read
    again; once mapped, the removed file lives until the mapping goes. The same holds for codes.
-4. The process forks: SQLite's connections must not cross, so the child is told to open the index again.
+4. The index is replaced by another one at the same path, or removed: said to be so, by its device and number.
+5. The process forks: SQLite's connections must not cross, so the child is told to open the index again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ..memory import memory_errors
 from ..nested import on_own_stack
 from .cache import Entry, sound, text_digest
 from .catalog import Catalog
+from .connection import replaced
 from .generation import Allowed, Generation
 from .manifest import CodesFiles, Manifest
 from .tables import Stored
@@ -109,6 +111,7 @@ class Snapshots:
         self._readonly = readonly
         self._idle: list[Catalog] = []
         self._process = os.getpid()
+        self._identity: tuple[int, int] | None = None
         self.closed = False
         self._newest: Generation | None = None
         self._checked = False
@@ -129,6 +132,11 @@ class Snapshots:
             except IndexError:
                 catalog = Catalog(self._folder, self._readonly)
             try:
+                # One that was replaced must not pass for what was opened: its vectors would be read by these records.
+                self._identity = self._identity or catalog.identity
+                if catalog.identity != self._identity:
+                    raise replaced(catalog.path)
+                catalog.check_in_place()
                 yield catalog
             finally:
                 if self.closed:
@@ -145,6 +153,7 @@ class Snapshots:
                     try:
                         generation = self._see(catalog, manifest)
                     except CorruptIndex:
+                        catalog.check_in_place()
                         if attempt == TRIES:
                             raise
                         continue
@@ -166,6 +175,7 @@ class Snapshots:
         if newest is not None and newest.manifest == manifest:
             return newest
         generation = Generation.read(catalog, manifest, newest)
+        catalog.check_in_place()  # what was mapped by its name lies beside what was read
         if self._newest is None or self._newest.manifest.generation <= manifest.generation:
             self._newest = generation
         return generation

@@ -72,6 +72,7 @@ def examine(catalog: Catalog, check_codes: CheckCodes) -> Examination:
                 continue
             found.add(Kind.LOST, Path(error.path), error.reason)
         break
+    catalog.check_in_place()  # else these may be the faults of two indexes taken together
     if structure is not None:
         # Where all records could be read and are as many as there should be, the rest is made again from them.
         _structure(catalog, structure, found)
