@@ -63,7 +63,7 @@ def test_without_modules_json_it_is_a_plain_model_where_the_hub_is_known_to_have
     with pytest.raises(ModelNotFound) as caught:
         resolve("a/model", offline=True)
     assert caught.value.tried[1] == f"the hub's local cache {hub} (incomplete there: no modules.json)"
-    assert caught.value.advice.startswith("Use it once online, without --offline: that brings what is missing.")
+    assert caught.value.advice.startswith("Use it once online, with offline=False: that brings what is missing.")
     known(snapshot)
     assert resolve("a/model", offline=True) == ModelFiles("a/model", snapshot, "hub cache", REVISION)
     (snapshot / "config.json").unlink()

@@ -61,7 +61,7 @@ def test_a_hub_name_in_an_index_opens_no_connection(
         assert outcome.stderr == (
             f"Error: the model {asked} was not found; tried: the hub's local cache {hub} (not there); "
             "no download, since only the index names it\n"
-            f"If you trust that model, name it yourself: --model {asked}, or model={asked!r} in Python, downloads it.\n"
+            f"If you trust that model, name it yourself: --model {asked} downloads it.\n"
         )
 
 
@@ -89,8 +89,7 @@ def test_a_path_in_an_index_is_never_opened(here: Path, small_model: SmallModel)
     outcome = run("search", "one", "--index", str(index))
     assert outcome.stderr == (
         f"Error: the model {model} was not found; tried: the folder {model} (not opened, since only the index names "
-        "it); vecindex's own cache\nSay where its files are: --model DIR, or model= in Python; from then on they are "
-        "found.\n"
+        "it); vecindex's own cache\nSay where its files are with --model DIR; from then on they are found.\n"
     )
 
 

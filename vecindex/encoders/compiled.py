@@ -28,7 +28,7 @@ RECORD = "encoder.json"
 COMPILING = "compiling-"
 """How the names of folders begin that are being written, or being removed."""
 
-_COMPILER = 3  # raised when compiled folders of before must not be used any more
+_COMPILER = 4  # raised when compiled folders of before must not be used any more: 3 made up weights that were missing
 _GRAPH = 2  # raised when graphs are made in another way, and those of before are as right: 2 folds and lays out
 _VERSIONS = ("onnxruntime", "torch", "transformers", "sentence-transformers")
 
@@ -39,7 +39,8 @@ class Compiled:
 
     ``origin`` is the door that the model came through, ``files`` has the SHA-256 of each, ``agreement`` is the least
     cosine to the reference over the probes, and ``sample`` what fewer bits cost; each where it was measured.
-    ``made_with`` is `made_with` of when its graph was made.
+    ``made_with`` is `made_with` of when its graph was made, and ``unread`` are the arrays in the model's files that
+    nothing reads.
     """
 
     space: Space
@@ -49,6 +50,7 @@ class Compiled:
     agreement: float | None = None
     sample: Agreement | None = None
     made_with: str = ""
+    unread: tuple[str, ...] = ()
 
 
 def write_record(folder: Path, compiled: Compiled) -> None:
@@ -62,9 +64,8 @@ def read_record(folder: Path) -> Compiled:
     if record.pop("compiler") != _COMPILER:
         raise _OtherCompiler("it was compiled by another version of vecindex")
     sample = record.pop("sample")
-    return Compiled(
-        **{**record, "space": Space(**record["space"]), "sample": None if sample is None else Agreement(**sample)}
-    )
+    made = {"space": Space(**record["space"]), "sample": None if sample is None else Agreement(**sample)}
+    return Compiled(**{**record, **made, "unread": tuple(record["unread"])})
 
 
 class _OtherCompiler(ValueError):

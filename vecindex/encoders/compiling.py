@@ -135,7 +135,10 @@ def compile_fewer_bits(
         encoder = open_folder(folder, space, whole.padding_id, threads, made_with())
         agreement = _accepted(full, encoder, sample or Sample())
         compiled = Compiled(
-            *(space, whole.padding_id, files.origin, _digests(folder)), sample=agreement, made_with=encoder.made_with
+            *(space, whole.padding_id, files.origin, _digests(folder)),
+            sample=agreement,
+            made_with=encoder.made_with,
+            unread=whole.unread,
         )
         return Made(_publish(folder, encoder, compiled), compiled)
 
@@ -188,7 +191,10 @@ def _compile_full(files: ModelFiles, space: Space, threads: int | None) -> Made:
                 f"compiled, its vectors agree with the reference to a cosine of only {agreement:.6f}"
             )
         compiled = Compiled(
-            *(space, whole.padding_id, files.origin, _digests(folder)), agreement=agreement, made_with=encoder.made_with
+            *(space, whole.padding_id, files.origin, _digests(folder)),
+            agreement=agreement,
+            made_with=encoder.made_with,
+            unread=whole.unread,
         )
         forget_refusal(space)
         return Made(_publish(folder, encoder, compiled), compiled)

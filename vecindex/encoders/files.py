@@ -6,20 +6,25 @@ What they ask for and this version does not do is refused by name (`UnsupportedM
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import InvalidInput
 from .modules import ModelReader, Modules, Pooling, is_size, read_modules, within
+from .own_code import check_choices
+from .reading import check_folder, check_weights
 from .spec import STATIC, Space, digest
-from .weights import WEIGHTS_FILE, shapes
+from .weights import WEIGHTS_FILE, check_header, shapes
 
 log = logging.getLogger("vecindex")
 
 FileDigest = Callable[[Path], str]
 
+_MOST_PROMPT = 10_000
+_LARGE = 64 << 20  # bytes; of such a file the digest takes long, and is made only where its header is sound
 # Entries of config.json that say how a file was written or run, not what the weights compute.
 _COSMETIC = {
     *("_name_or_path", "_commit_hash", "transformers_version", "architectures", "dtype", "torch_dtype"),
@@ -63,6 +68,7 @@ def read_space(folder: Path, model: str, file_digest: FileDigest, dimensions: in
         InvalidInput: there are no so many dimensions.
     """
     read = ModelReader(folder, model)
+    read.check(check_folder, folder)
     modules = read_modules(read)
     normalize = modules.layers[-1:] == (None,)
     sentence_config = {} if modules.plain else read.json(_SENTENCE_TRANSFORMERS, optional=True)
@@ -81,6 +87,7 @@ def _transformer(
 ) -> Space:
     path = modules.path
     config = read.json(within(path, "config.json"))
+    check_choices(read, within(path, "config.json"), config)
     tokenizer = read.json(within(path, "tokenizer_config.json"), optional=True)
     if (read.folder / path / "adapter_config.json").exists():
         read.refuse("it is an adapter (adapter_config.json), which needs another model")
@@ -116,6 +123,10 @@ def _static(read: ModelReader, path: str, file_digest: FileDigest, common: dict[
     shape = found.get("embedding.weight", found.get("embeddings", ()))
     if len(shape) != 2:
         read.refuse(f"{file} holds no token vectors (embedding.weight or embeddings)")
+    rows = found.get("mapping", shape)[0] if "embedding.weight" not in found else shape[0]
+    token, number = max(_numbers(definition), key=itemgetter(1), default=("", -1))
+    if number >= rows:
+        read.refuse(f"its tokenizer gives the token {token[:40]!r} the number {number}, and there are {rows} vectors")
     limit, side = _static_truncation(read, definition.get("truncation"))
     return Space(
         **common,
@@ -127,6 +138,19 @@ def _static(read: ModelReader, path: str, file_digest: FileDigest, common: dict[
         architecture=STATIC,
         truncation=side,
     )
+
+
+def _numbers(definition: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """The tokens that a tokenizer.json names, with their numbers."""
+    model, added = definition.get("model"), definition.get("added_tokens")
+    vocabulary = model.get("vocab") if isinstance(model, Mapping) else None
+    if isinstance(vocabulary, Mapping):
+        yield from ((token, number) for token, number in vocabulary.items() if isinstance(number, int))
+    elif isinstance(vocabulary, list):
+        yield str(vocabulary[-1:]), len(vocabulary) - 1
+    for token in added if isinstance(added, list) else ():
+        if isinstance(token, Mapping) and isinstance(token.get("id"), int):
+            yield str(token.get("content")), token["id"]
 
 
 def _layers(modules: Modules, file_digest: FileDigest) -> list[str]:
@@ -167,6 +191,9 @@ def _prompts(read: ModelReader, config: Mapping[str, Any], normalize: bool) -> t
     prompts = config.get("prompts") or {}
     if not isinstance(prompts, dict) or not all(isinstance(v, str | None) for v in prompts.values()):
         read.refuse(f"{name} has prompts that are no strings")
+    for prompt, text in prompts.items():
+        if len(text or "") > _MOST_PROMPT:
+            read.refuse(f"its prompt {prompt[:40]!r} has {len(text):,} characters, and {_MOST_PROMPT:,} are the most")
     query, document, default = (
         prompts.get("query") or "",
         prompts.get("document") or "",
@@ -229,8 +256,30 @@ def _weights(read: ModelReader, path: str, file_digest: FileDigest) -> str:
     files = sorted((read.folder / path).glob("*.safetensors"))
     if not files:
         read.no_weights(path)
+    for file in files:
+        read.check(check_weights, file)
+        if file.stat().st_size > _LARGE:
+            _check_header(read, file)
+    if WEIGHTS_FILE not in (file.name for file in files):
+        _check_parts(read, path, [file.name for file in files])
     digests = {file.name: file_digest(file) for file in files}
     return digests[WEIGHTS_FILE] if list(digests) == [WEIGHTS_FILE] else digest(digests)
+
+
+def _check_header(read: ModelReader, file: Path) -> None:
+    try:
+        check_header(file)
+    except ValueError as error:
+        read.refuse(str(error))
+
+
+def _check_parts(read: ModelReader, path: str, there: list[str]) -> None:
+    """That the parts which the libraries will read, as an index of them says, are those that were looked at."""
+    name = within(path, f"{WEIGHTS_FILE}.index.json")
+    parts = read.json(name, optional=True).get("weight_map", {})
+    named = {str(part) for part in parts.values()} if isinstance(parts, Mapping) else {repr(parts)}
+    if odd := sorted(named - {*there}):
+        read.refuse(f"{name} names {odd[0]}, which is no file of weights in its folder")
 
 
 def _tokenizer(read: ModelReader, path: str, config: Mapping[str, Any], sentence: Mapping[str, Any]) -> str:

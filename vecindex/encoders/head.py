@@ -152,8 +152,11 @@ def _dense(files: DenseFiles) -> Dense:
     """A dense layer from its files; raises ValueError where they are damaged or do not fit its config."""
     path = files.folder / WEIGHTS_FILE
     named, _ = arrays(path)
+    if odd := sorted(named.keys() - {"linear.weight", "linear.bias", "residual.weight"}):
+        raise ValueError(f"{path} holds {odd[0]}, which no dense layer has")
     bias, residual, weight = (_floats(named.get(name)) for name in ("linear.bias", "residual.weight", "linear.weight"))
-    if files.residual and residual is None and files.inputs == files.outputs:
+    # What the config says of its size is believed only once the weights say the same.
+    if files.residual and residual is None and weight is not None and weight.shape == (files.inputs, files.inputs):
         residual = np.eye(files.inputs, dtype=np.float32)
     expected = {
         "linear.weight": (weight, (files.outputs, files.inputs)),

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
-from ..errors import InvalidInput, MissingExtra, ModelNotFound, SpaceMismatch, UnsupportedModel
+from ..errors import Advice, InvalidInput, MissingExtra, ModelNotFound, SpaceMismatch, UnsupportedModel
 from .cache import file_digest, known_folder, remember_folder
 from .compiled import load_compiled
 from .compiling import compile_fewer_bits, compiled_or_torch, reference, static_reference
@@ -185,7 +185,10 @@ def _files_again(space: Space) -> ModelFiles:
         raise ModelNotFound(
             space.model,
             [f"the folder {space.model} (not opened, since only the index names it)", "vecindex's own cache"],
-            "Say where its files are: --model DIR, or model= in Python; from then on they are found.",
+            Advice(
+                "Say where its files are with model=; from then on they are found.",
+                typed="Say where its files are with --model DIR; from then on they are found.",
+            ),
         )
     try:
         return at_hand(space.model, space.revision)

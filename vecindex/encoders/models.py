@@ -44,7 +44,8 @@ class ModelAtHand:
 @dataclass(frozen=True, slots=True)
 class ModelDetails:
     """All that is known of a model; ``agreement`` is that of fewer bits with fp32, ``cosine`` that of the compiled
-    encoder with the reference, and ``faults`` what is wrong with the compiled files, None where nobody looked."""
+    encoder with the reference, ``faults`` what is wrong with the compiled files, and ``unread`` the arrays in the
+    model's own files that nothing reads; each is None where nobody looked."""
 
     at_hand: ModelAtHand
     max_tokens: int
@@ -54,6 +55,7 @@ class ModelDetails:
     cosine: float | None
     agreement: Agreement | None
     faults: tuple[str, ...] | None
+    unread: tuple[str, ...] | None
 
 
 def models_at_hand() -> list[ModelAtHand]:
@@ -200,7 +202,16 @@ def _details(
         cosine=record.agreement if record else None,
         agreement=record.sample if record else None,
         faults=tuple(faults(folder, record, anew=True)) if record and verify else None,
+        unread=record.unread if record else _unread(folder, space),
     )
+
+
+def _unread(folder: Path, space: Space) -> tuple[str, ...] | None:
+    if not space.is_static:
+        return None  # it is known once its library has loaded it
+    from .static import unread
+
+    return tuple(unread(folder, space.model))
 
 
 def _bytes(folder: Path) -> int:

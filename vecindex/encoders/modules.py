@@ -6,13 +6,13 @@ File formats: https://sbert.net/docs/package_reference/sentence_transformer/mode
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NoReturn, TypeGuard, get_args
 
 from ..errors import UnsupportedModel
+from .reading import DEEPEST, OddFileError, check_weights, read_json
 from .spec import PoolingMode
 from .weights import WEIGHTS_FILE, pickle_among, pickle_refused
 
@@ -97,14 +97,16 @@ class ModelReader:
 
     def json(self, name: str, kind: Literal["dict", "list"] = "dict", optional: bool = False) -> Any:
         path = self.folder / name
-        if optional and not path.exists():
-            return {}
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            value = read_json(path)
+        except (FileNotFoundError, NotADirectoryError):
+            if optional:
+                return {}
             raise UnsupportedModel(self.model, f"its folder {self.folder} holds no {name}") from None
-        except (OSError, ValueError, RecursionError) as error:
-            raise UnsupportedModel(self.model, f"{path} cannot be read: {error}") from None
+        except OddFileError as error:
+            raise UnsupportedModel(self.model, str(error)) from None
+        except OSError as error:
+            raise UnsupportedModel(self.model, f"{path} cannot be read: {error.strerror}") from None
         if type(value).__name__ != kind:
             self.refuse(f"{path} holds a {type(value).__name__}, not a {kind}")
         return value
@@ -119,7 +121,17 @@ class ModelReader:
         file = self.folder / path / WEIGHTS_FILE
         if not file.exists():
             self.no_weights(path)
+        self.check(check_weights, file)
         return file
+
+    def check(self, look: Callable[[Path], None], path: Path) -> None:
+        """Refuses the model where ``look``, one of `reading`, finds something odd at ``path``."""
+        try:
+            look(path)
+        except OddFileError as error:
+            raise UnsupportedModel(self.model, str(error)) from None
+        except OSError as error:
+            raise UnsupportedModel(self.model, f"{path} cannot be read: {error.strerror}") from None
 
     def no_weights(self, path: str) -> NoReturn:
         """Refuses a folder without safetensors, and says what can be done about it."""
@@ -141,6 +153,7 @@ def read_modules(read: ModelReader) -> Modules:
         UnsupportedModel: a file is missing or damaged, or names a module or a setting that is not known here.
     """
     if not (read.folder / "modules.json").exists() and (read.folder / "config.json").exists():
+        _check_model2vec(read)
         return Modules("", Pooling(("mean",), _width(read)), (), plain=True)
     modules = read.json("modules.json", "list")
     names = [_module_name(read, module) for module in modules]
@@ -172,6 +185,8 @@ def _path(read: ModelReader, module: Mapping[str, Any]) -> str:
     path = module.get("path", "")
     if not isinstance(path, str) or "\\" in path or PurePosixPath(path).is_absolute() or ".." in path.split("/"):
         read.refuse(f"modules.json says that a module is in {path!r}, which is no folder in the model's own")
+    if len(PurePosixPath(path).parts) > DEEPEST:
+        read.refuse(f"modules.json says that a module is in {path!r}, more than {DEEPEST} folders deep")
     return str(PurePosixPath(path)) if str(PurePosixPath(path)) != "." else ""
 
 
@@ -195,6 +210,16 @@ def _pooling(read: ModelReader, name: str) -> Pooling:
     if not isinstance(prompt_pooled, bool):
         read.refuse(f"{name} sets include_prompt to {prompt_pooled!r}")
     return Pooling(tuple(modes), width, prompt_pooled)
+
+
+def _check_model2vec(read: ModelReader) -> None:
+    """model2vec leaves unknown tokens out and reads 512 tokens at most, which its folder does not say."""
+    config = read.json("config.json")
+    if config.get("model_type") == "model2vec" or config.get("architectures") == ["StaticModel"]:
+        read.refuse(
+            "it is a folder of model2vec without a modules.json: save it with sentence-transformers "
+            "(SentenceTransformer(modules=[StaticEmbedding.from_model2vec(DIR)]).save(DIR2)), and give that folder"
+        )
 
 
 def _width(read: ModelReader) -> int:

@@ -2,6 +2,9 @@
 
 Such code is never run: transformers is told not to trust it, and takes its own classes where it has some. Whether these
 stand for the same model is looked at here, since it takes them for any model of the same type.
+
+A config also chooses among the library's own code, and may name kernels that it would download: what chooses anything
+but the plain computation is refused by name.
 """
 
 from __future__ import annotations
@@ -16,6 +19,24 @@ from .modules import ModelReader, within
 _MAP = "auto_map"
 _HEADED = "AutoModelFor"  # classes with another head, for other tasks
 
+_PLAIN: dict[str, tuple[object, ...]] = {
+    **dict.fromkeys(
+        ("attn_implementation", "_attn_implementation", "_attn_implementation_internal"), ("eager", "sdpa")
+    ),
+    **dict.fromkeys(
+        ("experts_implementation", "_experts_implementation", "_experts_implementation_internal"),
+        ("eager", "batched_mm", "grouped_mm"),
+    ),
+    **dict.fromkeys(("dtype", "torch_dtype"), ("float32", "float16", "bfloat16", "float64")),
+}
+"""Settings, at any depth of config.json, that choose how the same is computed, and their values without other code."""
+_OTHER_CODE = (
+    *("quantization_config", "compression_config", "use_kernels", "kernel_config", "fusion_config"),
+    *("distributed_config", "gguf_file", "custom_pipelines", "use_pretrained_backbone"),
+    *("configuration_files", "transformers_weights"),  # which name other files than those that were looked at
+)
+"""Settings that make it compute something else, or with the code of others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Native:
@@ -28,6 +49,22 @@ class Native:
     library: str
     classes: Callable[[str], tuple[str, ...]]
     has_tokenizer: Callable[[str], bool]
+
+
+def check_choices(read: ModelReader, name: str, config: Mapping[str, Any]) -> None:
+    """Refuses a config, read from the file ``name``, that chooses other code, other kernels or other files."""
+    for key, value in config.items():
+        if value in (None, False, {}, []):
+            continue
+        if key in _OTHER_CODE:
+            read.refuse(f"{name} sets {key} to {_shown(value)}, which is not supported")
+        if key in _PLAIN:
+            given = list(value.values()) if isinstance(value, Mapping) else [value]
+            if odd := [each for each in given if each is not None and each not in _PLAIN[key]]:
+                expected = ", ".join(map(str, _PLAIN[key]))
+                read.refuse(f"{name} sets {key} to {_shown(odd[0])}; supported: {expected}")
+        elif isinstance(value, Mapping):
+            check_choices(read, name, value)
 
 
 def can_do_without(read: ModelReader, path: str, native: Native) -> bool:
@@ -76,6 +113,11 @@ def _not_the_tokenizers(config: Mapping[str, Any], native: Native) -> str:
     if given == {own} and native.has_tokenizer(own):
         return ""
     return f"{native.library} has no tokenizer of that name for it"
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _class(reference: object) -> str:

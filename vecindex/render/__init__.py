@@ -147,6 +147,8 @@ def _details(found: ModelDetails) -> list[tuple[str, Any]]:
         pairs.append(("agreement", f"with the reference: least cosine {found.cosine:.6f} on probe texts"))
     if found.agreement is not None:
         pairs.append(("agreement", f"with fp32: {found.agreement.describe()}"))
+    if found.unread:
+        pairs.append(("not read", f"{len(found.unread):,} arrays in its files: {', '.join(found.unread)}"))
     if found.faults is not None:
         pairs.append(("files", "; ".join(found.faults) or "as they were written"))
     return pairs

@@ -1,0 +1,116 @@
+"""Is all that a transformer is made of in its files: sizes are compared before it is built, weights once it is.
+
+transformers itself builds whatever a config asks for, and makes up by chance what the files lack.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import re
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from .modules import is_size
+from .weights import shapes
+
+_COUNTS = re.compile(r"layer|block|expert|depth|stage|level|branch|label|group")
+_NO_COUNTS = re.compile(r"size|dim|theta|window|capacity|_id|channels|interval|period")
+_LEAST_COUNT = 128
+_UNUSED = re.compile(r"(^|\.)pooler\.")
+_SHOWN = 8
+_loading = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the files of a transformer hold: so many ``arrays`` with so many ``numbers`` in all."""
+
+    arrays: int
+    numbers: int
+
+    @classmethod
+    def within(cls, folder: Path) -> Held:
+        """Raises ValueError where a file cannot be read."""
+        found = [shape for file in sorted(folder.glob("*.safetensors")) for shape in shapes(file).values()]
+        return cls(len(found), sum(map(math.prod, found)))
+
+
+def check_counts(config: Mapping[str, Any], held: Held) -> None:
+    """Raises ValueError where a config asks for more layers, or the like, than there are arrays of weights.
+
+    To build them first would take minutes and all memory.
+    """
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            check_counts(value, held)
+        elif is_size(value) and value > max(held.arrays, _LEAST_COUNT) and _counts_parts(name):
+            raise ValueError(
+                f"config.json sets {name} to {value:,}, and its files hold {held.arrays:,} arrays of weights"
+            )
+
+
+def _counts_parts(name: str) -> bool:
+    return _COUNTS.search(name) is not None and _NO_COUNTS.search(name) is None
+
+
+@contextlib.contextmanager
+def nothing_made_up(held: Held) -> Iterator[list[str]]:
+    """Within, a model of transformers is loaded only where its files hold all its weights.
+
+    What is given are the names of arrays in the files that the model does not read, once it is loaded. What is not met
+    is a ValueError that names it.
+    """
+    unread: list[str] = []
+    library: Any = transformers.PreTrainedModel
+    original: Any = library.__dict__["from_pretrained"]
+
+    def from_pretrained(cls: Any, /, *arguments: Any, output_loading_info: bool = False, **settings: Any) -> Any:
+        if settings.get("config") is not None:
+            _check_size(cls, settings["config"], held)
+        settings |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
+        model, found = original.__func__(cls, *arguments, **settings)
+        _check_found(found)
+        unread[:] = sorted(found["unexpected_keys"])
+        return (model, found) if output_loading_info else model
+
+    with _loading:
+        library.from_pretrained = classmethod(from_pretrained)
+        try:
+            yield unread
+        finally:
+            library.from_pretrained = original
+
+
+def _check_size(kind: Any, config: Any, held: Held) -> None:
+    """That the model is no larger than its files; on torch's device "meta" it takes no memory."""
+    with torch.device("meta"):
+        model = kind(copy.deepcopy(config))
+    numbers = sum(each.numel() for each in (*model.parameters(), *model.buffers()))
+    # A pooler may be missing, and tables of positions are worked out.
+    if numbers > 4 * held.numbers + (1 << 26):
+        raise ValueError(f"its config asks for {numbers:,} numbers, and its files hold {held.numbers:,}")
+
+
+def _check_found(found: Mapping[str, Any]) -> None:
+    missing = sorted(name for name in found["missing_keys"] if not _UNUSED.search(name))
+    if missing:
+        unread = found["unexpected_keys"]
+        instead = f"; they hold {listed(sorted(unread))}, which it does not read" if unread else ""
+        raise ValueError(f"the model has weights that its files lack: {listed(missing)}{instead}")
+    for name, held, wanted in found["mismatched_keys"]:
+        if not _UNUSED.search(name):
+            raise ValueError(f"{name} has the shape {tuple(held)} in its files, and its config says {tuple(wanted)}")
+
+
+def listed(names: Collection[str]) -> str:
+    """The first few names, and how many more there are."""
+    first = ", ".join(list(names)[:_SHOWN])
+    return f"{first} and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else first

@@ -1,0 +1,133 @@
+"""How is a small file of a model read, which anybody may have made: a regular file, of bounded size and depth."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+MOST_JSON = 4 << 20
+"""Bytes of a JSON file that holds settings; the largest known, with a thousand tokens in it, has 1.2 million."""
+MOST_VOCABULARY = 128 << 20
+"""Bytes of a file that holds a vocabulary; the largest known, of 262,144 tokens, has 33 million."""
+DEEPEST = 3
+"""Folders within a model's folder below which nothing is looked at, and nothing read."""
+_MOST_DEPTH = 50
+_VOCABULARIES = (
+    *("tokenizer.json", "tokenizer_config.json", "vocab.json", "added_tokens.json"),
+    "model.safetensors.index.json",
+)
+_TEXTS = (".json", ".txt", ".model", ".jinja")
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_KINDS = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
+
+
+class OddFileError(ValueError):
+    """A file that is not what its name says; the message begins with its path."""
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OddFileError: it is no regular file, too large, nested too deeply or no JSON.
+    """
+    vocabulary = path.name in _VOCABULARIES
+    content = _read(path, MOST_VOCABULARY if vocabulary else MOST_JSON)
+    try:
+        value = json.loads(content)
+        if not vocabulary and _depth(value) > _MOST_DEPTH:
+            raise OddFileError(f"{path} is nested more than {_MOST_DEPTH} levels deep")
+        return value
+    except RecursionError:
+        raise OddFileError(f"{path} is nested too deeply") from None
+    except OddFileError:
+        raise
+    except ValueError as error:
+        raise OddFileError(f"{path} cannot be read: {error}") from None
+
+
+def check_weights(path: Path) -> None:
+    """Raises OddFileError where a file of weights is no regular file, or stands for another."""
+    check_regular(path)
+    with path.open("rb") as file:
+        _check_pointer(path, file.read(len(_POINTER)))
+
+
+def check_regular(path: Path, most: int | None = None) -> None:
+    """Raises OddFileError where a path is no regular file or too large, and OSError where it cannot be looked at."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OddFileError(f"{path} is {_KINDS.get(stat.S_IFMT(found.st_mode), 'something else')}, and not a file")
+    if most is not None and found.st_size > most:
+        raise OddFileError(f"{path} has {found.st_size:,} bytes, and at most {most:,} are read of such a file")
+
+
+def check_folder(root: Path) -> None:
+    """Looks at all that the libraries may open in a model's folder: links that lead out of it, and what is no file.
+
+    The hub's cache keeps its files beside, in ``blobs/`` of the same model. Raises OddFileError and OSError.
+    """
+    real = os.path.realpath(root)
+    within = [real]
+    if root.parent.name == "snapshots":
+        within.append(os.path.realpath(root.parents[1] / "blobs"))
+    for folder, folders, files in os.walk(root):
+        for name in sorted((*folders, *files)):
+            _check_entry(Path(folder) / name, within)
+        if len(Path(folder).relative_to(root).parts) >= DEEPEST:
+            folders.clear()
+
+
+def _check_entry(path: Path, within: Sequence[str]) -> None:
+    if path.is_symlink():
+        target = os.path.realpath(path)
+        if not any(target.startswith(f"{folder}{os.sep}") for folder in within):
+            raise OddFileError(f"{path} is a link that leads out of the model's folder, to {target}")
+    if path.is_dir() or not path.exists():
+        return
+    most = None
+    if path.suffix in _TEXTS:
+        most = MOST_JSON if path.suffix == ".json" and path.name not in _VOCABULARIES else MOST_VOCABULARY
+    check_regular(path, most)
+
+
+def _read(path: Path, most: int) -> bytes:
+    check_regular(path, most)
+    with path.open("rb") as file:
+        content = file.read(most)
+    _check_pointer(path, content)
+    return content
+
+
+def _check_pointer(path: Path, content: bytes) -> None:
+    if content.startswith(_POINTER):
+        raise OddFileError(
+            f"{path} is a pointer of Git LFS, and not the file that it stands for: "
+            "run `git lfs pull` where it was cloned, or download the file"
+        )
+
+
+def _depth(value: Any) -> int:
+    """How many objects and lists are around the innermost value."""
+    level, depth = [value], 0
+    while level := [child for each in level for child in _children(each)]:
+        depth += 1
+    return depth
+
+
+def _children(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        yield from value.values()
+    elif isinstance(value, list):
+        yield from value
