@@ -267,7 +267,7 @@ def _write_again(index: Index, found: Contents) -> Finding | None:
 
 def _orphans(folder: Path, index: Index) -> Finding | None:
     manifest = index._manifest()
-    known = {"vecindex.db", "vecindex.db-wal", "vecindex.db-shm", "writer.lock", "migrate.lock"}
+    known = {"vecindex.db", "vecindex.db-wal", "vecindex.db-shm", "writer.lock", "migrate.lock", ".gitignore"}
     known |= {vector_file(folder, manifest.vectors).name, *(manifest.codes.names if manifest.codes else ())}
     left = {path.name for path in folder.iterdir()} - known
     if manifest.space is not None:  # an index of another space beside this one is meant to be there

@@ -113,9 +113,9 @@ class Watched(Disk):
         yield
         self._watch.after(step)
 
-    def open(self, path: Path) -> int:
+    def open(self, path: Path, mode: int = 0o666) -> int:
         with self._step("open" if path.exists() else "create", path):
-            descriptor = super().open(path)
+            descriptor = super().open(path, mode)
         self._paths[descriptor] = path
         return descriptor
 
@@ -147,19 +147,19 @@ class Watched(Disk):
             if opened.is_relative_to(source):
                 self._paths[descriptor] = path / opened.relative_to(source)
 
-    def remove(self, path: Path) -> None:
+    def remove(self, path: Path, folder: int | None = None) -> None:
         with self._step("remove", path):
-            super().remove(path)
+            super().remove(path, folder)
 
-    def make_folder(self, path: Path) -> None:
+    def make_folder(self, path: Path, mode: int = 0o777) -> None:
         for folder in [*reversed(path.parents), path]:
             if not folder.is_dir():
                 with self._step("make_folder", folder):
-                    super().make_folder(folder)
+                    super().make_folder(folder, mode)
 
-    def remove_folder(self, path: Path) -> None:
+    def remove_folder(self, path: Path, folder: int | None = None) -> None:
         with self._step("remove_folder", path):
-            super().remove_folder(path)
+            super().remove_folder(path, folder)
 
     def connect(self, database: str, **options: Any) -> sqlite3.Connection:
         watch = self._watch

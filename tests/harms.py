@@ -15,7 +15,7 @@ def damage(folder: Path, other: Path, chance: random.Random, end: str = "") -> t
     """Damages one file, whose name ends so; the kind of damage, and the file's name."""
     kind, (harm, _) = chance.choices(list(HARM.items()), [weight for _, weight in HARM.values()])[0]
     weights = {".db": 5, ".f32": 2, ".faiss": 1, "-wal": 2, "-shm": 0.5, ".lock": 0.5}
-    names = sorted(path.name for path in folder.iterdir() if path.name.endswith(end))
+    names = sorted(path.name for path in folder.iterdir() if path.name.endswith(end) and path.name != ".gitignore")
     chosen = [next(w for end, w in weights.items() if name.endswith(end)) for name in names]
     name = chance.choices(names, chosen)[0]
     harm(folder / name, other / name, chance)

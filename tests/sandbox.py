@@ -30,6 +30,7 @@ import struct
 import sys
 import threading
 import traceback
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,7 @@ class Victim:
         (root / "folder" / "within" / "deep.txt").write_text("and more\n")
         self.absent = root / "absent.txt"
         self.before = self.state()
+        self.opens = _Opens(root)
 
     def state(self) -> dict[str, tuple[object, ...]]:
         """Everything that must not change, by path."""
@@ -130,12 +132,13 @@ def _made(path: Path) -> Path:
 def watched(victim: Victim, seconds: float = 10.0) -> Iterator[None]:
     """See above; only in the main thread, and not within another such block."""
     seen = _listen()
-    with _Opens(victim.root) as opens, _time_limit(seconds):
+    victim.opens.names()
+    with _time_limit(seconds):
         try:
             yield
         finally:
             _heard.clear()
-            found = opens.names()
+            found = victim.opens.names()
     assert found == [], f"opened or changed: {found}"
     assert seen == [], f"done: {seen}"
     now = victim.state()
@@ -169,24 +172,19 @@ class _Opens:
     """The files of a tree that are opened, and what is changed in it, as the kernel tells."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def __enter__(self) -> _Opens:
-        self._libc = ctypes.CDLL(None, use_errno=True)
-        self._descriptor = self._libc.inotify_init1(_IN_CLOEXEC | _IN_NONBLOCK)
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._descriptor = libc.inotify_init1(_IN_CLOEXEC | _IN_NONBLOCK)
         if self._descriptor < 0:
             raise OSError(ctypes.get_errno(), "inotify is not to be had")
+        weakref.finalize(self, os.close, self._descriptor)
         self._paths = {}
-        for path in [self._root, *self._root.rglob("*")]:
+        for path in [root, *root.rglob("*")]:
             if path.is_dir() and not path.is_symlink():
-                watch = self._libc.inotify_add_watch(self._descriptor, os.fsencode(path), _IN_OPEN | _IN_CHANGED)
+                watch = libc.inotify_add_watch(self._descriptor, os.fsencode(path), _IN_OPEN | _IN_CHANGED)
                 self._paths[watch] = path
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        os.close(self._descriptor)
 
     def names(self) -> list[str]:
+        """What was opened or changed since this was last asked."""
         found, content = [], b""
         while True:
             try:
@@ -200,9 +198,8 @@ class _Opens:
             watch, mask, _, size = struct.unpack_from("iIII", content, at)
             name = content[at + 16 : at + 16 + size].rstrip(b"\0").decode()
             at += 16 + size
-            path = self._paths.get(watch, self._root) / name
             if not (mask & _IN_OPEN and mask & _IN_ISDIR):
-                found.append(f"{path} ({mask:#x})")
+                found.append(f"{self._paths[watch] / name} ({mask:#x})")
         return found
 
 

@@ -50,7 +50,7 @@ def test_a_backup_is_an_index_that_holds_the_same(folder: Path, tmp_path: Path) 
         expected = state_of(index), index.search("one two", k=9), index.info()
         vectors = [np.array(index.get(key).vector).tolist() for key in expected[0]]
     assert report == BackupReport(4, 6, sum(p.stat().st_size for p in (tmp_path / "b").iterdir()))
-    assert names(tmp_path / "b") == {"vecindex.db", "vectors-1.f32"}
+    assert names(tmp_path / "b") == {".gitignore", "vecindex.db", "vectors-1.f32"}
     assert (tmp_path / "b" / "vectors-1.f32").read_bytes() == (folder / "vectors-1.f32").read_bytes()
     with opened(tmp_path / "b") as copy:
         assert copy.verify() == vecindex.VerifyReport(4, 6, ())
@@ -98,7 +98,7 @@ def test_codes_that_are_gone_or_damaged_are_left_out(tmp_path: Path, harm: str) 
     codes.unlink() if harm == "removed" else codes.write_bytes(b"x" * codes.stat().st_size)
     with vecindex.open(folder) as index:
         index.backup(tmp_path / "b")
-    assert names(tmp_path / "b") == {"vecindex.db", "vectors-1.f32"}
+    assert names(tmp_path / "b") == {".gitignore", "vecindex.db", "vectors-1.f32"}
     with vecindex.open(tmp_path / "b") as copy:
         assert copy.info().codes is None
         assert copy.verify() == vecindex.VerifyReport(20_000, 20_000, ())

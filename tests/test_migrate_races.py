@@ -319,7 +319,7 @@ def test_what_a_killed_switch_left_is_removed_by_the_next_change(folder: Path, w
         index.add(["the next change"])
         left = {path.name for path in folder.iterdir()} - {"vecindex.db-wal", "vecindex.db-shm"}
         next_ = side_path(folder, Other().space, Side.NEXT).name
-        assert left - {"migrate.lock"} == {"vecindex.db", "vectors-1.f32", "writer.lock", next_}
+        assert left - {"migrate.lock"} == {".gitignore", "vecindex.db", "vectors-1.f32", "writer.lock", next_}
         assert index.migrate(Other()).encoded == 1
 
 
@@ -335,7 +335,7 @@ def test_of_a_killed_switch_to_the_same_model_only_what_it_encoded_is_left(
         index.add(["the next change"])
         left = {path.name for path in folder.iterdir()} - {"vecindex.db-wal", "vecindex.db-shm"}
         anew = side_path(folder, ToyEncoder().space, Side.ANEW).name
-        assert left - {"migrate.lock"} == {"vecindex.db", "vectors-1.f32", "writer.lock", anew}
+        assert left - {"migrate.lock"} == {".gitignore", "vecindex.db", "vectors-1.f32", "writer.lock", anew}
         assert (folder / "vectors-1.f32").stat().st_nlink == 1
         assert index.migrate(anew=True).encoded == 1
 

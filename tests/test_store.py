@@ -55,7 +55,7 @@ def test_row_r_lies_at_4_r_d_little_endian_and_every_row_is_a_records_or_dead(fo
     sums = b"".join(struct.pack("<I", by_definition(content[r * ROW_BYTES :][:ROW_BYTES])) for r in range(5))
     assert sql(folder, "select block, sums, crc from sums") == [(0, sums, zlib.crc32(sums))]
     assert sql(folder, "select format, generation, vectors, rows, dead from manifest") == [(3, 3, 1, 5, 2)]
-    assert sorted(p.name for p in folder.iterdir()) == ["vecindex.db", "vectors-1.f32", "writer.lock"]
+    assert sorted(p.name for p in folder.iterdir()) == [".gitignore", "vecindex.db", "vectors-1.f32", "writer.lock"]
     (created,) = sql(folder, "select created from manifest")[0]
     note = f"committed 3 {created}"
     assert (folder / "writer.lock").read_text() == f"{note} {zlib.crc32(note.encode()):08x}\n"
@@ -198,7 +198,7 @@ def test_an_index_is_made_in_an_empty_directory_and_below_missing_ones(tmp_path:
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "empty", tmp_path / "a" / "b" / "c"):
         opened(path).close()
-        assert [p.name for p in path.iterdir()] == ["vecindex.db"]
+        assert sorted(p.name for p in path.iterdir()) == [".gitignore", "vecindex.db"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "empty"]
 
 

@@ -14,7 +14,7 @@ from . import ingest
 from .encoders.encoder import Encoder
 from .encoders.load import Device, Settings
 from .encoders.spec import Precision, Space
-from .errors import IncompatibleFormat, InvalidInput, TextWithoutToken
+from .errors import CorruptIndex, IncompatibleFormat, InvalidInput, TextWithoutToken
 from .filters.parse import parse_deletion
 from .filters.tree import Refused, parse_path, path_text
 from .language import Language, Model
@@ -87,7 +87,7 @@ class Index(Reader):
         self._lock_timeout = lock_timeout
         self._upkeep = Upkeep(self._folder, self._snapshots, self._accelerator, self._writer)
         if create and not readonly and not index_exists(self._folder):
-            create_index(self._folder)
+            create_index(self._folder, self._beside())
         try:
             self._manifest()  # opened now, so that what is wrong with the index is said now
         except IncompatibleFormat as error:
@@ -345,8 +345,14 @@ class Index(Reader):
         with WriterLock(self._folder, 0, MIGRATION_LOCK_FILE), self._writer() as writer, writer.locked():
             return drop_sides(self._folder)
 
+    def _beside(self) -> Path | None:
+        """The index that this one, where it is to be made, is to be as open as."""
+        return None
+
     def _open_side(self, path: Path, encoder: Encoder) -> tuple[Index, Snapshots]:
         side = _SideIndex(path, model=encoder, lock_timeout=self._lock_timeout)
+        if side._folder != path:
+            raise CorruptIndex(str(path), "it is a symbolic link, not a directory")  # made meanwhile
         return side, side._snapshots
 
     @contextlib.contextmanager
@@ -368,5 +374,8 @@ class Index(Reader):
 
 
 class _SideIndex(Index):
+    def _beside(self) -> Path | None:
+        return self._folder.parent
+
     def _advice(self) -> str:
         return "A migration to this model was begun or kept elsewhere: encode all anew here, with --anew or anew=True."

@@ -91,7 +91,10 @@ def parted(window: Sequence[Incoming], snapshots: Snapshots, encoder: Callable[[
         parts = {str(owner_of(part)): part for part in snapshot.parts_of(unsaid)}
         kept = {owner: checked_metadata(common_metadata(part)) for owner, part in parts.items()}
         # What is said of a part is not for another text under its key.
-        kept |= {key: stored.metadata for key, stored in snapshot.find(unsaid).items() if owner_of(stored) is None}
+        for key, stored in snapshot.find(unsaid).items():
+            if owner_of(stored) is None:
+                snapshot.metadata(stored)  # damaged, it is no object
+                kept[key] = stored.metadata
     long: set[str] = set()
     if texts and (limit := encoder().space.max_tokens):
         counts = encoder().count_tokens(list(texts))

@@ -230,9 +230,9 @@ class _Ending(Disk):
         if self._left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def open(self, path: Path) -> int:
+    def open(self, path: Path, mode: int = 0o666) -> int:
         self._step()
-        return super().open(path)
+        return super().open(path, mode)
 
     def write(self, descriptor: int, data: memoryview, offset: int) -> int:
         self._step()
@@ -256,9 +256,9 @@ class _Ending(Disk):
         self._step()
         super().rename(source, path)
 
-    def remove(self, path: Path) -> None:
+    def remove(self, path: Path, folder: int | None = None) -> None:
         self._step()
-        super().remove(path)
+        super().remove(path, folder)
 
 
 if __name__ == "__main__":

@@ -115,12 +115,21 @@ class Space:
     def from_json(cls, text: str) -> Space:
         """The space that `to_json` wrote; raises ValueError or TypeError for anything else."""
         space = cls(**json.loads(text))
-        if not isinstance(space.dimension, int) or space.dimension < 1:
-            raise ValueError(f"dimension is {space.dimension!r}")
+        for field in fields(cls):
+            value = getattr(space, field.name)
+            wanted = _TYPES.get(field.name, str)
+            if type(value) is not wanted:
+                raise ValueError(f"its space's {field.name} is {value!r:.200}, not of the type {wanted.__name__}")
+        if space.dimension < 1 or space.max_tokens < 0:
+            raise ValueError(f"its space has {space.dimension} dimensions and {space.max_tokens} tokens")
+        if space.truncation not in ("right", "left"):
+            raise ValueError(f"its space's truncation is {space.truncation!r:.200}")
         return space
 
 
 _ORIGIN = ("model", "revision")
+_TYPES: dict[str, type] = {"dimension": int, "max_tokens": int, "normalize": bool, "prompt_pooled": bool}
+"""Of what is no text."""
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 _LATER = {"head": "", "prompt_pooled": True, "truncation": "right"}
 

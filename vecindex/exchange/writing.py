@@ -14,6 +14,7 @@ import numpy as np
 from ..encoders.spec import Space
 from ..errors import InvalidInput
 from ..filters.tree import Filter
+from ..store.files import DATABASE_FILE
 from ..store.fresh import fresh_file, fresh_folder, resolved, written
 from ..store.snapshot import Snapshot, Snapshots
 from ..store.tables import Stored
@@ -97,10 +98,16 @@ class _Chosen:
 
     def __init__(self, snapshot: Snapshot, where: Filter | None, progress: Progress | None) -> None:
         self.space: Space | None = snapshot.manifest.space
+        self.folder = snapshot.folder
         self.dimension = snapshot.manifest.dimension
         self.rows: Rows = snapshot.allowed(where).rows()
         self._snapshot = snapshot
         self._progress = progress
+
+    @property
+    def database(self) -> Path:
+        """The file that the files of an export are to be as open as."""
+        return self.folder / DATABASE_FILE
 
     def blocks(self) -> Iterator[tuple[list[Stored], Vectors]]:
         """Records with their vectors (n, D), compared with their checksums."""
@@ -125,12 +132,12 @@ def _jsonl(chosen: _Chosen, out: BinaryIO) -> int:
 
 
 def _jsonl_file(chosen: _Chosen, path: Path) -> int:
-    with fresh_file(path) as temporary, written(temporary) as out:
+    with fresh_file(path) as temporary, written(temporary, like=chosen.database) as out:
         return _jsonl(chosen, out)
 
 
 def _parquet_file(chosen: _Chosen, path: Path) -> int:
-    with fresh_file(path) as temporary, written(temporary) as out:
+    with fresh_file(path) as temporary, written(temporary, like=chosen.database) as out:
         parquet.write(chosen.blocks(), chosen.space, chosen.dimension, out)
         return out.tell()
 
@@ -139,10 +146,10 @@ def _folder(name: str, head: Callable[[int, int], bytes]) -> Callable[[_Chosen, 
     """Writes a folder whose file ``name`` has a head (of rows, dimension), and then the vectors as they are."""
 
     def write(chosen: _Chosen, path: Path) -> int:
-        with fresh_folder(path) as folder, ExitStack() as stack:
-            vectors_out = stack.enter_context(written(folder / name))
-            records_out = stack.enter_context(written(folder / RECORDS_FILE))
-            space_out = stack.enter_context(written(folder / SPACE_FILE))
+        with fresh_folder(path, like=chosen.folder) as folder, ExitStack() as stack:
+            vectors_out = stack.enter_context(written(folder / name, chosen.database))
+            records_out = stack.enter_context(written(folder / RECORDS_FILE, chosen.database))
+            space_out = stack.enter_context(written(folder / SPACE_FILE, chosen.database))
             vectors_out.write(head(len(chosen.rows), chosen.dimension))
             for records, vectors in chosen.blocks():
                 vectors_out.write(vectors.data)

@@ -238,7 +238,8 @@ def _deserialised(loader: Callable[[], Buffer], name: str, settings: Settings, d
     faiss = _faiss()
     data = np.frombuffer(loader(), dtype=np.uint8)
     try:
-        file = faiss.deserialize_index(data)
+        # FAISS has clusters that lie in a file of their own, which they name and it opens for writing: not from memory.
+        file = faiss.deserialize_index(data, faiss.IO_FLAG_ONDISK_SAME_DIR)
         index, rotation = file, None
         if dimension <= _ROTATED and isinstance(file, faiss.IndexPreTransform) and file.chain.size() == 1:
             index = faiss.downcast_index(file.index)

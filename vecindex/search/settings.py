@@ -68,7 +68,10 @@ class Settings:
 
 @lru_cache(maxsize=16)
 def _from_json(text: str) -> Settings:
-    found = json.loads(text)
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError("these are no settings of codes: they are nested too deep") from None
     if not isinstance(found, dict) or not {"bits", "factor"} <= set(found) <= {f.name for f in fields(Settings)}:
         raise ValueError(f"these are no settings of codes: {text[:200]}")
     return Settings(**found)

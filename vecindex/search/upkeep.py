@@ -12,7 +12,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import EllipsisType
 
@@ -22,7 +22,7 @@ from ..errors import CorruptIndex, InvalidInput, VecindexError
 from ..memory import memory_errors
 from ..records import CompactReport
 from ..store.compact import compact
-from ..store.files import publish
+from ..store.files import is_file, publish
 from ..store.manifest import CodesFiles, Manifest
 from ..store.snapshot import Snapshot, Snapshots
 from ..store.vectors import Vectors, release
@@ -64,7 +64,8 @@ def is_extension_due(manifest: Manifest, is_last: bool) -> bool:
 def settings_of(manifest: Manifest) -> Settings | None:
     """How the index's codes are made: as tuned, or as its dimension suggests; None stands for exact search."""
     if manifest.codes is not None:
-        return Settings.from_json(manifest.codes.settings)
+        with suppress(ValueError):  # codes that say nonsense are damaged, and made anew
+            return Settings.from_json(manifest.codes.settings)
     return default_settings(manifest.dimension) if manifest.space else None
 
 
@@ -72,7 +73,10 @@ def describe(manifest: Manifest) -> str | None:
     """The codes in half a line, for people."""
     if manifest.codes is None:
         return None
-    settings = Settings.from_json(manifest.codes.settings)
+    try:
+        settings = Settings.from_json(manifest.codes.settings)
+    except ValueError:
+        return f"damaged, {manifest.codes.rows} rows"
     measured = f", recall {settings.recall:.4f} measured on {settings.measured}" if settings.recall is not None else ""
     return f"{settings.describe()}, {manifest.codes.rows} rows{measured}"
 
@@ -152,7 +156,7 @@ class Upkeep:
         """Whether the codes' files are gone, or were found to be damaged."""
         files = manifest.codes
         return files is not None and (
-            self._accelerator.is_damaged(files) or not all((self._folder / name).exists() for name in files.names)
+            self._accelerator.is_damaged(files) or not all(is_file(self._folder / name) for name in files.names)
         )
 
     def _tidy(self) -> None:

@@ -41,6 +41,11 @@ class Accelerator:
             self._refuse(held[1], error if isinstance(error, CorruptIndex) else damage(snapshot, held[1], error))
             self._held = None
 
+    def refuse_files(self, snapshot: Snapshot, files: CodesFiles, error: ValueError) -> None:
+        """The same for codes that cannot be loaded."""
+        if not self.is_damaged(files):
+            self._refuse(files, damage(snapshot, files, error))
+
     def is_damaged(self, files: CodesFiles) -> bool:
         """Whether these files were found not to be what was published."""
         return files.names in self._refused
@@ -84,7 +89,7 @@ class Accelerator:
             except OutOfMemory:
                 return None  # exact search needs less
             except CorruptIndex as error:
-                if os.path.exists(error.path):
+                if os.path.lexists(error.path):
                     self._refuse(files, error)
                 return None  # if they are gone: a newer snapshot has newer ones, or the next change makes them again
             self._held = manifest, files, codes
@@ -126,7 +131,12 @@ class View:
     @property
     def settings(self) -> Settings | None:
         files = self._snapshot.codes
-        return Settings.from_json(files.settings) if files else None
+        try:
+            return Settings.from_json(files.settings) if files else None
+        except ValueError as error:
+            assert files is not None
+            self._accelerator.refuse_files(self._snapshot, files, error)
+            return None
 
     @property
     def codes(self) -> Codes | None:

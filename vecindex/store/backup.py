@@ -20,11 +20,11 @@ import numpy as np
 from ..errors import CorruptIndex, InvalidInput, StorageError
 from .catalog import Catalog
 from .disk import disk
-from .files import folder_bytes, publish
+from .files import DATABASE_FILE, create, folder_bytes, publish
 from .fresh import fresh_folder, resolved, written
 from .generation import Generation
 from .manifest import Manifest
-from .schema import DATABASE_FILE
+from .schema import keep_out_of_repositories
 from .snapshot import TRIES, Snapshots
 from .vectors import ROWS_A_BLOCK, vector_file
 
@@ -58,15 +58,16 @@ def backup(snapshots: Snapshots, destination: str | os.PathLike[str], progress: 
     with snapshots.borrow() as catalog:
         if path.is_relative_to(catalog.folder):
             raise InvalidInput(f"{path} is within the index", "Name a path outside of it.")
-        with fresh_folder(path) as copy:
+        with fresh_folder(path, like=catalog.folder) as copy:
             with _one_generation(catalog) as generation:
                 manifest = generation.manifest
                 size = catalog.path.stat().st_size
                 total = manifest.rows * manifest.dimension * 4 + size
-                _copy_database(catalog, copy / DATABASE_FILE, lambda share: report(int(share * size), total))
-                _copy_vectors(generation, copy, lambda done: report(size + done, total))
+                _copy_database(catalog, copy, False, lambda share: report(int(share * size), total))
+                _copy_vectors(generation, catalog.folder, copy, False, lambda done: report(size + done, total))
                 has_codes = _copy_codes(generation, copy)
             _check(catalog.path, copy, manifest, has_codes)
+            keep_out_of_repositories(copy)
             records = manifest.records
         return BackupReport(records, manifest.rows, folder_bytes(path))
 
@@ -80,15 +81,15 @@ def set_aside(snapshots: Snapshots, path: Path) -> None:
     Raises:
         CorruptIndex, StorageError: nothing is at ``path``.
     """
-    with snapshots.borrow() as catalog, fresh_folder(path) as copy:
+    with snapshots.borrow() as catalog, fresh_folder(path, like=catalog.folder, exactly=True) as copy:
         with _one_generation(catalog) as generation:
             manifest = generation.manifest
-            _copy_database(catalog, copy / DATABASE_FILE, lambda share: None)
+            _copy_database(catalog, copy, True, lambda share: None)
             vectors = vector_file(catalog.folder, manifest.vectors)
             try:
                 disk().link(vectors, copy / vectors.name)
             except OSError:
-                _copy_vectors(generation, copy, lambda done: None)
+                _copy_vectors(generation, catalog.folder, copy, True, lambda done: None)
             has_codes = _copy_codes(generation, copy)
         _check(catalog.path, copy, manifest, has_codes)
 
@@ -108,8 +109,10 @@ def _one_generation(catalog: Catalog) -> Iterator[Generation]:
             return
 
 
-def _copy_database(catalog: Catalog, path: Path, report: Callable[[float], None]) -> None:
+def _copy_database(catalog: Catalog, folder: Path, exactly: bool, report: Callable[[float], None]) -> None:
     """Copies the database as the read transaction that ``catalog`` is in sees it."""
+    path = folder / DATABASE_FILE
+    os.close(create(path, catalog.path, exactly))
     with catalog.errors(), contextlib.closing(disk().connect(str(path))) as target:
         try:
             target.execute("pragma synchronous = off")  # it is synced whole, at the end
@@ -120,12 +123,15 @@ def _copy_database(catalog: Catalog, path: Path, report: Callable[[float], None]
             raise StorageError(str(path), str(error)) from error
 
 
-def _copy_vectors(generation: Generation, folder: Path, report: Callable[[int], None]) -> None:
+def _copy_vectors(
+    generation: Generation, source: Path, folder: Path, exactly: bool, report: Callable[[int], None]
+) -> None:
     """Copies the committed rows, each live one compared with its checksum."""
     manifest = generation.manifest
     if manifest.rows == 0:
         return
-    with written(vector_file(folder, manifest.vectors)) as stream:
+    path = vector_file(folder, manifest.vectors)
+    with written(path, vector_file(source, manifest.vectors), exactly) as stream:
         for start in range(0, manifest.rows, ROWS_A_BLOCK):
             stop = min(start + ROWS_A_BLOCK, manifest.rows)
             generation.check_range(start, stop)

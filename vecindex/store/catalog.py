@@ -6,6 +6,7 @@ Reading happens inside `reading`: SQLite in WAL mode then shows one generation, 
 from __future__ import annotations
 
 import contextlib
+import math
 import sqlite3
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -17,20 +18,21 @@ import numpy as np
 from ..errors import CorruptIndex, IncompatibleFormat
 from ..filters.sql import compile_sql
 from ..filters.tree import Filter, parse_path
-from ..nested import nesting, read_json
+from ..nested import nesting
 from .cache import Entry
 from .connection import Connection
-from .files import storage_errors
+from .files import DATABASE_FILE, storage_errors
 from .lock import LOCK_FILE, last_commit
-from .manifest import COLUMNS, Manifest, Row, checksum, from_row
+from .manifest import COLUMNS, Manifest, check_types, checksum, from_row
 from .parts import owner_of
-from .schema import DATABASE_FILE, FORMAT
-from .tables import BYTES_A_BLOCK, Stored, Tables, field_index, field_indexes, record_crc
+from .schema import FORMAT
+from .tables import BYTES_A_BLOCK, Stored, Tables, field_index, field_indexes, metadata_of, record_crc
 from .vectors import ROWS_A_BLOCK, Rows, Sums
 
 _A_STATEMENT = 500
 _SMALL = 2**20  # bytes, some 5,000 records: checked in 15 ms
 _MANIFEST = f"select {', '.join(COLUMNS)}, crc from manifest"
+_RECORD_TYPES = (int, str, str, str, int)
 _RECORD = "select row, key, text, metadata, lost, crc from records"
 
 
@@ -73,10 +75,11 @@ class Catalog(Connection):
             return self._last[1]
         if row is None:
             raise CorruptIndex(str(self.path), "its manifest is empty")
-        columns: Row = row[:-1]
-        if checksum(columns) != row[-1]:
-            raise CorruptIndex(str(self.path), "its manifest is not what was written")
+        columns = row[:-1]
         try:
+            check_types(columns)
+            if checksum(columns) != row[-1]:
+                raise ValueError("its manifest is not what was written")
             manifest = from_row(columns)
         except ValueError as error:
             raise CorruptIndex(str(self.path), str(error)) from None
@@ -87,6 +90,8 @@ class Catalog(Connection):
         """How many records were truncated, and how many tokens they lost together."""
         with self.errors():
             records, tokens = self.sqlite.execute("select count(*), total(lost) from records where lost > 0").fetchone()
+        if not math.isfinite(tokens):
+            raise CorruptIndex(str(self.path), "its counts of lost tokens are not what was written")
         return records, int(tokens)
 
     def count_cached(self) -> int:
@@ -100,7 +105,7 @@ class Catalog(Connection):
             for start in range(0, len(wanted), _A_STATEMENT):
                 some = wanted[start : start + _A_STATEMENT]
                 sql = f"select digest, row, lost, crc from cached where digest in ({', '.join('?' * len(some))})"
-                found += [Entry(*row) for row in self.sqlite.execute(sql, some)]
+                found += [Entry(*row) for row in self.sqlite.execute(sql, some) if _types(row[1:]) == (int, int, int)]
         return found
 
     def find(self, keys: Iterable[str]) -> dict[str, Stored]:
@@ -122,7 +127,7 @@ class Catalog(Connection):
         sql = "select row from records where key = ?"
         with self.errors():
             found = {key: self.sqlite.execute(sql, (key,)).fetchone() for key in keys}
-        return {key: row[0] for key, row in found.items() if row is not None}
+        return {key: self._whole(row[0]) for key, row in found.items() if row is not None}
 
     def fetch(self, rows: Iterable[int]) -> list[Stored]:
         """The records at these rows, in their order; every row must be alive."""
@@ -142,10 +147,21 @@ class Catalog(Connection):
     def keys(self) -> list[str]:
         """All keys by row."""
         with self.errors():
-            return [key for (key,) in self.sqlite.execute("select key from records order by row")]
+            found = [key for (key,) in self.sqlite.execute("select key from records order by row")]
+        if not all(type(key) is str for key in found):
+            raise CorruptIndex(str(self.path), "a key is no text")
+        return found
 
-    def live_rows(self) -> Rows:
-        return self._rows("select row from records order by row")
+    def live_rows(self, rows: int) -> Rows:
+        """The rows of all records, ascending; raises CorruptIndex where one is beyond the committed ``rows``."""
+        found = self._rows("select row from records order by row")
+        self.check_within(found, rows)
+        return found
+
+    def check_within(self, found: Rows, rows: int) -> None:
+        """Raises CorruptIndex where one of the rows that were ``found`` is beyond the committed ``rows``."""
+        if len(found) and not 0 <= found.min() <= found.max() < rows:
+            raise CorruptIndex(str(self.path), f"it holds records beyond its {rows} rows")
 
     def rows_where(self, where: Filter, indexed: Collection[str] = ()) -> Rows:
         """The rows whose records the filter selects, in any order; ``indexed`` fields have an SQL index."""
@@ -158,10 +174,14 @@ class Catalog(Connection):
     def sums(self, first_block: int, rows: int) -> Sums:
         """The checksums of the rows from block ``first_block`` up to row ``rows``; raises CorruptIndex."""
         sql = "select block, sums, crc from sums where block >= ? order by block"
-        blocks = range(first_block, -(-rows // ROWS_A_BLOCK))
+        last = -(-rows // ROWS_A_BLOCK)
         with self.errors():
             found = self.sqlite.execute(sql, (first_block,)).fetchall()
-        if [block for block, _, _ in found] != list(blocks) or any(zlib.crc32(s) != crc for _, s, crc in found):
+        if (
+            len(found) != last - first_block
+            or [block for block, _, _ in found] != list(range(first_block, last))
+            or any(type(s) is not bytes or len(s) % 4 or zlib.crc32(s) != crc for _, s, crc in found)
+        ):
             raise CorruptIndex(str(self.path), "its checksums of the vectors are not what was written")
         sums = np.frombuffer(b"".join(s for _, s, _ in found), dtype="<u4")
         if len(sums) != max(rows - first_block * ROWS_A_BLOCK, 0):
@@ -173,7 +193,10 @@ class Catalog(Connection):
         sql = "select block, bits, crc from dead where generation > ?"
         with self.errors():
             found = self.sqlite.execute(sql, (generation,)).fetchall()
-        if any(zlib.crc32(bits) != crc or len(bits) != BYTES_A_BLOCK for _, bits, crc in found):
+        if any(
+            _types((block, bits)) != (int, bytes) or block < 0 or zlib.crc32(bits) != crc or len(bits) != BYTES_A_BLOCK
+            for block, bits, crc in found
+        ):
             raise CorruptIndex(str(self.path), "its list of dead rows is not what was written")
         return [(block, bits) for block, bits, _ in found]
 
@@ -203,18 +226,20 @@ class Catalog(Connection):
     def metadata(self, record: Stored) -> dict[str, Any]:
         """A record's metadata as an object; raises CorruptIndex."""
         try:
-            found = read_json(record.metadata)
+            return metadata_of(record.metadata)
         except ValueError:
-            found = None
+            raise CorruptIndex(str(self.path), f"the metadata of {record.key!r} is not a JSON object") from None
         except RecursionError:
             reason = f"the metadata of {record.key!r} is nested {nesting(record.metadata)} deep, more than can be read"
             raise CorruptIndex(str(self.path), reason) from None
-        if not isinstance(found, dict):
-            raise CorruptIndex(str(self.path), f"the metadata of {record.key!r} is not a JSON object")
-        return found
 
     def _check_format(self) -> None:
-        tables = {row[0] for row in self.sqlite.execute("select name from sqlite_master where type = 'table'")}
+        schema = self.sqlite.execute("select type, name, coalesce(sql, '') from sqlite_master").fetchall()
+        tables = {name for kind, name, _ in schema if kind == "table"}
+        for kind, name, sql in schema:
+            if kind not in ("table", "index") or sql[:14].lower() == "create virtual":
+                what = "virtual table" if kind == "table" else kind
+                raise CorruptIndex(str(self.path), f"it holds a {what}, {name!r:.200}, which no index has")
         if "manifest" in tables:
             found = self.sqlite.execute("select format from manifest").fetchone()
             if found is not None and not isinstance(found[0], int):
@@ -235,7 +260,7 @@ class Catalog(Connection):
             )
 
     def _stored(self, row: tuple[int, str, str, str, int, int]) -> Stored:
-        if record_crc(row[1], row[2], row[3], row[4]) != row[5]:
+        if _types(row[:5]) != _RECORD_TYPES or record_crc(row[1], row[2], row[3], row[4]) != row[5] or row[4] < 0:
             raise CorruptIndex(str(self.path), f"the record {row[1]!r} is not what was written")
         return _record(row)
 
@@ -255,7 +280,16 @@ class Catalog(Connection):
     def _rows(self, sql: str, parameters: Sequence[object] = ()) -> Rows:
         with self.errors():
             found: sqlite3.Cursor = self.sqlite.execute(sql, parameters)
-            return np.fromiter((row[0] for row in found), dtype=np.int64)
+            return np.fromiter((self._whole(row[0]) for row in found), dtype=np.int64)
+
+    def _whole(self, row: object) -> int:
+        if type(row) is not int:
+            raise CorruptIndex(str(self.path), f"the row {row!r:.200} of a record is no number")
+        return row
+
+
+def _types(values: Sequence[object]) -> tuple[type, ...]:
+    return tuple(map(type, values))
 
 
 def _record(row: tuple[int, str, str, str, int, int]) -> Stored:

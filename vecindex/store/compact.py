@@ -54,7 +54,7 @@ def compact(
                 tables.forget()
         after = manifest
         if manifest.dead:
-            live, sums = catalog.live_rows(), catalog.sums(0, manifest.rows)
+            live, sums = catalog.live_rows(manifest.rows), catalog.sums(0, manifest.rows)
             path = vector_file(folder, manifest.vectors)
             old = map_rows(path, manifest.rows, manifest.dimension)
             after = replace(manifest, vectors=manifest.vectors + 1, rows=len(live), dead=0)
@@ -70,7 +70,7 @@ def compact(
 
 def _copied(old: Vectors, live: Rows, sums: Sums, path: Path, new_path: Path) -> Vectors:
     """The live rows of the file at ``path`` as a new, checked file."""
-    copy_rows(old, live, new_path)
+    copy_rows(old, live, new_path, like=path)
     vectors = map_rows(new_path, len(live), old.shape[1])
     for start in range(0, len(live), ROWS_A_BLOCK):
         block = slice(start, start + ROWS_A_BLOCK)

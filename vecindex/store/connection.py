@@ -11,15 +11,14 @@ from typing import NamedTuple
 
 from ..errors import CorruptIndex, IndexLocked, IndexNotFound, StorageError
 from .disk import disk
-from .files import storage_errors
-from .schema import DATABASE_FILE
+from .files import DATABASE_FILE, check_database, names
 
 BUSY_SECONDS = 10.0
 _SQLITE = (3, 38, 0)  # strict tables, and -> in the SQL of filters
 _CACHE_KIB = 65_536  # a commit's pages stay in memory: SQLite's own 2 MB spill to the log and back
 _PAGES_A_CHECKPOINT = 4_000
 # What SQLite calls an OperationalError although the file is to blame.
-_SIGNS_OF_DAMAGE = ("malformed JSON", "Could not decode to UTF-8", "no such column", "no such table")
+_SIGNS_OF_DAMAGE = ("malformed JSON", "Could not decode to UTF-8", "no such column", "no such table", "no such index")
 
 
 class State(NamedTuple):
@@ -46,9 +45,8 @@ class Connection:
         """Raises IndexNotFound, CorruptIndex or StorageError."""
         self.folder = folder
         self.path = folder / DATABASE_FILE
-        with storage_errors(self.path):
-            if not self.path.is_file():
-                self._refuse_missing()
+        if not check_database(self.path):
+            self._refuse_missing()
         if sqlite3.sqlite_version_info < _SQLITE:
             needed = ".".join(map(str, _SQLITE))
             raise StorageError(str(self.path), f"Python has SQLite {sqlite3.sqlite_version}; {needed} is needed")
@@ -186,7 +184,7 @@ class Connection:
         return connection
 
     def _refuse_missing(self) -> None:
-        if self.folder.is_dir() and any(self.folder.glob("vectors-*.f32")):
+        if self.folder.is_dir() and any(name.startswith("vectors-") for name in names(self.folder)):
             raise CorruptIndex(str(self.path), "it is missing, and the vectors beside it say nothing without it")
         raise IndexNotFound(str(self.folder))
 

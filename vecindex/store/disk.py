@@ -2,6 +2,9 @@
 
 Tests and ``vecindex selftest`` put a `Disk` of their own in its place: one that ends the process before a step, that
 refuses a call, or that writes down what a power cut would leave.
+
+An index may come from a stranger. So nothing here goes through a symbolic link at the end of a path, nor through one in
+place of the folder that holds it, and only regular files are opened: each call is made relative to an opened folder.
 """
 
 from __future__ import annotations
@@ -9,17 +12,37 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+_SEARCH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFREG: "a regular file",
+}
+
+
+class Irregular(OSError):
+    """Something lies at ``filename`` that an index never has there; ``strerror`` says what."""
+
+    def __init__(self, path: Path, mode: int, wanted: str = "a regular file") -> None:
+        super().__init__(None, f"it is {_KINDS.get(stat.S_IFMT(mode), 'a device')}, not {wanted}", str(path))
+
 
 class Disk:
-    """What the operating system offers, under the names of what is done with it. Raises OSError."""
+    """What the operating system offers, under the names of what is done with it. Raises OSError.
 
-    def open(self, path: Path) -> int:
-        """A descriptor for reading and writing; makes the file if need be."""
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    A ``folder`` is a descriptor of the one that holds ``path``, where it is open already.
+    """
+
+    def open(self, path: Path, mode: int = 0o666) -> int:
+        """A descriptor for reading and writing; makes the file if need be, with ``mode`` less the umask."""
+        return regular(path, os.O_RDWR | os.O_CREAT, mode)
 
     def write(self, descriptor: int, data: memoryview, offset: int) -> int:
         """Writes some of ``data`` at ``offset``; how many bytes."""
@@ -31,7 +54,8 @@ class Disk:
 
     def sync(self, path: Path) -> None:
         """Makes a file's content durable, or the names in a folder."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with within(path.parent) as folder:
+            descriptor = os.open(path.name or ".", os.O_RDONLY | _HARMLESS, dir_fd=folder)
         try:
             os.fsync(descriptor)
         finally:
@@ -39,26 +63,87 @@ class Disk:
 
     def link(self, source: Path, path: Path) -> None:
         """A second name, which must be free."""
-        os.link(source, path)
+        with within(source.parent) as before, within(path.parent) as after:
+            os.link(source.name, path.name, src_dir_fd=before, dst_dir_fd=after, follow_symlinks=False)
 
     def rename(self, source: Path, path: Path) -> None:
         """Another name, in place of what had it."""
-        os.replace(source, path)
+        with within(source.parent) as before, within(path.parent) as after:
+            os.replace(source.name, path.name, src_dir_fd=before, dst_dir_fd=after)
 
-    def remove(self, path: Path) -> None:
-        os.unlink(path)
+    def remove(self, path: Path, folder: int | None = None) -> None:
+        """Removes a file, or a link, never what it leads to."""
+        with within(path.parent, folder) as inside:
+            os.unlink(path.name, dir_fd=inside)
 
-    def make_folder(self, path: Path) -> None:
-        """Makes a folder and those above it, where they are missing."""
-        path.mkdir(parents=True, exist_ok=True)
+    def make_folder(self, path: Path, mode: int = 0o777) -> None:
+        """Makes a folder, with ``mode`` less the umask, and those above it, where they are missing."""
+        path.mkdir(mode, parents=True, exist_ok=True)
 
-    def remove_folder(self, path: Path) -> None:
-        path.rmdir()
+    def remove_folder(self, path: Path, folder: int | None = None) -> None:
+        """Removes an empty folder."""
+        with within(path.parent, folder) as inside:
+            os.rmdir(path.name, dir_fd=inside)
 
     def connect(self, database: str, **options: Any) -> sqlite3.Connection:
         """A connection to SQLite, which does the rest by itself."""
         connection: sqlite3.Connection = sqlite3.connect(database, **options)
         return connection
+
+
+_HARMLESS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # no link, no waiting, no terminal of ours
+
+
+@contextlib.contextmanager
+def within(path: Path, opened: int | None = None) -> Iterator[int]:
+    """A descriptor of the folder at ``path``, to name what is in it by; ``opened`` where there is one already.
+
+    Raises:
+        Irregular: it is something else, a link to a folder, say.
+        OSError: it is missing, or may not be searched.
+    """
+    if opened is not None:
+        yield opened
+        return
+    try:
+        descriptor = os.open(path, _SEARCH)
+    except OSError as error:
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISDIR(mode := os.lstat(path).st_mode):
+                raise Irregular(path, mode, "a directory") from None
+        raise error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def regular(path: Path, flags: int, mode: int = 0) -> int:
+    """A descriptor of the regular file at ``path``, opened with ``flags``.
+
+    Raises:
+        Irregular: it is a link, a FIFO, or anything else that is no regular file; it is not opened.
+        OSError: as `os.open`.
+    """
+    with within(path.parent) as folder:
+        with contextlib.suppress(FileNotFoundError):  # a device may do something when it is opened
+            _refuse_irregular(path, os.lstat(path.name, dir_fd=folder))
+        try:
+            descriptor = os.open(path.name, flags | _HARMLESS, mode, dir_fd=folder)
+        except OSError as error:
+            error.filename = str(path)
+            raise
+    try:
+        _refuse_irregular(path, os.fstat(descriptor))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _refuse_irregular(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise Irregular(path, found.st_mode)
 
 
 _current = Disk()

@@ -18,18 +18,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from ..errors import IndexLocked, InvalidInput
+from ..errors import InvalidInput, VecindexError
 from ..paths import expanded
 from .disk import disk
-from .files import TEMPORARY_PREFIX, storage_errors
+from .files import TEMPORARY_PREFIX, create, is_ours, make_folder, names, remove_tree, storage_errors
 from .lock import LOCK_FILE, WriterLock
 
 _BUFFER = 2**20
 
 
 @contextlib.contextmanager
-def fresh_folder(path: Path) -> Iterator[Path]:
+def fresh_folder(path: Path, like: Path, exactly: bool = False) -> Iterator[Path]:
     """Makes a folder that appears at ``path`` once the block is done; yields a temporary one to fill with files.
+
+    It is as open as the folder ``like``; see `files.create`.
 
     Every file in it must be durable by then; `written` makes such. If the block raises, nothing is left.
 
@@ -39,7 +41,7 @@ def fresh_folder(path: Path) -> Iterator[Path]:
     """
     with _workshop(path) as folder:
         inside = folder / path.name
-        disk().make_folder(inside)
+        make_folder(inside, like, exactly)
         yield inside
         disk().sync(inside)
         _refuse_taken(path)  # somebody else may have been faster
@@ -64,9 +66,12 @@ def fresh_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def written(path: Path) -> Iterator[BinaryIO]:
-    """A new file to write to, from the first byte to the last; it is durable when the block is done."""
-    raw = _Raw(path)
+def written(path: Path, like: Path, exactly: bool = False) -> Iterator[BinaryIO]:
+    """A new file to write to, from the first byte to the last; it is durable when the block is done.
+
+    It is as open as the file ``like``; see `files.create`.
+    """
+    raw = _Raw(create(path, like, exactly))
     with io.BufferedWriter(raw, _BUFFER) as stream:
         yield cast(BinaryIO, stream)
     disk().sync(path)
@@ -90,8 +95,8 @@ def resolved(path: str | os.PathLike[str], what: str = "a path", advice: str = "
 class _Raw(io.RawIOBase):
     """A file that is written through the one door to the disk."""
 
-    def __init__(self, path: Path) -> None:
-        self._descriptor = disk().open(path)
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
         self._offset = 0
 
     def writable(self) -> bool:
@@ -120,12 +125,12 @@ def _workshop(path: Path) -> Iterator[Path]:
             raise InvalidInput(f"there is no folder {path.parent}", f"Make it first: mkdir -p {path.parent}")
         _remove_abandoned(path)
         folder = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{secrets.token_hex(8)}")
-        disk().make_folder(folder)
+        disk().make_folder(folder, 0o700)
         try:
             with WriterLock(folder, 0):
                 yield folder
         finally:
-            remove_tree(folder)
+            remove_tree(folder, last=LOCK_FILE)
 
 
 def _refuse_taken(path: Path) -> None:
@@ -137,19 +142,9 @@ def _refuse_taken(path: Path) -> None:
 
 def _remove_abandoned(path: Path) -> None:
     """Removes what killed processes left of their attempts at ``path``."""
-    name = re.compile(re.escape(f"{TEMPORARY_PREFIX}{path.name}-") + "[0-9a-f]{16}")
-    for folder in path.parent.iterdir():
-        if name.fullmatch(folder.name) and folder.is_dir():
-            with contextlib.suppress(IndexLocked), WriterLock(folder, 0):  # else one that is at work
-                remove_tree(folder)
-
-
-def remove_tree(folder: Path) -> None:
-    """Removes a folder with all that is in it, as far as the file system allows."""
-    with contextlib.suppress(OSError):
-        for path in sorted(folder.iterdir(), key=lambda path: path.name == LOCK_FILE):  # the lock last
-            if path.is_dir():
-                remove_tree(path)
-            else:
-                disk().remove(path)
-        disk().remove_folder(folder)
+    made = re.compile(re.escape(f"{TEMPORARY_PREFIX}{path.name}-") + "[0-9a-f]{16}")
+    for name in names(path.parent):
+        folder = path.with_name(name)
+        if made.fullmatch(name) and is_ours(folder):
+            with contextlib.suppress(VecindexError), WriterLock(folder, 0):  # else one that is at work, or is not ours
+                remove_tree(folder, last=LOCK_FILE)

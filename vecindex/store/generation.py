@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import mmap
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,8 +17,8 @@ import numpy as np
 from ..errors import CorruptIndex, OutOfMemory
 from ..filters.tree import Filter
 from .catalog import Catalog
+from .files import DATABASE_FILE, mapped
 from .manifest import Manifest
-from .schema import DATABASE_FILE
 from .tables import Bits
 from .vectors import ROWS_A_BLOCK, Rows, Sums, Vectors, check_rows, checksums, damaged_rows, map_rows, vector_file
 
@@ -142,6 +140,12 @@ class Generation:
                 raise CorruptIndex(str(self._path), damaged_rows(first + bad))
             self._checked[block] = last - first
 
+    @property
+    def _most_codes(self) -> int:
+        """More bytes than any codes of the vectors take, with what is kept of their clusters."""
+        rows, dimension = self.manifest.rows, self.manifest.dimension
+        return 8 * dimension * (rows + dimension) + 256 * rows + 2**20
+
     def codes_file(self, part: int) -> Callable[[], memoryview]:
         """One of the codes' files, mapped now, so that it may be removed, and checked when its content is asked for.
 
@@ -152,14 +156,12 @@ class Generation:
         assert codes is not None
         path = self._folder / codes.names[part]
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                content = memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
-            finally:
-                os.close(descriptor)
-        except (OSError, ValueError) as error:
-            if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            content = memoryview(mapped(path, at_most=self._most_codes))
+        except OSError as error:
+            if error.errno == errno.ENOMEM:
                 raise OutOfMemory(f"{path} was mapped") from error
+            raise CorruptIndex(str(path), error.strerror or str(error)) from None
+        except ValueError as error:
             raise CorruptIndex(str(path), f"it cannot be read: {error}") from None
 
         def checked() -> memoryview:

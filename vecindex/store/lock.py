@@ -17,9 +17,9 @@ import zlib
 from pathlib import Path
 from types import TracebackType
 
-from ..errors import IndexLocked
-from .disk import disk
-from .files import storage_errors
+from ..errors import CorruptIndex, IndexLocked
+from .disk import Irregular, disk
+from .files import beginning, check_single, create, storage_errors
 
 LOCK_FILE = "writer.lock"
 MIGRATION_LOCK_FILE = "migrate.lock"
@@ -42,8 +42,9 @@ class WriterLock:
 
     def __enter__(self) -> WriterLock:
         with storage_errors(self._path):
-            self._descriptor = disk().open(self._path)
+            self._descriptor = create(self._path)
             try:
+                check_single(self._path)
                 self._wait()
                 self._note = _valid_note(os.pread(self._descriptor, _MOST_BYTES, 0))
                 holder = f"{os.getpid()}\n{socket.gethostname()}\n{time.time():.0f}\n".encode()
@@ -95,7 +96,7 @@ class WriterLock:
         """Process id, host, and for how many seconds it has had the lock."""
         content = os.pread(self._descriptor, _MOST_BYTES, 0)
         lines = content[len(_valid_note(content)) :].decode(errors="replace").splitlines()
-        if len(lines) == 3 and lines[0].isdigit() and lines[2].isdigit():
+        if len(lines) == 3 and _is_number(lines[0]) and _is_number(lines[2]):
             return int(lines[0]), lines[1], max(0.0, time.time() - int(lines[2]))
         return None, None, None  # it has the lock and has not written yet
 
@@ -113,15 +114,22 @@ def last_commit(folder: Path) -> tuple[int, str] | None:
     """The generation that was committed when a writer last ended in order, and the index's time of creation.
 
     A database of the same index that is older has lost commits: SQLite takes a damaged log to end at the damage.
+    Raises CorruptIndex where the lock's file is no regular file.
     """
     try:
-        note = _valid_note((folder / LOCK_FILE).read_bytes()[:_MOST_BYTES])
+        note = _valid_note(beginning(folder / LOCK_FILE, _MOST_BYTES))
+    except Irregular as error:
+        raise CorruptIndex(error.filename, str(error.strerror)) from None
     except OSError:
         return None
     if not note:
         return None
     _, generation, created, _ = note.decode().split()
     return int(generation), created
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _note(generation: int, created: str) -> bytes:
@@ -132,7 +140,7 @@ def _note(generation: int, created: str) -> bytes:
 def _valid_note(content: bytes) -> bytes:
     """The note at the beginning of ``content``, if one is there and whole."""
     words = content.partition(b"\n")[0].decode(errors="replace").split(" ")
-    if len(words) != 4 or not words[1].isdigit():
+    if len(words) != 4 or not _is_number(words[1]):
         return b""
     note = _note(int(words[1]), words[2])
     return note if content.startswith(note) else b""

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import cast
 
 from ..encoders.spec import Space
+from ..filters.tree import Refused, parse_path, path_text
+from ..nested import read_json
+
+CODES_FILE = re.compile(r"codes-[0-9]+-[0-9]+-[0-9]+-[0-9a-f]{8}-[a-z]+\.faiss")
+"""What a file of codes is named."""
+_DIGEST = re.compile("[0-9a-f]{64}")
+_TIME = re.compile(r"[0-9]{4}-[0-9T:.+-]{1,40}")
+_MOST = 2**62  # what is added to it is still a number of SQLite's
+_MOST_DIMENSIONS = 2**24
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +38,18 @@ class CodesFiles:
 
     @classmethod
     def from_json(cls, text: str) -> CodesFiles:
-        """What `to_json` wrote; raises ValueError or TypeError for anything else."""
-        values = json.loads(text)
-        return cls(values["rows"], values["settings"], tuple(values["names"]), tuple(values["digests"]))
+        """What `to_json` wrote; raises ValueError for anything else, names of other files above all."""
+        values = read_json(text)
+        if not isinstance(values, dict) or values.keys() != {"rows", "settings", "names", "digests"}:
+            raise ValueError(f"its codes are {_shown(text)}")
+        rows, names, digests = values["rows"], _texts(values["names"]), _texts(values["digests"])
+        if type(rows) is not int or not isinstance(values["settings"], str) or not names or len(names) != len(digests):
+            raise ValueError(f"its codes are {_shown(text)}")
+        for what, pattern, given in (("file", CODES_FILE, names), ("digest", _DIGEST, digests)):
+            for each in given:
+                if not pattern.fullmatch(each):
+                    raise ValueError(f"{_shown(each)} is no name of a {what} of codes")
+        return cls(rows, values["settings"], names, digests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,28 +94,83 @@ def to_row(manifest: Manifest) -> Row:
     return (m.generation, m.vectors, m.rows, m.dead, space, m.created, codes, json.dumps(m.fields), written_by)
 
 
-def from_row(row: Row) -> Manifest:
+def from_row(row: Sequence[object]) -> Manifest:
     """The manifest that a row of `COLUMNS` says; raises ValueError with the reason where it says nonsense."""
-    generation, vectors, rows, dead, space_json, created, codes_json, fields_json, environment_json = row
+    check_types(row)
+    generation, vectors, rows, dead, space_json, created, codes_json, fields_json, environment_json = cast(Row, row)
     try:
         space = Space.from_json(space_json) if space_json is not None else None
         codes = CodesFiles.from_json(codes_json) if codes_json is not None else None
-        names = tuple(str(name) for name in json.loads(fields_json))
-        written_by = None if environment_json is None else {str(k): str(v) for k, v in _object(environment_json)}
+        names = _fields(fields_json)
+        written_by = None if environment_json is None else _environment(environment_json)
     except (TypeError, ValueError, KeyError) as error:
         raise ValueError(f"its manifest cannot be read: {error}") from None
-    if not 0 <= dead <= rows or (rows and space is None) or (codes is not None and not 0 < codes.rows <= rows):
-        raise ValueError(f"its manifest does not add up: {rows} rows, {dead} of them dead, {space_json}")
+    except RecursionError:
+        raise ValueError("its manifest cannot be read: it is nested too deep") from None
+    if (
+        not 0 <= dead <= rows <= _MOST
+        or (rows and space is None)
+        or (space is not None and space.dimension > _MOST_DIMENSIONS)
+        or (codes is not None and not 0 < codes.rows <= rows)
+        or not 0 <= generation <= _MOST
+        or not 0 < vectors <= _MOST
+    ):
+        raise ValueError(
+            f"its manifest does not add up: generation {generation}, vectors {vectors}, {rows} rows, {dead} of them "
+            f"dead, {_shown(space_json)}, codes {_shown(codes_json)}"
+        )
+    if not _TIME.fullmatch(created):
+        raise ValueError(f"its manifest says that it was created {_shown(created)}")
     return Manifest(generation, vectors, rows, dead, space, created, codes, names, written_by)
 
 
-def _object(text: str) -> Iterable[tuple[object, object]]:
-    found = json.loads(text)
+def check_types(row: Sequence[object]) -> None:
+    """Raises ValueError where a column of a manifest's row, or of the first of its columns, has another type."""
+    for name, value, types in zip(COLUMNS, row, _TYPES, strict=False):
+        if type(value) not in types:
+            raise ValueError(f"its manifest's {name} is {_shown(value)}")
+
+
+_NUMBER, _TEXT, _ANY_TEXT = (int,), (str,), (str, type(None))
+_TYPES: tuple[tuple[type, ...], ...] = (
+    *(_NUMBER, _NUMBER, _NUMBER, _NUMBER),
+    *(_ANY_TEXT, _TEXT, _ANY_TEXT, _TEXT, _ANY_TEXT),
+)
+
+
+def _fields(text: str) -> tuple[str, ...]:
+    names = _texts(read_json(text))
+    for name in names:
+        try:
+            is_one = path_text(parse_path(name)) == name
+        except Refused:
+            is_one = False
+        if not is_one:
+            raise ValueError(f"{_shown(name)} is no name of a field")
+    if len(set(names)) != len(names):
+        raise ValueError("a field is named twice")
+    return names
+
+
+def _environment(text: str) -> dict[str, str]:
+    found = read_json(text)
     if not isinstance(found, dict):
-        raise ValueError(f"{text} is not an object")
-    return found.items()
+        raise ValueError(f"{_shown(text)} is not an object")
+    _texts(list(found.values()))
+    return found
 
 
-def checksum(row: tuple[int | str | None, ...]) -> int:
-    """CRC-32 of the row as JSON."""
+def _texts(values: object) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ValueError(f"{_shown(values)} is not a list of texts")
+    return tuple(values)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def checksum(row: Sequence[object]) -> int:
+    """CRC-32 of the row, of `check_types`, as JSON."""
     return zlib.crc32(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass"))

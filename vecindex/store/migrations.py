@@ -6,12 +6,11 @@ format 2 had no cache, and knew of a text only that it was truncated, not how ma
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ..encoders.spec import Space
 from ..errors import CorruptIndex, IncompatibleFormat
 from .connection import Connection
 from .lock import WriterLock
@@ -51,16 +50,23 @@ def _format(connection: Connection) -> int | None:
     with connection.errors():
         tables = {row[0] for row in connection.sqlite.execute("select name from sqlite_master where type = 'table'")}
         found = connection.sqlite.execute("select format from manifest").fetchone() if "manifest" in tables else None
-        return None if found is None else int(found[0])
+    if found is not None and type(found[0]) is not int:
+        raise CorruptIndex(str(connection.path), "its manifest is not what was written")
+    return None if found is None else found[0]
 
 
 def from_1(connection: Connection) -> None:
     """Checksums of records and vectors, dead rows as bitmaps, and the tables and columns that came later."""
     execute = connection.sqlite.execute
-    generation, number, rows, space_json, created = execute(
-        "select generation, vectors, rows, space, created from manifest"
-    ).fetchone()
-    dead = np.array([row for (row,) in execute("select row from dead")], np.int64)
+    written = _only_row(connection, ("generation", "vectors", "rows", "space", "created"))
+    buried = [row for (row,) in execute("select row from dead")]
+    if not all(type(row) is int for row in buried):
+        raise CorruptIndex(str(connection.path), "its list of dead rows is not what was written")
+    manifest = _manifest(connection, (*written[:3], len(buried), *written[3:], None, "[]", None))
+    dead, rows = np.array(buried, np.int64), manifest.rows
+    if len(dead) and not 0 <= dead.min() <= dead.max() < rows:
+        raise CorruptIndex(str(connection.path), f"its list of dead rows goes beyond its {rows} rows")
+    vectors = map_rows(vector_file(connection.folder, manifest.vectors), rows, manifest.dimension)
     execute("drop table manifest")
     execute("drop table dead")
     execute("drop index idx_records_key")
@@ -73,9 +79,6 @@ def from_1(connection: Connection) -> None:
         "from records_1 order by row"
     )
     execute("drop table records_1")
-    space = Space.from_json(space_json) if space_json else None
-    manifest = Manifest(generation, number, rows, len(dead), space, created)
-    vectors = map_rows(vector_file(connection.folder, number), rows, manifest.dimension)
     tables = Tables(connection.sqlite)
     for start in range(0, rows, ROWS_A_BLOCK):
         tables.set_sums(start // ROWS_A_BLOCK, checksums(vectors[start : start + ROWS_A_BLOCK]))
@@ -86,8 +89,9 @@ def from_1(connection: Connection) -> None:
 def from_2(connection: Connection) -> None:
     """Lost tokens in place of a mark, the cache, and the environment that vectors were written in."""
     execute = connection.sqlite.execute
-    *columns, crc = execute(f"select {', '.join(_COLUMNS_2)}, crc from manifest").fetchone()
-    if checksum(tuple(columns)) != crc:
+    *columns, crc = _only_row(connection, (*_COLUMNS_2, "crc"))
+    manifest = _manifest(connection, (*columns, None))
+    if checksum(columns) != crc:
         raise CorruptIndex(str(connection.path), "its manifest is not what was written")
     execute("drop table manifest")
     create_manifest(connection.sqlite)
@@ -99,11 +103,22 @@ def from_2(connection: Connection) -> None:
         "where lost <> 0 and crc = record_crc(key, text, metadata, 0)"
     )
     execute(CREATE_CACHED)
+    write_manifest(connection.sqlite, manifest)
+
+
+def _only_row(connection: Connection, columns: Sequence[str]) -> Sequence[object]:
+    """What the table of the manifest says; raises CorruptIndex where it is empty."""
+    found: Sequence[object] | None = connection.sqlite.execute(f"select {', '.join(columns)} from manifest").fetchone()
+    if found is None:
+        raise CorruptIndex(str(connection.path), "its manifest is empty")
+    return found
+
+
+def _manifest(connection: Connection, row: Sequence[object]) -> Manifest:
     try:
-        manifest = from_row((*columns, None))
+        return from_row(row)
     except ValueError as error:
         raise CorruptIndex(str(connection.path), str(error)) from None
-    write_manifest(connection.sqlite, manifest)
 
 
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: from_1, 2: from_2}

@@ -36,7 +36,7 @@ def owner_of(record: Stored | Incoming) -> str | None:
         return None
     try:
         metadata = read_json(record.metadata)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     owner = metadata.get(PART_OF) if isinstance(metadata, dict) else None
     return owner if isinstance(owner, str) and is_part_key(record.key, owner) else None

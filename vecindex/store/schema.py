@@ -22,6 +22,7 @@ Every row below ``manifest.rows`` is in exactly one of ``records`` and ``dead``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from datetime import datetime, timezone
@@ -29,11 +30,12 @@ from pathlib import Path
 
 from ..errors import InvalidInput, StorageError
 from .disk import disk
-from .files import TEMPORARY_PREFIX, new_file, storage_errors
+from .files import DATABASE_FILE, TEMPORARY_PREFIX, names, new_file, publish, storage_errors
 from .manifest import COLUMNS, Manifest, checksum, to_row
 
 FORMAT = 3
-DATABASE_FILE = "vecindex.db"
+IGNORE_FILE = ".gitignore"
+_IGNORED = b"# Made by vecindex; it stays as you change it.\n*\n"
 CREATE_CACHED = (
     "create table cached (digest blob primary key, row integer not null, lost integer not null, crc integer not null) "
     "strict, without rowid"
@@ -42,27 +44,29 @@ CREATE_CACHED = (
 
 def index_exists(folder: Path) -> bool:
     """Whether there is an index at ``folder``, damaged or not; False too where that cannot be seen."""
-    return os.path.exists(folder / DATABASE_FILE)
+    return os.path.lexists(folder / DATABASE_FILE)
 
 
-def create_index(folder: Path) -> None:
+def create_index(folder: Path, beside: Path | None = None) -> None:
     """Makes an empty index at ``folder``, which must not exist or be empty; keeps one made there meanwhile.
+
+    It is as open as the index ``beside``, if there is one.
 
     Raises:
         InvalidInput: ``folder`` is a file, or holds something else.
         StorageError: it cannot be written to; nothing is left of the attempt.
     """
     with storage_errors(folder):
-        others = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        others = names(folder) if folder.is_dir() else []
         if folder.exists() and not folder.is_dir():
             raise InvalidInput(f"{folder} is a file, not the directory of an index", "Name a directory.")
-    others = [name for name in others if not name.startswith(TEMPORARY_PREFIX)]
+    others = [name for name in others if not name.startswith(TEMPORARY_PREFIX) and name != IGNORE_FILE]
     if any(name.startswith("vectors-") for name in others):
         return  # opening says what is missing
     if others and not index_exists(folder):
         raise InvalidInput(f"{folder} is a directory that holds other files", "Name a new directory for the index.")
     try:
-        with new_file(folder / DATABASE_FILE) as temporary:
+        with new_file(folder / DATABASE_FILE, beside and beside / DATABASE_FILE) as temporary:
             try:
                 _create_database(temporary)
             except sqlite3.Error as error:
@@ -70,6 +74,15 @@ def create_index(folder: Path) -> None:
     except StorageError:
         if not index_exists(folder):  # else another process was faster, and its writer has tidied up after us
             raise
+    if beside is None:
+        keep_out_of_repositories(folder)
+
+
+def keep_out_of_repositories(folder: Path) -> None:
+    """Lets git ignore the index in ``folder``, where nothing says yet whether it should; one that cannot be, is not."""
+    if not os.path.lexists(folder / IGNORE_FILE):
+        with contextlib.suppress(StorageError):
+            publish(folder / IGNORE_FILE, [memoryview(_IGNORED)])
 
 
 def _create_database(path: Path) -> None:

@@ -21,6 +21,7 @@ Where all texts are encoded anew, the space may be the index's own, so these hav
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
@@ -28,11 +29,10 @@ from enum import Enum
 from pathlib import Path
 
 from ..encoders.spec import Space
-from ..errors import VecindexError
+from ..errors import StorageError, VecindexError
 from .catalog import Catalog
 from .disk import disk
-from .files import TEMPORARY_PREFIX, folder_bytes, storage_errors
-from .fresh import remove_tree
+from .files import TEMPORARY_PREFIX, check_folder, folder_bytes, is_folder, is_ours, names, remove_tree, storage_errors
 from .manifest import Manifest
 from .vectors import vector_file
 
@@ -50,6 +50,7 @@ class Side(Enum):
 
 
 _SIDE = re.compile(f"({'|'.join(side.value for side in Side)})[0-9a-f]{{16}}")
+_UNFINISHED = re.compile(f"{re.escape(TEMPORARY_PREFIX)}{_SIDE.pattern}-[0-9a-f]{{16}}")
 
 
 def is_side(folder: Path) -> bool:
@@ -87,9 +88,12 @@ def describe_sides(folder: Path, current: Manifest) -> tuple[str, ...]:
 
 
 def begin_side(folder: Path, space: Space) -> Path:
-    """Where to fill the side index of ``space``: what is there already is gone on with, or what was kept of it."""
+    """Where to fill the side index of ``space``: what is there already is gone on with, or what was kept of it.
+
+    Raises CorruptIndex where there is something else, a link to a folder, say.
+    """
     path, kept = side_path(folder, space, Side.NEXT), side_path(folder, space, Side.KEPT)
-    if kept.is_dir() and not path.exists():
+    if not check_folder(path) and check_folder(kept):
         with storage_errors(kept):
             disk().rename(kept, path)
             disk().sync(folder)
@@ -97,9 +101,12 @@ def begin_side(folder: Path, space: Space) -> Path:
 
 
 def begin_anew(folder: Path, space: Space, here: Mapping[str, str]) -> Path:
-    """Where to encode all texts anew; what is there already is gone on with if it was encoded in this environment."""
+    """Where to encode all texts anew; what is there already is gone on with if it was encoded in this environment.
+
+    Raises CorruptIndex where there is something else, a link to a folder, say.
+    """
     path = side_path(folder, space, Side.ANEW)
-    if path.is_dir():
+    if check_folder(path):
         with contextlib.suppress(VecindexError):  # killed before there was anything in it
             if (_manifest(path).written_by or {}) == here:
                 return path
@@ -111,18 +118,23 @@ def drop_sides(folder: Path) -> int:
     """Removes the indexes beside the one in ``folder``; returns how many bytes that gave back."""
     given_back = 0
     for _, path in _sides(folder):
-        size = folder_bytes(path)
+        size = folder_bytes(path) if is_folder(path) else 0
         remove_side(path)
         given_back += size
     return given_back
 
 
 def remove_side(path: Path) -> None:
-    """Removes a side index, at once as far as anybody can see; nothing is done where there is none."""
+    """Removes a side index, at once as far as anybody can see; nothing is done where there is none.
+
+    Of a link, say, in its place the link is removed, and nothing else. Raises StorageError.
+    """
     gone = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{secrets.token_hex(8)}")
     with storage_errors(path):
-        if not path.is_dir():
+        if not os.path.lexists(path):
             return
+        if is_folder(path) and not is_ours(path):
+            raise StorageError(str(path), "it belongs to another user")
         disk().rename(path, gone)
     remove_tree(gone)
 
@@ -130,9 +142,8 @@ def remove_side(path: Path) -> None:
 def remove_leftovers(folder: Path, current: Space | None) -> None:
     """Removes what killed migrations left in ``folder``, an index whose space is ``current``, and without orphans."""
     own = [side_path(folder, current, side) for side in (Side.NEXT, Side.KEPT)] if current is not None else []
-    unfinished = tuple(f"{TEMPORARY_PREFIX}{side.value}" for side in Side)
-    for path in list(folder.glob("*")):
-        if path.name.startswith(unfinished):
+    for path in [folder / name for name in names(folder)]:
+        if _UNFINISHED.fullmatch(path.name):
             remove_tree(path)
         elif path in own or (is_side(path) and _is_of_vectors(path)):
             with contextlib.suppress(VecindexError):  # what stays is met again by the next writer
@@ -141,7 +152,9 @@ def remove_leftovers(folder: Path, current: Space | None) -> None:
 
 def _is_of_vectors(path: Path) -> bool:
     """Whether it is ``before-`` of the vector file that the index has now: orphans are removed already."""
-    return path.name.startswith(Side.BEFORE.value) and vector_file(path.parent, int(path.name[-16:], 16)).exists()
+    return path.name.startswith(Side.BEFORE.value) and os.path.lexists(
+        vector_file(path.parent, int(path.name[-16:], 16))
+    )
 
 
 def _manifest(path: Path) -> Manifest:
@@ -154,6 +167,6 @@ def _manifest(path: Path) -> Manifest:
 
 def _sides(folder: Path) -> Iterator[tuple[Side, Path]]:
     for side in Side:
-        for path in sorted(folder.glob(f"{side.value}*")):
-            if is_side(path):
-                yield side, path
+        for name in names(folder):
+            if name.startswith(side.value) and is_side(folder / name):
+                yield side, folder / name

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import CorruptIndex, InvalidInput
 from ..filters.tree import Filter
 from ..memory import memory_errors
@@ -57,7 +59,12 @@ class Snapshot:
         return self._generation.codes_file(part)
 
     def find(self, keys: Iterable[str]) -> dict[str, Stored]:
-        return self._catalog.find(keys)
+        found = self._catalog.find(keys)
+        self._check_within(found.values())
+        return found
+
+    def _check_within(self, found: Iterable[Stored]) -> None:
+        self._catalog.check_within(np.array([stored.row for stored in found], np.int64), self.manifest.rows)
 
     def keys(self) -> list[str]:
         """See `Catalog.keys`."""

@@ -77,7 +77,7 @@ def _committed(
     folder: Path, catalog: Catalog, side: Snapshots, manifest: Manifest, publish_codes: PublishCodes
 ) -> Manifest:
     """Writes the vectors of the side index in the order of the index's rows, and commits them."""
-    live = catalog.live_rows()
+    live = catalog.live_rows(manifest.rows)
     sums = np.zeros(len(live), np.uint32)
     digests, lost = np.zeros((len(live), 16), np.uint8), np.full(len(live), -1, np.int64)  # -1: not for the cache
     losses: list[tuple[Stored, int]] = []

@@ -5,16 +5,19 @@ What changes rows returns the manifest that says so, for `commit` to write.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..filters.sql import index_terms
 from ..filters.tree import parse_path
+from ..nested import on_own_stack
 from .cache import Entry
 from .manifest import Manifest
 from .schema import write_manifest
@@ -37,6 +40,21 @@ class Stored:
     text: str
     metadata: str
     lost: int
+
+
+def metadata_of(text: str) -> dict[str, Any]:
+    """The object that a record's metadata says; raises ValueError where it is none, RecursionError as `read_json`."""
+    found = on_own_stack(_METADATA.decode, text)
+    if not isinstance(found, dict):
+        raise ValueError("it is no object")
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+_METADATA = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def record_crc(key: str, text: str, metadata: str, lost: int = 0) -> int:
@@ -80,10 +98,10 @@ class Tables:
         )
         first = manifest.rows // ROWS_A_BLOCK
         found = self._sqlite.execute("select sums from sums where block = ?", (first,)).fetchone()
-        before = np.frombuffer(found[0] if found else b"", "<u4")
-        if len(before) != manifest.rows % ROWS_A_BLOCK:
+        content = found[0] if found else b""
+        if not isinstance(content, bytes) or len(content) != 4 * (manifest.rows % ROWS_A_BLOCK):
             raise sqlite3.DatabaseError(f"its checksums are not those of {manifest.rows} rows")
-        self.set_sums(first, np.concatenate([before, sums.astype("<u4")]))
+        self.set_sums(first, np.concatenate([np.frombuffer(content, "<u4"), sums.astype("<u4")]))
         return replace(manifest, rows=manifest.rows + len(records))
 
     def set_sums(self, first_block: int, sums: Sums) -> None:
@@ -140,7 +158,10 @@ class Tables:
         blocks, starts = np.unique(rows // ROWS_A_BLOCK, return_index=True)
         for block, dead in zip(blocks.tolist(), np.split(rows, starts[1:]), strict=True):
             found = self._sqlite.execute("select bits from dead where block = ?", (block,)).fetchone()
-            bits = np.frombuffer(found[0], np.uint8).copy() if found else np.zeros(BYTES_A_BLOCK, np.uint8)
+            content = found[0] if found else bytes(BYTES_A_BLOCK)
+            if not isinstance(content, bytes) or len(content) != BYTES_A_BLOCK:
+                raise sqlite3.DatabaseError("its list of dead rows is not what was written")
+            bits = np.frombuffer(content, np.uint8).copy()
             within = dead - block * ROWS_A_BLOCK
             np.bitwise_or.at(bits, within // 8, (1 << (within % 8)).astype(np.uint8))
             self._sqlite.execute(

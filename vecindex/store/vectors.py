@@ -7,7 +7,7 @@ killed leaves bytes beyond the count, which the next one overwrites and cuts.
 from __future__ import annotations
 
 import mmap
-import os
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import CorruptIndex
-from .files import TEMPORARY_PREFIX, publish, remove_files, storage_errors, write_at
+from .files import TEMPORARY, has_other_names, mapped, names, publish, remove_files, storage_errors, write_at
+from .manifest import CODES_FILE
 
 Vectors = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -25,6 +26,7 @@ Sums = npt.NDArray[np.uint32]
 ROWS_A_BLOCK = 4096
 """Rows whose checksums, and whose deletion, are stored together."""
 _ROWS_A_COPY = 16_384
+_MADE = re.compile(rf"vectors-[0-9]+\.f32|{CODES_FILE.pattern}|{TEMPORARY.pattern}")
 
 
 def vector_file(folder: Path, number: int) -> Path:
@@ -33,20 +35,25 @@ def vector_file(folder: Path, number: int) -> Path:
 
 
 def append(path: Path, rows: int, vectors: Vectors) -> None:
-    """Writes ``vectors`` (n, D) behind the ``rows`` committed ones, durably; they count only once the database says."""
+    """Writes ``vectors`` (n, D) behind the ``rows`` committed ones, durably; they count only once the database says.
+
+    A file that has other names, as a copy made of hard links has, is copied first: those keep what they hold.
+    """
     data = np.ascontiguousarray(vectors, dtype="<f4")
+    if has_other_names(path):
+        copy_rows(map_rows(path, rows, data.shape[1]), np.arange(rows), path, like=path)
     write_at(path, rows * 4 * data.shape[1], data.data.cast("B"))
 
 
-def copy_rows(source: Vectors, rows: Rows, path: Path) -> None:
-    """Writes the given rows of ``source`` (n, D) as a new vector file, durably, in bounded memory."""
+def copy_rows(source: Vectors, rows: Rows, path: Path, like: Path) -> None:
+    """Writes the given rows of ``source`` (n, D) as a new vector file that is as open as ``like``, durably."""
 
     def pieces() -> Iterator[memoryview]:
         for start in range(0, len(rows), _ROWS_A_COPY):
             block = np.ascontiguousarray(source[rows[start : start + _ROWS_A_COPY]], dtype="<f4")
             yield block.data.cast("B")
 
-    publish(path, pieces())
+    publish(path, pieces(), like)
 
 
 def checksums(vectors: Vectors) -> Sums:
@@ -96,8 +103,7 @@ def damaged_rows(rows: Rows) -> str:
 def remove_orphans(folder: Path, number: int, codes: tuple[str, ...]) -> None:
     """Removes what killed processes left behind: vector files and codes other than the committed, unfinished files."""
     kept = {vector_file(folder, number).name, *codes}
-    patterns = ("vectors-*.f32", "codes-*.faiss", f"{TEMPORARY_PREFIX}*")
-    remove_files(path for pattern in patterns for path in folder.glob(pattern) if path.name not in kept)
+    remove_files(folder / name for name in names(folder) if _MADE.fullmatch(name) and name not in kept)
 
 
 def map_rows(path: Path, rows: int, dimension: int) -> Vectors:
@@ -111,17 +117,11 @@ def map_rows(path: Path, rows: int, dimension: int) -> Vectors:
     needed = rows * dimension * 4
     with storage_errors(path):
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            return np.frombuffer(mapped(path, needed), dtype="<f4").reshape(rows, dimension)
         except FileNotFoundError:
             raise CorruptIndex(str(path), f"it is missing; {rows} rows need it") from None
-        try:
-            size = os.fstat(descriptor).st_size
-            if size < needed:
-                raise CorruptIndex(str(path), f"it holds {size} bytes; {rows} rows need {needed}")
-            mapping = mmap.mmap(descriptor, needed, access=mmap.ACCESS_READ)
-        finally:
-            os.close(descriptor)
-        return np.frombuffer(mapping, dtype="<f4").reshape(rows, dimension)
+        except (ValueError, OverflowError) as error:
+            raise CorruptIndex(str(path), f"{error}; {rows} rows need {needed}") from None
 
 
 def release(vectors: Vectors) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import CorruptIndex
-from ..nested import MAX_NESTING, nesting, read_json
+from ..nested import MAX_NESTING, nesting
 from ..records import VerifyReport
 from .cache import entry_crc
 from .catalog import Catalog
@@ -26,16 +26,18 @@ from .faults import Examination, Kind
 from .generation import Generation
 from .manifest import Manifest
 from .snapshot import TRIES, Snapshot, Snapshots
-from .tables import BYTES_A_BLOCK
+from .tables import BYTES_A_BLOCK, metadata_of
 from .vectors import ROWS_A_BLOCK, Sums, Vectors, checksums, map_rows, vector_file
 
 CheckCodes = Callable[[Snapshot], None]
 """Raises CorruptIndex if the codes of a snapshot, whose other files are sound, are not those of its vectors."""
 
 _LENGTH_TOLERANCE = 1e-4
+_MANY = 2**24
 _RECORDS = (
     "select row, cast(key as blob), cast(text as blob), cast(metadata as blob), lost, crc, "
-    "typeof(key) || typeof(text) || typeof(metadata) from records not indexed where row between ? and ? order by row"
+    "typeof(key) || typeof(text) || typeof(metadata) || typeof(lost) "
+    "from records not indexed where row between ? and ? order by row"
 )
 _INDEXES = "select name from sqlite_master where type = 'index'"
 _NEEDED = ("idx_records_key", "idx_dead_generation")
@@ -124,6 +126,9 @@ def _manifest(catalog: Catalog, manifest: Manifest, found: Examination) -> None:
 
 def _rows(catalog: Catalog, manifest: Manifest, vectors: Vectors | None, found: Examination) -> None:
     """Every row below the committed count is a record's or dead, and not both; blockwise, and what each block holds."""
+    if (reason := _too_few(catalog, manifest)) is not None:
+        found.add(Kind.LOST, catalog.path, reason)
+        return
     blocks = -(-manifest.rows // ROWS_A_BLOCK)
     listed = mismatched = 0
     dead_is_damaged = False
@@ -163,6 +168,20 @@ def _rows(catalog: Catalog, manifest: Manifest, vectors: Vectors | None, found: 
     _cached(catalog, known, found)
 
 
+def _too_few(catalog: Catalog, manifest: Manifest) -> str | None:
+    """What is wrong where nothing speaks for as many rows as the manifest says, and to go over them would take ages."""
+    if manifest.rows <= _MANY:
+        return None
+    with catalog.errors():
+        execute = catalog.sqlite.execute
+        records = execute("select count(*) from records not indexed").fetchone()[0]
+        dead = execute("select count(*) from dead not indexed").fetchone()[0] * ROWS_A_BLOCK
+        sums = execute("select count(*) from sums").fetchone()[0] * ROWS_A_BLOCK
+    if manifest.rows <= records + max(dead, sums):
+        return None
+    return f"{records} records and {dead} dead rows at most do not make up its {manifest.rows} rows"
+
+
 class _Known:
     """What the cache's entries are compared with, 16 bytes a row: the checksum of its vector, -1 where that is not
     known, and the first 64 bits of the digest of its text, 0 where it is dead."""
@@ -178,7 +197,8 @@ def _cached(catalog: Catalog, known: _Known, found: Examination) -> None:
     try:
         with catalog.errors():
             for digest, row, lost, crc in catalog.sqlite.execute("select digest, row, lost, crc from cached"):
-                if not 0 <= row < len(known.sums) or len(digest) != 16 or lost < 0:
+                is_entry = (type(digest), type(row), type(lost)) == (bytes, int, int)
+                if not is_entry or not 0 <= row < len(known.sums) or len(digest) != 16 or not 0 <= lost < 2**63:
                     wrong += 1
                     continue
                 checksum, text = int(known.sums[row]), int(known.texts[row])
@@ -258,12 +278,15 @@ def _read(catalog: Catalog, first: int, last: int) -> Iterator[tuple[int, str | 
     with catalog.errors():
         for row, key, text, metadata, lost, crc, types in catalog.sqlite.execute(_RECORDS, (first, last)):
             fault = None
-            covered = (key, text, metadata, *([b"%d" % lost] if lost else []))
-            if types != "text" * 3 or lost < 0 or zlib.crc32(b"\0".join(covered)) != crc:
+            if types != "texttexttextinteger" or lost < 0 or _crc(key, text, metadata, lost) != crc:
                 fault = "is not what was written"
             else:
                 fault = _metadata_fault(catalog, metadata)
             yield row, _decoded(key), text, fault
+
+
+def _crc(key: bytes, text: bytes, metadata: bytes, lost: int) -> int:
+    return zlib.crc32(b"\0".join((key, text, metadata, *([b"%d" % lost] if lost else []))))
 
 
 def _decoded(key: object) -> str | None:
@@ -276,8 +299,7 @@ def _decoded(key: object) -> str | None:
 
 def _metadata_fault(catalog: Catalog, metadata: bytes) -> str | None:
     try:
-        if not isinstance(read_json(metadata), dict):
-            return "has metadata that is not a JSON object"
+        metadata_of(metadata.decode())
     except ValueError:
         return "has metadata that is not a JSON object"
     except RecursionError:

@@ -28,9 +28,11 @@ from ..records import AddReport
 from .cache import Entry, entry_crc
 from .catalog import Catalog
 from .changes import Changes, Incoming, reconcile
+from .files import check_single
 from .lock import WriterLock
 from .manifest import CodesFiles, Manifest
 from .parts import owner_of, refuse_clashes, taken_by_a_part
+from .schema import keep_out_of_repositories
 from .sides import is_side, remove_leftovers
 from .tables import Stored
 from .vectors import Rows, Sums, Vectors, append, checksums, map_rows, remove_orphans, vector_file
@@ -97,9 +99,11 @@ class Writer:
             keys = {item.key for item in incoming}
             stored = self._catalog.find(keys)
             gone = self._catalog.find(key for key in owners if key not in keys)
+            self._check_within([*stored.values(), *gone.values()], manifest)
             if stored or owners or len(keys) < len(incoming):
                 self._refuse_clashes(incoming, stored, gone)
             stale = self._stale(keys, owners, gone)
+            self._catalog.check_within(np.array(stale, np.int64), manifest.rows)
             if block is not None and not stored and len(keys) == len(incoming):
                 changes = Changes(written=list(incoming), added=len(incoming))
                 found = None
@@ -128,6 +132,9 @@ class Writer:
                     tables.set_metadata(changes.relabelled)
                     tables.commit(manifest)
         return AddReport(changes.added, changes.updated, changes.unchanged, sum(map(bool, lost)), sum(lost), len(stale))
+
+    def _check_within(self, found: Sequence[Stored], manifest: Manifest) -> None:
+        self._catalog.check_within(np.array([stored.row for stored in found], np.int64), manifest.rows)
 
     def _refuse_clashes(
         self, incoming: Sequence[Incoming], stored: Mapping[str, Stored], gone: Mapping[str, Stored]
@@ -195,12 +202,16 @@ class Writer:
             manifest = self._catalog.manifest()
             remove_orphans(self._folder, manifest.vectors, manifest.codes.names if manifest.codes else ())
             remove_leftovers(self._folder, manifest.space)
+            check_single(self._catalog.path)
+            if not self._is_side:
+                keep_out_of_repositories(self._folder)
             yield manifest
             manifest = self._catalog.manifest()
             lock.note_commit(manifest.generation, manifest.created)
 
     def _delete(self, manifest: Manifest, rows: Rows) -> int:
         if len(rows):
+            self._catalog.check_within(rows, manifest.rows)
             with self._catalog.changing() as tables:
                 tables.commit(tables.bury(manifest, rows))
         return len(rows)
