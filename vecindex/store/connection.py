@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..errors import CorruptIndex, IndexLocked, IndexNotFound, StorageError
 from .disk import disk
-from .files import DATABASE_FILE, check_database, names
+from .files import DATABASE_FILE, check_database, names, storage_errors
 
 BUSY_SECONDS = 10.0
 _SQLITE = (3, 38, 0)  # strict tables, and -> in the SQL of filters
