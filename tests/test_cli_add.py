@@ -66,11 +66,17 @@ def test_several_files_of_different_formats() -> None:
     write("c.tsv", 'key\ttext\nh\tHe said "hi"\n')
     assert run("add", "a.jsonl", "b.csv", "c.tsv") == added(4, 4)
     assert stored() == {
-        "d": ("A dog, a cat", {"year": "1999"}),
+        "d": ("A dog, a cat", {"year": 1999}),
         "db18f17fe532007616d0d0fcc303281c": ("Sun", {"year": 2020}),
         "h": ('He said "hi"', {}),
         "r": ("Rain", {"lang": "en"}),
     }
+
+
+def test_cells_are_numbers_unless_types_says_text() -> None:
+    write("films.csv", "text,year\nRain,1999\n")
+    assert run("add", "films.csv", "--types", "text") == added(1, 1)
+    assert [metadata for _, metadata in stored().values()] == [{"year": "1999"}]
 
 
 def test_columns_are_chosen_by_name() -> None:
@@ -353,9 +359,12 @@ def test_every_row_bad_makes_no_index() -> None:
 
 
 def test_options_for_files_need_a_file() -> None:
-    status, _, err = run("add", "--text", "a", "--text-column", "b")
-    assert status == 2
-    assert err.endswith("Error: --format, --text-column and --key-column say how to read files; no file is named.\n")
+    for option in (["--text-column", "b"], ["--types", "text"]):
+        status, _, err = run("add", "--text", "a", *option)
+        assert status == 2
+        assert err.endswith(
+            "Error: --format, --types, --text-column and --key-column say how to read files; no file is named.\n"
+        )
 
 
 def test_what_was_committed_is_said_when_another_writer_holds_the_lock(

@@ -64,7 +64,7 @@ def test_what_is_written_as_csv_is_read_the_same(rows: list[tuple[str, str, str]
     stream = io.StringIO(newline="")
     csv.writer(stream, lineterminator=end, quoting=quoting).writerows([("key", "text", "note"), *rows])
     expected = [Record(text, key, {"note": note}) for key, text, note in rows]
-    assert read_bytes(stream.getvalue().encode(), Format.CSV) == expected
+    assert read_bytes(stream.getvalue().encode(), Format.CSV, types="text") == expected
 
 
 PLAIN_CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters='\0\t\r\n"'), min_size=1)
@@ -74,7 +74,41 @@ PLAIN_CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_character
 @given(st.lists(st.tuples(PLAIN_CELLS.filter(lambda text: text.strip(" \v\f")), PLAIN_CELLS), min_size=1))
 def test_what_is_written_as_tsv_is_read_the_same(rows: list[tuple[str, str]]) -> None:
     content = "".join(f"{text}\t{note}\n" for text, note in [("text", "note"), *rows])
-    assert read_bytes(content.encode(), Format.TSV) == [Record(text, None, {"note": note}) for text, note in rows]
+    assert read_bytes(content.encode(), Format.TSV, types="text") == [
+        Record(text, None, {"note": note}) for text, note in rows
+    ]
+
+
+NUMBERS = (
+    st.integers()
+    | st.floats()
+    | st.decimals()
+    | st.from_regex(r"[-+]?0{0,2}[0-9]{1,20}([.,][0-9]{0,3})?", fullmatch=True)
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(NUMBERS.map(str) | st.sampled_from(["", "true", "[1.0]", '["a"]', "1e5", "-0"]) | CELLS, min_size=1))
+def test_no_digit_of_a_csv_is_lost_by_reading_numbers(cells: list[str]) -> None:
+    stream = io.StringIO(newline="")
+    csv.writer(stream, quoting=csv.QUOTE_ALL).writerows([("text", "cell"), *(("x", cell) for cell in cells)])
+    found = [each.metadata or {} for each in read_bytes(stream.getvalue().encode(), Format.CSV)]
+    values = [metadata.get("cell") for metadata in found]
+    assert [as_written(value, cell) for value, cell in zip(values, cells, strict=True)] == cells
+    assert len({kind_of(value) for value in values if value is not None}) <= 1
+
+
+def as_written(value: object, cell: str) -> str:
+    """The characters that stand for a value; those of the cell where several do."""
+    if value is None:
+        return ""
+    if isinstance(value, (bool, list, dict)):
+        return cell if json.loads(cell.lower() if isinstance(value, bool) else cell) == value else "lost"
+    return str(value)
+
+
+def kind_of(value: object) -> str:
+    return "number" if type(value) in (int, float) else type(value).__name__
 
 
 GARBAGE = st.binary(max_size=200) | st.lists(

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from ..long_texts import OnLong
     from ..records import AddReport, Record
     from ..sources import Source
+    from ..sources.cells import Types
 
 _FORMATS = ("txt", "jsonl", "csv", "tsv")
+_TYPES = ("auto", "text")
 _ON_LONG = ("truncate", "error", "split", "mean")
 _BAD_ROWS_SHOWN = 20
 _SAYS_OF_PARTS = "which says of parts whose they are (--on-long split)"
@@ -37,6 +39,13 @@ _NOTHING = "every row is bad; nothing was added."
     "--metadata", callback=json_object, metavar="JSON", help="An object for every record; its own entries win."
 )
 @click.option("--format", "format_", type=click.Choice(_FORMATS), help="What the paths hold; default: by their names.")
+@click.option(
+    "--types",
+    type=click.Choice(_TYPES),
+    default=_TYPES[0],
+    show_default=True,
+    help="What cells of csv and tsv are: numbers, booleans and lists where a whole column is, or always text.",
+)
 @click.option("--text-column", metavar="C", help="The column or field of the sentence.  [default: text]")
 @click.option("--key-column", metavar="C", help="The column or field of the key.  [default: key]")
 @click.option("--skip-bad", is_flag=True, help="Leave bad rows out and count them, instead of adding nothing.")
@@ -55,6 +64,7 @@ def add(
     keys: Sequence[str],
     metadata: dict[str, Any] | None,
     format_: str | None,
+    types: Types,
     text_column: str | None,
     key_column: str | None,
     skip_bad: bool,
@@ -85,8 +95,10 @@ def add(
         raise click.UsageError("A --text is empty.")
     if keys and len(keys) != len(texts):
         raise click.UsageError(f"There are {len(keys)} --key for {len(texts)} --text; give one for each, or none.")
-    if not paths and (format_ or text_column or key_column):
-        raise click.UsageError("--format, --text-column and --key-column say how to read files; no file is named.")
+    if not paths and (format_ or text_column or key_column or types != _TYPES[0]):
+        raise click.UsageError(
+            "--format, --types, --text-column and --key-column say how to read files; no file is named."
+        )
     from ..records import Record, checked_key, checked_text
     from ..sources import Format, read, source
 
@@ -109,6 +121,7 @@ def add(
                     text_column=text_column,
                     key_column=key_column,
                     reserved=reserved,
+                    types=types,
                 )
             )
             for path in paths

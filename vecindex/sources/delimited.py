@@ -12,15 +12,16 @@ from __future__ import annotations
 import contextlib
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from ..errors import InvalidInput, SourceError
 from ..records import Record, checked_key
-from .fields import is_blank, listed, repeated, sentence
-from .lines import Line, decoded
+from .cells import Value, column_kinds, json_object, number
+from .fields import is_blank, listed, metadata_in, repeated, sentence
+from .lines import Line, decoded, lines
 from .origin import Format, Source
 
 
@@ -36,9 +37,9 @@ _DIALECTS: dict[Format, _Dialect] = {
 _SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 
 
-def rows(source: Source, lines: Iterator[Line]) -> Iterator[Record | SourceError]:
+def rows(source: Source, given: Iterator[Line]) -> Iterator[Record | SourceError]:
     """Every row after the header. Raises SourceError where the header makes no row readable."""
-    table = _table(source, lines)
+    table = _table(source, given)
     if table is None:
         return
     feed, columns, cells = table
@@ -54,12 +55,24 @@ def rows(source: Source, lines: Iterator[Line]) -> Iterator[Record | SourceError
             yield record
 
 
-def _table(source: Source, lines: Iterator[Line]) -> tuple[_Feed, _Columns, Iterator[list[str] | SourceError]] | None:
+def learn(source: Source) -> None:
+    """Finds out, once, what kinds of columns a table has, where that matters; raises SourceError as `rows` does."""
+    if source.format not in _DIALECTS or source.types == "text" or source.learnt:
+        return
+    with source.opened() as stream:
+        table = _table(source, lines(stream, source.name))
+        if table is not None:
+            _, columns, cells = table
+            usable = (columns.plain(row) for row in cells if not isinstance(row, SourceError) and columns.fit(row))
+            source.learnt.append(column_kinds(columns.others, usable))
+
+
+def _table(source: Source, given: Iterator[Line]) -> tuple[_Feed, _Columns, Iterator[list[str] | SourceError]] | None:
     """The columns that the header names, and the rows behind it; None where there is not even a header."""
     separator = _DIALECTS[source.format]["delimiter"]
     if source.format is Format.CSV:
-        lines, separator = _separator(lines, separator)
-    feed = _Feed(source.name, lines)
+        given, separator = _separator(given, separator)
+    feed = _Feed(source.name, given)
     cells = _cells(feed, source.format, separator)
     header = next(cells, None)
     if header is None:
@@ -72,21 +85,21 @@ def _table(source: Source, lines: Iterator[Line]) -> tuple[_Feed, _Columns, Iter
         raise feed.error(error.message, error.advice) from None
 
 
-def _separator(lines: Iterator[Line], usual: str) -> tuple[Iterator[Line], str]:
+def _separator(given: Iterator[Line], usual: str) -> tuple[Iterator[Line], str]:
     """The lines without a first one like ``sep=;``, which says to Excel what separates the fields; and what does."""
-    first = next(lines, None)
+    first = next(given, None)
     if first is None:
-        return lines, usual
+        return given, usual
     said = re.fullmatch(rb'"?sep=([,;|\t])"?[\r\n]*', first[1], re.IGNORECASE)
-    return (lines, said[1].decode()) if said else (chain([first], lines), usual)
+    return (given, said[1].decode()) if said else (chain([first], given), usual)
 
 
 class _Feed:
     """Decoded lines for csv.reader, which knows nothing of where a row began or what was wrong with its bytes."""
 
-    def __init__(self, name: str, lines: Iterator[Line]) -> None:
+    def __init__(self, name: str, given: Iterator[Line]) -> None:
         self._name = name
-        self._lines = lines
+        self._lines = given
         self._number = 0
         self.begin()
 
@@ -176,16 +189,21 @@ def _problem(problem: str, feed: _Feed) -> SourceError:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Which column holds what; ``text`` and ``key`` are positions in ``names``."""
+    """Which column holds what; ``text``, ``key`` and ``others``, the metadata, are positions in ``names``.
+
+    ``kinds`` are those of the columns that are not text; None takes every cell as it is written, an empty one too.
+    """
 
     names: Sequence[str]
     text: int
     key: int | None
+    others: Sequence[int]
     plain_quotes: bool
+    kinds: Mapping[int, Value] | None
 
     def record(self, cells: Sequence[str]) -> Record:
         """The record in a row; raises InvalidInput."""
-        if len(cells) != len(self.names):
+        if not self.fit(cells):
             found = "1 field" if len(cells) == 1 else f"{len(cells)} fields"
             raise InvalidInput(
                 f"{found} where the header has {len(self.names)}",
@@ -193,15 +211,30 @@ class _Columns:
                 if self.plain_quotes
                 else "Put quotes around a field that holds a comma, a quote or a line end.",
             )
-        if self.plain_quotes:
-            cells = [_unquoted(cell) for cell in cells]
-        metadata = {
-            name: cell
-            for position, (name, cell) in enumerate(zip(self.names, cells, strict=True))
-            if position not in (self.text, self.key)
-        }
+        cells = self.plain(cells)
         key = None if self.key is None else checked_key(cells[self.key])
-        return Record(sentence(cells[self.text]), key, metadata or None)
+        return Record(sentence(cells[self.text]), key, self._metadata(cells))
+
+    def fit(self, cells: Sequence[str]) -> bool:
+        """Whether there are as many as the header has."""
+        return len(cells) == len(self.names)
+
+    def plain(self, cells: Sequence[str]) -> Sequence[str]:
+        """The cells without what only csv's quotes mean."""
+        return [_unquoted(cell) for cell in cells] if self.plain_quotes else cells
+
+    def _metadata(self, cells: Sequence[str]) -> dict[str, Any] | None:
+        if not self.others:
+            return None
+        if self.kinds is None:
+            return {self.names[position]: cells[position] for position in self.others}
+        metadata: dict[str, Any] = {}
+        for position in self.others:
+            if cell := cells[position]:
+                kind = self.kinds.get(position)
+                metadata[self.names[position]] = cell if kind is None else kind(cell)
+        # A column of that name that holds objects is what `vecindex search --format csv` writes.
+        return (metadata_in(metadata) or {}) if isinstance(metadata.get("metadata"), dict) else metadata
 
 
 def _unquoted(cell: str) -> str:
@@ -230,13 +263,25 @@ def _columns(header: Sequence[str], source: Source, separator: str) -> _Columns:
     text = _text_column(header, source, separator)
     key = _find(header, "key" if source.key_column is None else source.key_column)
     if source.key_column is None:
-        return _Columns(header, text, None if key == text else key, plain_quotes)
-    if key is None or key == text:
+        key = None if key == text else key
+    elif key is None or key == text:
         what = f"no column {source.key_column!r}" if key is None else f"{header[text]!r} is the text already"
         raise InvalidInput(
             f"{what}; the columns are: {listed(header)}", "Name the column of the keys with --key-column."
         )
-    return _Columns(header, text, key, plain_quotes)
+    kinds = next(iter(source.learnt), None)
+    others = [position for position in range(len(header)) if position not in (text, key)]
+    if kinds is not None and _are_hits(header, kinds):
+        others.remove(header.index("rank"))
+        others.remove(header.index("score"))
+    return _Columns(header, text, key, others, plain_quotes, kinds)
+
+
+def _are_hits(header: Sequence[str], kinds: Mapping[int, Value]) -> bool:
+    """See `is_hit`."""
+    kind_of = {header[position]: kind for position, kind in kinds.items()}
+    wanted = {"rank": number, "score": number, "metadata": json_object}
+    return {"key", "text"} <= set(header) and all(kind_of.get(name) is kind for name, kind in wanted.items())
 
 
 def _text_column(header: Sequence[str], source: Source, separator: str) -> int:

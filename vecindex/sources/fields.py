@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from ..errors import InvalidInput
@@ -51,6 +51,12 @@ def metadata_in(others: dict[str, Any]) -> dict[str, Any] | None:
             f"named beside metadata and within: {listed(twice)}", "Keep one of the two; both would be metadata."
         )
     return {**beside, **own}
+
+
+def is_hit(fields: Collection[str], rank: object, score: object, metadata: object) -> bool:
+    """Whether a row is a result of `vecindex search`: its rank and score are of a query, and not of the record."""
+    numbers = type(rank) is int and type(score) in (int, float)
+    return numbers and isinstance(metadata, dict) and {"rank", "key", "score", "text", "metadata"} <= set(fields)
 
 
 def kind(value: object) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import InvalidInput
 from ..records import Record, checked_key, checked_metadata
-from .fields import kind, listed, metadata_in, sentence
+from .fields import is_hit, kind, listed, metadata_in, sentence
 from .origin import Source
 from .strict_json import parsed
 
@@ -19,6 +19,9 @@ def record(line: str, source: Source) -> Record:
     """The record in ``line``: text, key, and all other fields as metadata. Raises InvalidInput."""
     fields = _object(line)
     names = list(fields)
+    if is_hit(fields, fields.get("rank"), fields.get("score"), fields.get("metadata")):
+        for name in ("rank", "score", "truncated"):
+            fields.pop(name, None)
     return Record(_text(fields, names, source.text_column), _key(fields, names, source.key_column), _metadata(fields))
 
 

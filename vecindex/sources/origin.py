@@ -16,6 +16,7 @@ from typing import IO, cast
 
 from ..errors import InvalidInput, SourceError
 from ..paths import expanded
+from .cells import Types, Value, checked_types
 from .magic import START, Kind, kind_by_suffix, kind_of
 
 STDIN = "-"
@@ -60,6 +61,10 @@ class Source:
     key_column: str | None = None
     reserved: Mapping[str, str] = field(default_factory=dict)
     """Names that no record's metadata may use, and why not, as a relative clause."""
+    types: Types = "auto"
+    """How the cells of csv and tsv are read; see `cells`."""
+    learnt: list[Mapping[int, Value]] = field(default_factory=list, repr=False, compare=False)
+    """What kinds of columns there are, once they were looked at; see `delimited.learn`."""
     copy: IO[bytes] | None = field(default=None, repr=False, compare=False)
     """The bytes of what gives them only once (standard input, a pipe)."""
 
@@ -97,13 +102,17 @@ def source(
     text_column: str | None = None,
     key_column: str | None = None,
     reserved: Mapping[str, str] | None = None,
+    types: Types = "auto",
 ) -> Source:
     """The source at ``path``; "-" is standard input, read to its end here so that it can be read again.
 
-    ``format`` None takes it from the suffix, and txt for standard input. Raises SourceError where there is nothing to
-    read or the format is not known.
+    ``format`` None takes it from the suffix, and txt for standard input; ``types`` is how the cells of csv and tsv are
+    read: "auto" makes numbers, booleans, lists and objects of columns that hold nothing else, and leaves empty cells
+    out; "text" takes each as it is written. Raises SourceError where there is nothing to read or the format is not
+    known.
     """
     path = expanded(path)
+    types = checked_types(types)
     if text_column is not None and text_column == key_column:
         raise InvalidInput(f"the text and the key cannot both be {text_column!r}", "Name two columns, or only one.")
     once = path == STDIN or not _is_regular(path)
@@ -118,7 +127,8 @@ def source(
             "a txt source has no columns",
             "Leave --text-column and --key-column out, or say with --format that it is csv, tsv or jsonl.",
         )
-    return Source(path, format, text_column, key_column, reserved or {}, _copied(path) if once else None)
+    copy = _copied(path) if once else None
+    return Source(path, format, text_column, key_column, reserved or {}, types, copy=copy)
 
 
 def _name(path: str) -> str:

@@ -22,6 +22,7 @@ def read(source: Source, on_bad: Callable[[SourceError], None] | None = None) ->
     A bad row raises SourceError; with ``on_bad`` it is handed there instead, and reading goes on. What makes the whole
     source unreadable (UTF-16, a header without a text column) is raised always, and so is a source that holds nothing.
     """
+    delimited.learn(source)
     empty = True
     with source.opened() as stream:
         for _, row in _rows(source, stream):
@@ -38,6 +39,7 @@ def read(source: Source, on_bad: Callable[[SourceError], None] | None = None) ->
 
 def line_of(source: Source, nth: int) -> int | None:
     """The line in which record ``nth`` of ``source`` ends, counted from 0, bad rows left out; None if it has fewer."""
+    delimited.learn(source)
     with source.opened() as stream:
         ends = (line for line, row in _rows(source, stream) if isinstance(row, Record))
         return next(islice(ends, nth, None), None)

@@ -25,7 +25,8 @@ def parsed(text: str, advice: str) -> Any:
         raise InvalidInput("not usable JSON: nested too deeply", advice) from None
 
 
-def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these members; raises InvalidInput where two have one name."""
     found = dict(members)
     if len(found) < len(members):
         twice = repeated([name for name, _ in members])
@@ -52,5 +53,5 @@ def _finite(digits: str) -> float:
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_int=_integer, parse_float=_finite, parse_constant=_no_constant
+    object_pairs_hook=unique_members, parse_int=_integer, parse_float=_finite, parse_constant=_no_constant
 )
