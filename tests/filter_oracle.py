@@ -48,10 +48,29 @@ def operator_holds(name: str, found: Any, value: Any) -> bool:
         return any(comparable(found) == comparable(each) for each in value) is (name == "$in")
     if name == "$exists":
         return (found is not MISSING) is value
+    if name == "$null":
+        return (found is MISSING or found is None) is value
+    if name == "$contains":
+        return isinstance(found, list) and any(comparable(item) == comparable(value) for item in found)
+    if name == "$like":
+        return isinstance(found, str) and "\0" not in found and bool(described(value).fullmatch(_characters(found)))
     if name == "$not":
         return not field_holds(found, value)
     (kind, left), (other, right) = comparable(found), comparable(value)
     return kind == other and bool(ORDER[name](left, right))
+
+
+WILD = {"%": ".*", "_": "."}
+
+
+def described(pattern: str) -> re.Pattern[str]:
+    """What a pattern of like describes."""
+    pieces = re.findall(r"\\.|.", _characters(pattern), re.DOTALL)
+    return re.compile("".join(WILD.get(piece, re.escape(piece[-1])) for piece in pieces), re.DOTALL)
+
+
+def _characters(text: str) -> str:
+    return re.sub("[\ufffe\uffff]", "\ufffd", text)
 
 
 def comparable(value: Any) -> tuple[str, Any]:
@@ -95,6 +114,7 @@ NAMES = [
 # A NUL in a stored name is not among these: from 3.45 SQLite itself takes "a\0b" for "a".
 STORED_NAMES = [*NAMES, 'q"q', '"']
 STRINGS = [
+    *("\ufffd", "\ufffea", "\ue000", "\ud7ff", "\U0010ffff", "[a]", "a*", "?", "%", "a_b", "\\u0000", "aab"),
     "",
     "a",
     "A",
@@ -143,6 +163,29 @@ LONG = [2**63, -(2**63) - 1, 10**19, 10**25, -(10**25)]
 strings = st.sampled_from(STRINGS) | st.text(max_size=4)
 numbers = st.sampled_from(NUMBERS) | st.integers(-3, 3) | st.integers(-(2**63), 2**63 - 1) | st.floats(-1e6, 1e6)
 scalars = st.none() | st.booleans() | numbers | strings
+PIECES = [
+    "%",
+    "%",
+    "_",
+    "\\%",
+    "\\_",
+    "\\\\",
+    "[",
+    "]",
+    "*",
+    "?",
+    "^",
+    "a",
+    "A",
+    "b",
+    "é",
+    "😀",
+    "'",
+    '"',
+    "\n",
+    "\uffff",
+]
+patterns = st.lists(st.sampled_from(PIECES), max_size=5).map("".join)
 few_names = st.sampled_from(["a", "b", ""]) | st.sampled_from(STORED_NAMES)
 values = st.recursive(
     scalars | st.sampled_from(LONG),
@@ -170,7 +213,11 @@ IN = {"$in": "in", "$nin": "NOT IN"}
 @st.composite
 def field_tests(draw: st.DrawFn, path: str) -> tuple[Any, str]:
     """What stands after a field in a dict, and the whole condition as an expression."""
-    form = draw(st.sampled_from(["plain", "compare", "compare", "order", "order", "in", "exists", "not", "both"]))
+    form = draw(
+        st.sampled_from(
+            ["plain", "compare", "compare", "order", "order", "in", "exists", "null", "contains", "like", "not", "both"]
+        )
+    )
     if form in ("plain", "compare"):
         value, name = draw(scalars), draw(st.sampled_from(["$eq", "$ne"]))
         if form == "plain":
@@ -188,6 +235,15 @@ def field_tests(draw: st.DrawFn, path: str) -> tuple[Any, str]:
     if form == "exists":
         there = draw(st.booleans())
         return {"$exists": there}, f"{path}{' exists' if there else ' not exists'}"
+    if form == "null":
+        absent = draw(st.booleans())
+        return {"$null": absent}, f"{path} {'Is null' if absent else 'is NOT null'}"
+    if form == "contains":
+        item = draw(scalars)
+        return {"$contains": item}, f"{path} contains {written_value(item)}"
+    if form == "like":
+        pattern = draw(patterns)
+        return {"$like": pattern}, f"{path} like {written_value(pattern)}"
     operand, expression = draw(field_tests(path).filter(lambda test: isinstance(test[0], dict)))
     if form == "not":
         return {"$not": operand}, f"not ({expression})"

@@ -27,10 +27,11 @@ from tests.filter_oracle import (
     scalars,
     values,
 )
+from tests.test_filters import PATTERNS
 from vecindex.errors import InvalidFilter
 from vecindex.filters.parse import parse
 from vecindex.filters.sql import compile_sql, index_terms
-from vecindex.filters.tree import And, Compare, Exists, Filter, In, Not, Op, Or, Path
+from vecindex.filters.tree import And, Compare, Filter, Not, Op, Or, Path
 
 A, B = ("a",), ("b",)
 BOTH = frozenset({A, B})
@@ -79,12 +80,12 @@ def records() -> Iterator[Records]:
 
 def fields(node: Filter) -> set[Path]:
     match node:
-        case Compare(path, _, _) | In(path, _) | Exists(path):
-            return {path}
         case Not(operand):
             return fields(operand)
         case And(operands) | Or(operands):
             return {path for operand in operands for path in fields(operand)}
+        case _:
+            return {node.path}
 
 
 # --- the same records ------------------------------------------------------------------------------------------------
@@ -140,6 +141,15 @@ def test_every_pair_of_odd_values_is_compared_as_without_an_index(records: Recor
             assert records.rows(filter, [A]) == records.rows(filter) == expected, operand
 
 
+def test_every_pattern_is_like_the_same_strings_as_without_an_index(records: Records) -> None:
+    stored = [{"a": value} for value in (None, 1, ["a"], *STRINGS, "a\U0010ffffb", "abcab", "\ud7ffa", "\ue000")]
+    records.hold(stored, [A])
+    for pattern in PATTERNS:
+        filter = parse({"a": {"$like": pattern}})
+        expected = [row for row, document in enumerate(stored) if holds({"a": {"$like": pattern}}, document)]
+        assert records.rows(filter, [A]) == records.rows(filter) == expected, pattern
+
+
 def test_a_changed_record_is_found_by_its_new_value_only(records: Records) -> None:
     records.hold([{"a": 1}, {"a": "a\0b"}, {"b": 1}], [A])
     records.sqlite.execute("update records set metadata = ? where row = 1", ('{"a":1.0}',))
@@ -176,6 +186,9 @@ LOOKUPS = {
     "a = null": "<expr>=?",
     "a in (true, null)": "<expr>=?",
     "a exists": "<expr>>?",
+    "a like 'x%'": "<expr>=? AND <expr>>? AND <expr><?",
+    "a like 'it_'": "<expr>=? AND <expr>>? AND <expr><?",
+    "a like '%x'": "<expr>=?",
     "a = 1 and c = 1": "<expr>=? AND <expr>=?",
     "a = 1 and not (c = 1 or a = 2)": "<expr>=? AND <expr>=?",
     "a != 2 and a = 1": "<expr>=? AND <expr>=?",
@@ -196,6 +209,7 @@ def test_the_index_answers(records: Records, expression: str) -> None:
         ("a = 1 or a = 2", ["field_0", "field_0"]),
         ("a < 1 or b = 'x'", ["field_0", "field_1"]),
         ("a in (1, 'x', null)", ["field_0"] * 3),
+        ("a is null", ["field_0", "field_0"]),
         ("a = 1 or a > 'x' or b exists", ["field_0", "field_0", "field_1"]),
         ("(a = 1 or b = 2) and c = 3", ["field_0", "field_1"]),
     ],
@@ -222,6 +236,9 @@ def test_an_or_of_indexed_fields_is_answered_part_by_part(records: Records, expr
         "a = 1 or not a = 2",
         "(a = 1 and b = 1) or (a = 2 and b = 2)",
         "a in ()",
+        "a contains 'x'",
+        "a is not null",
+        "a not like 'x%'",
         "true",
         "false",
     ],
@@ -286,7 +303,11 @@ STRING = parse("a <= 'a'")
 assert isinstance(STRING, Compare)
 LEAVES = [
     *(Compare(A, op, STRING.value) for op in Op),
-    *map(parse, ("a = 1", "a in (1)", "a in ('x')", "a in (null, 'x', 1)", "a exists", "a = true")),
+    *map(
+        parse,
+        ("a = 1", "a in (1)", "a in ('x')", "a in (null, 'x', 1)", "a exists", "a = true", "a is null", "a like 'x%'"),
+    ),
+    *map(parse, ("a contains 'x'", "a contains 1")),
 ]
 SHAPES: dict[str, Callable[[Filter, Filter, int], Filter]] = {
     "or in and": lambda inner, leaf, width: And((inner, *[Or((leaf,) * width)] * width, leaf)),

@@ -6,15 +6,18 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.filter_oracle import Where
 from vecindex.errors import InvalidFilter
 from vecindex.filters.parse import parse
-from vecindex.filters.tree import And, Compare, Exists, Filter, In, Kind, Not, Op, Or, Value
+from vecindex.filters.tree import And, Compare, Contains, Exists, Filter, In, IsNull, Kind, Like, Not, Op, Or, Value
 from vecindex.nested import MAX_NESTING
 
 # --- exact cases: the tree, its text ---------------------------------------------------------------------------------
@@ -49,6 +52,18 @@ Z1 = Compare(("z",), Op.EQ, ONE)
         ("x in ()", In(("x",), ())),
         ("x Exists", Exists(("x",))),
         ("x not exists", Not(Exists(("x",)))),
+        ("x is null", IsNull(("x",))),
+        ("not x IS NOT null", IsNull(("x",))),
+        ({"x": {"$null": False}}, Not(IsNull(("x",)))),
+        ("tags contains 'it''s'", Contains(("tags",), Value(Kind.STRING, '"it\'s"'))),
+        ("tags NOT CONTAINS 1", Not(Contains(("tags",), ONE))),
+        ({"tags": {"$contains": None}}, Contains(("tags",), Value(Kind.NULL, "null"))),
+        ("x like 'it''s \\_%'", Like(("x",), "it's \\_%")),
+        ({"x": {"$not": {"$like": "%"}}}, Not(Like(("x",), "%"))),
+        (
+            "is is null and like like 'like' and contains contains 1",
+            And((IsNull(("is",)), Like(("like",), "like"), Contains(("contains",), ONE))),
+        ),
         ("NOT x exists", Not(Exists(("x",)))),
         ({"x": {"$exists": False}}, Not(Exists(("x",)))),
         ("not x=1 and y=1 or z=1", Or((And((Not(X1), Y1)), Z1))),
@@ -77,6 +92,8 @@ def test_a_filter_parses_to_this_tree(where: Any, tree: Filter) -> None:
         ({"not": {"$ne": "it's"}, '"a b".c': {"$exists": False}}, "\"not\" != 'it''s' and \"a b\".c not exists"),
         ({}, "true"),
         ({"$not": {"$or": []}}, "not (false)"),
+        ({"x": {"$null": False}, "y": {"$null": True}}, "x is not null and y is null"),
+        ({"x": {"$like": "it's%"}, "t": {"$not": {"$contains": 1}}}, "x like 'it''s%' and t not contains 1"),
     ],
 )
 def test_a_filter_is_printed_like_this(where: Where, text: str) -> None:
@@ -89,7 +106,8 @@ def test_true_one_and_the_string_of_one_are_different_cache_keys() -> None:
 
 # --- exact cases: what is refused, and where -------------------------------------------------------------------------
 
-OPERATORS = "the operators are = != < <= > >= in exists, not in, not exists"
+OPERATORS = "the operators are = != < <= > >= in exists contains like, not in, not exists, is null"
+ESCAPE = "a backslash in a pattern stands before %, _ or a backslash; write two for one"
 NO_NUMBER = "JSON has no NaN and no infinity, and no number beyond 1.8e308 can be compared"
 NOT_BARE = "is more than letters, digits, _ and -; as a field name it needs double quotes"
 NO_NAME = "SQLite cannot look up a field whose name holds a double quote or a NUL"
@@ -112,11 +130,16 @@ NO_NAME = "SQLite cannot look up a field whose name holds a double quote or a NU
         ("x in (1,", 8, "expected a value after ',', found the end"),
         ("x in (1 2)", 8, "expected ',' or ')' after a value, found '2'"),
         ("x in 1", 5, "expected '(' after 'in', found '1'"),
-        ("x not = 1", 6, "expected 'in' or 'exists' after 'not', found '='"),
+        ("x not = 1", 6, "expected 'in', 'exists', 'contains' or 'like' after 'not', found '='"),
         ("lang", 4, f"expected an operator after 'lang', found the end; {OPERATORS}"),
         ("a b = 1", 2, f"expected an operator after 'a', found 'b'; {OPERATORS}"),
         ("x = 1 and", 9, "expected a field name, found the end"),
-        ("'x' = 1", 0, "expected a field name, found ''x''"),
+        (
+            "'x' = 1",
+            0,
+            "expected a field name, found ''x''; "
+            'single quotes are for values, a field is written in double quotes: "x"',
+        ),
         ("x=1 or Or = 1", 7, "expected a field name, found 'Or'; a field of that name needs double quotes: \"Or\""),
         ("x = 1 y = 2", 6, "expected 'and', 'or' or the end, found 'y'"),
         ("x = 1)", 5, "expected 'and', 'or' or the end, found ')'"),
@@ -153,7 +176,8 @@ AN_OBJECT = (
     "an object cannot be compared; name the field inside it with a dotted path, as in 'author.name'; this is a dict"
 )
 A_LIST = "a list cannot be compared; $in and $nin take a list of values; this is a list"
-FIELD_OPERATORS = "the operators are $eq $ne $gt $gte $lt $lte $in $nin $exists $not"
+NO_SCALAR = "only strings, numbers, true, false and null can be compared; this is"
+FIELD_OPERATORS = "the operators are $eq $ne $gt $gte $lt $lte $in $nin $exists $null $contains $like $not"
 
 
 @pytest.mark.parametrize(
@@ -174,6 +198,18 @@ FIELD_OPERATORS = "the operators are $eq $ne $gt $gte $lt $lte $in $nin $exists 
         ({"a": {"$not": 5}}, "'$not'", "'$not' needs a dict of operators here; the opposite of a plain value is '$ne'"),
         ({"a": {"$in": "abc"}}, "'$in'", "'$in' needs a list of values, not a str"),
         ({"a": {"$exists": 1}}, "'$exists'", "'$exists' needs True or False"),
+        ({"a": {"$null": None}}, "'$null'", "'$null' needs True or False"),
+        ({"a": {"$like": 1}}, "'$like'", "'$like' needs a string, not a int"),
+        ({"a": {"$like": "50\\"}}, "'$like'", ESCAPE),
+        ({"a": {"$like": "a\0"}}, "'$like'", "a pattern holds no NUL"),
+        ({"a": {"$like": "a" * 10_001}}, "'$like'", "a pattern has at most 10,000 characters, and this one 10,001"),
+        ({"a": {"$contains": ["x"]}}, "'$contains'", A_LIST),
+        (
+            {"a": date(2020, 1, 31)},
+            "'a'",
+            f"{NO_SCALAR} a date; a date is compared as ISO text, which .isoformat() writes",
+        ),
+        ({"a": Decimal(1)}, "'a'", f"{NO_SCALAR} a Decimal"),
         ({"a": {"$lt": None}}, "'$lt'", "null has no order; < compares numbers and strings"),
         ({"a": {"$lt": 1, 5: 1}}, "5: 1", "keys are strings, not int"),
         ({1: 1}, "1: 1", "keys are strings, not int"),
@@ -198,12 +234,61 @@ def test_what_is_neither_an_expression_nor_a_dict_is_refused(where: Any) -> None
         parse(where)
 
 
+def test_scalars_of_numpy_are_compared_as_what_they_are() -> None:
+    found = {"a": np.int64(2), "b": np.bool_(True), "c": np.float32(0.5), "d": np.str_("x"), "e": np.float64(1)}
+    assert parse(found) == parse({"a": 2, "b": True, "c": 0.5, "d": "x", "e": 1.0})
+    assert parse({"a": {"$in": [np.uint8(1), np.longlong(2)]}}) == parse("a in (1, 2)")
+    for odd in (np.datetime64("2020-01-01"), np.longdouble(1) / 3, np.complex64(1), np.uint64(2**63), np.array([1])):
+        with pytest.raises(InvalidFilter):
+            parse({"a": odd})
+
+
 def test_a_long_dict_is_shortened_in_the_error() -> None:
     with pytest.raises(InvalidFilter) as caught:
         parse({"a": "x" * 300, "b": []})
     assert len(caught.value.expression) == 200
     assert caught.value.expression.endswith("xxx...")
     assert caught.value.position == 0
+
+
+SLIPS = {
+    "'FIRST NAME' exists": 'a field is written in double quotes: "FIRST NAME"',
+    "lang = 'en' && year = 1": "expected 'and', 'or' or the end, found '&&'; write and instead of &&",
+    "year=1&&lang='en'": "expected a value after '=', found '1&&lang'; write and instead of &&",
+    "year = 1 || year = 2": "write or instead of ||",
+    "lang = \u2018en\u2019": "expected a value after '=', found '\u2018en\u2019'; strings stand in plain quotes",
+    "“lang” = 'en'": "strings stand in plain quotes, 'like this'",
+    "year => 1990": "expected a value after '=', found '>'; write >=",
+    "year =< 1990": "expected a value after '=', found '<'; write <=",
+    "year === 1": "write =",
+    "lang in ['en']": "expected '(' after 'in', found '['; a list is written in parentheses: ('a', 'b')",
+    "lang in 'en', 'de'": "expected '(' after 'in', found ''en''",
+    "lang = ['en']": "one value of several is asked for with in ('a', 'b'), an item of a list with contains 'a'",
+    "'cats' in tags": "whether a list holds it is asked like this: tags contains 'cats'",
+    "tags has 'cats'": "expected an operator after 'tags', found 'has'; a list is asked with contains",
+    "year between 1 and 5": "write it as x >= 1 and x <= 5",
+    "lang ~ 'en'": "write it as like 'abc%'",
+    "lang ILIKE 'en'": "like tells A from a; there is no other",
+    "lang is 'en'": "expected 'null' or 'not null' after 'is', found ''en''; other values are compared with =",
+    "lang like en%": "expected a value after 'like', found 'en%'; strings need single quotes: 'en%'",
+    "year like 1990": "expected a string after 'like', found '1990'",
+    "year $gte 1990": "expected an operator after 'year', found '$gte'; write >=",
+    '{"lang": "en"}': "a dict is for Python, an expression is written like lang = 'en' and year >= 2020",
+    "lang: 'en'": "write = instead of :",
+    "lang = None": "what is not there is asked for with is null",
+    "x = .5": "numbers are written as in JSON: 0.5",
+    "x = +5": "numbers are written as in JSON: 5.0",
+    "x like '50\\'": f"position 10: {ESCAPE}",
+    "x like 'a''b\\c'": f"position 12: {ESCAPE}",
+    "x = 9223372036854775808": "an integer has 64 bits at most; as a float this is 9.223372036854775808e+18"[:-10],
+}
+
+
+@pytest.mark.parametrize("expression", SLIPS)
+def test_a_slip_is_answered_with_what_to_write(expression: str) -> None:
+    with pytest.raises(InvalidFilter) as caught:
+        parse(expression)
+    assert SLIPS[expression] in caught.value.message
 
 
 def nested(levels: int, wrap: Callable[[Any], Any], inner: Any) -> Any:

@@ -90,6 +90,67 @@ def test_every_pair_of_odd_values_is_compared_as_the_oracle_does(database: sqlit
             assert answers(database, parse(where), stored) == [int(holds(where, each)) for each in stored], where
 
 
+def test_every_item_of_a_list_is_compared_as_the_oracle_does(database: sqlite3.Connection) -> None:
+    odd = [None, True, False, *NUMBERS, *STRINGS]
+    stored = [
+        *({"x": [value]} for value in odd),
+        *({"x": value} for value in odd),
+        {"x": {"a": "a"}},
+        {"x": [["a"]]},
+        {},
+    ]
+    stored += [{"x": [1, "b", "a"]}, {"x": []}, {"x": [{"a": 1}, None]}]
+    for value in odd:
+        where = {"x": {"$contains": value}}
+        assert answers(database, parse(where), stored) == [int(holds(where, each)) for each in stored], where
+
+
+PATTERNS = [
+    *(
+        "",
+        "%",
+        "_",
+        "a%",
+        "%a",
+        "%a%",
+        "a_b",
+        "a\\_b",
+        "\\%",
+        "[a]",
+        "[a-z]",
+        "a*",
+        "?",
+        "\\\\u0000",
+        "A%",
+        "é",
+        "e_",
+        "😀",
+    ),
+    *("\ufffd%", "\uffff", "\ud7ff%", "\U0010ffff%", "a\U0010ffff%", "%%%%", "%a%b%", "'%", '"', "\n"),
+]
+
+
+def test_every_pattern_is_like_the_strings_that_the_oracle_names(database: sqlite3.Connection) -> None:
+    stored = [{"x": value} for value in (None, 1, ["a"], *STRINGS, "a\U0010ffffb", "abcab", "\ud7ffa", "\ue000")]
+    for pattern in PATTERNS:
+        where = {"x": {"$like": pattern}}
+        assert answers(database, parse(where), stored) == [int(holds(where, each)) for each in stored], pattern
+
+
+def test_a_pattern_of_the_greatest_length_is_answered_at_once(database: sqlite3.Connection) -> None:
+    stored = [{"x": "a" * 1_000}, {"x": "😀" * 10_000}]
+    assert answers(database, parse({"x": {"$like": "%a" * 5_000}}), stored) == [0, 0]
+    assert answers(database, parse({"x": {"$like": "😀" * 10_000}}), stored) == [0, 1]
+    assert answers(database, parse({"x": {"$like": "%a%a%a%a%a%a%b"}}), stored) == [0, 0]
+
+
+def test_dates_as_iso_text_compare_as_dates_do(database: sqlite3.Connection) -> None:
+    days = ["1999-12-31", "2020-01-01", "2020-01-31T09:00:00", "2020-02", "2021-01-01"]
+    stored = [{"d": day} for day in days]
+    assert answers(database, parse("d >= '2020-01-01' and d < '2021'"), stored) == [0, 1, 1, 1, 0]
+    assert answers(database, parse("d like '2020-01-%'"), stored) == [0, 1, 1, 0, 0]
+
+
 def test_every_odd_name_finds_its_own_field_and_no_other(database: sqlite3.Connection) -> None:
     stored = [{name: {"": 1}} for name in STORED_NAMES]
     for place, name in enumerate(NAMES):
@@ -121,7 +182,17 @@ def test_neither_names_nor_values_are_written_into_the_sql() -> None:
 
 
 def test_a_record_without_metadata_is_answered_with_zero_or_one(database: sqlite3.Connection) -> None:
-    for expression in ("x = 1", "x = 'a'", "x < 'a'", "x > 'a'", "x in (1)", "x in ('a', 1)", "x exists", "x = null"):
+    for expression in (
+        "x = 1",
+        "x = 'a'",
+        "x < 'a'",
+        "x > 'a'",
+        "x in (1)",
+        "x in ('a', 1)",
+        "x exists",
+        "x = null",
+        "x like 'a%'",
+    ):
         sql, parameters = compile_sql(parse(expression), "NULL")
         assert database.execute(f"SELECT {sql}, NOT {sql}", parameters * 2).fetchone() == (0, 1)
 
@@ -147,7 +218,8 @@ def test_too_many_conditions_are_refused() -> None:
     assert len(caught.value.expression) == 200
 
 
-LEAVES = [parse(text) for text in ("x = 1", "x > 'a'", "x in (1)", "x in ('a', 1)", "x exists")]
+LEAVES = [parse(text) for text in ("x = 1", "x > 'a'", "x in (1)", "x in ('a', 1)", "x exists", "x like 'a'")]
+LEAVES += [parse(text) for text in ("x is null", "x contains 'a'", "x contains 1", "x contains true")]
 SHAPES: dict[str, Callable[[Filter, Filter, int], Filter]] = {
     "chain": lambda inner, leaf, level: (And if level % 2 else Or)((leaf, inner)),
     "negated chain": lambda inner, leaf, level: Not((And if level % 2 else Or)((leaf, inner))),
@@ -227,7 +299,32 @@ PIECES = [
         ")",
         ",",
     ),
-    *("and", "OR", "not", "in", "exists", "true", "null", ".", "$or", "\\", "\0", "\ud800", ";", "--", " ", "\n", "é"),
+    *(
+        "and",
+        "OR",
+        "not",
+        "in",
+        "exists",
+        "is",
+        "like",
+        "contains",
+        "&&",
+        "“x”",
+        "[",
+        "{",
+        "true",
+        "null",
+        ".",
+        "$or",
+        "\\",
+        "\0",
+        "\ud800",
+        ";",
+        "--",
+        " ",
+        "\n",
+        "é",
+    ),
 ]
 garbage = st.text() | st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
 spaced = st.lists(st.sampled_from(PIECES), max_size=12).map(" ".join)

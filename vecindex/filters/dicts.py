@@ -14,14 +14,17 @@ from typing import Any
 from ..errors import InvalidFilter
 from ..nested import MAX_NESTING
 from .tree import (
+    Contains,
     Exists,
     Filter,
+    IsNull,
     Op,
     Path,
     Refused,
     all_of,
     any_of,
     compare,
+    like,
     negate,
     one_of,
     parse_path,
@@ -44,7 +47,7 @@ _COMPARISONS: dict[str, tuple[Op, bool]] = {
     "$lte": (Op.LE, False),
 }
 _JOINS: dict[str, Callable[[list[Filter]], Filter]] = {"$and": all_of, "$or": any_of}
-_FIELD_OPERATORS = (*_COMPARISONS, "$in", "$nin", "$exists", "$not")
+_FIELD_OPERATORS = (*_COMPARISONS, "$in", "$nin", "$exists", "$null", "$contains", "$like", "$not")
 _TOP_OPERATORS = (*_JOINS, "$not")
 
 
@@ -124,6 +127,16 @@ class _DictParser:
             if not isinstance(operand, bool):
                 raise Refused("'$exists' needs True or False")
             return Exists(path) if operand else negate(Exists(path))
+        if key == "$null":
+            if not isinstance(operand, bool):
+                raise Refused("'$null' needs True or False")
+            return IsNull(path) if operand else negate(IsNull(path))
+        if key == "$contains":
+            return Contains(path, value_of(operand))
+        if key == "$like":
+            if not isinstance(operand, str):
+                raise Refused(f"'$like' needs a string, not a {type(operand).__name__}")
+            return like(path, operand)
         if key == "$not":
             if not isinstance(operand, Mapping) or not operand:
                 raise Refused("'$not' needs a dict of operators here; the opposite of a plain value is '$ne'")

@@ -3,7 +3,9 @@
     or         = and { "or" and }
     and        = not { "and" not }
     not        = "not" not | "(" or ")" | "true" | "false" | field test
-    test       = symbol value | [ "not" ] "in" "(" [ value { "," value } ] ")" | [ "not" ] "exists"
+    test       = symbol value | "is" [ "not" ] "null" | [ "not" ] plain
+    plain      = "exists" | "in" list | "contains" value | "like" string
+    list       = "(" [ value { "," value } ] ")"
     symbol     = "=" | "==" | "!=" | "<>" | "<" | "<=" | ">" | ">="
     value      = 'string' ('' is one quote) | number as in JSON | "true" | "false" | "null"
     field      = name { "." name }
@@ -21,10 +23,14 @@ from typing import NamedTuple, NoReturn
 
 from ..errors import InvalidFilter
 from ..nested import MAX_NESTING
+from .slips import OPERATORS, doubled, operator_hint, slip, value_hint
 from .tree import (
     KEYWORDS,
+    Contains,
     Exists,
     Filter,
+    IsNull,
+    Kind,
     Op,
     Path,
     Refused,
@@ -32,6 +38,7 @@ from .tree import (
     all_of,
     any_of,
     compare,
+    like,
     negate,
     one_of,
     parse_path,
@@ -114,7 +121,8 @@ class _ExpressionParser:
 
     def take_if(self, text: str) -> bool:
         """Whether the next token is this keyword or symbol; it is taken if so."""
-        here = text in (self.token.keyword, self.token.text)
+        # Words such as "like" are no keywords: a field may have that name.
+        here = text in (self.token.keyword, self.token.text.lower())
         if here:
             self.take()
         return here
@@ -125,7 +133,7 @@ class _ExpressionParser:
         result = self.parse_or()
         rest = self.token
         if rest.lexeme is not _Lexeme.END:
-            self.fail(f"expected 'and', 'or' or the end, found {rest}")
+            self.fail(f"expected 'and', 'or' or the end, found {rest}{slip(rest.text)}")
         return result
 
     def parse_or(self) -> Filter:
@@ -167,31 +175,65 @@ class _ExpressionParser:
     def parse_test(self) -> Filter:
         field, path = self.token, self.parse_field()
         negated = self.take_if("not")
+        before = self.token
         result: Filter
         if self.take_if("exists"):
             result = Exists(path)
         elif self.take_if("in"):
             result = one_of(path, self.parse_values())
+        elif self.take_if("contains"):
+            result = Contains(path, self.parse_value(before))
+        elif self.take_if("like"):
+            result = self.parse_like(path, before)
+        elif not negated and self.take_if("is"):
+            return self.parse_is_null(path)
         elif not negated and self.token.text in _SYMBOLS:
             return self.parse_comparison(path)
         elif negated:
-            self.fail(f"expected 'in' or 'exists' after 'not', found {self.token}")
+            self.fail(f"expected 'in', 'exists', 'contains' or 'like' after 'not', found {self.token}")
         else:
-            operators = "the operators are = != < <= > >= in exists, not in, not exists"
-            self.fail(f"expected an operator after {field}, found {self.token}; {operators}")
+            hint = operator_hint(self.token.text) or OPERATORS
+            self.fail(f"expected an operator after {field}, found {self.token}; {hint}")
         return negate(result) if negated else result
+
+    def parse_is_null(self, path: Path) -> Filter:
+        negated = self.take_if("not")
+        if not self.take_if("null"):
+            self.fail(f"expected 'null' or 'not null' after 'is', found {self.token}; other values are compared with =")
+        return negate(IsNull(path)) if negated else IsNull(path)
+
+    def parse_like(self, path: Path, word: _Token) -> Filter:
+        token = self.token
+        value = self.parse_value(word)
+        if value.kind is not Kind.STRING:
+            self.fail(f"expected a string after {word}, found {token}", token.position)
+        pattern = token.text[1:-1].replace("''", "'")
+        try:
+            return like(path, pattern)
+        except Refused as refused:
+            quotes = pattern[: refused.offset].count("'")  # each is written as two
+            self.fail(refused.reason, token.position + 1 + refused.offset + quotes)
 
     def parse_field(self) -> Path:
         token = self.token
         if token.keyword is not None:
             self.fail(f'expected a field name, found {token}; a field of that name needs double quotes: "{token.text}"')
         if token.lexeme is not _Lexeme.WORD:
-            self.fail(f"expected a field name, found {token}")
+            self.fail(f"expected a field name, found {token}{self.field_hint(token)}")
         self.take()  # before its own faults come those of what follows it, such as a quote that is never closed
         try:
             return parse_path(token.text)
         except Refused as refused:
-            self.fail(refused.reason, token.position + refused.offset)
+            self.fail(refused.reason + slip(token.text), token.position + refused.offset)
+
+    def field_hint(self, token: _Token) -> str:
+        """What is said of something that stands where a field should."""
+        if token.lexeme is not _Lexeme.STRING:
+            return slip(token.text)
+        if self.expression[self.end :].lstrip()[:3].lower() in ("in", "in "):
+            return f"; whether a list holds it is asked like this: tags contains {shortened(token.text, 40)}"
+        name = shortened(token.text[1:-1], 40)
+        return f'; single quotes are for values, a field is written in double quotes: "{name}"'
 
     def parse_comparison(self, path: Path) -> Filter:
         symbol = self.take()
@@ -206,7 +248,8 @@ class _ExpressionParser:
         values: set[Value] = set()
         before = self.token
         if not self.take_if("("):
-            self.fail(f"expected '(' after 'in', found {self.token}")
+            hint = "; a list is written in parentheses: ('a', 'b')" if self.token.text[:1] in ("[", "{") else ""
+            self.fail(f"expected '(' after 'in', found {self.token}{hint}")
         if self.take_if(")"):
             return values
         while True:
@@ -224,7 +267,8 @@ class _ExpressionParser:
         if token.lexeme is _Lexeme.STRING:
             raw = token.text[1:-1].replace("''", "'")
         elif token.lexeme is not _Lexeme.WORD:
-            self.fail(f"expected a value after {after}, found {token}")
+            hint = doubled(after.text, token.text)
+            self.fail(f"expected a value after {after}, found {token}{hint}")
         elif token.text.lower() in _CONSTANTS:
             raw = _CONSTANTS[token.text.lower()]
         elif number is not None:
@@ -233,8 +277,7 @@ class _ExpressionParser:
             if math.isfinite(raw) and number["fraction"] is None and number["exponent"] is None:
                 raw = int(token.text)
         else:
-            as_string = shortened(token.text.strip('"'), 40)
-            self.fail(f"expected a value after {after}, found {token}; strings need single quotes: '{as_string}'")
+            self.fail(f"expected a value after {after}, found {token}; {value_hint(token.text)}")
         try:
             value = value_of(raw)
         except Refused as refused:

@@ -18,18 +18,20 @@ from __future__ import annotations
 
 import heapq
 import json
+import re
 from dataclasses import dataclass
 from typing import TypeGuard
 
 from ..errors import InvalidFilter
 from ..nested import on_own_stack
-from .tree import And, Compare, Exists, Filter, In, Kind, Not, Op, Or, Path, Value, shortened
+from .tree import And, Compare, Contains, Exists, Filter, In, IsNull, Kind, Like, Not, Op, Or, Path, Value, shortened
 
 # A statement may bind 32,766 parameters and its text may fill 100 entries of SQLite's parser stack; the rest of both
 # belongs to the statement around the filter.
 _MAX_PARAMETERS = 32_000
 _MAX_STACK = 75
 _LEAF_STACK = 18  # measured: what the deepest of the templates below needs
+_CONTAINS_STACK = 27  # the same of its own
 
 _SAME_JSON = "(({c} -> ?) IS ?)"
 _AMONG_JSON = "coalesce(({c} -> ?) IN (SELECT value FROM json_each(?)), 0)"
@@ -39,6 +41,17 @@ _COMPARED = "CASE WHEN json_type({c}, ?) IN ({types}) THEN json_extract({c}, ?) 
 _AMONG_NUMBERS = (
     "CASE WHEN json_type({c}, ?) IN ({types}) THEN json_extract({c}, ?) IN (SELECT value FROM json_each(?)) ELSE 0 END"
 )
+
+_IS_NULL = "(coalesce(json_type({c}, ?), 'null') = 'null')"
+# Of a list alone: json_each takes an object for its values, and a scalar for a list of one.
+_CONTAINS = "CASE WHEN json_type({c}, ?) = 'array' THEN EXISTS (SELECT 1 FROM json_each({c} -> ?) {test}) ELSE 0 END"
+_ITEM_TYPE = "WHERE type = ?"
+_ITEM_NUMBER = "WHERE type IN ('integer', 'real') AND value = json_extract(?, '$')"
+# Each item that may be it is compared whole, as JSON text: its value may be cut at NUL.
+_ITEM_STRING = "WHERE type = 'text' AND value = json_extract(?, '$') AND ({c} -> ? -> key) IS ?"
+# GLOB, unlike LIKE, tells a from A, and Z from z. \u0000 in JSON is a NUL, unless its backslash is an escaped one.
+_NO_NUL = r"instr(replace({c} -> ?, '\\', ''), '\u0000') = 0"
+_LIKE = f"CASE WHEN json_type({{c}}, ?) = 'text' THEN json_extract({{c}}, ?) GLOB ? AND {_NO_NUL} ELSE 0 END"
 
 # What the index holds, and the same tests as comparisons of that alone, so that no record is read for them. A term of
 # its own tells that a string may be cut: 1 byte a record, where `->` would hold every string a second time.
@@ -50,6 +63,12 @@ _INDEXED_COMPARED = f"({_TYPE} IN ({{types}}) AND {_VALUE} {{op}} json_extract(?
 _INDEXED_AMONG = f"({_TYPE} IN ({{types}}) AND {_VALUE} IN (SELECT value FROM json_each(?)))"
 # For a value without NUL. A string that is cut to it is not equal to it, but comes after it.
 _INDEXED_AMONG_STRINGS = f"({_TYPE} = 'text' AND {_VALUE} IN (SELECT value FROM json_each(?)) AND {_NUL} = 0)"
+_INDEXED_IS_NULL = f"({_TYPE} IS NULL OR {_TYPE} = 'null')"
+_INDEXED_LIKE = (
+    f"({_TYPE} = 'text'{{within}} AND {_VALUE} GLOB ? "
+    rf"AND ({_NUL} = 0 OR instr(replace({{c}} -> {{p}}, '\\', ''), '\u0000') = 0))"
+)
+_FROM, _BEFORE = f" AND {_VALUE} >= ?", f" AND {_VALUE} < ?"
 _LT, _GT = f"{_VALUE} < json_extract(?, '$')", f"{_VALUE} > json_extract(?, '$')"
 _INDEXED_STRINGS = {
     Op.EQ: f"({_TYPE} = 'text' AND {_VALUE} = json_extract(?, '$') AND {_NUL} = 0)",
@@ -58,6 +77,11 @@ _INDEXED_STRINGS = {
     Op.GT: f"({_TYPE} = 'text' AND {_VALUE} >= json_extract(?, '$') AND ({_GT} OR {_NUL} > 0))",
     Op.GE: f"({_TYPE} = 'text' AND {_VALUE} >= json_extract(?, '$'))",
 }
+
+
+_PATTERN = re.compile(r"\\[%_\\]|[%_*?\[]")
+_IN_GLOB = {"%": "*", "_": "?", r"\%": "%", r"\_": "_", "\\\\": "\\"}
+_LITERAL = re.compile(r"\\[%_\\]|.", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +132,12 @@ def _compile(node: Filter, column: str, indexed: frozenset[Path] = frozenset()) 
             return _compile_in(path, values, column)
         case Exists(path):
             return _Sql(_EXISTS.format(c=column), (_json_path(path),))
+        case IsNull(path):
+            return _Sql(_IS_NULL.format(c=column), (_json_path(path),))
+        case Contains(path, value):
+            return _compile_contains(path, value, column)
+        case Like(path, pattern):
+            return _Sql(_LIKE.format(c=column), (*[_json_path(path)] * 2, _glob(pattern), _json_path(path)))
         case Not(operand):
             # No index answers a NOT, and nothing in one may be NULL.
             sql = _compile(operand, column)
@@ -121,15 +151,18 @@ def _compile(node: Filter, column: str, indexed: frozenset[Path] = frozenset()) 
             return _balanced("OR", [_compile(o, column, indexed) for o in operands], nothing="0")
 
 
-def _has_index(node: Filter, indexed: frozenset[Path]) -> TypeGuard[Compare | In | Exists]:
+def _has_index(node: Filter, indexed: frozenset[Path]) -> TypeGuard[Compare | In | Exists | IsNull | Like]:
     """Whether this is a test that an index answers."""
     match node:
         case Compare(path, _, value):
             return path in indexed and not _may_hold_nul(value)
         case In(path, values):
             return path in indexed and not any(map(_may_hold_nul, values))
-        case Exists(path):
+        case Exists(path) | IsNull(path):
             return path in indexed
+        case Like(path, pattern):
+            # GLOB takes these three for one, and the order does not.
+            return path in indexed and not any(character in pattern for character in "\ufffd\ufffe\uffff")
         case _:
             return False
 
@@ -169,7 +202,42 @@ def _compile_in(path: Path, values: tuple[Value, ...], column: str) -> _Sql:
     return _balanced("OR", parts, nothing="0")
 
 
-def _compile_indexed(leaf: Compare | In | Exists, column: str) -> _Sql:
+def _compile_contains(path: Path, value: Value, column: str) -> _Sql:
+    at = _json_path(path)
+    parameters: tuple[str, ...] = (value.json,)
+    match value.kind:
+        case Kind.STRING:
+            test, parameters = _ITEM_STRING.format(c=column), (value.json, at, value.json)
+        case Kind.NUMBER:
+            test = _ITEM_NUMBER
+        case _:  # SQLite's names of these types are their JSON texts
+            test = _ITEM_TYPE
+    return _Sql(_CONTAINS.format(c=column, test=test), (at, at, *parameters), _CONTAINS_STACK)
+
+
+def _glob(pattern: str) -> str:
+    """What GLOB understands of a pattern of `Like`."""
+    return _PATTERN.sub(lambda found: _IN_GLOB.get(found.group(), f"[{found.group()[-1]}]"), pattern)
+
+
+def _bounds(pattern: str) -> tuple[str, str | None]:
+    """What the strings that are like ``pattern`` begin with, and the first string behind all that do, if there is one.
+
+    Strings are ordered by code point, in which the surrogates, that none holds, are left out.
+    """
+    start = ""
+    for piece in _LITERAL.findall(pattern):
+        if piece in "%_":
+            break
+        start += piece[-1]
+    for place in range(len(start) - 1, -1, -1):
+        code = ord(start[place])
+        if code < 0x10FFFF:
+            return start, start[:place] + chr(0xE000 if code == 0xD7FF else code + 1)
+    return start, None
+
+
+def _compile_indexed(leaf: Compare | In | Exists | IsNull | Like, column: str) -> _Sql:
     """The same test of what the index holds, but NULL where the field is missing."""
 
     def sql(template: str, *parameters: str, types: str = "", op: str = "") -> _Sql:
@@ -178,6 +246,15 @@ def _compile_indexed(leaf: Compare | In | Exists, column: str) -> _Sql:
     match leaf:
         case Exists():
             return sql(_INDEXED_EXISTS)
+        case IsNull():
+            return sql(_INDEXED_IS_NULL)
+        case Like(_, pattern):
+            start, behind = _bounds(pattern)
+            within = [(_FROM, start)] if start else []
+            if behind is not None:
+                within.append((_BEFORE, behind))
+            template = _INDEXED_LIKE.replace("{within}", "".join(text for text, _ in within))
+            return sql(template, *(bound for _, bound in within), _glob(pattern))
         case Compare(_, op, Value(Kind.STRING, json_text)):
             template = _INDEXED_STRINGS[op]
             return sql(template, *[json_text] * template.count("?"))

@@ -13,6 +13,12 @@ records, so that a tree can be a cache key. For every record a filter holds or i
 ``x in (v, w)``        ``x = v or x = w``; ``x in ()`` never holds
 ``x not in (v, w)``    exactly ``not x in (v, w)``
 ``x exists``           x is there, with a stored null or a list or an object too
+``x is null``          x is not there, or a stored null; ``x is not null`` is exactly ``not x is null``
+``x contains v``       x is a list, and one of its items is equal to v as in ``x = v``; the items themselves only, not
+                       what lies in lists or objects within
+``x like 'v'``         x is a string that v describes whole: % stands for any characters or none, _ for one, and
+                       a backslash before %, _ or a backslash takes it as it is. ``A`` is not ``a``. A string
+                       with a NUL is like nothing; U+FFFE and U+FFFF, which are no characters, count as U+FFFD
 ``a.b.c``              the path walks objects only: a list has no fields, not even ``"0"``
 ``true``, ``false``    as a condition: every record (also ``{}`` and ``{"$and": []}``), none (``{"$or": []}``)
 =====================  ==================================================================================
@@ -68,8 +74,7 @@ class Value:
     def __str__(self) -> str:
         if self.kind is not Kind.STRING:
             return self.json
-        string: str = json.loads(self.json)
-        return "'" + string.replace("'", "''") + "'"
+        return quoted(json.loads(self.json))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,34 @@ class Exists:
 
 
 @dataclass(frozen=True, slots=True)
+class IsNull:
+    path: Path
+
+    def __str__(self) -> str:
+        return f"{path_text(self.path)} is null"
+
+
+@dataclass(frozen=True, slots=True)
+class Contains:
+    path: Path
+    value: Value
+
+    def __str__(self) -> str:
+        return f"{path_text(self.path)} contains {self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """``pattern`` is as it is written, checked by `like`."""
+
+    path: Path
+    pattern: str
+
+    def __str__(self) -> str:
+        return f"{path_text(self.path)} like {quoted(self.pattern)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Not:
     operand: Filter
 
@@ -107,7 +140,9 @@ class Not:
         match self.operand:
             case Compare(path, Op.EQ, value):
                 return f"{path_text(path)} != {value}"
-            case In(path, _) | Exists(path):
+            case IsNull(path):
+                return f"{path_text(path)} is not null"
+            case In(path, _) | Exists(path) | Contains(path, _) | Like(path, _):
                 field = path_text(path)
                 return f"{field} not{str(self.operand).removeprefix(field)}"
             case _:
@@ -130,7 +165,8 @@ class Or:
         return " or ".join(map(str, self.operands)) or "false"
 
 
-Filter: TypeAlias = Compare | In | Exists | Not | And | Or
+Test: TypeAlias = Compare | In | Exists | IsNull | Contains | Like
+Filter: TypeAlias = Test | Not | And | Or
 
 EVERYTHING = And(())
 """The filter ``true``."""
@@ -193,6 +229,10 @@ def parse_path(text: str) -> Path:
         offset += 1
 
 
+_LONGEST_PATTERN = 10_000  # SQLite takes 50,000 bytes
+_ESCAPED = re.compile(r"\\[%_\\]")
+_BAD_ESCAPE = re.compile(r"\\")
+
 # In this order: to Python a bool is an int.
 _KINDS: tuple[tuple[type, Kind], ...] = (
     (bool, Kind.BOOL),
@@ -210,8 +250,9 @@ _NO_SCALARS: tuple[tuple[type, str], ...] = (
 
 def value_of(raw: object) -> Value:
     """The value that a scalar of Python stands for."""
-    if type(raw).__module__ == "numpy" and hasattr(raw, "item") and isinstance(item := raw.item(), (bool, int, float)):
-        raw = item  # np.int64 and np.bool_ are no numbers of Python's
+    if type(raw).__module__ == "numpy" and getattr(raw, "ndim", 1) == 0:
+        item: object = getattr(raw, "item")()  # noqa: B009
+        raw = item if isinstance(item, (bool, int, float)) else raw  # np.int64 and np.bool_ are no numbers of Python's
     kind = next((kind for type_, kind in _KINDS if isinstance(raw, type_)), None)
     if kind is None:
         advice = next(advice for type_, advice in _NO_SCALARS if isinstance(raw, type_))
@@ -235,6 +276,18 @@ def compare(path: Path, op: Op, negated: bool, value: Value) -> Filter:
             raise Refused("SQLite cannot order strings that hold a NUL; = and != compare them")
     comparison = Compare(path, op, value)
     return negate(comparison) if negated else comparison
+
+
+def like(path: Path, pattern: str) -> Like:
+    """The `Like` of a pattern that can be answered."""
+    _check_utf8(pattern, "the pattern")
+    if "\0" in pattern:
+        raise Refused("a pattern holds no NUL")
+    if len(pattern) > _LONGEST_PATTERN:
+        raise Refused(f"a pattern has at most {_LONGEST_PATTERN:,} characters, and this one {len(pattern):,}")
+    if found := _BAD_ESCAPE.search(_ESCAPED.sub("--", pattern)):
+        raise Refused("a backslash in a pattern stands before %, _ or a backslash; write two for one", found.start())
+    return Like(path, pattern)
 
 
 def one_of(path: Path, values: set[Value]) -> In:
@@ -275,6 +328,11 @@ def constant(filter: Filter) -> bool | None:
             return None if None in found else not decides
         case _:
             return None
+
+
+def quoted(text: str) -> str:
+    """A string as it is written in an expression."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def shortened(text: str, limit: int = 200) -> str:
