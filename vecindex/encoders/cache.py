@@ -8,12 +8,13 @@
     digests.json                {path: [size, modified, changed (ns), inode, SHA-256]} of large files
 
 Everything in it may be deleted at any time. Entries appear whole or not at all (written under another name, then
-renamed), so any number of processes may share it.
+renamed), so any number of processes may share it. What somebody else could have written is not used (`ownership`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from ..paths import expanded
+from .ownership import distrust, make_folder
+from .reading import read_json
 
 Memo = dict[str, list[int | str]]
 
@@ -54,7 +57,7 @@ def remember_folder(model: str, folder: Path) -> None:
 def known_folder(model: str) -> Path | None:
     """Where the user said that the files of this model are; None if he never did."""
     try:
-        return Path(json.loads(_folder_file(model).read_text(encoding="utf-8"))["folder"])
+        return Path(read_trusted(_folder_file(model))["folder"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -88,11 +91,24 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def distrusted(path: Path) -> str:
+    """Why something in the cache is not used; empty where it is."""
+    return distrust(path, cache_folder())
+
+
+def read_trusted(path: Path) -> Any:
+    """What a JSON file in the cache holds; raises OSError or ValueError where there is none that may be used."""
+    if reason := distrusted(path):
+        raise PermissionError(errno.EPERM, reason)
+    return read_json(path)
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Writes a file whole or not at all; raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Writes a file of the cache whole or not at all, for its owner alone to change; raises OSError."""
+    make_folder(path.parent, cache_folder())
     temporary = path.with_name(f"{path.name}-{secrets.token_hex(8)}")
-    with temporary.open("x", encoding="utf-8") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with open(os.open(temporary, flags, 0o644), "w", encoding="utf-8") as file:
         json.dump(value, file, indent=1)
     temporary.replace(path)
 
@@ -109,7 +125,7 @@ def _memo_file() -> Path:
 
 def _read_memo(path: Path) -> Memo:
     try:
-        memo = json.loads(path.read_text(encoding="utf-8"))
+        memo = read_trusted(path)
     except (OSError, ValueError):
         return {}
     return memo if isinstance(memo, dict) else {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import secrets
@@ -15,8 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .agreement import Agreement
-from .cache import cache_folder, compiled_folder, file_digest, refusal_file, sha256, write_json
+from .cache import (
+    cache_folder,
+    compiled_folder,
+    distrusted,
+    file_digest,
+    read_trusted,
+    refusal_file,
+    sha256,
+    write_json,
+)
 from .head import Head
+from .ownership import tell
+from .reading import read_json
 from .spec import Space
 
 if TYPE_CHECKING:
@@ -60,12 +70,20 @@ def write_record(folder: Path, compiled: Compiled) -> None:
 
 def read_record(folder: Path) -> Compiled:
     """Raises OSError, ValueError, KeyError or TypeError where there is none of this version."""
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    record = read_json(folder / RECORD)
     if record.pop("compiler") != _COMPILER:
         raise _OtherCompiler("it was compiled by another version of vecindex")
     sample = record.pop("sample")
     made = {"space": Space(**record["space"]), "sample": None if sample is None else Agreement(**sample)}
     return Compiled(**{**record, **made, "unread": tuple(record["unread"])})
+
+
+def _distrusted(folder: Path) -> str:
+    """Why a compiled folder is not used, as far as others could have written it or something in it."""
+    try:
+        return next(filter(None, map(distrusted, (folder, *folder.iterdir()))), "")
+    except OSError as error:
+        return f"{folder} cannot be looked at: {error.strerror}"
 
 
 class _OtherCompiler(ValueError):
@@ -80,6 +98,9 @@ def load_compiled(space: Space, threads: int | None) -> OnnxEncoder | None:
     """The compiled encoder of this space; None if there is none. A damaged one is taken away, to be made again."""
     folder = compiled_folder(space.fingerprint)
     if not os.path.isdir(folder):  # unlike Path.is_dir, this never raises
+        return None
+    if reason := _distrusted(folder):
+        tell(reason)
         return None
     try:
         record = read_record(folder)
@@ -125,6 +146,8 @@ def every_compiled() -> Iterator[tuple[Path, Compiled]]:
     """All compiled encoders in the cache, with their folders."""
     for record_file in sorted((cache_folder() / "compiled").glob(f"*/{RECORD}")):
         with contextlib.suppress(*UNREADABLE):
+            if _distrusted(record_file.parent):
+                continue
             record = read_record(record_file.parent)
             if record_file.parent.name == record.space.fingerprint:
                 yield record_file.parent, record
@@ -142,7 +165,7 @@ def refuse(space: Space, reason: str) -> None:
 def refusal(space: Space) -> str | None:
     """Why the export failed; None if it was not tried, or not with what is installed."""
     try:
-        found = json.loads(refusal_file(space.fingerprint).read_text(encoding="utf-8"))
+        found = read_trusted(refusal_file(space.fingerprint))
         versions = {name: found[name] for name in _versions()}
         return str(found["reason"]) if versions == _versions() else None
     except UNREADABLE:
@@ -174,7 +197,8 @@ def runtime_of(space: Space) -> str:
     if space.is_static:
         return "numpy"
     with contextlib.suppress(*UNREADABLE):
-        read_record(compiled_folder(space.fingerprint))
-        return "onnxruntime"
+        if not _distrusted(folder := compiled_folder(space.fingerprint)):
+            read_record(folder)
+            return "onnxruntime"
     reason = refusal(space)
     return "not compiled yet" if reason is None else f"torch (its export failed: {reason})"

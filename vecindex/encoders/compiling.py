@@ -27,7 +27,7 @@ import numpy as np
 
 from ..errors import MissingExtra, UnsupportedModel
 from .agreement import BUILT_IN, LEAST_COSINE, LEAST_MEAN, SAMPLE, Agreement, measure
-from .cache import cache_folder, compiled_folder, remember_digests, sha256
+from .cache import cache_folder, compiled_folder, distrusted, remember_digests, sha256
 from .compiled import (
     COMPILING,
     Compiled,
@@ -42,6 +42,7 @@ from .compiled import (
     write_record,
 )
 from .encoder import Encoder
+from .ownership import make_folder, seal, tell
 from .resolve import ModelFiles
 from .spec import Role, Space
 
@@ -303,12 +304,15 @@ def _scratch_folder() -> Iterator[Path]:
     """A folder to compile in, in the cache if that can be written to; removed at the end unless it was renamed."""
     parent = cache_folder() / "compiled"
     try:
-        parent.mkdir(parents=True, exist_ok=True)
+        make_folder(parent, cache_folder())
         _remove_stale(parent)
         folder = parent / f"{COMPILING}{secrets.token_hex(8)}"
-        folder.mkdir()
+        folder.mkdir(mode=0o755)
     except OSError as error:
-        log.warning("The cache %s cannot be written to (%s); the model is compiled every time.", parent, error)
+        if reason := distrusted(parent):
+            tell(reason)
+        else:
+            log.warning("The cache %s cannot be written to (%s); the model is compiled every time.", parent, error)
         folder = Path(tempfile.mkdtemp(prefix="vecindex-compiling-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         yield folder  # it stays as long as the process: the encoder may open its files again
@@ -328,6 +332,7 @@ def _publish(folder: Path, encoder: OnnxEncoder, compiled: Compiled) -> OnnxEnco
     place = compiled_folder(compiled.space.fingerprint)
     if folder.parent != place.parent:
         return encoder
+    seal(folder)
     write_record(folder, compiled)
     try:
         folder.rename(place)
