@@ -26,6 +26,7 @@ from vecindex.store.tables import record_crc
 from vecindex.store.vectors import checksums, map_rows
 
 REPAIR = "vecindex verify --repair"
+ENCODE = f"{REPAIR} --encode"
 RESTORE = "restore the directory from a backup"
 
 
@@ -64,11 +65,11 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str, str, str]] = {
     ),
     "a vector file cut": (
         lambda f: os.truncate(f / "vectors-1.f32", 5 * ROW_BYTES - 1),
-        *("vectors-1.f32", "it holds 319 bytes; 5 rows need 320", RESTORE),
+        *("vectors-1.f32", "it holds 319 bytes; 5 rows need 320", ENCODE),
     ),
     "no vector file": (
         lambda f: (f / "vectors-1.f32").unlink(),
-        *("vectors-1.f32", "it is missing; 5 rows need it", RESTORE),
+        *("vectors-1.f32", "it is missing; 5 rows need it", ENCODE),
     ),
     "a record lost": (
         lambda f: sql(f, "delete from records where key = 'a'"),

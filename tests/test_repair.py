@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 import vecindex
 from tests.helpers import SMALL_STATE, opened, small_index, sql, state_of
-from tests.test_damage import FAULTS, REPAIR, overwrite
+from tests.test_damage import ENCODE, FAULTS, REPAIR, overwrite
 from tests.test_store import ROW_BYTES
 from tests.toy import ToyEncoder
 from vecindex import Index
@@ -26,7 +26,8 @@ from vecindex.store.disk import Disk, replaced
 
 REPAIRED = [what for what, (_, _, _, repair) in FAULTS.items() if repair == REPAIR]
 DELETED = [what for what, (_, _, _, repair) in FAULTS.items() if repair.startswith("vecindex delete")]
-LOST = [what for what in FAULTS if what not in REPAIRED + DELETED]
+ENCODED = [what for what, (_, _, _, repair) in FAULTS.items() if repair == ENCODE]
+LOST = [what for what in FAULTS if what not in REPAIRED + DELETED + ENCODED]
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_a_damaged_record_can_be_deleted_by_the_command_that_verify_prints(folde
         assert index.get("d").text == "four"
 
 
-@pytest.mark.parametrize("what", LOST)
+@pytest.mark.parametrize("what", LOST + ENCODED)
 def test_what_is_lost_is_left_as_it_is_and_stays_in_the_report(folder: Path, what: str) -> None:
     FAULTS[what][0](folder)
     sql(folder, "update manifest set fingerprint = 'other'")  # could be repaired, but not beside that

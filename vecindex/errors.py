@@ -354,17 +354,18 @@ class IncompatibleFormat(VecindexError):
 class CorruptIndex(VecindexError):
     """A file of the index is not what the index says it is."""
 
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason)
+    def __init__(self, path: str, reason: str, advice: str | None = None) -> None:
+        super().__init__(path, reason, advice)
         self.path = path
         self.reason = reason
+        self._advice = advice
 
     def _what(self) -> str:
         return f"{self.path} is damaged: {self.reason}"
 
     @property
     def advice(self) -> str:
-        return Advice(
+        return self._advice or Advice(
             "Restore it from a backup, or add the texts again to a new index; index.verify() lists every fault.",
             typed="Restore it from a backup, or add the texts again to a new index; "
             "`vecindex verify` lists every fault.",

@@ -244,16 +244,22 @@ class Index(Reader):
         self._upkeep.tidy()
         return report
 
-    def repair(self) -> VerifyReport:
+    def repair(self, *, encode: bool = False) -> VerifyReport:
         """Repairs what can be, and verifies again; other writers wait meanwhile, readers are not disturbed.
+
+        Args:
+            encode: where the file of vectors is missing or cut, encode the texts again whose vectors are lost, which
+                takes as long as adding them did. Without it such an index is left as it is.
 
         Raises:
             IndexLocked, StorageError, ModelNotFound, SpaceMismatch: what was repaired until then stays so.
         """
         self._check_writable()
         renew = partial(self._upkeep.renew_codes, anew=True)
-        report = repair(self._snapshots, self._writer_of, check_codes, renew, lambda: self.encoder)
+        report = repair(self._snapshots, self._writer_of, check_codes, renew, lambda: self.encoder, encode)
         self._accelerator.forget()  # what was made again may have the name of what was refused
+        if report.repaired:
+            self._upkeep.tidy()
         return report
 
     def import_(

@@ -207,6 +207,7 @@ class Reader:
         format: str | None = None,
         *,
         where: Where | None = None,
+        vectors: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> ExportReport:
         """Writes records with their vectors, all of one snapshot, for other programs; see `exchange.formats`.
@@ -215,6 +216,8 @@ class Reader:
             destination: a path at which nothing is; or, for jsonl, a binary stream.
             format: "parquet", "npy", "jsonl" or "faiss"; None takes it from the suffix.
             where: a filter, as in `search`.
+            vectors: False writes keys, texts and metadata alone, as jsonl, which `vecindex add` reads; also where the
+                file of vectors is lost.
             progress: called with how many records are written, and how many there are.
 
         Raises:
@@ -222,7 +225,8 @@ class Reader:
         """
         from .exchange.writing import export
 
-        return export(self._snapshots, destination, format, None if where is None else parse(where), progress)
+        condition = None if where is None else parse(where)
+        return export(self._snapshots, destination, format, condition, progress, vectors)
 
     @contextlib.contextmanager
     def _asked(self, queries: Sequence[str] | Any) -> Iterator[tuple[View, Vectors]]:

@@ -43,13 +43,17 @@ def backup(dest: str, format_: str, index_path: Path) -> None:
 @click.argument("dest", metavar="DEST|-")
 @click.option("--format", "format_", type=click.Choice(_FORMATS), help="How to write; default: by DEST's suffix.")
 @where_option
+@click.option("--no-vectors", is_flag=True, help="Keys, texts and metadata alone, as jsonl; also of a damaged index.")
 @report_option
 @index_option
-def export(dest: str, format_: str | None, where: str | None, report_as: str, index_path: Path) -> None:
+def export(
+    dest: str, format_: str | None, where: str | None, no_vectors: bool, report_as: str, index_path: Path
+) -> None:
     """Write keys, texts, metadata and vectors to DEST for other programs; - is standard output, as jsonl.
 
     parquet is one file with a column of vectors; jsonl one object a line; npy and faiss are folders with
-    records.jsonl and the vectors as vectors.npy or as index.faiss. `vecindex import` reads them all.
+    records.jsonl and the vectors as vectors.npy or as index.faiss. `vecindex import` reads them all, and `vecindex add`
+    what --no-vectors wrote.
 
     \b
     Examples:
@@ -57,15 +61,16 @@ def export(dest: str, format_: str | None, where: str | None, report_as: str, in
       vecindex export english.jsonl --where "lang = 'en'"
       vecindex export notes-for-faiss --format faiss
       vecindex export - | jq .key
+      vecindex export texts.jsonl --no-vectors
     """
     if dest == "-" and report_as == "json":
         raise click.UsageError("With - records go to standard output; --report json would go there too.")
     with open_for_reading(index_path) as index, Progress("Exporting") as progress:
         if dest == "-":
             seen = None if is_terminal(sys.stdout) else progress  # else the bar would stand between the lines
-            report = index.export(json_lines_out(), format_, where=where, progress=seen)
+            report = index.export(json_lines_out(), format_, where=where, vectors=not no_vectors, progress=seen)
         else:
-            report = index.export(dest, format_, where=where, progress=progress)
+            report = index.export(dest, format_, where=where, vectors=not no_vectors, progress=progress)
     place = "standard output" if dest == "-" else printable(dest)
     answer(
         report_as,

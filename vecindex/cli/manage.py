@@ -56,9 +56,10 @@ def info(format_: str, index_path: Path) -> None:
 
 @click.command()
 @click.option("--repair", is_flag=True, help="Make right again what can be, from what is sound.")
+@click.option("--encode", is_flag=True, help="With --repair: encode texts again whose file of vectors is lost.")
 @format_option("text", "json")
 @index_option
-def verify(repair: bool, format_: str, index_path: Path) -> None:
+def verify(repair: bool, encode: bool, format_: str, index_path: Path) -> None:
     """Check every invariant of what is stored; exit 1 if anything is wrong.
 
     Each fault is printed with what repairs it.
@@ -67,12 +68,16 @@ def verify(repair: bool, format_: str, index_path: Path) -> None:
     Examples:
       vecindex verify --index notes.vecindex
       vecindex verify --repair
+      vecindex verify --repair --encode
       vecindex verify --format json | jq .ok
     """
+    if encode and not repair:
+        raise click.UsageError("--encode goes with --repair.")
     from ..index import open as open_index
+    from ..store.verify import examining
 
-    with open_index(index_path, create=False) if repair else open_for_reading(index_path) as index:
-        report = index.repair() if repair else index.verify()
+    with examining(), open_index(index_path, create=False) if repair else open_for_reading(index_path) as index:
+        report = index.repair(encode=encode) if repair else index.verify()
     emit(verified_as(format_, report), format_)
     if not report.ok:
         raise click.exceptions.Exit(1)

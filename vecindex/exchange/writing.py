@@ -12,13 +12,13 @@ from typing import BinaryIO
 import numpy as np
 
 from ..encoders.spec import Space
-from ..errors import InvalidInput
+from ..errors import CorruptIndex, InvalidInput
 from ..filters.tree import Filter
 from ..store.files import DATABASE_FILE
 from ..store.fresh import fresh_file, fresh_folder, resolved, written
 from ..store.snapshot import Snapshot, Snapshots
 from ..store.tables import Stored
-from ..store.vectors import Rows, Vectors
+from ..store.vectors import Rows, Vectors, vector_file
 from . import parquet
 from .flat import faiss_head, npy_head
 from .formats import (
@@ -33,6 +33,7 @@ from .formats import (
     space_json,
     vector_lines,
 )
+from .texts import export_texts
 
 _ROWS_A_BLOCK = 256  # texts may be long: few are in memory at once
 
@@ -54,6 +55,7 @@ def export(
     format: Format | str | None = None,
     where: Filter | None = None,
     progress: Progress | None = None,
+    vectors: bool = True,
 ) -> ExportReport:
     """Writes the records that ``where`` selects, all of one snapshot, in the order of insertion.
 
@@ -61,11 +63,15 @@ def export(
         destination: a path at which nothing is, or an empty folder; or a binary stream, for jsonl.
         format: one of `Format`; None takes it from the path's suffix, and jsonl for a stream.
         progress: called with how many records are written and how many there are.
+        vectors: False leaves them out, and does not need them: for jsonl alone.
 
     Raises:
         InvalidInput: the format is not known, or something is at the path.
         MissingExtra, CorruptIndex, StorageError: nothing is left at the path.
     """
+    if not vectors:
+        count, size = export_texts(snapshots, destination, _format(format) if format else None, where, progress)
+        return ExportReport(count, Format.JSONL.value, size)
     if not isinstance(destination, (str, os.PathLike)):
         chosen = Format.JSONL if format is None else _format(format)
         if chosen is not Format.JSONL:
@@ -114,9 +120,20 @@ class _Chosen:
         for start in range(0, len(self.rows), _ROWS_A_BLOCK):
             rows = self.rows[start : start + _ROWS_A_BLOCK]
             self._snapshot.check(rows)
-            yield self._snapshot.fetch(rows.tolist()), np.ascontiguousarray(self._snapshot.vectors[rows], dtype="<f4")
+            records, vectors = self._snapshot.fetch(rows.tolist()), self._snapshot.vectors[rows]
+            _refuse_what_is_no_number(self._snapshot, records, vectors)
+            yield records, np.ascontiguousarray(vectors, dtype="<f4")
             if self._progress is not None:
                 self._progress(start + len(rows), len(self.rows))
+
+
+def _refuse_what_is_no_number(snapshot: Snapshot, records: list[Stored], vectors: Vectors) -> None:
+    """An earlier version may have stored a vector that is not finite: no format is to carry it elsewhere."""
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        record = records[int(bad[0])]
+        reason = f"the vector of {record.key!r} (row {record.row}) is not finite"
+        raise CorruptIndex(str(vector_file(snapshot.folder, snapshot.manifest.vectors)), reason)
 
 
 def _jsonl(chosen: _Chosen, out: BinaryIO) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -271,11 +272,25 @@ def _pairs(pairs: Sequence[tuple[str, Any]]) -> str:
 def json_text(value: Any) -> str:
     """A value as JSON for people and programs."""
     try:
-        return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+        return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    except ValueError:
+        return json_text(_finite(value))
     except RecursionError:  # indenting takes three calls a level, and earlier versions stored up to a thousand of them
         return json_line(value) + "\n"
 
 
 def json_line(value: Any) -> str:
     """A value as JSON on one line."""
-    return on_own_stack(partial(json.dumps, ensure_ascii=False), value)
+    try:
+        return on_own_stack(partial(json.dumps, ensure_ascii=False, allow_nan=False), value)
+    except ValueError:
+        return json_line(on_own_stack(_finite, value))
+
+
+def _finite(value: Any) -> Any:
+    """``value`` with null for the numbers that JSON does not have: those of a damaged vector, say."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(member) for name, member in value.items()}
+    return [_finite(member) for member in value] if isinstance(value, (list, tuple)) else value

@@ -44,6 +44,9 @@ def scores(vectors: Vectors, query: Vectors) -> Vectors:
 
 def best(rows: Rows, found: Vectors, k: int) -> Ranking:
     """The k best of ``rows`` (n,), each once and in any order, with the scores ``found`` (n,)."""
+    if len(found) and np.isnan(found.max()):  # of a vector that is no number, as earlier versions may have stored: last
+        ranking = best(rows, np.nan_to_num(found, nan=-2.0), k)
+        return Ranking(ranking.rows, np.where(ranking.scores == -2, np.float32(np.nan), ranking.scores))
     if len(found) > 4 * k + 1000:  # leave out what cannot be among them before sorting; every tie at the end stays
         kept = np.flatnonzero(found >= np.partition(found, len(found) - k)[len(found) - k])
         rows, found = rows[kept], found[kept]

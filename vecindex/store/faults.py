@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from ..records import Fault, VerifyReport
 from .manifest import Manifest
 
 _RESTORE = "restore the directory from a backup"
+_REPAIR, _ENCODE = "verify --repair", "verify --repair --encode"
 _FAULTS_LISTED = 1_000
 
 
@@ -25,6 +26,8 @@ class Kind(Enum):
     """The same, and its key cannot be typed either: `repair` deletes it."""
     VECTOR = "vector"
     """A vector that is encoded again from its record's text; by the user where the index has no encoder."""
+    VECTORS = "vectors"
+    """The file of vectors is missing or cut: made again of all texts, where that is asked for by name."""
     SUMS = "sums"
     """A block of the vectors' checksums: computed again."""
     DEAD = "dead"
@@ -58,12 +61,21 @@ class Examination:
         if len(self.faults) >= _FAULTS_LISTED:
             self._omitted += 1
             return
-        repair = command(self.folder, "verify --repair")
+        repair = command(self.folder, _REPAIR)
         if key is not None:
             repair = command(self.folder, "delete", key)
         elif kind is Kind.LOST:
             repair = _RESTORE
+        elif kind is Kind.VECTORS:
+            repair = command(self.folder, _ENCODE)
         self.faults.append(Fault(str(path), reason, repair))
+
+    def unrepaired(self, encode: bool) -> None:
+        """A repair was tried, with ``encode`` or not: another one is no way to mend what it has left."""
+        needs_encoding = Kind.VECTORS in self.found and Kind.LOST not in self.found and not encode
+        instead = command(self.folder, _ENCODE) if needs_encoding else _RESTORE
+        tried = command(self.folder, _REPAIR)
+        self.faults = [replace(fault, repair=instead) if fault.repair == tried else fault for fault in self.faults]
 
     def report(self, repaired: tuple[Fault, ...] = ()) -> VerifyReport:
         more = []

@@ -9,16 +9,17 @@ lost, so that a backup is needed, nothing in the database is changed.
 2. Checksums whose own checksum is wrong: from the vectors, of which the unit length says that they are probably right.
 3. The list of dead rows: every row without a record, where as many records are there as the manifest counts.
 4. The cache: emptied, since it only spares work; in step 1 too, where its pages may be the damaged ones.
-5. Damaged vectors: the texts are encoded again and get new rows, as if they were added.
+5. Damaged vectors: the texts are encoded again and get new rows, as if they were added; all of them, if that is asked
+   for by name, where the file of vectors is missing or cut. See `reencode`.
 6. Codes: after the lock is let go, as after any change; only where all vectors are sound.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -27,50 +28,71 @@ from ..errors import CorruptIndex
 from ..records import Fault, VerifyReport
 from .catalog import Catalog
 from .faults import Examination, Kind
-from .manifest import Manifest
+from .reencode import encode_lost, encode_rows
 from .schema import CREATE_CACHED
 from .snapshot import Snapshots
 from .tables import Stored, Tables
-from .vectors import ROWS_A_BLOCK, Sums, append, checksums, map_rows, vector_file
-from .verify import CheckCodes, examine
+from .vectors import ROWS_A_BLOCK, checksums, map_rows, vector_file
+from .verify import CheckCodes, examine, examining
 from .writer import Writer
 
-_TEXTS_A_COMMIT = 1024
 _NEEDED_INDEXES = (
     "create unique index if not exists idx_records_key on records (key)",
     "create index if not exists idx_dead_generation on dead (generation)",
 )
 
 
+@examining()
 def repair(
     snapshots: Snapshots,
     writer: Callable[[Catalog], Writer],
     check_codes: CheckCodes,
     renew_codes: Callable[[], None],
     encoder: Callable[[], Encoder],
+    encode: bool = False,
 ) -> VerifyReport:
     """Repairs what can be, and verifies again; ``encoder`` is asked for only where a vector is damaged.
+
+    Where the file of vectors is lost, all of it is made again if ``encode`` says so; else nothing is changed.
 
     Raises:
         IndexLocked, StorageError, ModelNotFound, SpaceMismatch: what was repaired until then stays so.
     """
     with snapshots.borrow() as catalog:
         before = examine(catalog, check_codes)
-        # A database whose tables are damaged is not written to: that could make wrong answers of errors.
-        if before.faults and Kind.LOST not in before.found:
+        left = _Left()
+        if before.faults and _is_repairable(before, encode):
             with writer(catalog).locked():
                 # Only now nobody else changes anything.
-                _repair(catalog, examine(catalog, check_codes), encoder)
+                left = _repair(catalog, examine(catalog, check_codes), encoder, encode)
             with contextlib.suppress(CorruptIndex):  # in the report
                 if not _codes_are_sound(snapshots, check_codes):
                     renew_codes()
-        after = examine(catalog, check_codes)
-    left = {_identity(fault) for fault in after.faults}
-    return after.report(tuple(fault for fault in before.faults if _identity(fault) not in left))
+        after = examine(catalog, check_codes, left.rows)
+        for record in left.records:
+            reason = f"the text of {record.key!r} (row {record.row}) cannot be encoded: the model finds no token in it"
+            after.add(Kind.RECORD, catalog.path, reason, record.row, record.key)
+    remaining = {_identity(fault) for fault in after.faults}
+    after.unrepaired(encode)
+    return after.report(tuple(fault for fault in before.faults if _identity(fault) not in remaining))
+
+
+@dataclass(slots=True)
+class _Left:
+    """What no vector can be made of: ``rows`` of damaged vectors, ``records`` without any."""
+
+    rows: list[int] = field(default_factory=list)
+    records: list[Stored] = field(default_factory=list)
 
 
 def _identity(fault: Fault) -> tuple[str, str]:
-    return fault.path, fault.reason
+    # A record that was encoded again has another row: the same fault of it is not repaired.
+    return fault.path, re.sub(r" \(row \d+\)", "", fault.reason)
+
+
+def _is_repairable(found: Examination, encode: bool) -> bool:
+    # A database whose tables are damaged is not written to: that could make wrong answers of errors.
+    return Kind.LOST not in found.found and (encode or Kind.VECTORS not in found.found)
 
 
 def _codes_are_sound(snapshots: Snapshots, check_codes: CheckCodes) -> bool:
@@ -84,15 +106,22 @@ def _codes_are_sound(snapshots: Snapshots, check_codes: CheckCodes) -> bool:
         return True
 
 
-def _repair(catalog: Catalog, found: Examination, encoder: Callable[[], Encoder]) -> None:
-    if Kind.LOST in found.found:
-        return  # found only now
+def _repair(catalog: Catalog, found: Examination, encoder: Callable[[], Encoder], encode: bool) -> _Left:
+    left = _Left()
+    if not _is_repairable(found, encode):
+        return left  # found only now
     for kind, step in _STEPS.items():
         if kind in found.found:
             with contextlib.suppress(CorruptIndex):  # in the report
                 step(catalog, found.found[kind])
-    if Kind.VECTOR in found.found:
-        _encode_again(catalog, found.found[Kind.VECTOR], encoder)
+    space = catalog.manifest().space
+    if space is None or space.is_external:
+        return left  # only who made these vectors can make them again
+    if Kind.VECTORS in found.found and Kind.RECORD not in found.found:
+        left.records = encode_lost(catalog, encoder)
+    elif Kind.VECTOR in found.found:
+        left.rows = encode_rows(catalog, found.found[Kind.VECTOR], encoder)
+    return left
 
 
 def _make_indexes(catalog: Catalog, numbers: Sequence[int]) -> None:
@@ -161,32 +190,3 @@ _STEPS: dict[Kind, Callable[[Catalog, Sequence[int]], None]] = {
     Kind.CACHE: _empty_cache,
 }
 """In this order: each needs what those before it have repaired."""
-
-
-def _encode_again(catalog: Catalog, rows: Sequence[int], encoder: Callable[[], Encoder]) -> None:
-    space = catalog.manifest().space
-    if space is None or space.is_external:
-        return  # only who made these vectors can make them again
-    for start in range(0, len(rows), _TEXTS_A_COMMIT):
-        window = rows[start : start + _TEXTS_A_COMMIT]
-        stored = catalog.fetch(window)
-        encoded = encoder().encode_all([record.text for record in stored])
-        for place in np.flatnonzero(encoded.lost):
-            if not stored[place].lost:  # the vector stood for all of the text
-                whole = encoder().encode_all([stored[place].text], on_long="mean")
-                encoded.vectors[place], encoded.lost[place] = whole.vectors[0], 0
-        manifest = catalog.manifest()
-        path: Path = vector_file(catalog.folder, manifest.vectors)
-        append(path, manifest.rows, encoded.vectors)
-        manifest = replace(manifest, written_by=encoder().environment())
-        _replace(catalog, manifest, stored, encoded.lost.tolist(), checksums(encoded.vectors))
-
-
-def _replace(catalog: Catalog, manifest: Manifest, stored: Sequence[Stored], lost: Sequence[int], sums: Sums) -> None:
-    written = [
-        replace(record, row=row, lost=tokens)
-        for row, (record, tokens) in enumerate(zip(stored, lost, strict=True), manifest.rows)
-    ]
-    with catalog.changing() as tables:
-        manifest = tables.bury(manifest, np.array([record.row for record in stored], np.int64))
-        tables.commit(tables.insert(manifest, written, sums))

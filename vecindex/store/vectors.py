@@ -26,6 +26,7 @@ Sums = npt.NDArray[np.uint32]
 ROWS_A_BLOCK = 4096
 """Rows whose checksums, and whose deletion, are stored together."""
 _ROWS_A_COPY = 16_384
+_LENGTH_TOLERANCE = 1e-4
 _MADE = re.compile(rf"vectors-[0-9]+\.f32|{CODES_FILE.pattern}|{TEMPORARY.pattern}")
 
 
@@ -70,6 +71,14 @@ def checksums(vectors: Vectors) -> Sums:
     found = np.einsum("ij,j->i", words, _multipliers(words.shape[1]))
     sums: Sums = (found ^ (found >> np.uint64(32))).astype(np.uint32)
     return sums
+
+
+def are_sound(vectors: Vectors) -> npt.NDArray[np.bool_]:
+    """Which of ``vectors`` (n, D) are finite and of unit length, (n,)."""
+    with np.errstate(all="ignore"):
+        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        sound: npt.NDArray[np.bool_] = np.abs(lengths - 1) <= _LENGTH_TOLERANCE
+    return sound
 
 
 @cache

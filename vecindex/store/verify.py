@@ -9,9 +9,10 @@ The tables are read as they lie, not by `Catalog`, which refuses what is damaged
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,18 +28,18 @@ from .generation import Generation
 from .manifest import Manifest
 from .snapshot import TRIES, Snapshot, Snapshots
 from .tables import BYTES_A_BLOCK, metadata_of
-from .vectors import ROWS_A_BLOCK, Sums, Vectors, checksums, map_rows, vector_file
+from .vectors import ROWS_A_BLOCK, Sums, Vectors, are_sound, checksums, map_rows, vector_file
 
 CheckCodes = Callable[[Snapshot], None]
 """Raises CorruptIndex if the codes of a snapshot, whose other files are sound, are not those of its vectors."""
 
-_LENGTH_TOLERANCE = 1e-4
 _MANY = 2**24
 _RECORDS = (
     "select row, cast(key as blob), cast(text as blob), cast(metadata as blob), lost, crc, "
     "typeof(key) || typeof(text) || typeof(metadata) || typeof(lost) "
     "from records not indexed where row between ? and ? order by row"
 )
+_BEYOND_REPAIR = "Restore the directory from a backup, or add the texts again to a new index."
 _INDEXES = "select name from sqlite_master where type = 'index'"
 _NEEDED = ("idx_records_key", "idx_dead_generation")
 
@@ -47,14 +48,24 @@ Verdicts = npt.NDArray[np.int8]
 _VERDICTS = ("is sound", "is not finite and of unit length", "is not what was written")
 
 
+@contextlib.contextmanager
+def examining() -> Iterator[None]:
+    """What is so damaged that it cannot be opened is not to be verified, or repaired: that is what was tried."""
+    try:
+        yield
+    except CorruptIndex as error:
+        raise CorruptIndex(error.path, error.reason, _BEYOND_REPAIR) from error
+
+
+@examining()
 def verify(snapshots: Snapshots, check_codes: CheckCodes) -> VerifyReport:
     """Checks one generation whole; reads everything once, in bounded memory."""
     with snapshots.borrow() as catalog:
         return examine(catalog, check_codes).report()
 
 
-def examine(catalog: Catalog, check_codes: CheckCodes) -> Examination:
-    """As `verify`, for `repair`."""
+def examine(catalog: Catalog, check_codes: CheckCodes, hopeless: Collection[int] = ()) -> Examination:
+    """As `verify`, for `repair`; ``hopeless`` are rows whose texts cannot be encoded again."""
     try:
         structure = catalog.integrity_fault()
     except CorruptIndex as error:
@@ -68,7 +79,7 @@ def examine(catalog: Catalog, check_codes: CheckCodes) -> Examination:
                 if found.faults and attempt < TRIES:
                     continue
                 _manifest(catalog, manifest, found)
-                _rows(catalog, manifest, vectors, found)
+                _rows(catalog, manifest, vectors, found, hopeless)
         except CorruptIndex as error:
             if found.manifest is None and attempt < TRIES:
                 continue
@@ -93,7 +104,8 @@ def _files(catalog: Catalog, manifest: Manifest, check_codes: CheckCodes, found:
     try:
         vectors = map_rows(vector_file(catalog.folder, manifest.vectors), manifest.rows, manifest.dimension)
     except CorruptIndex as error:
-        found.add(Kind.LOST, Path(error.path), error.reason)
+        is_external = manifest.space is None or manifest.space.is_external
+        found.add(Kind.LOST if is_external else Kind.VECTORS, Path(error.path), error.reason)
         return None
     if manifest.codes is not None:
         try:
@@ -124,7 +136,9 @@ def _manifest(catalog: Catalog, manifest: Manifest, found: Examination) -> None:
             found.add(Kind.FIELD, catalog.path, f"the field {name!r} has no SQL index", number)
 
 
-def _rows(catalog: Catalog, manifest: Manifest, vectors: Vectors | None, found: Examination) -> None:
+def _rows(
+    catalog: Catalog, manifest: Manifest, vectors: Vectors | None, found: Examination, hopeless: Collection[int]
+) -> None:
     """Every row below the committed count is a record's or dead, and not both; blockwise, and what each block holds."""
     if (reason := _too_few(catalog, manifest)) is not None:
         found.add(Kind.LOST, catalog.path, reason)
@@ -143,7 +157,7 @@ def _rows(catalog: Catalog, manifest: Manifest, vectors: Vectors | None, found: 
             if sums is not None:
                 # A damaged vector is a fault of its own.
                 known.sums[first : first + count] = np.where(bad, -1, sums.astype(np.int64))
-        live = _records(catalog, manifest, first, bad, found, known.texts)
+        live = _records(catalog, manifest, first, bad, found, known.texts, hopeless)
         dead = _dead(catalog, block, count)
         found.records += int(live.sum())
         if dead is None:
@@ -238,19 +252,24 @@ def _dead(catalog: Catalog, block: int, count: int) -> Mask | None:
 
 def _damaged(vectors: Vectors, sums: Sums | None) -> Verdicts:
     """For each of these vectors, which of `_VERDICTS` it gets."""
-    with np.errstate(all="ignore"):
-        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
-        verdicts = np.where(np.abs(lengths - 1) <= _LENGTH_TOLERANCE, 0, 1).astype(np.int8)
+    verdicts = np.where(are_sound(vectors), 0, 1).astype(np.int8)
     if sums is not None:
         verdicts[checksums(vectors) != sums] = 2
     return verdicts
 
 
 def _records(
-    catalog: Catalog, manifest: Manifest, first: int, bad: Verdicts, found: Examination, texts: npt.NDArray[np.uint64]
+    catalog: Catalog,
+    manifest: Manifest,
+    first: int,
+    bad: Verdicts,
+    found: Examination,
+    texts: npt.NDArray[np.uint64],
+    hopeless: Collection[int],
 ) -> Mask:
     """The rows of a block that have a record; each is read, and told if its vector is ``bad``.
 
+    Where that cannot be made again, as of rows that are ``hopeless``, the record is to be deleted.
     ``texts`` (rows,) gets the first 64 bits of the digest of each one's text.
     """
     path = vector_file(catalog.folder, manifest.vectors)
@@ -269,7 +288,7 @@ def _records(
             found.add(kind, catalog.path, f"the record {name} {fault}", row, key)
         if bad[row - first]:
             reason = f"the vector of {name} (row {row}) {_VERDICTS[bad[row - first]]}"
-            found.add(kind, path, reason, row, key if external or kind is Kind.RECORD else None)
+            found.add(kind, path, reason, row, key if external or kind is Kind.RECORD or row in hopeless else None)
     return live
 
 
