@@ -28,6 +28,7 @@ import signal
 import socket
 import struct
 import sys
+import tempfile
 import threading
 import traceback
 import weakref
@@ -48,6 +49,17 @@ _IN_OPEN = 0x20
 _IN_CHANGED = 0x2 | 0x4 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400  # content, mode, moved, made, removed
 _IN_CLOEXEC, _IN_NONBLOCK, _IN_ISDIR = 0x80000, 0x800, 0x40000000
 _HANGS = 60.0
+
+
+@contextlib.contextmanager
+def quick_folder(otherwise: Path) -> Iterator[Path]:
+    """A folder in memory where the system has a place for it, for what is not about durability."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield otherwise
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
 
 
 class Victim:

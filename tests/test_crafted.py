@@ -6,7 +6,7 @@ import json
 import shutil
 import sqlite3
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.helpers import opened, small_index
+from tests.sandbox import quick_folder
 from tests.toy import ToyEncoder
 from vecindex import Index
 from vecindex.errors import CorruptIndex, RecordNotFound
@@ -26,6 +27,12 @@ NESTED = "[" * 100_000
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_index(tmp_path_factory.mktemp("sound") / "i")
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    with quick_folder(tmp_path) as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -57,44 +64,55 @@ def rewrite(folder: Path, **changes: Any) -> None:
         connection.execute(f"update manifest set {sets}, crc = ?", (*values.values(), crc))
 
 
-ACTS: dict[str, Callable[[Index], object]] = {
-    "search": lambda index: index.search("one"),
-    "filter": lambda index: index.search("one", where="n = 1"),
-    "similar": lambda index: index.similar("a"),
-    "get": lambda index: index.get("a"),
-    "keys": lambda index: index.keys(),
-    "info": lambda index: index.info(),
+READING: list[Callable[[Index], object]] = [
+    lambda index: index.search("one"),
+    lambda index: index.search("one", where="n = 1"),
+    lambda index: index.similar("a"),
+    lambda index: index.get("a"),
+    lambda index: index.keys(),
+    lambda index: index.info(),
+    lambda index: index.export(index.path.with_name("out.jsonl")),
+    lambda index: index.backup(index.path.with_name("backup")),
+]
+WRITING: dict[str, Callable[[Index], object]] = {
     "add": lambda index: index.add(["one", "three", "new"], keys=["a", "x", "c"]),
     "split": lambda index: index.add(["a long one " * 20], keys=["a"], on_long="split"),
     "delete": lambda index: index.delete(["a"]),
     "delete where": lambda index: index.delete(where="n = 0"),
     "compact": lambda index: index.compact(),
-    "backup": lambda index: index.backup(index.path.with_name("backup")),
-    "export": lambda index: index.export(index.path.with_name("out.jsonl")),
     "repair": lambda index: index.repair(),
 }
 
 
 def errors_of(folder: Path) -> list[CorruptIndex]:
-    """Those of every act, each on a copy; raises whatever else is raised, and AssertionError where verify is clean."""
+    """Those of every act, of changes on copies; raises what else is raised, and AssertionError where verify is clean."""
     found: list[CorruptIndex] = []
-    for name, act in ACTS.items():
-        copy = shutil.copytree(folder, folder.with_name(f"copy of {name}"))
+
+    def tried(act: Callable[[Index], object], index: Index) -> None:
         try:
-            with opened(copy, create=False) as index:
-                act(index)
+            act(index)
         except CorruptIndex as error:
             found.append(error)
         except RecordNotFound:
             pass  # under its key there is none
-        for path in (copy, copy.with_name("backup")):
-            shutil.rmtree(path, ignore_errors=True)
-        copy.with_name("out.jsonl").unlink(missing_ok=True)
+
     try:
         with opened(folder, create=False) as index:
+            for act in READING:
+                tried(act, index)
             assert index.verify().faults != ()
     except CorruptIndex as error:
         found.append(error)
+    for name, act in WRITING.items():
+        copy = shutil.copytree(folder, folder.with_name(f"copy of {name}"))
+        try:
+            with opened(copy, create=False) as index:
+                tried(act, index)
+        except CorruptIndex as error:
+            found.append(error)
+        shutil.rmtree(copy)
+    shutil.rmtree(folder.with_name("backup"), ignore_errors=True)
+    folder.with_name("out.jsonl").unlink(missing_ok=True)
     return found
 
 

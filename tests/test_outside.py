@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import SMALL_STATE, opened, small_index, sql, state_of
-from tests.sandbox import Victim, plant, run, watched
+from tests.sandbox import Victim, plant, quick_folder, run, watched
 from tests.toy import ToyEncoder, toy_space
 from vecindex import Index, search
 from vecindex.errors import CorruptIndex, InvalidInput, StorageError, VecindexError
@@ -29,6 +29,12 @@ from vecindex.store.files import remove_tree
 
 HEX = "0123456789abcdef"
 SPACE = toy_space().fingerprint[:16]
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    with quick_folder(tmp_path) as folder:
+        yield folder
 
 
 @pytest.fixture

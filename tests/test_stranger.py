@@ -6,9 +6,7 @@ Variants are drawn from what may be planted, where, and which command meets it; 
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -17,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.helpers import opened
-from tests.sandbox import KINDS, Victim, plant, run, watched
+from tests.sandbox import KINDS, Victim, plant, quick_folder, run, watched
 from tests.toy import ToyEncoder
 from vecindex import Index
 from vecindex.errors import VecindexError
@@ -117,25 +115,20 @@ ACTS: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.fixture
-def scratch(tmp_path: Path) -> Iterator[Path]:
-    """In memory where the system has a place for it: nothing here is about what is durable."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield Path(folder)
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    with quick_folder(tmp_path) as folder:
+        yield folder
 
 
-def test_nothing_outside_is_touched_whatever_lies_in_an_index(made: Path, scratch: Path) -> None:
-    victim = Victim(scratch / "victim")
+def test_nothing_outside_is_touched_whatever_lies_in_an_index(made: Path, tmp_path: Path) -> None:
+    victim = Victim(tmp_path / "victim")
     draw = Random(14)
     pairs = [(place, kind) for place in places(made) for kind in KINDS]
     draw.shuffle(pairs)
     acts = [act for _ in range(VARIANTS // len(ACTS) + 1) for act in draw.sample(list(ACTS), len(ACTS))]
     failed = []
     for (place, kind), act in zip(pairs[:VARIANTS], acts[:VARIANTS], strict=True):
-        folder = scratch / "beside" / "index"
+        folder = tmp_path / "beside" / "index"
         shutil.copytree(made, folder)
         plant(folder / place, kind, victim)
         try:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..errors import CorruptIndex, IndexLocked, IndexNotFound, StorageError
 from .disk import disk
-from .files import DATABASE_FILE, check_database, names, storage_errors
+from .files import DATABASE_FILE, beginning, check_database, names, storage_errors
 
 BUSY_SECONDS = 10.0
 _SQLITE = (3, 38, 0)  # strict tables, and -> in the SQL of filters
@@ -147,6 +147,7 @@ class Connection:
 
     def _connect_again(self, may_freeze: bool = True) -> None:
         stale = self.sqlite
+        check_database(self.path)
         self.sqlite, self._frozen = self._connect(may_freeze)
         stale.close()
 
@@ -192,12 +193,8 @@ class Connection:
 def _is_in_use(shared_memory: str) -> bool:
     """Whether a process has begun to use the file; on a full disk SQLite leaves it behind with nothing but zeros."""
     try:
-        descriptor = os.open(shared_memory, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return any(beginning(Path(shared_memory), 136))
     except FileNotFoundError:
         return False
     except OSError:
         return True  # it is somebody's
-    try:
-        return any(os.read(descriptor, 136))
-    finally:
-        os.close(descriptor)

@@ -22,7 +22,8 @@ DATABASE_FILE = "vecindex.db"
 TEMPORARY_PREFIX = ".creating-"
 TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]{16}(-journal|-wal|-shm)?")
 """What a file is named that is not done yet, and SQLite's own files beside it."""
-_OTHER_NAMES = "it has other names (hard links), under which what is written would show too; copy the index first"
+_OTHER_NAMES = "it has other names (hard links), under which what is written would show too"
+_SEPARATE = "Copy the folder of the index (cp -R) and use the copy, or remove the other names."
 _LEVELS = 16
 """So deep are the folders that are removed; what was made here is not half as deep."""
 
@@ -135,9 +136,9 @@ def check_database(path: Path) -> bool:
             if suffix == "-journal":
                 raise CorruptIndex(str(beside), "an index has no such file, and SQLite would do what it says")
             if suffix and found[suffix].st_nlink > 1:  # even who only reads writes to these
-                raise StorageError(str(beside), _OTHER_NAMES)
+                raise StorageError(str(beside), _OTHER_NAMES, _SEPARATE)
     if "-wal" in found and found["-wal"].st_size and "" in found and found[""].st_nlink > 1:
-        raise StorageError(str(path), _OTHER_NAMES)  # the log is moved into it when it is closed
+        raise StorageError(str(path), _OTHER_NAMES, _SEPARATE)  # the log is moved into it when it is closed
     return "" in found
 
 
@@ -219,7 +220,7 @@ def has_other_names(path: Path) -> bool:
 def check_single(path: Path) -> None:
     """Raises StorageError where a file that is to be written has other names."""
     if has_other_names(path):
-        raise StorageError(str(path), _OTHER_NAMES)
+        raise StorageError(str(path), _OTHER_NAMES, _SEPARATE)
 
 
 def write_at(path: Path, offset: int, data: memoryview) -> None:
