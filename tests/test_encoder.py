@@ -358,8 +358,8 @@ def test_encode_tokens_gives_each_texts_own_tokens_and_vectors(encoder: Encoder)
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        ("one text", "^texts is one str, not a sequence of texts"),
-        (b"bytes", "^texts is one bytes, not a sequence of texts"),
+        ("one text", "^texts is one str, not a sequence"),
+        (b"bytes", "^texts is one bytes, not a sequence"),
         (["good", 3], "a text must be a string"),
         ([None], "a text must be a string"),
         ([b"bytes"], "a text must be a string"),

@@ -52,7 +52,7 @@ def test_delete_is_all_or_none_and_counts_records(index: Index) -> None:
     assert index.delete(["a", "b", "a"]) == 2
     assert index.delete([]) == 0
     assert (len(index), index.info().generation, index.info().dead_rows) == (1, 2, 2)
-    with pytest.raises(InvalidInput, match="keys is one string"):
+    with pytest.raises(InvalidInput, match="keys is one str, not a sequence"):
         index.delete("c")
 
 

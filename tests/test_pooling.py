@@ -267,7 +267,7 @@ def padded_flat() -> Array:
         ([VECTORS[:1], VECTORS[0]], r"item 1 has the shape \(3, 2\), not \[1, T, D\]"),
         ([VECTORS[:1], VECTORS], r"item 1 has the shape \(2, 3, 2\), not \[1, T, D\]"),
         ([VECTORS[:1, :0]], r"item 0 has the shape \(1, 0, 2\), not \[1, T, D\]"),
-        ([[[[1.0, 2.0], [3.0]]]], "item 0 is ragged: its rows differ in length"),
+        ([[[[1.0, 2.0], [3.0]]]], "the features of item 0 have different lengths"),
         (np.empty((0, 1, 5, 8)), "there are no features to pool"),
         ([], "cannot be pooled"),
     ],

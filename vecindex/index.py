@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import ingest
+from .arguments import each, entrance, judgements, named_texts, shown, unordered
+from .arguments import path as path_argument
 from .encoders.encoder import Encoder
 from .encoders.load import Device, Settings
 from .encoders.spec import Precision, Space
 from .errors import CorruptIndex, IncompatibleFormat, InvalidInput, TextWithoutToken
 from .filters.parse import parse_deletion
 from .filters.tree import Refused, parse_path, path_text
-from .language import Language, Model
+from .language import Language, Model, model_argument, space_argument
 from .long_texts import OnLong, checked_on_long
 from .migrate import MigrationReport, Parts, migrate, own_model
 from .reader import Reader, Where
@@ -38,6 +40,21 @@ if TYPE_CHECKING:
     from .exchange.reading import Exchange
 
 
+def _settings(name: str, value: object) -> Settings:
+    if isinstance(value, Settings):
+        return value
+    raise InvalidInput(
+        f"{name} is {shown(value)}", "Open the index with vecindex.open(path, precision=, threads=, ...)."
+    )
+
+
+def _source(name: str, value: object) -> str | os.PathLike[str] | Exchange:
+    from .exchange.reading import Exchange
+
+    return value if isinstance(value, Exchange) else path_argument(name, value)
+
+
+@entrance(model=model_argument)
 def open(
     path: str | os.PathLike[str],
     *,
@@ -73,6 +90,7 @@ def open(
 class Index(Reader):
     """An open index; see `open`. Any number of threads may read, and one writer at a time commits."""
 
+    @entrance(model=model_argument, settings=_settings)
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -96,6 +114,7 @@ class Index(Reader):
             to_newest(self._folder, lock_timeout)
             self._manifest()
 
+    @entrance(space=space_argument)
     def add(
         self,
         records: Iterable[str | Record],
@@ -140,11 +159,6 @@ class Index(Reader):
             SpaceMismatch, ModelNotFound, IndexLocked, StorageError.
         """
         self._check_writable()
-        for name, column in (("records", records), ("keys", keys), ("metadata", metadata)):
-            if isinstance(column, (str, bytes, Record, Mapping)):
-                raise InvalidInput(
-                    f"{name} is one {type(column).__name__}, not a sequence", "Put it in a list, one for each text."
-                )
         on_long = checked_on_long(on_long)
         self._check_sound()
         records, hold_vectors = ingest.peek(records)
@@ -170,6 +184,7 @@ class Index(Reader):
         self._upkeep.tidy()
         return report
 
+    @entrance(keys=unordered)
     def delete(self, keys: Iterable[str] | None = None, *, where: Where | None = None) -> int:
         """Deletes the records that have these keys, all or none, or those that a filter selects; returns how many.
 
@@ -181,18 +196,17 @@ class Index(Reader):
             InvalidFilter.
         """
         self._check_writable()
-        if isinstance(keys, (str, bytes)):
-            raise InvalidInput("keys is one string, not a sequence of keys", "Put it in a list: [key].")
         if (keys is None) == (where is None):
             raise InvalidInput("delete takes keys or where=, one of them", "To delete all records, pass where='true'.")
         with self._writer() as writer:
             if where is not None:
                 deleted = writer.delete_where(parse_deletion(where))
             else:
-                deleted = writer.delete([checked_key(key) for key in keys or ()])
+                deleted = writer.delete(each(() if keys is None else keys, checked_key))
         self._upkeep.tidy()
         return deleted
 
+    @entrance()
     def index_field(self, field: str) -> bool:
         """Makes filters on a metadata field fast, now and for what is added later; False if it was done before.
 
@@ -206,6 +220,7 @@ class Index(Reader):
         with self._writer() as writer:
             return writer.index_field(name)
 
+    @entrance()
     def tune(
         self,
         recall: float = 0.99,
@@ -233,6 +248,7 @@ class Index(Reader):
         vectors = self._language.query_vectors(queries, self._space()) if len(queries) else None
         return self._upkeep.tune(recall, latency_ms, vectors, progress)
 
+    @entrance()
     def compact(self, *, cache: bool = False) -> CompactReport:
         """Gives the space of deleted and replaced records back; readers are not disturbed.
 
@@ -262,6 +278,7 @@ class Index(Reader):
             self._upkeep.tidy()
         return report
 
+    @entrance(source=_source, space=space_argument)
     def import_(
         self,
         source: str | os.PathLike[str] | Exchange,
@@ -290,6 +307,7 @@ class Index(Reader):
         self._upkeep.tidy()
         return report
 
+    @entrance(model=model_argument, queries=named_texts, qrels=judgements)
     def migrate(
         self,
         model: Model | None = None,

@@ -11,7 +11,9 @@ from itertools import chain, islice
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from .encoders.arrays import numbers
 from .encoders.encoder import Encoder
 from .encoders.pooling import unit_vectors
 from .encoders.spec import Space
@@ -68,7 +70,7 @@ def add_vectors(
     progress: Progress | None = None,
 ) -> AddReport:
     """Adds texts, with their keys and metadata, and the vectors (n, D) that were made of them elsewhere."""
-    array = vectors if isinstance(vectors, np.ndarray) else _as_array(vectors)
+    array = numbers(vectors, "vectors")
     incoming = list(_incoming(records, keys, metadata))
     if array.ndim != 2 or len(array) != len(incoming) or (array.ndim == 2 and array.shape[1] == 0):
         raise InvalidInput(
@@ -116,10 +118,11 @@ def _blocks(records: Iterable[str | Record]) -> Iterator[tuple[list[Incoming], V
 
     first = 0
     for window in windows(pairs(), VECTORS_A_COMMIT, lambda pair: pair[0].text, CHARACTERS_A_COMMIT):
-        shapes = {np.shape(vector) for _, vector in window}
-        if len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):
+        arrays = [_numbers(vector, first + place) for place, (_, vector) in enumerate(window)]
+        shapes = {array.shape for array in arrays}
+        if len(shapes) > 1 or any(len(shape) != 1 or shape == (0,) for shape in shapes):
             raise InvalidInput(f"vectors have the shapes {sorted(shapes)}", "Each is (dimension,), all the same.")
-        yield [item for item, _ in window], unit_vectors(_as_array([vector for _, vector in window]), first)
+        yield [item for item, _ in window], unit_vectors(np.array(arrays), first)
         first += len(window)
 
 
@@ -131,6 +134,12 @@ def peek(records: Iterable[str | Record]) -> tuple[Iterable[Any], bool]:
     first = list(islice(rest, 1))
     holds = any(isinstance(record, Record) and record.vector is not None for record in first)
     return chain(first, rest), holds
+
+
+def _numbers(vector: Any, item: int) -> npt.NDArray[Any]:
+    if type(vector) is np.ndarray and vector.dtype == np.float32:  # as nearly always
+        return vector
+    return numbers(vector, f"the numbers of the vector of item {item}")
 
 
 def each(committed: Callable[[], None], progress: Progress | None) -> Progress:
@@ -151,13 +160,6 @@ def _committed(reports: Iterable[AddReport], progress: Progress | None) -> AddRe
         if progress is not None:
             progress(total)
     return total
-
-
-def _as_array(vectors: Any) -> np.ndarray:
-    try:
-        return np.asarray(vectors)
-    except ValueError:  # ragged
-        raise InvalidInput("the vectors have different lengths", "All have the model's dimension.") from None
 
 
 def _incoming(

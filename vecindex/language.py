@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from types import NoneType
 from typing import Any, cast, get_args
 
 import numpy as np
 
+from .arguments import each, shown, string
 from .encoders.compiled import runtime_of
 from .encoders.encoder import Encoded, Encoder
 from .encoders.load import INT8, Settings, check_settings, here, load_for_space, load_model
@@ -21,6 +21,22 @@ from .store.vectors import Vectors
 from .warning_types import QueryTruncated, warn
 
 Model = str | os.PathLike[str] | Encoder
+
+
+def model_argument(name: str, value: object) -> Model:
+    """The check of a parameter that says a model; see `arguments`."""
+    if isinstance(value, (str, os.PathLike, Encoder)) and value != "":
+        return value
+    raise InvalidInput(f"the {name} is {shown(value)}", "Give a folder, a hub name or an encoder.")
+
+
+def space_argument(name: str, value: object) -> str | Space:
+    """The check of a parameter that says what made vectors; see `arguments`."""
+    if isinstance(value, Space):
+        return value
+    if isinstance(value, str) and value:
+        return string(value, "a space's name")
+    raise InvalidInput(f"{name} is {shown(value)}", "Give a name of your own, or a model's space: encoder.space.")
 
 
 class Language:
@@ -70,10 +86,8 @@ class Language:
         Raises:
             InvalidInput: a query is neither a text nor a vector, or is blank.
         """
-        if isinstance(queries, (str, bytes)):
-            raise InvalidInput("queries is one string, not a sequence", "Call search(query), or pass [query].")
-        if isinstance(queries, Sequence) and queries and isinstance(queries[0], str):
-            texts = [checked_query(query) for query in queries]
+        if isinstance(queries, (list, tuple)) and queries and isinstance(queries[0], str):
+            texts = each(queries, checked_query) if len(queries) > 1 else [checked_query(queries[0])]
             # Without a space there is nothing to find, and so no reason to load a model.
             if space is None:
                 return np.empty((len(texts), 0), np.float32)
@@ -109,10 +123,6 @@ class Language:
         if isinstance(self.model, Encoder):
             return self.model
         settings = self.settings
-        if not isinstance(self.model, (str, os.PathLike, NoneType)):
-            raise InvalidInput(
-                f"the model is a {type(self.model).__name__}", "Give a folder, a hub name or an encoder."
-            )
         if self.model is not None or space is None:
             return load_model(self.model, replace(settings, precision=_precision(settings, space)), expected=space)
         if space.is_external:

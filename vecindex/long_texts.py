@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
+from .arguments import choice
 from .encoders.encoder import Encoder
 from .errors import InvalidInput, TextTooLong
 from .nested import read_json
@@ -27,11 +28,7 @@ RESERVED = (PART_OF, SPAN)
 
 def checked_on_long(value: str) -> OnLong:
     """``value`` itself if it is one of them; raises InvalidInput otherwise."""
-    for known in get_args(OnLong):
-        if value == known:
-            found: OnLong = known
-            return found
-    raise InvalidInput(f"on_long is {value!r}", f"It is one of: {', '.join(get_args(OnLong))}.")
+    return cast(OnLong, choice(get_args(OnLong))("on_long", value))
 
 
 def without_reserved(incoming: Iterable[Incoming]) -> Iterator[Incoming]:

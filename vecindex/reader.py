@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from .arguments import destination, entrance
 from .encoders.encoder import Encoder
 from .encoders.load import Settings
 from .encoders.spec import Space
-from .errors import CorruptIndex, InvalidInput, RecordNotFound
+from .errors import CorruptIndex, RecordNotFound
 from .filters.parse import parse
 from .guard import SAMPLES, Sample, check_vectors
 from .language import Language, Model
@@ -97,6 +98,7 @@ class Reader:
         """
         return self._language.encoder(self._space())
 
+    @entrance()
     def search(self, query: str | Any, k: int = 5, where: Where | None = None) -> list[Hit]:
         """The nearest records to a text or a vector.
 
@@ -114,23 +116,23 @@ class Reader:
         """
         return self.search_many([query], k, where)[0]
 
+    @entrance()
     def search_many(self, queries: Sequence[str] | Any, k: int = 5, where: Where | None = None) -> list[list[Hit]]:
         """As `search` for each of several texts, or of vectors (n, D); a list of hits for each, all of one snapshot."""
-        k = _checked_k(k)
         condition = None if where is None else parse(where)
         with self._asked(queries) as (view, vectors):
             return run.search(view, vectors, k, condition)
 
+    @entrance()
     def explain_search(self, query: str | Any, k: int = 5, where: Where | None = None) -> tuple[list[Hit], Explanation]:
         """As `search`, and how the hits were found: the route, the candidates, how long each step took."""
-        k = _checked_k(k)
         condition = None if where is None else parse(where)
         with self._asked([query]) as (view, vectors):
             return run.explain(view, vectors[0], k, condition)
 
+    @entrance()
     def similar(self, key: str, k: int = 5, where: Where | None = None) -> list[Hit]:
         """The nearest records to the stored record ``key``, itself left out; raises RecordNotFound."""
-        k = _checked_k(k)
         condition = None if where is None else parse(where)
         with self._snapshots.take() as snapshot:
             vector = np.array(snapshot.vectors[_stored(snapshot, key).row])
@@ -138,6 +140,7 @@ class Reader:
         others = [hit for hit in hits if hit.key != key][:k]
         return [replace(hit, rank=rank) for rank, hit in enumerate(others, 1)]
 
+    @entrance()
     def get(self, key: str) -> Record:
         """The record ``key``, its ``vector`` (D,) float32 of unit length included; raises RecordNotFound."""
         with self._snapshots.take() as snapshot:
@@ -185,6 +188,7 @@ class Reader:
                 runtime=self._language.runtime(space),
             )
 
+    @entrance()
     def backup(
         self, destination: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None
     ) -> BackupReport:
@@ -201,6 +205,7 @@ class Reader:
 
         return backup(self._snapshots, destination, progress)
 
+    @entrance(destination=destination)
     def export(
         self,
         destination: Destination,
@@ -278,9 +283,3 @@ def _stored(snapshot: Snapshot, key: str) -> Stored:
         raise RecordNotFound(key)
     snapshot.check(np.array([found[key].row]))
     return found[key]
-
-
-def _checked_k(k: int) -> int:
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-        raise InvalidInput(f"k is {k!r}", "Ask for a whole number of hits, 1 or more.")
-    return int(k)

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .arguments import plain, string
 from .errors import InvalidInput
 from .nested import MAX_NESTING, on_own_stack
+from .unlike_json import unlike_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,7 +155,7 @@ class CompactReport:
 
 def derive_key(text: str) -> str:
     """The key of a record that was given none: the first 128 bits of the SHA-256 of its UTF-8 text, in hex."""
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
+    return hashlib.sha256(checked_text(text).encode("utf-8")).hexdigest()[:32]
 
 
 LONGEST_TEXT = 500_000_000
@@ -164,12 +166,12 @@ LONGEST_KEY = 1_000_000
 
 def checked_text(value: object) -> str:
     """``value`` itself if it is a text that can be stored; raises InvalidInput otherwise."""
-    return _checked_string(value, "a text", LONGEST_TEXT)
+    return string(value, "a text", LONGEST_TEXT)
 
 
 def checked_query(value: object) -> str:
     """``value`` itself if it is a text that can be searched for; raises InvalidInput otherwise, if it is blank too."""
-    text = _checked_string(value, "a query", LONGEST_TEXT)
+    text = string(value, "a query", LONGEST_TEXT)
     if is_blank(text):
         raise InvalidInput("the query is blank", "Ask with at least one word.")
     return text
@@ -186,9 +188,10 @@ def is_blank(text: str) -> bool:
 
 def checked_key(value: object) -> str:
     """``value`` itself if it can be a key (a string, not empty); raises InvalidInput otherwise."""
-    if value == "":
+    key = string(value, "a key", LONGEST_KEY)
+    if not key:
         raise InvalidInput("a key is the empty string", "Leave the key out to derive one from the text.")
-    return _checked_string(value, "a key", LONGEST_KEY)
+    return key
 
 
 _SHOWN = re.compile("[!-~]")
@@ -198,7 +201,16 @@ _INVISIBLE = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
     + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 )
-_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def _of_numpy(value: object) -> object:
+    found = plain(value)
+    if found is value or type(found).__module__ == "numpy":
+        raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+    return found
+
+
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_of_numpy).encode
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _LEAST, _GREATEST = -(2**63), 2**63 - 1  # what SQLite compares exactly
 
@@ -214,9 +226,9 @@ def checked_metadata(value: object) -> str:
         raise InvalidInput(
             f"metadata must be a JSON object, not {type(value).__name__}", 'Give a mapping such as {"lang": "en"}.'
         )
-    plain = dict(value)
+    members = dict(value)
     is_flat = True
-    for name, member in plain.items():
+    for name, member in members.items():
         kind = type(member)
         if kind not in _SCALARS or type(name) is not str:
             is_flat = False
@@ -226,28 +238,23 @@ def checked_metadata(value: object) -> str:
             _check_nested(name, member)
     try:
         # JSON turns a key that is no string into one, and a tuple into a list: what would not come back is refused.
-        text, faithful = (_to_json(plain), True) if is_flat else on_own_stack(_written, plain)
+        text, faithful = (_to_json(members), True) if is_flat else on_own_stack(_written, members)
     except RecursionError:
         raise _too_deep("metadata") from None
     except (TypeError, ValueError) as error:
-        raise InvalidInput(
-            f"metadata cannot be written as JSON: {error}",
-            "Use null, true, finite numbers, strings, lists and objects.",
-        ) from None
+        raise unlike_json(members, "metadata cannot be written as JSON", error) from None
     if not faithful:
-        raise InvalidInput(
-            "metadata would not come back from JSON as it is", "Use string keys, and lists instead of tuples."
-        )
+        raise unlike_json(members, "metadata would not come back from JSON as it is")
     if "\\u0000" in text:
         # Some releases of SQLite take a member's name to end at a NUL, and would find it under another name.
         on_own_stack(partial(json.loads, object_pairs_hook=_refuse_nul_names), text)
-    return _checked_string(text, "metadata", LONGEST_METADATA)
+    return string(text, "metadata", LONGEST_METADATA)
 
 
-def _written(plain: dict[str, Any]) -> tuple[str, bool]:
+def _written(members: dict[str, Any]) -> tuple[str, bool]:
     """The JSON text, and whether it reads back as the same."""
-    text = _to_json(plain)
-    return text, json.loads(text) == plain
+    text = _to_json(members)
+    return text, json.loads(text) == members
 
 
 def _check_nested(name: object, member: object) -> None:
@@ -255,6 +262,7 @@ def _check_nested(name: object, member: object) -> None:
     waiting: list[tuple[Any, int]] = [(member, 2)]
     while waiting:
         value, depth = waiting.pop()
+        value = plain(value)
         if isinstance(value, (dict, list, tuple)):
             if depth > MAX_NESTING:
                 raise _too_deep(f"metadata {_shown(name)}")
@@ -281,26 +289,3 @@ def _refuse_nul_names(members: list[tuple[str, Any]]) -> None:
     for name, _ in members:
         if "\0" in name:
             raise InvalidInput(f"metadata has a member whose name holds a NUL character: {name!r}", "Rename it.")
-
-
-def _checked_string(value: object, what: str, longest: int) -> str:
-    if not isinstance(value, str):
-        raise InvalidInput(f"{what} must be a string, not {type(value).__name__}", "Convert it with str() first.")
-    size = len(value) if value.isascii() else _encoded_size(value, what)
-    if size > longest:
-        raise InvalidInput(
-            f"{what} has {size:,} bytes in UTF-8, and at most {longest:,} can be stored",
-            "Shorten it, or split it into several.",
-        )
-    return value
-
-
-def _encoded_size(value: str, what: str) -> int:
-    try:
-        return len(value.encode("utf-8"))
-    except UnicodeEncodeError as error:
-        raise InvalidInput(
-            f"{what} holds a lone surrogate (U+{ord(value[error.start]):04X} at character {error.start}), "
-            "which UTF-8 cannot store",
-            "Decode the input as UTF-8, or replace such characters.",
-        ) from None

@@ -7,7 +7,7 @@ A runtime supplies a tokenizer and one step, `forward`; batching, pooling and no
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import choice, column, each, entrance
 from ..errors import InvalidInput, TextWithoutToken
 from ..records import checked_text
 from ..threads import in_thread
@@ -152,6 +153,7 @@ class Encoder(ABC):
         """What of this machine and its software may change a vector's last digits; stored with what is written."""
         return {}
 
+    @entrance()
     def encode(self, texts: Sequence[str], role: Role = "document") -> FloatArray:
         """One unit-length vector a text, in the texts' order.
 
@@ -168,6 +170,7 @@ class Encoder(ABC):
         """
         return self.encode_all(texts, role).vectors
 
+    @entrance()
     def encode_all(self, texts: Sequence[str], role: Role = "document", on_long: OnLong = "truncate") -> Encoded:
         """As `encode`, and how many tokens of each text were lost; ``on_long`` says what becomes of long ones."""
         texts = checked_texts(texts)
@@ -207,6 +210,7 @@ class Encoder(ABC):
                 pool.shutdown(cancel_futures=True)
         return Encoded(vectors, lost)
 
+    @entrance()
     def encode_tokens(self, texts: Sequence[str], role: Role = "document") -> list[TokenVectors]:
         """Each text's tokens with their own vectors, before pooling: shapes (T_i, dimension), ragged."""
         texts = checked_texts(texts)
@@ -217,12 +221,14 @@ class Encoder(ABC):
             encoded.append(TokenVectors(tokens, self.strings(tokens.ids), self.forward(ids, mask)[0]))
         return encoded
 
+    @entrance()
     def count_tokens(self, texts: Sequence[str], role: Role = "document") -> list[int]:
         """How many tokens each text has with its prompt and the model's special ones, read or not."""
         texts = checked_texts(texts)
         check_role(role)
         return [t.total for window in windows(texts, TEXTS_A_WINDOW, str) for t in self._with_prompt(window, role)]
 
+    @entrance()
     def without_token(self, texts: Sequence[str], role: Role = "document") -> list[str]:
         """Those of the texts that cannot be encoded: the tokenizer finds nothing in them that would be pooled."""
         skipped = self.pooled_from(role)
@@ -233,9 +239,10 @@ class Encoder(ABC):
             if len(tokens.ids) <= skipped
         ]
 
+    @entrance()
     def parts(self, text: str, role: Role = "document") -> list[Span]:
         """The parts in which the model can read all of a text: one where it is not too long."""
-        (tokens,) = self._with_prompt(checked_texts([text]), role)
+        (tokens,) = self._with_prompt([text], role)
         if not tokens.lost:
             return [(0, len(text))]
         (empty,) = self.tokenize([self.space.prompt(role)])
@@ -247,6 +254,7 @@ class Encoder(ABC):
                 return spans
             room -= 1 + room // 16
 
+    @entrance()
     def pooled_from(self, role: Role) -> int:
         """The position of the first token that is pooled: 0, or the first behind the prompt if that is left out."""
         prompt = self.space.prompt(role)
@@ -342,25 +350,23 @@ class Encoder(ABC):
         return ids, mask
 
 
-def checked_texts(texts: Any) -> Sequence[str]:
-    """``texts`` if it is a sequence of strings that can be stored; raises InvalidInput otherwise."""
-    if isinstance(texts, (str, bytes)):
-        raise InvalidInput(f"texts is one {type(texts).__name__}, not a sequence of texts", "Put it in a list: [text].")
-    if not isinstance(texts, Iterable):
-        raise InvalidInput(f"texts is a {type(texts).__name__}, not a sequence of texts", "Pass a list of strings.")
-    return [checked_text(text) for text in texts]
+_check_role = choice(get_args(Role), "role")
+_check_on_long = choice(get_args(OnLong))
+
+
+def checked_texts(texts: Any) -> list[str]:
+    """The items of what `arguments.column` takes, all of them strings that can be stored; raises InvalidInput."""
+    return each(column("texts", texts), checked_text)
 
 
 def check_role(role: object) -> None:
     """Raises InvalidInput for a role that is none."""
-    if role not in get_args(Role):
-        raise InvalidInput(f"the role {role!r} is not known", "It is 'document' or 'query'.")
+    _check_role("role", role)
 
 
 def check_on_long(on_long: object) -> None:
     """Raises InvalidInput for what cannot become of a long text."""
-    if on_long not in get_args(OnLong):
-        raise InvalidInput(f"on_long is {on_long!r}", f"It is one of: {', '.join(get_args(OnLong))}.")
+    _check_on_long("on_long", on_long)
 
 
 def no_token(text: str, skipped: int) -> TextWithoutToken:

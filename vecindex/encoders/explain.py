@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arguments import entrance, shown
+from ..errors import InvalidInput
 from ..records import checked_query
 from .encoder import Encoder
 from .load import load_encoder
@@ -54,6 +56,13 @@ class Explanation:
     score: float | None
 
 
+def _encoder(name: str, value: object) -> Encoder:
+    if isinstance(value, Encoder):
+        return value
+    raise InvalidInput(f"{name} is {shown(value)}", "Pass what load_encoder returns, or leave it out.")
+
+
+@entrance(encoder=_encoder)
 def explain(text: str, against: str | None = None, *, encoder: Encoder | None = None) -> Explanation:
     """Explains how ``text`` becomes a vector, and its score for the query ``against``.
 

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
+from ..arguments import choice, entrance
 from ..errors import Advice, InvalidInput, MissingExtra, ModelNotFound, SpaceMismatch, UnsupportedModel
 from .cache import file_digest, known_folder, remember_folder
 from .compiled import load_compiled
@@ -37,6 +38,7 @@ class Settings:
     offline: bool | None = None
 
 
+@entrance(runtime=choice(get_args(Runtime), "runtime"))
 def load_encoder(
     name_or_path: str | os.PathLike[str] | None = None,
     *,
@@ -129,12 +131,9 @@ def here(precision: Precision | None) -> Precision | None:
 
 def check_settings(settings: Settings) -> None:
     """Raises InvalidInput for a setting that is none."""
-    if settings.precision is not None and settings.precision not in get_args(Precision):
-        raise InvalidInput(
-            f"the precision {settings.precision!r} is not known", f"It is one of: {', '.join(get_args(Precision))}."
-        )
-    if settings.device not in get_args(Device):
-        raise InvalidInput(f"the device {settings.device!r} is not known", "It is 'auto', 'cpu' or 'cuda'.")
+    if settings.precision is not None:
+        choice(get_args(Precision), "precision")("precision", settings.precision)
+    choice(get_args(Device), "device")("device", settings.device)
     if settings.precision in _ON_GPUS_ONLY and settings.device != "cuda":
         raise InvalidInput(f"{settings.precision} is computed on a GPU only", "Ask for it with --device cuda.")
     if settings.threads is not None and not is_size(settings.threads):

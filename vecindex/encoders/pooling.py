@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import entrance
 from ..errors import InvalidInput
+from .arrays import is_tensor, mask_numbers, numbers
 from .spec import PoolingMode
 
 FloatArray = npt.NDArray[np.float32]
@@ -31,6 +33,7 @@ _WHAT_TO_PASS = (
 )
 
 
+@entrance()
 def mean_pool(token_vectors: Any, attention_mask: Any) -> Any:
     """Mean of the real tokens' vectors: one sentence vector a text, not normalised.
 
@@ -44,23 +47,14 @@ def mean_pool(token_vectors: Any, attention_mask: Any) -> Any:
     Raises:
         InvalidInput: the shapes do not fit, the mask holds something else than 0 and 1, or a row of it is all 0.
     """
-    if _is_torch(token_vectors):
+    if is_tensor(token_vectors):
         return _mean_pool_torch(token_vectors, attention_mask)
-    if _is_torch(attention_mask):
-        attention_mask = attention_mask.detach().cpu().numpy()
-    try:
-        vectors, mask = np.asarray(token_vectors), np.asarray(attention_mask)
-        if not {vectors.dtype.kind, mask.dtype.kind} <= set("fiub"):
-            raise ValueError("no numbers")
-    except ValueError:
-        raise InvalidInput(
-            "the token vectors or the mask are ragged, or no numbers",
-            "Pad them to one length with a mask, or pass the pipeline's result to pool_features.",
-        ) from None
+    vectors, mask = numbers(token_vectors, "the token vectors"), mask_numbers(attention_mask, "the attention mask")
     _check_shapes(vectors.shape, mask.shape)
-    return pool(vectors, mask, "mean")
+    return pool(_narrow(vectors, "the token vectors"), mask, "mean")
 
 
+@entrance()
 def pool_features(features: Any) -> FloatArray:
     """One sentence vector a text from what transformers' ``feature-extraction`` pipeline returns.
 
@@ -169,24 +163,34 @@ def unit_vectors(vectors: npt.NDArray[Any], first: int = 0) -> FloatArray:
     Raises:
         InvalidInput: one is zero or not finite; it is named by its row, counted from ``first``.
     """
-    if vectors.dtype.kind not in "fiu":
-        raise InvalidInput(f"vectors are of the type {vectors.dtype}", "Give numbers: an array of float32, say.")
     found = np.asarray(vectors, dtype=np.float32) if vectors.dtype == np.float16 else np.asarray(vectors)
     if found.dtype == np.float32:
         squares = np.einsum("ij,ij->i", found, found)
         if (np.abs(squares - 1) < UNIT_TOLERANCE).all():
             return np.ascontiguousarray(found, dtype=np.float32)
-    wide = found.astype(np.float64)
+    wide = widened(found)
     largest = np.abs(wide).max(axis=1, keepdims=True)
     bad = np.flatnonzero(~np.isfinite(largest[:, 0]) | (largest[:, 0] == 0))
     if len(bad):
         what = "zero" if largest[bad[0], 0] == 0 else "not finite"
         raise InvalidInput(f"the vector of row {first + bad[0]} is {what}", "A cosine needs a direction.")
-    wide /= largest  # first to a size whose squares neither overflow nor vanish
-    units: FloatArray = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+    units = unit_length_of(wide, largest)
     if found.dtype == np.float32:
         close = np.abs(squares - 1) < UNIT_TOLERANCE
         units[close] = found[close]
+    return units
+
+
+def widened(vectors: npt.NDArray[Any]) -> npt.NDArray[np.floating[Any]]:
+    """The same as floats that hold all of them: absolute values of narrow integers, and squares of narrow floats, do
+    not fit their own type."""
+    return vectors if vectors.dtype == np.longdouble else vectors.astype(np.float64)
+
+
+def unit_length_of(wide: npt.NDArray[np.floating[Any]], largest: npt.NDArray[np.floating[Any]]) -> FloatArray:
+    """Rows of (N, D) at unit length, float32; ``largest`` (N, 1) are their largest absolute numbers, none of them 0."""
+    scaled = (wide / largest).astype(np.float64)  # first to a size whose squares neither overflow nor vanish
+    units: FloatArray = (scaled / np.linalg.norm(scaled, axis=1, keepdims=True)).astype(np.float32)
     return units
 
 
@@ -230,7 +234,16 @@ _WEIGHTS: dict[PoolingMode, Callable[[npt.NDArray[np.bool_]], FloatArray]] = {
 
 def _mean_pool_torch(vectors: Any, attention_mask: Any) -> Any:
     torch = sys.modules["torch"]
-    mask = torch.as_tensor(attention_mask, device=vectors.device)
+    if vectors.layout != torch.strided or not (vectors.is_floating_point() or vectors.dtype in _integers(torch)):
+        kind = f"{vectors.dtype}, {vectors.layout}".replace("torch.", "")
+        raise InvalidInput(f"the token vectors are a tensor of {kind}, not of numbers", "Pass a dense float tensor.")
+    if not is_tensor(attention_mask):
+        attention_mask = torch.from_numpy(mask_numbers(attention_mask, "the attention mask").astype(np.float64))
+    elif attention_mask.layout != torch.strided or attention_mask.is_complex():
+        raise InvalidInput(
+            "the attention mask is not a dense tensor of 0 and 1", "Pass the tokenizer's attention_mask."
+        )
+    mask = attention_mask.to(vectors.device)
     _check_shapes(tuple(vectors.shape), tuple(mask.shape))
     real = mask != 0
     _check_mask(bool(((mask == 0) | (mask == 1)).all()), real.any(dim=1).cpu().numpy())
@@ -238,10 +251,19 @@ def _mean_pool_torch(vectors: Any, attention_mask: Any) -> Any:
     return clean.sum(dim=1) / real.sum(dim=1, keepdim=True)
 
 
-def _is_torch(value: Any) -> bool:
-    # Torch is never imported for the sake of this question: a tensor can only be here if it already was.
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
+def _integers(torch: Any) -> tuple[Any, ...]:
+    return torch.int8, torch.int16, torch.int32, torch.int64
+
+
+def _narrow(vectors: npt.NDArray[Any], what: str) -> FloatArray:
+    """The same in float32; raises InvalidInput for a finite number that it does not hold."""
+    if vectors.dtype in (np.float32, np.float16):
+        return np.asarray(vectors, np.float32)
+    with np.errstate(over="ignore", under="ignore"):
+        narrow = vectors.astype(np.float32)
+    if (np.isinf(narrow) & np.isfinite(vectors)).any():
+        raise InvalidInput(f"{what} hold a number that is too large for float32", "Scale them down.")
+    return narrow
 
 
 def _check_shapes(vectors: tuple[int, ...], mask: tuple[int, ...]) -> None:
@@ -270,10 +292,13 @@ def _check_mask(binary: bool, has_token: npt.NDArray[np.bool_]) -> None:
         )
 
 
+_DEEPEST = 32  # a list may hold itself
+
+
 def _depth(value: Any) -> int:
     """How many dimensions a nested list or array has, following the first item of each."""
     depth = 0
-    while not np.isscalar(value):
+    while not np.isscalar(value) and depth < _DEEPEST:
         shape = getattr(value, "shape", None)
         if shape is not None:
             return depth + len(shape)
@@ -288,12 +313,11 @@ def _depth(value: Any) -> int:
 
 def _as_token_matrix(item: Any, position: int) -> npt.NDArray[np.floating[Any]]:
     """One item of the pipeline's result, [1, T, D], as (T, D)."""
-    if _is_torch(item):
-        item = item.detach().cpu().float().numpy()
+    what = f"the features of item {position}"
     try:
-        array = np.asarray(item, dtype=np.float32)
-    except ValueError:
-        raise InvalidInput(f"item {position} is ragged: its rows differ in length", _WHAT_TO_PASS) from None
+        array = _narrow(numbers(item, what), what)
+    except InvalidInput as error:
+        raise InvalidInput(error.message, f"{error.advice} {_WHAT_TO_PASS}") from None
     if array.ndim != 3 or array.shape[0] != 1 or 0 in array.shape:
         raise InvalidInput(f"item {position} has the shape {array.shape}, not [1, T, D]", _WHAT_TO_PASS)
     matrix: FloatArray = array[0]

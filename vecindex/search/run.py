@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..encoders.pooling import unit_length
+from ..encoders.arrays import numbers
+from ..encoders.pooling import unit_length_of, widened
 from ..errors import CorruptIndex, InvalidInput, OutOfMemory
 from ..filters.tree import Filter
 from ..records import Hit
@@ -153,26 +154,21 @@ def explain(view: View, query: Vectors, k: int, where: Filter | None = None) -> 
 
 def unit_queries(vectors: Any, dimension: int) -> Vectors:
     """Query vectors made elsewhere, (q, D) numbers, at unit length; ``dimension`` 0 takes any. Raises InvalidInput."""
-    try:
-        array = np.asarray(vectors)
-    except ValueError:
-        array = np.empty(0, dtype=object)  # ragged
-    if array.ndim and len(array) == 0 and array.dtype != object:
+    array = numbers(vectors, "query vectors")
+    if array.ndim and len(array) == 0:
         return np.empty((0, dimension), np.float32)
-    if array.dtype.kind not in "fiu":
-        raise InvalidInput("a query is neither a text nor a vector of numbers", "Pass a str or (D,) floats.")
-    array = array.astype(np.float64)
     if array.ndim != 2 or not array.shape[1] or (dimension and array.shape[1] != dimension):
         raise InvalidInput(
             f"a query vector has the shape {array.shape[1:]}; the index holds vectors of shape ({dimension},)",
             "Encode the query with index.encoder.encode([text], role='query')[0].",
         )
-    largest = np.abs(array).max(axis=1, keepdims=True)
+    wide = widened(array)
+    largest = np.abs(wide).max(axis=1, keepdims=True)
     if not np.isfinite(largest).all() or not largest.all():
         raise InvalidInput("a query vector is zero or not finite", "A cosine needs a direction.")
     if not dimension:
         return np.empty((len(array), 0), np.float32)
-    return unit_length(array / largest)  # first to a size whose squares neither overflow nor vanish
+    return unit_length_of(wide, largest)
 
 
 def _rankings(view: View, queries: Vectors, k: int, where: Filter | None, trace: _Trace) -> list[Ranking]:
