@@ -205,8 +205,9 @@ NO_UTF_8 = os.fsdecode(b"caf\xe9")  # what Python makes of an argument in anothe
 @pytest.mark.parametrize("command", ["similar", "get", "delete"])
 def test_a_key_that_is_not_utf_8_is_refused(command: str) -> None:
     run("add", "--text", "a")
+    item = "item 0: " if command == "delete" else ""
     assert run(command, NO_UTF_8) == failed(
-        "a key holds a lone surrogate (U+DCE9 at character 3), which UTF-8 cannot store",
+        f"{item}a key holds a lone surrogate (U+DCE9 at character 3), which UTF-8 cannot store",
         "Decode the input as UTF-8, or replace such characters.",
     )
 
@@ -218,8 +219,9 @@ def test_a_key_that_is_not_utf_8_is_refused(command: str) -> None:
 )
 def test_a_text_that_is_not_utf_8_is_refused(command: list[str]) -> None:
     run("add", "--text", "a")
+    what = "a query" if command[0] == "search" or "--against" in command else "a text"
     assert run(*command) == failed(
-        "a text holds a lone surrogate (U+DCE9 at character 3), which UTF-8 cannot store",
+        f"{what} holds a lone surrogate (U+DCE9 at character 3), which UTF-8 cannot store",
         "Decode the input as UTF-8, or replace such characters.",
     )
     assert state() == (1, 1)

@@ -258,6 +258,8 @@ def column(name: str, value: Any) -> Iterable[Any]:
         raise InvalidInput(
             f"{name} is a {type(value).__name__}, a table with several columns", _TABLES.get(name, _TABLE_OF_TEXTS)
         )
+    if type(value).__module__.startswith("numpy.ma") and value.count() < value.size:
+        raise InvalidInput(f"{name} has masked items", "Leave them out: array.compressed().")
     for method in ("to_pylist", "to_list", "tolist"):
         if hasattr(value, method):
             found = _items(value, method)
@@ -285,6 +287,10 @@ _TABLE_OF_TEXTS = "Pass one of its columns, such as table['text']."
 _TABLES = {
     "metadata": "Pass table.to_dict('records') (pandas), table.to_dicts() (polars) or table.to_pylist() (pyarrow)."
 }
+
+
+def _has_any(value: object, *names: str) -> bool:
+    return any(hasattr(value, name) for name in names)
 
 
 def is_table(value: object) -> bool:
@@ -330,7 +336,7 @@ def queries(name: str, value: Any) -> Any:
     """Texts as a list, or vectors as they are."""
     if isinstance(value, (str, *_BYTES)):
         raise InvalidInput(f"{name} is one string, not a sequence", "Call search(query), or pass [query].")
-    if isinstance(value, (Mapping, AnySet)) or is_table(value) or hasattr(value, "to_pylist"):
+    if isinstance(value, (Mapping, AnySet)) or is_table(value) or _has_any(value, "to_pylist", "readline"):
         value = column(name, value)
     try:
         items = iter(value)
@@ -372,7 +378,8 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("texts", "records", "keys", "metadata"), column),
     "queries": queries,
     "query": query,
-    **dict.fromkeys(("text", "against"), text),
+    "text": text,
+    "against": lambda name, value: string(value, "a query"),
     # options
     **dict.fromkeys(("create", "readonly", "offline", "cache", "anew"), flag),
     **dict.fromkeys(("path", "destination", "source", "name_or_path"), path),

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from . import ingest
-from .arguments import each, entrance, judgements, named_texts, shown, unordered
+from .arguments import choice, each, entrance, judgements, named_texts, shown, unordered
 from .arguments import path as path_argument
 from .encoders.encoder import Encoder
 from .encoders.load import Device, Settings
@@ -20,7 +20,7 @@ from .errors import CorruptIndex, IncompatibleFormat, InvalidInput, TextWithoutT
 from .filters.parse import parse_deletion
 from .filters.tree import Refused, parse_path, path_text
 from .language import Language, Model, model_argument, space_argument
-from .long_texts import OnLong, checked_on_long
+from .long_texts import OnLong
 from .migrate import MigrationReport, Parts, migrate, own_model
 from .reader import Reader, Where
 from .records import AddReport, CompactReport, Metadata, Record, VerifyReport, checked_key
@@ -54,7 +54,10 @@ def _source(name: str, value: object) -> str | os.PathLike[str] | Exchange:
     return value if isinstance(value, Exchange) else path_argument(name, value)
 
 
-@entrance(model=model_argument)
+_precision = choice(get_args(Precision), "precision")
+
+
+@entrance(model=model_argument, precision=_precision)
 def open(
     path: str | os.PathLike[str],
     *,
@@ -114,7 +117,7 @@ class Index(Reader):
             to_newest(self._folder, lock_timeout)
             self._manifest()
 
-    @entrance(space=space_argument)
+    @entrance(space=space_argument, on_long=choice(get_args(OnLong)))
     def add(
         self,
         records: Iterable[str | Record],
@@ -135,7 +138,7 @@ class Index(Reader):
 
         Args:
             records: an iterable of texts or of `Record`; one string alone is an error.
-            keys: a key for each text; without it, `derive_key` names each by its text.
+            keys: a key for each text; without it, and where it is None, `derive_key` names the text.
             metadata: a JSON object for each text; None keeps what is stored.
             vectors: (n, D) numbers, what another program made of the texts; they are brought to unit length, and
                 nothing is encoded. Records that hold vectors are added likewise.
@@ -159,7 +162,6 @@ class Index(Reader):
             SpaceMismatch, ModelNotFound, IndexLocked, StorageError.
         """
         self._check_writable()
-        on_long = checked_on_long(on_long)
         self._check_sound()
         records, hold_vectors = ingest.peek(records)
         if on_long != "truncate" and (vectors is not None or hold_vectors):
@@ -307,7 +309,7 @@ class Index(Reader):
         self._upkeep.tidy()
         return report
 
-    @entrance(model=model_argument, queries=named_texts, qrels=judgements)
+    @entrance(model=model_argument, precision=_precision, queries=named_texts, qrels=judgements)
     def migrate(
         self,
         model: Model | None = None,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, cast, get_args
+from typing import Literal
 
-from .arguments import choice
 from .encoders.encoder import Encoder
 from .errors import InvalidInput, TextTooLong
 from .nested import read_json
@@ -24,11 +23,6 @@ stores one vector, their mean."""
 
 RESERVED = (PART_OF, SPAN)
 """The names that metadata must not use where texts are parted."""
-
-
-def checked_on_long(value: str) -> OnLong:
-    """``value`` itself if it is one of them; raises InvalidInput otherwise."""
-    return cast(OnLong, choice(get_args(OnLong))("on_long", value))
 
 
 def without_reserved(incoming: Iterable[Incoming]) -> Iterator[Incoming]:

@@ -45,6 +45,9 @@ of their vectors, each counted as often as it has tokens.
 """
 
 
+role_check = choice(get_args(Role), "role")
+on_long_check = choice(get_args(OnLong))
+
 Span = tuple[int, int]
 """From the first character to behind the last."""
 
@@ -153,7 +156,7 @@ class Encoder(ABC):
         """What of this machine and its software may change a vector's last digits; stored with what is written."""
         return {}
 
-    @entrance()
+    @entrance(role=role_check, on_long=on_long_check)
     def encode(self, texts: Sequence[str], role: Role = "document") -> FloatArray:
         """One unit-length vector a text, in the texts' order.
 
@@ -170,12 +173,10 @@ class Encoder(ABC):
         """
         return self.encode_all(texts, role).vectors
 
-    @entrance()
+    @entrance(role=role_check, on_long=on_long_check)
     def encode_all(self, texts: Sequence[str], role: Role = "document", on_long: OnLong = "truncate") -> Encoded:
         """As `encode`, and how many tokens of each text were lost; ``on_long`` says what becomes of long ones."""
         texts = checked_texts(texts)
-        check_role(role)
-        check_on_long(on_long)
         vectors = np.empty((len(texts), self.space.dimension), dtype=np.float32)
         lost = np.zeros(len(texts), dtype=np.int64)
         start = 0
@@ -210,25 +211,23 @@ class Encoder(ABC):
                 pool.shutdown(cancel_futures=True)
         return Encoded(vectors, lost)
 
-    @entrance()
+    @entrance(role=role_check, on_long=on_long_check)
     def encode_tokens(self, texts: Sequence[str], role: Role = "document") -> list[TokenVectors]:
         """Each text's tokens with their own vectors, before pooling: shapes (T_i, dimension), ragged."""
         texts = checked_texts(texts)
-        check_role(role)
         encoded = []
         for tokens in self._prompted(texts, role):
             ids, mask = self.padded([tokens])
             encoded.append(TokenVectors(tokens, self.strings(tokens.ids), self.forward(ids, mask)[0]))
         return encoded
 
-    @entrance()
+    @entrance(role=role_check, on_long=on_long_check)
     def count_tokens(self, texts: Sequence[str], role: Role = "document") -> list[int]:
         """How many tokens each text has with its prompt and the model's special ones, read or not."""
         texts = checked_texts(texts)
-        check_role(role)
         return [t.total for window in windows(texts, TEXTS_A_WINDOW, str) for t in self._with_prompt(window, role)]
 
-    @entrance()
+    @entrance(role=role_check, on_long=on_long_check)
     def without_token(self, texts: Sequence[str], role: Role = "document") -> list[str]:
         """Those of the texts that cannot be encoded: the tokenizer finds nothing in them that would be pooled."""
         skipped = self.pooled_from(role)
@@ -239,7 +238,7 @@ class Encoder(ABC):
             if len(tokens.ids) <= skipped
         ]
 
-    @entrance()
+    @entrance(role=role_check, on_long=on_long_check)
     def parts(self, text: str, role: Role = "document") -> list[Span]:
         """The parts in which the model can read all of a text: one where it is not too long."""
         (tokens,) = self._with_prompt([text], role)
@@ -254,7 +253,7 @@ class Encoder(ABC):
                 return spans
             room -= 1 + room // 16
 
-    @entrance()
+    @entrance(role=role_check, on_long=on_long_check)
     def pooled_from(self, role: Role) -> int:
         """The position of the first token that is pooled: 0, or the first behind the prompt if that is left out."""
         prompt = self.space.prompt(role)
@@ -350,23 +349,9 @@ class Encoder(ABC):
         return ids, mask
 
 
-_check_role = choice(get_args(Role), "role")
-_check_on_long = choice(get_args(OnLong))
-
-
 def checked_texts(texts: Any) -> list[str]:
     """The items of what `arguments.column` takes, all of them strings that can be stored; raises InvalidInput."""
     return each(column("texts", texts), checked_text)
-
-
-def check_role(role: object) -> None:
-    """Raises InvalidInput for a role that is none."""
-    _check_role("role", role)
-
-
-def check_on_long(on_long: object) -> None:
-    """Raises InvalidInput for what cannot become of a long text."""
-    _check_on_long("on_long", on_long)
 
 
 def no_token(text: str, skipped: int) -> TextWithoutToken:

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from ..arguments import shown
 from ..encoders.spec import Space
 from ..errors import CorruptIndex, InvalidInput
 from ..filters.tree import Filter
@@ -92,11 +93,10 @@ def export(
 
 
 def _format(name: Format | str) -> Format:
-    try:
-        return Format(name)
-    except ValueError:
-        formats = ", ".join(each.value for each in Format)
-        raise InvalidInput(f"{name!r} is no format", f"There are: {formats}.") from None
+    for each in Format:
+        if isinstance(name, str) and name == each.value:
+            return each
+    raise InvalidInput(f"{shown(name)} is no format", f"There are: {', '.join(each.value for each in Format)}.")
 
 
 class _Chosen:

@@ -119,6 +119,8 @@ class _DictParser:
         if key in _COMPARISONS:
             return compare(path, *_COMPARISONS[key], value_of(operand))
         if key in ("$in", "$nin"):
+            if hasattr(operand, "tolist"):
+                operand = operand.tolist()
             if not isinstance(operand, (list, tuple, set, frozenset)):
                 raise Refused(f"'{key}' needs a list of values, not a {type(operand).__name__}")
             among = one_of(path, {value_of(raw) for raw in operand})

@@ -38,6 +38,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
+from ..arguments import plain
+
 Path: TypeAlias = "tuple[str, ...]"
 """The names from the top of the metadata down to a field; at least one."""
 
@@ -249,10 +251,8 @@ _NO_SCALARS: tuple[tuple[type, str], ...] = (
 
 
 def value_of(raw: object) -> Value:
-    """The value that a scalar of Python stands for."""
-    if type(raw).__module__ == "numpy" and getattr(raw, "ndim", 1) == 0:
-        item: object = getattr(raw, "item")()  # noqa: B009
-        raw = item if isinstance(item, (bool, int, float)) else raw  # np.int64 and np.bool_ are no numbers of Python's
+    """The value that a scalar of Python stands for, or of numpy."""
+    raw = plain(raw)
     kind = next((kind for type_, kind in _KINDS if isinstance(raw, type_)), None)
     if kind is None:
         advice = next(advice for type_, advice in _NO_SCALARS if isinstance(raw, type_))

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ...arguments import entrance
 from ...cores import available_cores
 from ...errors import EncodingFailed, InvalidInput, UnsupportedModel
 from ...threads import in_thread
@@ -30,10 +31,10 @@ from ..encoder import (
     Encoded,
     IntArray,
     OnLong,
-    check_on_long,
-    check_role,
     checked_texts,
     no_token,
+    on_long_check,
+    role_check,
 )
 from ..pooling import FloatArray
 from ..spec import Precision, Role, Space
@@ -161,10 +162,9 @@ class CudaEncoder(TokenizingEncoder):
         if processes is not None:
             processes.close()
 
+    @entrance(role=role_check, on_long=on_long_check)
     def encode_all(self, texts: Sequence[str], role: Role = "document", on_long: OnLong = "truncate") -> Encoded:
         texts = checked_texts(texts)
-        check_role(role)
-        check_on_long(on_long)
         vectors = np.empty((len(texts), self.space.dimension), dtype=np.float32)
         lost = np.zeros(len(texts), dtype=np.int64)
         skipped = self.pooled_from(role)
