@@ -129,7 +129,7 @@ KINDS: dict[str, set[str]] = {
     "where": {"where"},
     "whole": {"k", "threads", "dimensions"},
     "real": {"lock_timeout", "recall", "latency_ms"},
-    "flag": {"create", "readonly", "offline", "cache", "anew"},
+    "flag": {"create", "readonly", "offline", "cache", "anew", "encode"},
     "call": {"progress", "on_bad"},
     "path": {"path", "destination", "source", "name_or_path", "model"},
     "choice": {"precision", "device", "runtime", "role", "on_long", "format"},

@@ -381,7 +381,7 @@ CHECKS: dict[str, Check] = {
     "text": text,
     "against": lambda name, value: string(value, "a query"),
     # options
-    **dict.fromkeys(("create", "readonly", "offline", "cache", "anew"), flag),
+    **dict.fromkeys(("create", "readonly", "offline", "cache", "anew", "encode"), flag),
     **dict.fromkeys(("path", "destination", "source", "name_or_path"), path),
     **dict.fromkeys(("progress", "on_bad"), callback),
     "key": key,

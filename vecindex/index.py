@@ -262,6 +262,7 @@ class Index(Reader):
         self._upkeep.tidy()
         return report
 
+    @entrance()
     def repair(self, *, encode: bool = False) -> VerifyReport:
         """Repairs what can be, and verifies again; other writers wait meanwhile, readers are not disturbed.
 
