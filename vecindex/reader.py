@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from .arguments import destination, entrance
+from .arguments import destination, entrance, flag
 from .encoders.encoder import Encoder
 from .encoders.load import Settings
 from .encoders.spec import Space
@@ -205,7 +205,7 @@ class Reader:
 
         return backup(self._snapshots, destination, progress)
 
-    @entrance(destination=destination)
+    @entrance(destination=destination, vectors=flag)
     def export(
         self,
         destination: Destination,
