@@ -97,7 +97,9 @@ def test_codes_that_ask_for_more_than_their_bytes_fill_are_damaged_and_not_a_lac
     content = codes.dump(made, name).tobytes()
 
     class Huge:
-        def deserialize_index(self, data: object) -> None:
+        IO_FLAG_ONDISK_SAME_DIR = 0
+
+        def deserialize_index(self, data: object, flags: int) -> None:
             raise MemoryError("std::bad_alloc")
 
     with pytest.MonkeyPatch.context() as patched:

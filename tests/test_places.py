@@ -189,6 +189,9 @@ def test_a_second_connection_of_one_handle_does_not_open_another_index(tmp_path:
         rows(path, "new")
         with pytest.raises(StorageError, match="replaced by another one"):
             index.get("k1")
+        path.rename(tmp_path / "new")
+        (tmp_path / "aside").rename(path)
+        assert index.get("k1").text == "old 1"
 
 
 def test_an_index_that_is_replaced_while_a_search_begins_gives_no_row_of_the_other(

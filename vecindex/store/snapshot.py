@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CorruptIndex, InvalidInput
+from ..errors import CorruptIndex, InvalidInput, OutOfMemory
 from ..filters.tree import Filter
-from ..memory import memory_errors
 from ..nested import on_own_stack
 from .cache import Entry, sound, text_digest
 from .catalog import Catalog
@@ -133,16 +132,16 @@ class Snapshots:
                 f"the index was opened by process {self._process}, of which this one, {os.getpid()}, is a fork",
                 "Open it in each process with vecindex.open(path), after the fork.",
             )
-        with memory_errors("an index was used"):
+        try:  # `memory_errors` would take a microsecond of every search
             try:
                 catalog = self._idle.pop()
             except IndexError:
                 catalog = Catalog(self._folder, self._readonly)
-            try:
-                # One that was replaced must not pass for what was opened: its vectors would be read by these records.
                 self._identity = self._identity or catalog.identity
-                if catalog.identity != self._identity:
-                    raise replaced(catalog.path)
+                if catalog.identity != self._identity:  # its records and the vectors mapped before are of two indexes
+                    catalog.close()
+                    raise replaced(catalog.path) from None
+            try:
                 catalog.check_in_place()
                 yield catalog
             finally:
@@ -150,6 +149,10 @@ class Snapshots:
                     catalog.close()
                 else:
                     self._idle.append(catalog)
+        except OutOfMemory:
+            raise
+        except MemoryError as error:
+            raise OutOfMemory("an index was used") from error
 
     @contextlib.contextmanager
     def take(self) -> Iterator[Snapshot]:
