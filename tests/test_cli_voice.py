@@ -309,3 +309,18 @@ def test_a_shell_completes_commands_options_and_folders(monkeypatch: pytest.Monk
     assert "plain,--min-score" in completed("vecindex search --", 2)
     assert completed("vecindex info --format ", 3) == ["plain,text", "plain,json"]
     assert completed("vecindex info --index not", 3) == ["dir,not"]
+
+
+def test_a_library_for_which_there_is_no_memory_is_said_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(text: str) -> None:
+        def raising(*_: object, **__: object) -> None:
+            raise ImportError(text)
+
+        monkeypatch.setattr("vecindex.index.open", raising)
+
+    fail("libgfortran.so.5: failed to map segment from shared object")
+    code, out, err = run("info")
+    assert (code, out, err.splitlines()[0]) == (1, "", "Error: memory ran out while the command ran")
+    fail("No module named 'decimal'")
+    with pytest.raises(ImportError, match="decimal"):
+        run("info")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -16,13 +17,13 @@ from typing import Any
 
 import click
 
-from ..errors import VecindexError
+from ..errors import OutOfMemory, VecindexError
 from ..render import escaped_json, printable
 from ..warning_types import VecindexWarning
 from .meant import Group, other_option
 from .voice import INTERRUPTED, Voice, hold_standard_descriptors, is_terminal, warn
 
-_EXPECTED = (VecindexError, OSError, MemoryError, UnicodeEncodeError)
+_EXPECTED = (VecindexError, OSError, MemoryError, ImportError, UnicodeEncodeError)
 
 
 class Commands(Group):
@@ -47,6 +48,8 @@ class Commands(Group):
             try:
                 code = super().main(arguments, prog_name, complete_var, **extra) or 0
             except (click.ClickException, click.Abort, *_EXPECTED) as error:
+                if isinstance(error, ImportError) and not _found_no_room(error):
+                    raise
                 if isinstance(error, click.UsageError) and _asks_for_json(arguments):
                     voice.json = True  # the options may not have been read to the end
                 code = _report(error, voice)
@@ -65,8 +68,10 @@ def _report(error: BaseException, voice: Voice) -> int:
     """Says what went wrong, on standard error; the exit code."""
     if isinstance(error, click.NoSuchOption):
         error = other_option(error)
-    if isinstance(error, OSError):
+    elif isinstance(error, OSError):
         _give_up_output()
+    elif isinstance(error, (MemoryError, ImportError)) and not isinstance(error, VecindexError):
+        error = OutOfMemory("the command ran")
     if voice.verbose and not isinstance(error, click.ClickException):
         warn("".join(traceback.format_exception(error)), nl=False)
     described = _described(error)
@@ -98,9 +103,13 @@ def _described(error: BaseException) -> dict[str, Any]:
         message = f"the output's encoding, {error.encoding}, cannot show this text; set PYTHONIOENCODING=utf-8."
     elif isinstance(error, OSError):
         message = f"{error.filename or 'the output cannot be written'}: {error.strerror}."
-    elif isinstance(error, MemoryError):
-        message, advice = "there is not enough memory", "End other programs, or allow this one more memory."
     return {"type": kind, "message": message, "advice": advice, **fields}
+
+
+def _found_no_room(error: ImportError) -> bool:
+    """Whether the linker had no memory left for a library."""
+    said = str(error).lower()
+    return "failed to map segment" in said or os.strerror(errno.ENOMEM).lower() in said
 
 
 def _give_up_output() -> None:

@@ -78,7 +78,7 @@ def verify(repair: bool, encode: bool, format_: str, index_path: Path) -> None:
 
     with examining(), open_index(index_path, create=False) if repair else open_for_reading(index_path) as index:
         report = index.repair(encode=encode) if repair else index.verify()
-    emit(verified_as(format_, report), format_)
+    emit(verified_as(format_, report), format_, needed=False)
     if not report.ok:
         raise click.exceptions.Exit(1)
 

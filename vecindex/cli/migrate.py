@@ -106,18 +106,19 @@ def _print(report: MigrationReport, drop_old: str) -> None:
         return
     emit(
         f"{counted(report.records, 'record')} from {printable(report.before)} to {printable(report.after)}; "
-        f"{counted(report.encoded, 'text')} encoded by this run.\n"
+        f"{counted(report.encoded, 'text')} encoded by this run.\n",
+        needed=False,
     )
     if report.truncated:
         lost = counted(report.tokens_lost, "token")
         texts = counted(report.truncated, "text")
         warn(f"Warning: {texts} longer than the new model reads; {lost} are in no vector now.")
     if report.overlap is not None:
-        emit(f"Of the first 10 hits of {report.queries} sample queries, {report.overlap:.0%} stayed.\n")
+        emit(f"Of the first 10 hits of {report.queries} sample queries, {report.overlap:.0%} stayed.\n", needed=False)
     for each in report.changed[:_CHANGED_SHOWN]:
         if each.left or each.came:
             left, came = (", ".join(map(printable, keys)) or "none" for keys in (each.left, each.came))
-            emit(f"  {printable(each.query)}: {each.overlap:.0%} stayed; left: {left}; came: {came}\n")
+            emit(f"  {printable(each.query)}: {each.overlap:.0%} stayed; left: {left}; came: {came}\n", needed=False)
     if report.ndcg_before is not None and report.ndcg_after is not None:
-        emit(f"nDCG@10 before {report.ndcg_before:.4f}, after {report.ndcg_after:.4f}.\n")
+        emit(f"nDCG@10 before {report.ndcg_before:.4f}, after {report.ndcg_after:.4f}.\n", needed=False)
     say(f"The index as it was is kept in {printable(report.kept)}; remove it with: {drop_old}")

@@ -54,7 +54,7 @@ def selftest(crash: bool, runs: int, folder: Path, format_: str) -> None:
         for report in reports:
             if shows:
                 warn(f"\r{_summary(report)}", nl=report.runs == runs)
-    emit(json_text(asdict(report)) if format_ == "json" else _summary(report) + "\n", format_)
+    emit(json_text(asdict(report)) if format_ == "json" else _summary(report) + "\n", format_, needed=False)
     for fault in report.faults:
         warn(printable(fault))
     if report.faults:

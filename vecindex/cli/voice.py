@@ -48,8 +48,13 @@ def warn(message: str, nl: bool = True) -> None:
         click.echo(message, err=True, nl=nl)
 
 
-def emit(data: str, format_: str = "text") -> None:
-    """Data on standard output; ``format_`` says how a terminal is kept from taking it for commands."""
+def emit(data: str, format_: str = "text", needed: bool = True) -> None:
+    """Data on standard output; ``format_`` says how a terminal is kept from taking it for commands.
+
+    Where it is not ``needed``, as beside an exit code or work that is done, a missing standard output is no error.
+    """
+    if not needed and not _is_open(sys.stdout):
+        return
     if is_terminal(stdout()) and format_ in ("json", "jsonl"):
         data = escaped_json(data)
     click.echo(data, file=stdout(), nl=False)
@@ -65,7 +70,7 @@ def answer(format_: str, members: Mapping[str, Any], message: str) -> None:
 
 def stdout() -> TextIO:
     """Standard output, which must be there."""
-    if sys.stdout is None or sys.stdout.closed:
+    if not _is_open(sys.stdout):
         raise click.ClickException("standard output is closed, and this command prints its answer there.")
     return sys.stdout
 
@@ -84,6 +89,10 @@ class _ForTerminals:
     def write(self, lines: bytes) -> int:
         self._out.write(escaped_json(lines.decode("utf-8")))
         return len(lines)
+
+
+def _is_open(stream: IO[Any] | None) -> bool:
+    return stream is not None and not stream.closed
 
 
 def is_terminal(stream: IO[Any] | None) -> bool:

@@ -41,11 +41,12 @@ def find(name: str, revision: str, tried: list[str]) -> Snapshot | None:
 
 def _caches() -> list[Path]:
     """The hub's cache, as its client finds it, and the one that sentence-transformers may have been given instead."""
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
-    named = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or Path(home) / "hub"
+    home = os.environ.get("HF_HOME") or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/huggingface"
+    named = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or f"{home}/hub"
     other = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
     given = [named, *([other] if other else [])]
-    return list(dict.fromkeys(Path(os.path.expandvars(folder)).expanduser() for folder in given))
+    found = dict.fromkeys(os.path.expanduser(os.path.expandvars(folder)) for folder in given)
+    return [Path(folder) for folder in found if not folder.startswith("~")]  # whoever has no home has no cache there
 
 
 def _in_cache(cache: Path, name: str, revision: str, tried: list[str]) -> Snapshot | None:
