@@ -96,6 +96,11 @@ def of_model2vec(folder: Path) -> None:
     edit(folder, "config.json", model_type="model2vec")
 
 
+def nan(folder: Path) -> None:
+    edit(folder, "sentence_bert_config.json", max_seq_length=None)
+    edit(folder, "tokenizer_config.json", model_max_length=float("nan"))
+
+
 def linked(folder: Path) -> None:
     (folder / "config.json").rename(folder / "real.json")
     (folder / "config.json").symlink_to("real.json")
@@ -127,6 +132,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "a prompt as long as the limit": (prompts(query="cat " * 14), "reads 16 tokens .*, and the prompt .* has 16"),
     "a limit of 1": (reads(1), "reads 1 tokens of a text, and the tokens that it puts around each are 2"),
     "a limit of its own tokens": (reads(2), "reads 2 tokens of a text, and the tokens that it puts around each are 2"),
+    "no number": (nan, r"its maximum nan is no number \(model_max_length, max_position_embeddings\)"),
     "deep settings": (text("config.json", '{"a":' + "[" * 900 + "]" * 900 + "}"), "nested more than 50 levels deep"),
     "too deep for a reader": (text("modules.json", "[" * 10**5), r"modules\.json is nested too deeply"),
     "a deep tokenizer": (text("tokenizer.json", '{"a":' + "[" * 900 + "]" * 900 + "}"), "cannot be loaded"),

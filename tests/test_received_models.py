@@ -16,12 +16,12 @@ import vecindex
 from vecindex.encoders.load import load_for_space
 from vecindex.encoders.resolve import DEFAULT_MODEL, ModelFiles, resolve
 from vecindex.encoders.spec import Space
-from vecindex.errors import ModelNotFound, SpaceMismatch
+from vecindex.errors import ModelNotFound, SpaceMismatch, UnsupportedModel
 
 from .conftest import SmallModel, environment
 from .families import static_model
 from .hubs import REVISION, cached_model, serving
-from .sandbox import Victim, run, watched
+from .sandbox import KINDS, Victim, plant, run, watched
 
 
 @pytest.fixture(autouse=True)
@@ -189,3 +189,14 @@ def test_another_model_is_not_advised_the_default_ones_extra(hub: Path) -> None:
     with pytest.raises(ModelNotFound) as caught:
         resolve("an/other", offline=True)
     assert caught.value.advice == "Check the name; model= takes any local folder."
+
+
+@pytest.mark.parametrize("name", ["refs/main", f"trees/{REVISION}.json", f"snapshots/{REVISION}/modules.json"])
+def test_whatever_lies_in_the_hubs_cache_nothing_outside_is_touched(hub: Path, tmp_path: Path, name: str) -> None:
+    for number, kind in enumerate(KINDS):
+        shutil.rmtree(hub)
+        snapshot = cached_model(hub, "a/model")
+        victim = Victim(tmp_path / str(number))
+        plant(snapshot.parents[1] / name, kind, victim)
+        with watched(victim), pytest.raises((ModelNotFound, UnsupportedModel)):
+            vecindex.load_encoder("a/model", offline=True)

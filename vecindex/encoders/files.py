@@ -6,6 +6,7 @@ What they ask for and this version does not do is refused by name (`UnsupportedM
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from operator import itemgetter
@@ -237,7 +238,7 @@ def _max_tokens(
     if limit is None:
         # As sentence-transformers does: the tokenizer's limit, but no more than there are position embeddings.
         given = (tokenizer.get("model_max_length"), positions)
-        if odd := [n for n in given if not isinstance(n, int | float | None)]:
+        if odd := [n for n in given if n is not None and not (isinstance(n, int | float) and math.isfinite(n))]:
             read.refuse(f"its maximum {odd[0]!r} is no number (model_max_length, max_position_embeddings)")
         limit = min((int(n) for n in given if n is not None), default=None)
     if not is_size(limit) or limit >= 1_000_000:

@@ -16,6 +16,7 @@ import re
 from pathlib import Path
 
 from ..errors import ModelNotFound, UnsupportedModel
+from .reading import check_regular
 from .weights import pickle_among, pickle_refused
 from .whole import MODULES_FILE, Snapshot, inspect
 
@@ -27,6 +28,7 @@ _WANTED = ("*.json", "*.safetensors", "*.txt", "*.model")
 _UNWANTED = ("onnx/*", "openvino/*")
 _IN_MODULE = re.compile(r"(\d+_\w+/)?[^/]+")
 _CONNECT_SECONDS = 1.5
+_MOST_REFERENCE = 1000
 _TOKEN = "VECINDEX_HF_TOKEN"
 
 
@@ -118,6 +120,9 @@ def download(name: str, revision: str, tried: list[str], advice: str | None = No
 def _named_commit(file: Path) -> str:
     """The commit that a branch or tag stood for; empty if it is not known."""
     try:
+        if file.is_symlink():
+            return ""
+        check_regular(file, _MOST_REFERENCE)
         commit = file.read_text(encoding="ascii").strip()
     except (OSError, ValueError):
         return ""

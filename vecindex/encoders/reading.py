@@ -78,10 +78,7 @@ def check_folder(root: Path) -> None:
 
     The hub's cache keeps its files beside, in ``blobs/`` of the same model. Raises OddFileError and OSError.
     """
-    real = os.path.realpath(root)
-    within = [real]
-    if root.parent.name == "snapshots":
-        within.append(os.path.realpath(root.parents[1] / "blobs"))
+    within = roots(root)
     for folder, folders, files in os.walk(root):
         for name in sorted((*folders, *files)):
             _check_entry(Path(folder) / name, within)
@@ -89,11 +86,25 @@ def check_folder(root: Path) -> None:
             folders.clear()
 
 
+def leads_out(path: Path, within: Sequence[str]) -> bool:
+    """Whether a path is a link to something that is in none of these folders."""
+    if not path.is_symlink():
+        return False
+    target = os.path.realpath(path)
+    return not any(target.startswith(f"{folder}{os.sep}") for folder in within)
+
+
+def roots(root: Path) -> list[str]:
+    """The folders in which a model's files may be: its own, and ``blobs/`` beside a snapshot of the hub's cache."""
+    found = [os.path.realpath(root)]
+    if root.parent.name == "snapshots":
+        found.append(os.path.realpath(root.parents[1] / "blobs"))
+    return found
+
+
 def _check_entry(path: Path, within: Sequence[str]) -> None:
-    if path.is_symlink():
-        target = os.path.realpath(path)
-        if not any(target.startswith(f"{folder}{os.sep}") for folder in within):
-            raise OddFileError(f"{path} is a link that leads out of the model's folder, to {target}")
+    if leads_out(path, within):
+        raise OddFileError(f"{path} is a link that leads out of the model's folder, to {os.path.realpath(path)}")
     if path.is_dir() or not path.exists():
         return
     most = None

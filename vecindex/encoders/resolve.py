@@ -151,4 +151,4 @@ def _in_extra(tried: list[str]) -> Path | None:
     if not weights.exists() or file_digest(weights) != _EXTRA_WEIGHTS:
         tried.append(f"the extra 'minilm' (its weights in {folder} are not the published ones)")
         return None
-    return folder
+    return weights.resolve().parent  # some installers link each file to a store of theirs

@@ -20,7 +20,7 @@ from typing import Any
 
 from .files import SENTENCE_CONFIGS
 from .modules import within
-from .reading import read_json
+from .reading import leads_out, read_json, roots
 from .weights import WEIGHTS_FILE, pickle_among
 
 MODULES_FILE = "modules.json"
@@ -71,6 +71,7 @@ class _Held:
     def __init__(self, folder: Path, listed: Collection[str] | None) -> None:
         self.folder = folder
         self.place, self.commit = folder.parents[1], folder.name
+        self.roots = roots(folder)
         self.listed = self._tree() if listed is None else listed
 
     def missing(self) -> str:
@@ -133,13 +134,15 @@ class _Held:
         return sorted({within(path, str(part)) for part in named.values()}) if isinstance(named, dict) else []
 
     def _tree(self) -> Collection[str] | None:
-        tree = _json(self.place / "trees" / f"{self.commit}.json")
+        file = self.place / "trees" / f"{self.commit}.json"
+        tree = None if file.is_symlink() else _json(file)
         if not isinstance(tree, dict) or tree.get("format_version") != _TREE_VERSION:
             return None
         return tree["files"] if isinstance(tree.get("files"), dict) else None
 
     def _has(self, name: str) -> bool:
-        return (self.folder / name).is_file()
+        file = self.folder / name
+        return file.is_file() and not leads_out(file, self.roots)
 
 
 def _kind(full: str) -> str:
