@@ -85,7 +85,7 @@ WRITING: dict[str, Callable[[Index], object]] = {
 
 
 def errors_of(folder: Path) -> list[CorruptIndex]:
-    """Those of every act, of changes on copies; raises what else is raised, and AssertionError where verify is clean."""
+    """Those of every act, of changes on copies; raises what else is raised, AssertionError where verify is clean."""
     found: list[CorruptIndex] = []
 
     def tried(act: Callable[[Index], object], index: Index) -> None:

@@ -14,11 +14,11 @@ from .encoders.compiled import runtime_of
 from .encoders.encoder import Encoded, Encoder
 from .encoders.load import INT8, Settings, check_settings, here, load_for_space, load_model
 from .encoders.spec import EXTERNAL, Precision, Space
-from .errors import InvalidInput, SpaceMismatch
+from .errors import InvalidInput, SpaceMismatch, TextWithoutToken
 from .records import checked_query
 from .search.run import unit_queries
 from .store.vectors import Vectors
-from .warning_types import QueryTruncated, warn
+from .warning_types import QueryTruncated, QueryUnknown, named, warn
 
 Model = str | os.PathLike[str] | Encoder
 
@@ -91,9 +91,16 @@ class Language:
             # Without a space there is nothing to find, and so no reason to load a model.
             if space is None:
                 return np.empty((len(texts), 0), np.float32)
-            encoded = self.encoder(space).encode_all(texts, role="query")
-            if encoded.truncated.any():
-                _warn_of_truncated(encoded, self.encoder(space).space)
+            encoder = self.encoder(space)
+            try:
+                encoded = encoder.encode_all(texts, role="query")
+            except TextWithoutToken as error:
+                raise InvalidInput(
+                    f"{encoder.space.model} finds nothing in the query {error.text!r}",
+                    "Ask with at least one word that it knows.",
+                ) from error
+            if encoded.truncated.any() or encoded.unknown.any():
+                _warn_of(encoded, encoder.space)
             return encoded.vectors
         return unit_queries(queries, space.dimension if space else 0)
 
@@ -143,10 +150,15 @@ class Language:
         return load_for_space(space, settings)
 
 
-def _warn_of_truncated(encoded: Encoded, space: Space) -> None:
-    for place in np.flatnonzero(encoded.truncated).tolist():
-        tokens = space.max_tokens + int(encoded.lost[place])
-        warn(QueryTruncated(tokens, space.max_tokens, space.model, place if len(encoded.lost) > 1 else None))
+def _warn_of(encoded: Encoded, space: Space) -> None:
+    """Warns of queries that were not read whole, or of which nothing is known."""
+    for place in np.flatnonzero(encoded.truncated | encoded.unknown).tolist():
+        query = place if len(encoded.lost) > 1 else None
+        if encoded.truncated[place]:
+            tokens = space.max_tokens + int(encoded.lost[place])
+            warn(QueryTruncated(tokens, space.max_tokens, space.model, query))
+        if encoded.unknown[place]:
+            warn(QueryUnknown(space.model, named(query)))
 
 
 def _precision(settings: Settings, space: Space | None) -> Precision | None:

@@ -9,7 +9,7 @@ from typing import Literal
 from .encoders.encoder import Encoder
 from .errors import InvalidInput, TextTooLong
 from .nested import read_json
-from .records import checked_metadata
+from .records import UNKNOWN, checked_metadata
 from .store.cache import text_digest
 from .store.changes import Incoming
 from .store.parts import PART_OF, SPAN, common_metadata, owner_of, part_key
@@ -43,9 +43,9 @@ def refuse_long(
 ) -> None:
     """Raises TextTooLong for the first of the records whose text lost tokens; ``positions`` are theirs."""
     for item, position in zip(records, positions, strict=True):
-        if (found := vectors.get(item.text)) is not None and found.lost:
+        if (found := vectors.get(item.text)) is not None and found.lost % UNKNOWN:
             space = encoder.space
-            tokens = space.max_tokens + found.lost
+            tokens = space.max_tokens + found.lost % UNKNOWN
             raise TextTooLong(position, item.key, item.text[:40], tokens, space.max_tokens, space.model)
 
 
@@ -59,11 +59,12 @@ def encoded(texts: Sequence[str], encoder: Encoder, on_long: OnLong) -> dict[str
     found = encoder.encode_all(texts)
     vectors = {
         text: TextVector(vector, lost, text_digest(text))
-        for text, vector, lost in zip(texts, found.vectors, found.lost.tolist(), strict=True)
+        for text, vector, lost in zip(texts, found.vectors, found.uncovered.tolist(), strict=True)
     }
     if means:  # not for the cache, which knows a text alone, and not how it was encoded
-        whole = encoder.encode_all(means, on_long="mean").vectors
-        vectors |= {text: TextVector(vector, 0) for text, vector in zip(means, whole, strict=True)}
+        whole = encoder.encode_all(means, on_long="mean")
+        each = zip(means, whole.vectors, whole.uncovered.tolist(), strict=True)
+        vectors |= {text: TextVector(vector, lost) for text, vector, lost in each}
     return vectors
 
 
@@ -77,7 +78,7 @@ def parted(window: Sequence[Incoming], snapshots: Snapshots, encoder: Callable[[
     unsaid = {item.key for item in window if item.metadata is None}
     with snapshots.take() as snapshot:
         for text, (entry, _) in snapshot.cached(texts).items():
-            if not entry.lost:
+            if not entry.lost % UNKNOWN:
                 del texts[text]
         parts = {str(owner_of(part)): part for part in snapshot.parts_of(unsaid)}
         kept = {owner: checked_metadata(common_metadata(part)) for owner, part in parts.items()}

@@ -74,7 +74,8 @@ class MigrationReport:
     mean share of the first ten hits that stayed, over ``queries`` queries, None without one; ``changed`` are these, the
     most changed first. ``ndcg_before`` and ``ndcg_after`` are the mean nDCG@10 over the judged queries, None where none
     is judged. ``kept`` is the directory of the index as it was, None where it was of that model already. ``truncated``
-    texts are longer than the model reads, and ``tokens_lost`` of their tokens are not in their vectors now.
+    texts are longer than the model reads, and ``tokens_lost`` of their tokens are not in their vectors now; the new
+    model knows no token of ``unknown`` texts.
     """
 
     before: str
@@ -89,6 +90,7 @@ class MigrationReport:
     kept: str | None
     truncated: int = 0
     tokens_lost: int = 0
+    unknown: int = 0
 
 
 class Searched(Protocol):
@@ -98,7 +100,7 @@ class Searched(Protocol):
     def keys(self) -> list[str]: ...
     def get(self, key: str) -> Record: ...
     def search(self, query: str, k: int) -> list[Hit]: ...
-    def similar(self, key: str, k: int) -> list[Hit]: ...
+    def _similar(self, key: str, k: int) -> list[Hit]: ...
 
 
 class Filled(Searched, Protocol):
@@ -212,7 +214,7 @@ def _migrate(
         assert switched is not None  # the last round takes any number
         after, kept = switched
         with side_snapshots.take() as snapshot:
-            truncated, tokens_lost = snapshot.losses()
+            truncated, tokens_lost, unknown = snapshot.losses()
     with contextlib.suppress(StorageError):  # scenario 4
         remove_side(path)
     return MigrationReport(
@@ -228,6 +230,7 @@ def _migrate(
         kept=str(kept),
         truncated=truncated,
         tokens_lost=tokens_lost,
+        unknown=unknown,
     )
 
 
@@ -270,7 +273,7 @@ class _Filling:
         missing: dict[OnLong, list[str]] = {"truncate": [], "mean": []}
         for window in _windows(keys):
             for record in self._missing(window):
-                missing["truncate" if record.lost or not self._limit else "mean"].append(record.key)
+                missing["truncate" if record.truncated or not self._limit else "mean"].append(record.key)
         count = sum(map(len, missing.values()))
         if at_most is not None and count > at_most:
             return False
@@ -360,4 +363,4 @@ def _hits(index: Searched, text: str) -> list[str]:
 
 
 def _like(index: Searched, key: str) -> list[str]:
-    return [hit.key for hit in index.similar(key, K)]
+    return [hit.key for hit in index._similar(key, K)]

@@ -27,7 +27,7 @@ from .encoders.encoder import Encoder
 from .encoders.spec import Space
 from .errors import SpaceMismatch, TextWithoutToken, VecindexError
 from .long_texts import OnLong, encoded, parted, refuse_long
-from .records import AddReport
+from .records import UNKNOWN, AddReport
 from .store.changes import Incoming, reconcile
 from .store.snapshot import Snapshot, Snapshots
 from .store.vectors import Vectors
@@ -198,7 +198,7 @@ class Pipeline:
         return {
             text: TextVector(vector, entry.lost, entry.digest)
             for text, (entry, vector) in snapshot.cached(texts).items()
-            if not (entry.lost and self._whole)
+            if not (entry.lost % UNKNOWN and self._whole)
         }
 
     def _encode(self, texts: Iterable[str]) -> None:
@@ -208,11 +208,16 @@ class Pipeline:
         encoder = self._encoder()
         self._keep_to(encoder.space)  # scenario 3: what is forgotten here, the commit will find to be missing
         started = perf_counter()
-        try:
-            self._vectors |= encoded(texts, encoder, self._on_long)
-        except TextWithoutToken:  # of the first such text; looked for all only now, since few models have any
-            self._unread |= (unread := set(encoder.without_token(texts)))
-            self._vectors |= encoded([text for text in texts if text not in unread], encoder, self._on_long)
+        left = texts
+        while True:
+            try:
+                self._vectors |= encoded(left, encoder, self._on_long)
+                break
+            except TextWithoutToken:  # of the first such text; looked for others only now, since few models have any
+                if not (unread := set(encoder.without_token(left))):
+                    raise
+                self._unread |= unread
+                left = [text for text in left if text not in unread]
         if self._texts_a_commit is None or len(texts) >= TEXTS_TO_BEGIN_WITH:
             a_second = len(texts) / max(perf_counter() - started, 1e-9)
             self._texts_a_commit = max(1, min(encoder.texts_at_once, int(a_second * SECONDS_A_COMMIT)))

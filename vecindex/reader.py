@@ -38,6 +38,7 @@ from .store.snapshot import Snapshot, Snapshots
 from .store.tables import Stored
 from .store.vectors import Vectors
 from .store.verify import verify
+from .warning_types import QueryUnknown, warn
 
 if TYPE_CHECKING:
     from .exchange.writing import Destination, ExportReport
@@ -133,9 +134,15 @@ class Reader:
     @entrance()
     def similar(self, key: str, k: int = 5, where: Where | None = None) -> list[Hit]:
         """The nearest records to the stored record ``key``, itself left out; raises RecordNotFound."""
+        return self._similar(key, k, where, warns=True)
+
+    def _similar(self, key: str, k: int, where: Where | None = None, warns: bool = False) -> list[Hit]:
         condition = None if where is None else parse(where)
         with self._snapshots.take() as snapshot:
-            vector = np.array(snapshot.vectors[_stored(snapshot, key).row])
+            record = _stored(snapshot, key)
+            if warns and record.unknown and (space := snapshot.manifest.space):
+                warn(QueryUnknown(space.model, "the record"))
+            vector = np.array(snapshot.vectors[record.row])
             hits = run.search(self._accelerator.view(snapshot), vector[None, :], k + 1, condition)[0]
         others = [hit for hit in hits if hit.key != key][:k]
         return [replace(hit, rank=rank) for rank, hit in enumerate(others, 1)]
@@ -161,7 +168,7 @@ class Reader:
         with self._snapshots.take() as snapshot:
             manifest = snapshot.manifest
             space = manifest.space
-            truncated, tokens_lost = snapshot.losses()
+            truncated, tokens_lost, unknown = snapshot.losses()
             cached = snapshot.count_cached()
             return IndexInfo(
                 path=str(self.path),
@@ -175,6 +182,7 @@ class Reader:
                 indexed_fields=manifest.fields,
                 truncated=truncated,
                 tokens_lost=tokens_lost,
+                unknown=unknown,
                 cached_texts=cached,
                 cache_bytes=cached * BYTES_AN_ENTRY,
                 bytes=folder_bytes(self._folder),
@@ -273,7 +281,7 @@ def _sample(snapshot: Snapshot) -> Iterator[Sample]:
     for place in dict.fromkeys([0, len(rows) // 2, len(rows) - 1, *between]):
         (found,) = snapshot.fetch([int(rows[place])])
         snapshot.check(np.array([found.row]))
-        yield Sample(found.key, found.text, np.array(snapshot.vectors[found.row]), found.lost)
+        yield Sample(found.key, found.text, np.array(snapshot.vectors[found.row]), found.truncated)
 
 
 def _stored(snapshot: Snapshot, key: str) -> Stored:

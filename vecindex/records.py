@@ -26,6 +26,11 @@ Integers have 64 bits at most, and all of it is nested at most 100 deep.
 """
 
 
+UNKNOWN = 1 << 40
+"""Is part of how many tokens of a text its vector does not cover (``lost``) where the model knows none of them: no text
+has so many tokens, and ``lost % UNKNOWN`` is how many were cut off."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """What is stored and found.
@@ -46,7 +51,8 @@ class Hit:
     """One result: ``rank`` counts from 1, ``score`` is a cosine, larger is better.
 
     ``lost`` is how many tokens at the end of ``text`` the model did not read, so that they are not in the score; 1
-    stands for "at least one" in a record that an earlier version truncated.
+    stands for "at least one" in a record that an earlier version truncated. ``unknown`` says that the model knows no
+    token of ``text`` (emoji, or a script that it lacks): the score means nothing, and such hits come last.
     """
 
     rank: int
@@ -55,6 +61,7 @@ class Hit:
     text: str
     metadata: Metadata
     lost: int = 0
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,8 @@ class AddReport:
     """What an ``add`` did, in records; ``truncated`` counts texts cut at the model's maximum length.
 
     ``tokens_lost`` is how many tokens were cut off them together. ``removed`` counts records that stood for a text, or
-    for parts of it, which is stored otherwise now (``on_long="split"``).
+    for parts of it, which is stored otherwise now (``on_long="split"``). ``unknown`` counts texts of which the model
+    knows no token.
     """
 
     added: int = 0
@@ -71,6 +79,7 @@ class AddReport:
     truncated: int = 0
     tokens_lost: int = 0
     removed: int = 0
+    unknown: int = 0
 
     def __add__(self, other: AddReport) -> AddReport:
         return AddReport(
@@ -80,6 +89,7 @@ class AddReport:
             self.truncated + other.truncated,
             self.tokens_lost + other.tokens_lost,
             self.removed + other.removed,
+            self.unknown + other.unknown,
         )
 
 
@@ -90,10 +100,11 @@ class IndexInfo:
     ``generation`` counts commits, ``dead_rows`` rows of the vector file whose record was deleted or replaced,
     ``tail_rows`` rows that the accelerator does not cover yet and that are scanned exactly, ``codes`` what it is, None
     where there is none, ``indexed_fields`` the metadata fields whose filters are fast, ``truncated`` records whose
-    text was longer than the model reads and ``tokens_lost`` how many of their tokens it did not read, ``cached_texts``
-    how many texts need not be encoded again, ``cache_bytes`` about what remembering them takes, ``bytes`` everything in
-    the directory, ``beside`` the indexes that migrations keep or have begun, in words, ``runtime`` what encodes on this
-    machine: onnxruntime, torch and why, or nothing yet, since the model is compiled when first used.
+    text was longer than the model reads and ``tokens_lost`` how many of their tokens it did not read, ``unknown``
+    records of whose text it knows no token, ``cached_texts`` how many texts need not be encoded again, ``cache_bytes``
+    about what remembering them takes, ``bytes`` everything in the directory, ``beside`` the indexes that migrations
+    keep or have begun, in words, ``runtime`` what encodes on this machine: onnxruntime, torch and why, or nothing yet,
+    since the model is compiled when first used.
     """
 
     path: str
@@ -118,6 +129,7 @@ class IndexInfo:
     fingerprint: str | None
     beside: tuple[str, ...] = ()
     runtime: str | None = None
+    unknown: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 ::
 
     VecindexWarning                                   also a UserWarning
-    └── QueryTruncated(tokens, limit, model, query)
+    ├── QueryTruncated(tokens, limit, model, query)
+    └── QueryUnknown(model, what)
 
 They are ordinary Python warnings: `warnings.simplefilter("error", vecindex.VecindexWarning)` makes errors of them, and
 "ignore" silences them. The command line prints them on standard error, each in one line.
@@ -48,14 +49,34 @@ class QueryTruncated(VecindexWarning):
 
     @property
     def message(self) -> str:
-        return f"{_named(self.query)} has {self.tokens} tokens, and {self.model} reads only {self.limit} of them"
+        return f"{named(self.query)} has {self.tokens} tokens, and {self.model} reads only {self.limit} of them"
 
     @property
     def advice(self) -> str:
         return "Shorten it, or search for its parts one by one."
 
 
-def _named(query: int | None) -> str:
+class QueryUnknown(VecindexWarning):
+    """``model`` knows no token of ``what`` was searched with, "the query" say: which records come first means nothing.
+
+    Emoji are such, and scripts that its vocabulary lacks.
+    """
+
+    def __init__(self, model: str, what: str) -> None:
+        super().__init__(model, what)
+        self.model, self.what = model, what
+
+    @property
+    def message(self) -> str:
+        return f"{self.model} knows no token of {self.what}, and so the order of the hits means nothing"
+
+    @property
+    def advice(self) -> str:
+        return "Ask in words that it knows, or give the index a model for that script with `migrate`."
+
+
+def named(query: int | None) -> str:
+    """What to call a query at this position among several, or alone."""
     return "the query" if query is None else f"query {query}"
 
 

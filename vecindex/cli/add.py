@@ -209,6 +209,12 @@ def _add(
                 "all.",
                 err=True,
             )
+        if report.unknown:
+            click.echo(
+                f"Warning: {index.encoder.space.model} knows no token of {counted(report.unknown, 'text')} (emoji, or "
+                "a script that it lacks); no search finds them by meaning, and they come last in every search.",
+                err=True,
+            )
 
 
 class _Progress:

@@ -109,6 +109,9 @@ def _print(report: MigrationReport, drop_old: str) -> None:
         f"{counted(report.encoded, 'text')} encoded by this run.\n",
         needed=False,
     )
+    if report.unknown:
+        texts = counted(report.unknown, "text")
+        click.echo(f"Warning: of {texts} the new model knows no token: they come last in each search.", err=True)
     if report.truncated:
         lost = counted(report.tokens_lost, "token")
         texts = counted(report.truncated, "text")

@@ -11,19 +11,20 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments import choice, column, each, entrance
+from ..arguments import entrance
 from ..errors import InvalidInput, TextWithoutToken
-from ..records import checked_text
+from ..records import UNKNOWN
 from ..threads import in_thread
 from ..windows import windows
+from .checks import OnLong, check_directions, checked_texts, is_zero, no_token, on_long_check, role_check
 from .head import Head
-from .pooling import FloatArray
+from .pooling import FloatArray, unit_length
 from .spec import Role, Space
+from .unknown import Surroundings
 
 IntArray = npt.NDArray[np.int64]
 
@@ -37,17 +38,6 @@ TEXTS_A_WINDOW = 4096
 """Texts tokenized and sorted by length at a time at most: memory is bounded."""
 
 Forward = Callable[[IntArray, IntArray], npt.NDArray[np.float32]]
-OnLong = Literal["truncate", "error", "mean"]
-"""What becomes of a text longer than the model reads.
-
-``truncate`` encodes what the model reads of it, ``error`` refuses it, ``mean`` encodes it in parts and takes the mean
-of their vectors, each counted as often as it has tokens.
-"""
-
-
-role_check = choice(get_args(Role), "role")
-on_long_check = choice(get_args(OnLong))
-
 Span = tuple[int, int]
 """From the first character to behind the last."""
 
@@ -67,15 +57,24 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
-    """The vectors of n texts: ``vectors`` (n, D) float32 of unit length, ``lost`` (n,) int64 tokens not read."""
+    """The vectors of n texts: ``vectors`` (n, D) float32 of unit length, ``lost`` (n,) int64 tokens not read.
+
+    ``unknown`` (n,) says of which texts the model knows no token.
+    """
 
     vectors: FloatArray
     lost: npt.NDArray[np.int64]
+    unknown: npt.NDArray[np.bool_]
 
     @property
     def truncated(self) -> npt.NDArray[np.bool_]:
         """Which texts were truncated, (n,)."""
         return self.lost > 0
+
+    @property
+    def uncovered(self) -> npt.NDArray[np.int64]:
+        """What a record keeps of how much of its text its vector does not cover, (n,); see `records.UNKNOWN`."""
+        return self.lost + UNKNOWN * self.unknown
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,11 +88,15 @@ class TokenVectors:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Begun:
-    """Different texts that are being encoded, the ``places`` of all texts among them, and the tokens that each lost."""
+    """Different texts that are being encoded, the ``places`` of all texts among them, and the tokens that each lost.
+
+    ``unknown`` says of which texts the model knows no token.
+    """
 
     texts: Sequence[str]
     places: IntArray
     lost: IntArray
+    unknown: npt.NDArray[np.bool_]
     vectors: Callable[[], FloatArray]
 
 
@@ -170,6 +173,8 @@ class Encoder(ABC):
         Raises:
             InvalidInput: something in ``texts`` is no string, or holds a lone surrogate.
             TextWithoutToken: the model finds nothing in a text.
+            EncodingFailed: what the model computes is not finite.
+            UnsupportedModel: the prompt of this role leaves no token of the text to be read.
         """
         return self.encode_all(texts, role).vectors
 
@@ -178,7 +183,8 @@ class Encoder(ABC):
         """As `encode`, and how many tokens of each text were lost; ``on_long`` says what becomes of long ones."""
         texts = checked_texts(texts)
         vectors = np.empty((len(texts), self.space.dimension), dtype=np.float32)
-        lost = np.zeros(len(texts), dtype=np.int64)
+        lost, unknown = np.zeros(len(texts), dtype=np.int64), np.zeros(len(texts), dtype=np.bool_)
+        skipped, surroundings = self.pooled_from(role), self._surrounding(role)
         start = 0
 
         def finish(begun: _Begun) -> None:
@@ -186,22 +192,24 @@ class Encoder(ABC):
             found, cut = begun.vectors(), begun.lost
             if on_long == "mean":
                 for i in np.flatnonzero(cut).tolist():
-                    found[i] = self._mean_of_parts(begun.texts[i], role)
+                    found[i], begun.unknown[i] = self._mean_of_parts(begun.texts[i], role)
                     cut[i] = 0
+            check_directions(found, begun.texts, self.space, skipped)
             end = start + len(begun.places)
             vectors[start:end], lost[start:end] = found[begun.places], cut[begun.places]
+            unknown[start:end] = begun.unknown[begun.places]
             start = end
 
         # One thread a core. A window is begun before the last is finished, so that no core waits for another's batch.
         with ThreadPoolExecutor(self.workers, "vecindex-encode") as pool:
             try:
-                skipped = self.pooled_from(role)
                 last: _Begun | None = None
                 for unique, places, tokens in self._tokenized(texts, role, pool):
                     cut = np.array([t.lost for t in tokens], dtype=np.int64)
                     if on_long == "error" and cut.any():
                         self.refuse_long(unique[int(cut.argmax())], int(cut.max()))
-                    begun = _Begun(unique, places, cut, self._begin(tokens, skipped, pool))
+                    hidden = np.array([bool(surroundings and surroundings.hide(t.ids)) for t in tokens], np.bool_)
+                    begun = _Begun(unique, places, cut, hidden, self._begin(tokens, skipped, pool))
                     if last:
                         finish(last)
                     last = begun
@@ -209,7 +217,7 @@ class Encoder(ABC):
                     finish(last)
             finally:
                 pool.shutdown(cancel_futures=True)
-        return Encoded(vectors, lost)
+        return Encoded(vectors, lost, unknown)
 
     @entrance(role=role_check, on_long=on_long_check)
     def encode_tokens(self, texts: Sequence[str], role: Role = "document") -> list[TokenVectors]:
@@ -229,14 +237,20 @@ class Encoder(ABC):
 
     @entrance(role=role_check, on_long=on_long_check)
     def without_token(self, texts: Sequence[str], role: Role = "document") -> list[str]:
-        """Those of the texts that cannot be encoded: the tokenizer finds nothing in them that would be pooled."""
-        skipped = self.pooled_from(role)
-        return [
-            text
-            for window in windows(checked_texts(texts), TEXTS_A_WINDOW, str)
-            for text, tokens in zip(window, self._with_prompt(window, role), strict=True)
-            if len(tokens.ids) <= skipped
-        ]
+        """Some of the texts that cannot be encoded, none only if all can.
+
+        Those in which the tokenizer finds nothing that would be pooled; without such those whose vector is zero.
+        """
+        texts, skipped = checked_texts(texts), self.pooled_from(role)
+        tokens = (t for window in windows(texts, TEXTS_A_WINDOW, str) for t in self._with_prompt(window, role))
+        if bare := [text for text, found in zip(texts, tokens, strict=True) if len(found.ids) <= skipped]:
+            return bare
+        with ThreadPoolExecutor(self.workers, "vecindex-encode") as pool:
+            return [
+                unique[i]
+                for unique, _, tokens in self._tokenized(texts, role, pool)
+                for i in np.flatnonzero(is_zero(self._begin(tokens, skipped, pool)())).tolist()
+            ]
 
     @entrance(role=role_check, on_long=on_long_check)
     def parts(self, text: str, role: Role = "document") -> list[Span]:
@@ -252,6 +266,13 @@ class Encoder(ABC):
             if room <= 1 or not any(t.lost for t in self._with_prompt([text[a:b] for a, b in spans], role)):
                 return spans
             room -= 1 + room // 16
+
+    def _surrounding(self, role: Role) -> Surroundings | None:
+        """What tells the texts of which the model knows nothing; None where that cannot be told.
+
+        Raises UnsupportedModel where a prompt leaves no token of a text to be read.
+        """
+        return None
 
     @entrance(role=role_check, on_long=on_long_check)
     def pooled_from(self, role: Role) -> int:
@@ -309,12 +330,18 @@ class Encoder(ABC):
 
         return finished
 
-    def _mean_of_parts(self, text: str, role: Role) -> FloatArray:
+    def _mean_of_parts(self, text: str, role: Role) -> tuple[FloatArray, bool]:
+        """The vector of a text that is read in parts, and whether the model knows no token of any."""
         parts = [text[start:end] for start, end in self.parts(text, role)]
+        try:
+            encoded = self.encode_all(parts, role)
+        except TextWithoutToken:  # of one of its parts, on which the others' mean does not depend
+            nothing = set(self.without_token(parts, role))
+            if not (parts := [part for part in parts if part not in nothing]):
+                raise
+            encoded = self.encode_all(parts, role)
         weights = np.array(self.count_tokens(parts, role), dtype=np.float32)
-        mean = weights @ self.encode_all(parts, role).vectors
-        vector: FloatArray = mean / np.linalg.norm(mean)
-        return vector
+        return unit_length((weights @ encoded.vectors)[None])[0], bool(encoded.unknown.all())
 
     def refuse_long(self, text: str, lost: int) -> None:
         """Raises InvalidInput for a text of which ``lost`` tokens would not be read."""
@@ -347,16 +374,6 @@ class Encoder(ABC):
             ids[row, : len(t.ids)] = t.ids
             mask[row, : len(t.ids)] = 1
         return ids, mask
-
-
-def checked_texts(texts: Any) -> list[str]:
-    """The items of what `arguments.column` takes, all of them strings that can be stored; raises InvalidInput."""
-    return each(column("texts", texts), checked_text)
-
-
-def no_token(text: str, skipped: int) -> TextWithoutToken:
-    """The error for a text that has no token behind the ``skipped`` ones, which are not pooled."""
-    return TextWithoutToken(text[:40], skipped > 0)
 
 
 def _batches(tokens: Sequence[Tokens], sharing: int) -> Iterator[list[int]]:

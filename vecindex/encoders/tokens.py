@@ -11,11 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import tokenizers
 
+from ..errors import UnsupportedModel
 from .encoder import Encoder, Span, Tokens
+from .spec import Role
+from .unknown import Surroundings
 
 TOKENIZER_FILE = "tokenizer.json"
 HUGE = 100_000
@@ -85,6 +88,14 @@ class TextTokenizer:
         whole = tokenizers.Tokenizer.from_str(self._cut.to_str())
         whole.no_truncation()
         return whole
+
+    @cached_property
+    def unknown(self) -> frozenset[int]:
+        """The ids that stand for what the vocabulary lacks, and the one of nothing but the beginning of a word."""
+        named = getattr(self._cut.model, "unk_token", None)
+        names = [named] if named else ["<unk>", "[UNK]"]  # of unigrams the library does not say it
+        found = (self._cut.token_to_id(name) for name in (*names, "\u2581"))
+        return frozenset(id_ for id_ in found if id_ is not None)
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """The texts' tokens, cut at the maximum."""
@@ -235,3 +246,29 @@ class TokenizingEncoder(Encoder):
 
     def spans(self, text: str, room: int) -> list[Span]:
         return self.text_tokenizer.spans(text, room)
+
+    def _surrounding(self, role: Role) -> Surroundings:
+        return self._surroundings[role]
+
+    @cached_property
+    def _surroundings(self) -> dict[Role, Surroundings]:
+        # Some tokenizers give the space behind a prompt a token of its own, where no text follows.
+        empty, *prompts = self.tokenize(["", *(self.space.prompt(role).rstrip() for role in get_args(Role))])
+        silent = self.text_tokenizer.unknown.union(empty.ids)
+        found: dict[Role, Surroundings] = {}
+        for role, prompt in zip(get_args(Role), prompts, strict=True):
+            self._check_room(role, prompt)
+            ends = bool(empty.ids) and empty.ids[-1] == prompt.ids[-1]  # a special token that ends every text
+            found[role] = Surroundings(len(prompt.ids) - ends if self.space.prompt(role) else 0, silent)
+        return found
+
+    def _check_room(self, role: Role, prompt: Tokens) -> None:
+        """That a prompt is not all that is read of a text: then the vectors of all texts would be the same."""
+        limit = self.space.max_tokens
+        if limit and self.space.prompt(role) and prompt.total >= limit and self.space.truncation == "right":
+            raise UnsupportedModel(
+                self.space.model,
+                f"its prompt for a {role}, {self.space.prompt(role)[:40]!r}, has {prompt.total} tokens, and it reads "
+                f"{limit}: nothing would be left for the text",
+                "Shorten the prompt in the model's files, or raise its maximum length.",
+            )

@@ -8,7 +8,8 @@
     parquet    one file: key, text, metadata (JSON) as strings, vector as fixed_size_list<float32>[D], truncated as
                int64; space as the file's metadata under SPACE_KEY
 
-``truncated`` is how many tokens of the text the vector does not cover. Earlier versions wrote true or false.
+``truncated`` is how many tokens of the text the vector does not cover, and 2^40 more where the model knows none of it.
+Earlier versions wrote true or false.
 The space is the embedding space's settings as a JSON object, with their fingerprint; null in an index without records.
 """
 

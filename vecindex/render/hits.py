@@ -79,15 +79,17 @@ def _text(hits: Sequence[Hit], shown: Shown) -> str:
             line += f"  {printable(json_line(shown.metadata(h)))}"
         if h.lost:
             line += f"  (truncated: {counted(h.lost, 'token')} not read)"
+        if h.unknown:
+            line += "  (the model knows none of its tokens)"
         lines.append(line + "\n")
     return "".join(lines)
 
 
 def _members(hit: Hit, shown: Shown) -> dict[str, Any]:
-    """What programs get; how much of a text was not read only where that was so."""
+    """What programs get; how much of a text was not read, or that none of it is known, only where that was so."""
     # Not asdict, which copies the metadata, a call a level.
     members = {"rank": hit.rank, "key": hit.key, "score": hit.score, "text": hit.text, "metadata": shown.metadata(hit)}
-    return {**members, "truncated": hit.lost} if hit.lost else members
+    return {**members, **({"truncated": hit.lost} if hit.lost else {}), **({"unknown": True} if hit.unknown else {})}
 
 
 def _json(hits: Sequence[Hit], shown: Shown) -> str:

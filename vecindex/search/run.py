@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -130,8 +131,13 @@ class _Job:
 
 
 def search(view: View, queries: Vectors, k: int, where: Filter | None = None) -> list[list[Hit]]:
-    """The min(k, records that match) best hits for each of ``queries`` (q, D), unit vectors."""
-    return [_hits(view, ranking) for ranking in rankings(view, queries, k, where)]
+    """The min(k, records that match) best hits for each of ``queries`` (q, D), unit vectors; see `_hits`."""
+
+    def again(query: Vectors, more: int) -> Ranking:
+        return rankings(view, query[None, :], more, where)[0]
+
+    found = rankings(view, queries, k, where)
+    return [_hits(view, r, k, partial(again, query)) for query, r in zip(queries, found, strict=True)]
 
 
 def rankings(view: View, queries: Vectors, k: int, where: Filter | None) -> list[Ranking]:
@@ -142,7 +148,11 @@ def rankings(view: View, queries: Vectors, k: int, where: Filter | None) -> list
 def explain(view: View, query: Vectors, k: int, where: Filter | None = None) -> tuple[list[Hit], Explanation]:
     """As `search` for one ``query`` (D,), and what was done to find the hits."""
     trace = _Trace()
-    hits = _hits(view, _rankings(view, query[None, :], k, where, trace)[0])
+
+    def ranked(k: int) -> Ranking:
+        return _rankings(view, query[None, :], k, where, trace)[0]
+
+    hits = _hits(view, ranked(k), k, ranked)
     trace.lap("fetch")
     did = trace.plan
     assert did is not None
@@ -324,12 +334,24 @@ def _rescore(job: _Job, query: Vectors, rows: Rows, guessed: Vectors, tail: Rank
     return ranking
 
 
-def _hits(view: View, ranking: Ranking) -> list[Hit]:
-    stored = view.fetch(ranking.rows.tolist())
+def _hits(view: View, ranking: Ranking, k: int, again: Callable[[int], Ranking]) -> list[Hit]:
+    """The k best hits, those of which the model knows the text before all others; ``again`` gives more than k.
+
+    The vectors of texts of which the model knows no token say nothing of them, and all are alike: one that is near a
+    query by accident would bring its like, and push out all that is meant.
+    """
+    stored, asked = view.fetch(ranking.rows.tolist()), k
+    if any(record.unknown for record in stored):
+        while sum(not record.unknown for record in stored) < k and len(stored) == asked:
+            asked *= 4
+            ranking = again(asked)
+            stored = view.fetch(ranking.rows.tolist())
+        places = sorted(range(len(stored)), key=lambda place: stored[place].unknown)[:k]
+        stored, ranking = [stored[place] for place in places], Ranking(ranking.rows[places], ranking.scores[places])
     # Rounding can carry the product of two unit vectors past 1 by a digit; a cosine is never more.
     cosines = np.clip(ranking.scores, -1, 1).tolist()
     return [
-        Hit(place, record.key, score, record.text, view.metadata(record), record.lost)
+        Hit(place, record.key, score, record.text, view.metadata(record), record.truncated, record.unknown)
         for place, (record, score) in enumerate(zip(stored, cosines, strict=True), 1)
     ]
 

@@ -19,6 +19,7 @@ from ..errors import CorruptIndex, IncompatibleFormat
 from ..filters.sql import compile_sql
 from ..filters.tree import Filter, parse_path
 from ..nested import nesting
+from ..records import UNKNOWN
 from .cache import Entry
 from .connection import Connection
 from .files import DATABASE_FILE, storage_errors
@@ -86,13 +87,18 @@ class Catalog(Connection):
         self._last = row, manifest
         return manifest
 
-    def losses(self) -> tuple[int, int]:
-        """How many records were truncated, and how many tokens they lost together."""
+    def losses(self) -> tuple[int, int, int]:
+        """How many records were truncated, how many tokens they lost together, and of how many none is known."""
         with self.errors():
-            records, tokens = self.sqlite.execute("select count(*), total(lost) from records where lost > 0").fetchone()
-        if not math.isfinite(tokens):
+            sql = (
+                "select total(lost % :unknown > 0), total(lost % :unknown), total(lost >= :unknown) "
+                "from records where lost > 0"
+            )
+            counts = self.sqlite.execute(sql, {"unknown": UNKNOWN}).fetchone()
+        if not all(map(math.isfinite, counts)):
             raise CorruptIndex(str(self.path), "its counts of lost tokens are not what was written")
-        return records, int(tokens)
+        truncated, tokens, unknown = map(int, counts)
+        return truncated, tokens, unknown
 
     def count_cached(self) -> int:
         """How many texts are in the cache."""

@@ -54,7 +54,7 @@ def reconcile(
     final: dict[str, Incoming] = {}
 
     def stays(item: Incoming, before: Incoming | Stored) -> bool:
-        if item.text != before.text or (whole and isinstance(before, Stored) and before.lost):
+        if item.text != before.text or (whole and isinstance(before, Stored) and before.truncated):
             return False
         if item.vector is None:
             return True

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from ..encoders.encoder import Encoder
 from ..errors import CorruptIndex, TextWithoutToken
+from ..records import UNKNOWN
 from .catalog import Catalog
 from .files import remove_files
 from .manifest import Manifest
@@ -121,17 +122,20 @@ def _encoded(stored: Sequence[Stored], encoder: Encoder) -> tuple[Vectors, Rows,
     possible = np.ones(len(texts), np.bool_)
     vectors = np.zeros((len(texts), encoder.space.dimension), np.float32)
     lost = np.array([record.lost for record in stored], np.int64)
-    try:
-        encoded = encoder.encode_all(texts)
-    except TextWithoutToken:
-        unread = set(encoder.without_token(texts))
-        possible[:] = [text not in unread for text in texts]
-        encoded = encoder.encode_all([text for text in texts if text not in unread])
-    vectors[possible], lost[possible] = encoded.vectors, encoded.lost
-    for place in np.flatnonzero(lost).tolist():
-        if possible[place] and not stored[place].lost:  # the vector stood for all of the text
+    left = texts
+    while True:
+        try:
+            encoded = encoder.encode_all(left)
+            break
+        except TextWithoutToken:
+            unread = set(encoder.without_token(left))
+            possible &= np.array([text not in unread for text in texts], np.bool_)
+            left = [text for text, is_possible in zip(texts, possible, strict=True) if is_possible]
+    vectors[possible], lost[possible] = encoded.vectors, encoded.uncovered
+    for place in np.flatnonzero(lost % UNKNOWN).tolist():
+        if possible[place] and not stored[place].truncated:  # the vector stood for all of the text
             whole = encoder.encode_all([texts[place]], on_long="mean")
-            vectors[place], lost[place] = whole.vectors[0], 0
+            vectors[place], lost[place] = whole.vectors[0], whole.uncovered[0]
     return vectors, lost, possible & are_sound(vectors)
 
 

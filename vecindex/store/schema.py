@@ -8,7 +8,8 @@
                written_by (JSON: what the encoder that wrote the newest vectors says of where it ran, or NULL),
                crc (CRC-32 of the others as JSON)
     records    row (position in the vector file), key, text, metadata (JSON object), lost (how many tokens of the
-               text the vector does not cover; 1 in a record of format 1 or 2 stands for "at least one"),
+               text the vector does not cover, and `records.UNKNOWN` more where the model knows none of them; 1 in a
+               record of format 1 or 2 stands for "at least one"),
                crc (CRC-32 of key, text and metadata, and of lost where it is not 0, a NUL between)
     sums       block, sums: the checksums of rows 4096*block and so on, 4 bytes each (`store.vectors.checksums`),
                crc (their CRC-32)

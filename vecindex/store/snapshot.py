@@ -73,7 +73,7 @@ class Snapshot:
         """See `Catalog.parts_of`."""
         return self._catalog.parts_of(keys)
 
-    def losses(self) -> tuple[int, int]:
+    def losses(self) -> tuple[int, int, int]:
         """See `Catalog.losses`."""
         return self._catalog.losses()
 

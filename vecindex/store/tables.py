@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ..filters.sql import index_terms
 from ..filters.tree import parse_path
 from ..nested import on_own_stack
+from ..records import UNKNOWN
 from .cache import Entry
 from .manifest import Manifest
 from .schema import write_manifest
@@ -33,6 +34,7 @@ class Stored:
     """A record as it lies in the database, never changed; ``metadata`` is JSON text.
 
     ``lost`` is how many tokens of the text the vector does not cover; 1 may be any number in what an older format held.
+    `records.UNKNOWN` is added to it where the model knows no token of the text.
     """
 
     row: int
@@ -40,6 +42,16 @@ class Stored:
     text: str
     metadata: str
     lost: int
+
+    @property
+    def truncated(self) -> int:
+        """How many tokens of the text the model does not read."""
+        return self.lost % UNKNOWN
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the model knows no token of the text."""
+        return self.lost >= UNKNOWN
 
 
 def metadata_of(text: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ import numpy as np
 from ..encoders.spec import Space
 from ..errors import RecordNotFound, SpaceMismatch
 from ..filters.tree import Filter
-from ..records import AddReport
+from ..records import UNKNOWN, AddReport
 from .cache import Entry, entry_crc
 from .catalog import Catalog
 from .changes import Changes, Incoming, reconcile
@@ -131,7 +131,16 @@ class Writer:
                         tables.remember(_entries(written, found or (), sums))
                     tables.set_metadata(changes.relabelled)
                     tables.commit(manifest)
-        return AddReport(changes.added, changes.updated, changes.unchanged, sum(map(bool, lost)), sum(lost), len(stale))
+        cut = [tokens % UNKNOWN for tokens in lost if tokens]
+        return AddReport(
+            changes.added,
+            changes.updated,
+            changes.unchanged,
+            truncated=sum(map(bool, cut)),
+            tokens_lost=sum(cut),
+            removed=len(stale),
+            unknown=sum(tokens >= UNKNOWN for tokens in lost),
+        )
 
     def _check_within(self, found: Sequence[Stored], manifest: Manifest) -> None:
         self._catalog.check_within(np.array([stored.row for stored in found], np.int64), manifest.rows)

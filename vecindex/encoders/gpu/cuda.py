@@ -26,17 +26,9 @@ from ...errors import EncodingFailed, InvalidInput, UnsupportedModel
 from ...threads import in_thread
 from ...windows import CHARACTERS, windows
 from ..agreement import BUILT_IN, SAMPLE, Agreement, compare
-from ..encoder import (
-    TEXTS_A_WINDOW,
-    Encoded,
-    IntArray,
-    OnLong,
-    checked_texts,
-    no_token,
-    on_long_check,
-    role_check,
-)
-from ..pooling import FloatArray
+from ..checks import OnLong, check_directions, checked_texts, no_token, on_long_check, role_check
+from ..encoder import TEXTS_A_WINDOW, Encoded, IntArray
+from ..pooling import FloatArray, unit_length
 from ..spec import Precision, Role, Space
 from ..tokens import TokenizingEncoder
 from ..torch import TorchEncoder
@@ -166,21 +158,24 @@ class CudaEncoder(TokenizingEncoder):
     def encode_all(self, texts: Sequence[str], role: Role = "document", on_long: OnLong = "truncate") -> Encoded:
         texts = checked_texts(texts)
         vectors = np.empty((len(texts), self.space.dimension), dtype=np.float32)
-        lost = np.zeros(len(texts), dtype=np.int64)
-        skipped = self.pooled_from(role)
+        lost, unknown = np.zeros(len(texts), dtype=np.int64), np.zeros(len(texts), dtype=np.bool_)
+        skipped, surroundings = self.pooled_from(role), self._surrounding(role)
         begun: deque[tuple[int, _Block, Running]] = deque()
 
         def put() -> None:
             start, block, running = begun.popleft()
             rows, cut = running.rows(), block.tokens.lost
+            hidden = surroundings.hide_each(block.tokens.ids, block.tokens.lengths)
             if on_long == "mean" and cut.any():
                 long = np.flatnonzero(cut)
-                rows[running.ranks[long]] = self._means_of_parts([block.unique[i] for i in long.tolist()], role)
+                texts_cut = [block.unique[i] for i in long.tolist()]
+                rows[running.ranks[long]], hidden[long] = self._means_of_parts(texts_cut, role)
                 cut = np.zeros_like(cut)
             end = start + len(block.places)
             # mode="clip" writes straight into its place; all ranks are within the bounds.
             np.take(rows, running.ranks[block.places], axis=0, out=vectors[start:end], mode="clip")
-            lost[start:end] = cut[block.places]
+            check_directions(vectors[start:end], texts[start:end], self.space, skipped)
+            lost[start:end], unknown[start:end] = cut[block.places], hidden[block.places]
 
         start = 0
         with contextlib.closing(self._blocks(texts, role)) as blocks:
@@ -192,7 +187,7 @@ class CudaEncoder(TokenizingEncoder):
                     put()
         while begun:
             put()
-        return Encoded(vectors, lost)
+        return Encoded(vectors, lost, unknown)
 
     def _check(self, block: _Block, skipped: int, on_long: OnLong) -> None:
         """Raises InvalidInput for a text that cannot be encoded, before anything is computed."""
@@ -242,15 +237,18 @@ class CudaEncoder(TokenizingEncoder):
                 return self._processes.tokenize, self._processes.count, TEXTS_A_PART
         return lambda texts: TokenArrays.of(self.text_tokenizer, texts), _THREADS, TEXTS_A_WINDOW
 
-    def _means_of_parts(self, texts: list[str], role: Role) -> FloatArray:
-        """For each text the mean of its parts' vectors, each counted as often as it has tokens, of unit length."""
+    def _means_of_parts(self, texts: list[str], role: Role) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+        """For each text the mean of its parts' vectors, each counted as often as it has tokens, of unit length.
+
+        And whether the model knows no token of any.
+        """
         parts = [[text[start:end] for start, end in self.parts(text, role)] for text in texts]
         flat = [part for each in parts for part in each]
         weights = np.array(self.count_tokens(flat, role), dtype=np.float32)
         firsts = np.cumsum([0, *map(len, parts[:-1])])
-        sums = np.add.reduceat(weights[:, None] * self.encode_all(flat, role).vectors, firsts, axis=0)
-        means: FloatArray = sums / np.linalg.norm(sums, axis=1, keepdims=True)
-        return means
+        encoded = self.encode_all(flat, role)
+        sums = np.add.reduceat(weights[:, None] * encoded.vectors, firsts, axis=0)
+        return unit_length(sums), np.logical_and.reduceat(encoded.unknown, firsts)
 
     def _checked(self, probes: list[str], expected: FloatArray) -> Agreement:
         """How well the probes' vectors agree with the expected ones, together and some of them alone."""
