@@ -109,9 +109,8 @@ def damaged(folder: Path) -> None:
 
 
 def refused(folder: Path) -> None:
-    (folder / "writer.lock").unlink()
-    (folder / "writer.lock").mkdir()
     with opened(folder) as index:
+        folder.rename(folder.parent / "aside")
         index.delete(["a"])
 
 
@@ -180,8 +179,8 @@ CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], 
         "{f}/vectors-1.f32 is damaged: it is missing; 2 rows need it. Restore it",
     ),
     errors.StorageError: (
-        *(refused, {"path": "{f}/writer.lock", "reason": "Is a directory"}),
-        "{f}/writer.lock cannot be used: Is a directory. Check the disk's free space",
+        *(refused, {"path": "{f}/vecindex.db"}),
+        "{f}/vecindex.db cannot be used: it was removed, or replaced by another one, after it was opened.",
     ),
     errors.OutOfMemory: (
         *(no_memory, {"doing": "FAISS was loaded"}),
@@ -337,8 +336,8 @@ def test_a_lock_file_that_cannot_be_emptied_is_let_go(folder: Path, monkeypatch:
 def test_a_vector_file_that_cannot_be_removed_waits_for_the_next_compaction(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path) -> None:
-        raise PermissionError(1, "Operation not permitted", str(path))
+    def refuse(path: str, dir_fd: int | None = None) -> None:
+        raise PermissionError(1, "Operation not permitted", path)
 
     with opened(folder) as index:
         index.delete(["a"])
