@@ -17,7 +17,6 @@ from .agreement import Agreement
 from .cache import (
     cache_folder,
     compiled_folder,
-    distrusted,
     file_digest,
     read_trusted,
     refusal_file,
@@ -25,7 +24,7 @@ from .cache import (
     write_json,
 )
 from .head import Head
-from .ownership import tell
+from .ownership import distrust_any, tell
 from .reading import read_json
 from .spec import Space
 
@@ -78,14 +77,6 @@ def read_record(folder: Path) -> Compiled:
     return Compiled(**{**record, **made, "unread": tuple(record["unread"])})
 
 
-def _distrusted(folder: Path) -> str:
-    """Why a compiled folder is not used, as far as others could have written it or something in it."""
-    try:
-        return next(filter(None, map(distrusted, (folder, *folder.iterdir()))), "")
-    except OSError as error:
-        return f"{folder} cannot be looked at: {error.strerror}"
-
-
 class _OtherCompiler(ValueError):
     """Of another version: nothing is wrong with it."""
 
@@ -99,7 +90,7 @@ def load_compiled(space: Space, threads: int | None) -> OnnxEncoder | None:
     folder = compiled_folder(space.fingerprint)
     if not os.path.isdir(folder):  # unlike Path.is_dir, this never raises
         return None
-    if reason := _distrusted(folder):
+    if reason := distrust_any(folder, cache_folder()):
         tell(reason)
         return None
     try:
@@ -146,7 +137,7 @@ def every_compiled() -> Iterator[tuple[Path, Compiled]]:
     """All compiled encoders in the cache, with their folders."""
     for record_file in sorted((cache_folder() / "compiled").glob(f"*/{RECORD}")):
         with contextlib.suppress(*UNREADABLE):
-            if _distrusted(record_file.parent):
+            if distrust_any(record_file.parent, cache_folder()):
                 continue
             record = read_record(record_file.parent)
             if record_file.parent.name == record.space.fingerprint:
@@ -197,7 +188,7 @@ def runtime_of(space: Space) -> str:
     if space.is_static:
         return "numpy"
     with contextlib.suppress(*UNREADABLE):
-        if not _distrusted(folder := compiled_folder(space.fingerprint)):
+        if not distrust_any(folder := compiled_folder(space.fingerprint), cache_folder()):
             read_record(folder)
             return "onnxruntime"
     reason = refusal(space)

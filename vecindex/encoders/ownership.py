@@ -33,6 +33,20 @@ def distrust(path: Path, root: Path) -> str:
     return f"{path} is not in {root}"
 
 
+def distrust_any(folder: Path, root: Path) -> str:
+    """As `distrust`, of a folder and of all that is in it."""
+    if reason := distrust(folder, root):
+        return reason
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if reason := _distrusted(entry.stat(follow_symlinks=False)):
+                    return f"{entry.path} {reason}"
+    except OSError as error:
+        return f"{folder} cannot be looked at: {error.strerror}"
+    return ""
+
+
 def make_folder(folder: Path, root: Path) -> None:
     """Makes a folder in ``root``, and those above it, which only their owner may write.
 
