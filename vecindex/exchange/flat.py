@@ -15,9 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..store.files import beginning, mapped
+
 _FAISS = struct.Struct("<4siqqq?iQ")
 _UNREAD = 1 << 20
 _INNER_PRODUCT = 0
+_LONGEST_HEAD = 2**17
 _NPY_HEADS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -38,26 +41,30 @@ def faiss_head(rows: int, dimension: int) -> bytes:
 
 def read_npy(path: Path) -> npt.NDArray[Any]:
     """The array in a .npy file, mapped; raises ValueError where it is damaged, or holds something else than numbers."""
-    with path.open("rb") as stream:
-        version = np.lib.format.read_magic(stream)
-        if version not in _NPY_HEADS:
-            raise ValueError(f"it is of version {version} of the format, which is not for numbers")
+    stream = io.BytesIO(beginning(path, _LONGEST_HEAD))
+    version = np.lib.format.read_magic(stream)
+    if version not in _NPY_HEADS:
+        raise ValueError(f"it is of version {version} of the format, which is not for numbers")
+    try:
         shape, is_fortran, dtype = _NPY_HEADS[version](stream)
-        offset = stream.tell()
-    if len(shape) != 2 or dtype.kind not in "fiu":
-        raise ValueError(f"it holds {dtype} of the shape {shape}, not numbers (records, dimension)")
+    except Exception as error:  # a header is an expression, and numpy lets through what its parsers raise
+        raise ValueError(f"its header cannot be read: {error!s:.100}") from None
+    offset = stream.tell()
+    if len(shape) != 2 or dtype.kind not in "fiu" or not all(type(n) is int and 0 <= n < 2**62 for n in shape):
+        raise ValueError(f"it holds {dtype} of the shape {shape!s:.60}, not numbers (records, dimension)")
+    if dtype == np.uint8:
+        raise ValueError("it holds uint8, which packed bits look like too: write the numbers as int8 or float32")
     size, needed = path.stat().st_size, offset + shape[0] * shape[1] * dtype.itemsize
     if size != needed:
         raise ValueError(f"it holds {size} bytes; numbers of the shape {shape} need {needed}")
     if size == offset:
         return np.empty(shape, dtype)
-    return np.memmap(path, dtype, mode="r", offset=offset, shape=shape, order="F" if is_fortran else "C")
+    return np.frombuffer(mapped(path, needed), dtype, offset=offset).reshape(shape, order="F" if is_fortran else "C")
 
 
 def read_faiss(path: Path) -> npt.NDArray[np.float32]:
     """The vectors (n, D) of an IndexFlatIP, mapped; raises ValueError where it is another index, or damaged."""
-    with path.open("rb") as stream:
-        head = stream.read(_FAISS.size)
+    head = beginning(path, _FAISS.size)
     if len(head) < _FAISS.size:
         raise ValueError("it is too short for a FAISS index")
     kind, dimension, rows, _, _, _, metric, numbers = _FAISS.unpack(head)
@@ -68,4 +75,4 @@ def read_faiss(path: Path) -> npt.NDArray[np.float32]:
         raise ValueError(f"it holds {path.stat().st_size} bytes; {rows} vectors of {dimension} numbers do not fit that")
     if numbers == 0:
         return np.empty((rows, dimension), np.float32)
-    return np.memmap(path, dtype="<f4", mode="r", offset=_FAISS.size, shape=(rows, dimension))
+    return np.frombuffer(mapped(path, needed), "<f4", offset=_FAISS.size).reshape(rows, dimension)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..encoders.spec import Space
 from ..errors import MissingExtra
+from ..sources.fields import listed, repeated
 from ..sources.strict_json import parsed
 from ..store.tables import Stored
 from ..store.vectors import Vectors
@@ -81,6 +82,8 @@ class Parquet:
             # Buffered ahead, as is pyarrow's default, the whole file would end up in memory.
             self._file = pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER)
             schema = self._file.schema_arrow
+        if twice := repeated(schema.names):
+            raise ValueError(f"it has several columns with the same name: {listed(twice)}")
         for name in ("text", "vector"):
             if name not in schema.names:
                 raise ValueError(f"it has no column {name!r}; its columns are: {', '.join(schema.names)}")
@@ -93,6 +96,8 @@ class Parquet:
         """Some thousand rows at a time; raises ValueError where a vector is missing or of another length."""
         with self._errors():
             for batch in self._file.iter_batches(_ROWS_A_BATCH, columns=self._columns):
+                if not len(batch):
+                    continue
                 rows = batch.drop_columns(["vector"]).to_pylist()
                 yield rows, self._vectors(batch.column("vector"))
 
@@ -103,9 +108,16 @@ class Parquet:
         """(n, D) of a column of lists, fixed in size or not."""
         types = self._arrow.types
         kind = column.type
+        if types.is_list_view(kind) or types.is_large_list_view(kind):
+            column = column.cast(self._arrow.large_list(kind.value_type))
+            kind = column.type
         is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
         if not is_list or not (types.is_floating(kind.value_type) or types.is_integer(kind.value_type)):
             raise ValueError(f"its column 'vector' is of the type {kind}, not of lists of numbers")
+        if kind.value_type == self._arrow.uint8():
+            raise ValueError(
+                "its column 'vector' holds uint8, which packed bits look like too: write the numbers as int8 or float32"
+            )
         if column.null_count:
             raise MissingVector(column.is_null().to_pylist().index(True), "it has no vector")
         lengths = self._arrow.compute.list_value_length(column).to_numpy()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..encoders.pooling import UNIT_TOLERANCE, unit_vectors
+from ..encoders.pooling import UNIT_TOLERANCE, unit_vectors, widened
 from ..encoders.spec import Space
 from ..errors import InvalidInput, SourceError, SpaceMismatch
 from ..ingest import CHARACTERS_A_COMMIT, VECTORS_A_COMMIT
@@ -145,7 +145,7 @@ def _units(name: str, block: Block, dimension: int) -> Vectors:
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         narrow = found.astype(np.float32)  # a float32 that another program stored as a double is itself again
         is_unit = np.abs(np.einsum("ij,ij->i", narrow, narrow) - 1) < UNIT_TOLERANCE
-        largest = np.abs(found).max(axis=1)
+        largest = np.abs(widened(found)).max(axis=1)
     if is_unit.all():
         return narrow
     if len(bad := np.flatnonzero(~np.isfinite(largest) | (largest == 0))):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -20,8 +22,11 @@ from ..sources import Format as TextFormat
 from ..sources import Source, source
 from ..sources.fields import metadata_in
 from ..sources.lines import decoded, lines, without_end
+from ..sources.magic import START, kind_of
 from ..sources.origin import STDIN, unreadable
 from ..sources.strict_json import parsed
+from ..store.disk import Irregular
+from ..store.files import beginning
 from ..store.schema import index_exists
 from ..windows import windows
 from .flat import read_faiss, read_npy
@@ -73,38 +78,75 @@ def blocks_of(path: str | os.PathLike[str]) -> Iterator[Blocks]:
 
 
 def _recognised(path: str, stack: ExitStack) -> Blocks:
-    if path != STDIN and not os.path.exists(path):
-        raise SourceError(path, None, "no such file or folder", "Name what `vecindex export` wrote, or a .jsonl file.")
-    if path != STDIN and os.path.isdir(path):
+    if path == STDIN:
+        return _Lines(stack.enter_context(source(path, format=TextFormat.JSONL)))
+    mode = _mode(path)
+    if stat.S_ISDIR(mode):
         return _folder(Path(path), stack)
-    start = _start(path)
+    if not stat.S_ISREG(mode) and not path.startswith(_OPENED):
+        reason = str(Irregular(Path(path), mode).strerror)
+        raise SourceError(path, None, reason, "Import a file, or pipe jsonl into `vecindex import -`.")
+    start = _start(path) if stat.S_ISREG(mode) else b""  # a pipe can be read only once
     suffix = os.path.splitext(path)[1].lower()
     if start.startswith(MAGIC) or suffix == ".parquet":
         with _named(path):
             return _ParquetRows(path, stack.enter_context(closing(Parquet(Path(path)))))
+    _refuse_others(path, start, suffix)
+    return _Lines(stack.enter_context(source(path, format=TextFormat.JSONL)))
+
+
+_OPENED = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
+"""Pipes that this process holds already, as shells give them for <(COMMAND): to open them waits for nobody."""
+_READS = "import reads Parquet, jsonl, and the folders that `vecindex export` writes as npy or faiss"
+_WRITE = 'Write texts and vectors as Parquet, or as lines like {"text": "...", "vector": [...]}.'
+_TEXTS = (".csv", ".tsv", ".txt", ".md")
+
+
+def _mode(path: str) -> int:
+    try:
+        return os.stat(path).st_mode
+    except PermissionError as error:
+        raise unreadable(path, None, error) from error
+    except (OSError, ValueError):
+        advice = "Name what `vecindex export` wrote, or a .jsonl file."
+        raise SourceError(path, None, "no such file or folder", advice) from None
+
+
+def _start(path: str) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(START)
+    except OSError as error:
+        raise unreadable(path, None, error) from error
+
+
+def _refuse_others(path: str, start: bytes, suffix: str) -> None:
+    """Raises SourceError for a file that is something else than import reads, and says what it is."""
     if start.startswith((b"\x93NUMPY", b"IxF")):
         raise SourceError(
             path, None, "holds vectors alone", "Name the folder that it is in, with records.jsonl and space.json."
         )
-    return _Lines(stack.enter_context(source(path, format=TextFormat.JSONL)))
-
-
-def _start(path: str) -> bytes:
-    if not os.path.isfile(path):  # a pipe can be read only once
-        return b""
-    try:
-        with open(path, "rb") as stream:
-            return stream.read(6)
-    except OSError as error:
-        raise unreadable(path, None, error) from error
+    quoted = shlex.quote(path)
+    if (kind := kind_of(start)) is not None:
+        advice = _WRITE
+        if kind.name == "a gzip file":
+            advice = f"Unpack it first: gunzip -k {quoted}, or gunzip -c {quoted} | vecindex import - for jsonl."
+        raise SourceError(path, None, f"is {kind.name}; {_READS}", advice)
+    first = start.lstrip()[:1]
+    if first == b"[":
+        advice = f"Write one object a line: jq -c '.[]' {quoted} | vecindex import -"
+        raise SourceError(path, None, f"is a JSON array; {_READS}", advice)
+    if suffix in _TEXTS and first not in (b"{", b""):
+        advice = f"To add its texts: vecindex add {quoted}. With their vectors: {_WRITE[:1].lower()}{_WRITE[1:]}"
+        raise SourceError(path, None, f"is a {suffix[1:]} file without vectors; {_READS}", advice)
 
 
 def _folder(path: Path, stack: ExitStack) -> Blocks:
     if index_exists(path):
         raise SourceError(str(path), None, "is an index itself", f"Use it as it is: --index {path}.")
     readers = {VECTORS_FILE: read_npy, FAISS_FILE: read_faiss}
-    there = [name for name in readers if (path / name).exists()]
-    if len(there) != 1 or not (path / RECORDS_FILE).exists():
+    there = [name for name in readers if os.path.lexists(path / name)]
+    if len(there) != 1 or not os.path.lexists(path / RECORDS_FILE):
         raise SourceError(
             str(path),
             None,
@@ -115,11 +157,19 @@ def _folder(path: Path, stack: ExitStack) -> Blocks:
     with _named(str(file)):
         vectors = readers[there[0]](file)
     space = None
-    if (path / SPACE_FILE).exists():
+    if os.path.lexists(path / SPACE_FILE):
         with _named(str(path / SPACE_FILE)):
-            space = space_from(parsed((path / SPACE_FILE).read_text(encoding="utf-8").strip(), ADVICE))
+            said = beginning(path / SPACE_FILE, _LONGEST_SPACE + 1)
+            if len(said) > _LONGEST_SPACE:
+                raise ValueError(f"it holds more than {_LONGEST_SPACE:,} bytes, and a space is some hundred")
+            space = space_from(parsed(said.decode().strip(), ADVICE))
+    with _named(str(path / RECORDS_FILE)):
+        beginning(path / RECORDS_FILE, 1)  # no link out of the folder, and nothing that waits
     records = stack.enter_context(source(path / RECORDS_FILE, format=TextFormat.JSONL))
     return _LinesBeside(records, vectors, there[0], space)
+
+
+_LONGEST_SPACE = 2**24
 
 
 class _Lines:
