@@ -25,6 +25,7 @@ from vecindex.errors import CorruptIndex, InvalidInput, StorageError, VecindexEr
 from vecindex.search import codes
 from vecindex.search.settings import Settings
 from vecindex.store import files
+from vecindex.store.disk import Disk, replaced
 from vecindex.store.files import remove_tree
 
 HEX = "0123456789abcdef"
@@ -93,6 +94,29 @@ def test_what_lies_beside_the_target_of_an_export_is_removed_only_if_it_is_a_fol
     with watched(victim):
         assert run("export", str(tmp_path / "out.jsonl"), "--index", str(folder)).exit_code == 0
     assert [digit for digit, path in beside.items() if os.path.lexists(path)] == ["b", "c", "d", "e"]
+
+
+def test_a_folder_that_is_swapped_for_a_link_while_it_is_removed_leads_nowhere(victim: Victim, tmp_path: Path) -> None:
+    """Names of the victim's files are in the tree too, so that they would be removed by their paths."""
+    tree = shutil.copytree(victim.root, tmp_path / "tree")
+
+    class Swapping(Disk):
+        def remove(self, path: Path, folder: int | None = None) -> None:
+            if not tree.is_symlink():
+                tree.rename(tmp_path / "moved")
+                tree.symlink_to(victim.root)
+            super().remove(path, folder)
+
+    with watched(victim), replaced(Swapping()):
+        remove_tree(tree)
+    assert tree.is_symlink()
+    assert [path.name for path in (tmp_path / "moved").rglob("*") if path.is_file()] == []
+
+
+def test_a_folder_in_an_index_is_not_entered_through_a_link(folder: Path, victim: Victim) -> None:
+    (folder / "next-x").symlink_to(victim.root)
+    with watched(victim), pytest.raises(CorruptIndex, match="next-x is damaged: it is a symbolic link"):
+        files.write_at(folder / "next-x" / "vectors-1.f32", 0, memoryview(b"x"))
 
 
 def test_a_folder_of_another_user_is_not_removed(tmp_path: Path) -> None:

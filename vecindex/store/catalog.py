@@ -33,7 +33,6 @@ from .vectors import ROWS_A_BLOCK, Rows, Sums
 _A_STATEMENT = 500
 _SMALL = 2**20  # bytes, some 5,000 records: checked in 15 ms
 _MANIFEST = f"select {', '.join(COLUMNS)}, crc from manifest"
-_RECORD_TYPES = (int, str, str, str, int)
 _RECORD = "select row, key, text, metadata, lost, crc from records"
 
 
@@ -161,12 +160,13 @@ class Catalog(Connection):
     def live_rows(self, rows: int) -> Rows:
         """The rows of all records, ascending; raises CorruptIndex where one is beyond the committed ``rows``."""
         found = self._rows("select row from records order by row")
-        self.check_within(found, rows)
+        if len(found):
+            self.check_within((int(found.min()), int(found.max())), rows)
         return found
 
-    def check_within(self, found: Rows, rows: int) -> None:
+    def check_within(self, found: Iterable[int], rows: int) -> None:
         """Raises CorruptIndex where one of the rows that were ``found`` is beyond the committed ``rows``."""
-        if len(found) and not 0 <= found.min() <= found.max() < rows:
+        if not all(0 <= row < rows for row in found):
             raise CorruptIndex(str(self.path), f"it holds records beyond its {rows} rows")
 
     def rows_where(self, where: Filter, indexed: Collection[str] = ()) -> Rows:
@@ -266,9 +266,13 @@ class Catalog(Connection):
             )
 
     def _stored(self, row: tuple[int, str, str, str, int, int]) -> Stored:
-        if _types(row[:5]) != _RECORD_TYPES or record_crc(row[1], row[2], row[3], row[4]) != row[5] or row[4] < 0:
-            raise CorruptIndex(str(self.path), f"the record {row[1]!r} is not what was written")
-        return _record(row)
+        number, key, text, metadata, lost, crc = row
+        # One by one, since every record of a small index comes by here when it is opened.
+        are_texts = type(key) is str and type(text) is str and type(metadata) is str
+        are_numbers = type(number) is int and type(lost) is int and lost >= 0
+        if not (are_texts and are_numbers and record_crc(key, text, metadata, lost) == crc):
+            raise CorruptIndex(str(self.path), f"the record {key!r} is not what was written")
+        return Stored(number, key, text, metadata, lost)
 
     def _among(self, column: Literal["row", "key"], values: Sequence[int] | Sequence[str]) -> Iterator[Stored]:
         """The records that have one of these rows or keys, in any order."""
@@ -286,7 +290,10 @@ class Catalog(Connection):
     def _rows(self, sql: str, parameters: Sequence[object] = ()) -> Rows:
         with self.errors():
             found: sqlite3.Cursor = self.sqlite.execute(sql, parameters)
-            return np.fromiter((self._whole(row[0]) for row in found), dtype=np.int64)
+            try:
+                return np.fromiter((row[0] for row in found), dtype=np.int64)
+            except (TypeError, ValueError, OverflowError) as error:
+                raise CorruptIndex(str(self.path), f"the row of a record is no number: {error}") from None
 
     def _whole(self, row: object) -> int:
         if type(row) is not int:
@@ -296,8 +303,3 @@ class Catalog(Connection):
 
 def _types(values: Sequence[object]) -> tuple[type, ...]:
     return tuple(map(type, values))
-
-
-def _record(row: tuple[int, str, str, str, int, int]) -> Stored:
-    number, key, text, metadata, lost, _ = row
-    return Stored(number, key, text, metadata, lost)

@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import CorruptIndex, InvalidInput, OutOfMemory
 from ..filters.tree import Filter
 from ..nested import on_own_stack
@@ -63,7 +61,7 @@ class Snapshot:
         return found
 
     def _check_within(self, found: Iterable[Stored]) -> None:
-        self._catalog.check_within(np.array([stored.row for stored in found], np.int64), self.manifest.rows)
+        self._catalog.check_within((stored.row for stored in found), self.manifest.rows)
 
     def keys(self) -> list[str]:
         """See `Catalog.keys`."""

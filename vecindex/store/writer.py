@@ -103,7 +103,7 @@ class Writer:
             if stored or owners or len(keys) < len(incoming):
                 self._refuse_clashes(incoming, stored, gone)
             stale = self._stale(keys, owners, gone)
-            self._catalog.check_within(np.array(stale, np.int64), manifest.rows)
+            self._catalog.check_within(stale, manifest.rows)
             if block is not None and not stored and len(keys) == len(incoming):
                 changes = Changes(written=list(incoming), added=len(incoming))
                 found = None
@@ -143,7 +143,7 @@ class Writer:
         )
 
     def _check_within(self, found: Sequence[Stored], manifest: Manifest) -> None:
-        self._catalog.check_within(np.array([stored.row for stored in found], np.int64), manifest.rows)
+        self._catalog.check_within((stored.row for stored in found), manifest.rows)
 
     def _refuse_clashes(
         self, incoming: Sequence[Incoming], stored: Mapping[str, Stored], gone: Mapping[str, Stored]
@@ -220,7 +220,7 @@ class Writer:
 
     def _delete(self, manifest: Manifest, rows: Rows) -> int:
         if len(rows):
-            self._catalog.check_within(rows, manifest.rows)
+            self._catalog.check_within((int(rows.min()), int(rows.max())), manifest.rows)
             with self._catalog.changing() as tables:
                 tables.commit(tables.bury(manifest, rows))
         return len(rows)
