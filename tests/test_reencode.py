@@ -19,7 +19,7 @@ from tests.helpers import SMALL_STATE, opened, small_index, sql, state_of
 from tests.test_damage import ENCODE, FAULTS, REPAIR, RESTORE, overwrite
 from tests.test_store import ROW_BYTES
 from tests.toy import BareEncoder, ToyEncoder
-from vecindex import CorruptIndex, Index, InvalidInput, StorageError
+from vecindex import CorruptIndex, Index, InvalidInput, StorageError, TextWithoutToken
 from vecindex.cli import main
 from vecindex.render import json_line, json_text
 from vecindex.search import upkeep
@@ -115,6 +115,19 @@ def test_a_text_without_a_token_is_named_and_nothing_is_changed_until_it_is_dele
         assert index.delete(["b"]) == 1
         assert index.repair(encode=True).ok
         assert index.keys() == ["a", "c"]
+
+
+def test_an_encoder_that_refuses_a_text_and_does_not_name_it_ends_the_repair(tmp_path: Path) -> None:
+    class Silent(BareEncoder):
+        def without_token(self, texts: Any, role: Any = "document") -> list[str]:
+            return []
+
+    with opened(tmp_path / "i") as index:
+        index.add(["one", "~"], keys=["a", "b"])
+        (tmp_path / "i" / "vectors-1.f32").unlink()
+    with opened(tmp_path / "i", model=Silent()) as index, pytest.raises(TextWithoutToken):
+        index.repair(encode=True)
+    assert list((tmp_path / "i").glob("*.f32")) == []
 
 
 def test_a_damaged_record_beside_lost_vectors_is_to_be_deleted_first(folder: Path) -> None:

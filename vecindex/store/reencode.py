@@ -128,7 +128,8 @@ def _encoded(stored: Sequence[Stored], encoder: Encoder) -> tuple[Vectors, Rows,
             encoded = encoder.encode_all(left)
             break
         except TextWithoutToken:
-            unread = set(encoder.without_token(left))
+            if not (unread := set(encoder.without_token(left))):
+                raise
             possible &= np.array([text not in unread for text in texts], np.bool_)
             left = [text for text, is_possible in zip(texts, possible, strict=True) if is_possible]
     vectors[possible], lost[possible] = encoded.vectors, encoded.uncovered
