@@ -24,6 +24,7 @@ from .cache import (
     write_json,
 )
 from .head import Head
+from .lacks import lack, said
 from .ownership import distrust_any, tell
 from .reading import read_json
 from .spec import Space
@@ -39,6 +40,7 @@ COMPILING = "compiling-"
 
 _COMPILER = 4  # raised when compiled folders of before must not be used any more: 3 made up weights that were missing
 _GRAPH = 2  # raised when graphs are made in another way, and those of before are as right: 2 folds and lays out
+_SAID = 2  # versions before kept a lack of memory or disk space in mind too: what they refused is tried once more
 _VERSIONS = ("onnxruntime", "torch", "transformers", "sentence-transformers")
 
 
@@ -101,6 +103,8 @@ def load_compiled(space: Space, threads: int | None) -> OnnxEncoder | None:
     except _OtherCompiler as error:
         log.debug("%s: %s", folder, error)
     except Exception as error:  # whatever onnxruntime or tokenizers call it
+        if reason := lack(error):
+            raise said(error, f"the compiled model in {folder} was loaded", reason) from error
         log.warning("The compiled model in %s cannot be used (%s); it is compiled again.", folder, error)
     take_away(folder)
     return None
@@ -150,7 +154,8 @@ def every_compiled() -> Iterator[tuple[Path, Compiled]]:
 def refuse(space: Space, reason: str) -> None:
     """Keeps in mind that the export of this model failed, until another version of a library is installed."""
     with contextlib.suppress(OSError):
-        write_json(refusal_file(space.fingerprint), {"reason": reason, **_versions(), "space": asdict(space)})
+        refused = {"reason": reason, "said": _SAID, **_versions(), "space": asdict(space)}
+        write_json(refusal_file(space.fingerprint), refused)
 
 
 def refusal(space: Space) -> str | None:
@@ -158,7 +163,7 @@ def refusal(space: Space) -> str | None:
     try:
         found = read_trusted(refusal_file(space.fingerprint))
         versions = {name: found[name] for name in _versions()}
-        return str(found["reason"]) if versions == _versions() else None
+        return str(found["reason"]) if versions == _versions() and found["said"] == _SAID else None
     except UNREADABLE:
         return None
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import MissingExtra, UnsupportedModel
+from ..errors import EncodingFailed, MissingExtra, UnsupportedModel
 from .agreement import BUILT_IN, LEAST_COSINE, LEAST_MEAN, SAMPLE, Agreement, measure
 from .cache import cache_folder, compiled_folder, distrusted, remember_digests, sha256
 from .compiled import (
@@ -42,6 +42,7 @@ from .compiled import (
     write_record,
 )
 from .encoder import Encoder
+from .lacks import lack, lacks_said
 from .ownership import make_folder, seal, tell
 from .resolve import ModelFiles
 from .spec import Role, Space
@@ -97,6 +98,11 @@ def compiled_or_torch(files: ModelFiles, space: Space, threads: int | None) -> E
     if refusal(space) is None:
         try:
             return _compile_full(files, space, threads).encoder
+        except EncodingFailed as error:  # for this time alone: nothing is kept in mind
+            log.warning(
+                "%s is not compiled this time, and runs on torch, which is slower: %s.", files.name, error.reason
+            )
+            return reference(files, space, threads)
         except _NotExportedError as error:
             encoder = reference(files, space, threads)
             if not (agreement := _agreement(encoder, encoder)) >= AGREEMENT:
@@ -119,6 +125,7 @@ def compile_full(files: ModelFiles, space: Space, threads: int | None = None) ->
         raise _only_on_torch(files.name, str(error)) from error
 
 
+@lacks_said("the model was compiled")
 def compile_fewer_bits(
     files: ModelFiles, space: Space, threads: int | None = None, sample: Sample | None = None
 ) -> Made:
@@ -165,16 +172,20 @@ def static_reference(files: ModelFiles, space: Space) -> Encoder:
     return TorchStatic(files.folder, space)
 
 
+@lacks_said("the model was loaded")
 def reference(files: ModelFiles, space: Space, threads: int | None) -> TorchEncoder:
     """The encoder as the model's own libraries run it; raises MissingExtra where they are not installed."""
     try:
         from .torch import TorchEncoder
     except ImportError as error:
+        if lack(error):
+            raise
         # A machine that only searches can do without these gigabytes, as long as its models are compiled elsewhere.
         raise MissingExtra("compile", f"compiling {files.name} ({error})") from error
     return TorchEncoder(files.folder, space, threads)
 
 
+@lacks_said("the model was compiled")
 def _compile_full(files: ModelFiles, space: Space, threads: int | None) -> Made:
     log.info("Compiling %s for fast search; this happens once.", files.name)
     whole = reference(files, space, None)
@@ -182,8 +193,12 @@ def _compile_full(files: ModelFiles, space: Space, threads: int | None) -> Made:
         try:
             _export(whole, folder, partial(_faster, whole))
         except UnsupportedModel as error:
+            if lack(error):
+                raise
             raise _NotExportedError(error.reason) from error
         except Exception as error:  # onnxruntime has many kinds, and the exporter more
+            if lack(error):
+                raise
             raise _NotExportedError(f"onnxruntime refuses the exported graph ({first_line(error)})") from error
         encoder = open_folder(folder, space, whole.padding_id, threads, made_with())
         agreement = _agreement(whole, encoder)

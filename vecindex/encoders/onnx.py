@@ -17,9 +17,11 @@ import onnxruntime
 import tokenizers
 
 from ..cores import available_cores
+from ..errors import Advice, EncodingFailed
 from .encoder import IntArray
 from .environment import environment, has_exact_int8
 from .head import Head
+from .lacks import lack, said
 from .spec import Space
 from .tokens import TOKENIZER_FILE, TextTokenizer, TokenizingEncoder
 
@@ -97,7 +99,20 @@ class OnnxEncoder(TokenizingEncoder):
         return self._run(self.sharing, input_ids, attention_mask)
 
     def _run(self, threads: int, *inputs: IntArray) -> npt.NDArray[np.float32]:
-        return np.asarray(self._session(threads).run([OUTPUT], dict(zip(INPUTS, inputs, strict=True)))[0])
+        try:
+            return np.asarray(self._session(threads).run([OUTPUT], dict(zip(INPUTS, inputs, strict=True)))[0])
+        except Exception as error:  # onnxruntime has many kinds
+            if reason := lack(error):
+                raise said(error, "texts were encoded", reason) from error
+            first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise EncodingFailed(
+                f"onnxruntime cannot run {self.space.model} ({first})",
+                Advice(
+                    f"Remove what was compiled of it, {self.folder}: it is made again.",
+                    typed="Remove what was compiled of it: "
+                    f"`vecindex models remove {self.space.fingerprint[:12]}`; it is made again.",
+                ),
+            ) from error
 
     def hold(self) -> None:
         """Makes every session that may be needed, so that the files may go."""

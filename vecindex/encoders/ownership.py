@@ -8,6 +8,8 @@ import os
 import stat
 from pathlib import Path
 
+from .lacks import lack, said
+
 log = logging.getLogger("vecindex")
 
 _told: set[str] = set()
@@ -34,7 +36,7 @@ def distrust(path: Path, root: Path) -> str:
 
 
 def distrust_any(folder: Path, root: Path) -> str:
-    """As `distrust`, of a folder and of all that is in it."""
+    """As `distrust`, of a folder and of all that is in it; raises EncodingFailed where the system refuses to tell."""
     if reason := distrust(folder, root):
         return reason
     try:
@@ -43,6 +45,8 @@ def distrust_any(folder: Path, root: Path) -> str:
                 if reason := _distrusted(entry.stat(follow_symlinks=False)):
                     return f"{entry.path} {reason}"
     except OSError as error:
+        if not isinstance(error, PermissionError) and (reason := lack(error)):
+            raise said(error, f"{folder} was looked at", reason) from error
         return f"{folder} cannot be looked at: {error.strerror}"
     return ""
 

@@ -7,6 +7,7 @@ reads is kept, and the rest is counted slice by slice.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from operator import itemgetter
@@ -15,7 +16,7 @@ from typing import Literal, get_args
 
 import tokenizers
 
-from ..errors import UnsupportedModel
+from ..errors import EncodingFailed, UnsupportedModel
 from .encoder import Encoder, Span, Tokens
 from .spec import Role
 from .unknown import Surroundings
@@ -101,7 +102,7 @@ class TextTokenizer:
         """The texts' tokens, cut at the maximum."""
         if any(len(text) > self._huge for text in texts):
             return [self._tokenize_huge(t) if len(t) > self._huge else self.tokenize([t])[0] for t in texts]
-        encodings = self._cut.encode_batch_fast(list(texts), add_special_tokens=self._add_special)
+        encodings = _encoded(self._cut, list(texts), add_special_tokens=self._add_special)
         return [self._tokens(encoding) for encoding in encodings]
 
     def strings(self, ids: Sequence[int]) -> list[str]:
@@ -151,9 +152,9 @@ class TextTokenizer:
         for piece in slices:
             batch.append(piece)
             if len(batch) == _SLICES_AT_ONCE:
-                yield from (e.ids for e in self._whole.encode_batch_fast(batch, add_special_tokens=False))
+                yield from (e.ids for e in _encoded(self._whole, batch, add_special_tokens=False))
                 batch = []
-        yield from (e.ids for e in self._whole.encode_batch_fast(batch, add_special_tokens=False))
+        yield from (e.ids for e in _encoded(self._whole, batch, add_special_tokens=False))
 
     def _tokenize_huge(self, text: str) -> Tokens:
         if not self.max_tokens:
@@ -162,7 +163,7 @@ class TextTokenizer:
         size = self._huge
         while True:  # until there is more than the model reads: nearly always at once
             end = text[-size:] if self._left else text[:size]
-            (encoding,) = self._cut.encode_batch_fast([end], add_special_tokens=self._add_special)
+            (encoding,) = _encoded(self._cut, [end], add_special_tokens=self._add_special)
             if size >= len(text):
                 return self._tokens(encoding)
             if encoding.overflowing:
@@ -203,6 +204,24 @@ def check_room(tokenizer: TextTokenizer, prompts: Iterable[str]) -> None:
 
 def _no_row(token: str, number: int, rows: int) -> str:
     return f"its tokenizer gives the token {token[:40]!r} the number {number}, and its table of vectors has {rows} rows"
+
+
+def _encoded(tokenizer: tokenizers.Tokenizer, texts: list[str], add_special_tokens: bool) -> list[tokenizers.Encoding]:
+    """The texts tokenized, in this thread alone where the system gives the library no threads of its own."""
+    for last in (False, True):
+        try:
+            return tokenizer.encode_batch_fast(texts, add_special_tokens=add_special_tokens)
+        except BaseException as error:  # a panic of a library in Rust is no Exception
+            if type(error).__name__ != "PanicException":
+                raise
+            if last:
+                first = next(iter(str(error).strip().splitlines()), "a panic")
+                raise EncodingFailed(
+                    f"the library that tokenizes gave up ({first})",
+                    "Raise the limits of this process (ulimit -u, ulimit -v), or end other processes, and try again.",
+                ) from error
+            os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    raise AssertionError("the second time returns or raises")
 
 
 def _between_words(text: str, at: int) -> bool:

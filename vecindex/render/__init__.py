@@ -202,7 +202,17 @@ _STEPS = (
 _POOLING = {
     "mean": "the mean of the rows (mean pooling)",
     "cls": "the first row alone (CLS pooling)",
+    "max": "of each column the largest number, which is the part of the row that has it (max pooling)",
+    "mean_sqrt_len_tokens": "the sum of the rows, divided by the square root of how many there are",
+    "weightedmean": "the mean of the rows in which each counts as often as its position says (weighted mean pooling)",
+    "lasttoken": "the last row alone (last token pooling)",
 }
+
+
+def _pooling(modes: str) -> str:
+    """What `Space.pooling` says, in words."""
+    names = [_POOLING.get(mode, mode) for mode in modes.split("+")]
+    return names[0] if len(names) == 1 else "one behind the other: " + "; ".join(names)
 
 
 def _explanation_text(e: Explanation, width: int) -> str:
@@ -214,7 +224,7 @@ def _explanation_text(e: Explanation, width: int) -> str:
         "token_vectors": list(e.shapes.token_vectors),
         "attention_mask": list(e.shapes.attention_mask),
         "sentence_vector": list(e.shapes.sentence_vector),
-        "pooling": _POOLING[e.pooling],
+        "pooling": _pooling(e.pooling),
         "flat": f"{tokens * dimension:,}",
     }
     lines = [f'"{_shortened(e.text, width - 2)}"', ""]
