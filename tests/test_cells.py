@@ -123,4 +123,6 @@ def test_the_case_of_a_typed_table(here: Path) -> None:
         assert found("zip = '01234'") == {early}
         assert found("zip = '98765'") == {later}
         assert found("active = true") == {early, newest}
-        assert found("not year exists") == {without}
+        assert found("not year exists") == found("year is null") == {without}
+        assert found("tags contains 'cats'") == {early, later}
+        assert found("zip like '0%'") == {early, newest}

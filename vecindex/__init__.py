@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .records import Record as Record
     from .records import VerifyReport as VerifyReport
     from .store.backup import BackupReport as BackupReport
+    from .warning_types import FilterWarning as FilterWarning
     from .warning_types import QueryTruncated as QueryTruncated
     from .warning_types import QueryUnknown as QueryUnknown
     from .warning_types import VecindexWarning as VecindexWarning
@@ -66,7 +67,7 @@ _HOMES = {
     "migrate": ("MigrationReport",),
     "records": ("AddReport", "CompactReport", "Hit", "IndexInfo", "Record", "VerifyReport"),
     "store.backup": ("BackupReport",),
-    "warning_types": ("QueryTruncated", "QueryUnknown", "VecindexWarning"),
+    "warning_types": ("FilterWarning", "QueryTruncated", "QueryUnknown", "VecindexWarning"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -38,7 +38,7 @@ from .store.snapshot import Snapshot, Snapshots
 from .store.tables import Stored
 from .store.vectors import Vectors
 from .store.verify import verify
-from .warning_types import QueryUnknown, warn
+from .warning_types import FilterWarning, QueryUnknown, warn
 
 if TYPE_CHECKING:
     from .exchange.writing import Destination, ExportReport
@@ -114,6 +114,10 @@ class Reader:
 
         Raises:
             InvalidInput, InvalidFilter, SpaceMismatch, ModelNotFound, CorruptIndex.
+
+        Warns:
+            FilterWarning: a test in ``where`` can match nothing that is stored; looked at where fewer than k records
+                match, or all.
         """
         return self.search_many([query], k, where)[0]
 
@@ -122,14 +126,18 @@ class Reader:
         """As `search` for each of several texts, or of vectors (n, D); a list of hits for each, all of one snapshot."""
         condition = None if where is None else parse(where)
         with self._asked(queries) as (view, vectors):
-            return run.search(view, vectors, k, condition)
+            hits, unmatched = run.search(view, vectors, k, condition), view.unmatched(condition, k)
+        _warn(unmatched)
+        return hits
 
     @entrance()
     def explain_search(self, query: str | Any, k: int = 5, where: Where | None = None) -> tuple[list[Hit], Explanation]:
         """As `search`, and how the hits were found: the route, the candidates, how long each step took."""
         condition = None if where is None else parse(where)
         with self._asked([query]) as (view, vectors):
-            return run.explain(view, vectors[0], k, condition)
+            found, unmatched = run.explain(view, vectors[0], k, condition), view.unmatched(condition, k)
+        _warn(unmatched)
+        return found
 
     @entrance()
     def similar(self, key: str, k: int = 5, where: Where | None = None) -> list[Hit]:
@@ -144,6 +152,8 @@ class Reader:
                 warn(QueryUnknown(space.model, "the record"))
             vector = np.array(snapshot.vectors[record.row])
             hits = run.search(self._accelerator.view(snapshot), vector[None, :], k + 1, condition)[0]
+            unmatched = snapshot.unmatched(condition, k)
+        _warn(unmatched)
         others = [hit for hit in hits if hit.key != key][:k]
         return [replace(hit, rank=rank) for rank, hit in enumerate(others, 1)]
 
@@ -291,3 +301,8 @@ def _stored(snapshot: Snapshot, key: str) -> Stored:
         raise RecordNotFound(key)
     snapshot.check(np.array([found[key].row]))
     return found[key]
+
+
+def _warn(unmatched: Sequence[FilterWarning]) -> None:
+    for warning in unmatched:
+        warn(warning)

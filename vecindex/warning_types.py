@@ -4,7 +4,8 @@
 
     VecindexWarning                                   also a UserWarning
     ├── QueryTruncated(tokens, limit, model, query)
-    └── QueryUnknown(model, what)
+    ├── QueryUnknown(model, what)
+    └── FilterWarning(field, asked, in_list, held, items, known)
 
 They are ordinary Python warnings: `warnings.simplefilter("error", vecindex.VecindexWarning)` makes errors of them, and
 "ignore" silences them. The command line prints them on standard error, each in one line.
@@ -54,6 +55,70 @@ class QueryTruncated(VecindexWarning):
     @property
     def advice(self) -> str:
         return "Shorten it, or search for its parts one by one."
+
+
+class FilterWarning(VecindexWarning):
+    """A test in a filter can match nothing that is stored: no record has its field, or none with such a value.
+
+    ``field`` is as it is written in a filter, ``asked`` the kind of value that the test asks for, in words, empty for
+    any, and ``in_list`` says that it asks for an item of a list. ``held`` are the kinds of value that the records hold
+    there, ``items`` those in their lists; where they hold none, ``known`` are fields that they have.
+    """
+
+    def __init__(
+        self,
+        field: str,
+        asked: str,
+        in_list: bool = False,
+        held: tuple[str, ...] = (),
+        items: tuple[str, ...] = (),
+        known: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(field, asked, in_list, held, items, known)
+        self.field, self.asked, self.in_list = field, asked, in_list
+        self.held, self.items, self.known = held, items, known
+
+    @property
+    def message(self) -> str:
+        if not self.held:
+            return f"the filter asks for the field {self.field}, and no record has it"
+        if self.in_list:
+            holds = (
+                f"the lists there hold {_listed(self.items)}"
+                if self.items
+                else f"{self.field} holds {_listed(self.held)}"
+            )
+            return f"the filter asks whether a list in {self.field} contains {self.asked}, and {holds}"
+        return f"the filter compares {self.field} with {self.asked}, and {self.field} holds {_listed(self.held)}"
+
+    @property
+    def advice(self) -> str:
+        if not self.held:
+            if f'"{self.field}"' in self.known:
+                return f'A name that has a dot of its own is written in double quotes: "{self.field}".'
+            return f"There are, for example: {', '.join(self.known)}." if self.known else "No record has metadata."
+        if self.asked == "null":
+            return f"Where nothing is stored is found by: {self.field} is null."
+        if self.in_list and not self.items:
+            text = f"text within a string by like, as in: {self.field} like '%...%'"
+            return f"contains is for lists; other values are found by =, {text}."
+        if "lists" in self.held and not self.in_list:
+            return f"What is in a list is found by contains, as in: {self.field} contains 'cats'."
+        return _WRITTEN[(self.items or self.held)[0]]
+
+
+_WRITTEN = {
+    "null": "Values of different kinds never match.",
+    "true or false": "Write true or false, or store other values.",
+    "numbers": "Write a number, without quotes, or store other values.",
+    "strings": "Write a string, in single quotes, or store other values.",
+    "lists": "A list in a list cannot be looked into.",
+    "objects": "What is within an object is written with a dot, as in author.name.",
+}
+
+
+def _listed(words: tuple[str, ...]) -> str:
+    return " and ".join(words) if words else "nothing"
 
 
 class QueryUnknown(VecindexWarning):

@@ -13,6 +13,7 @@ from ..filters.tree import Filter
 from ..store.catalog import Catalog
 from ..store.fresh import fresh_file, resolved, written
 from ..store.snapshot import Snapshots
+from ..store.unmatched import warn_of_unmatched
 from .formats import Format, Progress, format_of, record_lines
 
 _ROWS_A_BLOCK = 256  # texts may be long: few are in memory at once
@@ -52,6 +53,7 @@ def _write(catalog: Catalog, out: BinaryIO, where: Filter | None, progress: Prog
     with catalog.reading() as manifest:
         rows = catalog.live_rows(manifest.rows)
         if where is not None:
+            warn_of_unmatched(catalog, manifest, where)
             rows = np.sort(catalog.rows_where(where, manifest.fields))
 
         def lines() -> Iterator[bytes]:

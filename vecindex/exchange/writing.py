@@ -20,6 +20,7 @@ from ..store.fresh import fresh_file, fresh_folder, resolved, written
 from ..store.snapshot import Snapshot, Snapshots
 from ..store.tables import Stored
 from ..store.vectors import Rows, Vectors, vector_file
+from ..warning_types import warn
 from . import parquet
 from .flat import faiss_head, npy_head
 from .formats import (
@@ -107,6 +108,8 @@ class _Chosen:
         self.folder = snapshot.folder
         self.dimension = snapshot.manifest.dimension
         self.rows: Rows = snapshot.allowed(where).rows()
+        for warning in snapshot.unmatched(where):
+            warn(warning)
         self._snapshot = snapshot
         self._progress = progress
 

@@ -95,7 +95,7 @@ class _Sql:
 
 def index_terms(path: Path, column: str = "metadata") -> str:
     """What an SQL index on this field holds: ``create index ... on records (<these terms>)``."""
-    return _INDEX_TERMS.format(c=column, p=_literal(path))
+    return _INDEX_TERMS.format(c=column, p=path_literal(path))
 
 
 def compile_sql(
@@ -131,13 +131,13 @@ def _compile(node: Filter, column: str, indexed: frozenset[Path] = frozenset()) 
         case In(path, values):
             return _compile_in(path, values, column)
         case Exists(path):
-            return _Sql(_EXISTS.format(c=column), (_json_path(path),))
+            return _Sql(_EXISTS.format(c=column), (json_path(path),))
         case IsNull(path):
-            return _Sql(_IS_NULL.format(c=column), (_json_path(path),))
+            return _Sql(_IS_NULL.format(c=column), (json_path(path),))
         case Contains(path, value):
             return _compile_contains(path, value, column)
         case Like(path, pattern):
-            return _Sql(_LIKE.format(c=column), (*[_json_path(path)] * 2, _glob(pattern), _json_path(path)))
+            return _Sql(_LIKE.format(c=column), (*[json_path(path)] * 2, _glob(pattern), json_path(path)))
         case Not(operand):
             # No index answers a NOT, and nothing in one may be NULL.
             sql = _compile(operand, column)
@@ -177,14 +177,14 @@ def _compile_compare(path: Path, op: Op, value: Value, column: str) -> _Sql:
     # not before it, exactly when the whole one does; only "equal" is lost, and that is asked of the JSON text.
     match (op, value.kind):
         case (Op.EQ, Kind.STRING | Kind.BOOL | Kind.NULL):
-            return _Sql(_SAME_JSON.format(c=column), (_json_path(path), value.json))
+            return _Sql(_SAME_JSON.format(c=column), (json_path(path), value.json))
         case (Op.LE, Kind.STRING):
             return _compile(Or((Compare(path, Op.LT, value), Compare(path, Op.EQ, value))), column)
         case (Op.GT, Kind.STRING):
             return _compile(And((Compare(path, Op.GE, value), Not(Compare(path, Op.EQ, value)))), column)
         case _:
             text = _COMPARED.format(c=column, op=op.value, types=_sql_types(value.kind))
-            return _Sql(text, (_json_path(path), _json_path(path), value.json))
+            return _Sql(text, (json_path(path), json_path(path), value.json))
 
 
 def _compile_in(path: Path, values: tuple[Value, ...], column: str) -> _Sql:
@@ -195,15 +195,15 @@ def _compile_in(path: Path, values: tuple[Value, ...], column: str) -> _Sql:
     parts = []
     if others:
         listed = json.dumps(others, ensure_ascii=False)
-        parts.append(_Sql(_AMONG_JSON.format(c=column), (_json_path(path), listed)))
+        parts.append(_Sql(_AMONG_JSON.format(c=column), (json_path(path), listed)))
     if numbers:
         text = _AMONG_NUMBERS.format(c=column, types=_sql_types(Kind.NUMBER))
-        parts.append(_Sql(text, (_json_path(path), _json_path(path), f"[{','.join(numbers)}]")))
+        parts.append(_Sql(text, (json_path(path), json_path(path), f"[{','.join(numbers)}]")))
     return _balanced("OR", parts, nothing="0")
 
 
 def _compile_contains(path: Path, value: Value, column: str) -> _Sql:
-    at = _json_path(path)
+    at = json_path(path)
     parameters: tuple[str, ...] = (value.json,)
     match value.kind:
         case Kind.STRING:
@@ -241,7 +241,7 @@ def _compile_indexed(leaf: Compare | In | Exists | IsNull | Like, column: str) -
     """The same test of what the index holds, but NULL where the field is missing."""
 
     def sql(template: str, *parameters: str, types: str = "", op: str = "") -> _Sql:
-        return _Sql(template.format(c=column, p=_literal(leaf.path), types=types, op=op), parameters)
+        return _Sql(template.format(c=column, p=path_literal(leaf.path), types=types, op=op), parameters)
 
     match leaf:
         case Exists():
@@ -294,12 +294,14 @@ def _balanced(word: str, parts: list[_Sql], nothing: str) -> _Sql:
     return heap[0][2] if heap else _Sql(nothing, ())
 
 
-def _json_path(path: Path) -> str:
+def json_path(path: Path) -> str:
+    """The path as SQLite's JSON functions take it."""
     return "$" + "".join("." + json.dumps(name, ensure_ascii=False) for name in path)
 
 
-def _literal(path: Path) -> str:
-    return "'" + _json_path(path).replace("'", "''") + "'"
+def path_literal(path: Path) -> str:
+    """The same as a literal of SQL, as in the terms of an index."""
+    return "'" + json_path(path).replace("'", "''") + "'"
 
 
 def _sql_types(kind: Kind) -> str:

@@ -15,6 +15,7 @@ from ..store.manifest import CodesFiles, Manifest
 from ..store.snapshot import Snapshot
 from ..store.tables import Stored
 from ..store.vectors import Rows, Vectors
+from ..warning_types import FilterWarning
 from .codes import Codes, load
 from .settings import Settings, parts
 
@@ -144,6 +145,10 @@ class View:
 
     def refuse(self, codes: Codes, error: CorruptIndex | ValueError) -> None:
         self._accelerator.refuse(self._snapshot, codes, error)
+
+    def unmatched(self, where: Filter | None, wanted: int) -> list[FilterWarning]:
+        """See `Snapshot.unmatched`."""
+        return self._snapshot.unmatched(where, wanted)
 
     def allowed(self, where: Filter | None) -> Allowed:
         return self._snapshot.allowed(where)

@@ -15,14 +15,17 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CorruptIndex, OutOfMemory
-from ..filters.tree import Filter
+from ..filters.tree import Filter, parse_path
+from ..warning_types import FilterWarning
 from .catalog import Catalog
 from .files import DATABASE_FILE, mapped
 from .manifest import Manifest
 from .tables import Bits
+from .unmatched import Asked, asked, unmatched
 from .vectors import ROWS_A_BLOCK, Rows, Sums, Vectors, check_rows, checksums, damaged_rows, map_rows, vector_file
 
 _FILTERS_KEPT = 32
+_TESTS_KEPT = 1_000
 
 
 class Allowed:
@@ -58,6 +61,7 @@ class Generation:
         # Rows of each block that were found right; shared with the generations that follow on the same file.
         self._checked: dict[int, int] = {}
         self._filters: OrderedDict[Filter, Allowed] = OrderedDict()
+        self._unmatched: dict[Asked, FilterWarning | None] = {}
         self._lock = threading.Lock()
         if manifest.dead:
             live = ~dead[: -(-manifest.rows // 8)]
@@ -102,6 +106,7 @@ class Generation:
             if before.manifest.generation == manifest.generation:
                 # Only what is derived has changed. What they share they guard together.
                 generation._filters, generation._lock = before._filters, before._lock
+                generation._unmatched = before._unmatched
         return generation
 
     def allowed(self, where: Filter, select: Callable[[], Rows]) -> Allowed:
@@ -121,6 +126,20 @@ class Generation:
             while len(self._filters) > _FILTERS_KEPT:
                 self._filters.popitem(last=False)
         return found
+
+    def unmatched(self, catalog: Catalog, where: Filter, matched: bool) -> list[FilterWarning]:
+        """See `unmatched`; ``catalog`` is in a read transaction of this generation."""
+        if not self.manifest.records:
+            return []
+        found = []
+        for what in dict.fromkeys(asked(where, matched)):
+            if what not in self._unmatched:
+                if len(self._unmatched) >= _TESTS_KEPT:
+                    self._unmatched.clear()
+                indexed = frozenset(parse_path(field) for field in self.manifest.fields)
+                self._unmatched[what] = unmatched(catalog, what, indexed)
+            found.append(self._unmatched.get(what))
+        return [warning for warning in found if warning is not None]
 
     def check(self, rows: Rows) -> None:
         """Raises CorruptIndex if the vector of one of these rows is not what was written."""

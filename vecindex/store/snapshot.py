@@ -19,6 +19,7 @@ from typing import Any
 from ..errors import CorruptIndex, InvalidInput, OutOfMemory
 from ..filters.tree import Filter
 from ..nested import on_own_stack
+from ..warning_types import FilterWarning
 from .cache import Entry, sound, text_digest
 from .catalog import Catalog
 from .connection import replaced
@@ -97,6 +98,18 @@ class Snapshot:
         return on_own_stack(
             self._generation.allowed, where, lambda: self._catalog.rows_where(where, self.manifest.fields)
         )
+
+    def unmatched(self, where: Filter | None, wanted: int | None = None) -> list[FilterWarning]:
+        """What is to be said of a filter whose tests match nothing that is stored; see `unmatched`.
+
+        Looked for where fewer records than ``wanted`` match, or all; wherever that is None.
+        """
+        if where is None:
+            return []
+        count = self.allowed(where).count
+        if wanted is not None and wanted <= count < self.records:
+            return []
+        return on_own_stack(self._generation.unmatched, self._catalog, where, count > 0)
 
     def check(self, rows: Rows) -> None:
         """Raises CorruptIndex if the vector of one of these rows is not what was written."""

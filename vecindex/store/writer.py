@@ -35,6 +35,7 @@ from .parts import owner_of, refuse_clashes, taken_by_a_part
 from .schema import keep_out_of_repositories
 from .sides import is_side, remove_leftovers
 from .tables import Stored
+from .unmatched import warn_of_unmatched
 from .vectors import Rows, Sums, Vectors, append, checksums, map_rows, remove_orphans, vector_file
 
 LOCK_SECONDS = 10.0
@@ -176,8 +177,9 @@ class Writer:
             return self._delete(manifest, np.array(list(rows.values()), np.int64))
 
     def delete_where(self, where: Filter) -> int:
-        """Deletes the records that the filter selects; returns how many."""
+        """Deletes the records that the filter selects; returns how many. Warns first, as `warn_of_unmatched` does."""
         with self.locked() as manifest:
+            warn_of_unmatched(self._catalog, manifest, where)
             return self._delete(manifest, self._catalog.rows_where(where, manifest.fields))
 
     def set_codes(self, vectors: int, publish: Callable[[Manifest], CodesFiles | None]) -> bool:
