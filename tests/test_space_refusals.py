@@ -13,7 +13,7 @@ import vecindex
 from tests.test_cli import run
 from vecindex.encoders import compiling
 from vecindex.encoders.environment import has_exact_int8
-from vecindex.errors import InvalidInput, SpaceMismatch
+from vecindex.errors import Advice, InvalidInput, SpaceMismatch
 
 from .conftest import SmallModel
 
@@ -82,7 +82,8 @@ def test_a_changed_model_is_refused_at_add_and_at_search(
         code, out, err = run(*arguments, *(["--model", str(model)] if named else []))
         assert (code, out) == (1, "")
         assert caught.value.message in err
-        assert caught.value.advice in err
+        advice = caught.value.advice
+        assert (advice.typed if isinstance(advice, Advice) else advice) in err
     with vecindex.open(here / ".vecindex") as index:
         assert len(index) == 2
 
