@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from vecindex import EncodingFailed, OutOfMemory, explain, load_encoder
-from vecindex.encoders import compiled, tokens
+from vecindex.encoders import compiled, compiling, tokens
 from vecindex.encoders.cache import compiled_folder, refusal_file
 from vecindex.encoders.encoder import Encoder
 from vecindex.encoders.lacks import lack, lacks_said
@@ -23,6 +23,7 @@ from vecindex.encoders.spec import PoolingMode
 from vecindex.render import explanation_as
 
 from .conftest import SmallModel
+from .test_cli import run
 from .toy import ToyEncoder
 
 
@@ -75,6 +76,23 @@ def test_what_an_earlier_version_refused_is_tried_once_more(encoder: Encoder) ->
     path.write_text(json.dumps(kept))
     assert compiled.refusal(space) is None
     compiled.forget_refusal(space)
+
+
+def test_a_model_compiled_into_a_folder_is_found_there_though_nobody_may_write_there(
+    small_model: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = small_model(tmp_path)
+    monkeypatch.setenv("VECINDEX_CACHE", str(tmp_path / "own"))
+    code, _, err = run("models", "compile", model, "--to", tmp_path / "baked")
+    assert (code, "is compiled: " in err, (tmp_path / "own").exists()) == (0, True, False)
+    assert os.environ["VECINDEX_CACHE"] == str(tmp_path / "own")
+    for path in (tmp_path / "baked").rglob("*"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    monkeypatch.setenv("VECINDEX_CACHE", str(tmp_path / "baked"))
+    monkeypatch.setattr(compiling, "_compile_full", lambda *_: pytest.fail("compiled again"))
+    assert load_encoder(model).runtime == "onnxruntime"
+    (tmp_path / "file").write_text("")
+    assert run("models", "compile", model, "--to", tmp_path / "file")[0] == 1
 
 
 LACKS = [

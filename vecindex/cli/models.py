@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import StorageError
 from ..render import compiled_lines, models_as, printable, removed_line, show_as
 from .meant import Group
 from .options import answer_option, format_option, offline_option
@@ -84,6 +88,9 @@ def show(model: str, verify: bool, format_: str) -> None:
     "--sample", metavar="FILE", help="Texts of yours, one a line, on which int8 is measured.  [default: built in]"
 )
 @click.option("--dimensions", type=click.IntRange(min=1), metavar="N", help="Keep the first N numbers of a vector.")
+@click.option(
+    "--to", metavar="DIR", help="Compile into DIR, for an image say; with VECINDEX_CACHE=DIR it is used from there."
+)
 @offline_option
 @answer_option
 def compile_(
@@ -91,6 +98,7 @@ def compile_(
     precision: Precision,
     sample: str | None,
     dimensions: int | None,
+    to: str | None,
     offline: bool | None,
     format_: str,
 ) -> None:
@@ -102,6 +110,7 @@ def compile_(
     Examples:
       vecindex models compile all-MiniLM-L6-v2
       vecindex models compile all-MiniLM-L6-v2 --precision int8 --sample notes.txt
+      vecindex models compile all-MiniLM-L6-v2 --to /opt/vecindex
     """
     from ..encoders.compiling import Sample
     from ..encoders.models import compile_model
@@ -111,8 +120,31 @@ def compile_(
     if sample is not None:
         with source(sample, format=Format.TXT) as lines:
             texts = Sample(sample, [record.text for record in read(lines)])
-    report = compile_model(model, precision, dimensions=dimensions, sample=texts, offline=offline)
+    with _cache_in(to):
+        report = compile_model(model, precision, dimensions=dimensions, sample=texts, offline=offline)
+    if to is not None and not os.path.isdir(report.folder):
+        raise StorageError(to, "what was compiled could not be put there")
     answer(format_, asdict(report), compiled_lines(report).rstrip("\n"))
+
+
+@contextlib.contextmanager
+def _cache_in(folder: str | None) -> Iterator[None]:
+    """Has another folder be the cache for a while; None leaves it what it is."""
+    if folder is None:
+        yield
+        return
+    from ..paths import expanded
+
+    place = os.path.abspath(expanded(folder))
+    os.makedirs(place, exist_ok=True)
+    before = os.environ.get("VECINDEX_CACHE")
+    os.environ["VECINDEX_CACHE"] = place
+    try:
+        yield
+    finally:
+        del os.environ["VECINDEX_CACHE"]
+        if before is not None:
+            os.environ["VECINDEX_CACHE"] = before
 
 
 @models.command()

@@ -327,7 +327,13 @@ def _scratch_folder() -> Iterator[Path]:
         if reason := distrusted(parent):
             tell(reason)
         else:
-            log.warning("The cache %s cannot be written to (%s); the model is compiled every time.", parent, error)
+            log.warning(
+                "The cache %s cannot be written to (%s); the model is compiled in a temporary place, again every time. "
+                "Set VECINDEX_CACHE to a folder that can be written to, or to a DIR that was filled before with "
+                "`vecindex models compile MODEL --to DIR`, which may be read-only.",
+                parent,
+                error,
+            )
         folder = Path(tempfile.mkdtemp(prefix="vecindex-compiling-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         yield folder  # it stays as long as the process: the encoder may open its files again
