@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from . import ingest
-from .arguments import choice, each, entrance, judgements, named_texts, shown, unordered
+from .arguments import choice, each, entrance, judgements, named_texts, unordered
 from .arguments import path as path_argument
 from .encoders.encoder import Encoder
-from .encoders.load import Device, Settings
+from .encoders.load import Device, Settings, precision_check
 from .encoders.spec import Precision, Space
 from .errors import CorruptIndex, IncompatibleFormat, InvalidInput, TextWithoutToken
 from .filters.parse import parse_deletion
 from .filters.tree import Refused, parse_path, path_text
-from .language import Language, Model, model_argument, space_argument
+from .language import Language, Model, model_argument, settings_argument, space_argument
 from .long_texts import OnLong
 from .migrate import MigrationReport, Parts, migrate, own_model
 from .reader import Reader, Where
@@ -40,24 +40,13 @@ if TYPE_CHECKING:
     from .exchange.reading import Exchange
 
 
-def _settings(name: str, value: object) -> Settings:
-    if isinstance(value, Settings):
-        return value
-    raise InvalidInput(
-        f"{name} is {shown(value)}", "Open the index with vecindex.open(path, precision=, threads=, ...)."
-    )
-
-
 def _source(name: str, value: object) -> str | os.PathLike[str] | Exchange:
     from .exchange.reading import Exchange
 
     return value if isinstance(value, Exchange) else path_argument(name, value)
 
 
-_precision = choice(get_args(Precision), "precision")
-
-
-@entrance(model=model_argument, precision=_precision)
+@entrance(model=model_argument, precision=precision_check)
 def open(
     path: str | os.PathLike[str],
     *,
@@ -93,7 +82,7 @@ def open(
 class Index(Reader):
     """An open index; see `open`. Any number of threads may read, and one writer at a time commits."""
 
-    @entrance(model=model_argument, settings=_settings)
+    @entrance(model=model_argument, settings=settings_argument)
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -310,7 +299,7 @@ class Index(Reader):
         self._upkeep.tidy()
         return report
 
-    @entrance(model=model_argument, precision=_precision, queries=named_texts, qrels=judgements)
+    @entrance(model=model_argument, precision=precision_check, queries=named_texts, qrels=judgements)
     def migrate(
         self,
         model: Model | None = None,

@@ -39,6 +39,15 @@ def space_argument(name: str, value: object) -> str | Space:
     raise InvalidInput(f"{name} is {shown(value)}", "Give a name of your own, or a model's space: encoder.space.")
 
 
+def settings_argument(name: str, value: object) -> Settings:
+    """The check of a parameter that says how a model is loaded; see `arguments`."""
+    if isinstance(value, Settings):
+        return value
+    raise InvalidInput(
+        f"{name} is {shown(value)}", "Open the index with vecindex.open(path, precision=, threads=, ...)."
+    )
+
+
 class Language:
     """The model given to `vecindex.open`, or the index's own."""
 

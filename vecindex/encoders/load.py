@@ -23,7 +23,7 @@ Runtime = Literal["onnx", "torch"]
 Device = Literal["auto", "cpu", "cuda"]
 """Where an encoder computes; ``auto`` is the processor, since a GPU's vectors differ in the last digits."""
 
-_precision = choice(get_args(Precision), "precision")
+precision_check = choice(get_args(Precision), "precision")
 _device = choice(get_args(Device), "device")
 
 INT8: tuple[Precision, ...] = ("int8", "int8-7bit")
@@ -41,7 +41,7 @@ class Settings:
     offline: bool | None = None
 
 
-@entrance(precision=_precision, device=_device, runtime=choice(get_args(Runtime), "runtime"))
+@entrance(precision=precision_check, device=_device, runtime=choice(get_args(Runtime), "runtime"))
 def load_encoder(
     name_or_path: str | os.PathLike[str] | None = None,
     *,
@@ -135,7 +135,7 @@ def here(precision: Precision | None) -> Precision | None:
 def check_settings(settings: Settings) -> None:
     """Raises InvalidInput for a setting that is none."""
     if settings.precision is not None:
-        _precision("precision", settings.precision)
+        precision_check("precision", settings.precision)
     _device("device", settings.device)
     if settings.precision in _ON_GPUS_ONLY and settings.device != "cuda":
         raise InvalidInput(f"{settings.precision} is computed on a GPU only", "Ask for it with --device cuda.")
