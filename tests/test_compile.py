@@ -184,7 +184,7 @@ def test_a_model_whose_export_disagrees_runs_on_torch_and_is_not_exported_again(
     assert len(wrong_export) == 1
     with pytest.raises(UnsupportedModel, match="cannot be compiled: compiled, its vectors agree") as caught:
         load_encoder(model, precision="int8")
-    assert caught.value.advice == "It runs on torch, without --precision."
+    assert caught.value.command_advice == "It runs on torch, without --precision."
     assert len(wrong_export) == 1
 
 

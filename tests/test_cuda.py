@@ -404,7 +404,7 @@ def test_without_cuda_the_error_says_why_and_what_to_install(folder: Path, monke
     assert str(caught.value) == (
         "the device 'cuda' cannot be used: torch 2.9.1+cpu is built without CUDA; install a build with it: pip install "
         "--force-reinstall 'torch==2.9.1', on Linux, or see https://pytorch.org/get-started/locally. "
-        "Or leave --device out."
+        "Or leave device= out."
     )
 
 
@@ -513,7 +513,7 @@ def test_an_index_of_a_gpus_vectors_is_added_to_and_searched(
         index.add(["the cat sat", "rain on my mat"])
     with vecindex.open(tmp_path / "index", device="cuda") as index:
         assert index.search("the cat sat")[0].text == "the cat sat"
-    with vecindex.open(tmp_path / "index") as index, pytest.raises(InvalidInput, match="Add --device cuda"):
+    with vecindex.open(tmp_path / "index") as index, pytest.raises(InvalidInput, match='Add device="cuda"'):
         index.search("the cat sat")
 
 

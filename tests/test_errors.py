@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import pickle
@@ -380,3 +381,36 @@ def test_no_advice_names_an_option_to_a_python_caller(folder: Path, kind: type[V
         CAUSES[kind][0](folder)
     advice = re.sub(r"pip install [^;.]*", "", caught.value.advice)
     assert not re.search("--[a-z]|`vecindex ", advice)
+
+
+def test_only_what_is_typed_names_options_and_commands() -> None:
+    """Outside the command line a string names an option only as the second wording of an `Advice`."""
+    package = Path(vecindex.__file__).parent
+    told = []
+    for path in package.rglob("*.py"):
+        if path.is_relative_to(package / "cli"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        typed = {
+            id(inner)
+            for node in ast.walk(tree)
+            if (isinstance(node, ast.keyword) and node.arg == "typed")
+            or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "typed")
+            for inner in ast.walk(node)
+        }
+        documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in typed | documents:
+                text = re.sub(r"pip install [^;.]*", "", node.value)
+                if re.search(r"(^|[ (])--[a-z]|vecindex (add|search|import|export|verify|models|migrate)\b", text):
+                    told.append((str(path.relative_to(package)), node.value))
+    # How a container's image is filled is said in its own language, that of commands.
+    assert {(place, text) for place, text in told if "VECINDEX_CACHE" not in text} == COMMAND_LINES
+
+
+COMMAND_LINES = {
+    # What repairs a fault is a line for a shell, and documented as such; the others become second wordings.
+    *(("store/faults.py", line) for line in ("verify --repair", "verify --repair --encode", " --index ")),
+    *(("reader.py", line) for line in ("migrate --anew", "migrate --anew --device cuda")),
+    ("sources/origin.py", " --format "),
+}

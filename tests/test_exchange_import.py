@@ -328,8 +328,8 @@ def test_what_is_no_export_is_refused_with_advice(folder: Path, tmp_path: Path) 
     np.save(tmp_path / "v.npy", np.ones((2, 2)))
     with vecindex.open(tmp_path / "r") as index:
         for path, message in {
-            tmp_path / "none": "no such file or folder. Name what `vecindex export` wrote, or a .jsonl file.",
-            folder: f"is an index itself. Use it as it is: --index {folder}.",
+            tmp_path / "none": "no such file or folder. Name what an export wrote, or a .jsonl file.",
+            folder: "is an index itself. Open it as it is.",
             tmp_path / "v.npy": "holds vectors alone. "
             "Name the folder that it is in, with records.jsonl and space.json.",
         }.items():

@@ -119,7 +119,7 @@ def test_the_command_that_is_advised_encodes_all_anew(folder: Path, monkeypatch:
     here = Machine("2.0", off=0.5)
     with vecindex.open(folder, model=here) as index, pytest.raises(SpaceMismatch) as refused:
         index.search("red")
-    words = shlex.split(refused.value.advice.partition("here: ")[2])
+    words = shlex.split(refused.value.command_advice.partition("here: ")[2])
     assert words[:3] == ["vecindex", "migrate", "--anew"]
     monkeypatch.setattr("vecindex.migrate.load_for_space", lambda *_: here)
     result = CliRunner().invoke(main, words[1:])
@@ -185,7 +185,7 @@ def test_what_was_kept_from_another_machine_is_refused_or_encoded_anew(folder: P
         index.add(["a new one"])
         with pytest.raises(SpaceMismatch, match=r"cosine of") as refused:
             index.migrate(here)
-        assert "--anew" in refused.value.advice
+        assert "--anew" in refused.value.command_advice
         assert index.migrate(here, anew=True).encoded == len(TEXTS) + 1
         assert index.search("red")[0].score == pytest.approx(1, abs=1e-6)
 

@@ -26,7 +26,7 @@ pyarrow = pytest.importorskip("pyarrow", reason="Parquet needs the extra 'parque
 
 LINES = b'{"text": "one"}\n{"text": "two"}\n'
 VECTORS = np.array([[3, 4], [0, -2]], "<f4")
-READS = "import reads Parquet, jsonl, and the folders that `vecindex export` writes as npy or faiss"
+READS = "import reads Parquet, jsonl, and the folders that an export as npy or faiss writes"
 
 
 @pytest.fixture

@@ -172,7 +172,7 @@ def test_every_call_says_that_the_index_was_replaced(tmp_path: Path, how: str) -
                 with pytest.raises(StorageError) as caught:
                     act(handle)
                 assert caught.value.reason == "it was removed, or replaced by another one, after it was opened", name
-                assert caught.value.advice == "Open it again, or run the command again."
+                assert caught.value.command_advice == "Open it again, or run the command again."
         assert sorted(p.name for p in tmp_path.iterdir()) == (["aside", "i"] if how == "replaced" else ["aside"])
         if how == "replaced":
             path.rename(tmp_path / "new")

@@ -16,7 +16,7 @@ from .arguments import path as path_argument
 from .encoders.encoder import Encoder
 from .encoders.load import Device, Settings, precision_check
 from .encoders.spec import Precision, Space
-from .errors import CorruptIndex, IncompatibleFormat, InvalidInput, TextWithoutToken
+from .errors import Advice, CorruptIndex, IncompatibleFormat, InvalidInput, TextWithoutToken
 from .filters.parse import parse_deletion
 from .filters.tree import Refused, parse_path, path_text
 from .language import Language, Model, model_argument, settings_argument, space_argument
@@ -394,4 +394,5 @@ class _SideIndex(Index):
         return self._folder.parent
 
     def _advice(self) -> str:
-        return "A migration to this model was begun or kept elsewhere: encode all anew here, with --anew or anew=True."
+        what = "A migration to this model was begun or kept elsewhere: encode all anew here, with "
+        return Advice(f"{what}anew=True.", typed=f"{what}--anew.")

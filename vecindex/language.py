@@ -14,7 +14,7 @@ from .encoders.compiled import runtime_of
 from .encoders.encoder import Encoded, Encoder
 from .encoders.load import INT8, Settings, check_settings, here, load_for_space, load_model
 from .encoders.spec import EXTERNAL, Precision, Space
-from .errors import InvalidInput, SpaceMismatch, TextWithoutToken
+from .errors import Advice, InvalidInput, SpaceMismatch, TextWithoutToken
 from .records import checked_query
 from .search.run import unit_queries
 from .store.vectors import Vectors
@@ -154,7 +154,11 @@ class Language:
         if asked.fingerprint != space.fingerprint:
             raise SpaceMismatch(
                 *(space.describe(), asked.describe(), space.differences(asked)),
-                "Leave --precision and --dimensions out to use the index's own, or name another with --index DIR.",
+                Advice(
+                    "Leave precision= and dimensions= out to use the index's own, or open another.",
+                    typed="Leave --precision and --dimensions out to use the index's own, "
+                    "or name another with --index DIR.",
+                ),
             )
         return load_for_space(space, settings)
 

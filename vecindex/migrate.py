@@ -29,7 +29,7 @@ from .encoders.encoder import Encoder
 from .encoders.load import INT8, Settings, load_for_space
 from .encoders.load import here as meant_here
 from .encoders.spec import Precision, Space
-from .errors import InvalidInput, RecordNotFound, SpaceMismatch, StorageError
+from .errors import Advice, InvalidInput, RecordNotFound, SpaceMismatch, StorageError
 from .long_texts import OnLong
 from .measures import ndcg, overlap
 from .records import AddReport, Hit, Record, checked_query
@@ -138,7 +138,10 @@ def own_model(space: Space | None, settings: Settings, given: object = None) -> 
     if space is None:
         raise _nothing_to_migrate()
     if space.is_external:
-        raise InvalidInput(f"the index holds vectors made elsewhere ({space.model})", "Name the new model: --model M.")
+        raise InvalidInput(
+            f"the index holds vectors made elsewhere ({space.model})",
+            Advice("Name the new model: model=.", typed="Name the new model: --model M."),
+        )
     precision = cast(Precision, space.precision)
     if settings.precision and not (settings.precision == "int8" and precision in INT8):
         precision = meant_here(settings.precision) or precision
@@ -150,12 +153,19 @@ def own_model(space: Space | None, settings: Settings, given: object = None) -> 
     except SpaceMismatch as error:
         if asked.dimension == space.dimension:
             raise
-        advice = "It has fewer dimensions than were asked for, or its files have changed: name the model with --model."
+        what = "It has fewer dimensions than were asked for, or its files have changed: name the model with "
+        advice = Advice(f"{what}model=.", typed=f"{what}--model.")
         raise SpaceMismatch(error.expected, error.found, error.differs, advice) from None
 
 
 def _nothing_to_migrate() -> InvalidInput:
-    return InvalidInput("the index is empty", "Add texts to a new one with --model: there is nothing to migrate.")
+    return InvalidInput(
+        "the index is empty",
+        Advice(
+            "There is nothing to migrate: add texts to a new one with model=.",
+            typed="Add texts to a new one with --model: there is nothing to migrate.",
+        ),
+    )
 
 
 def migrate(

@@ -16,7 +16,7 @@ from .arguments import destination, entrance, flag
 from .encoders.encoder import Encoder
 from .encoders.load import Settings
 from .encoders.spec import Space
-from .errors import CorruptIndex, RecordNotFound
+from .errors import Advice, CorruptIndex, RecordNotFound
 from .filters.parse import parse
 from .guard import SAMPLES, Sample, check_vectors
 from .language import Language, Model
@@ -271,8 +271,9 @@ class Reader:
 
     def _advice(self) -> str:
         """What to do where the vectors are not what the model makes here."""
+        what = "Use the index where it was made, or encode all anew here: "
         anew = "migrate --anew --device cuda" if self._language.settings.device == "cuda" else "migrate --anew"
-        return f"Use the index where it was made, or encode all anew here: {command(self.path, anew)}"
+        return Advice(f"{what}index.migrate(anew=True)", typed=what + command(self.path, anew))
 
     def _manifest(self) -> Manifest:
         with self._snapshots.borrow() as catalog:

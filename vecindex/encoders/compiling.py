@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import EncodingFailed, MissingExtra, UnsupportedModel
+from ..errors import Advice, EncodingFailed, MissingExtra, UnsupportedModel
 from .agreement import BUILT_IN, LEAST_COSINE, LEAST_MEAN, SAMPLE, Agreement, measure
 from .cache import cache_folder, compiled_folder, distrusted, remember_digests, sha256
 from .compiled import (
@@ -227,7 +227,11 @@ def _full_encoder(files: ModelFiles, space: Space, threads: int | None) -> OnnxE
 
 
 def _only_on_torch(model: str, reason: str) -> UnsupportedModel:
-    return UnsupportedModel(model, f"it cannot be compiled: {reason}", "It runs on torch, without --precision.")
+    return UnsupportedModel(
+        model,
+        f"it cannot be compiled: {reason}",
+        Advice("It runs on torch, without precision=.", typed="It runs on torch, without --precision."),
+    )
 
 
 def _export(whole: TorchEncoder, folder: Path, rewrite: Callable[[Path], Path], fused: bool = False) -> None:

@@ -114,7 +114,11 @@ def load_for_space(space: Space, settings: Settings | None = None) -> Encoder:
     if found.fingerprint != space.fingerprint:
         raise SpaceMismatch(
             *(space.describe(), found.describe(), space.differences(found)),
-            "The model's files have changed since: restore them, or add the texts to a new index with --index DIR.",
+            Advice(
+                "The model's files have changed since: restore them, or add the texts to a new index.",
+                typed="The model's files have changed since: restore them, "
+                "or add the texts to a new index with --index DIR.",
+            ),
         )
     return _load(files, space, settings)
 
@@ -138,7 +142,10 @@ def check_settings(settings: Settings) -> None:
         precision_check("precision", settings.precision)
     _device("device", settings.device)
     if settings.precision in _ON_GPUS_ONLY and settings.device != "cuda":
-        raise InvalidInput(f"{settings.precision} is computed on a GPU only", "Ask for it with --device cuda.")
+        raise InvalidInput(
+            f"{settings.precision} is computed on a GPU only",
+            Advice('Ask for it with device="cuda".', typed="Ask for it with --device cuda."),
+        )
     if settings.threads is not None and not is_size(settings.threads):
         raise InvalidInput(f"threads is {settings.threads!r}", "Give a whole number of cores, 1 or more.")
 
@@ -154,7 +161,10 @@ def _load(files: ModelFiles, space: Space, settings: Settings) -> Encoder:
     if space.precision in INT8:
         return compile_fewer_bits(files, space, settings.threads).encoder
     if space.precision in _ON_GPUS_ONLY:
-        raise InvalidInput(f"the index holds vectors in {space.precision}, of a GPU", "Add --device cuda.")
+        raise InvalidInput(
+            f"the index holds vectors in {space.precision}, of a GPU",
+            Advice('Add device="cuda".', typed="Add --device cuda."),
+        )
     return compiled_or_torch(files, space, settings.threads)
 
 

@@ -22,7 +22,7 @@ from enum import Enum
 from pathlib import Path
 
 from ..encoders.spec import Space
-from ..errors import InvalidInput
+from ..errors import Advice, InvalidInput
 from ..store.tables import Stored
 from ..store.vectors import Vectors
 
@@ -66,7 +66,10 @@ def format_of(name: str) -> Format:
         return _SUFFIXES[suffix]
     what = f"its suffix {suffix!r} is none that is known" if suffix else "it has no suffix"
     formats = "; ".join(f"{each.value} ({each.description})" for each in Format)
-    raise InvalidInput(f"{name} does not say its format: {what}", f"Say it with --format: {formats}.")
+    raise InvalidInput(
+        f"{name} does not say its format: {what}",
+        Advice(f"Say it with format=: {formats}.", typed=f"Say it with --format: {formats}."),
+    )
 
 
 def space_json(space: Space | None) -> str:

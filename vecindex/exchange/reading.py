@@ -14,7 +14,7 @@ import numpy as np
 
 from ..encoders.pooling import UNIT_TOLERANCE, unit_vectors, widened
 from ..encoders.spec import Space
-from ..errors import InvalidInput, SourceError, SpaceMismatch
+from ..errors import Advice, InvalidInput, SourceError, SpaceMismatch
 from ..ingest import CHARACTERS_A_COMMIT, VECTORS_A_COMMIT
 from ..records import AddReport
 from ..store.changes import Incoming
@@ -49,23 +49,32 @@ class Exchange:
             if stored is None:
                 raise InvalidInput(
                     f"{self.name} does not say what made its vectors",
-                    "Give that a name of your own with --space NAME (in Python space=); two names never mix.",
+                    Advice(
+                        "Give that a name of your own with space=; two names never mix.",
+                        typed="Give that a name of your own with --space NAME; two names never mix.",
+                    ),
                 )
             found = Space.external(stored.model, self.dimension)
         if found is None:
             assert stored is not None
             raise SpaceMismatch(
                 *(stored.describe(), f"vectors of {self.name}, which does not say what made them"),
-                advice="Import them into an index of their own, with --index DIR and --space NAME.",
+                advice=Advice(
+                    "Import them into an index of their own, with space=.",
+                    typed="Import them into an index of their own, with --index DIR and --space NAME.",
+                ),
             )
         if said is not None and said.fingerprint != found.fingerprint:
             raise InvalidInput(
-                f"{self.name} says itself what made its vectors: {found.describe()}", "Leave --space out."
+                f"{self.name} says itself what made its vectors: {found.describe()}",
+                Advice("Leave space= out.", typed="Leave --space out."),
             )
         if stored is not None and stored.fingerprint != found.fingerprint:
             raise SpaceMismatch(
                 *(stored.describe(), found.describe(), stored.differences(found)),
-                advice="Import it into an index of its own, with --index DIR.",
+                advice=Advice(
+                    "Import it into an index of its own.", typed="Import it into an index of its own, with --index DIR."
+                ),
             )
         return found
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..encoders.spec import Space
-from ..errors import InvalidInput, SourceError
+from ..errors import Advice, InvalidInput, SourceError
 from ..paths import expanded
 from ..records import checked_key, checked_metadata, checked_text, derive_key
 from ..sources import Format as TextFormat
@@ -85,7 +85,8 @@ def _recognised(path: str, stack: ExitStack) -> Blocks:
         return _folder(Path(path), stack)
     if not stat.S_ISREG(mode) and not path.startswith(_OPENED):
         reason = str(Irregular(Path(path), mode).strerror)
-        raise SourceError(path, None, reason, "Import a file, or pipe jsonl into `vecindex import -`.")
+        advice = Advice("Import a file.", typed="Import a file, or pipe jsonl into `vecindex import -`.")
+        raise SourceError(path, None, reason, advice)
     start = _start(path) if stat.S_ISREG(mode) else b""  # a pipe can be read only once
     suffix = os.path.splitext(path)[1].lower()
     if start.startswith(MAGIC) or suffix == ".parquet":
@@ -97,7 +98,7 @@ def _recognised(path: str, stack: ExitStack) -> Blocks:
 
 _OPENED = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 """Pipes that this process holds already, as shells give them for <(COMMAND): to open them waits for nobody."""
-_READS = "import reads Parquet, jsonl, and the folders that `vecindex export` writes as npy or faiss"
+_READS = "import reads Parquet, jsonl, and the folders that an export as npy or faiss writes"
 _WRITE = 'Write texts and vectors as Parquet, or as lines like {"text": "...", "vector": [...]}.'
 _TEXTS = (".csv", ".tsv", ".txt", ".md")
 
@@ -108,7 +109,8 @@ def _mode(path: str) -> int:
     except PermissionError as error:
         raise unreadable(path, None, error) from error
     except (OSError, ValueError):
-        advice = "Name what `vecindex export` wrote, or a .jsonl file."
+        typed = "Name what `vecindex export` wrote, or a .jsonl file."
+        advice = Advice("Name what an export wrote, or a .jsonl file.", typed=typed)
         raise SourceError(path, None, "no such file or folder", advice) from None
 
 
@@ -128,22 +130,33 @@ def _refuse_others(path: str, start: bytes, suffix: str) -> None:
         )
     quoted = shlex.quote(path)
     if (kind := kind_of(start)) is not None:
-        advice = _WRITE
+        advice: str = _WRITE
         if kind.name == "a gzip file":
-            advice = f"Unpack it first: gunzip -k {quoted}, or gunzip -c {quoted} | vecindex import - for jsonl."
+            unpack = f"Unpack it first: gunzip -k {quoted}"
+            typed = f"{unpack}, or gunzip -c {quoted} | vecindex import - for jsonl."
+            advice = Advice(f"{unpack}.", typed=typed)
         raise SourceError(path, None, f"is {kind.name}; {_READS}", advice)
     first = start.lstrip()[:1]
     if first == b"[":
-        advice = f"Write one object a line: jq -c '.[]' {quoted} | vecindex import -"
+        write = f"Write one object a line: jq -c '.[]' {quoted}"
+        typed = f"{write} | vecindex import -"
+        advice = Advice(f"{write} > NEW.jsonl", typed=typed)
         raise SourceError(path, None, f"is a JSON array; {_READS}", advice)
     if suffix in _TEXTS and first not in (b"{", b""):
-        advice = f"To add its texts: vecindex add {quoted}. With their vectors: {_WRITE[:1].lower()}{_WRITE[1:]}"
+        more = f"With their vectors: {_WRITE[:1].lower()}{_WRITE[1:]}"
+        typed = f"To add its texts: vecindex add {quoted}. {more}"
+        advice = Advice(f"Its texts are added with index.add. {more}", typed=typed)
         raise SourceError(path, None, f"is a {suffix[1:]} file without vectors; {_READS}", advice)
 
 
 def _folder(path: Path, stack: ExitStack) -> Blocks:
     if index_exists(path):
-        raise SourceError(str(path), None, "is an index itself", f"Use it as it is: --index {path}.")
+        raise SourceError(
+            str(path),
+            None,
+            "is an index itself",
+            Advice("Open it as it is.", typed=f"Use it as it is: --index {path}."),
+        )
     readers = {VECTORS_FILE: read_npy, FAISS_FILE: read_faiss}
     there = [name for name in readers if os.path.lexists(path / name)]
     if len(there) != 1 or not os.path.lexists(path / RECORDS_FILE):
@@ -151,7 +164,10 @@ def _folder(path: Path, stack: ExitStack) -> Blocks:
             str(path),
             None,
             f"is no folder with {RECORDS_FILE} and either {VECTORS_FILE} or {FAISS_FILE}",
-            "Name what `vecindex export --format npy` or `--format faiss` wrote.",
+            Advice(
+                "Name what an export as npy or as faiss wrote.",
+                typed="Name what `vecindex export --format npy` or `--format faiss` wrote.",
+            ),
         )
     file = path / there[0]
     with _named(str(file)):

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from ..errors import CorruptIndex, OutOfMemory
+from ..errors import Advice, CorruptIndex, OutOfMemory
 from ..filters.tree import Filter
 from ..store.generation import Allowed
 from ..store.manifest import CodesFiles, Manifest
@@ -71,7 +71,8 @@ class Accelerator:
 
     def _refuse(self, files: CodesFiles, error: CorruptIndex) -> None:
         # Codes only propose; without them the answer takes longer. The next change makes them again.
-        _log.warning("%s; searching without it. `vecindex verify --repair` makes it again.", error.message)
+        again = Advice("index.repair() makes it again.", typed="`vecindex verify --repair` makes it again.")
+        _log.warning("%s; searching without it. %s", error.message, again)
         self._refused.add(files.names)
 
     def codes(self, snapshot: Snapshot) -> Codes | None:

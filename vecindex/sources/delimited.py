@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal, TypedDict
 
-from ..errors import InvalidInput, SourceError
+from ..errors import Advice, InvalidInput, SourceError
 from ..records import Record, checked_key
 from .cells import Value, column_kinds, json_object, number
 from .fields import is_blank, listed, metadata_in, repeated, sentence
@@ -267,7 +267,10 @@ def _columns(header: Sequence[str], source: Source, separator: str) -> _Columns:
     elif key is None or key == text:
         what = f"no column {source.key_column!r}" if key is None else f"{header[text]!r} is the text already"
         raise InvalidInput(
-            f"{what}; the columns are: {listed(header)}", "Name the column of the keys with --key-column."
+            f"{what}; the columns are: {listed(header)}",
+            Advice(
+                "Name the column of the keys with key_column=.", typed="Name the column of the keys with --key-column."
+            ),
         )
     kinds = next(iter(source.learnt), None)
     others = [position for position in range(len(header)) if position not in (text, key)]
@@ -293,8 +296,12 @@ def _text_column(header: Sequence[str], source: Source, separator: str) -> int:
         _refuse_other_separators(header[0], source.format, separator)
     raise InvalidInput(
         f"no column {wanted!r}; the columns are: {listed(header)}",
-        "The first row is the header; name the column of the sentences with --text-column, or use --format txt for a "
-        "plain list.",
+        Advice(
+            "The first row is the header; name the column of the sentences "
+            "with text_column=, or read a plain list as txt.",
+            typed="The first row is the header; name the column of the sentences with --text-column, "
+            "or use --format txt for a plain list.",
+        ),
     )
 
 
@@ -304,7 +311,11 @@ def _refuse_other_separators(name: str, format: Format, own: str) -> None:
     if other is not None:
         raise InvalidInput(
             f"the header is one column, {listed([name])}, but looks separated by {_SEPARATORS[other]}",
-            f"{format.value} is separated by {_SEPARATORS[own]}; if this is one column, name it with --text-column.",
+            Advice(
+                f"{format.value} is separated by {_SEPARATORS[own]}; if this is one column, name it with text_column=.",
+                typed=f"{format.value} is separated by {_SEPARATORS[own]}; "
+                "if this is one column, name it with --text-column.",
+            ),
         )
 
 
@@ -316,6 +327,9 @@ def _find(header: Sequence[str], wanted: str) -> int | None:
     if len(alike) > 1:
         raise InvalidInput(
             f"several columns are called {wanted!r}: {listed([header[i] for i in alike])}",
-            "Name one exactly, with --text-column or --key-column.",
+            Advice(
+                "Name one exactly, with text_column= or key_column=.",
+                typed="Name one exactly, with --text-column or --key-column.",
+            ),
         )
     return alike[0] if alike else None

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from ..errors import InvalidInput
+from ..errors import Advice, InvalidInput
 from ..records import checked_text
 
 _ASCII_WHITESPACE = " \t\n\r\v\f"
@@ -29,7 +29,13 @@ def is_blank(text: str) -> bool:
 def sentence(text: str) -> str:
     """``text`` itself; raises InvalidInput where it is blank, or cannot be stored."""
     if is_blank(text):
-        raise InvalidInput("the text is empty", "Write a sentence there, or leave bad rows out with --skip-bad.")
+        raise InvalidInput(
+            "the text is empty",
+            Advice(
+                "Write a sentence there, or leave it out.",
+                typed="Write a sentence there, or leave bad rows out with --skip-bad.",
+            ),
+        )
     return checked_text(text)
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import InvalidInput
+from ..errors import Advice, InvalidInput
 from ..records import Record, checked_key, checked_metadata
 from .fields import is_hit, kind, listed, metadata_in, sentence
 from .origin import Source
 from .strict_json import parsed
 
 _SHAPE = '{"text": "...", "key": "...", "metadata": {...}}'
-_ADVICE = f"Every line is one whole object like {_SHAPE}; --skip-bad leaves bad rows out."
+_ADVICE = Advice(
+    f"Every line is one whole object like {_SHAPE}.",
+    typed=f"Every line is one whole object like {_SHAPE}; --skip-bad leaves bad rows out.",
+)
 _ARRAY_ADVICE = "Write one object a line; a JSON array is not JSONL."
 
 
@@ -29,7 +32,11 @@ def _text(fields: dict[str, Any], names: list[str], column: str | None) -> str:
     name = "text" if column is None else column
     if name not in fields:
         raise InvalidInput(
-            f"no field {name!r}; the fields are: {listed(names)}", "Name the field of the sentences with --text-column."
+            f"no field {name!r}; the fields are: {listed(names)}",
+            Advice(
+                "Name the field of the sentences with text_column=.",
+                typed="Name the field of the sentences with --text-column.",
+            ),
         )
     text = fields.pop(name)
     if not isinstance(text, str):
@@ -41,7 +48,10 @@ def _key(fields: dict[str, Any], names: list[str], column: str | None) -> str | 
     name = "key" if column is None else column
     if column is not None and name not in fields:
         raise InvalidInput(
-            f"no field {name!r}; the fields are: {listed(names)}", "Name the field of the keys with --key-column."
+            f"no field {name!r}; the fields are: {listed(names)}",
+            Advice(
+                "Name the field of the keys with key_column=.", typed="Name the field of the keys with --key-column."
+            ),
         )
     key = fields.pop(name, None)
     if key is None and column is None:

@@ -11,7 +11,7 @@ import codecs
 from collections.abc import Iterator
 from typing import IO
 
-from ..errors import InvalidInput, SourceError
+from ..errors import Advice, InvalidInput, SourceError
 from .origin import unreadable
 
 Line = tuple[int, bytes]
@@ -95,8 +95,11 @@ def decoded(raw: bytes) -> str:
     except UnicodeDecodeError as error:
         raise InvalidInput(
             f"byte {error.start + 1} of the line (0x{raw[error.start]:02X}) is not UTF-8",
-            "Convert the file (from Windows: iconv -f CP1252 -t UTF-8 FILE > NEW), or leave bad rows out with "
-            "--skip-bad.",
+            Advice(
+                "Convert the file (from Windows: iconv -f CP1252 -t UTF-8 FILE > NEW).",
+                typed="Convert the file (from Windows: iconv -f CP1252 -t UTF-8 FILE > NEW), "
+                "or leave bad rows out with --skip-bad.",
+            ),
         ) from None
 
 

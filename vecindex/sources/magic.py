@@ -5,11 +5,19 @@ from __future__ import annotations
 import codecs
 from dataclasses import dataclass
 
+from ..errors import Advice
+
 START = 512
 """Bytes of a file that are enough to tell."""
 
-_IMPORT = "To add texts together with their vectors: vecindex import {path}"
-_FOLDER = "It holds no texts. To add an export with its vectors, name its folder: vecindex import DIR"
+_IMPORT = Advice(
+    "To add texts together with their vectors: index.import_(path).",
+    typed="To add texts together with their vectors: vecindex import {path}",
+)
+_FOLDER = Advice(
+    "It holds no texts. To add an export with its vectors, name its folder: index.import_(folder).",
+    typed="It holds no texts. To add an export with its vectors, name its folder: vecindex import DIR",
+)
 _WRITE = "Write its texts to a .txt, .csv or .jsonl file."
 
 
@@ -25,7 +33,8 @@ class Kind:
 
 
 def _packed(name: str, command: str) -> Kind:
-    return Kind(f"{name} file", f"Unpack it: {command} {{path}} | vecindex add -{{format}}")
+    typed = f"Unpack it: {command} {{path}} | vecindex add -{{format}}"
+    return Kind(f"{name} file", Advice(f"Unpack it: {command} {{path}} > NEW", typed=typed))
 
 
 # Zip comes with what is packed first, since other programs' documents are such archives.

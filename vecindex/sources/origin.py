@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import IO, cast
 
-from ..errors import InvalidInput, SourceError
+from ..errors import Advice, InvalidInput, SourceError
 from ..paths import expanded
 from .cells import Types, Value, checked_types
 from .magic import START, Kind, kind_by_suffix, kind_of
@@ -125,7 +125,10 @@ def source(
             _name(path),
             None,
             "a txt source has no columns",
-            "Leave --text-column and --key-column out, or say with --format that it is csv, tsv or jsonl.",
+            Advice(
+                "Leave text_column= and key_column= out, or say with format= that it is csv, tsv or jsonl.",
+                typed="Leave --text-column and --key-column out, or say with --format that it is csv, tsv or jsonl.",
+            ),
         )
     copy = _copied(path) if once else None
     return Source(path, format, text_column, key_column, reserved or {}, types, copy=copy)
@@ -144,7 +147,13 @@ def _is_regular(path: str) -> bool:
         # Whatever else keeps stat from finding a file (a name too long, a NUL within) means that there is none:
         # most often a sentence stands where a path belongs.
         raise SourceError(
-            path, None, "no such file", f"To add this as a sentence: vecindex add --text {_quoted(path)}"
+            path,
+            None,
+            "no such file",
+            Advice(
+                "Check the path; a sentence itself is added with index.add([...]).",
+                typed=f"To add this as a sentence: vecindex add --text {_quoted(path)}",
+            ),
         ) from None
     if stat.S_ISDIR(mode):
         is_export = os.path.exists(os.path.join(path, "records.jsonl"))
@@ -152,9 +161,12 @@ def _is_regular(path: str) -> bool:
             path,
             None,
             "is a directory",
-            f"To add an export with its vectors: vecindex import {shlex.quote(path)}"
+            Advice(
+                "To add an export with its vectors: index.import_(path).",
+                typed=f"To add an export with its vectors: vecindex import {shlex.quote(path)}",
+            )
             if is_export
-            else "Name the files in it, for example `vecindex add DIR/*.txt`.",
+            else Advice("Name the files in it.", typed="Name the files in it, for example `vecindex add DIR/*.txt`."),
         )
     return stat.S_ISREG(mode)
 
@@ -176,7 +188,10 @@ def _refuse_other_kinds(path: str, start: bytes) -> None:
 def _other_kind(path: str, kind: Kind) -> SourceError:
     inner = _SUFFIXES.get(os.path.splitext(os.path.splitext(path)[0])[1].lower())
     format = f" --format {inner.value}" if inner else ""
-    advice = kind.advice.format(path="FILE" if path == STDIN else shlex.quote(path), format=format)
+    name = "FILE" if path == STDIN else shlex.quote(path)
+    advice = Advice(
+        *(each.format(path=name, format=format) for each in (kind.advice, getattr(kind.advice, "typed", kind.advice)))
+    )
     return SourceError(_name(path), None, f"looks like {kind.name}, not text", advice)
 
 
@@ -200,12 +215,20 @@ def _from_suffix(path: str) -> Format:
                 path,
                 None,
                 "a .json file is one JSON document, and add reads jsonl, an object a line",
-                f"Convert it: jq -c '.[]' {shlex.quote(path)} | vecindex add - --format jsonl; if it is jsonl, say so: "
-                "--format jsonl.",
+                Advice(
+                    f"Convert it: jq -c '.[]' {shlex.quote(path)} > NEW.jsonl; if it is jsonl, say so with format=.",
+                    typed=f"Convert it: jq -c '.[]' {shlex.quote(path)} | vecindex add - --format jsonl; "
+                    "if it is jsonl, say so: --format jsonl.",
+                ),
             ) from None
         what = f"the suffix {suffix!r} is none that is known" if suffix else "the name has no suffix"
         formats = "; ".join(f"{each.value} ({each.description})" for each in Format)
-        raise SourceError(path, None, what, f"Say the format with --format: {formats}.") from None
+        raise SourceError(
+            path,
+            None,
+            what,
+            Advice(f"Say the format with format=: {formats}.", typed=f"Say the format with --format: {formats}."),
+        ) from None
 
 
 def _copied(path: str) -> IO[bytes]:

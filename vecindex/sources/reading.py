@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import IO
 
-from ..errors import InvalidInput, SourceError
+from ..errors import Advice, InvalidInput, SourceError
 from ..records import Record, checked_text
 from . import delimited, jsonl
 from .lines import Line, decoded, lines, without_end
@@ -58,7 +58,12 @@ def _rows(source: Source, stream: IO[bytes]) -> Iterator[tuple[int, Record | Sou
     for row in _READERS[source.format](source, watched()):
         if isinstance(row, Record) and row.metadata and (used := row.metadata.keys() & source.reserved.keys()):
             reason = f"its metadata uses the name {min(used)!r}, {source.reserved[min(used)]}"
-            yield last, SourceError(source.name, last, reason, "Rename it; --skip-bad leaves bad rows out.")
+            yield (
+                last,
+                SourceError(
+                    source.name, last, reason, Advice("Rename it.", typed="Rename it; --skip-bad leaves bad rows out.")
+                ),
+            )
         else:
             yield last, row
 

@@ -22,7 +22,7 @@ import torch
 
 from ...arguments import entrance
 from ...cores import available_cores
-from ...errors import EncodingFailed, InvalidInput, UnsupportedModel
+from ...errors import Advice, EncodingFailed, InvalidInput, UnsupportedModel
 from ...threads import in_thread
 from ...windows import CHARACTERS, windows
 from ..agreement import BUILT_IN, SAMPLE, Agreement, compare
@@ -281,7 +281,10 @@ class CudaEncoder(TokenizingEncoder):
             if is_out_of_memory(error):
                 raise EncodingFailed(
                     f"{self.space.model} does not fit into the memory of {device} ({reason})",
-                    "End other programs that use it, choose a smaller model, or encode with --device cpu.",
+                    Advice(
+                        'End other programs that use it, choose a smaller model, or encode with device="cpu".',
+                        typed="End other programs that use it, choose a smaller model, or encode with --device cpu.",
+                    ),
                 ) from error
             what = f"it does not work in {self.space.precision} on {device} ({reason})"
             raise UnsupportedModel(self.space.model, what) from error
@@ -300,7 +303,10 @@ def _device(name: str, precision: str) -> torch.device:
     if device.type != "cuda":
         raise InvalidInput(f"the device {name!r} is not known", "It is 'cuda', or 'cuda:1' for the second one.")
     if (problem := cuda_problem()) is not None:
-        raise InvalidInput(f"the device {name!r} cannot be used: {problem}", "Or leave --device out.")
+        raise InvalidInput(
+            f"the device {name!r} cannot be used: {problem}",
+            Advice("Or leave device= out.", typed="Or leave --device out."),
+        )
     count = torch.cuda.device_count()
     index = torch.cuda.current_device() if device.index is None else device.index
     if index >= count:
@@ -308,5 +314,7 @@ def _device(name: str, precision: str) -> torch.device:
     device = torch.device("cuda", index)
     if precision == "bf16" and torch.cuda.get_device_capability(device) < (8, 0) and torch.version.hip is None:
         card = torch.cuda.get_device_name(device)
-        raise InvalidInput(f"{card} does not compute in bf16", "Use --precision fp16.")
+        raise InvalidInput(
+            f"{card} does not compute in bf16", Advice('Use precision="fp16".', typed="Use --precision fp16.")
+        )
     return device

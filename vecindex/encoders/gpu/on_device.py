@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ...errors import EncodingFailed
+from ...errors import Advice, EncodingFailed
 from ..encoder import IntArray
 from ..head import Head
 from ..pooling import FloatArray
@@ -189,13 +189,21 @@ class OnDevice:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             return EncodingFailed(
                 f"the device is {self._device}, and it failed ({reason})",
-                "Start the program again, since a device that failed may go on failing in it, or use --device cpu.",
+                Advice(
+                    'Start the program again, since a device that failed may go on failing in it, or use device="cpu".',
+                    typed="Start the program again, since a device that failed may go on failing in it, "
+                    "or use --device cpu.",
+                ),
             )
         free = self.lanes.free()
         left = "" if free is None else f" ({free / 2**30:.1f} GiB of it are free)"
         return EncodingFailed(
             f"the device is {self._device}, and {full}{left}",
-            "End other programs that use it, choose a smaller model, or encode on the processor with --device cpu.",
+            Advice(
+                'End other programs that use it, choose a smaller model, or encode on the processor with device="cpu".',
+                typed="End other programs that use it, choose a smaller model, "
+                "or encode on the processor with --device cpu.",
+            ),
         )
 
 
