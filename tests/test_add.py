@@ -26,7 +26,8 @@ def index(tmp_path: Path, encoder: ToyEncoder) -> Iterator[Index]:
 
 
 def test_the_report_counts_added_updated_and_unchanged(index: Index) -> None:
-    assert index.add(["one", "two", "two"], keys=["a", "b", "b"]) == AddReport(added=2, unchanged=1)
+    twice = index.add(["one", "two", "two"], keys=["a", "b", "b"], on_duplicate="last")
+    assert twice == AddReport(added=2, duplicates=1)
     assert index.add(["one", "zwei", "three"], keys=["a", "b", "c"]) == AddReport(added=1, updated=1, unchanged=1)
     assert index.add(["one"], keys=["a"], metadata=[{"n": 1}]) == AddReport(updated=1)
     assert index.add([]) == AddReport()

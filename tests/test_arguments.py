@@ -132,7 +132,7 @@ KINDS: dict[str, set[str]] = {
     "flag": {"create", "readonly", "offline", "cache", "anew", "encode"},
     "call": {"progress", "on_bad"},
     "path": {"path", "destination", "source", "name_or_path", "model"},
-    "choice": {"precision", "device", "runtime", "role", "on_long", "format"},
+    "choice": {"precision", "device", "runtime", "role", "on_long", "on_duplicate", "format"},
     "name": {"space"},
     "encoder": {"encoder"},
     "settings": {"settings"},
@@ -140,7 +140,7 @@ KINDS: dict[str, set[str]] = {
     "features": {"features", "token_vectors", "attention_mask"},
 }
 KIND = {parameter: kind for kind, parameters in KINDS.items() for parameter in parameters}
-OTHER_KINDS = {("Index.export", "vectors"): "flag"}
+OTHER_KINDS = {("Index.export", "vectors"): "flag", ("derive_key", "metadata"): "object"}
 
 PARAMETERS = [
     (name, parameter)
@@ -173,8 +173,8 @@ ODD: dict[str, tuple[Callable[[], Any], str]] = {
     "bytes": (lambda: b"one", ""),
     "a bytearray": (lambda: bytearray(b"one"), ""),
     "a memoryview": (lambda: memoryview(b"one"), ""),
-    "a dict": (lambda: {"one": 1}, "where"),
-    "a mapping proxy": (lambda: types.MappingProxyType({"one": 1}), "where"),
+    "a dict": (lambda: {"one": 1}, "where object"),
+    "a mapping proxy": (lambda: types.MappingProxyType({"one": 1}), "where object"),
     "a set": (lambda: {"nothing", "no"}, "keys"),
     "a list of integers": (lambda: [1, 2], "query features"),
     "texts and a number": (lambda: ["one", 5], ""),

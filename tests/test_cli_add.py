@@ -67,7 +67,7 @@ def test_several_files_of_different_formats() -> None:
     assert run("add", "a.jsonl", "b.csv", "c.tsv") == added(4, 4)
     assert stored() == {
         "d": ("A dog, a cat", {"year": 1999}),
-        "db18f17fe532007616d0d0fcc303281c": ("Sun", {"year": 2020}),
+        "5c788985ea69100c9c9da9763384af9a": ("Sun", {"year": 2020}),
         "h": ('He said "hi"', {}),
         "r": ("Rain", {"lang": "en"}),
     }

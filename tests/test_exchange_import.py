@@ -47,7 +47,7 @@ def test_jsonl_of_others_needs_a_name_for_what_made_its_vectors(tmp_path: Path) 
         assert caught.value.message == f"{path} does not say what made its vectors"
         assert index.import_(path, space="theirs") == AddReport(added=2)
         assert [(k, t, json.loads(m)) for k, t, m, _, _ in stored(index)] == [
-            ("7692c3ad3540bb803c020b3aee66cd88", "one", {"lang": "en"}),
+            ("1279146383c56ad6b3a8494a4b5291d5", "one", {"lang": "en"}),
             ("7", "two", {"truncated": True, "space": "here"}),
         ]
         assert index.get("7").vector == pytest.approx([0, -1])
@@ -110,12 +110,26 @@ def test_the_line_with_the_space_may_be_anywhere(folder: Path, tmp_path: Path) -
         index.export(tmp_path / "e.jsonl")
     lines = (tmp_path / "e.jsonl").read_text().splitlines(keepends=True)
     write_lines(tmp_path / "sorted.jsonl", *reversed(lines))
-    write_lines(tmp_path / "twice.jsonl", *lines, *lines)
-    for name in ("sorted", "twice"):
+    others = [line.replace('"key": "', '"key": "other ', 1) for line in lines]
+    write_lines(tmp_path / "twice.jsonl", *lines, *others)
+    for name, times in (("sorted", 1), ("twice", 2)):
         with opened(tmp_path / name) as copy:
-            assert copy.import_(tmp_path / f"{name}.jsonl").added == 4
+            assert copy.import_(tmp_path / f"{name}.jsonl").added == 4 * times
             assert copy.info().fingerprint == toy_space().fingerprint
-            assert copy.info().truncated == 1
+            assert copy.info().truncated == times
+
+
+def test_a_key_that_is_there_twice_is_an_error_that_names_both_lines(tmp_path: Path) -> None:
+    vector = [1.0, 0.0]
+    rows = [{"text": text, "key": key, "vector": vector} for text, key in (("one", "a"), ("two", "b"), ("eins", "a"))]
+    path = write_lines(tmp_path / "theirs.jsonl", *rows)
+    with vecindex.open(tmp_path / "r") as index:
+        with pytest.raises(SourceError, match=r"theirs\.jsonl:3: the key 'a' is that of line 1 too"):
+            index.import_(path, space="theirs")
+        assert len(index) == 0
+        same = [{"text": "one", "n": n, "vector": vector} for n in (1, 2, 1)]
+        path = write_lines(tmp_path / "same.jsonl", *same)
+        assert index.import_(path, space="theirs") == AddReport(added=2, duplicates=1)
 
 
 # --- spaces

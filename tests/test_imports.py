@@ -28,7 +28,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("encoders",),
     ("store",),
     ("search",),
-    ("long_texts", "pipeline", "ingest", "exchange", "language", "guard"),
+    ("long_texts", "pipeline", "ingest", "repeats", "first_pass", "exchange", "language", "guard"),
     ("reader", "migrate", "index", "selftest"),
     ("render", "cli", "__main__", "server", "integrations"),
 ]
@@ -38,6 +38,7 @@ NUMPY = (
     "search.",
     "exchange.",
     "ingest",
+    "repeats",
     "language",
     "guard",
     "reader",

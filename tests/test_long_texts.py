@@ -69,7 +69,7 @@ def test_error_refuses_what_turns_out_to_be_needed_only_when_it_is_committed(
     monkeypatch.setattr(pipeline, "RECORDS_A_READ", 4)
     index.add([LONG], keys=["k"], on_long="mean")
     with pytest.raises(TextTooLong) as caught:  # unchanged, until the commit before it changes k
-        index.add(["short", "a", "b", "c", "d", LONG], keys=list("k1234k"), on_long="error")
+        index.add(["short", "a", "b", "c", "d", LONG], keys=list("k1234k"), on_long="error", on_duplicate="last")
     assert (caught.value.item, caught.value.key, caught.value.tokens) == (5, "k", 80)
     assert state_of(index) == {"k": ("short", {}), "1": ("a", {}), "2": ("b", {}), "3": ("c", {})}
     assert index.info().truncated == 0
@@ -169,11 +169,11 @@ def test_a_commit_ends_only_where_a_key_comes_with_something_else(index: Index) 
 
     def commits(*records: Record) -> list[AddReport]:
         reports: list[AddReport] = []
-        index.add(records, on_long="split", progress=reports.append)
+        index.add(records, on_long="split", on_duplicate="last", progress=reports.append)
         return reports
 
     once = [Record("one", "a"), Record(LONG, "b"), Record("two", "c")]
-    assert commits(*once, *once, Record("one", "a")) == [AddReport(added=parts + 2, unchanged=parts + 3)]
+    assert commits(*once, *once, Record("one", "a")) == [AddReport(added=parts + 2, duplicates=parts + 3)]
     said = Record("one", "a", {"n": 1})
     assert len(commits(Record("one", "a"), said, said, Record("one", "a"))) == 2
     x, y, long = Record("x", "a"), Record("y", "a"), Record(LONG, "a")
@@ -182,7 +182,7 @@ def test_a_commit_ends_only_where_a_key_comes_with_something_else(index: Index) 
 
 
 def test_one_key_several_times_in_one_add_ends_as_the_last_one_says(index: Index) -> None:
-    report = index.add([LONG, "short", LONG, "x"], keys=["a", "a", "a", "a"], on_long="split")
+    report = index.add([LONG, "short", LONG, "x"], keys=["a", "a", "a", "a"], on_long="split", on_duplicate="last")
     assert state_of(index) == {"a": ("x", {})}
     parts = len(ToyEncoder().parts(LONG))
     assert report == AddReport(added=2 * parts + 2, removed=2 * parts + 1)
@@ -196,7 +196,7 @@ def test_metadata_that_an_add_says_once_stays_with_the_key(
 ) -> None:
     monkeypatch.setattr(pipeline, "RECORDS_A_READ", at_once)
     monkeypatch.setattr(pipeline, "TEXTS_TO_BEGIN_WITH", 1)
-    index.add([Record(first, "k", {"n": 1}), Record(then, "k")], on_long="split")
+    index.add([Record(first, "k", {"n": 1}), Record(then, "k")], on_long="split", on_duplicate="last")
     assert {metadata["n"] for _, metadata in state_of(index).values()} == {1}
     assert "".join(text + " " for text, _ in state_of(index).values()) == then + " "
 
@@ -258,7 +258,7 @@ def test_a_part_and_a_record_of_one_key_are_refused_together(index: Index, other
 def test_what_was_said_of_a_part_is_never_kept_for_another_text(index: Index) -> None:
     part = Record("one", "a#1", {"part_of": "a", "span": [0, 3]})
     with pytest.raises(InvalidInput, match=TAKEN):
-        index.add([part, Record("mine", "a#1")])
+        index.add([part, Record("mine", "a#1")], on_duplicate="last")
     assert len(index) == 0
 
 
@@ -335,7 +335,7 @@ def test_split_leaves_the_parts_of_each_keys_last_text_alone(adds: list[tuple[st
     with tempfile.TemporaryDirectory() as home, opened(Path(home) / "i") as index:
         for start in range(0, len(adds), at_once):
             some = adds[start : start + at_once]
-            index.add([text for _, text in some], keys=[key for key, _ in some], on_long="split")
+            index.add([text for _, text in some], keys=[key for key, _ in some], on_long="split", on_duplicate="last")
         expected: dict[str, Any] = {}
         for key, text in dict(adds).items():
             parts = ToyEncoder().parts(text)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers import opened, state_of
 from tests.toy import ToyEncoder, toy_space
-from vecindex import AddReport, Index, IndexLocked, Record, SpaceMismatch, pipeline
+from vecindex import AddReport, Index, IndexLocked, Record, SpaceMismatch, pipeline, repeats
 from vecindex.store.writer import MissingVectors, Writer
 
 
@@ -24,6 +24,7 @@ def encoder() -> ToyEncoder:
 def index(tmp_path: Path, encoder: ToyEncoder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     """An index whose ``add`` commits every two records."""
     monkeypatch.setattr(pipeline, "RECORDS_A_READ", 2)
+    monkeypatch.setattr(repeats, "KEYS_AT_ONCE", 2)
     with opened(tmp_path / "i", model=encoder) as index:
         yield index
 
@@ -33,14 +34,17 @@ def records(*pairs: tuple[str, str]) -> list[Record]:
 
 
 def test_a_key_in_two_commits_ends_as_the_last_one_says(index: Index) -> None:
-    report = index.add(records(("a", "one"), ("b", "two"), ("a", "eins"), ("c", "three"), ("a", "one"), ("b", "two")))
-    assert report == AddReport(added=3, updated=2, unchanged=1)
+    report = index.add(
+        records(("a", "one"), ("b", "two"), ("a", "eins"), ("c", "three"), ("a", "one"), ("b", "two")),
+        on_duplicate="last",
+    )
+    assert report == AddReport(added=3, updated=2, duplicates=1)
     assert state_of(index) == {"b": ("two", {}), "c": ("three", {}), "a": ("one", {})}
 
 
 def test_what_is_unchanged_by_what_was_stored_is_written_if_the_commit_before_changes_it(index: Index) -> None:
     index.add(records(("a", "one"), ("b", "two")))
-    report = index.add(records(("a", "eins"), ("c", "three"), ("a", "one"), ("b", "two")))
+    report = index.add(records(("a", "eins"), ("c", "three"), ("a", "one"), ("b", "two")), on_duplicate="last")
     assert report == AddReport(added=1, updated=2, unchanged=1)
     assert state_of(index)["a"] == ("one", {})
     assert index.verify().ok
@@ -55,6 +59,7 @@ def test_the_next_texts_are_encoded_while_the_last_ones_are_committed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "RECORDS_A_READ", 2)
+    monkeypatch.setattr(repeats, "KEYS_AT_ONCE", 2)
     encoding = threading.Event()
 
     class Telling(ToyEncoder):

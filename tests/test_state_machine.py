@@ -65,14 +65,25 @@ class IndexMachine(RuleBasedStateMachine):
         before = dict(self.model)
         state, added, updated, unchanged = dict(before), 0, 0, 0
         changed: dict[str, None] = {}
+        seen: set[str] = set()
+        kept: set[str] = set()
+        duplicates = 0
         for given, text, metadata in items:
-            key = derive_key(text) if given is None else given
+            key = derive_key(text, metadata) if given is None else given
+            again = key in seen
+            seen.add(key)
             old = state.get(key)
             new = (text, (old[1] if old else {}) if metadata is None else metadata)
             if old is not None and old[0] == text and canonical(old[1]) == canonical(new[1]):
-                unchanged += 1
+                duplicates, unchanged = duplicates + again, unchanged + (not again)
+                kept |= set() if again else {key}
                 continue
-            added, updated = added + (old is None), updated + (old is not None)
+            if again:
+                duplicates += 1
+                first = key in kept and key not in changed
+                unchanged, updated = unchanged - first, updated + first
+            else:
+                added, updated = added + (old is None), updated + (old is not None)
             state[key] = new
             if old is None or old[0] != text:  # a new row; other metadata leaves the record where it is
                 changed.pop(key, None)
@@ -82,12 +93,15 @@ class IndexMachine(RuleBasedStateMachine):
         if columns:
             report = self.index.add(
                 [text for _, text, _ in items],
-                keys=[derive_key(text) if key is None else key for key, text, _ in items],
+                keys=[derive_key(text, metadata) if key is None else key for key, text, metadata in items],
                 metadata=[metadata for _, _, metadata in items],
+                on_duplicate="last",
             )
         else:
-            report = self.index.add(Record(text, key, metadata) for key, text, metadata in items)
+            records = (Record(text, key, metadata) for key, text, metadata in items)
+            report = self.index.add(records, on_duplicate="last")
         assert (report.added, report.updated, report.unchanged) == (added, updated, unchanged)
+        assert report.duplicates == duplicates
         assert report.truncated == sum(len(state[key][0].split(" ")) > 32 for key in moved)
         self.dead += sum(key in before for key in moved)
         self.generation += bool(moved or relabelled)

@@ -123,7 +123,13 @@ def test_the_index_is_as_if_they_had_never_been_there(adds: list[tuple[str, str]
         patch.setattr(BareEncoder, "texts_at_once", 2)  # so that a window has several commits
         for name, some in (("all", adds), ("good", [(key, text) for key, text in adds if text.strip("~ ")])):
             with opened(Path(home) / name, model=BareEncoder()) as index:
-                index.add([t for _, t in some], keys=[k for k, _ in some], on_long=on_long, on_bad=lambda _: None)
+                index.add(
+                    [t for _, t in some],
+                    keys=[k for k, _ in some],
+                    on_long=on_long,
+                    on_duplicate="last",
+                    on_bad=lambda _: None,
+                )
                 assert index.verify().ok
                 states.append(state_of(index))
     assert states[0] == states[1]

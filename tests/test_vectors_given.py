@@ -81,8 +81,8 @@ def test_adding_them_again_changes_nothing_and_another_vector_is_an_update(index
 
 def test_the_last_of_a_key_counts(index: Index) -> None:
     vectors = unit(3)
-    report = index.add(["x", "x", "x"], keys=["a", "a", "b"], vectors=vectors[[0, 1, 0]])
-    assert (report.added, report.updated, len(index)) == (2, 1, 2)
+    report = index.add(["x", "x", "x"], keys=["a", "a", "b"], vectors=vectors[[0, 1, 0]], on_duplicate="last")
+    assert (report.added, report.updated, report.duplicates, len(index)) == (2, 0, 1, 2)
     assert [hit.key for hit in index.search(vectors[1], k=2)] == ["a", "b"]
 
 

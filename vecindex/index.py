@@ -24,6 +24,7 @@ from .long_texts import OnLong
 from .migrate import MigrationReport, Parts, migrate, own_model
 from .reader import Reader, Where
 from .records import AddReport, CompactReport, Metadata, Record, VerifyReport, checked_key
+from .repeats import OnDuplicate
 from .search.soundness import check_codes
 from .search.tune import Trial
 from .search.upkeep import Upkeep
@@ -106,7 +107,7 @@ class Index(Reader):
             to_newest(self._folder, lock_timeout)
             self._manifest()
 
-    @entrance(space=space_argument, on_long=choice(get_args(OnLong)))
+    @entrance(space=space_argument, on_long=choice(get_args(OnLong)), on_duplicate=choice(get_args(OnDuplicate)))
     def add(
         self,
         records: Iterable[str | Record],
@@ -116,6 +117,7 @@ class Index(Reader):
         vectors: Any = None,
         space: str | Space | None = None,
         on_long: OnLong = "truncate",
+        on_duplicate: OnDuplicate = "error",
         progress: Callable[[AddReport], None] | None = None,
         on_bad: Callable[[TextWithoutToken], None] | None = None,
     ) -> AddReport:
@@ -127,7 +129,8 @@ class Index(Reader):
 
         Args:
             records: an iterable of texts or of `Record`; one string alone is an error.
-            keys: a key for each text; without it, and where it is None, `derive_key` names the text.
+            keys: a key for each text; without it, and where it is None, `derive_key` names each by its text and
+                metadata, so that texts which say the same are one record, counted in ``AddReport.duplicates``.
             metadata: a JSON object for each text; None keeps what is stored.
             vectors: (n, D) numbers, what another program made of the texts; they are brought to unit length, and
                 nothing is encoded. Records that hold vectors are added likewise.
@@ -139,6 +142,9 @@ class Index(Reader):
                 what was stored of KEY before, whole or in parts, and is not now, is removed in the same commit.
                 "mean": it is encoded in parts, and its vector is their mean. A stored text that was truncated is
                 encoded again for "error" and "mean"; else the same text is unchanged, however it was encoded.
+            on_duplicate: what becomes of a key that two items were given. "error": it is an InvalidInput that names
+                both; of a sequence nothing is stored, and of an iterator, which is checked as it goes, what was
+                committed stays. "last": the last item wins.
             progress: called after every commit with the report so far.
             on_bad: called with an error for each text in which the model finds no token, which is left out. Without it
                 the first such text is raised as an error, and nothing of its commit is stored. Most models add tokens
@@ -159,9 +165,9 @@ class Index(Reader):
         with self._writer() as writer, self._upkeep.beside_an_add() as committed:
             after = ingest.each(committed, progress)
             if vectors is not None:
-                report = ingest.add_vectors(records, keys, metadata, vectors, writer, space_for, after)
+                report = ingest.add_vectors(records, keys, metadata, vectors, writer, space_for, after, on_duplicate)
             elif hold_vectors:
-                report = ingest.add_records(records, writer, space_for, after)
+                report = ingest.add_records(records, writer, space_for, after, on_duplicate)
             elif space is not None:
                 raise InvalidInput(
                     "space= says what made vectors, and there are none", "Give vectors=, or leave it out."
@@ -170,7 +176,8 @@ class Index(Reader):
                 if self._language.chosen:
                     _ = self.encoder  # another space is refused even where nothing needs to be encoded
                 report = ingest.add(
-                    *(records, keys, metadata, self._snapshots, writer, lambda: self.encoder, on_long, after, on_bad)
+                    *(records, keys, metadata, self._snapshots, writer, lambda: self.encoder),
+                    *(on_long, after, on_bad, on_duplicate),
                 )
         self._upkeep.tidy()
         return report

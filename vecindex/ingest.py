@@ -6,6 +6,7 @@ encoded go through `pipeline`.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
@@ -21,6 +22,7 @@ from .errors import InvalidInput
 from .long_texts import OnLong, without_reserved
 from .pipeline import OnBad, Pipeline, Progress
 from .records import AddReport, Metadata, Record, checked_key, checked_metadata, checked_text, derive_key
+from .repeats import OnDuplicate, marked
 from .store.changes import Incoming
 from .store.snapshot import Snapshots
 from .store.vectors import Vectors
@@ -45,14 +47,15 @@ def add(
     on_long: OnLong = "truncate",
     progress: Progress | None = None,
     on_bad: OnBad | None = None,
+    on_duplicate: OnDuplicate = "error",
 ) -> AddReport:
     """Adds texts, with their keys and metadata, or records; ``encoder`` is asked for only when a text must be encoded.
 
     A sequence is checked whole before anything is committed; an iterator as it goes. ``on_long`` says what becomes of
     texts longer than the model reads. ``progress`` is called after each commit with the report so far, ``on_bad`` with
-    each text that cannot be encoded and is left out.
+    each text that cannot be encoded and is left out. ``on_duplicate`` is as in `repeats`.
     """
-    incoming: Iterable[Incoming] = _incoming(records, keys, metadata)
+    incoming: Iterable[Incoming] = marked(_incoming(records, keys, metadata), on_duplicate)
     if on_long == "split":
         incoming = without_reserved(incoming)
     if isinstance(records, Sequence):
@@ -68,10 +71,11 @@ def add_vectors(
     writer: Writer,
     space_for: SpaceFor,
     progress: Progress | None = None,
+    on_duplicate: OnDuplicate = "error",
 ) -> AddReport:
     """Adds texts, with their keys and metadata, and the vectors (n, D) that were made of them elsewhere."""
     array = numbers(vectors, "vectors")
-    incoming = list(_incoming(records, keys, metadata))
+    incoming = list(marked(_incoming(records, keys, metadata), on_duplicate))
     if array.ndim != 2 or len(array) != len(incoming) or (array.ndim == 2 and array.shape[1] == 0):
         raise InvalidInput(
             f"there are {len(incoming)} texts, and vectors of the shape {array.shape}",
@@ -93,31 +97,39 @@ def add_vectors(
 
 
 def add_records(
-    records: Iterable[str | Record], writer: Writer, space_for: SpaceFor, progress: Progress | None = None
+    records: Iterable[str | Record],
+    writer: Writer,
+    space_for: SpaceFor,
+    progress: Progress | None = None,
+    on_duplicate: OnDuplicate = "error",
 ) -> AddReport:
     """Adds records that hold the vectors that were made of them elsewhere, all of them or none; see `add_vectors`."""
     if isinstance(records, Sequence):  # all of it is checked before the first is committed
-        for _ in _blocks(records):
+        for _ in _blocks(records, on_duplicate):
             pass
 
     def reports() -> Iterator[AddReport]:
-        for items, block in _blocks(records):
+        for items, block in _blocks(records, on_duplicate):
             yield writer.add(items, {}, space_for(block.shape[1]), block)
 
     return _committed(reports(), progress)
 
 
-def _blocks(records: Iterable[str | Record]) -> Iterator[tuple[list[Incoming], Vectors]]:
+def _blocks(records: Iterable[str | Record], on_duplicate: OnDuplicate) -> Iterator[tuple[list[Incoming], Vectors]]:
     """The records with their vectors (n, D), in windows of one commit."""
 
-    def pairs() -> Iterator[tuple[Incoming, Any]]:
+    vectors: deque[Any] = deque()  # of the items that were read and not yet given out
+
+    def items() -> Iterator[Incoming]:
         for position, record in enumerate(records):
             if not isinstance(record, Record) or record.vector is None:
                 raise InvalidInput(f"item {position} holds no vector, and others do", "Give all or none of them.")
-            yield _item(position, record.text, record.key, record.metadata), record.vector
+            vectors.append(record.vector)
+            yield _item(position, record.text, record.key, record.metadata)
 
     first = 0
-    for window in windows(pairs(), VECTORS_A_COMMIT, lambda pair: pair[0].text, CHARACTERS_A_COMMIT):
+    pairs = ((item, vectors.popleft()) for item in marked(items(), on_duplicate))
+    for window in windows(pairs, VECTORS_A_COMMIT, lambda pair: pair[0].text, CHARACTERS_A_COMMIT):
         arrays = [_numbers(vector, first + place) for place, (_, vector) in enumerate(window)]
         shapes = {array.shape for array in arrays}
         if len(shapes) > 1 or any(len(shape) != 1 or shape == (0,) for shape in shapes):
@@ -194,10 +206,9 @@ def _incoming(
 def _item(position: int, text: str, key: str | None, metadata: Metadata | None) -> Incoming:
     try:
         text = checked_text(text)
-        return Incoming(
-            derive_key(text) if key is None else checked_key(key),
-            text,
-            None if metadata is None else checked_metadata(metadata),
-        )
+        said = None if metadata is None else checked_metadata(metadata)
+        if key is None:
+            return Incoming(derive_key(text, metadata), text, said, named=False)
+        return Incoming(checked_key(key), text, said)
     except InvalidInput as error:
         raise InvalidInput(f"item {position}: {error.message}", error.advice) from None

@@ -111,6 +111,7 @@ def _parts(item: Incoming, metadata: str | None, encoder: Encoder) -> list[Incom
             item.text[start:end],
             checked_metadata({**common, PART_OF: item.key, SPAN: [start, end]}),
             part_of=item.key,
+            again=item.again,
         )
         for number, (start, end) in enumerate(encoder.parts(item.text), 1)
     ]

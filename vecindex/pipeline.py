@@ -29,6 +29,7 @@ from .errors import SpaceMismatch, TextWithoutToken, VecindexError
 from .long_texts import OnLong, encoded, parted, refuse_long
 from .records import UNKNOWN, AddReport
 from .store.changes import Incoming, reconcile
+from .store.former import as_stored
 from .store.snapshot import Snapshot, Snapshots
 from .store.vectors import Vectors
 from .store.writer import MissingVectors, TextVector, Writer
@@ -135,6 +136,8 @@ class Pipeline:
 
     def _add(self, window: list[Incoming], first: int) -> None:
         """Everything of one window but the end of its last commit; ``first`` is its first record's position."""
+        with self._snapshots.take() as snapshot:
+            window = list(as_stored(window, snapshot.find, snapshot.parts_of if self._splits else None))
         if self._splits and self._running and self._running.touches({i.key for i in window if i.metadata is None}):
             self._settle()  # what it stores of these keys is what they keep
         units = parted(window, self._snapshots, self._encoder) if self._splits else [[item] for item in window]
@@ -153,7 +156,7 @@ class Pipeline:
         settled = self._running is None or not self._running.touches(keys | owners)
         if settled and not (changes.written or changes.relabelled or is_stale):
             self._settle()
-            self._report(AddReport(unchanged=changes.unchanged, updated=changes.updated))
+            self._report(AddReport(unchanged=changes.unchanged, updated=changes.updated, duplicates=changes.duplicates))
             return
         missing = [text for text in wanted if text not in self._vectors]
         if self._texts_a_commit is None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .arguments import plain, string
 from .errors import InvalidInput
-from .nested import MAX_NESTING, on_own_stack
+from .nested import MAX_NESTING, on_own_stack, read_json
 from .unlike_json import unlike_json
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ class AddReport:
 
     ``tokens_lost`` is how many tokens were cut off them together. ``removed`` counts records that stood for a text, or
     for parts of it, which is stored otherwise now (``on_long="split"``). ``unknown`` counts texts of which the model
-    knows no token.
+    knows no token. ``duplicates`` counts rows that were left out
+    since the input has their key again: rows without a key that say the same, and with ``on_duplicate="last"`` those
+    that another one replaces before it is stored.
     """
 
     added: int = 0
@@ -80,6 +82,7 @@ class AddReport:
     tokens_lost: int = 0
     removed: int = 0
     unknown: int = 0
+    duplicates: int = 0
 
     def __add__(self, other: AddReport) -> AddReport:
         return AddReport(
@@ -90,6 +93,7 @@ class AddReport:
             self.tokens_lost + other.tokens_lost,
             self.removed + other.removed,
             self.unknown + other.unknown,
+            self.duplicates + other.duplicates,
         )
 
 
@@ -165,9 +169,36 @@ class CompactReport:
     forgotten_texts: int = 0
 
 
-def derive_key(text: str) -> str:
-    """The key of a record that was given none: the first 128 bits of the SHA-256 of its UTF-8 text, in hex."""
-    return hashlib.sha256(checked_text(text).encode("utf-8")).hexdigest()[:32]
+def derive_key(text: str, metadata: Metadata | None = None) -> str:
+    """The key of a record that was given none: the first 128 bits of a SHA-256, in hex.
+
+    That is of its text in UTF-8 and, where there is metadata, of a byte 0xFF and of `as_read` of it behind. So rows
+    that say the same have one key, and rows that differ in anything have two.
+    """
+    digest = hashlib.sha256(checked_text(text).encode("utf-8"))
+    said = "{}" if metadata is None else as_read(read_json(checked_metadata(metadata)))
+    if said != "{}":
+        digest.update(b"\xff" + said.encode("utf-8"))
+    return digest.hexdigest()[:32]
+
+
+def as_read(metadata: Metadata) -> str:
+    """Metadata as a reader of a table sees it: in JSON with sorted members, each value a text.
+
+    A value that is not a string is its JSON text, sorted too; null and "" are left out. So it stays the same whether
+    1999 is a number or a text, which for the columns of a file the other rows decide.
+    """
+    return on_own_stack(_as_read, metadata)
+
+
+def _as_read(metadata: Metadata) -> str:
+    return _to_sorted_json(
+        {
+            name: value if type(value) is str else _to_sorted_json(value)
+            for name, value in metadata.items()
+            if value is not None and value != ""
+        }
+    )
 
 
 LONGEST_TEXT = 500_000_000
@@ -223,6 +254,8 @@ def _of_numpy(value: object) -> object:
 
 
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_of_numpy).encode
+_to_sorted_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _LEAST, _GREATEST = -(2**63), 2**63 - 1  # what SQLite compares exactly
 

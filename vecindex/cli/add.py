@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
-from itertools import chain
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import SourceError, TextTooLong, TextWithoutToken, VecindexError
+from ..errors import TextTooLong, TextWithoutToken, VecindexError
 from ..render import counted, printable
-from .options import Chosen, index_option, json_object, model_options
-from .voice import INTERRUPTED, shows_progress
+from .interrupts import stopping_on_sigterm, word_and_code
+from .options import Chosen, index_option, json_object, model_options, report_option
+from .progress import Progress
+from .voice import answer, warn
 
 if TYPE_CHECKING:
     from ..long_texts import OnLong
     from ..records import AddReport, Record
-    from ..sources import Source
+    from ..repeats import OnDuplicate
     from ..sources.cells import Types
 
 _FORMATS = ("txt", "jsonl", "csv", "tsv")
 _TYPES = ("auto", "text")
 _ON_LONG = ("truncate", "error", "split", "mean")
+_ON_DUPLICATE = ("error", "last")
 _BAD_ROWS_SHOWN = 20
 _SAYS_OF_PARTS = "which says of parts whose they are (--on-long split)"
 _NOTHING = "every row is bad; nothing was added."
@@ -56,6 +57,14 @@ _NOTHING = "every row is bad; nothing was added."
     show_default=True,
     help="What becomes of a text longer than the model reads: cut, refused, stored in parts, or in one vector.",
 )
+@click.option(
+    "--on-duplicate",
+    type=click.Choice(_ON_DUPLICATE),
+    default=_ON_DUPLICATE[0],
+    show_default=True,
+    help="What becomes of a key that two rows of the input have: refused with both lines, or the last row wins.",
+)
+@report_option
 @model_options
 @index_option
 def add(
@@ -69,14 +78,16 @@ def add(
     key_column: str | None,
     skip_bad: bool,
     on_long: OnLong,
+    on_duplicate: OnDuplicate,
+    report_as: str,
     chosen: Chosen,
     index_path: Path,
 ) -> None:
     """Add sentences from files, standard input (-) or --text.
 
     A .txt file holds one sentence a line; a .jsonl file objects with "text" and perhaps "key" and "metadata"; .csv and
-    .tsv files a header row. All input is checked before anything is added. A sentence without a key is named by its
-    text, so adding it again changes nothing; a known key with another text is updated.
+    .tsv files a header row. All input is checked before anything is added. A sentence without a key is named by
+    what it and its metadata say, so adding it again changes nothing; a known key with another text is updated.
 
     Of a text longer than the model reads, --on-long truncate encodes the beginning and counts the rest; error stops
     there; split stores its parts as records of their own, KEY#1, KEY#2 and so on; mean stores its parts' mean vector.
@@ -95,12 +106,15 @@ def add(
         raise click.UsageError("A --text is empty.")
     if keys and len(keys) != len(texts):
         raise click.UsageError(f"There are {len(keys)} --key for {len(texts)} --text; give one for each, or none.")
+    if on_duplicate == "error" and (twice := [key for key in dict.fromkeys(keys) if keys.count(key) > 1]):
+        raise click.UsageError(f"The --key {twice[0]!r} is given twice.")
     if not paths and (format_ or text_column or key_column or types != _TYPES[0]):
         raise click.UsageError(
             "--format, --types, --text-column and --key-column say how to read files; no file is named."
         )
+    from ..first_pass import FirstPass
     from ..records import Record, checked_key, checked_text
-    from ..sources import Format, read, source
+    from ..sources import Format, source
 
     reserved: dict[str, str] = {}
     if on_long == "split":
@@ -112,7 +126,7 @@ def add(
     # Checked before anything is opened or made, as files are.
     given = [Record(checked_text(text)) for text in texts]
     given = [replace(record, key=checked_key(key)) for record, key in zip(given, keys, strict=True)] if keys else given
-    with ExitStack() as stack:
+    with stopping_on_sigterm(), ExitStack() as stack:
         sources = [
             stack.enter_context(
                 source(
@@ -127,35 +141,37 @@ def add(
             for path in paths
         ]
         bad = _BadRows()
-        total = len(texts) + sum(1 for s in sources for _ in read(s, bad.add if skip_bad else None))
-        if not total:
+        rows = FirstPass(given, sources, metadata)
+        with Progress("Reading", "rows") as show:
+            rows.check(on_duplicate, bad.add if skip_bad else None, show)
+        if not rows.rows:
             bad.report()
             raise click.ClickException(_NOTHING)
-        records = chain(
-            given,
-            chain.from_iterable(read(s, _ignore if skip_bad else None) for s in sources),
-        )
+
+        def tell(report: AddReport, holds: int) -> None:
+            answer(
+                report_as,
+                {"index": str(index_path), "records": holds, **asdict(report), "bad": bad.count},
+                f"{_summary(report)}; {printable(str(index_path))} holds {counted(holds, 'record')}.",
+            )
+
         try:
             on_bad = bad.later if skip_bad else None
-            _add(_with_metadata(records, metadata), total, index_path, chosen, on_long, on_bad)
+            _add(rows.records(skip_bad), rows.rows, index_path, chosen, on_long, on_bad, tell)
         except (TextTooLong, TextWithoutToken) as error:
-            raise _in_its_file(error, len(given), sources) from None
-        bad.report(lambda error: _in_its_file(error, len(given), sources))
-        if bad.unread == total:
+            raise rows.in_its_file(error) from None
+        bad.report(rows.in_its_file)
+        if bad.unread == rows.rows:
             raise click.ClickException(_NOTHING)
 
 
-def _in_its_file(error: TextTooLong | TextWithoutToken, given: int, sources: Sequence[Source]) -> VecindexError:
-    """The error with the file and line of its text, where it is in one."""
-    from ..sources import line_of, read
-
-    left = -1 if error.item is None else error.item - given
-    for source in sources if left >= 0 else ():
-        if (line := line_of(source, left)) is not None:
-            advice = error.advice if isinstance(error, TextTooLong) else None
-            return SourceError(source.name, line, error.reason, advice)
-        left -= sum(1 for _ in read(source, _ignore))
-    return error
+def _summary(report: AddReport) -> str:
+    said = [f"{report.added} added", f"{report.updated} updated", f"{report.unchanged} unchanged"]
+    if report.duplicates:
+        said.append(f"{report.duplicates:,} duplicate{'s' * (report.duplicates != 1)} in the input")
+    if report.removed:
+        said.append(f"{report.removed} removed")
+    return ", ".join(said)
 
 
 def _add(
@@ -165,7 +181,9 @@ def _add(
     chosen: Chosen,
     on_long: OnLong,
     on_bad: Callable[[TextWithoutToken], None] | None,
+    tell: Callable[[AddReport, int], None],
 ) -> None:
+    """Adds the records, and tells what was done and how many the index holds then."""
     from ..records import AddReport
     from ..store.schema import index_exists
 
@@ -177,37 +195,30 @@ def _add(
         def on_commit(report: AddReport) -> None:
             nonlocal committed
             committed = report
-            show(report)
+            show(report.added + report.updated + report.unchanged + report.duplicates, total)
 
         try:
-            with _Progress(total) as show:
-                report = index.add(records, on_long=on_long, progress=on_commit, on_bad=on_bad)
+            with Progress("Adding", "rows") as show:
+                # Which keys are there twice was found out in the first pass.
+                report = index.add(records, on_long=on_long, on_duplicate="last", progress=on_commit, on_bad=on_bad)
         except (KeyboardInterrupt, VecindexError) as error:
-            interrupted = isinstance(error, KeyboardInterrupt)
-            what = "Interrupted" if interrupted else "Stopped"
+            what, code = word_and_code(error) if isinstance(error, KeyboardInterrupt) else ("Stopped", None)
             done = committed.added + committed.updated
-            if interrupted or done:
-                click.echo(
+            if code is not None or done:
+                warn(
                     f"{what}: {counted(done, 'record')} of this run committed to "
-                    f"{printable(str(index_path))}; run it again to add the rest.",
-                    err=True,
+                    f"{printable(str(index_path))}; run it again to add the rest."
                 )
-            if interrupted:
-                raise click.exceptions.Exit(INTERRUPTED) from None
+            if code is not None:
+                raise click.exceptions.Exit(code) from None
             raise
-        removed = f", {report.removed} removed" if report.removed else ""
-        click.echo(
-            f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged{removed}; "
-            f"{printable(str(index_path))} holds {counted(len(index), 'record')}.",
-            err=True,
-        )
+        tell(report, len(index))
         if report.truncated:
             limit = index.encoder.space.max_tokens
-            click.echo(
+            warn(
                 f"Warning: {counted(report.truncated, 'text')} longer than {limit} tokens; the model read only the "
                 f"first {limit} of each, and {counted(report.tokens_lost, 'token')} not. --on-long split or mean reads "
-                "all.",
-                err=True,
+                "all."
             )
         if report.unknown:
             click.echo(
@@ -215,31 +226,6 @@ def _add(
                 "a script that it lacks); no search finds them by meaning, and they come last in every search.",
                 err=True,
             )
-
-
-class _Progress:
-    """A bar on standard error, on a terminal only."""
-
-    def __init__(self, total: int) -> None:
-        self._visible = shows_progress() and total > 1
-        if self._visible:
-            self._bar = click.progressbar(length=total, label="Adding", show_pos=True, file=sys.stderr)
-        self._done = 0
-
-    def __enter__(self) -> Callable[[AddReport], None]:
-        if self._visible:
-            self._bar.__enter__()
-        return self._show
-
-    def __exit__(self, *error: object) -> None:
-        if self._visible:
-            self._bar.render_finish()
-
-    def _show(self, report: AddReport) -> None:
-        if self._visible:
-            done = report.added + report.updated + report.unchanged
-            self._bar.update(done - self._done)
-            self._done = done
 
 
 class _BadRows:
@@ -253,7 +239,7 @@ class _BadRows:
     def add(self, error: VecindexError) -> None:
         self.count += 1
         if self.count <= _BAD_ROWS_SHOWN:
-            click.echo(f"Skipped: {printable(error.message)}", err=True)
+            warn(f"Skipped: {printable(error.message)}")
 
     def later(self, error: TextWithoutToken) -> None:
         """As `add`, of a row in which the model finds nothing; named by `report`, once no file is being read."""
@@ -264,15 +250,6 @@ class _BadRows:
 
     def report(self, in_its_file: Callable[[TextWithoutToken], VecindexError] = lambda error: error) -> None:
         for error in self._later:
-            click.echo(f"Skipped: {printable(in_its_file(error).message)}", err=True)
+            warn(f"Skipped: {printable(in_its_file(error).message)}")
         if self.count:
-            click.echo(f"Warning: {counted(self.count, 'bad row')} left out.", err=True)
-
-
-def _ignore(error: SourceError) -> None:
-    """The second pass over a source whose bad rows were named in the first."""
-
-
-def _with_metadata(records: Iterable[Record], common: dict[str, Any] | None) -> Iterator[Record]:
-    for record in records:
-        yield record if common is None else replace(record, metadata={**common, **(record.metadata or {})})
+            warn(f"Warning: {counted(self.count, 'bad row')} left out.")

@@ -20,8 +20,9 @@ import click
 from ..errors import OutOfMemory, VecindexError
 from ..render import escaped_json, printable
 from ..warning_types import VecindexWarning
+from .interrupts import word_and_code
 from .meant import Group, other_option
-from .voice import INTERRUPTED, Voice, hold_standard_descriptors, is_terminal, warn
+from .voice import Voice, hold_standard_descriptors, is_terminal, warn
 
 _EXPECTED = (VecindexError, OSError, MemoryError, ImportError, UnicodeEncodeError)
 
@@ -59,9 +60,10 @@ class Commands(Group):
         try:
             with _warnings_shown():
                 return super().invoke(ctx)
-        except KeyboardInterrupt:
-            warn("Interrupted.")
-            raise click.exceptions.Exit(INTERRUPTED) from None
+        except KeyboardInterrupt as error:
+            word, code = word_and_code(error)
+            warn(f"{word}.")
+            raise click.exceptions.Exit(code) from None
 
 
 def _report(error: BaseException, voice: Voice) -> int:

@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from ..render import counted, printable
+from .interrupts import stopping_on_sigterm, word_and_code
 from .options import answer_option, index_option, open_for_reading, report_option, where_option
 from .progress import Progress
-from .voice import answer, is_terminal, json_lines_out
+from .voice import answer, is_terminal, json_lines_out, warn
 
 _FORMATS = ("parquet", "npy", "jsonl", "faiss")
 
@@ -102,15 +103,26 @@ def import_(source: str, space: str | None, report_as: str, index_path: Path) ->
     from ..store.schema import index_exists
 
     # What cannot be used is found out before an empty index is made.
-    with opened(source) as found, Progress("Importing") as show:
+    done = AddReport()
+    with stopping_on_sigterm(), opened(source) as found, Progress("Importing") as show:
 
         def on_commit(report: AddReport) -> None:
-            show(report.added + report.updated + report.unchanged, found.count)
+            nonlocal done
+            done = report
+            show(report.added + report.updated + report.unchanged + report.duplicates, found.count)
 
         if found.count and not index_exists(index_path):
             found.space_in(None, space)
         with open_index(index_path) as index:
-            report = index.import_(found, space=space, progress=on_commit)
+            try:
+                report = index.import_(found, space=space, progress=on_commit)
+            except KeyboardInterrupt as error:
+                word, code = word_and_code(error)
+                warn(
+                    f"{word}: {counted(done.added + done.updated, 'record')} of this run committed to "
+                    f"{printable(str(index_path))}; run it again to import the rest."
+                )
+                raise click.exceptions.Exit(code) from None
             held = len(index)
     answer(
         report_as,

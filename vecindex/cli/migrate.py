@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..render import counted, json_text, printable
+from .interrupts import stopping_on_sigterm, word_and_code
 from .options import Chosen, ExpandedPath, answer_option, index_option, model_options
 from .progress import Progress
-from .voice import INTERRUPTED, emit, say, warn
+from .voice import emit, say, warn
 
 if TYPE_CHECKING:
     from ..migrate import MigrationReport
@@ -70,7 +71,7 @@ def migrate(
         if another:
             before = index.info().fingerprint
             try:
-                with Progress("Encoding") as show:
+                with stopping_on_sigterm(), Progress("Encoding") as show:
                     report = index.migrate(
                         chosen.model,
                         precision=chosen.precision,
@@ -80,11 +81,12 @@ def migrate(
                         anew=anew,
                         progress=show,
                     )
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as error:
                 is_done = index.info().fingerprint != before
                 said = ": when the index had been switched" if is_done else "" if anew else ": the index is as it was"
-                warn(f"Interrupted{said}; run it again to go on from here.")
-                raise click.exceptions.Exit(INTERRUPTED) from None
+                word, code = word_and_code(error)
+                warn(f"{word}{said}; run it again to go on from here.")
+                raise click.exceptions.Exit(code) from None
             if format_ == "text":
                 _print(report, command(index_path, "migrate --drop-old"))
             done |= asdict(report)

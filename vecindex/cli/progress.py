@@ -1,22 +1,33 @@
-"""The bar that shows how far long work is."""
+"""What shows how far long work is: a bar on a terminal, elsewhere a line every so often."""
 
 from __future__ import annotations
 
 import sys
+from time import monotonic
 
 import click
 
-from .voice import shows_progress
+from .voice import say, shows_progress
+
+FIRST_LINE = 10.0
+"""Seconds until the first line."""
+NEXT_LINE = 30.0
 
 
 class Progress:
-    """A bar on standard error, where `shows_progress`; called with how much is done and how much there is."""
+    """A bar on standard error, where `shows_progress`; else lines, which -q silences.
 
-    def __init__(self, label: str) -> None:
+    Called with how much is done and how much there is, None where that is not known.
+    """
+
+    def __init__(self, label: str, noun: str = "records") -> None:
         self._label = label
-        self._visible = shows_progress()
+        self._noun = noun
+        self._has_bar = shows_progress()
         self._bar: click._termui_impl.ProgressBar[int] | None = None
         self._done = 0
+        self._began = monotonic()
+        self._next_line = self._began + FIRST_LINE
 
     def __enter__(self) -> Progress:
         return self
@@ -25,11 +36,20 @@ class Progress:
         if self._bar is not None:
             self._bar.render_finish()
 
-    def __call__(self, done: int, total: int) -> None:
-        if not self._visible or total < 2:
+    def __call__(self, done: int, total: int | None = None) -> None:
+        if not self._has_bar:
+            self._say(done, total)
+        elif total is not None and total > 1:
+            if self._bar is None:
+                self._bar = click.progressbar(length=total, label=self._label, show_pos=True, file=sys.stderr)
+                self._bar.__enter__()
+            self._bar.update(done - self._done)
+            self._done = done
+
+    def _say(self, done: int, total: int | None) -> None:
+        now = monotonic()
+        if now < self._next_line:
             return
-        if self._bar is None:
-            self._bar = click.progressbar(length=total, label=self._label, file=sys.stderr)
-            self._bar.__enter__()
-        self._bar.update(done - self._done)
-        self._done = done
+        self._next_line = now + NEXT_LINE
+        of = "" if total is None else f" of {total:,}"
+        say(f"{self._label}: {done:,}{of} {self._noun}, {now - self._began:,.0f} s.")

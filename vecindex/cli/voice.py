@@ -17,9 +17,6 @@ import click
 
 from ..render import escaped_json, json_text
 
-INTERRUPTED = 130
-"""The exit code after Ctrl-C, as shells have it."""
-
 
 @dataclass
 class Voice:

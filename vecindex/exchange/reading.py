@@ -6,7 +6,8 @@ A file is read twice: first to check every row, so that a bad one is named and n
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from ..encoders.spec import Space
 from ..errors import Advice, InvalidInput, SourceError, SpaceMismatch
 from ..ingest import CHARACTERS_A_COMMIT, VECTORS_A_COMMIT
 from ..records import AddReport
+from ..repeats import Keys
 from ..store.changes import Incoming
 from ..store.vectors import Vectors
 from ..store.writer import TextVector, Writer
@@ -92,11 +94,15 @@ class Exchange:
         return total
 
     def _incoming(self, keeps_lost: bool) -> Iterator[tuple[Incoming, Vectors, int]]:
+        keys = Keys()
         for block in self._blocks():
             vectors = _units(self.name, block, self.dimension)
-            for each, vector in zip(block.records, vectors, strict=True):
+            start = len(keys)
+            repeated = keys.repeated([each.key for each in block.records], [each.named for each in block.records])
+            for position, (each, vector) in enumerate(zip(block.records, vectors, strict=True), start):
                 lost = each.lost if keeps_lost else 0
-                item = Incoming(each.key, each.text, each.metadata, None if lost else vector)
+                item = Incoming(each.key, each.text, each.metadata, None if lost else vector, named=each.named)
+                item.again = position in repeated
                 yield item, vector, lost
 
 
@@ -129,7 +135,10 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Exchange]:
     """
     with blocks_of(path) as source:
         count = dimension = 0
+        keys, lines = Keys(), array("q")
         for block in source.blocks():
+            lines.extend(block.lines)
+            _refuse_repeated(source.name, block, keys, lines)
             _units(source.name, block, dimension or block.vectors.shape[1])
             dimension = block.vectors.shape[1]
             count += len(block.records)
@@ -141,6 +150,14 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Exchange]:
                 ADVICE,
             )
         yield Exchange(source.name, space, count, dimension, source.blocks)
+
+
+def _refuse_repeated(name: str, block: Block, keys: Keys, lines: Sequence[int]) -> None:
+    start = len(keys)
+    for position, first in keys.repeated([r.key for r in block.records], [r.named for r in block.records]).items():
+        if keys.is_named(position) or keys.is_named(first):
+            key = block.records[position - start].key
+            raise SourceError(name, lines[position], f"the key {key!r} is that of line {lines[first]} too", ADVICE)
 
 
 def _units(name: str, block: Block, dimension: int) -> Vectors:

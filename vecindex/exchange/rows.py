@@ -48,6 +48,7 @@ class Imported:
     text: str
     metadata: str | None
     lost: int
+    named: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -325,12 +326,9 @@ def _imported(fields: dict[str, Any], has_space: bool) -> Imported:
     if not isinstance(lost, int) or not 0 <= lost < 2**63:
         raise ValueError("the field 'truncated' is neither a number of tokens nor true or false")
     metadata = metadata_in(fields)
-    return Imported(
-        derive_key(text) if key is None else checked_key(key),
-        text,
-        None if metadata is None else checked_metadata(metadata),
-        int(lost),
-    )
+    said = None if metadata is None else checked_metadata(metadata)
+    derived = derive_key(text, metadata) if key is None else None
+    return Imported(derived or checked_key(key), text, said, int(lost), key is not None)
 
 
 @contextmanager

@@ -10,6 +10,6 @@
 from __future__ import annotations
 
 from .origin import Format, Source, source
-from .reading import line_of, read
+from .reading import read
 
-__all__ = ["Format", "Source", "line_of", "read", "source"]
+__all__ = ["Format", "Source", "read", "source"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import islice
 from typing import IO
 
 from ..errors import Advice, InvalidInput, SourceError
@@ -22,27 +21,25 @@ def read(source: Source, on_bad: Callable[[SourceError], None] | None = None) ->
     A bad row raises SourceError; with ``on_bad`` it is handed there instead, and reading goes on. What makes the whole
     source unreadable (UTF-16, a header without a text column) is raised always, and so is a source that holds nothing.
     """
+    for _, record in numbered(source, on_bad):
+        yield record
+
+
+def numbered(source: Source, on_bad: Callable[[SourceError], None] | None = None) -> Iterator[tuple[int, Record]]:
+    """As `read`, with the line in which each record ends."""
     delimited.learn(source)
     empty = True
     with source.opened() as stream:
-        for _, row in _rows(source, stream):
+        for line, row in _rows(source, stream):
             empty = False
             if isinstance(row, Record):
-                yield row
+                yield line, row
             elif on_bad is None:
                 raise row
             else:
                 on_bad(row)
     if empty:
         raise SourceError(source.name, 1, "holds no sentences", "Check that it is the file you meant, or leave it out.")
-
-
-def line_of(source: Source, nth: int) -> int | None:
-    """The line in which record ``nth`` of ``source`` ends, counted from 0, bad rows left out; None if it has fewer."""
-    delimited.learn(source)
-    with source.opened() as stream:
-        ends = (line for line, row in _rows(source, stream) if isinstance(row, Record))
-        return next(islice(ends, nth, None), None)
 
 
 def _rows(source: Source, stream: IO[bytes]) -> Iterator[tuple[int, Record | SourceError]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..nested import on_own_stack
 from .tables import Stored
@@ -16,7 +16,8 @@ class Incoming:
     """A record to add, never changed; ``metadata`` is JSON text, or None to keep what is stored.
 
     ``vector`` (D,) float32 of unit length was made elsewhere; without it the text must be encoded. ``part_of`` is the
-    key of the record whose text this is a part of.
+    key of the record whose text this is a part of. ``named`` says that the key was given, and not derived; ``again``
+    that an earlier one of the same input has it.
     """
 
     key: str
@@ -24,6 +25,8 @@ class Incoming:
     metadata: str | None
     vector: Vectors | None = None
     part_of: str | None = None
+    named: bool = True
+    again: bool = False
 
 
 @dataclass(slots=True)
@@ -35,6 +38,7 @@ class Changes:
     added: int = 0
     updated: int = 0
     unchanged: int = 0
+    duplicates: int = 0
 
 
 def reconcile(
@@ -52,6 +56,7 @@ def reconcile(
         return Changes(written=list(incoming), added=len(incoming))
     changes = Changes()
     final: dict[str, Incoming] = {}
+    kept: set[str] = set()
 
     def stays(item: Incoming, before: Incoming | Stored) -> bool:
         if item.text != before.text or (whole and isinstance(before, Stored) and before.truncated):
@@ -65,17 +70,26 @@ def reconcile(
         before = final.get(item.key) or stored.get(item.key)
         if before is None:
             changes.added += 1
-            final[item.key] = Incoming(item.key, item.text, item.metadata or "{}", item.vector, item.part_of)
+            final[item.key] = replace(item, metadata=item.metadata or "{}")
             continue
         metadata = before.metadata or "{}" if item.metadata is None else item.metadata
         same = stays(item, before)
         if same and same_json(metadata, before.metadata or "{}"):
-            changes.unchanged += 1
+            if item.again:
+                changes.duplicates += 1
+            else:
+                changes.unchanged += 1
+                kept.add(item.key)
             continue
-        changes.updated += 1
+        if item.again and (item.key in final or item.key in kept):
+            changes.duplicates += 1
+            if item.key in kept and item.key not in final:
+                changes.unchanged, changes.updated = changes.unchanged - 1, changes.updated + 1
+        else:
+            changes.updated += 1
         if not same:
             final.pop(item.key, None)  # a new row, which comes last
-        final[item.key] = Incoming(item.key, item.text, metadata, item.vector, item.part_of)
+        final[item.key] = replace(item, metadata=metadata)
     for key, item in final.items():
         old = stored.get(key)
         if old is None or not stays(item, old):

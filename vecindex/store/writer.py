@@ -29,6 +29,7 @@ from .cache import Entry, entry_crc
 from .catalog import Catalog
 from .changes import Changes, Incoming, reconcile
 from .files import check_single
+from .former import as_stored
 from .lock import WriterLock
 from .manifest import CodesFiles, Manifest
 from .parts import owner_of, refuse_clashes, taken_by_a_part
@@ -97,6 +98,8 @@ class Writer:
             if manifest.space is not None and manifest.space.fingerprint != space.fingerprint:
                 raise SpaceMismatch(manifest.space.describe(), space.describe(), manifest.space.differences(space))
             path = vector_file(self._folder, manifest.vectors)
+            if block is not None or any(item.vector is not None for item in incoming):
+                incoming = as_stored(incoming, self._catalog.find)  # of texts to encode it was asked before
             keys = {item.key for item in incoming}
             stored = self._catalog.find(keys)
             gone = self._catalog.find(key for key in owners if key not in keys)
@@ -141,6 +144,7 @@ class Writer:
             tokens_lost=sum(cut),
             removed=len(stale),
             unknown=sum(tokens >= UNKNOWN for tokens in lost),
+            duplicates=changes.duplicates,
         )
 
     def _check_within(self, found: Sequence[Stored], manifest: Manifest) -> None:
