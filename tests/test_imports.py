@@ -21,8 +21,8 @@ PACKAGE = Path(vecindex.__file__).parent
 # From the ground up. A module imports from its own floor or from below; the graph as a whole has no cycle.
 FLOORS: list[tuple[str, ...]] = [
     (
-        *("errors", "paths", "warning_types", "arguments", "cores", "nested", "memory", "threads", "unlike_json"),
-        *("records", "filters", "fusion", "measures", "windows"),
+        *("advice", "errors", "paths", "warning_types", "arguments", "cores", "nested", "memory", "threads"),
+        *("unlike_json", "records", "filters", "fusion", "measures", "windows"),
     ),
     ("sources", "sentences"),
     ("encoders",),

@@ -100,7 +100,7 @@ class FirstPass:
         return self._sources[bisect_right(self._starts, position) - 1]
 
     def _repeated(self, key: str, position: int, first: int) -> SourceError:
-        source, before = self._source(position), "a --text"
+        source, before = self._source(position), "one of the texts given"
         if first >= len(self._given):
             earlier = self._source(first)
             file = "" if earlier is source else f" of {earlier.name}"

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from . import ingest
 from .arguments import choice, each, entrance, judgements, named_texts, unordered
-from .arguments import path as path_argument
 from .encoders.encoder import Encoder
 from .encoders.load import Device, Settings, precision_check
 from .encoders.spec import Precision, Space
 from .errors import Advice, CorruptIndex, IncompatibleFormat, InvalidInput, TextWithoutToken
+from .exchange.argument import source_argument
 from .filters.parse import parse_deletion
 from .filters.tree import Refused, parse_path, path_text
 from .language import Language, Model, model_argument, settings_argument, space_argument
@@ -39,12 +39,6 @@ from .store.writer import LOCK_SECONDS, Writer
 
 if TYPE_CHECKING:
     from .exchange.reading import Exchange
-
-
-def _source(name: str, value: object) -> str | os.PathLike[str] | Exchange:
-    from .exchange.reading import Exchange
-
-    return value if isinstance(value, Exchange) else path_argument(name, value)
 
 
 @entrance(model=model_argument, precision=precision_check)
@@ -277,7 +271,7 @@ class Index(Reader):
             self._upkeep.tidy()
         return report
 
-    @entrance(source=_source, space=space_argument)
+    @entrance(source=source_argument, space=space_argument)
     def import_(
         self,
         source: str | os.PathLike[str] | Exchange,
