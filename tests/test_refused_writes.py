@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -168,17 +169,63 @@ def test_the_vector_files_name_is_durable_even_if_the_first_add_failed(tmp_path:
 
 
 class FailingSync(Watch):
-    """A disk that takes what is written, and is full when it comes to writing it down."""
+    """A disk that takes what is written, and is full when it comes to writing it down; or fails otherwise."""
+
+    def __init__(self, code: int = errno.ENOSPC) -> None:
+        self._code = code
 
     def before(self, step: Step) -> None:
         if step.kind == "sync":
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise OSError(self._code, os.strerror(self._code))
 
 
 def test_a_refused_write_says_which_file_and_why(folder: Path) -> None:
     with opened(folder) as index, watched(FailingSync(), sqlite=False), pytest.raises(StorageError) as caught:
         index.add(["five"], keys=["e"])
     assert (caught.value.path, caught.value.reason) == (str(folder / "vectors-1.f32"), "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (errno.ENOSPC, "Free some space on the disk"),
+        (errno.EDQUOT, "Free some space on the disk"),
+        (errno.EROFS, "The file system is mounted read-only"),
+        (errno.EMFILE, "Close files that you no longer need"),
+        (errno.EACCES, "Check the permissions"),
+        (errno.EIO, "Check the disk's free space and the permissions"),
+    ],
+)
+def test_the_advice_follows_what_the_system_refused(folder: Path, code: int, advice: str) -> None:
+    with opened(folder) as index, watched(FailingSync(code), sqlite=False), pytest.raises(StorageError) as caught:
+        index.add(["five"], keys=["e"])
+    assert caught.value.reason == os.strerror(code)
+    assert caught.value.advice.startswith(advice)
+    assert caught.value.advice.endswith("; what was committed before is unharmed.")
+
+
+@pytest.mark.parametrize("spare", range(7))
+def test_too_few_descriptors_are_said_to_be_that_by_whoever_meets_them(folder: Path, spare: int) -> None:
+    with opened(folder) as index:
+        assert index.encoder
+        lowest = os.dup(0)
+        os.close(lowest)
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + spare, before[1]))
+        try:
+            index.add(["five"], keys=["e"])
+            failed = None
+        except StorageError as error:
+            failed = error
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert sorted(index.keys()) == ["a", "c", "d", *([] if failed else ["e"])]
+        assert failed or spare > 2
+        if failed:
+            assert Path(failed.path).is_relative_to(folder)
+            assert failed.reason.endswith("Too many open files")
+            assert failed.command_advice.startswith("Raise the limit of open files (ulimit -n)")
+        assert index.verify().ok
 
 
 class Short(Disk):

@@ -17,13 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import CorruptIndex, InvalidInput, StorageError
+from ..errors import CorruptIndex, InvalidInput
 from .catalog import Catalog
 from .disk import disk
 from .files import DATABASE_FILE, create, folder_bytes, publish
 from .fresh import fresh_folder, resolved, written
 from .generation import Generation
 from .manifest import Manifest
+from .refusals import refused_by_sqlite
 from .schema import keep_out_of_repositories
 from .snapshot import TRIES, Snapshots
 from .vectors import ROWS_A_BLOCK, vector_file
@@ -120,7 +121,7 @@ def _copy_database(catalog: Catalog, folder: Path, exactly: bool, report: Callab
                 target, pages=_PAGES_A_STEP, progress=lambda _, left, pages: report(1 - left / max(pages, 1))
             )
         except sqlite3.OperationalError as error:  # a full disk, say: reading needs nothing that could be refused
-            raise StorageError(str(path), str(error)) from error
+            raise refused_by_sqlite(path, error) from error
 
 
 def _copy_vectors(

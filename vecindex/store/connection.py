@@ -12,6 +12,7 @@ from typing import NamedTuple
 from ..errors import CorruptIndex, IndexLocked, IndexNotFound, StorageError
 from .disk import disk
 from .files import DATABASE_FILE, beginning, check_database, names, storage_errors
+from .refusals import refused, refused_by_sqlite
 
 BUSY_SECONDS = 10.0
 _SQLITE = (3, 38, 0)  # strict tables, and -> in the SQL of filters
@@ -111,7 +112,7 @@ class Connection:
                 raise IndexLocked(str(self.folder), None, None, BUSY_SECONDS) from error
             if any(sign in str(error) for sign in _SIGNS_OF_DAMAGE):
                 raise CorruptIndex(str(self.path), str(error)) from error
-            raise StorageError(str(self.path), str(error)) from error
+            raise refused_by_sqlite(self.path, error) from error
         except sqlite3.ProgrammingError:
             raise  # a mistake of ours, not of the file
         except sqlite3.DatabaseError as error:
@@ -138,9 +139,8 @@ class Connection:
                 raise
             state = self._state()
             if state.is_shared:
-                raise StorageError(
-                    str(self.path), str(error), f"{_ELSEWHERE}; check the disk's free space and the permissions, too."
-                ) from error
+                advice = f"{_ELSEWHERE}; check the disk's free space and the permissions, too."
+                raise refused_by_sqlite(self.path, error, advice) from error
             if state.log:
                 return self._configured(f"{base}ro&vfs=unix-none", "pragma locking_mode = exclusive"), state
             return self._configured(f"{base}ro&immutable=1"), state
@@ -158,7 +158,7 @@ class Connection:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise StorageError(self._name, error.strerror or str(error)) from error
+            raise refused(self._name, error) from error
         return stat.st_dev, stat.st_ino
 
     def _state(self) -> State:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ..errors import CorruptIndex, OutOfMemory, StorageError
 from .disk import Irregular, disk, regular, within
+from .refusals import refused
 
 DATABASE_FILE = "vecindex.db"
 TEMPORARY_PREFIX = ".creating-"
@@ -41,7 +42,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.ENOMEM:
             raise OutOfMemory(f"{error.filename or path} was used") from error
-        raise StorageError(str(error.filename or path), error.strerror or str(error)) from error
+        raise refused(path, error) from error
 
 
 # --- reading
@@ -157,7 +158,7 @@ def folder_bytes(folder: Path) -> int:
                             total += entry.stat(follow_symlinks=False).st_size
         except OSError as error:
             if inside == folder:  # else it went
-                raise StorageError(str(folder), error.strerror or str(error)) from error
+                raise refused(folder, error) from error
     return total
 
 

@@ -33,6 +33,7 @@ from ..errors import InvalidInput, StorageError
 from .disk import disk
 from .files import DATABASE_FILE, TEMPORARY_PREFIX, names, new_file, publish, storage_errors
 from .manifest import COLUMNS, Manifest, checksum, to_row
+from .refusals import refused_by_sqlite
 
 FORMAT = 3
 IGNORE_FILE = ".gitignore"
@@ -71,7 +72,7 @@ def create_index(folder: Path, beside: Path | None = None) -> None:
             try:
                 _create_database(temporary)
             except sqlite3.Error as error:
-                raise StorageError(str(folder), str(error)) from error
+                raise refused_by_sqlite(folder / DATABASE_FILE, error) from error
     except StorageError:
         if not index_exists(folder):  # else another process was faster, and its writer has tidied up after us
             raise
