@@ -104,5 +104,5 @@ def test_what_was_acknowledged_survives_a_kill_at_any_moment(tmp_path: Path) -> 
             for batch in {batch - 2 for batch in range(3, start, 4)} & {
                 hit.metadata["batch"] for hit in index.search("text", k=100_000)
             }:
-                index.delete([derive_key(f"text {batch} {n}") for n in range(5)])
+                index.delete([derive_key(f"text {batch} {n}", {"batch": batch}) for n in range(5)])
     assert len(expected) > 5
