@@ -220,6 +220,14 @@ PARQUET: dict[str, tuple[Callable[[], tuple[Any, ...]], str]] = {
         lambda: (["text", "vector", "when"], TEXTS, FLOATS, pyarrow.array([0, 1], pyarrow.timestamp("s"))),
         "metadata['when'] is a datetime",
     ),
+    "a day that is no date": (
+        lambda: (["text", "vector", "when"], TEXTS, FLOATS, pyarrow.array([0, 2**30], pyarrow.date32())),
+        "a date or a duration that Python does not have",
+    ),
+    "a duration of ages": (
+        lambda: (["key", "text", "vector"], pyarrow.array([0, 2**62], pyarrow.duration("s")), TEXTS, FLOATS),
+        "a date or a duration that Python does not have",
+    ),
 }
 
 

@@ -98,7 +98,10 @@ class Parquet:
             for batch in self._file.iter_batches(_ROWS_A_BATCH, columns=self._columns):
                 if not len(batch):
                     continue
-                rows = batch.drop_columns(["vector"]).to_pylist()
+                try:
+                    rows = batch.drop_columns(["vector"]).to_pylist()
+                except OverflowError as error:
+                    raise ValueError(f"it holds a date or a duration that Python does not have: {error}") from None
                 yield rows, self._vectors(batch.column("vector"))
 
     def close(self) -> None:
