@@ -52,6 +52,7 @@ def test_a_column_that_holds_nothing_else_becomes(cells: tuple[str, ...], expect
         *("9223372036854775808", "12345678901234567890", "1e400", "0.1000000000000000055", "-0.10"),
         *("NaN", "nan", "inf", "-Infinity", "None", "null", "yes", "tRUE", " ", "[1.10]", "[01]", "[NaN]", "[1"),
         *("[12345678901234567890]", '{""a"": 1, ""a"": 2}', "[" * 100_000),
+        *("[" * 100 + "]" * 100, '{""a\\u0000"": 1}', '[""\\ud800""]'),
     ],
 )
 def test_a_cell_that_would_not_come_back_keeps_its_whole_column_text(cell: str) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NoReturn, get_args
 
 from ..errors import InvalidInput
+from ..records import checked_metadata
 from .strict_json import unique_members
 
 Types = Literal["auto", "text"]
@@ -104,9 +105,11 @@ def _json(cell: str, bracket: str) -> Any:
     if not cell.startswith(bracket):
         raise ValueError(cell)
     try:
-        return _DECODER.decode(cell)
+        found = _DECODER.decode(cell)
     except RecursionError:
         raise ValueError(cell) from None
+    checked_metadata({"": found})  # what metadata does not hold, as what is nested too deeply, stays text
+    return found
 
 
 def _refused(name: str) -> NoReturn:
