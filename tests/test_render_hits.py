@@ -95,6 +95,8 @@ def test_every_beginning_of_a_formula_is_quoted(start: str) -> None:
 def test_a_terminal_gets_no_control_character_in_csv() -> None:
     assert rows(hits_as("csv", HITS, Shown(terminal=True)))[1][3] == "@SUM(A1)\\x1b"
     assert "\x1b" not in hits_as("csv", [Hit(1, "k", 1, "t", {"\x1b": "\u202e"})], Shown(terminal=True))
+    of_lists = hits_as("csv", [Hit(1, "k", 1, "t", {"tags": ["\u202e"]})], Shown(fields=("tags",), terminal=True))
+    assert rows(of_lists)[1][4] == '["\\u202e"]'
 
 
 def test_fields_choose_what_is_shown_of_the_metadata() -> None:

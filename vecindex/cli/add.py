@@ -221,10 +221,9 @@ def _add(
                 "all."
             )
         if report.unknown:
-            click.echo(
+            warn(
                 f"Warning: {index.encoder.space.model} knows no token of {counted(report.unknown, 'text')} (emoji, or "
-                "a script that it lacks); no search finds them by meaning, and they come last in every search.",
-                err=True,
+                "a script that it lacks); no search finds them by meaning, and they come last in every search."
             )
 
 

@@ -120,8 +120,10 @@ def _cells(shown: Shown) -> Callable[[Any], Any]:
     """What makes a stored value a cell of CSV."""
 
     def cell(value: Any) -> Any:
+        if type(value) in (int, float):
+            return value
         if not isinstance(value, str):
-            return value if type(value) in (int, float) else json_line(value)
+            value = json_line(value)
         if shown.terminal:
             value = printable(value)
         return f"'{value}" if shown.csv_safe and _FORMULA.match(value) else value
