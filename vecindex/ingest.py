@@ -21,7 +21,7 @@ from .encoders.spec import Space
 from .errors import InvalidInput
 from .long_texts import OnLong, without_reserved
 from .pipeline import OnBad, Pipeline, Progress
-from .records import AddReport, Metadata, Record, checked_key, checked_metadata, checked_text, derive_key
+from .records import AddReport, Metadata, Record, checked_key, checked_metadata, checked_text, derived_key
 from .repeats import OnDuplicate, marked
 from .store.changes import Incoming
 from .store.snapshot import Snapshots
@@ -208,7 +208,7 @@ def _item(position: int, text: str, key: str | None, metadata: Metadata | None) 
         text = checked_text(text)
         said = None if metadata is None else checked_metadata(metadata)
         if key is None:
-            return Incoming(derive_key(text, metadata), text, said, named=False)
+            return Incoming(derived_key(text, said), text, said, named=False)
         return Incoming(checked_key(key), text, said)
     except InvalidInput as error:
         raise InvalidInput(f"item {position}: {error.message}", error.advice) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -175,9 +175,13 @@ def derive_key(text: str, metadata: Metadata | None = None) -> str:
     That is of its text in UTF-8 and, where there is metadata, of a byte 0xFF and of `as_read` of it behind. So rows
     that say the same have one key, and rows that differ in anything have two.
     """
-    digest = hashlib.sha256(checked_text(text).encode("utf-8"))
-    said = "{}" if metadata is None else as_read(read_json(checked_metadata(metadata)))
-    if said != "{}":
+    return derived_key(checked_text(text), None if metadata is None else checked_metadata(metadata))
+
+
+def derived_key(text: str, metadata: str | None = None) -> str:
+    """As `derive_key`, of a text and of metadata in JSON that were checked."""
+    digest = hashlib.sha256(text.encode("utf-8"))
+    if metadata is not None and (said := as_read(read_json(metadata))) != "{}":
         digest.update(b"\xff" + said.encode("utf-8"))
     return digest.hexdigest()[:32]
 
@@ -194,7 +198,7 @@ def as_read(metadata: Metadata) -> str:
 def _as_read(metadata: Metadata) -> str:
     return _to_sorted_json(
         {
-            name: value if type(value) is str else _to_sorted_json(value)
+            name: value if type(value) is str else _JSON_OF.get(type(value), _to_sorted_json)(value)
             for name, value in metadata.items()
             if value is not None and value != ""
         }
@@ -255,6 +259,8 @@ def _of_numpy(value: object) -> object:
 
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_of_numpy).encode
 _to_sorted_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+# What the encoder writes of these, without the cost of setting it up for each value.
+_JSON_OF: dict[type, Callable[[Any], str]] = {int: repr, float: repr, bool: lambda value: "true" if value else "false"}
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _LEAST, _GREATEST = -(2**63), 2**63 - 1  # what SQLite compares exactly
 

@@ -6,7 +6,6 @@ run of 37 million. They would be refused as one; what is stored is decided by th
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -26,54 +25,53 @@ An item that was given no key is named by what it says, so that it can only repe
 KEYS_AT_ONCE = 1024
 
 Hashes = npt.NDArray[np.int64]
+Places = npt.NDArray[np.int64]
 
 
 class Keys:
     """All keys so far, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._hashes = array("q")
         self._named = bytearray()
-        self._sorted: list[Hashes] = []  # each at least twice as long as the next, so that few must be searched
+        # Hashes in order, with where each came first; each pair at least twice as long as the next, so that there are
+        # few to search.
+        self._sorted: list[tuple[Hashes, Places]] = []
 
     def __len__(self) -> int:
-        return len(self._hashes)
+        return len(self._named)
 
     def repeated(self, keys: Sequence[str], named: Sequence[bool]) -> dict[int, int]:
         """Takes more keys; the positions, among all, of those that came before, and of where each came first.
 
         ``named`` says which of them were given, and not derived.
         """
-        start = len(self._hashes)
-        self._hashes.extend(map(hash, keys))
+        start = len(self._named)
         self._named.extend(named)
-        new = np.array(self._hashes[start:], np.int64)
-        is_old = np.zeros(len(new), bool)
-        for before in self._sorted:
-            places = np.minimum(np.searchsorted(before, new), len(before) - 1)
-            is_old |= before[places] == new
-        distinct, first = np.unique(new, return_index=True)
-        repeats = is_old
-        repeats[np.setdiff1d(np.arange(len(new)), first, assume_unique=True)] = True
-        self._merge(distinct)
-        if not repeats.any():
-            return {}
-        places = np.flatnonzero(repeats)
-        found, nth = np.unique(new[places], return_inverse=True)
-        everything = np.array(self._hashes, np.int64)
-        candidates = np.flatnonzero(np.isin(everything, found))
-        _, earliest = np.unique(everything[candidates], return_index=True)
-        firsts = candidates[earliest][nth]
-        return {start + place: first for place, first in zip(places.tolist(), firsts.tolist(), strict=True)}
+        distinct, first, nth = np.unique(
+            np.fromiter(map(hash, keys), np.int64, len(keys)), return_index=True, return_inverse=True
+        )
+        firsts = first.astype(np.int64) + start
+        for hashes, places in self._sorted:
+            at = np.minimum(np.searchsorted(hashes, distinct), len(hashes) - 1)
+            np.copyto(firsts, places[at], where=hashes[at] == distinct)
+        new = firsts >= start
+        if new.any():
+            self._merge(distinct[new], firsts[new])
+        earliest = firsts[nth]
+        repeats = np.flatnonzero(earliest != np.arange(start, start + len(keys)))
+        return dict(zip((repeats + start).tolist(), earliest[repeats].tolist(), strict=True))
 
     def is_named(self, position: int) -> bool:
         """Whether the key at this position was given."""
         return bool(self._named[position])
 
-    def _merge(self, distinct: Hashes) -> None:
-        while self._sorted and len(self._sorted[-1]) < 2 * len(distinct):
-            distinct = np.sort(np.concatenate([self._sorted.pop(), distinct]), kind="stable")
-        self._sorted.append(distinct)
+    def _merge(self, hashes: Hashes, places: Places) -> None:
+        while self._sorted and len(self._sorted[-1][0]) < 2 * len(hashes):
+            others, theirs = self._sorted.pop()
+            hashes, places = np.concatenate([others, hashes]), np.concatenate([theirs, places])
+            order = np.argsort(hashes, kind="stable")
+            hashes, places = hashes[order], places[order]
+        self._sorted.append((hashes, places))
 
 
 def marked(items: Iterable[Incoming], on_duplicate: OnDuplicate) -> Iterator[Incoming]:

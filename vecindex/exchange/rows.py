@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ..encoders.spec import Space
 from ..errors import Advice, InvalidInput, SourceError
 from ..paths import expanded
-from ..records import checked_key, checked_metadata, checked_text, derive_key
+from ..records import checked_key, checked_metadata, checked_text, derived_key
 from ..sources import Format as TextFormat
 from ..sources import Source, source
 from ..sources.fields import metadata_in
@@ -327,7 +327,7 @@ def _imported(fields: dict[str, Any], has_space: bool) -> Imported:
         raise ValueError("the field 'truncated' is neither a number of tokens nor true or false")
     metadata = metadata_in(fields)
     said = None if metadata is None else checked_metadata(metadata)
-    derived = derive_key(text, metadata) if key is None else None
+    derived = derived_key(text, said) if key is None else None
     return Imported(derived or checked_key(key), text, said, int(lost), key is not None)
 
 
