@@ -166,8 +166,9 @@ class Catalog(Connection):
 
     def check_within(self, found: Iterable[int], rows: int) -> None:
         """Raises CorruptIndex where one of the rows that were ``found`` is beyond the committed ``rows``."""
-        if not all(0 <= row < rows for row in found):
-            raise CorruptIndex(str(self.path), f"it holds records beyond its {rows} rows")
+        for row in found:
+            if not 0 <= row < rows:
+                raise CorruptIndex(str(self.path), f"it holds records beyond its {rows} rows")
 
     def rows_where(self, where: Filter, indexed: Collection[str] = ()) -> Rows:
         """The rows whose records the filter selects, in any order; ``indexed`` fields have an SQL index."""

@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import NamedTuple
 
 from ..errors import CorruptIndex, IndexLocked, IndexNotFound, StorageError
@@ -39,6 +40,27 @@ def replaced(path: Path) -> StorageError:
     return StorageError(str(path), reason, "Open it again, or run the command again.")
 
 
+class _Errors:
+    """What `Connection.errors` gives: a class, since a generator takes a microsecond, and a search enters it often."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not isinstance(error, sqlite3.DatabaseError) or isinstance(error, sqlite3.ProgrammingError):
+            return  # the latter is a mistake of ours, not of the file
+        reason = str(error)
+        if isinstance(error, sqlite3.OperationalError) and not any(sign in reason for sign in _SIGNS_OF_DAMAGE):
+            if "locked" in reason or "busy" in reason:
+                raise IndexLocked(str(self._path.parent), None, None, BUSY_SECONDS) from error
+            raise refused_by_sqlite(self._path, error) from error
+        raise CorruptIndex(str(self._path), reason) from error
+
+
 class Connection:
     """SQLite on the database of the index in ``folder``; for one thread at a time."""
 
@@ -46,6 +68,7 @@ class Connection:
         """Raises IndexNotFound, CorruptIndex or StorageError."""
         self.folder = folder
         self.path = folder / DATABASE_FILE
+        self._errors = _Errors(self.path)
         if not check_database(self.path):
             self._refuse_missing()
         if sqlite3.sqlite_version_info < _SQLITE:
@@ -102,21 +125,9 @@ class Connection:
             finally:
                 self.sqlite.execute(f"pragma busy_timeout = {int(BUSY_SECONDS * 1000)}")
 
-    @contextlib.contextmanager
-    def errors(self) -> Iterator[None]:
-        """Maps SQLite's errors to ours."""
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error) or "busy" in str(error):
-                raise IndexLocked(str(self.folder), None, None, BUSY_SECONDS) from error
-            if any(sign in str(error) for sign in _SIGNS_OF_DAMAGE):
-                raise CorruptIndex(str(self.path), str(error)) from error
-            raise refused_by_sqlite(self.path, error) from error
-        except sqlite3.ProgrammingError:
-            raise  # a mistake of ours, not of the file
-        except sqlite3.DatabaseError as error:
-            raise CorruptIndex(str(self.path), str(error)) from error
+    def errors(self) -> _Errors:
+        """Maps SQLite's errors to ours, inside a ``with``."""
+        return self._errors
 
     def _roll_back(self) -> None:
         # SQLite ends a transaction by itself after some errors, and Ctrl-C may arrive when COMMIT is already done.

@@ -58,11 +58,8 @@ class Snapshot:
 
     def find(self, keys: Iterable[str]) -> dict[str, Stored]:
         found = self._catalog.find(keys)
-        self._check_within(found.values())
+        self._catalog.check_within([stored.row for stored in found.values()], self.manifest.rows)
         return found
-
-    def _check_within(self, found: Iterable[Stored]) -> None:
-        self._catalog.check_within((stored.row for stored in found), self.manifest.rows)
 
     def keys(self) -> list[str]:
         """See `Catalog.keys`."""
