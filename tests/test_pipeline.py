@@ -90,6 +90,27 @@ def test_progress_is_told_in_the_callers_thread_after_each_commit_and_before_the
     assert seen == [(2, 2, True), (4, 4, True), (5, 5, True)]
 
 
+def test_progress_is_told_the_keys_that_each_commit_wrote(index: Index) -> None:
+    index.add(records(("a", "one"), ("b", "two"), ("c", "three")))
+    seen: list[tuple[str, ...]] = []
+
+    def progress(report: AddReport) -> None:
+        seen.append(report.written)
+
+    some = [
+        Record("one", "a"),
+        Record("deux", "b"),
+        Record("three", "c", {"n": 3}),
+        *records(("d", "four"), ("e", "5")),
+    ]
+    assert index.add(some, progress=progress).written == ()
+    assert (sorted(sum(seen, ())), max(map(len, seen)) < 4) == (["b", "c", "d", "e"], True)
+    given = index.add(
+        ["six"], keys=["f"], vectors=index.encoder.encode(["six"]), progress=progress, space=index.encoder.space
+    )
+    assert (given.written, seen[-1]) == ((), ("f",))
+
+
 def test_an_error_while_reading_waits_for_the_commit_on_its_way_and_tells_it(index: Index) -> None:
     seen: list[AddReport] = []
 

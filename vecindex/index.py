@@ -139,7 +139,7 @@ class Index(Reader):
             on_duplicate: what becomes of a key that two items were given. "error": it is an InvalidInput that names
                 both; of a sequence nothing is stored, and of an iterator, which is checked as it goes, what was
                 committed stays. "last": the last item wins.
-            progress: called after every commit with the report so far.
+            progress: called after every commit with the report so far, whose ``written`` are the keys of that commit.
             on_bad: called with an error for each text in which the model finds no token, which is left out. Without it
                 the first such text is raised as an error, and nothing of its commit is stored. Most models add tokens
                 of their own to each text, and have none such.
@@ -174,7 +174,7 @@ class Index(Reader):
                     *(on_long, after, on_bad, on_duplicate),
                 )
         self._upkeep.tidy()
-        return report
+        return replace(report, written=())
 
     @entrance(keys=unordered)
     def delete(self, keys: Iterable[str] | None = None, *, where: Where | None = None) -> int:
@@ -284,7 +284,7 @@ class Index(Reader):
         Args:
             source: a path, read in the format that its content says; all of it is checked before anything is stored.
             space: what made the vectors, where the file does not say it: a name of your own, or a `Space`.
-            progress: called after every commit with the report so far.
+            progress: as in `add`.
 
         Raises:
             SourceError: a row is not usable; nothing was stored.
@@ -298,7 +298,7 @@ class Index(Reader):
         with self._writer() as writer, self._upkeep.beside_an_add() as committed:
             report = import_into(writer, source, self._space(), made_by, space, ingest.each(committed, progress))
         self._upkeep.tidy()
-        return report
+        return replace(report, written=())
 
     @entrance(model=model_argument, precision=precision_check, queries=named_texts, qrels=judgements)
     def migrate(

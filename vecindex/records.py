@@ -73,6 +73,9 @@ class AddReport:
     knows no token. ``duplicates`` counts rows that were left out
     since the input has their key again: rows without a key that say the same, and with ``on_duplicate="last"`` those
     that another one replaces before it is stored.
+
+    ``written`` is in the reports that ``progress`` gets: the keys of the records that the commit just made added or
+    changed. It is empty in the report that ``add`` returns, so that a large input takes no memory for its keys.
     """
 
     added: int = 0
@@ -83,6 +86,7 @@ class AddReport:
     removed: int = 0
     unknown: int = 0
     duplicates: int = 0
+    written: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def __add__(self, other: AddReport) -> AddReport:
         return AddReport(
@@ -94,6 +98,7 @@ class AddReport:
             self.removed + other.removed,
             self.unknown + other.unknown,
             self.duplicates + other.duplicates,
+            other.written,
         )
 
 

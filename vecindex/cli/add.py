@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import TextTooLong, TextWithoutToken, VecindexError
-from ..render import counted, printable
+from ..render import added_line, counted, printable
 from .interrupts import stopping_on_sigterm, word_and_code
 from .options import Chosen, index_option, json_object, model_options, report_option
 from .progress import Progress
@@ -151,8 +151,8 @@ def add(
         def tell(report: AddReport, holds: int) -> None:
             answer(
                 report_as,
-                {"index": str(index_path), "records": holds, **asdict(report), "bad": bad.count},
-                f"{_summary(report)}; {printable(str(index_path))} holds {counted(holds, 'record')}.",
+                {"index": str(index_path), "records": holds, **_counts(report), "bad": bad.count},
+                f"{added_line(report)}; {printable(str(index_path))} holds {counted(holds, 'record')}.",
             )
 
         try:
@@ -165,13 +165,8 @@ def add(
             raise click.ClickException(_NOTHING)
 
 
-def _summary(report: AddReport) -> str:
-    said = [f"{report.added} added", f"{report.updated} updated", f"{report.unchanged} unchanged"]
-    if report.duplicates:
-        said.append(f"{report.duplicates:,} duplicate{'s' * (report.duplicates != 1)} in the input")
-    if report.removed:
-        said.append(f"{report.removed} removed")
-    return ", ".join(said)
+def _counts(report: AddReport) -> dict[str, int]:
+    return {name: value for name, value in asdict(report).items() if name != "written"}
 
 
 def _add(
@@ -216,9 +211,9 @@ def _add(
         if report.truncated:
             limit = index.encoder.space.max_tokens
             warn(
-                f"Warning: {counted(report.truncated, 'text')} longer than {limit} tokens; the model read only the "
-                f"first {limit} of each, and {counted(report.tokens_lost, 'token')} not. --on-long split or mean reads "
-                "all."
+                f"Warning: {counted(report.truncated, 'text')} {'is' if report.truncated == 1 else 'are'} longer than "
+                f"the {limit} tokens that the model reads; {counted(report.tokens_lost, 'token')} "
+                f"{'was' if report.tokens_lost == 1 else 'were'} not read. --on-long split or mean reads all."
             )
         if report.unknown:
             warn(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ..render import counted, printable
+from ..render import added_line, counted, printable
 from .interrupts import stopping_on_sigterm, word_and_code
 from .options import answer_option, index_option, open_for_reading, report_option, where_option
 from .progress import Progress
@@ -127,9 +127,8 @@ def import_(source: str, space: str | None, report_as: str, index_path: Path) ->
     answer(
         report_as,
         {
-            **{name: getattr(report, name) for name in ("added", "updated", "unchanged")},
+            **{name: getattr(report, name) for name in ("added", "updated", "unchanged", "duplicates")},
             **{"path": str(index_path), "records": held},
         },
-        f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged; "
-        f"{printable(str(index_path))} holds {counted(held, 'record')}.",
+        f"{added_line(report)}; {printable(str(index_path))} holds {counted(held, 'record')}.",
     )

@@ -16,7 +16,7 @@ from ..nested import on_own_stack
 if TYPE_CHECKING:
     from ..encoders.explain import Explanation, TokenExplanation
     from ..encoders.models import CompileReport, ModelAtHand, ModelDetails
-    from ..records import CompactReport, IndexInfo, Record, VerifyReport
+    from ..records import AddReport, CompactReport, IndexInfo, Record, VerifyReport
     from ..search.run import Explanation as SearchExplanation
     from ..search.tune import Trial
 
@@ -75,6 +75,16 @@ def verify_lines(report: VerifyReport) -> str:
     )
     verdict = "sound" if report.ok else counted(len(report.faults), "fault")
     return f"{repaired}{faults}{counted(report.records, 'record')}, {counted(report.rows, 'row')}: {verdict}\n"
+
+
+def added_line(report: AddReport) -> str:
+    """What was added, in numbers of records."""
+    said = [f"{report.added} added", f"{report.updated} updated", f"{report.unchanged} unchanged"]
+    if report.duplicates:
+        said.append(f"{report.duplicates:,} duplicate{'s' * (report.duplicates != 1)} in the input")
+    if report.removed:
+        said.append(f"{report.removed} removed")
+    return ", ".join(said)
 
 
 def compact_line(report: CompactReport) -> str:

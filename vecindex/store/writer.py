@@ -145,6 +145,7 @@ class Writer:
             removed=len(stale),
             unknown=sum(tokens >= UNKNOWN for tokens in lost),
             duplicates=changes.duplicates,
+            written=(*(item.key for item in changes.written), *(record.key for record, _ in changes.relabelled)),
         )
 
     def _check_within(self, found: Sequence[Stored], manifest: Manifest) -> None:
