@@ -194,10 +194,31 @@ def test_a_file_that_is_no_utf_8_text_is_refused(content: bytes, reason: str, ad
     assert not (here / ".vecindex").exists()
 
 
+@pytest.mark.parametrize(
+    ("mark", "remedy", "mended", "options"),
+    [
+        (";", "csv is separated by commas, unless its first line is sep=;", "sep=;\n", []),
+        ("\t", "csv is separated by commas, and tsv by tabs: --format tsv", "", ["--format", "tsv"]),
+    ],
+)
+def test_a_csv_of_other_separators_is_added_by_what_the_error_says(
+    mark: str, remedy: str, mended: str, options: list[str], here: Path
+) -> None:
+    rows = f"text{mark}n\nIt rains{mark}1\n"
+    (here / "a.csv").write_text(rows)
+    status, _, err = run("add", "a.csv")
+    advice = f"{remedy}; if this is one column, name it with --text-column."
+    assert (status, err.splitlines()[-1]) == (1, advice)
+    (here / "a.csv").write_text(mended + rows)
+    assert run("add", "a.csv", *options)[0] == 0
+    assert run("search", "rain", "--fields", "n")[1].endswith('  {"n": 1}\n')
+
+
 def test_a_directory_is_refused(here: Path) -> None:
     (here / "notes").mkdir()
-    advice = "Name the files in it, for example `vecindex add DIR/*.txt`."
+    advice = "Name the files in it: vecindex add notes/*.txt"
     assert run("add", "notes") == failed("notes: is a directory", advice)
+    assert run("add", "notes/") == failed("notes/: is a directory", advice)
 
 
 def test_a_directory_of_other_files_does_not_become_an_index(here: Path) -> None:

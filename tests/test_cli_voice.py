@@ -244,12 +244,19 @@ def on_terminal(arguments: Sequence[str], environment: dict[str, str]) -> str:
         (["rm", "x"], "No such command 'rm'. Did you mean 'delete'?"),
         (["ingest", "x"], "No such command 'ingest'. Did you mean 'add'?"),
         (["stats"], "No such command 'stats'. Did you mean 'info'?"),
+        (["--index", "i", "info"], "The option '--index' belongs after the name of a command."),
+        (
+            ["export", "x.jsonl", "--format=json"],
+            "Invalid value for '--format': 'json' is not one of 'parquet', 'npy', 'jsonl', 'faiss'. "
+            "To have the answer in JSON: --report json.",
+        ),
         (["version"], "No such command 'version'. Did you mean '--version'?"),
     ],
 )
 def test_wrong_use_names_what_does_it_here(arguments: list[str], message: str) -> None:
     code, out, err = run(*arguments)
-    assert (code, out, err.splitlines()[-1]) == (2, "", f"Error: {message}")
+    said = json.loads(err)["error"]["message"] if err.startswith("{") else err.splitlines()[-1].removeprefix("Error: ")
+    assert (code, out, said) == (2, "", message)
 
 
 # --- answers for programs
@@ -272,7 +279,7 @@ def test_commands_that_change_something_answer_in_json(folder: Path) -> None:
     exported = answered("export", "e.jsonl", "--report", "json")
     assert exported == {"path": "e.jsonl", "records": 2, "format": "jsonl", "bytes": Path("e.jsonl").stat().st_size}
     assert answered("import", "e.jsonl", "--report", "json") == {
-        **{"added": 0, "updated": 0, "unchanged": 2, "path": "i", "records": 2},
+        **{"added": 0, "updated": 0, "unchanged": 2, "duplicates": 0, "path": "i", "records": 2},
     }
     assert answered("migrate", "--drop-old", "--format", "json") == {"removed": [], "bytes_given_back": 0}
     assert run("export", "-", "--report", "json", "--index", "i")[0] == 2

@@ -27,7 +27,7 @@ GOOD = '{"text": "good"}\n'
 @pytest.mark.usefixtures("here")
 class TestJsonl:
     def test_a_byte_order_mark_within_a_file_is_named(self) -> None:
-        reason = "the line begins with a byte order mark (U+FEFF), as where files were put together"
+        reason = "the line begins with a byte order mark (U+FEFF), as happens when files are joined"
         assert refused("a.jsonl", "\ufeff" + GOOD + "\ufeff" + GOOD) == (2, reason)
         assert with_bad_rows("a.jsonl", "\ufeff" + GOOD + "\ufeff" + GOOD) == (["good"], [(2, reason)])
 

@@ -46,10 +46,10 @@ SAID: list[tuple[Any, str]] = [
     ("zip in (1, true)", "the filter compares zip with true or false or a number, and zip holds strings."),
     ("active = 1", "the filter compares active with a number, and active holds true or false. Write true or false,"),
     ("year like '19%'", "the filter compares year with a string, and year holds numbers."),
-    ("tags = 'cats'", "What is in a list is found by contains, as in: tags contains 'cats'."),
+    ("tags = 'cats'", "To look for a value in a list: tags contains 'cats'"),
     ("tags contains 5", "the filter asks whether a list in tags contains a number, and the lists there hold strings."),
     ("zip contains '0'", "a list in zip contains a string, and zip holds strings. contains is for lists;"),
-    ("year = null", "Where nothing is stored is found by: year is null."),
+    ("year = null", "To find records without it: year is null"),
 ]
 
 

@@ -98,12 +98,12 @@ class FilterWarning(VecindexWarning):
                 return f'A name that has a dot of its own is written in double quotes: "{self.field}".'
             return f"There are, for example: {', '.join(self.known)}." if self.known else "No record has metadata."
         if self.asked == "null":
-            return f"Where nothing is stored is found by: {self.field} is null."
+            return f"To find records without it: {self.field} is null"
         if self.in_list and not self.items:
             text = f"text within a string by like, as in: {self.field} like '%...%'"
             return f"contains is for lists; other values are found by =, {text}."
         if "lists" in self.held and not self.in_list:
-            return f"What is in a list is found by contains, as in: {self.field} contains 'cats'."
+            return f"To look for a value in a list: {self.field} contains 'cats'"
         return _WRITTEN[(self.items or self.held)[0]]
 
 

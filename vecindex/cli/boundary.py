@@ -21,7 +21,7 @@ from ..errors import OutOfMemory, VecindexError
 from ..render import escaped_json, printable
 from ..warning_types import VecindexWarning
 from .interrupts import word_and_code
-from .meant import Group, other_option
+from .meant import Group, other_option, other_value
 from .voice import Voice, hold_standard_descriptors, is_terminal, warn
 
 _EXPECTED = (VecindexError, OSError, MemoryError, ImportError, UnicodeEncodeError)
@@ -70,6 +70,8 @@ def _report(error: BaseException, voice: Voice) -> int:
     """Says what went wrong, on standard error; the exit code."""
     if isinstance(error, click.NoSuchOption):
         error = other_option(error)
+    elif isinstance(error, click.BadParameter):
+        error = other_value(error)
     elif isinstance(error, OSError):
         _give_up_output()
     elif isinstance(error, (MemoryError, ImportError)) and not isinstance(error, VecindexError):

@@ -63,7 +63,7 @@ class Group(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError:
             meant = _named(args[0], _COMMANDS)
-            options = {name for param in self.params for name in param.opts} | {"--help"}
+            options = _options(self) | {"--help"}
             known = [name for name in meant if name in self.commands or name in options]
             if not known:
                 raise
@@ -74,11 +74,27 @@ def other_option(error: click.NoSuchOption) -> click.UsageError:
     """The error, with the option of its command that does what another is asked for, where there is one."""
     if error.ctx is None:
         return error
-    options = {name for param in error.ctx.command.params for name in param.opts}
+    command = error.ctx.command
+    if isinstance(command, Group) and any(error.option_name in _options(each) for each in command.commands.values()):
+        return click.UsageError(f"The option {error.option_name!r} belongs after the name of a command.", error.ctx)
+    options = _options(command)
     known = [meant for meant in _named(error.option_name, _OPTIONS) if meant.split()[0] in options]
     if not known:
         return error
     return click.UsageError(_instead(f"No such option {error.option_name!r}.", known), error.ctx)
+
+
+def other_value(error: click.BadParameter) -> click.UsageError:
+    """The error, with the option that prints JSON where json was asked for as a file's format."""
+    if error.ctx is None or error.param is None or "--format" not in error.param.opts:
+        return error
+    if not error.message.startswith("'json' ") or "--report" not in _options(error.ctx.command):
+        return error
+    return click.BadParameter(f"{error.message} To have the answer in JSON: --report json.", error.ctx, error.param)
+
+
+def _options(command: click.Command) -> set[str]:
+    return {name for param in command.params for name in param.opts}
 
 
 def _named(name: str, table: dict[str, tuple[str, ...]]) -> list[str]:

@@ -309,12 +309,18 @@ def _refuse_other_separators(name: str, format: Format, own: str) -> None:
     """Semicolons are what Excel writes in half of Europe; read as one column, whole rows would become sentences."""
     other = next((each for each in _SEPARATORS if each != own and each in name), None)
     if other is not None:
+        is_ = f"{format.value} is separated by {_SEPARATORS[own]}"
+        if other == "\t":
+            remedy = f"{is_}, and tsv by tabs: pass format='tsv'", f"{is_}, and tsv by tabs: --format tsv"
+        elif format is Format.CSV:
+            remedy = (f"{is_}, unless its first line is sep={other}",) * 2
+        else:
+            remedy = (is_,) * 2
         raise InvalidInput(
             f"the header is one column, {listed([name])}, but looks separated by {_SEPARATORS[other]}",
             Advice(
-                f"{format.value} is separated by {_SEPARATORS[own]}; if this is one column, name it with text_column=.",
-                typed=f"{format.value} is separated by {_SEPARATORS[own]}; "
-                "if this is one column, name it with --text-column.",
+                f"{remedy[0]}; if this is one column, name it with text_column=.",
+                typed=f"{remedy[1]}; if this is one column, name it with --text-column.",
             ),
         )
 

@@ -73,8 +73,8 @@ def _metadata(others: dict[str, Any]) -> dict[str, Any] | None:
 def _object(line: str) -> dict[str, Any]:
     if line.startswith("\ufeff"):
         raise InvalidInput(
-            "the line begins with a byte order mark (U+FEFF), as where files were put together",
-            "Remove it: sed 's/^\\xEF\\xBB\\xBF//' FILE > NEW.",
+            "the line begins with a byte order mark (U+FEFF), as happens when files are joined",
+            "Remove it, for example with: sed 's/^\\xEF\\xBB\\xBF//' FILE > NEW",
         )
     advice = _ARRAY_ADVICE if line.lstrip().startswith("[") else _ADVICE
     value = parsed(line, advice)

@@ -166,9 +166,13 @@ def _is_regular(path: str) -> bool:
                 typed=f"To add an export with its vectors: vecindex import {shlex.quote(path)}",
             )
             if is_export
-            else Advice("Name the files in it.", typed="Name the files in it, for example `vecindex add DIR/*.txt`."),
+            else Advice("Name the files in it.", typed=f"Name the files in it: vecindex add {_inside(path)}*.txt"),
         )
     return stat.S_ISREG(mode)
+
+
+def _inside(folder: str) -> str:
+    return shlex.quote(folder if folder.endswith("/") else f"{folder}/")
 
 
 def _start(path: str) -> bytes:
