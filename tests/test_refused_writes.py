@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -34,6 +35,7 @@ from tests.helpers import ROOT, opened, small_index
 from vecindex import Index, VecindexError
 from vecindex.errors import StorageError
 from vecindex.store import files, vectors
+from vecindex.store.catalog import Catalog
 from vecindex.store.disk import Disk, replaced
 
 CODES = (errno.ENOSPC, errno.EIO, errno.EACCES)
@@ -226,6 +228,19 @@ def test_too_few_descriptors_are_said_to_be_that_by_whoever_meets_them(folder: P
             assert failed.reason.endswith("Too many open files")
             assert failed.command_advice.startswith("Raise the limit of open files (ulimit -n)")
         assert index.verify().ok
+
+
+def test_to_look_whether_an_index_is_in_use_leaves_sqlites_locks_in_place(folder: Path) -> None:
+    def locks() -> list[str]:
+        number = os.stat(folder / "vecindex.db-shm").st_ino
+        return [line for line in Path("/proc/locks").read_text().splitlines() if f":{number} " in line]
+
+    with opened(folder) as index, closing(Catalog(folder)) as other, other.reading():
+        before = locks()
+        assert before
+        assert len(index) == 3
+        assert other._state().is_shared
+        assert locks() == before
 
 
 class Short(Disk):

@@ -61,6 +61,13 @@ class _Errors:
         raise CorruptIndex(str(self._path), reason) from error
 
 
+_live: dict[int, tuple[int, int] | None] = {}
+"""Which databases this process has open with their shared memory, by connection.
+
+To close another descriptor of such a file would end the locks that SQLite has on it.
+"""
+
+
 class Connection:
     """SQLite on the database of the index in ``folder``; for one thread at a time."""
 
@@ -79,9 +86,11 @@ class Connection:
             self._name = str(self.path)
             self.sqlite, self._frozen = self._connect()
             self.identity = self._found()
+        self._count()
 
     def close(self) -> None:
         self.sqlite.close()
+        _live.pop(id(self), None)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -160,7 +169,12 @@ class Connection:
         stale = self.sqlite
         check_database(self.path)
         self.sqlite, self._frozen = self._connect(may_freeze)
+        self._count()
         stale.close()
+
+    def _count(self) -> None:
+        if self._frozen is None:
+            _live[id(self)] = self.identity
 
     def _found(self) -> tuple[int, int] | None:
         """Device and number of what the database's name stands for now; None where it stands for nothing."""
@@ -176,10 +190,12 @@ class Connection:
         log = changed = 0
         with storage_errors(self.path):
             stat = os.stat(self._name)
+            is_ours = (stat.st_dev, stat.st_ino) in list(_live.values())
             with contextlib.suppress(FileNotFoundError):
                 found = os.stat(f"{self._name}-wal")
                 log, changed = found.st_size, found.st_mtime_ns
-        return State((stat.st_ino, stat.st_size, stat.st_mtime_ns, changed), log, _is_in_use(f"{self._name}-shm"))
+        is_shared = is_ours or _is_in_use(f"{self._name}-shm")
+        return State((stat.st_ino, stat.st_size, stat.st_mtime_ns, changed), log, is_shared)
 
     def _configured(self, uri: str, first: str = "pragma synchronous = full") -> sqlite3.Connection:
         # Statements are begun and ended here, never by the driver (isolation_level None). Another thread may close.
