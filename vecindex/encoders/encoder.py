@@ -174,7 +174,6 @@ class Encoder(ABC):
             InvalidInput: something in ``texts`` is no string, or holds a lone surrogate.
             TextWithoutToken: the model finds nothing in a text.
             EncodingFailed: what the model computes is not finite.
-            UnsupportedModel: the prompt of this role leaves no token of the text to be read.
         """
         return self.encode_all(texts, role).vectors
 
@@ -268,10 +267,7 @@ class Encoder(ABC):
             room -= 1 + room // 16
 
     def _surrounding(self, role: Role) -> Surroundings | None:
-        """What tells the texts of which the model knows nothing; None where that cannot be told.
-
-        Raises UnsupportedModel where a prompt leaves no token of a text to be read.
-        """
+        """What tells the texts of which the model knows nothing; None where that cannot be told."""
         return None
 
     @entrance(role=role_check, on_long=on_long_check)

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 import tokenizers
 
-from ..errors import EncodingFailed, UnsupportedModel
+from ..errors import EncodingFailed
 from .encoder import Encoder, Span, Tokens
 from .spec import Role
 from .unknown import Surroundings
@@ -48,7 +48,7 @@ class TextTokenizer:
         self.special = tokenizer.num_special_tokens_to_add(is_pair=False) if special else 0
         self._add_special = special
         self.max_tokens = max_tokens
-        self._left = truncation == "left"
+        self.reads_the_end = truncation == "left"
         self._huge = max(HUGE, _CHARACTERS_A_TOKEN * max_tokens)
 
     @classmethod
@@ -76,7 +76,7 @@ class TextTokenizer:
 
     def to_json(self) -> str:
         """All of it, to be made again in another process."""
-        truncation = "left" if self._left else "right"
+        truncation = "left" if self.reads_the_end else "right"
         return json.dumps([self._cut.to_str(), self.max_tokens, truncation, self._add_special])
 
     def save(self, path: Path) -> None:
@@ -162,7 +162,7 @@ class TextTokenizer:
             return Tokens(ids, len(ids))
         size = self._huge
         while True:  # until there is more than the model reads: nearly always at once
-            end = text[-size:] if self._left else text[:size]
+            end = text[-size:] if self.reads_the_end else text[:size]
             (encoding,) = _encoded(self._cut, [end], add_special_tokens=self._add_special)
             if size >= len(text):
                 return self._tokens(encoding)
@@ -195,8 +195,13 @@ def within_table(tokenizer: tokenizers.Tokenizer, rows: int) -> tokenizers.Token
 
 
 def check_room(tokenizer: TextTokenizer, prompts: Iterable[str]) -> None:
-    """Raises ValueError where the maximum leaves no room for a text beside the model's own tokens and a prompt."""
+    """Raises ValueError where the maximum leaves no room for a text beside the model's own tokens and a prompt.
+
+    The vectors of all texts would be the same. Where the end of a text is what is read, it is the prompt that is cut.
+    """
     for prompt in dict.fromkeys(prompts):
+        if prompt and tokenizer.reads_the_end:
+            continue
         if tokenizer.max_tokens and (taken := tokenizer.count(prompt)) >= tokenizer.max_tokens:
             what = f"the prompt {prompt[:40]!r} has" if prompt else "the tokens that it puts around each are"
             raise ValueError(f"it reads {tokenizer.max_tokens} tokens of a text, and {what} {taken}")
@@ -276,18 +281,6 @@ class TokenizingEncoder(Encoder):
         silent = self.text_tokenizer.unknown.union(empty.ids)
         found: dict[Role, Surroundings] = {}
         for role, prompt in zip(get_args(Role), prompts, strict=True):
-            self._check_room(role, prompt)
             ends = bool(empty.ids) and empty.ids[-1] == prompt.ids[-1]  # a special token that ends every text
             found[role] = Surroundings(len(prompt.ids) - ends if self.space.prompt(role) else 0, silent)
         return found
-
-    def _check_room(self, role: Role, prompt: Tokens) -> None:
-        """That a prompt is not all that is read of a text: then the vectors of all texts would be the same."""
-        limit = self.space.max_tokens
-        if limit and self.space.prompt(role) and prompt.total >= limit and self.space.truncation == "right":
-            raise UnsupportedModel(
-                self.space.model,
-                f"its prompt for a {role}, {self.space.prompt(role)[:40]!r}, has {prompt.total} tokens, and it reads "
-                f"{limit}: nothing would be left for the text",
-                "Shorten the prompt in the model's files, or raise its maximum length.",
-            )
