@@ -197,6 +197,9 @@ SOUND: dict[str, Change] = {
     "no pooler": without("pooler"),
     "the library's own prefix": weights(lambda found: {f"bert.{name}": array for name, array in found.items()}),
     "more than is read": weights(lambda found: {**found, "cls.bias": found["pooler.dense.bias"]}),
+    "labels with any names": config(
+        id2label={str(n): f"block {n}" for n in range(999)}, label2id={f"block {n}": n for n in range(999)}
+    ),
     "a plain way of attention": config(attn_implementation="eager", _attn_implementation="sdpa", use_kernels=False),
     "half precision noted": config(dtype=None, torch_dtype="float16"),
     "links within": linked,

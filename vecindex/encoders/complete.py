@@ -24,6 +24,7 @@ from .weights import shapes
 _COUNTS = re.compile(r"layer|block|expert|depth|stage|level|branch|label|group")
 _NO_COUNTS = re.compile(r"size|dim|theta|window|capacity|_id|channels|interval|period")
 _LEAST_COUNT = 128
+_LABELS = ("id2label", "label2id")  # their numbers are those of labels, whose names may be anything
 _UNUSED = re.compile(r"(^|\.)pooler\.")
 _SHOWN = 8
 _loading = threading.Lock()
@@ -49,6 +50,8 @@ def check_counts(config: Mapping[str, Any], held: Held) -> None:
     To build them first would take minutes and all memory.
     """
     for name, value in config.items():
+        if name in _LABELS:
+            continue
         if isinstance(value, Mapping):
             check_counts(value, held)
         elif is_size(value) and value > max(held.arrays, _LEAST_COUNT) and _counts_parts(name):
