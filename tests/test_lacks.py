@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import resource
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from vecindex import EncodingFailed, OutOfMemory, explain, load_encoder
-from vecindex.encoders import compiled, compiling, tokens
+from vecindex.encoders import compiled, compiling, models, tokens
 from vecindex.encoders.cache import compiled_folder, refusal_file
 from vecindex.encoders.encoder import Encoder
 from vecindex.encoders.lacks import lack, lacks_said
@@ -23,6 +24,7 @@ from vecindex.encoders.spec import PoolingMode
 from vecindex.render import explanation_as
 
 from .conftest import SmallModel
+from .families import static_model
 from .test_cli import run
 from .toy import ToyEncoder
 
@@ -91,8 +93,38 @@ def test_a_model_compiled_into_a_folder_is_found_there_though_nobody_may_write_t
     monkeypatch.setenv("VECINDEX_CACHE", str(tmp_path / "baked"))
     monkeypatch.setattr(compiling, "_compile_full", lambda *_: pytest.fail("compiled again"))
     assert load_encoder(model).runtime == "onnxruntime"
-    (tmp_path / "file").write_text("")
-    assert run("models", "compile", model, "--to", tmp_path / "file")[0] == 1
+
+
+def test_a_folder_to_compile_into_that_cannot_be_used_is_refused_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "compile_model", lambda *_, **__: pytest.fail("compiled"))
+    (tmp_path / "file").touch()
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    for place, reason in {
+        tmp_path / "file": f"nothing can be compiled into {tmp_path}/file: {tmp_path}/file: File exists",
+        tmp_path / "file" / "in it": f"{tmp_path}/file/in it: File exists",
+        tmp_path / "open": f"into {tmp_path}/open: {tmp_path}/open may be written by others (mode 0777; `chmod go-w`",
+        "": "--to is empty",
+    }.items():
+        code, _, err = run("models", "compile", "any", "--to", place)
+        assert (code, reason in err) == (1, True), err
+
+
+def test_a_user_without_a_home_compiles_in_a_temporary_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("HOME", "VECINDEX_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)  # of whom the system knows nothing
+    assert load_encoder(static_model(tmp_path / "static")).encode(["the cat"]).shape == (1, 16)
+    assert list(compiled.every_compiled()) == []
+    with compiling._scratch_folder() as folder:
+        assert str(folder).startswith(tempfile.gettempdir())
+    (told,) = caplog.records
+    assert "cannot be written to" in told.getMessage()
+    assert "Set VECINDEX_CACHE to a folder" in told.getMessage()
 
 
 LACKS = [

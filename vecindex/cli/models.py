@@ -6,11 +6,12 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import StorageError
+from ..errors import InvalidInput, StorageError
 from ..render import compiled_lines, models_as, printable, removed_line, show_as
 from .meant import Group
 from .options import answer_option, format_option, offline_option
@@ -133,10 +134,20 @@ def _cache_in(folder: str | None) -> Iterator[None]:
     if folder is None:
         yield
         return
+    from ..encoders.ownership import make_folder
     from ..paths import expanded
 
+    if not folder:
+        raise InvalidInput("--to is empty", "Name a folder.")
     place = os.path.abspath(expanded(folder))
-    os.makedirs(place, exist_ok=True)
+    try:
+        make_folder(Path(place), Path(place))  # now, and not once the model is compiled
+    except OSError as error:
+        reason = error.strerror if error.filename is None else f"{place}: {error.strerror}"
+        raise InvalidInput(
+            f"nothing can be compiled into {folder}: {reason}",
+            "Name a folder, new or your own, that nobody else may write to.",
+        ) from error
     before = os.environ.get("VECINDEX_CACHE")
     os.environ["VECINDEX_CACHE"] = place
     try:

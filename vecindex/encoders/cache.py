@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..errors import InvalidInput
 from ..paths import expanded
 from .ownership import distrust, make_folder
 from .reading import read_json
@@ -34,7 +35,10 @@ def cache_folder() -> Path:
     """The cache's folder, which may not exist yet."""
     if given := os.environ.get("VECINDEX_CACHE"):
         return Path(expanded(given))
-    return Path(expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache")) / "vecindex"
+    try:
+        return Path(expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache")) / "vecindex"
+    except InvalidInput:  # this user has no home: nothing is kept there, and nothing can be written there
+        return Path(os.devnull) / "vecindex"
 
 
 def compiled_folder(fingerprint: str) -> Path:

@@ -24,7 +24,7 @@ def distrust(path: Path, root: Path) -> str:
     for each in (path, *path.parents):
         try:
             found = os.stat(each) if each == root else os.lstat(each)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             found = None
         except OSError as error:
             return f"{each} cannot be looked at: {error.strerror}"
@@ -56,7 +56,7 @@ def make_folder(folder: Path, root: Path) -> None:
 
     Raises OSError where that cannot be done, or where others could write into it already.
     """
-    missing = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
+    missing = [each for each in (folder, *folder.parents) if not os.path.isdir(each)]
     for each in reversed(missing):
         each.mkdir(mode=0o755, exist_ok=True)
     if reason := distrust(folder, root):
