@@ -68,6 +68,19 @@ def test_a_disk_that_is_full_while_compiling_is_not_the_models_fault(
     np.testing.assert_allclose(fast.encode(["the cat"]), slow.encode(["the cat"]), atol=1e-5)
 
 
+def test_a_graph_whose_numbers_are_not_finite_is_refused_for_good(
+    small_model: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overflown(self: object, threads: int, ids: Any, mask: Any) -> Any:
+        return np.full((*ids.shape, 32), np.nan, np.float32)
+
+    monkeypatch.setenv("VECINDEX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("vecindex.encoders.onnx.OnnxEncoder._run", overflown)
+    encoder = load_encoder(small_model(tmp_path))
+    assert encoder.runtime == "torch"
+    assert "agree with the reference to a cosine of only nan" in str(compiled.refusal(encoder.space))
+
+
 def test_what_an_earlier_version_refused_is_tried_once_more(encoder: Encoder) -> None:
     space = encoder.space
     compiled.refuse(space, "no such operator")
@@ -102,12 +115,13 @@ def test_a_folder_to_compile_into_that_cannot_be_used_is_refused_before_anything
     (tmp_path / "file").touch()
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
-    for place, reason in {
+    refused: dict[Path | str, str] = {
         tmp_path / "file": f"nothing can be compiled into {tmp_path}/file: {tmp_path}/file: File exists",
         tmp_path / "file" / "in it": f"{tmp_path}/file/in it: File exists",
         tmp_path / "open": f"into {tmp_path}/open: {tmp_path}/open may be written by others (mode 0777; `chmod go-w`",
         "": "--to is empty",
-    }.items():
+    }
+    for place, reason in refused.items():
         code, _, err = run("models", "compile", "any", "--to", place)
         assert (code, reason in err) == (1, True), err
 

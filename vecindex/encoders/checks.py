@@ -45,7 +45,12 @@ def check_directions(vectors: FloatArray, texts: Sequence[str], space: Space, sk
             f"{space.model} in {space.precision} gives numbers that are not finite for the text "
             f"{texts[int(np.isfinite(squares).argmin())][:40]!r}",
             "Its weights are damaged, or their numbers are too large for this precision.",
-        )
+        ) from FloatingPointError()
+
+
+def not_finite(error: EncodingFailed) -> bool:
+    """Whether `check_directions` raised it for numbers that are not finite, which the model gives every time."""
+    return isinstance(error.__cause__, FloatingPointError)
 
 
 def is_zero(vectors: FloatArray) -> npt.NDArray[np.bool_]:

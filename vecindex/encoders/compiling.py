@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import math
 import secrets
 import shutil
 import tempfile
@@ -28,6 +29,7 @@ import numpy as np
 from ..errors import Advice, EncodingFailed, MissingExtra, UnsupportedModel
 from .agreement import BUILT_IN, LEAST_COSINE, LEAST_MEAN, SAMPLE, Agreement, measure
 from .cache import cache_folder, compiled_folder, distrusted, remember_digests, sha256
+from .checks import not_finite
 from .compiled import (
     COMPILING,
     Compiled,
@@ -386,8 +388,13 @@ def _role_agreement(reference: TorchEncoder, encoder: Encoder, texts: Sequence[s
     tokens = reference.tokenize([prompt + text for text in texts])
     probes = [text for text, found in zip(texts, tokens, strict=True) if len(found.ids) > skipped]
     expected = reference.truth(probes, role)
-    batched = encoder.encode(probes, role)
-    alone = np.concatenate([encoder.encode([probe], role) for probe in probes])
+    try:
+        batched = encoder.encode(probes, role)
+        alone = np.concatenate([encoder.encode([probe], role) for probe in probes])
+    except EncodingFailed as error:
+        if not_finite(error):
+            return math.nan
+        raise
     return float(np.minimum((expected * batched).sum(axis=1), (expected * alone).sum(axis=1)).min())
 
 

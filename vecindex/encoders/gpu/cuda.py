@@ -26,7 +26,7 @@ from ...errors import Advice, EncodingFailed, InvalidInput, UnsupportedModel
 from ...threads import in_thread
 from ...windows import CHARACTERS, windows
 from ..agreement import BUILT_IN, SAMPLE, Agreement, compare
-from ..checks import OnLong, check_directions, checked_texts, no_token, on_long_check, role_check
+from ..checks import OnLong, check_directions, checked_texts, no_token, not_finite, on_long_check, role_check
 from ..encoder import TEXTS_A_WINDOW, Encoded, IntArray
 from ..pooling import FloatArray, unit_length
 from ..spec import Precision, Role, Space
@@ -253,8 +253,15 @@ class CudaEncoder(TokenizingEncoder):
     def _checked(self, probes: list[str], expected: FloatArray) -> Agreement:
         """How well the probes' vectors agree with the expected ones, together and some of them alone."""
         precision = cast(Precision, self.space.precision)
-        agreement = compare(BUILT_IN, expected, self.encode(probes))
-        alone = np.concatenate([self.encode([probe]) for probe in probes[::_ALONE]])
+        try:
+            found = self.encode(probes)
+            alone = np.concatenate([self.encode([probe]) for probe in probes[::_ALONE]])
+        except EncodingFailed as error:
+            if not not_finite(error):
+                raise
+            found = np.full_like(expected, np.nan)
+            alone = found[::_ALONE]
+        agreement = compare(BUILT_IN, expected, found)
         least = min(agreement.least, float((expected[::_ALONE] * alone).sum(axis=1).min()))
         agreement = replace(agreement, least=least)
         figures = agreement.describe()
