@@ -260,7 +260,7 @@ def test_info_prints_the_index_at_a_glance(encoder: Encoder) -> None:
     assert found == {
         **{"path": ".vecindex", "format": 3, "generation": 1, "records": 4, "dead_rows": 0, "tail_rows": 4},
         **{"codes": None, "indexed_fields": [], "truncated": 0},
-        **{"tokens_lost": 0, "cached_texts": 4, "cache_bytes": 144},
+        **{"tokens_lost": 0, "unknown": 0, "cached_texts": 4, "cache_bytes": 144},
         **{"model": MODEL, "dimension": 384, "max_tokens": 256, "pooling": "mean", "precision": "fp32"},
         **{"fingerprint": encoder.space.fingerprint, "beside": [], "runtime": "onnxruntime"},
     }
@@ -278,6 +278,7 @@ def test_info_prints_the_index_at_a_glance(encoder: Encoder) -> None:
         "indexed fields  -\n"
         "truncated       0\n"
         "tokens lost     0\n"
+        "unknown         0\n"
         "cached texts    4\n"
         "cache bytes     144\n"
         f"model           {MODEL}\n"

@@ -157,7 +157,7 @@ def test_its_file_and_line_are_named(model: str, here: Path) -> None:
     for more in ([], ["--text", "a dog"]):
         assert run("add", "a.txt", "b.jsonl", *more, "--model", model) == (
             *(1, ""),
-            f"Error: {NO_TOKEN}\nMend the row, or leave bad rows out with --skip-bad.\n",
+            f"Error: {NO_TOKEN}\nCorrect it, or leave bad rows out with --skip-bad.\n",
         )
     code, _, err = run("add", "--text", "a dog", "--text", "\u200b", "--key", "d", "--key", "e", "--model", model)
     assert (code, err.splitlines()[0]) == (1, "Error: item 1, 'e': the text '\\u200b' has no token")

@@ -178,7 +178,7 @@ def derive_key(text: str, metadata: Metadata | None = None) -> str:
     """The key of a record that was given none: the first 128 bits of a SHA-256, in hex.
 
     That is of its text in UTF-8 and, where there is metadata, of a byte 0xFF and of `as_read` of it behind. So rows
-    that say the same have one key, and rows that differ in anything have two.
+    that say the same have one key, whether a value of theirs was read as a number or as text.
     """
     return derived_key(checked_text(text), None if metadata is None else checked_metadata(metadata))
 

@@ -217,8 +217,8 @@ def _add(
             )
         if report.unknown:
             warn(
-                f"Warning: {index.encoder.space.model} knows no token of {counted(report.unknown, 'text')} (emoji, or "
-                "a script that it lacks); no search finds them by meaning, and they come last in every search."
+                f"Warning: {index.encoder.space.model} knows no token of {counted(report.unknown, 'text')} (emoji, a "
+                "script that it lacks, or very long words); no search finds them by meaning, and they come last."
             )
 
 

@@ -311,7 +311,8 @@ def _refuse_other_separators(name: str, format: Format, own: str) -> None:
     if other is not None:
         is_ = f"{format.value} is separated by {_SEPARATORS[own]}"
         if other == "\t":
-            remedy = f"{is_}, and tsv by tabs: pass format='tsv'", f"{is_}, and tsv by tabs: --format tsv"
+            typed = f"{is_}, and tsv by tabs: --format tsv"
+            remedy = f"{is_}, and tsv by tabs: pass format='tsv'", typed
         elif format is Format.CSV:
             remedy = (f"{is_}, unless its first line is sep={other}",) * 2
         else:
