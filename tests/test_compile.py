@@ -19,7 +19,7 @@ import pytest
 
 import vecindex
 from vecindex import load_encoder
-from vecindex.encoders import compiled, compiling, models
+from vecindex.encoders import compiled, compiling, models, probes
 from vecindex.encoders.cache import compiled_folder, refusal_file, remember_digests
 from vecindex.encoders.encoder import Encoder
 from vecindex.encoders.load import load_for_space
@@ -254,13 +254,13 @@ def test_a_loser_of_the_race_uses_what_the_winner_published(
     fingerprint = load_encoder(model).space.fingerprint
     winners = shutil.copytree(compiled_folder(fingerprint), cache / "winners")
     shutil.rmtree(compiled_folder(fingerprint))
-    honest: Callable[..., float] = compiling._agreement
+    honest: Callable[..., float] = probes.probed
 
     def meanwhile(*args: Any) -> float:
         shutil.copytree(winners, compiled_folder(fingerprint))
         return honest(*args)
 
-    monkeypatch.setattr(compiling, "_agreement", meanwhile)
+    monkeypatch.setattr(compiling, "probed", meanwhile)
     assert load_encoder(model).encode(["the cat"]).shape == (1, 32)
     assert os.listdir(cache / "compiled") == [fingerprint]
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
-import math
 import secrets
 import shutil
 import tempfile
@@ -20,7 +19,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +27,6 @@ import numpy as np
 from ..errors import Advice, EncodingFailed, MissingExtra, UnsupportedModel
 from .agreement import BUILT_IN, LEAST_COSINE, LEAST_MEAN, SAMPLE, Agreement, measure
 from .cache import cache_folder, compiled_folder, distrusted, remember_digests, sha256
-from .checks import not_finite
 from .compiled import (
     COMPILING,
     Compiled,
@@ -46,8 +43,9 @@ from .compiled import (
 from .encoder import Encoder
 from .lacks import lack, lacks_said
 from .ownership import make_folder, seal, tell
+from .probes import AGREEMENT, PROBES, probed
 from .resolve import ModelFiles
-from .spec import Role, Space
+from .spec import Space
 
 if TYPE_CHECKING:
     from .onnx import OnnxEncoder
@@ -55,24 +53,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("vecindex")
 
-AGREEMENT = 0.99999
-"""The least cosine between a probe's vector and the one that sentence-transformers itself makes of it."""
-
 MOST_CHANGE = 1e-4
 """Of a token's vector, as a part of its length, by a rewriting that is exact but for rounding."""
 
 _STALE_SECONDS = 86_400
-# Lengths from no word to over the maximum, several scripts: what a wrongly traced graph gets wrong first.
-_PROBES = (
-    "",
-    "My name is Aun",
-    "The quick brown fox jumps over the lazy dog, twice: 1,234.50!",
-    "Der Zug nach Köln fährt um 7:45 Uhr ab. 🚆",
-    "今日はとても良い天気ですね。",
-    "Сегодня идёт дождь, и мы остаёмся дома.",
-    "a long text " * 40,
-)
-_PROBE_PAIRS = 1200  # of a word and a number, in a text that repeats nothing: more than most models read
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +91,7 @@ def compiled_or_torch(files: ModelFiles, space: Space, threads: int | None) -> E
             return reference(files, space, threads)
         except _NotExportedError as error:
             encoder = reference(files, space, threads)
-            if not (agreement := _agreement(encoder, encoder)) >= AGREEMENT:
+            if not (agreement := probed(encoder, encoder)) >= AGREEMENT:
                 raise UnsupportedModel(
                     files.name,
                     f"its vectors agree with sentence-transformers' own to a cosine of only {agreement:.6f}",
@@ -203,7 +187,7 @@ def _compile_full(files: ModelFiles, space: Space, threads: int | None) -> Made:
                 raise
             raise _NotExportedError(f"onnxruntime refuses the exported graph ({first_line(error)})") from error
         encoder = open_folder(folder, space, whole.padding_id, threads, made_with())
-        agreement = _agreement(whole, encoder)
+        agreement = probed(whole, encoder)
         if not agreement >= AGREEMENT:
             raise _NotExportedError(
                 f"compiled, its vectors agree with the reference to a cosine of only {agreement:.6f}"
@@ -263,7 +247,7 @@ def _faster(whole: TorchEncoder, plain: Path) -> Path:
     from .layout import lay_out
     from .onnx import token_vectors
 
-    ids, mask = whole.padded(whole.tokenize(_PROBES[1:]))
+    ids, mask = whole.padded(whole.tokenize(PROBES[1:]))
     before = token_vectors(plain, ids, mask)[mask == 1]
     best = plain
     for name, rewrite in {"folded": fold_biases, "laid_out": lay_out}.items():
@@ -367,35 +351,6 @@ def _publish(folder: Path, encoder: OnnxEncoder, compiled: Compiled) -> OnnxEnco
     except OSError as error:
         log.debug("%s was not published: %s", place, error)
     return load_compiled(compiled.space, encoder.threads) or encoder
-
-
-def _agreement(reference: TorchEncoder, encoder: Encoder) -> float:
-    """The least cosine to what sentence-transformers itself makes of the probes, over both roles."""
-    space = reference.space
-    # Beyond every window of its attention, with other things there than within: else a lost window would not show.
-    pairs = max(_PROBE_PAIRS, min(reference.reach, space.max_tokens) // 2 + 100)
-    long = " ".join(f"{word} {n}" for n, word in zip(range(pairs), cycle(_PROBES[2].split()), strict=False))
-    roles: tuple[Role, ...] = ("document", "query")
-    return min(
-        _role_agreement(reference, encoder, (*_PROBES, long), role)
-        for role in roles[: 1 if space.query_prompt == space.document_prompt else 2]
-    )
-
-
-def _role_agreement(reference: TorchEncoder, encoder: Encoder, texts: Sequence[str], role: Role) -> float:
-    """The least cosine, alone and batched; NaN counts as disagreement."""
-    prompt, skipped = reference.space.prompt(role), reference.pooled_from(role)
-    tokens = reference.tokenize([prompt + text for text in texts])
-    probes = [text for text, found in zip(texts, tokens, strict=True) if len(found.ids) > skipped]
-    expected = reference.truth(probes, role)
-    try:
-        batched = encoder.encode(probes, role)
-        alone = np.concatenate([encoder.encode([probe], role) for probe in probes])
-    except EncodingFailed as error:
-        if not_finite(error):
-            return math.nan
-        raise
-    return float(np.minimum((expected * batched).sum(axis=1), (expected * alone).sum(axis=1)).min())
 
 
 def _remove_stale(parent: Path) -> None:
