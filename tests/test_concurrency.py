@@ -146,6 +146,9 @@ def test_readers_beside_a_writer_see_whole_commits_only(tmp_path: Path) -> None:
         index.add([f"g0 k{k}" for k in range(KEYS)], keys=[f"k{k}" for k in range(KEYS)], metadata=[{"g": 0}] * KEYS)
         processes = [child(WRITING, tmp_path / "i", 3), *(child(READING, tmp_path / "i", 2) for _ in range(2))]
         seen: list[int] = []
+        while index.get("k0").text.startswith("g0 "):  # until the writer is at work
+            assert processes[0].poll() is None
+            time.sleep(0.01)
         threads = [
             threading.Thread(target=lambda: seen.append(generations(tmp_path / "i", 2, index))) for _ in range(2)
         ]

@@ -183,6 +183,7 @@ def test_info_tells_what_is_there(index: Index, tmp_path: Path) -> None:
         indexed_fields=(),
         truncated=1,
         tokens_lost=9,
+        unknown=0,
         cached_texts=3,
         cache_bytes=108,
         bytes=sum(p.stat().st_size for p in (tmp_path / "i").iterdir()),

@@ -127,6 +127,7 @@ class IndexInfo:
     indexed_fields: tuple[str, ...]
     truncated: int
     tokens_lost: int
+    unknown: int
     cached_texts: int
     cache_bytes: int
     bytes: int
@@ -138,7 +139,6 @@ class IndexInfo:
     fingerprint: str | None
     beside: tuple[str, ...] = ()
     runtime: str | None = None
-    unknown: int = 0
 
 
 @dataclass(frozen=True, slots=True)
