@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -327,3 +328,19 @@ def test_nothing_is_stored_by_a_model_of_which_weights_are_missing(model: Path, 
     assert (outcome.exit_code, "the model has weights that its files lack" in outcome.stderr) == (1, True)
     with vecindex.open(here / ".vecindex") as index:
         assert len(index) == 0
+
+
+def test_what_another_thread_loads_meanwhile_is_not_looked_at(model: Path) -> None:
+    from transformers import BertModel
+
+    from vecindex.encoders.complete import Held, nothing_made_up
+
+    without("layer.1")(model)
+    loaded: list[object] = []
+    with nothing_made_up(Held(0, 0)):
+        thread = threading.Thread(target=lambda: loaded.append(BertModel.from_pretrained(model)))
+        thread.start()
+        thread.join()
+        with pytest.raises(ValueError, match="its files lack"):
+            BertModel.from_pretrained(model)
+    assert [type(each) for each in loaded] == [BertModel]

@@ -119,11 +119,14 @@ class Reader:
             FilterWarning: a test in ``where`` can match nothing that is stored; looked at where fewer than k records
                 match, or all.
         """
-        return self.search_many([query], k, where)[0]
+        return self._search([query], k, where)[0]
 
     @entrance()
     def search_many(self, queries: Sequence[str] | Any, k: int = 5, where: Where | None = None) -> list[list[Hit]]:
         """As `search` for each of several texts, or of vectors (n, D); a list of hits for each, all of one snapshot."""
+        return self._search(queries, k, where)
+
+    def _search(self, queries: Sequence[str] | Any, k: int, where: Where | None) -> list[list[Hit]]:
         condition = None if where is None else parse(where)
         with self._asked(queries) as (view, vectors):
             hits, unmatched = run.search(view, vectors, k, condition), view.unmatched(condition, k)

@@ -69,13 +69,16 @@ def nothing_made_up(held: Held) -> Iterator[list[str]]:
     """Within, a model of transformers is loaded only where its files hold all its weights.
 
     What is given are the names of arrays in the files that the model does not read, once it is loaded. What is not met
-    is a ValueError that names it.
+    is a ValueError that names it. What other threads load meanwhile is not looked at.
     """
     unread: list[str] = []
+    loader = threading.get_ident()
     library: Any = transformers.PreTrainedModel
     original: Any = library.__dict__["from_pretrained"]
 
     def from_pretrained(cls: Any, /, *arguments: Any, output_loading_info: bool = False, **settings: Any) -> Any:
+        if threading.get_ident() != loader:
+            return original.__func__(cls, *arguments, output_loading_info=output_loading_info, **settings)
         if settings.get("config") is not None:
             _check_size(cls, settings["config"], held)
         settings |= {"output_loading_info": True, "ignore_mismatched_sizes": True}

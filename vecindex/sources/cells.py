@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NoReturn, get_args
 
-from ..errors import InvalidInput
+from ..arguments import choice
 from ..records import checked_metadata
 from .strict_json import unique_members
 
@@ -23,13 +23,7 @@ Value = Callable[[str], Any]
 """The value that a cell holds; raises ValueError where it is not of this kind."""
 
 
-def checked_types(value: str) -> Types:
-    """``value`` itself if it is one of `Types`; raises InvalidInput otherwise."""
-    for known in get_args(Types):
-        if value == known:
-            found: Types = known
-            return found
-    raise InvalidInput(f"types is {value!r}", f"It is one of: {', '.join(get_args(Types))}.")
+checked_types = choice(get_args(Types))
 
 
 def column_kinds(positions: Iterable[int], rows: Iterable[Sequence[str]]) -> Mapping[int, Value]:

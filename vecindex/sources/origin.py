@@ -112,7 +112,7 @@ def source(
     known.
     """
     path = expanded(path)
-    types = checked_types(types)
+    types = checked_types("types", types)
     if text_column is not None and text_column == key_column:
         raise InvalidInput(f"the text and the key cannot both be {text_column!r}", "Name two columns, or only one.")
     once = path == STDIN or not _is_regular(path)
