@@ -29,7 +29,6 @@ _OPTIONS = {
         *("-n", "-l", "--k", "--limit", "--top-k", "--topk", "--top_k", "--top", "--n-results", "--max-results"),
         *("--num", "--number", "--count", "--results", "--size", "--hits"),
     ),
-    "--limit": ("-n", "-k", "-l", "--top", "--top-k", "--max", "--head", "--count", "--size"),
     "--where": ("--filter", "--filters", "-f", "-w", "--if", "--condition", "--select", "--metadata-filter"),
     "--min-score": ("--threshold", "--score", "--cutoff", "--score-threshold", "--minimum-score", "--similarity"),
     "--fields": ("--field", "--columns", "--show", "--with-metadata", "--include-metadata", "--metadata", "--select"),
