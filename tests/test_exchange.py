@@ -82,7 +82,11 @@ TEXTS = st.sampled_from(AWKWARD) | st.text(max_size=20)
 KEYS = (st.sampled_from(AWKWARD) | st.text(max_size=5)).filter(bool)
 NAMES = st.text(max_size=3).filter(lambda name: "\0" not in name)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
     max_leaves=5,
 )
