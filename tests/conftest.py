@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from vecindex.encoders.encoder import Encoder
+from vecindex.encoders.run.encoder import Encoder
 
-from .families import COMPARED
+from .support.models.families import COMPARED
 
 SmallModel = Callable[..., Path]
 

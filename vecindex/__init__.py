@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .encoders.encoder import Encoder as Encoder
     from .encoders.explain import Explanation as Explanation
     from .encoders.explain import TokenExplanation as TokenExplanation
     from .encoders.explain import explain as explain
     from .encoders.load import load_encoder as load_encoder
-    from .encoders.pooling import mean_pool as mean_pool
-    from .encoders.pooling import pool_features as pool_features
+    from .encoders.run.encoder import Encoder as Encoder
+    from .encoders.run.pooling import mean_pool as mean_pool
+    from .encoders.run.pooling import pool_features as pool_features
     from .errors import CorruptIndex as CorruptIndex
     from .errors import EncodingFailed as EncodingFailed
     from .errors import IncompatibleFormat as IncompatibleFormat
@@ -36,38 +36,38 @@ if TYPE_CHECKING:
     from .errors import TextWithoutToken as TextWithoutToken
     from .errors import UnsupportedModel as UnsupportedModel
     from .errors import VecindexError as VecindexError
+    from .errors.warnings import FilterWarning as FilterWarning
+    from .errors.warnings import QueryTruncated as QueryTruncated
+    from .errors.warnings import QueryUnknown as QueryUnknown
+    from .errors.warnings import VecindexWarning as VecindexWarning
     from .exchange.writing import ExportReport as ExportReport
-    from .index import Index as Index
-    from .index import open as open
-    from .migrate import MigrationReport as MigrationReport
-    from .records import AddReport as AddReport
-    from .records import CompactReport as CompactReport
-    from .records import Hit as Hit
-    from .records import IndexInfo as IndexInfo
-    from .records import Record as Record
-    from .records import VerifyReport as VerifyReport
+    from .index.change_model import MigrationReport as MigrationReport
+    from .index.facade import Index as Index
+    from .index.facade import open as open
     from .store.backup import BackupReport as BackupReport
-    from .warning_types import FilterWarning as FilterWarning
-    from .warning_types import QueryTruncated as QueryTruncated
-    from .warning_types import QueryUnknown as QueryUnknown
-    from .warning_types import VecindexWarning as VecindexWarning
+    from .values.records import AddReport as AddReport
+    from .values.records import CompactReport as CompactReport
+    from .values.records import Hit as Hit
+    from .values.records import IndexInfo as IndexInfo
+    from .values.records import Record as Record
+    from .values.records import VerifyReport as VerifyReport
 
 _HOMES = {
-    "encoders.encoder": ("Encoder",),
+    "encoders.run.encoder": ("Encoder",),
     "encoders.explain": ("Explanation", "TokenExplanation", "explain"),
     "encoders.load": ("load_encoder",),
-    "encoders.pooling": ("mean_pool", "pool_features"),
+    "encoders.run.pooling": ("mean_pool", "pool_features"),
     "errors": (
         *("CorruptIndex", "EncodingFailed", "IncompatibleFormat", "IndexLocked", "IndexNotFound", "InvalidFilter"),
         *("InvalidInput", "MissingExtra", "ModelNotFound", "OutOfMemory", "RecordNotFound", "SourceError"),
         *("SpaceMismatch", "StorageError", "TextTooLong", "TextWithoutToken", "UnsupportedModel", "VecindexError"),
     ),
     "exchange.writing": ("ExportReport",),
-    "index": ("Index", "open"),
-    "migrate": ("MigrationReport",),
-    "records": ("AddReport", "CompactReport", "Hit", "IndexInfo", "Record", "VerifyReport"),
+    "index.facade": ("Index", "open"),
+    "index.change_model": ("MigrationReport",),
+    "values.records": ("AddReport", "CompactReport", "Hit", "IndexInfo", "Record", "VerifyReport"),
     "store.backup": ("BackupReport",),
-    "warning_types": ("FilterWarning", "QueryTruncated", "QueryUnknown", "VecindexWarning"),
+    "errors.warnings": ("FilterWarning", "QueryTruncated", "QueryUnknown", "VecindexWarning"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import IO, Any
 from unittest.mock import patch
 
-from common import MostMemory, sentences, where
+from support.common import MostMemory, sentences, where
 
 import vecindex
-from vecindex.cores import available_cores
+from vecindex.machine.cores import available_cores
 
 STEPS = ("add", "kill")
 SECONDS_A_TURN = 5.0
@@ -71,7 +71,7 @@ def add(texts: list[str], path: str) -> dict[str, Any]:
         commits += 1
 
     # By this clock an ``add`` sees how much to commit at once; it stands still with its process.
-    with vecindex.open(path, model=encoder) as index, patch("vecindex.pipeline.perf_counter", clock):
+    with vecindex.open(path, model=encoder) as index, patch("vecindex.index.encode_ahead.perf_counter", clock):
         found = measured(lambda: index.add(texts, progress=count))
         size = index.info().bytes
     return found | {"commits": commits, "bytes a row": size / len(texts)}

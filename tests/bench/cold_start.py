@@ -19,10 +19,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from common import rounds, where
+from support.common import rounds, where
 
 import vecindex
-from vecindex.encoders.resolve import resolve
+from vecindex.encoders.locate.resolve import resolve
 
 PROJECT = Path(__file__).parents[2]
 SCRIPT = """\

@@ -2,9 +2,9 @@
 
 Kills: a process is killed before a random step of an act, a step being a call that changes a file, SQLite's own among
 them, the middle of a write, or a statement. Prefixes: acts are done one after the other on one index, and the power is
-cut after a random prefix of their steps (`tests.power`). Whatever had returned must be there with its text, metadata
-and vector, what had not is there whole or not at all, verify finds nothing and the next writing leaves no orphan.
-Prints a table and what was wrong; exits 1 if anything was.
+cut after a random prefix of their steps (`tests.support.power`). Whatever had returned must be there with its text,
+metadata and vector, what had not is there whole or not at all, verify finds nothing and the next writing leaves no
+orphan. Prints a table and what was wrong; exits 1 if anything was.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from common import where  # noqa: E402
+from support.common import where  # noqa: E402
 
-from tests.acts import CHANGES, Finding  # noqa: E402
-from tests.faults import why_unhookable  # noqa: E402
-from tests.kills import kills  # noqa: E402
-from tests.power import cuts, record  # noqa: E402
+from tests.support.acts import CHANGES, Finding  # noqa: E402
+from tests.support.faults import why_unhookable  # noqa: E402
+from tests.support.kills import kills  # noqa: E402
+from tests.support.power import cuts, record  # noqa: E402
 
 CUTS_A_RECORDING = 50
 ACTS_A_RECORDING = 6

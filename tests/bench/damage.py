@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before FAISS is loaded
 
-from tests.damages import outcomes  # noqa: E402
+from tests.support.damages import outcomes  # noqa: E402
 
 _GOOD = ("right", "error")
 

@@ -23,13 +23,13 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from common import common_voice, each_round, rounds, where
 from gemm import Products, flop
+from support.common import common_voice, each_round, rounds, where
 from tokenizers import Tokenizer
 
 import vecindex
-from vecindex.encoders.cache import compiled_folder
-from vecindex.encoders.resolve import resolve
+from vecindex.encoders.locate.own_cache import compiled_folder
+from vecindex.encoders.locate.resolve import resolve
 
 ST_BATCHES = (32, 64, 128, 256)
 TURNS = 4

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import common_voice, rounds, where
 from gemm import flop
+from support.common import common_voice, rounds, where
 
 import vecindex
-from vecindex.encoders.encoder import TOKENS_A_BATCH
-from vecindex.encoders.onnx import INPUTS, MODEL_FILE, SLOWER_FUSIONS
-from vecindex.encoders.resolve import resolve
+from vecindex.encoders.locate.resolve import resolve
+from vecindex.encoders.run.encoder import TOKENS_A_BATCH
+from vecindex.encoders.run.onnx import INPUTS, MODEL_FILE, SLOWER_FUSIONS
 
 LENGTH = 14
 SIZE = 1024

@@ -28,12 +28,12 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from common import common_voice, rounds, where
+from support.common import common_voice, rounds, where
 
-from vecindex.encoders.cache import file_digest
-from vecindex.encoders.files import read_space
+from vecindex.encoders.config.read_space import read_space
 from vecindex.encoders.gpu.cuda import CudaEncoder
-from vecindex.encoders.resolve import ModelFiles, resolve
+from vecindex.encoders.locate.own_cache import file_digest
+from vecindex.encoders.locate.resolve import ModelFiles, resolve
 
 ST_BATCHES = (64, 256, 1024, 4096)
 ST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}

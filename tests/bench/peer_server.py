@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peer_base import BUCKETS, Engine, Found, Rows
-from peer_engines import ENGINES, FILLED_BY, Vecindex
+from support.peer_base import BUCKETS, Engine, Found, Rows
+from support.peer_engines import ENGINES, FILLED_BY, Vecindex
 
 
 def peak_mib() -> float:

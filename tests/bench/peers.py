@@ -31,12 +31,12 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-import corpus
 import numpy as np
-from common import where
-from corpus import Corpus
-from peer_base import BUCKETS, TEXT_QUERIES, K
-from peer_engines import ENGINES, FILLED_BY
+from support import corpus
+from support.common import where
+from support.corpus import Corpus
+from support.peer_base import BUCKETS, TEXT_QUERIES, K
+from support.peer_engines import ENGINES, FILLED_BY
 
 BELOW = (BUCKETS, 500, 100, 10, 1)
 WARM = 50

@@ -12,10 +12,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from common import sentences, where
+from support.common import sentences, where
 
 import vecindex
-from vecindex.encoders.encoder import Encoder
+from vecindex.encoders.run.encoder import Encoder
 
 
 def main() -> None:

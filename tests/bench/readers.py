@@ -19,9 +19,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import corpus
 import numpy as np
-from common import where
+from support import corpus
+from support.common import where
 
 import vecindex
 from vecindex import Index

@@ -19,10 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import corpus
 import faiss
 import numpy as np
-from common import MostMemory, memory, where
+from support import corpus
+from support.common import MostMemory, memory, where
 
 import vecindex
 from vecindex import Index

@@ -21,12 +21,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from common import common_voice, where
+from support.common import common_voice, where
 
 import vecindex
-from vecindex.cores import available_cores
-from vecindex.encoders.encoder import TOKENS_A_BATCH, TOKENS_A_SHARE
-from vecindex.encoders.onnx import MODEL_FILE, SLOWER_FUSIONS
+from vecindex.encoders.run.encoder import TOKENS_A_BATCH, TOKENS_A_SHARE
+from vecindex.encoders.run.onnx import MODEL_FILE, SLOWER_FUSIONS
+from vecindex.machine.cores import available_cores
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 import vecindex  # noqa: E402
-from tests.toy import ToyEncoder  # noqa: E402
+from tests.support.toy import ToyEncoder  # noqa: E402
 from vecindex import Hit, Index, IndexLocked, VecindexError  # noqa: E402
 
 RING = 20

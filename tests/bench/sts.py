@@ -10,12 +10,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from common import DATA, where
 from scipy.stats import spearmanr
 from sentence_transformers import SentenceTransformer
+from support.common import DATA, where
 
 import vecindex
-from vecindex.encoders.resolve import resolve
+from vecindex.encoders.locate.resolve import resolve
 
 
 def main() -> None:

@@ -8,18 +8,18 @@ from __future__ import annotations
 import click
 
 from .. import __version__
-from .add import add
 from .boundary import Commands
-from .completion import completion
-from .exchange import backup, export, import_
-from .explain import explain
-from .find import get, search, similar
-from .manage import compact, delete, index_field, info, verify
-from .migrate import migrate
-from .models import models
+from .commands.add import add
+from .commands.completion import completion
+from .commands.exchange import backup, export, import_
+from .commands.explain import explain
+from .commands.find import get, search, similar
+from .commands.manage import compact, delete, index_field, info, verify
+from .commands.migrate import migrate
+from .commands.models import models
+from .commands.selftest import selftest
+from .commands.tune import tune
 from .options import with_verbosity
-from .selftest import selftest
-from .tune import tune
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

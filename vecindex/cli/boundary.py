@@ -18,10 +18,10 @@ from typing import Any
 import click
 
 from ..errors import OutOfMemory, VecindexError
-from ..render import escaped_json, printable
-from ..warning_types import VecindexWarning
+from ..errors.warnings import VecindexWarning
 from .interrupts import word_and_code
 from .meant import Group, other_option, other_value
+from .render.results import escaped_json, printable
 from .voice import Voice, hold_standard_descriptors, is_terminal, warn
 
 _EXPECTED = (VecindexError, OSError, MemoryError, ImportError, UnicodeEncodeError)

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import InvalidInput
-from ..paths import expanded
+from ..values.paths import expanded
 from .voice import voice
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from ..encoders.encoder import Encoder
     from ..encoders.load import Device
-    from ..encoders.spec import Precision
-    from ..index import Index
+    from ..encoders.run.encoder import Encoder
+    from ..index.facade import Index
+    from ..values.space import Precision
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -87,7 +87,7 @@ class Chosen:
         self, index_path: Path, create: bool = True, readonly: bool = False, encoder: Encoder | None = None
     ) -> Index:
         """An index, with this model; with ``encoder`` if that is it, loaded already."""
-        from ..index import open as open_index
+        from ..index.facade import open as open_index
 
         return open_index(
             index_path,
@@ -215,8 +215,8 @@ def _verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 
 def json_object(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, Any] | None:
     """A callback that reads a JSON object that can be stored from the command line."""
-    from ..records import checked_metadata
     from ..sources.strict_json import parsed
+    from ..values.records import checked_metadata
 
     if value is None:
         return None

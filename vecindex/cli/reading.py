@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..render.hits import HIT_FORMATS, SNIPPET, Shown, hits_as
 from .options import Decorator, format_option
+from .render.hits import HIT_FORMATS, SNIPPET, Shown, hits_as
 from .voice import emit, is_terminal, say, stdout
 
 if TYPE_CHECKING:
-    from ..records import Hit
+    from ..values.records import Hit
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import IO, Any, BinaryIO, TextIO, cast
 
 import click
 
-from ..render import escaped_json, json_text
+from .render.results import escaped_json, json_text
 
 
 @dataclass

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arguments import entrance, shown
 from ..errors import InvalidInput
-from ..records import checked_query
-from .encoder import Encoder
+from ..values.arguments import entrance, shown
+from ..values.records import checked_query
 from .load import load_encoder
+from .run.encoder import Encoder
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,17 @@ import os
 from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
-from ..arguments import choice, entrance
 from ..errors import Advice, InvalidInput, MissingExtra, ModelNotFound, SpaceMismatch, UnsupportedModel
-from .cache import file_digest, known_folder, remember_folder
-from .compiled import load_compiled
-from .compiling import compile_fewer_bits, compiled_or_torch, reference, static_reference
-from .encoder import Encoder
-from .environment import has_exact_int8
-from .files import read_space
-from .modules import is_size
-from .resolve import ModelFiles, at_hand, hub_name, resolve
-from .spec import Precision, Space
+from ..values.arguments import choice, entrance
+from ..values.space import Precision, Space
+from .compile.compiled_cache import load_compiled
+from .compile.compiling import compile_fewer_bits, compiled_or_torch, reference, static_reference
+from .config.modules import is_size
+from .config.read_space import read_space
+from .locate.own_cache import file_digest, known_folder, remember_folder
+from .locate.resolve import ModelFiles, at_hand, hub_name, resolve
+from .run.encoder import Encoder
+from .run.environment import has_exact_int8
 
 Runtime = Literal["onnx", "torch"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -169,7 +169,7 @@ def _load(files: ModelFiles, space: Space, settings: Settings) -> Encoder:
 
 
 def _static(files: ModelFiles, space: Space) -> Encoder:
-    from .static import StaticEncoder
+    from .run.static import StaticEncoder
 
     if space.precision != "fp32":
         raise UnsupportedModel(space.model, f"it has no transformer to run in {space.precision}", "Use it in fp32.")

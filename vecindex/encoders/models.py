@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import InvalidInput, ModelNotFound, UnsupportedModel
-from .agreement import Agreement
-from .cache import compiled_folder, refusal_file
-from .compiled import Compiled, every_compiled, faults, load_compiled, read_record, runtime_of, take_away
-from .compiling import Sample, compile_fewer_bits, compile_full, measure_again
+from ..values.space import Precision, Space
+from .compile.agreement import Agreement
+from .compile.compiled_cache import Compiled, every_compiled, faults, load_compiled, read_record, runtime_of, take_away
+from .compile.compiling import Sample, compile_fewer_bits, compile_full, measure_again
 from .load import here, space_of
-from .resolve import ModelFiles, resolve
-from .spec import Precision, Space
+from .locate.own_cache import compiled_folder, refusal_file
+from .locate.resolve import ModelFiles, resolve
 
 _LEAST_PREFIX = 6
 """Characters of a fingerprint that name a model."""
@@ -209,7 +209,7 @@ def _details(
 def _unread(folder: Path, space: Space) -> tuple[str, ...] | None:
     if not space.is_static:
         return None  # it is known once its library has loaded it
-    from .static import unread
+    from .run.static import unread
 
     return tuple(unread(folder, space.model))
 

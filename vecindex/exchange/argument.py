@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ..arguments import path
+from ..values.arguments import path
 
 if TYPE_CHECKING:
     from .reading import Exchange

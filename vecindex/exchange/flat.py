@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..store.files import beginning, mapped
+from ..store.disk.files import beginning, mapped
 
 _FAISS = struct.Struct("<4siqqq?iQ")
 _UNREAD = 1 << 20

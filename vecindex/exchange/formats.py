@@ -21,10 +21,10 @@ from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
 
-from ..encoders.spec import Space
 from ..errors import Advice, InvalidInput
-from ..store.tables import Stored
+from ..store.sql.tables import Stored
 from ..store.vectors import Vectors
+from ..values.space import Space
 
 RECORDS_FILE = "records.jsonl"
 SPACE_FILE = "space.json"

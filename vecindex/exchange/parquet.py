@@ -10,12 +10,12 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from ..encoders.spec import Space
 from ..errors import MissingExtra
 from ..sources.fields import listed, repeated
 from ..sources.strict_json import parsed
-from ..store.tables import Stored
+from ..store.sql.tables import Stored
 from ..store.vectors import Vectors
+from ..values.space import Space
 from .formats import ADVICE, SPACE_KEY, space_from, space_json
 
 MAGIC = b"PAR1"

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..encoders.pooling import UNIT_TOLERANCE, unit_vectors, widened
-from ..encoders.spec import Space
+from ..encoders.run.pooling import UNIT_TOLERANCE, unit_vectors, widened
 from ..errors import Advice, InvalidInput, SourceError, SpaceMismatch
-from ..ingest import CHARACTERS_A_COMMIT, VECTORS_A_COMMIT
-from ..records import AddReport
-from ..repeats import Keys
+from ..index.add import CHARACTERS_A_COMMIT, VECTORS_A_COMMIT
+from ..index.repeats import Keys
+from ..machine.batching import windows
 from ..store.changes import Incoming
 from ..store.vectors import Vectors
 from ..store.writer import TextVector, Writer
-from ..windows import windows
+from ..values.records import AddReport
+from ..values.space import Space
 from .formats import ADVICE
 from .rows import Block, blocks_of
 

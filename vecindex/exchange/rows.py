@@ -14,10 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..encoders.spec import Space
 from ..errors import Advice, InvalidInput, SourceError
-from ..paths import expanded
-from ..records import checked_key, checked_metadata, checked_text, derived_key
+from ..machine.batching import windows
 from ..sources import Format as TextFormat
 from ..sources import Source, source
 from ..sources.fields import metadata_in
@@ -25,10 +23,12 @@ from ..sources.lines import decoded, lines, without_end
 from ..sources.magic import START, kind_of
 from ..sources.origin import STDIN, unreadable
 from ..sources.strict_json import parsed
-from ..store.disk import Irregular
-from ..store.files import beginning
-from ..store.schema import index_exists
-from ..windows import windows
+from ..store.disk.calls import Irregular
+from ..store.disk.files import beginning
+from ..store.sql.schema import index_exists
+from ..values.paths import expanded
+from ..values.records import checked_key, checked_metadata, checked_text, derived_key
+from ..values.space import Space
 from .flat import read_faiss, read_npy
 from .formats import ADVICE, FAISS_FILE, RECORDS_FILE, SPACE_FILE, VECTORS_FILE, space_from
 from .parquet import MAGIC, MissingVector, Parquet

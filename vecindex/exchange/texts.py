@@ -10,10 +10,10 @@ import numpy as np
 
 from ..errors import InvalidInput
 from ..filters.tree import Filter
-from ..store.catalog import Catalog
-from ..store.fresh import fresh_file, resolved, written
+from ..store.disk.atomic_create import fresh_file, resolved, written
 from ..store.snapshot import Snapshots
-from ..store.unmatched import warn_of_unmatched
+from ..store.sql.catalog import Catalog
+from ..store.sql.unmatched import warn_of_unmatched
 from .formats import Format, Progress, format_of, record_lines
 
 _ROWS_A_BLOCK = 256  # texts may be long: few are in memory at once

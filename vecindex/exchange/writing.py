@@ -11,16 +11,16 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..arguments import shown
-from ..encoders.spec import Space
 from ..errors import CorruptIndex, InvalidInput
+from ..errors.warnings import warn
 from ..filters.tree import Filter
-from ..store.files import DATABASE_FILE
-from ..store.fresh import fresh_file, fresh_folder, resolved, written
+from ..store.disk.atomic_create import fresh_file, fresh_folder, resolved, written
+from ..store.disk.files import DATABASE_FILE
 from ..store.snapshot import Snapshot, Snapshots
-from ..store.tables import Stored
+from ..store.sql.tables import Stored
 from ..store.vectors import Rows, Vectors, vector_file
-from ..warning_types import warn
+from ..values.arguments import shown
+from ..values.space import Space
 from . import parquet
 from .flat import faiss_head, npy_head
 from .formats import (

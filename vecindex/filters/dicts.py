@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from ..errors import InvalidFilter
-from ..nested import MAX_NESTING
+from ..values.nested import MAX_NESTING
 from .tree import (
     Contains,
     Exists,

@@ -22,7 +22,7 @@ from enum import Enum
 from typing import NamedTuple, NoReturn
 
 from ..errors import InvalidFilter
-from ..nested import MAX_NESTING
+from ..values.nested import MAX_NESTING
 from .slips import OPERATORS, doubled, operator_hint, slip, value_hint
 from .tree import (
     KEYWORDS,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import InvalidInput
-from ..nested import on_own_stack
+from ..values.nested import on_own_stack
 from .dicts import parse_dict
 from .expressions import parse_expression
 from .tree import EVERYTHING, Filter, constant, shortened

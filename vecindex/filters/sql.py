@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from ..errors import InvalidFilter
-from ..nested import on_own_stack
+from ..values.nested import on_own_stack
 from .tree import And, Compare, Contains, Exists, Filter, In, IsNull, Kind, Like, Not, Op, Or, Path, Value, shortened
 
 # A statement may bind 32,766 parameters and its text may fill 100 entries of SQLite's parser stack; the rest of both

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import OutOfMemory
-from ..memory import has_room
+from ..machine.memory import has_room
 from ..store.vectors import release
 from .exact import Rows, Vectors, scores
 from .native import faiss as _faiss

@@ -20,18 +20,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..encoders.arrays import numbers
-from ..encoders.pooling import unit_length_of, widened
+from ..encoders.run.pooling import unit_length_of, widened
 from ..errors import CorruptIndex, InvalidInput, OutOfMemory
 from ..filters.tree import Filter
-from ..records import Hit
+from ..values.arrays import numbers
+from ..values.records import Hit
 from .codes import Codes
 from .exact import ROUNDING, Ranking, Rows, Vectors, best, rank, scan, scores
 from .plan import LARGEST_SHARE, RANK_ROWS, Plan, Route, missed, plan
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..store.tables import Stored
+    from ..store.sql.tables import Stored
 
 _SAME = 1e-6  # estimates of equal vectors differ by less
 _CANDIDATES_A_BLOCK = 1_000_000  # 12 MB of rows and estimates

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..cores import available_cores
-from ..threads import in_thread
+from ..machine.cores import available_cores
+from ..machine.threads import in_thread
 from .native import faiss as _faiss
 
 Rows = npt.NDArray[np.int64]

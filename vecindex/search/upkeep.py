@@ -19,15 +19,15 @@ from types import EllipsisType
 import numpy as np
 
 from ..errors import CorruptIndex, InvalidInput, VecindexError
-from ..memory import memory_errors
-from ..records import CompactReport
+from ..machine.memory import memory_errors
+from ..machine.threads import in_thread
 from ..store.compact import compact
-from ..store.files import is_file, publish
+from ..store.disk.files import is_file, publish
 from ..store.manifest import CodesFiles, Manifest
 from ..store.snapshot import Snapshot, Snapshots
 from ..store.vectors import Vectors, release
 from ..store.writer import Writer
-from ..threads import in_thread
+from ..values.records import CompactReport
 from .codes import Codes, build, dump, extend
 from .settings import Settings, default_settings, parts
 from .tune import QUERIES, Trial, tune

@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import Advice, CorruptIndex, OutOfMemory
+from ..errors.warnings import FilterWarning
 from ..filters.tree import Filter
 from ..store.generation import Allowed
 from ..store.manifest import CodesFiles, Manifest
 from ..store.snapshot import Snapshot
-from ..store.tables import Stored
+from ..store.sql.tables import Stored
 from ..store.vectors import Rows, Vectors
-from ..warning_types import FilterWarning
 from .codes import Codes, load
 from .settings import Settings, parts
 

@@ -15,7 +15,7 @@ from enum import Enum
 from typing import IO, cast
 
 from ..errors import Advice, InvalidInput, SourceError
-from ..paths import expanded
+from ..values.paths import expanded
 from .cells import Types, Value, checked_types
 from .magic import START, Kind, kind_by_suffix, kind_of
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 from ..errors import Advice, InvalidInput, SourceError
-from ..records import Record, checked_text
-from . import delimited, jsonl
+from ..values.records import Record, checked_text
 from .lines import Line, decoded, lines, without_end
 from .origin import Format, Source
+from .readers import delimited, jsonl
 
 # A bad row comes out of a reader as a value: an exception would end the generator, and with it the rows behind.
 Reader = Callable[[Source, Iterator[Line]], Iterator["Record | SourceError"]]

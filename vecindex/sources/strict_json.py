@@ -11,7 +11,7 @@ import math
 from typing import Any, NoReturn
 
 from ..errors import InvalidInput
-from ..nested import on_own_stack
+from ..values.nested import on_own_stack
 from .fields import listed, repeated
 
 

@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CorruptIndex, InvalidInput
-from .catalog import Catalog
-from .disk import disk
-from .files import DATABASE_FILE, create, folder_bytes, publish
-from .fresh import fresh_folder, resolved, written
+from .disk.atomic_create import fresh_folder, resolved, written
+from .disk.calls import disk
+from .disk.files import DATABASE_FILE, create, folder_bytes, publish
+from .disk.refusals import refused_by_sqlite
 from .generation import Generation
 from .manifest import Manifest
-from .refusals import refused_by_sqlite
-from .schema import keep_out_of_repositories
 from .snapshot import TRIES, Snapshots
+from .sql.catalog import Catalog
+from .sql.schema import keep_out_of_repositories
 from .vectors import ROWS_A_BLOCK, vector_file
 
 _PAGES_A_STEP = 4_096

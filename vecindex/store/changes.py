@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..nested import on_own_stack
-from .tables import Stored
+from ..values.nested import on_own_stack
+from .sql.tables import Stored
 from .vectors import Vectors
 
 

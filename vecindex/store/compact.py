@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CorruptIndex
-from ..records import CompactReport
-from .catalog import Catalog
-from .files import folder_bytes, remove_files
+from ..values.records import CompactReport
+from .disk.files import folder_bytes, remove_files
 from .manifest import CodesFiles, Manifest
+from .sql.catalog import Catalog
 from .vectors import (
     ROWS_A_BLOCK,
     Rows,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from ..nested import read_json
-from ..records import as_read, derived_key
+from ..values.nested import read_json
+from ..values.records import as_read, derived_key
 from .changes import Incoming
 from .parts import common_metadata, owner_of
-from .tables import Stored
+from .sql.tables import Stored
 
 
 def as_stored(

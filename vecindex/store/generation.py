@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CorruptIndex, OutOfMemory
+from ..errors.warnings import FilterWarning
 from ..filters.tree import Filter, parse_path
-from ..warning_types import FilterWarning
-from .catalog import Catalog
-from .files import DATABASE_FILE, mapped
+from .disk.files import DATABASE_FILE, mapped
 from .manifest import Manifest
-from .tables import Bits
-from .unmatched import Asked, asked, unmatched
+from .sql.catalog import Catalog
+from .sql.tables import Bits
+from .sql.unmatched import Asked, asked, unmatched
 from .vectors import ROWS_A_BLOCK, Rows, Sums, Vectors, check_rows, checksums, damaged_rows, map_rows, vector_file
 
 _FILTERS_KEPT = 32

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import cast
 
-from ..encoders.spec import Space
 from ..filters.tree import Refused, parse_path, path_text
-from ..nested import read_json
+from ..values.nested import read_json
+from ..values.space import Space
 
 CODES_FILE = re.compile(r"codes-[0-9]+-[0-9]+-[0-9]+-[0-9a-f]{8}-[a-z]+\.faiss")
 """What a file of codes is named."""

@@ -12,9 +12,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ..errors import InvalidInput
-from ..nested import read_json
+from ..values.nested import read_json
 from .changes import Incoming
-from .tables import Stored
+from .sql.tables import Stored
 
 PART_OF, SPAN = "part_of", "span"
 

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CorruptIndex, InvalidInput, OutOfMemory
+from ..errors.warnings import FilterWarning
 from ..filters.tree import Filter
-from ..nested import on_own_stack
-from ..warning_types import FilterWarning
-from .cache import Entry, sound, text_digest
-from .catalog import Catalog
-from .connection import replaced
+from ..values.nested import on_own_stack
+from .disk.connection import replaced
 from .generation import Allowed, Generation
+from .known_texts import Entry, sound, text_digest
 from .manifest import CodesFiles, Manifest
-from .tables import Stored
+from .sql.catalog import Catalog
+from .sql.tables import Stored
 from .vectors import Rows, Vectors
 
 TRIES = 5

@@ -21,17 +21,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..encoders.spec import Space
 from ..errors import VecindexError
+from ..values.space import Space
 from .backup import set_aside
-from .cache import Entry, entry_crc
-from .catalog import Catalog
 from .compact import PublishCodes
-from .files import publish
+from .disk.files import publish
+from .known_texts import Entry, entry_crc
 from .manifest import Manifest
-from .sides import aside_path, remove_side
+from .side_indexes import aside_path, remove_side
 from .snapshot import Snapshot, Snapshots
-from .tables import Stored
+from .sql.catalog import Catalog
+from .sql.tables import Stored
 from .vectors import ROWS_A_BLOCK, Rows, Sums, checksums, map_rows, remove_orphans, vector_file
 from .writer import Writer
 

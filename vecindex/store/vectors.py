@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import CorruptIndex
-from .files import TEMPORARY, has_other_names, mapped, names, publish, remove_files, storage_errors, write_at
+from .disk.files import TEMPORARY, has_other_names, mapped, names, publish, remove_files, storage_errors, write_at
 from .manifest import CODES_FILE
 
 Vectors = npt.NDArray[np.float32]

@@ -21,22 +21,22 @@ from pathlib import Path
 
 import numpy as np
 
-from ..encoders.spec import Space
 from ..errors import RecordNotFound, SpaceMismatch
 from ..filters.tree import Filter
-from ..records import UNKNOWN, AddReport
-from .cache import Entry, entry_crc
-from .catalog import Catalog
+from ..values.records import UNKNOWN, AddReport
+from ..values.space import Space
 from .changes import Changes, Incoming, reconcile
-from .files import check_single
+from .disk.files import check_single
+from .disk.lock import WriterLock
 from .former import as_stored
-from .lock import WriterLock
+from .known_texts import Entry, entry_crc
 from .manifest import CodesFiles, Manifest
 from .parts import owner_of, refuse_clashes, taken_by_a_part
-from .schema import keep_out_of_repositories
-from .sides import is_side, remove_leftovers
-from .tables import Stored
-from .unmatched import warn_of_unmatched
+from .side_indexes import is_side, remove_leftovers
+from .sql.catalog import Catalog
+from .sql.schema import keep_out_of_repositories
+from .sql.tables import Stored
+from .sql.unmatched import warn_of_unmatched
 from .vectors import Rows, Sums, Vectors, append, checksums, map_rows, remove_orphans, vector_file
 
 LOCK_SECONDS = 10.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..encoder import IntArray
+from ..run.encoder import IntArray
 
 ENOUGH_TOKENS = 8_192
 """Tokens from which on a batch keeps a large card busy for longer than it takes to be launched.

@@ -20,18 +20,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ...arguments import entrance
-from ...cores import available_cores
 from ...errors import Advice, EncodingFailed, InvalidInput, UnsupportedModel
-from ...threads import in_thread
-from ...windows import CHARACTERS, windows
-from ..agreement import BUILT_IN, SAMPLE, Agreement, compare
-from ..checks import OnLong, check_directions, checked_texts, no_token, not_finite, on_long_check, role_check
-from ..encoder import TEXTS_A_WINDOW, Encoded, IntArray
-from ..pooling import FloatArray, unit_length
-from ..spec import Precision, Role, Space
-from ..tokens import TokenizingEncoder
-from ..torch import TorchEncoder
+from ...machine.batching import CHARACTERS, windows
+from ...machine.cores import available_cores
+from ...machine.threads import in_thread
+from ...values.arguments import entrance
+from ...values.space import Precision, Role, Space
+from ..compile.agreement import BUILT_IN, SAMPLE, Agreement, compare
+from ..run.checks import OnLong, check_directions, checked_texts, no_token, not_finite, on_long_check, role_check
+from ..run.encoder import TEXTS_A_WINDOW, Encoded, IntArray
+from ..run.pooling import FloatArray, unit_length
+from ..run.tokens import TokenizingEncoder
+from ..run.torch import TorchEncoder
 from .lanes import cuda_problem, is_out_of_memory
 from .on_device import DTYPES, OnDevice, Running
 from .token_arrays import TokenArrays

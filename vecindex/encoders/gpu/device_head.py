@@ -11,10 +11,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..head import Dense, Head
-from ..modules import Activation
-from ..pooling import FloatArray
-from ..spec import PoolingMode
+from ...values.space import PoolingMode
+from ..config.modules import Activation
+from ..run.head import Dense, Head
+from ..run.pooling import FloatArray
 
 _SMALLEST = 1e-12  # as in pooling.unit_length
 

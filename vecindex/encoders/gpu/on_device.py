@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from ...errors import Advice, EncodingFailed
-from ..encoder import IntArray
-from ..head import Head
-from ..pooling import FloatArray
-from ..spec import Precision
+from ...values.space import Precision
+from ..run.encoder import IntArray
+from ..run.head import Head
+from ..run.pooling import FloatArray
 from .batches import Batch, next_batch
 from .device_head import DeviceHead
 from .lanes import Lanes, is_out_of_memory, undisturbed

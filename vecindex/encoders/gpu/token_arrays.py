@@ -9,8 +9,8 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from ..encoder import IntArray
-from ..tokens import TextTokenizer
+from ..run.encoder import IntArray
+from ..run.tokens import TextTokenizer
 
 _NUMBER = np.dtype("<i8")
 _ID = np.dtype("<i4")

@@ -1,0 +1,98 @@
+"""Do the commands that look after an index say what they did: fields, deletions by filter, plans, tuning?"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vecindex
+from vecindex.encoders.run.encoder import Encoder
+from vecindex.search import plan, tune, upkeep
+
+from .test_cli import run
+
+ROWS = 1500
+
+
+@pytest.fixture
+def index(here: Path, encoder: Encoder) -> Path:
+    """Four sentences with a field to filter by."""
+    with vecindex.open(here / ".vecindex", model=encoder) as opened:
+        opened.add(["one", "two", "three", "four"], keys=list("abcd"), metadata=[{"n": n} for n in range(4)])
+    return here / ".vecindex"
+
+
+@pytest.fixture
+def large(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An index of vectors that is large enough to be tuned, since the limits are low here."""
+    for module, name in ((upkeep, "ROWS_FOR_CODES"), (plan, "CODED_ROWS"), (tune, "CODED_ROWS")):
+        monkeypatch.setattr(module, name, 500)
+    vectors = np.random.default_rng(0).standard_normal((ROWS, 64))
+    with vecindex.open(here / ".vecindex") as opened:
+        opened.add([f"text {n}" for n in range(ROWS)], vectors=vectors, space="theirs")
+    return here / ".vecindex"
+
+
+@pytest.mark.usefixtures("index")
+def test_index_field_says_what_is_new() -> None:
+    assert run("index-field", "n") == (0, "", "n has an index now.\n")
+    assert run("index-field", "n", "author.name") == (
+        *(0, ""),
+        "n had an index already.\nauthor.name has an index now.\n",
+    )
+    assert "indexed fields  n, author.name\n" in run("info")[1]
+    code, out, err = run("index-field", "a b")
+    assert (code, out) == (1, "")
+    assert err.startswith("Error: 'a b' is no field's name: ")
+
+
+@pytest.mark.usefixtures("index")
+def test_delete_takes_keys_or_a_filter() -> None:
+    assert run("delete", "--where", "n >= 2") == (0, "", "2 deleted; .vecindex holds 2 records.\n")
+    assert run("delete", "--where", "n = 77") == (0, "", "0 deleted; .vecindex holds 2 records.\n")
+    assert run("delete", "a") == (0, "", "1 deleted; .vecindex holds 1 record.\n")
+    for arguments in ([], ["a", "--where", "n = 1"]):
+        code, _, err = run("delete", *arguments)
+        assert (code, "Name the keys of records, or give --where; one of them." in err) == (2, True)
+    assert run("delete", "--where", "n ~ 1")[0] == 1
+
+
+@pytest.mark.usefixtures("index")
+def test_search_explains_beside_the_hits_how_it_found_them() -> None:
+    plainly = run("search", "one", "-k", "2")
+    code, out, err = run("search", "one", "-k", "2", "--explain")
+    assert (code, out) == plainly[:2]
+    found = dict(re.findall(r"^(\w+) +(.+)$", err, flags=re.MULTILINE))
+    assert (found["route"], found["rows"], found["allowed"], found["tail"]) == ("rank", "4", "4", "4")
+    assert re.search(r"rescore \d+\.\d\d, fetch \d+\.\d\d", found["milliseconds"])
+    assert "allowed       1\n" in run("search", "one", "--where", "n = 1", "--explain")[2]
+
+
+@pytest.mark.usefixtures("large")
+def test_tune_says_what_it_chose_and_info_shows_it() -> None:
+    code, out, err = run("tune", "--recall", "0.9")
+    assert (code, out) == (0, "")
+    said = re.fullmatch(r"Searches go by this from now on: (.+): recall (\d\.\d{4}), \d+\.\d\d ms a search\.\n", err)
+    assert said is not None
+    assert f"{said[1]}, {ROWS} rows, recall {said[2]} measured on " in run("info")[1]
+    code, _, err = run("tune", "--recall", "1", "--latency", "0.001us")
+    assert (code, "Error: nothing that was tried reaches recall 1 within 1e-06 ms" in err) == (1, True)
+
+
+@pytest.mark.usefixtures("index")
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--recall", "0"], 2, "0 is not in the range"),
+        (["--recall", "1.5"], 2, "1.5 is not in the range"),
+        (["--latency", "soon"], 2, "'soon' is no time; write 5ms, say."),
+        (["--queries", "nothing.txt"], 1, "nothing.txt"),
+        ([], 1, "Error: there are 4 rows, and codes begin to pay at"),
+    ],
+)
+def test_tune_refuses_what_makes_no_sense(arguments: list[str], code: int, message: str) -> None:
+    found, _, err = run("tune", *arguments)
+    assert (found, message in err) == (code, True), err

@@ -1,0 +1,97 @@
+"""``vecindex backup``, ``export`` and ``import``: what each prints where, and how it exits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ..exchange.test_exchange import needs_pyarrow
+from ..exchange.test_exchange_import import write_lines
+from ..support.helpers import SMALL_STATE, opened, small_index, state_of
+from .test_cli import failed, misused, no_index, run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return small_index(tmp_path / "i")
+
+
+def test_the_command_says_what_it_copied(folder: Path, tmp_path: Path) -> None:
+    dest = tmp_path / "b"
+    code, out, err = run("backup", dest, "--index", folder)
+    size = sum(path.stat().st_size for path in dest.iterdir())
+    assert (code, out, err) == (0, "", f"3 records copied to {dest}, {size:,} bytes.\n")
+    assert run("verify", "--index", dest) == (0, "3 records, 5 rows: sound\n", "")
+
+
+def test_the_command_refuses_what_is_there(folder: Path, tmp_path: Path) -> None:
+    advice = "Name a path that does not exist, or remove it first."
+    (tmp_path / "b").write_text("mine")
+    assert run("backup", tmp_path / "b", "--index", folder) == failed(f"{tmp_path / 'b'} exists already", advice)
+    assert run("backup", tmp_path / "c", "--index", tmp_path / "none") == no_index(tmp_path / "none")
+
+
+@pytest.fixture
+def here(here: Path) -> Path:
+    small_index(here / ".vecindex")
+    return here
+
+
+@needs_pyarrow
+def test_the_format_follows_from_the_suffix(here: Path) -> None:
+    for name, format in {"e.jsonl": "jsonl", "E.NDJSON": "jsonl", "e.parquet": "parquet", "e.npy": "npy"}.items():
+        code, out, err = run("export", name)
+        assert (code, out) == (0, "")
+        assert err.startswith(f"3 records written to {name} as {format}, ")
+        assert run("import", name, "--index", f"{name}.vecindex") == (
+            *(0, ""),
+            f"3 added, 0 updated, 0 unchanged; {name}.vecindex holds 3 records.\n",
+        )
+        with opened(here / f"{name}.vecindex") as copy:
+            assert state_of(copy) == SMALL_STATE
+
+
+def test_a_format_that_cannot_be_told_is_asked_for(here: Path) -> None:
+    formats = (
+        "Say it with --format: parquet (one file, for pandas, DuckDB, Spark and the like); "
+        "npy (a folder: vectors.npy for numpy, and records.jsonl); jsonl (one JSON object a line); "
+        "faiss (a folder: index.faiss for FAISS, and records.jsonl)."
+    )
+    assert run("export", "e.csv") == failed(
+        "e.csv does not say its format: its suffix '.csv' is none that is known", formats
+    )
+    assert run("export", "e") == failed("e does not say its format: it has no suffix", formats)
+    assert run("export", "e", "--format", "csv") == misused(
+        "export [OPTIONS] DEST|-",
+        "Invalid value for '--format': 'csv' is not one of 'parquet', 'npy', 'jsonl', 'faiss'.",
+    )
+    assert not (here / "e").exists()
+
+
+def test_a_pipe_from_one_index_to_another(here: Path) -> None:
+    code, out, err = run("export", "-", "--where", "n = 3")
+    assert (code, err) == (0, f"1 record written to standard output as jsonl, {len(out.encode())} bytes.\n")
+    assert json.loads(out)["key"] == "d"
+    summary = "1 added, 0 updated, 0 unchanged; other holds 1 record.\n"
+    assert run("import", "-", "--index", "other", stdin=out) == (0, "", summary)
+
+
+def test_a_space_is_named_for_vectors_of_others_and_no_index_is_made_before(here: Path) -> None:
+    write_lines(here / "theirs.jsonl", {"text": "one", "vector": [1, 2]})
+    assert run("import", "theirs.jsonl", "--index", "new") == failed(
+        "theirs.jsonl does not say what made its vectors",
+        "Give that a name of your own with --space NAME; two names never mix.",
+    )
+    assert run("import", "none.jsonl", "--index", "new")[0] == 1
+    assert not (here / "new").exists()
+    summary = "1 added, 0 updated, 0 unchanged; new holds 1 record.\n"
+    assert run("import", "theirs.jsonl", "--space", "theirs", "--index", "new") == (0, "", summary)
+
+
+def test_the_export_command_refuses_what_is_there(here: Path) -> None:
+    (here / "e.jsonl").write_text("mine")
+    advice = "Name a path that does not exist, or remove it first."
+    assert run("export", "e.jsonl") == failed(f"{here / 'e.jsonl'} exists already", advice)
+    assert (here / "e.jsonl").read_text() == "mine"

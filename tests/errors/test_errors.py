@@ -1,0 +1,418 @@
+"""Is every error of the tree raised by a real cause, and does it say what, where and what to do, in one line?"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import pickle
+import re
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vecindex
+from vecindex import errors, sources
+from vecindex.encoders.gpu.token_workers import TokenWorkers
+from vecindex.encoders.run.tokens import TextTokenizer
+from vecindex.errors import CorruptIndex, IncompatibleFormat, MissingExtra, VecindexError
+from vecindex.search import native
+from vecindex.store.disk.lock import WriterLock
+
+from ..support.helpers import opened, sql
+from ..support.places import PROJECT
+from ..support.toy import DIMENSION, BareEncoder, ToyEncoder
+
+
+def tree(root: type[VecindexError] = VecindexError) -> set[type[VecindexError]]:
+    return {root} | {leaf for child in root.__subclasses__() for leaf in tree(child)}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "i"
+    with opened(path) as index:
+        index.add(["one", "two"], keys=["a", "b"])
+    return path
+
+
+# --- every class has a real cause ------------------------------------------------------------------------------------
+
+
+def no_index(folder: Path) -> None:
+    opened(folder.parent / "none", create=False)
+
+
+def no_record(folder: Path) -> None:
+    with opened(folder) as index:
+        index.get("nobody")
+
+
+def bad_input(folder: Path) -> None:
+    with opened(folder) as index:
+        index.add("one text")
+
+
+def too_long(folder: Path) -> None:
+    with opened(folder) as index:
+        index.add(["one", "word " * 40], keys=["c", "d"], on_long="error")
+
+
+def without_token(folder: Path) -> None:
+    with opened(folder, model=BareEncoder()) as index:
+        index.add(["three", "~"], keys=["c", "d"])
+
+
+def bad_filter(folder: Path) -> None:
+    with opened(folder) as index:
+        index.search("one", where="lang =\n 'en")
+
+
+def bad_source(folder: Path) -> None:
+    (folder.parent / "notes.csv").write_text('text\n"never closed\n')
+    list(sources.read(sources.source(str(folder.parent / "notes.csv"))))
+
+
+def no_model(folder: Path) -> None:
+    with opened(folder.parent / "new", model="no/such-model", offline=True) as index:
+        index.add(["one"])
+
+
+def bad_model(folder: Path) -> None:
+    (folder.parent / "model").mkdir()
+    (folder.parent / "model" / "modules.json").write_text("[]")
+    vecindex.load_encoder(folder.parent / "model", offline=True)
+
+
+def other_space(folder: Path) -> None:
+    with opened(folder, model=ToyEncoder(weights="v" * 64)) as index:
+        index.search("one")
+
+
+def held(folder: Path) -> None:
+    with WriterLock(folder, 0), opened(folder) as index:
+        index.delete(["a"])
+
+
+def other_format(folder: Path) -> None:
+    sql(folder, "update manifest set format = 4")
+    opened(folder)
+
+
+def damaged(folder: Path) -> None:
+    (folder / "vectors-1.f32").unlink()
+    with opened(folder) as index:
+        index.search("one")
+
+
+def refused(folder: Path) -> None:
+    with opened(folder) as index:
+        folder.rename(folder.parent / "aside")
+        index.delete(["a"])
+
+
+def no_memory(folder: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    native._loaded.cache_clear()  # it may be loaded; what it would take must be there all the same
+    resource.setrlimit(resource.RLIMIT_AS, (size + 64 * 2**20, before[1]))
+    try:
+        native.faiss()
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def process_killed(folder: Path) -> None:
+    definition = {"model": {"type": "WordLevel", "vocab": {}, "unk_token": "?"}}
+    workers = TokenWorkers(TextTokenizer.from_json(json.dumps([json.dumps(definition), 8])), 1)
+    os.kill(workers.processes[0], signal.SIGKILL)
+    workers.tokenize(["one"])
+
+
+# What each says, with {f} for the index's folder and {d} for the one around it.
+CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], str]] = {
+    errors.IndexNotFound: (no_index, {"path": "{d}/none"}, "there is no index at {d}/none. Make one with"),
+    errors.RecordNotFound: (
+        no_record,
+        {"key": "nobody"},
+        "no record has the key 'nobody'. index.keys() lists",
+    ),
+    errors.InvalidInput: (bad_input, {}, "records is one str, not a sequence. Put it in a list, one for each text."),
+    errors.TextTooLong: (
+        *(too_long, {"item": 1, "key": "d", "tokens": 41, "limit": 32, "model": "toy"}),
+        "item 1, 'd': the text 'word word word word word word word word '... has 41 tokens, and toy reads 32. Shorten",
+    ),
+    errors.TextWithoutToken: (
+        *(without_token, {"item": 1, "key": "d", "text": "~", "prompted": False}),
+        "item 1, 'd': the text '~' has no token. Leave it out, as on_bad= does; this model adds no token",
+    ),
+    errors.InvalidFilter: (
+        *(bad_filter, {"expression": "lang =\n 'en"}),
+        r"""invalid filter "lang =\n 'en", at position""",
+    ),
+    errors.SourceError: (bad_source, {"path": "{d}/notes.csv"}, "{d}/notes.csv:"),
+    errors.ModelNotFound: (
+        *(no_model, {"model": "no/such-model"}),
+        "the model no/such-model was not found; tried: the folder no/such-model (there is none); ",
+    ),
+    errors.UnsupportedModel: (
+        *(bad_model, {"model": "{d}/model"}),
+        "the model {d}/model is not supported: its modules are none; supported: ",
+    ),
+    errors.SpaceMismatch: (
+        *(other_space, {"differs": "weights: " + "w" * 12 + " / " + "v" * 12}),
+        "the index holds vectors of toy (16 dimensions, fp32, fingerprint ",
+    ),
+    errors.IndexLocked: (
+        *(held, {"path": "{f}", "pid": os.getpid(), "host": os.uname().nodename, "waited": 0}),
+        f"{{f}} is being written by process {os.getpid()} on {os.uname().nodename} since 0 s; waited 0.0 s. Try again",
+    ),
+    errors.IncompatibleFormat: (
+        *(other_format, {"path": "{f}", "found": 4, "supported": 3}),
+        "{f} has format 4; this version reads format 3. Run: pip install --upgrade vecindex",
+    ),
+    errors.CorruptIndex: (
+        *(damaged, {"path": "{f}/vectors-1.f32", "reason": "it is missing; 2 rows need it"}),
+        "{f}/vectors-1.f32 is damaged: it is missing; 2 rows need it. Restore it",
+    ),
+    errors.StorageError: (
+        *(refused, {"path": "{f}/vecindex.db"}),
+        "{f}/vecindex.db cannot be used: it was removed, or replaced by another one, after it was opened.",
+    ),
+    errors.OutOfMemory: (
+        *(no_memory, {"doing": "FAISS was loaded"}),
+        "memory ran out while FAISS was loaded. Raise the limit that this process has",
+    ),
+    errors.EncodingFailed: (process_killed, {}, "the texts could not be encoded: process "),
+}
+
+
+def test_the_causes_cover_the_whole_tree() -> None:
+    # MissingExtra has a test of its own, in a process where torch cannot be imported.
+    assert {*CAUSES} | {VecindexError, MissingExtra} == tree()
+    assert {error.__name__ for error in tree()} == {n for n in vecindex.__all__ if hasattr(errors, n)}
+
+
+@pytest.mark.parametrize("kind", CAUSES, ids=lambda kind: kind.__name__)
+def test_a_real_cause_raises_it_with_fields_message_and_advice_in_one_line(
+    folder: Path, kind: type[VecindexError]
+) -> None:
+    cause, fields, text = CAUSES[kind]
+
+    def filled(value: Any) -> Any:
+        return value.replace("{f}", str(folder)).replace("{d}", str(folder.parent)) if isinstance(value, str) else value
+
+    with pytest.raises(VecindexError) as caught:
+        cause(folder)
+    error = caught.value
+    assert type(error) is kind
+    assert {name: getattr(error, name) for name in fields} == {k: filled(v) for k, v in fields.items()}
+    assert str(error).startswith(filled(text))
+    assert str(error) == f"{error.message}. {error.advice}"
+    assert "\n" not in str(error)
+    assert error.message
+    assert error.advice
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), vars(again)) == (kind, str(error), vars(error))
+
+
+def test_a_model_that_must_be_compiled_without_torch_is_a_missing_extra(minilm: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, vecindex\n"
+        "sys.modules['torch'] = None\n"
+        "try:\n    vecindex.load_encoder(sys.argv[1])\n"
+        "except vecindex.MissingExtra as error:\n    print(error.extra, error.advice)\n"
+    )
+    environment = os.environ | {"VECINDEX_CACHE": str(tmp_path)}
+    command = [sys.executable, "-c", code, str(minilm)]
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("compile Run: pip install 'vecindex[compile]'\n", "")
+
+
+def test_missing_extra_names_the_exact_command() -> None:
+    error = pickle.loads(pickle.dumps(MissingExtra("server", "the server")))
+    assert (error.extra, error.needed_for) == ("server", "the server")
+    assert str(error) == "the server needs the extra 'server'. Run: pip install 'vecindex[server]'"
+
+
+@pytest.mark.parametrize(
+    ("kind", "builtin"),
+    [
+        *((errors.RecordNotFound, LookupError), (errors.InvalidInput, ValueError), (errors.InvalidFilter, ValueError)),
+        (errors.OutOfMemory, MemoryError),
+    ],
+)
+def test_some_are_python_errors_too(kind: type[VecindexError], builtin: type[Exception]) -> None:
+    assert issubclass(kind, builtin)
+
+
+def test_an_error_crosses_a_process_boundary() -> None:
+    code = "import pickle, sys; from vecindex.errors import *; sys.stdout.buffer.write(pickle.dumps({}))"
+    made = 'SourceError("notes.csv", 7, "a quote is never closed")'
+    done = subprocess.run([sys.executable, "-c", code.format(made)], cwd=PROJECT, capture_output=True, check=True)
+    error = pickle.loads(done.stdout)
+    assert (error.path, error.line, error.reason) == ("notes.csv", 7, "a quote is never closed")
+    assert error.message == "notes.csv:7: a quote is never closed"
+
+
+def test_a_path_with_a_line_feed_is_still_one_line(tmp_path: Path) -> None:
+    with pytest.raises(errors.IndexNotFound) as caught:
+        opened(tmp_path / "two\nlines", create=False)
+    assert "\n" not in str(caught.value)
+
+
+# --- damage is said to be damage ------------------------------------------------------------------------------------
+
+
+def search(index: vecindex.Index) -> object:
+    return index.search("one")
+
+
+DAMAGE: dict[str, tuple[str, Callable[[vecindex.Index], object]]] = {
+    "metadata, on search": ("update records set metadata = '{oops'", search),
+    "metadata, on get": ("update records set metadata = '{oops'", lambda i: i.get("a")),
+    "metadata, in a filter": ("update records set metadata = '{oops'", lambda i: i.search("one", where={"m": 1})),
+    "text that is no UTF-8": ("update records set text = cast(x'ff' as text)", search),
+    "space that is no JSON": ("update manifest set space = '{oops'", search),
+    "space of other settings": ("update manifest set space = '{\"other\": 1}'", search),
+    "no space, but rows": ("update manifest set space = null", lambda i: i.verify()),
+    "a table of other columns": ("alter table manifest rename column rows to count", search),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_damage_inside_the_database_is_a_corrupt_index(folder: Path, what: str) -> None:
+    statement, act = DAMAGE[what]
+    sql(folder, statement)
+    with pytest.raises(CorruptIndex) as caught, opened(folder) as index:
+        act(index)
+    assert caught.value.path == str(folder / "vecindex.db")
+
+
+@pytest.mark.parametrize("what", ["text that is no UTF-8", "a row that is gone, and another's vector"])
+def test_verify_lists_every_fault_and_raises_none(folder: Path, what: str) -> None:
+    statement, _ = DAMAGE.get(what, ("delete from records where key = 'b'", search))
+    sql(folder, statement)
+    with (folder / "vectors-1.f32").open("r+b") as file:
+        file.write(b"\xff" * 4)
+    with opened(folder) as index:
+        assert {Path(fault.path).name for fault in index.verify().faults} == {"vecindex.db", "vectors-1.f32"}
+
+
+def test_verify_of_a_huge_number_is_quiet(folder: Path) -> None:
+    with (folder / "vectors-1.f32").open("r+b") as file:
+        file.write(b"\xff\xff\x7f\x7f")
+    with opened(folder) as index:
+        assert len(index.verify().faults) == 1
+
+
+def test_a_later_format_may_have_other_tables(folder: Path) -> None:
+    sql(folder, "update manifest set format = 4")
+    sql(folder, "drop table dead")
+    with pytest.raises(IncompatibleFormat):
+        opened(folder)
+
+
+def test_a_lock_file_that_cannot_be_emptied_is_let_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real: Callable[[int, int], None] = os.ftruncate
+    calls: list[int] = []
+
+    def failing(descriptor: int, length: int) -> None:
+        calls.append(length)
+        if len(calls) == 2:  # the first empties it for the new holder's note
+            raise OSError(5, "Input/output error")
+        real(descriptor, length)
+
+    with opened(folder) as index:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "ftruncate", failing)
+            index.delete(["a"])
+        assert index.delete(["b"]) == 1
+
+
+def test_a_vector_file_that_cannot_be_removed_waits_for_the_next_compaction(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str, dir_fd: int | None = None) -> None:
+        raise PermissionError(1, "Operation not permitted", path)
+
+    with opened(folder) as index:
+        index.delete(["a"])
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "unlink", refuse)
+            index.compact()
+        assert sorted(p.name for p in folder.glob("*.f32")) == ["vectors-1.f32", "vectors-2.f32"]
+        assert (len(index), index.verify().ok) == (1, True)
+        index.compact()
+    assert [p.name for p in folder.glob("*.f32")] == ["vectors-2.f32"]
+
+
+def test_garbage_in_the_vectors_is_named_never_a_wrong_answer(folder: Path) -> None:
+    (folder / "vectors-1.f32").write_bytes(b"\xff" * (8 * DIMENSION))
+    with opened(folder) as index:
+        assert [fault.path for fault in index.verify().faults] == [str(folder / "vectors-1.f32")] * 2
+        for ask in (lambda: index.search("one"), lambda: index.get("a"), lambda: index.similar("b")):
+            with pytest.raises(CorruptIndex, match="not what was written") as caught:
+                ask()
+            assert caught.value.path == str(folder / "vectors-1.f32")
+
+
+# --- who is told what
+
+
+def test_python_is_told_of_arguments_and_the_command_line_of_options(folder: Path) -> None:
+    error = errors.SpaceMismatch("a", "b")
+    assert error.advice == "Leave model= out to use the index's own model, or add to another index."
+    assert error.command_advice == (
+        "Leave --model out to use the index's own model, or add to another index with --index DIR."
+    )
+    assert str(error).endswith(f"not of b. {error.advice}")
+    assert pickle.loads(pickle.dumps(error)).command_advice == error.command_advice
+    assert errors.EncodingFailed("no", "Wait.").command_advice == "Wait."
+
+
+@pytest.mark.parametrize("kind", CAUSES, ids=lambda kind: kind.__name__)
+def test_no_advice_names_an_option_to_a_python_caller(folder: Path, kind: type[VecindexError]) -> None:
+    with pytest.raises(VecindexError) as caught:
+        CAUSES[kind][0](folder)
+    advice = re.sub(r"pip install [^;.]*", "", caught.value.advice)
+    assert not re.search("--[a-z]|`vecindex ", advice)
+
+
+def test_only_what_is_typed_names_options_and_commands() -> None:
+    """Outside the command line a string names an option only as the second wording of an `Advice`."""
+    package = Path(vecindex.__file__).parent
+    told = []
+    for path in package.rglob("*.py"):
+        if path.is_relative_to(package / "cli"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        typed = {
+            id(inner)
+            for node in ast.walk(tree)
+            if (isinstance(node, ast.keyword) and node.arg == "typed")
+            or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "typed")
+            for inner in ast.walk(node)
+        }
+        documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in typed | documents:
+                text = re.sub(r"pip install [^;.]*", "", node.value)
+                if re.search(r"(^|[ (])--[a-z]|vecindex (add|search|import|export|verify|models|migrate)\b", text):
+                    told.append((str(path.relative_to(package)), node.value))
+    # How a container's image is filled is said in its own language, that of commands.
+    assert {(place, text) for place, text in told if "VECINDEX_CACHE" not in text} == COMMAND_LINES
+
+
+COMMAND_LINES = {
+    # What repairs a fault is a line for a shell, and documented as such; the others become second wordings.
+    *(("store/soundness/faults.py", line) for line in ("verify --repair", "verify --repair --encode", " --index ")),
+    *(("index/reader.py", line) for line in ("migrate --anew", "migrate --anew --device cuda")),
+    ("sources/origin.py", " --format "),
+}

@@ -1,0 +1,353 @@
+"""Is what other programs wrote understood, are spaces kept apart, and is what is not usable refused whole?"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import vecindex
+from vecindex import AddReport
+from vecindex.errors import InvalidInput, SourceError, SpaceMismatch
+from vecindex.exchange.formats import space_from, space_json
+from vecindex.values.space import Space
+
+from ..support.helpers import opened, small_index, state_of
+from ..support.toy import ToyEncoder, toy_space
+from .test_exchange import in_every_format, needs_pyarrow, stored, toy_vectors
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return small_index(tmp_path / "i")
+
+
+# --- what other programs write
+
+
+def write_lines(path: Path, *lines: Any) -> Path:
+    path.write_text("".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_jsonl_of_others_needs_a_name_for_what_made_its_vectors(tmp_path: Path) -> None:
+    path = write_lines(
+        tmp_path / "theirs.txt",
+        {"text": "one", "vector": [3, 4], "lang": "en"},
+        "\n",
+        {"text": "two", "key": 7, "vector": [0.0, -1e300], "metadata": {"space": "here"}, "truncated": True},
+    )
+    with vecindex.open(tmp_path / "r") as index:
+        with pytest.raises(InvalidInput) as caught:
+            index.import_(path)
+        assert caught.value.message == f"{path} does not say what made its vectors"
+        assert index.import_(path, space="theirs") == AddReport(added=2)
+        assert [(k, t, json.loads(m)) for k, t, m, _, _ in stored(index)] == [
+            ("1279146383c56ad6b3a8494a4b5291d5", "one", {"lang": "en"}),
+            ("7", "two", {"truncated": True, "space": "here"}),
+        ]
+        assert index.get("7").vector == pytest.approx([0, -1])
+        assert index.search([3, 4], k=1)[0].score == pytest.approx(1)
+        assert index.info().model == "theirs"
+        assert index.import_(path) == AddReport(unchanged=2)  # by now there is a space of that kind
+        with pytest.raises(SpaceMismatch) as mismatch:
+            index.import_(path, space="others")
+        assert mismatch.value.expected == "theirs (2 dimensions, vectors made elsewhere)"
+
+
+@needs_pyarrow
+def test_pandas_like_parquet_is_read(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    vectors = np.array([[3, 4], [0, -2]], np.float64)
+    table = pa.table(
+        {
+            "text": pa.array(["one", "two"], pa.large_string()),
+            "key": pa.array([1, 2], pa.int64()),
+            "vector": pa.array(vectors.tolist(), pa.list_(pa.float64())),
+            "metadata": pa.array([{"lang": "en"}, None]),
+            "year": pa.array([2001, None], pa.int32()),
+            "__index_level_0__": pa.array([5, 6]),
+        }
+    )
+    pq.write_table(table, tmp_path / "theirs.parquet")
+    with vecindex.open(tmp_path / "r") as index:
+        assert index.import_(tmp_path / "theirs.parquet", space="theirs") == AddReport(added=2)
+        assert state_of(index) == {"1": ("one", {"year": 2001, "lang": "en"}), "2": ("two", {"year": None})}
+        assert index.get("1").vector == pytest.approx([0.6, 0.8])
+
+
+@needs_pyarrow
+def test_float32_vectors_that_others_stored_as_doubles_are_themselves_again(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    vectors = toy_vectors("one", "two")
+    table = pa.table({"text": ["one", "two"], "vector": vectors.astype(np.float64).tolist()})
+    pq.write_table(table, tmp_path / "theirs.parquet")
+    with vecindex.open(tmp_path / "r") as index:
+        index.import_(tmp_path / "theirs.parquet", space="theirs")
+        assert [row[4] for row in stored(index)] == [vector.tobytes() for vector in vectors]
+
+
+def test_a_folder_of_others_with_half_precision_is_read(tmp_path: Path) -> None:
+    (tmp_path / "e").mkdir()
+    np.save(tmp_path / "e" / "vectors.npy", np.array([[3, 4], [1, 0]], np.float16))
+    write_lines(tmp_path / "e" / "records.jsonl", {"text": "one"}, {"text": "two"})
+    with vecindex.open(tmp_path / "r") as index:
+        assert index.import_(tmp_path / "e", space="theirs").added == 2
+        assert index.search([3, 4], k=1)[0].text == "one"
+
+
+def test_the_line_with_the_space_may_be_anywhere(folder: Path, tmp_path: Path) -> None:
+    with opened(folder) as index:
+        index.add(["x " * 40])
+        index.export(tmp_path / "e.jsonl")
+    lines = (tmp_path / "e.jsonl").read_text().splitlines(keepends=True)
+    write_lines(tmp_path / "sorted.jsonl", *reversed(lines))
+    others = [line.replace('"key": "', '"key": "other ', 1) for line in lines]
+    write_lines(tmp_path / "twice.jsonl", *lines, *others)
+    for name, times in (("sorted", 1), ("twice", 2)):
+        with opened(tmp_path / name) as copy:
+            assert copy.import_(tmp_path / f"{name}.jsonl").added == 4 * times
+            assert copy.info().fingerprint == toy_space().fingerprint
+            assert copy.info().truncated == times
+
+
+def test_a_key_that_is_there_twice_is_an_error_that_names_both_lines(tmp_path: Path) -> None:
+    vector = [1.0, 0.0]
+    rows = [{"text": text, "key": key, "vector": vector} for text, key in (("one", "a"), ("two", "b"), ("eins", "a"))]
+    path = write_lines(tmp_path / "theirs.jsonl", *rows)
+    with vecindex.open(tmp_path / "r") as index:
+        with pytest.raises(SourceError, match=r"theirs\.jsonl:3: the key 'a' is that of line 1 too"):
+            index.import_(path, space="theirs")
+        assert len(index) == 0
+        same = [{"text": "one", "n": n, "vector": vector} for n in (1, 2, 1)]
+        path = write_lines(tmp_path / "same.jsonl", *same)
+        assert index.import_(path, space="theirs") == AddReport(added=2, duplicates=1)
+
+
+# --- spaces
+
+
+@in_every_format
+def test_vectors_of_another_space_are_refused_and_both_are_named(folder: Path, tmp_path: Path, format: str) -> None:
+    with opened(folder) as index:
+        index.export(tmp_path / "e", format)
+    other = ToyEncoder(weights="v" * 64)
+    with opened(tmp_path / "r", model=other) as index:
+        for _ in range(2):  # without records, and with
+            with pytest.raises(SpaceMismatch) as caught:
+                index.import_(tmp_path / "e")
+            assert caught.value.expected == other.space.describe()
+            assert caught.value.found == toy_space().describe()
+            index.add(["mine"], keys=["m"])
+        assert state_of(index) == {"m": ("mine", {})}
+
+
+def test_vectors_of_unknown_origin_do_not_get_among_those_of_a_model(folder: Path, tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "theirs.jsonl", {"text": "one", "vector": [1.0] * 16})
+    with opened(folder) as index, pytest.raises(SpaceMismatch) as caught:
+        index.import_(path)
+    assert caught.value.found == f"vectors of {path}, which does not say what made them"
+    with opened(folder) as index, pytest.raises(SpaceMismatch):
+        index.import_(path, space="theirs")
+    with opened(folder) as index:
+        assert index.import_(path, space=toy_space()).added == 1
+
+
+def test_a_file_that_says_its_space_is_not_given_another(folder: Path, tmp_path: Path) -> None:
+    with opened(folder) as index:
+        index.export(tmp_path / "e.jsonl")
+    with vecindex.open(tmp_path / "r") as index, pytest.raises(InvalidInput, match="says itself what made its vectors"):
+        index.import_(tmp_path / "e.jsonl", space="mine")
+
+
+def test_a_space_that_was_changed_is_refused() -> None:
+    for space in (None, toy_space(), Space.external("theirs", 3)):
+        assert space_from(json.loads(space_json(space))) == space
+    fields = json.loads(space_json(toy_space()))
+    changed: list[Any] = [[], "toy", {**fields, "max_tokens": 31}, {**fields, "more": 1}, {"fingerprint": "x"}]
+    for wrong in changed:
+        with pytest.raises(ValueError, match=r"."):
+            space_from(wrong)
+
+
+# --- what is refused
+
+GOOD = '{"text": "one", "vector": [1, 2]}\n'
+BAD_LINES = [
+    ('{"text": "two", "vector": [1, 2, 3]}', "its vector has 3 numbers, and those before have 2"),
+    ('{"text": "two", "vector": [NaN, 1]}', "NaN is not JSON"),
+    ('{"text": "two", "vector": [1e999, 1]}', "the number 1e999 is too large for a double"),
+    ('{"text": "two", "vector": [0, -0.0]}', "its vector is zero: a cosine needs a direction"),
+    ('{"text": "two", "vector": ["1", 2]}', "its vector is not a list of numbers"),
+    ('{"text": "two", "vector": [true, 2]}', "its vector is not a list of numbers"),
+    ('{"text": "two", "vector": []}', "its vector is not a list of numbers"),
+    ('{"text": "two", "vector": null}', "its vector is not a list of numbers"),
+    ('{"text": "two", "vector": [1' + "0" * 400 + ", 2]}", "its vector holds a number that is too large"),
+    ('{"text": "two"}', "it has no field 'vector'; its fields are: text"),
+    ('{"key": "k", "vector": [1, 2]}', "it has no field 'text'; its fields are: key"),
+    ('{"text": 5, "vector": [1, 2]}', "a text must be a string, not int"),
+    ('{"text": "two", "key": "", "vector": [1, 2]}', "a key is the empty string"),
+    ('{"text": "two", "key": true, "vector": [1, 2]}', "a key must be a string, not bool"),
+    (
+        '{"text": "two", "metadata": 1, "vector": [1, 2]}',
+        "the field 'metadata' must be an object or null, not a number",
+    ),
+    ('{"text": "two", "a": 1, "metadata": {"a": 2}, "vector": [1, 2]}', "named beside metadata and within: 'a'"),
+    ('{"text": "two", "text": "b", "vector": [1, 2]}', "named twice in one object: 'text'"),
+    ('{"text": "\\ud800", "vector": [1, 2]}', "a text holds a lone surrogate (U+D800 at character 0), which UTF-8 "),
+    ('{"text": "two", "vector": [1, 2', "not valid JSON at column 32: Expecting ',' delimiter"),
+    ("[1, 2]", 'it is not an object like {"key": "...", "text": "...", "vector": [...]}'),
+    ('{"text": "two", "vector": ' + "[" * 100_000, "not usable JSON: nested too deeply"),
+    ('{"text": "two", "vector": [1, 2], "space": {"fingerprint": 1, "architecture": 2}}', "its space cannot be used: "),
+]
+
+
+@pytest.mark.parametrize(("line", "reason"), BAD_LINES)
+def test_a_bad_line_is_named_and_nothing_is_stored(tmp_path: Path, line: str, reason: str) -> None:
+    path = write_lines(tmp_path / "e.jsonl", GOOD, "\n", line)
+    with vecindex.open(tmp_path / "r") as index:
+        with pytest.raises(SourceError) as caught:
+            index.import_(path, space="mine")
+        assert (caught.value.path, caught.value.line) == (str(path), 3)
+        assert caught.value.reason.startswith(reason)
+        assert "nothing was stored" in caught.value.advice
+        assert index.info().generation == 0
+
+
+def test_a_bad_last_line_behind_many_good_ones_leaves_the_index_as_it_was(tmp_path: Path) -> None:
+    lines = [{"text": f"text {n}", "vector": [1, n]} for n in range(20_000)]
+    path = write_lines(tmp_path / "e.jsonl", *lines, "oops")
+    with vecindex.open(tmp_path / "r") as index:
+        with pytest.raises(SourceError) as caught:
+            index.import_(path, space="mine")
+        assert caught.value.line == 20_001
+        assert index.info().generation == 0
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 5)
+
+
+@pytest.mark.parametrize(
+    ("format", "name", "harm", "reason"),
+    [
+        ("npy", "vectors.npy", cut, "it holds 315 bytes; numbers of the shape (3, 16) need 320"),
+        ("npy", "vectors.npy", lambda p: p.write_bytes(b""), "EOF: reading magic string, expected 8 bytes got 0"),
+        ("npy", "vectors.npy", lambda p: p.write_bytes(b"x" * 500), "the magic string is not correct"),
+        ("npy", "vectors.npy", lambda p: np.save(p, np.array([{}])), "it holds object of the shape (1,), not numbers"),
+        ("npy", "vectors.npy", lambda p: np.save(p, np.zeros(3)), "it holds float64 of the shape (3,), not numbers"),
+        ("npy", "vectors.npy", lambda p: np.save(p, np.zeros((3, 2), bool)), "it holds bool of the shape (3, 2)"),
+        ("npy", "vectors.npy", lambda p: np.save(p, np.full((3, 16), np.nan)), "its vector holds NaN or an infinite"),
+        ("npy", "vectors.npy", lambda p: np.save(p, np.ones((3, 15))), "its vectors have 15 numbers, and its space"),
+        ("npy", "vectors.npy", lambda p: np.save(p, np.ones((2, 16))), "vectors.npy has no vector for it: it holds 2"),
+        ("npy", "vectors.npy", lambda p: np.save(p, np.ones((4, 16))), "holds 3 records, and vectors.npy beside it 4"),
+        ("npy", "vectors.npy", Path.unlink, "is no folder with records.jsonl and either vectors.npy or index.faiss"),
+        ("npy", "records.jsonl", Path.unlink, "is no folder with records.jsonl and either vectors.npy or index.faiss"),
+        ("npy", "records.jsonl", cut, "not valid JSON at column"),
+        ("npy", "space.json", cut, "not valid JSON at column"),
+        ("npy", "space.json", lambda p: p.write_text('{"fingerprint": "x"}'), "missing 11 required positional"),
+        ("faiss", "index.faiss", cut, "it holds 232 bytes; 3 vectors of 16 numbers do not fit that"),
+        ("faiss", "index.faiss", lambda p: p.write_bytes(b"IxFI"), "it is too short for a FAISS index"),
+        ("faiss", "index.faiss", lambda p: p.write_bytes(b"x" * 500), "it is not an IndexFlatIP"),
+        (
+            *("faiss", "index.faiss"),
+            lambda p: p.write_bytes(struct.pack("<4siqqq?iQ", b"IxFI", -1, 3, 0, 0, True, 0, 48)),
+            "it holds 45 bytes; 3 vectors of -1 numbers do not fit that",
+        ),
+    ],
+)
+def test_a_damaged_folder_is_refused(
+    folder: Path, tmp_path: Path, format: str, name: str, harm: Any, reason: str
+) -> None:
+    with opened(folder) as index:
+        index.export(tmp_path / "e", format)
+    harm(tmp_path / "e" / name)
+    with opened(tmp_path / "r") as index:
+        with pytest.raises(SourceError) as caught:
+            index.import_(tmp_path / "e")
+        assert caught.value.reason.startswith(reason)
+        assert caught.value.path.startswith(str(tmp_path / "e"))
+        assert index.info().generation == 0
+
+
+@needs_pyarrow
+def test_damaged_parquet_is_refused(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "e.parquet"
+    with opened(folder) as index:
+        index.export(path)
+    whole = path.read_bytes()
+    for damaged in (whole[:-5], whole[:4], b"", b"PAR1" + b"x" * 500 + b"PAR1", whole[:200] + whole[300:]):
+        path.write_bytes(damaged)
+        with vecindex.open(tmp_path / "r") as index, pytest.raises(SourceError, match="no Parquet file") as caught:
+            index.import_(path)
+        assert (caught.value.path, caught.value.line) == (str(path), None)
+
+
+@pytest.mark.parametrize(
+    ("column", "line", "reason"),
+    [
+        ([[1.0, 2.0], [1.0]], 2, "its vector has 1 numbers, and those before have 2"),
+        ([[1.0, 2.0], None], 2, "it has no vector"),
+        ([[1.0, 2.0], [None, 1.0]], 2, "its vector holds a null"),
+        ([[1.0, 2.0], [float("nan"), 1.0]], 2, "its vector holds NaN or an infinite number"),
+        ([["1"], ["2"]], None, "its column 'vector' is of the type list<element: string>, not of lists of numbers"),
+        ([1.0, 2.0], None, "its column 'vector' is of the type double, not of lists of numbers"),
+    ],
+)
+@needs_pyarrow
+def test_unusable_vectors_in_parquet_are_named_by_their_row(
+    tmp_path: Path, column: list[Any], line: int | None, reason: str
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "e.parquet"
+    pq.write_table(pa.table({"text": ["one", "two"], "vector": column}), path)
+    with vecindex.open(tmp_path / "r") as index, pytest.raises(SourceError) as caught:
+        index.import_(path, space="mine")
+    assert (caught.value.path, caught.value.line, caught.value.reason) == (str(path), line, reason)
+
+
+@needs_pyarrow
+def test_parquet_without_the_columns_or_with_what_is_not_json_is_refused(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "e.parquet"
+    vectors = [[1.0, 2.0]]
+    for columns, reason in (
+        ({"text": ["one"], "emb": vectors}, "it has no column 'vector'; its columns are: text, emb"),
+        ({"text": ["one"], "vector": vectors, "metadata": ["{"]}, "not valid JSON at column 2: Expecting property"),
+        ({"text": [None], "vector": vectors}, "a text must be a string, not NoneType"),
+        (
+            {"text": ["one"], "vector": vectors, "raw": [b"x"]},
+            "metadata cannot be written as JSON: metadata['raw'] is a bytes",
+        ),
+    ):
+        pq.write_table(pa.table(columns), path)
+        with vecindex.open(tmp_path / "r") as index, pytest.raises(SourceError) as caught:
+            index.import_(path, space="mine")
+        assert caught.value.reason.startswith(reason)
+
+
+def test_what_is_no_export_is_refused_with_advice(folder: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.ones((2, 2)))
+    with vecindex.open(tmp_path / "r") as index:
+        for path, message in {
+            tmp_path / "none": "no such file or folder. Name what an export wrote, or a .jsonl file.",
+            folder: "is an index itself. Open it as it is.",
+            tmp_path / "v.npy": "holds vectors alone. "
+            "Name the folder that it is in, with records.jsonl and space.json.",
+        }.items():
+            with pytest.raises(SourceError) as caught:
+                index.import_(path)
+            assert str(caught.value) == f"{path}: {message}"

@@ -1,0 +1,127 @@
+"""Is it said that a filter can match nothing: that no record has the field, or none a value of that kind?"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vecindex import FilterWarning, Index, VecindexWarning
+
+from ..cli.test_cli import run
+from ..support.helpers import opened
+
+TYPED = [
+    {"year": 1985, "score": 7, "zip": "01234", "active": True, "tags": ["cats"], "a.b": 1},
+    {"year": 1990, "score": 500, "zip": "98765", "active": False, "tags": ["dogs", "cats"]},
+    {"year": 2021, "score": 12.5, "zip": "00001", "active": True, "tags": []},
+    {"score": 3, "zip": "12345"},
+]
+
+
+@pytest.fixture(params=[(), ("year", "zip", "tags")], ids=["plain", "indexed"])
+def index(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Index]:
+    with opened(tmp_path / "i") as index:
+        index.add(["one", "two", "three", "four"], keys=list("abcd"), metadata=TYPED)
+        for field in request.param:
+            index.index_field(field)
+        yield index
+
+
+SAID: list[tuple[Any, str]] = [
+    (
+        "yaer >= 1990",
+        'the filter asks for the field yaer, and no record has it. There are, for example: "a.b", active,',
+    ),
+    ({"yaer": {"$exists": True}}, "the filter asks for the field yaer, and no record has it."),
+    ("a.b = 1", 'A name that has a dot of its own is written in double quotes: "a.b".'),
+    (
+        "year >= '1990'",
+        "the filter compares year with a string, and year holds numbers. Write a number, without quotes,",
+    ),
+    ("year != '1990'", "the filter compares year with a string, and year holds numbers."),
+    ("zip = 1234", "the filter compares zip with a number, and zip holds strings. Write a string, in single quotes,"),
+    ("zip in (1, true)", "the filter compares zip with true or false or a number, and zip holds strings."),
+    ("active = 1", "the filter compares active with a number, and active holds true or false. Write true or false,"),
+    ("year like '19%'", "the filter compares year with a string, and year holds numbers."),
+    ("tags = 'cats'", "To look for a value in a list: tags contains 'cats'"),
+    ("tags contains 5", "the filter asks whether a list in tags contains a number, and the lists there hold strings."),
+    ("zip contains '0'", "a list in zip contains a string, and zip holds strings. contains is for lists;"),
+    ("year = null", "To find records without it: year is null"),
+]
+
+
+@pytest.mark.parametrize(("where", "said"), SAID, ids=[str(where) for where, _ in SAID])
+def test_a_test_that_no_record_can_meet_is_said(index: Index, where: Any, said: str) -> None:
+    for _ in range(2):  # the second time what was found out is remembered
+        with pytest.warns(FilterWarning) as caught:
+            index.search("one", where=where)
+        assert [said in str(each.message) for each in caught] == [True]
+        assert caught[0].filename == __file__
+
+
+SILENT = [
+    *("year >= 1990", "score > 100", "zip = '01234'", "active = true", "tags contains 'cats'", "year is null"),
+    *(
+        "year = 1",
+        "zip = 'x'",
+        "tags contains 'x'",
+        "zip like 'x%'",
+        "year in ('x', 1)",
+        "year not in ()",
+        "true",
+        "false",
+    ),
+    *("year is not null and zip = '98765'", "year > 5000 or zip = 'x'", "nothing is null", "not (year = 1)", "x in ()"),
+]
+
+
+@pytest.mark.parametrize("where", SILENT)
+def test_nothing_is_said_where_a_record_could_match(index: Index, where: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        index.search("one", where=where)
+
+
+def test_every_part_of_a_filter_is_looked_at_where_hits_are_missing(index: Index) -> None:
+    with pytest.warns(FilterWarning) as caught:
+        assert index.search("one", k=5, where="year >= '1990' or zip = '01234' or not colour = 'red'") != []
+    assert [each.message.field for each in caught if isinstance(each.message, FilterWarning)] == ["year", "colour"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # as many as were asked for, and not all: nothing is looked at
+        assert len(index.search("one", k=1, where="year >= '1990' or zip = '01234' or score = 3")) == 1
+
+
+def test_every_command_that_takes_a_filter_says_it_in_one_line(index: Index, tmp_path: Path) -> None:
+    line = "Warning: the filter asks for the field yaer, and no record has it. There are, for example: "
+    for command in (["similar", "a"], ["export", str(tmp_path / "out.jsonl")], ["delete"]):
+        code, _, err = run(*command, "--where", "yaer = 1", "--index", str(index.path))
+        assert (code, err.splitlines()[0][: len(line)], err.count("Warning")) == (0, line, 1)
+
+
+def test_a_deletion_is_warned_of_before_it_happens(index: Index) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", VecindexWarning)
+        with pytest.raises(FilterWarning, match="year holds numbers"):
+            index.delete(where="year != '1990'")
+        assert len(index) == 4
+        assert index.delete(where={"year": {"$ne": 1990}}) == 3
+
+
+def test_an_empty_index_says_nothing(tmp_path: Path) -> None:
+    with opened(tmp_path / "i") as index, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert index.search("one", where="x = 1") == []
+        assert index.delete(where="x = 1") == 0
+
+
+def test_a_commit_is_seen(index: Index) -> None:
+    with pytest.warns(FilterWarning):
+        index.search("one", where="colour = 'red'")
+    index.add(["five"], metadata=[{"colour": "blue"}])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert index.search("one", where="colour = 'red'") == []

@@ -1,0 +1,115 @@
+"""What happens where memory runs out: an answer, or an error that says so; never a crash, and nothing is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vecindex
+from vecindex.errors import OutOfMemory, StorageError
+from vecindex.machine.memory import has_room, memory_errors
+from vecindex.search import codes, settings, upkeep
+from vecindex.store.disk.files import storage_errors
+
+from ..support.helpers import opened, small_index
+from ..support.places import PROJECT
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import vecindex
+from vecindex.search import upkeep
+upkeep.ROWS_FOR_CODES = 100
+before = resource.getrlimit(resource.RLIMIT_AS)
+
+def attempt(act, megabytes):
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + megabytes * 2**20, before[1]))
+    try:
+        return act()
+    except vecindex.OutOfMemory as error:
+        return error.message
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+index = vecindex.open(sys.argv[1])
+for megabytes in (16, 100, 200):
+    print([hit.key for hit in attempt(lambda: index.similar("k1", k=2), megabytes)])
+    print(attempt(index.verify, megabytes))
+    print(attempt(index.compact, megabytes))
+print(len(index), index.verify().ok, index.compact().dropped_rows, [hit.key for hit in index.similar("k1", k=2)])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux says how much memory a process has")
+def test_searches_answer_without_faiss_and_the_rest_says_that_memory_ran_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "ROWS_FOR_CODES", 100)
+    rows = 4_500  # as many as are searched with codes
+    vectors = np.random.default_rng(0).normal(size=(rows, 64))
+    with vecindex.open(tmp_path / "i") as index:
+        index.add([f"text {n}" for n in range(rows)], keys=[f"k{n}" for n in range(rows)], vectors=vectors)
+        index.delete(["k7"])
+        assert index.info().codes is not None
+        nearest = str([hit.key for hit in index.similar("k1", k=2)])
+    command = [sys.executable, "-c", LIMITED, str(tmp_path / "i")]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    said = [nearest, "memory ran out while FAISS was loaded", "memory ran out while FAISS was loaded"]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [*said * 3, f"{rows - 1} True 1 {nearest}"]
+
+
+def test_what_the_system_refuses_for_lack_of_memory_is_no_fault_of_the_disk(tmp_path: Path) -> None:
+    with pytest.raises(OutOfMemory, match=r"memory ran out while .*vectors-1\.f32 was used"):  # noqa: SIM117
+        with storage_errors(tmp_path / "vectors-1.f32"):
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+    with pytest.raises(StorageError), storage_errors(tmp_path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_any_lack_of_memory_in_an_open_index_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise MemoryError("Unable to allocate 7.28 TiB")
+
+    with opened(small_index(tmp_path / "i")) as index:
+        with monkeypatch.context() as patched:
+            patched.setattr("vecindex.search.exact.scores", fail)
+            with pytest.raises(OutOfMemory, match="an index was used"):
+                index.similar("a")
+        assert index.similar("a")[0].rank == 1
+    with pytest.raises(OutOfMemory, match="something was done"), memory_errors("something was done"):
+        raise MemoryError
+    with pytest.raises(OutOfMemory, match="first"), memory_errors("second"), memory_errors("first"):
+        raise MemoryError
+
+
+def test_codes_that_ask_for_more_than_their_bytes_fill_are_damaged_and_not_a_lack_of_memory() -> None:
+    vectors = np.eye(64, dtype=np.float32)
+    chosen = settings.default_settings(64)
+    assert chosen is not None
+    made = codes.build(vectors, chosen)
+    name = settings.parts(chosen)[0]
+    content = codes.dump(made, name).tobytes()
+
+    class Huge:
+        IO_FLAG_ONDISK_SAME_DIR = 0
+
+        def deserialize_index(self, data: object, flags: int) -> None:
+            raise MemoryError("std::bad_alloc")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(codes, "_faiss", Huge)
+        with pytest.raises(ValueError, match="it asks for more memory than its bytes fill"):
+            codes._deserialised(lambda: content, name, chosen, 64, 64)
+        patched.setattr(codes, "has_room", lambda needed: False)
+        with pytest.raises(OutOfMemory, match="codes were loaded"):
+            codes._deserialised(lambda: content, name, chosen, 64, 64)
+    assert has_room(1)
+    assert not has_room(2**62)

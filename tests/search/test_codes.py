@@ -1,0 +1,336 @@
+"""Do codes change an answer? Each route against the exact one, where estimates are good and where they mislead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from vecindex.encoders.run.pooling import unit_length
+from vecindex.filters.tree import Filter
+from vecindex.search import codes as coding
+from vecindex.search import run
+from vecindex.search.codes import Codes, build
+from vecindex.search.exact import Ranking, rank
+from vecindex.search.plan import Plan, Route
+from vecindex.search.settings import Settings
+from vecindex.store.sql.tables import Stored
+
+Vectors = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+N = 21_000
+D = 160
+ONE_BIT = Settings(bits=1, factor=20)
+TWO_BITS = Settings(bits=2, factor=10)
+CLUSTERED = Settings(bits=2, factor=10, lists=16, probes=8)
+
+
+def unit_vectors(n: int, dimension: int = D, seed: int = 0) -> Vectors:
+    drawn = np.random.default_rng(seed).standard_normal((n, dimension)).astype(np.float32)
+    return unit_length(drawn)
+
+
+def grouped(n: int, groups: int, dimension: int = D, spread: float = 0.5, seed: int = 0) -> Vectors:
+    """Like real vectors: around some centres, and with a mean far from zero."""
+    centres = unit_vectors(groups, dimension, seed) + unit_vectors(1, dimension, seed + 1)
+    return unit_length(np.repeat(centres, -(-n // groups), axis=0)[:n] + spread * unit_vectors(n, dimension, seed + 2))
+
+
+class Allowed:
+    def __init__(self, mask: Mask) -> None:
+        self.count = int(mask.sum())
+        self.bitmap = None if mask.all() else np.packbits(mask, bitorder="little")
+        self._rows = np.flatnonzero(mask)
+
+    def rows(self) -> npt.NDArray[np.int64]:
+        return self._rows
+
+
+class View:
+    """As `run.View`, of plain arrays; remembers what was checked, and what is wrong with the codes."""
+
+    def __init__(self, vectors: Vectors, codes: Codes | None, mask: Mask | None = None) -> None:
+        self.vectors = vectors
+        self.codes = codes
+        self.coded = codes.rows if codes else 0
+        self.settings = codes.settings if codes else None
+        self.checked = np.zeros(len(vectors), np.bool_)
+        self.refused: list[str] = []
+        self._allowed = Allowed(np.ones(len(vectors), np.bool_) if mask is None else mask)
+
+    def refuse(self, codes: Codes, error: Exception) -> None:
+        self.refused.append(str(error))
+
+    def allowed(self, where: Filter | None) -> Allowed:
+        return self._allowed
+
+    def check(self, rows: npt.NDArray[np.int64]) -> None:
+        self.checked[rows] = True
+
+    def check_range(self, start: int, stop: int) -> None:
+        self.checked[start:stop] = True
+
+    def fetch(self, rows: list[int]) -> list[Stored]:
+        return [Stored(row, f"k{row}", "", "{}", False) for row in rows]
+
+    def metadata(self, record: Any) -> dict[str, Any]:
+        return {}
+
+
+def answers(view: View, queries: Vectors, k: int) -> list[Ranking]:
+    """What a search finds; every row of it was scored exactly, and checked before."""
+    found = run.rankings(view, queries, k, None)
+    for query, ranking in zip(queries, found, strict=True):
+        assert len(ranking.rows) == min(k, view._allowed.count)
+        assert view.checked[ranking.rows].all()
+        again = rank(view.vectors, np.sort(ranking.rows), query, k)
+        assert (ranking.rows.tolist(), ranking.scores.tolist()) == (again.rows.tolist(), again.scores.tolist())
+    return found
+
+
+def recall(view: View, queries: Vectors, k: int = 10) -> float:
+    """The share of the exact answer's hits, ties broken as there, that a search finds."""
+    rows = view._allowed.rows()
+    hits = [
+        len(np.intersect1d(found.rows, rank(view.vectors, rows, query, k).rows)) / min(k, len(rows))
+        if len(rows)
+        else 1.0
+        for query, found in zip(queries, answers(view, queries, k), strict=True)
+    ]
+    return float(np.mean(hits))
+
+
+def traced(view: View, query: Vectors, k: int = 10) -> run.Explanation:
+    return run.explain(view, query, k)[1]
+
+
+# --- recall, where it is easy and where it is not ---------------------------------------------------------------------
+
+QUERIES = 6
+
+
+@cache
+def collection(name: str) -> tuple[Vectors, Vectors]:
+    """Vectors (N, D) and queries."""
+    rng = np.random.default_rng(5)
+    if name == "real-like":
+        vectors = grouped(N, 400)
+        return vectors, unit_length(vectors[rng.choice(N, QUERIES)] + 0.3 * unit_vectors(QUERIES, seed=9))
+    if name == "no structure at all":
+        return unit_vectors(N), unit_vectors(QUERIES, seed=9)
+    if name == "queries far from all rows":
+        vectors = grouped(N, 400)
+        return vectors, unit_length(-vectors.mean(axis=0) + 0.1 * unit_vectors(QUERIES, seed=9))
+    if name == "few distinct vectors":
+        return np.ascontiguousarray(unit_vectors(40)[rng.integers(0, 40, N)]), unit_vectors(QUERIES, seed=9)
+    if name == "thousands of copies":
+        vectors = grouped(N, 400)
+        copied = rng.choice(N, 5000, replace=False)
+        vectors[copied] = vectors[3]
+        queries = unit_vectors(QUERIES, seed=9)
+        queries[: QUERIES // 2] = unit_length(vectors[3] + 0.2 * queries[: QUERIES // 2])
+        return vectors, queries
+    if name == "all equal":
+        return np.repeat(unit_vectors(1), N, axis=0), unit_vectors(QUERIES, seed=9)
+    if name == "all but equal":
+        return unit_length(unit_vectors(1) + 1e-4 * unit_vectors(N, seed=3)), unit_vectors(QUERIES, seed=9)
+    if name == "variance in few dimensions":
+        scale = (1 / (1 + np.arange(D)) ** 1.5).astype(np.float32)
+        return unit_length(unit_vectors(N) * scale), unit_length(unit_vectors(QUERIES, seed=9) * scale)
+    assert name == "two signs"
+    return np.ascontiguousarray(unit_vectors(1) * rng.choice([-1, 1], N)[:, None].astype("f4")), unit_vectors(QUERIES)
+
+
+NAMES = (
+    *("real-like", "no structure at all", "queries far from all rows", "few distinct vectors", "thousands of copies"),
+    *("all equal", "all but equal", "variance in few dimensions", "two signs"),
+)
+
+
+@cache
+def coded(name: str, settings: Settings) -> Codes:
+    return build(collection(name)[0], settings)
+
+
+@pytest.mark.parametrize("settings", [ONE_BIT, TWO_BITS], ids=["1 bit", "2 bits"])
+@pytest.mark.parametrize("name", NAMES)
+def test_recall_of_flat_codes(name: str, settings: Settings) -> None:
+    vectors, queries = collection(name)
+    view = View(vectors, coded(name, settings))
+    assert traced(view, queries[0]).route is Route.CODES
+    assert recall(view, queries) >= 0.99
+    assert recall(view, queries, 1) >= 0.99
+    assert recall(view, queries[:3], 60) >= 0.99
+
+
+def masks(vectors: Vectors, query: Vectors) -> dict[str, Mask]:
+    rng = np.random.default_rng(2)
+    scores = vectors @ query
+    return {
+        "nearly all": rng.random(N) < 0.98,
+        "half": rng.random(N) < 0.5,
+        "a tenth": rng.random(N) < 0.1,
+        "hundredth": rng.random(N) < 0.01,
+        "seven": np.isin(np.arange(N), rng.choice(N, 7, replace=False)),
+        "none": np.zeros(N, np.bool_),
+        "the farthest half": scores < np.median(scores),
+        "all but the nearest thousand": scores < np.sort(scores)[-1000],
+        "the nearest fifth": scores > np.quantile(scores, 0.8),
+    }
+
+
+@pytest.mark.parametrize("settings", [TWO_BITS, CLUSTERED], ids=["flat", "clustered"])
+@pytest.mark.parametrize("name", ["real-like", "thousands of copies"])
+def test_filters_of_every_density_against_and_along_the_query(name: str, settings: Settings) -> None:
+    vectors, queries = collection(name)
+    routes = set()
+    for label, mask in masks(vectors, queries[0]).items():
+        view = View(vectors, coded(name, settings), mask)
+        routes.add(traced(view, queries[0]).route)
+        assert recall(view, queries[:4]) >= (0.99 if settings.lists == 0 else 0.9), label
+    assert routes >= {Route.NONE, Route.RANK, Route.MASKED} | (set() if settings.lists else {Route.CODES})
+
+
+def test_codes_and_masked_codes_give_the_same_answer() -> None:
+    vectors, queries = collection("real-like")
+    codes = coded("real-like", TWO_BITS)
+    for mask in masks(vectors, queries[0]).values():
+        view = View(vectors, codes, mask)
+        if mask.sum() < 1000:
+            continue
+        plain = [ranking.rows.tolist() for ranking in answers(view, queries[:3], 10)]
+        for route in (Route.CODES, Route.MASKED):
+            job = run._Job(
+                *(view, vectors, view._allowed, queries[:3]),
+                *(Plan(route, N, view._allowed.count, 10, 400, N), run._Trace(), codes),
+            )
+            assert [ranking.rows.tolist() for ranking in run._coded(job)] == plain
+
+
+def test_clustered_codes_find_more_in_more_clusters() -> None:
+    vectors, queries = collection("real-like")
+    found = []
+    for probes in (1, 4, 16):
+        codes = build(vectors, replace(CLUSTERED, probes=probes, doubt=1.0))
+        found.append(recall(View(vectors, codes), queries))
+    assert found == sorted(found)
+    assert found[-1] >= 0.99
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3, 5, 8, 33])
+def test_low_dimensions_end_in_an_exact_search_where_they_must(dimension: int) -> None:
+    vectors = unit_vectors(20_100, dimension)
+    for settings in (ONE_BIT, TWO_BITS):
+        assert recall(View(vectors, build(vectors, settings)), unit_vectors(3, dimension, 7)) >= 0.99
+
+
+@pytest.mark.parametrize("rows", [1, 2, 31, 33, 1000])
+def test_a_tiny_index_may_have_codes(rows: int) -> None:
+    vectors = unit_vectors(rows)
+    for settings in (ONE_BIT, Settings(4, 3), replace(CLUSTERED, lists=1, probes=1)):
+        codes = build(vectors, settings)
+        proposed, estimates = codes.propose(vectors[:2], 50)
+        assert proposed.shape == estimates.shape == (min(2, rows), min(50, rows))
+        assert recall(View(vectors, codes), vectors[:2]) == 1.0
+
+
+def test_a_batch_is_answered_as_its_queries_are() -> None:
+    vectors, queries = collection("thousands of copies")
+    view = View(vectors, coded("thousands of copies", ONE_BIT), np.arange(N) % 10 > 0)
+    queries = np.concatenate([queries] * 6)
+    assert len(queries) > coding._TOGETHER
+    together = answers(view, queries, 10) + answers(view, queries[:QUERIES], 10)
+    for query, ranking in zip([*queries, *queries[:QUERIES]], together, strict=True):
+        alone = answers(view, query[None, :], 10)[0]
+        assert (ranking.rows.tolist(), ranking.scores.tolist()) == (alone.rows.tolist(), alone.scores.tolist())
+    assert run.rankings(view, queries[:0], 10, None) == []
+
+
+def test_large_batches_are_answered_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, queries = collection("real-like")
+    view = View(vectors, coded("real-like", ONE_BIT))
+    whole = [ranking.rows.tolist() for ranking in answers(view, queries, 10)]
+    monkeypatch.setattr(run, "_CANDIDATES_A_BLOCK", 1000)
+    assert [ranking.rows.tolist() for ranking in answers(view, queries, 10)] == whole
+
+
+# --- the tail ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tail", [1, 7, 500, 5000])
+def test_rows_behind_the_codes_are_scored_and_merged(tail: int) -> None:
+    vectors, queries = collection("real-like")
+    vectors = np.concatenate([vectors, grouped(tail, 20, seed=40)])
+    vectors[-1] = queries[0]
+    view = View(vectors, coded("real-like", TWO_BITS))
+    assert answers(view, queries, 10)[0].rows[0] == len(vectors) - 1
+    assert recall(view, queries) >= 0.99
+    rng = np.random.default_rng(3)
+    for share in (0.9, 0.5, 0.1):
+        mask = rng.random(len(vectors)) < share
+        mask[-1] = True
+        filtered = View(vectors, coded("real-like", TWO_BITS), mask)
+        assert recall(filtered, queries[:4]) >= 0.99
+        assert traced(filtered, queries[0]).tail == (tail if traced(filtered, queries[0]).coded else len(vectors))
+
+
+def test_copies_in_codes_and_tail_tie_by_row() -> None:
+    vectors, _ = collection("real-like")
+    vectors = np.concatenate([vectors, vectors[:300]])
+    view = View(vectors, coded("real-like", TWO_BITS))
+    for row in (0, 7, 299):
+        assert answers(view, vectors[row][None, :], 2)[0].rows.tolist() == [row, N + row]
+
+
+def test_allowed_rows_may_all_lie_in_the_tail() -> None:
+    vectors = np.concatenate([collection("real-like")[0], grouped(6000, 20, seed=40)])
+    mask = np.arange(len(vectors)) >= N
+    assert recall(View(vectors, coded("real-like", ONE_BIT), mask), unit_vectors(3, seed=9)) == 1.0
+
+
+# --- what a search tells of itself ------------------------------------------------------------------------------------
+
+
+def test_an_explanation_says_what_was_done() -> None:
+    vectors, queries = collection("real-like")
+    hits, told = run.explain(View(vectors, coded("real-like", TWO_BITS)), queries[0], 10)
+    assert [int(hit.key[1:]) for hit in hits] == rank(vectors, None, queries[0], 10).rows.tolist()
+    assert (told.route, told.rows, told.allowed, told.coded, told.tail) == (Route.CODES, N, N, N, 0)
+    assert told.candidates == 100 * 4**told.widened
+    assert told.rescored >= 100
+    assert not told.exhaustive
+    assert set(told.milliseconds) == {"filter", "load", "candidates", "rescore", "fetch"}
+    assert all(0 <= spent < 60_000 for spent in told.milliseconds.values())
+    exact = traced(View(vectors, None), queries[0])
+    assert (exact.route, exact.candidates, exact.coded) == (Route.SCAN, 0, 0)
+
+
+def test_copies_beyond_the_candidates_are_searched_for_to_the_end() -> None:
+    vectors, queries = collection("thousands of copies")
+    told = traced(View(vectors, coded("thousands of copies", TWO_BITS)), queries[0])
+    assert told.widened
+    assert told.exhaustive
+
+
+def test_no_doubt_at_all_takes_candidates_as_they_come() -> None:
+    vectors, queries = collection("no structure at all")
+    codes = build(vectors, replace(ONE_BIT, doubt=1.0))
+    assert not any(traced(View(vectors, codes), query).widened for query in queries)
+    codes.settings = replace(codes.settings, doubt=0.0)
+    assert all(traced(View(vectors, codes), query).widened for query in queries)
+
+
+def test_codes_that_turn_out_to_be_of_no_use_are_done_without() -> None:
+    vectors, queries = collection("real-like")
+    view = View(vectors, coded("real-like", ONE_BIT))
+    view.codes = None  # promised, and not there when they are loaded
+    assert traced(view, queries[0]).route is Route.SCAN
+    assert recall(view, queries) == 1.0
+    view.codes = build(vectors[:20_500], ONE_BIT)  # not those that were promised
+    assert traced(view, queries[0]).coded == 20_500
+    assert recall(view, queries) >= 0.99

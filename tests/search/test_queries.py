@@ -1,0 +1,107 @@
+"""What a query that cannot be searched for, or only in part, gives: an error, or a warning that says what was read."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import vecindex
+from vecindex import Index, InvalidInput, QueryTruncated, VecindexWarning, explain
+from vecindex.encoders.run.encoder import Encoder
+
+from ..cli.test_cli import failed, run
+from ..support.helpers import opened
+from ..support.toy import MAX_TOKENS, ToyEncoder
+
+BLANK = [
+    "",
+    " ",
+    "\t\r\n",
+    "\0\x1f\x7f",
+    "\u00a0\u3000",
+    "\u200b\u200d\ufeff\u2060",
+    "\u3164\ufe0f\U000e0100",
+    "\u202e\u2800",
+]
+SHOWN = ["a", " . ", "é", "\u200b今", "🚆\ufe0f", "\u0301", "\x7f-"]
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    with opened(tmp_path / "i", model=ToyEncoder()) as index:
+        index.add(["one", "two"])
+        yield index
+
+
+@pytest.mark.parametrize("query", BLANK)
+def test_a_blank_query_is_refused_everywhere(index: Index, query: str, tmp_path: Path) -> None:
+    with opened(tmp_path / "empty", model=ToyEncoder()) as empty:
+        for ask in (
+            lambda: index.search(query),
+            lambda: index.search_many(["one", query]),
+            lambda: index.explain_search(query),
+            lambda: index.tune(queries=[query]),
+            lambda: index.migrate(ToyEncoder(weights="v" * 64), queries=["one", query]),
+            lambda: explain("one", against=query, encoder=ToyEncoder()),
+            lambda: empty.search(query),
+        ):
+            with pytest.raises(InvalidInput, match="the query is blank"):
+                ask()
+
+
+@pytest.mark.parametrize("query", SHOWN)
+def test_a_query_of_which_something_shows_is_searched_for(index: Index, query: str) -> None:
+    assert len(index.search(query)) == 2
+
+
+def test_a_blank_query_is_refused_on_the_command_line(index: Index) -> None:
+    for command in (["search", ""], ["search", "\u200b", "--explain"], ["explain", "one", "--against", " "]):
+        assert run(*command, "--index", index.path) == failed("the query is blank", "Ask with at least one word.")
+
+
+LONG = "one " * (MAX_TOKENS + 4) + "one"
+
+
+def test_a_query_longer_than_the_model_reads_is_warned_of_where_it_is_asked(index: Index) -> None:
+    with pytest.warns(QueryTruncated) as caught:
+        index.search(LONG)
+    (warned,) = caught
+    assert warned.filename == __file__
+    assert str(warned.message) == (
+        f"the query has {MAX_TOKENS + 5} tokens, and toy reads only {MAX_TOKENS} of them. "
+        "Shorten it, or search for its parts one by one."
+    )
+    with pytest.warns(QueryTruncated) as caught:
+        index.search_many(["one", LONG, "two", LONG + " one"])
+    found = [each.message for each in caught]
+    assert [(w.query, w.tokens, w.limit, w.model) for w in found if isinstance(w, QueryTruncated)] == [
+        (1, MAX_TOKENS + 5, MAX_TOKENS, "toy"),
+        (3, MAX_TOKENS + 6, MAX_TOKENS, "toy"),
+    ]
+    assert str(found[1]).startswith("query 3 has ")
+
+
+def test_warnings_are_silenced_or_made_errors_as_pythons_own(index: Index) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VecindexWarning)
+        assert [hit.text for hit in index.search(LONG)] == ["one", "two"]
+        warnings.simplefilter("error", VecindexWarning)
+        with pytest.raises(QueryTruncated):
+            index.search(LONG)
+    assert issubclass(VecindexWarning, UserWarning)
+
+
+def test_the_command_line_says_it_in_one_line(here: Path, encoder: Encoder) -> None:
+    with vecindex.open("i", model=encoder) as index:
+        index.add(["hello"])
+    for _ in range(2):
+        code, out, err = run("search", "hello " * 300, "--index", "i")
+        assert (code, out.startswith("1  0."), err) == (
+            0,
+            True,
+            "Warning: the query has 302 tokens, and sentence-transformers/all-MiniLM-L6-v2 reads only 256 of them. "
+            "Shorten it, or search for its parts one by one.\n",
+        )

@@ -1,0 +1,100 @@
+"""Are tuned settings those that were measured, and is what cannot be reached said?"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from functools import cache
+
+import numpy as np
+import pytest
+
+from vecindex import InvalidInput
+from vecindex.encoders.run.pooling import unit_length
+from vecindex.search import tune as tuning
+from vecindex.search.codes import Codes, build
+from vecindex.search.exact import Vectors
+from vecindex.search.settings import DOUBT, Settings
+from vecindex.search.tune import Trial, tune
+
+from .test_codes import View, grouped, recall, unit_vectors
+
+N = 20_000
+
+
+@cache
+def rows_and_queries() -> tuple[Vectors, Vectors]:
+    vectors = grouped(N, 200)
+    chosen = np.random.default_rng(1).choice(N, 60)
+    return vectors, unit_length(vectors[chosen] + 0.4 * unit_vectors(60, seed=3))
+
+
+made: dict[tuple[int, int], Codes] = {}
+
+
+def built_once(vectors: Vectors, settings: Settings) -> Codes:
+    """As `build`, for the vectors above alone."""
+    key = (settings.bits, settings.lists)
+    made[key] = made.get(key) or build(vectors, settings)
+    made[key].settings = settings
+    return made[key]
+
+
+def test_the_tuned_settings_are_the_fastest_that_reach_the_recall() -> None:
+    vectors, queries = rows_and_queries()
+    seen: list[Trial] = []
+    tuned = tune(vectors, queries, 0.9, clustered=True, build=built_once, progress=seen.append)
+    assert tuned.tried == tuple(seen)
+    assert {trial.settings.lists for trial in seen} == {0, 128}
+    good = [trial for trial in seen if trial.recall >= 0.9]
+    best = min(good, key=lambda trial: trial.mean_ms)
+    assert tuned.codes.settings == tuned.settings
+    assert tuned.codes.rows == N
+    assert tuned.settings.recall == pytest.approx(best.recall, abs=1e-4)
+    assert tuned.settings.measured == date.today().isoformat()
+    assert (tuned.settings.factor, tuned.settings.probes) == (best.settings.factor, best.settings.probes)
+    assert recall(View(vectors, tuned.codes), queries) == pytest.approx(best.recall, abs=0.005)
+    assert all(0 < trial.recall <= 1 and trial.p50_ms > 0 for trial in seen)
+
+
+def test_a_low_recall_is_not_widened_away_and_a_high_one_is() -> None:
+    vectors, queries = rows_and_queries()
+    low = tune(vectors, queries, 0.5, build=built_once)
+    assert (low.settings.doubt, low.settings.lists) == (1.0, 0)
+    high = tune(vectors, queries, 0.99, build=built_once)
+    assert high.settings.doubt == DOUBT
+    assert high.settings.recall is not None
+    assert high.settings.recall >= 0.99
+
+
+def test_what_cannot_be_reached_names_the_best_that_was_found() -> None:
+    vectors, queries = rows_and_queries()
+    with pytest.raises(InvalidInput, match=r"reaches recall 0\.9 within 0\.001 ms; the best found: recall (0\.9|1\.0)"):
+        tune(vectors, queries, 0.9, 0.001, build=built_once)
+    unreachable = unit_vectors(N)  # without structure, few candidates do not hold the nearest
+    with pytest.raises(InvalidInput) as caught:
+        tune(unreachable, unit_vectors(10, seed=4), 0.98999, build=lambda v, s: build(v, Settings(1, 1, doubt=1.0)))
+    found = re.search(r"reaches recall 0\.98999; the best found: recall (\d\.\d+), ", str(caught.value))
+    assert found
+    assert float(found[1]) < 0.98999
+
+
+@pytest.mark.parametrize(
+    ("rows", "queries", "wanted", "message"),
+    [
+        (N, 1, 0.0, "recall is 0"),
+        (N, 1, 1.5, "recall is 1.5"),
+        (100, 1, 0.9, "there are 100 rows"),
+        (N, 0, 0.9, "no queries"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(rows: int, queries: int, wanted: float, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        tune(unit_vectors(rows, 8), unit_vectors(queries, 8), wanted)
+
+
+def test_many_queries_are_sampled() -> None:
+    vectors, _ = rows_and_queries()
+    recall = tune(vectors, vectors[:1000], 0.6, build=built_once).settings.recall
+    assert recall is not None
+    assert recall * tuning.QUERIES * tuning.K == pytest.approx(round(recall * tuning.QUERIES * tuning.K), abs=0.11)

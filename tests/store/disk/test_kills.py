@@ -1,0 +1,109 @@
+"""What does a writer that is killed leave behind: all of its change or nothing, at any step and any moment?"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from vecindex.values.records import derive_key
+
+from ...support.acts import CHANGES
+from ...support.helpers import opened
+from .test_concurrency import child, output
+
+# A process of its own, which forks without threads. It prints what each of its forks was killed before, and what was
+# found then.
+KILLS = """
+import json, sys
+from pathlib import Path
+from tests.support.kills import kills
+acts, count, scratch = sys.argv[1].split(), int(sys.argv[2]), Path(sys.argv[3])
+for act in acts:
+    for kill in kills(act, count or None, 1, scratch):
+        print(json.dumps([act, kill.step, kill.killed, kill.returned, repr(kill.finding)]))
+"""
+EVERY_STEP = 0
+
+
+def killed(acts: list[str], count: int, scratch: Path) -> list[Any]:
+    return [json.loads(line) for line in output(child(KILLS, " ".join(acts), count, scratch)).splitlines()]
+
+
+def test_a_writer_killed_at_any_step_has_done_all_or_nothing(tmp_path: Path) -> None:
+    kills = killed(list(CHANGES), 15, tmp_path)
+    assert [kill for kill in kills if kill[-1] != "None"] == []
+    assert {act for act, _, was_killed, returned, _ in kills if was_killed and not returned} == set(CHANGES)
+    assert any(returned for _, _, was_killed, returned, _ in kills if was_killed)
+
+
+def test_an_add_killed_at_each_of_its_steps_has_done_all_or_nothing(tmp_path: Path) -> None:
+    kills = killed(["add"], EVERY_STEP, tmp_path)
+    assert [kill for kill in kills if kill[-1] != "None"] == []
+    assert {was_killed for _, _, was_killed, _, _ in kills} == {True}
+    steps = [step for _, step, _, _, _ in kills]
+    order = [steps.index(step) for step in ("write vectors-1.f32", "sync vectors-1.f32", "sql insert", "commit commit")]
+    assert order == sorted(order)
+    before = order[-1]
+    assert [returned for _, _, _, returned, _ in kills[: before + 1]] == [False] * (before + 1)
+
+
+def test_a_creator_killed_at_any_step_leaves_no_half_index(tmp_path: Path) -> None:
+    kills = killed(["create"], 50, tmp_path)
+    assert [kill for kill in kills if kill[-1] != "None"] == []
+    steps = {step.split("-")[0] for _, step, *_ in kills}
+    assert {"write .creating", "sql CREATE"} <= steps
+
+
+def test_compacting_after_a_compaction_was_killed_removes_what_it_left(tmp_path: Path) -> None:
+    with opened(tmp_path / "i") as index:
+        index.add(["one"])
+        (tmp_path / "i" / "vectors-7.f32").write_bytes(b"left behind")
+        index.compact()
+    assert [p.name for p in (tmp_path / "i").glob("*.f32")] == ["vectors-1.f32"]
+
+
+ADDING = """
+import sys
+index = vecindex.open(sys.argv[1], model=ToyEncoder())
+for batch in range(int(sys.argv[2]), 1_000_000):
+    index.add([f"text {batch} {n}" for n in range(5)], metadata=[{"batch": batch}] * 5)
+    if batch % 4 == 3:
+        index.delete([hit.key for hit in index.search("text", k=5, where={"batch": batch - 2})])
+        index.compact()
+    print(batch, flush=True)
+"""
+
+
+def test_what_was_acknowledged_survives_a_kill_at_any_moment(tmp_path: Path) -> None:
+    moments = random.Random(7)
+    expected: set[int] = set()
+    start = 0
+    for _ in range(5):
+        process = child(ADDING, tmp_path / "i", start)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(moments.uniform(0.005, 0.1))
+        os.kill(process.pid, signal.SIGKILL)
+        text, _ = process.communicate(timeout=60)
+        last = int(text.split()[-1]) if text else start
+        with opened(tmp_path / "i") as index:
+            batches = [hit.metadata["batch"] for hit in index.search("text", k=100_000)]
+            assert {batches.count(batch) for batch in batches} == {5}
+            deleted = {batch - 2 for batch in range(3, last + 1, 4)}
+            maybe = {last + 1, *({last - 1} if (last + 1) % 4 == 3 else ())}
+            assert {*range(last + 1)} - deleted - maybe <= set(batches) <= {*range(last + 2)} - deleted
+            expected |= set(batches)
+            assert index.verify().ok
+            start = last + 2 + (-(last + 2)) % 4
+            for batch in range(last + 1, start):  # the next child begins with a whole round
+                index.add([f"text {batch} {n}" for n in range(5)], metadata=[{"batch": batch}] * 5)
+            for batch in {batch - 2 for batch in range(3, start, 4)} & {
+                hit.metadata["batch"] for hit in index.search("text", k=100_000)
+            }:
+                index.delete([derive_key(f"text {batch} {n}", {"batch": batch}) for n in range(5)])
+    assert len(expected) > 5

@@ -1,0 +1,315 @@
+"""Is every kind of damage found and named, with the file it is in and what repairs it?"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import vecindex
+from vecindex.errors import CorruptIndex, IncompatibleFormat, VecindexError
+from vecindex.store.sql.tables import record_crc
+from vecindex.store.vectors import checksums, map_rows
+
+from ...support.helpers import opened, small_index, sql
+from ...support.places import PROJECT
+from ...support.toy import toy_space
+from ..test_store import ROW_BYTES
+
+REPAIR = "vecindex verify --repair"
+ENCODE = f"{REPAIR} --encode"
+RESTORE = "restore the directory from a backup"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return small_index(tmp_path / "notes.vecindex")
+
+
+def overwrite(path: Path, offset: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+def lengthened(folder: Path) -> None:
+    """A vector that is not of unit length, with the checksum of what is there."""
+    overwrite(folder / "vectors-1.f32", 3 * ROW_BYTES, b"\0\0\x80\x3f" * 16)
+    sums = checksums(map_rows(folder / "vectors-1.f32", 5, 16)).tobytes()
+    sql(folder, f"update sums set sums = x'{sums.hex()}', crc = {zlib.crc32(sums)}")
+
+
+def bury_living(folder: Path) -> None:
+    """Row 3 in the list of the dead as well, which has the right checksum."""
+    bits = bytes([0b1110]) + bytes(511)
+    sql(folder, f"update dead set bits = x'{bits.hex()}', crc = {zlib.crc32(bits)}")
+
+
+FAULTS: dict[str, tuple[Callable[[Path], object], str, str, str]] = {
+    "a vector": (
+        lambda f: overwrite(f / "vectors-1.f32", 3 * ROW_BYTES, b"\xff" * 4),
+        *("vectors-1.f32", "the vector of 'd' (row 3) is not what was written", REPAIR),
+    ),
+    "a vector's length": (
+        lengthened,
+        *("vectors-1.f32", "the vector of 'd' (row 3) is not finite and of unit length", REPAIR),
+    ),
+    "a vector file cut": (
+        lambda f: os.truncate(f / "vectors-1.f32", 5 * ROW_BYTES - 1),
+        *("vectors-1.f32", "it holds 319 bytes; 5 rows need 320", ENCODE),
+    ),
+    "no vector file": (
+        lambda f: (f / "vectors-1.f32").unlink(),
+        *("vectors-1.f32", "it is missing; 5 rows need it", ENCODE),
+    ),
+    "a record lost": (
+        lambda f: sql(f, "delete from records where key = 'a'"),
+        *("vecindex.db", "2 records and 2 dead rows do not make up its 5 rows", RESTORE),
+    ),
+    "a record beyond": (
+        lambda f: sql(f, "update records set row = 5 where key = 'c'"),
+        *("vecindex.db", "3 records and 2 dead rows do not make up its 5 rows", RESTORE),
+    ),
+    "a record dead too": (
+        bury_living,
+        *("vecindex.db", "its list of dead rows is not what was written", REPAIR),
+    ),
+    "no list of dead rows": (
+        lambda f: sql(f, "delete from dead"),
+        *("vecindex.db", "its list of dead rows is not what was written", REPAIR),
+    ),
+    "a list of dead rows of other rows": (
+        lambda f: sql(f, "update dead set block = 1"),
+        *("vecindex.db", "its list of dead rows is not what was written", REPAIR),
+    ),
+    "checksums": (
+        lambda f: sql(f, "update sums set crc = crc + 1"),
+        *("vecindex.db", "its checksums of the vectors of rows 0 to 4 are not what was written", REPAIR),
+    ),
+    "no checksums": (
+        lambda f: sql(f, "delete from sums"),
+        *("vecindex.db", "its checksums of the vectors of rows 0 to 4 are not what was written", REPAIR),
+    ),
+    "checksums beyond": (
+        lambda f: sql(f, "insert into sums values (1, x'', 0)"),
+        *("vecindex.db", "its checksums go beyond its 5 rows", REPAIR),
+    ),
+    "a text": (
+        lambda f: sql(f, "update records set text = 'five' where key = 'd'"),
+        *("vecindex.db", "the record 'd' is not what was written", "vecindex delete d"),
+    ),
+    "a text that is no UTF-8": (
+        lambda f: sql(f, "update records set text = cast(x'ff' as text) where key = 'd'"),
+        *("vecindex.db", "the record 'd' is not what was written", "vecindex delete d"),
+    ),
+    "metadata": (
+        lambda f: sql(f, "update records set metadata = '{oops' where key = 'd'"),
+        *("vecindex.db", "the record 'd' is not what was written", "vecindex delete d"),
+    ),
+    "metadata of the right checksum": (
+        lambda f: sql(f, f"update records set metadata = '[1]', crc = {record_crc('d', 'four', '[1]')} where row = 3"),
+        *("vecindex.db", "the record 'd' has metadata that is not a JSON object", "vecindex delete d"),
+    ),
+    "a key": (
+        lambda f: sql(f, "update records set key = '-it''s' where key = 'd'"),
+        *("vecindex.db", 'the record "-it\'s" is not what was written', "vecindex delete -- '-it'\"'\"'s'"),
+    ),
+    "a key that is no UTF-8": (
+        lambda f: sql(f, "update records set key = cast(x'ff' as text) where key = 'd'"),
+        *("vecindex.db", "the record at row 3 is not what was written, and neither is its key", REPAIR),
+    ),
+    "a fingerprint": (
+        lambda f: sql(f, "update manifest set fingerprint = 'other'"),
+        *("vecindex.db", f"the fingerprint other is not that of its space, {toy_space().fingerprint}", REPAIR),
+    ),
+    "tokens lost": (
+        lambda f: sql(f, "update records set lost = 1 where key = 'd'"),
+        *("vecindex.db", "the record 'd' is not what was written", "vecindex delete d"),
+    ),
+    "a row in the cache": (
+        lambda f: sql(f, "update cached set row = 0 where row = 3"),
+        *("vecindex.db", "1 entries of its cache are not what was written", REPAIR),
+    ),
+    "a row beyond in the cache": (
+        lambda f: sql(f, "update cached set row = 5 where row = 3"),
+        *("vecindex.db", "1 entries of its cache are not what was written", REPAIR),
+    ),
+    "a digest in the cache": (
+        lambda f: sql(f, "update cached set digest = zeroblob(16) where row = 3"),
+        *("vecindex.db", "1 entries of its cache are not what was written", REPAIR),
+    ),
+    "a digest of a dead row in the cache": (
+        lambda f: sql(f, "update cached set digest = zeroblob(7) where row = 1"),
+        *("vecindex.db", "1 entries of its cache are not what was written", REPAIR),
+    ),
+    "tokens lost in the cache": (
+        lambda f: sql(f, "update cached set lost = 1"),
+        *("vecindex.db", "5 entries of its cache are not what was written", REPAIR),
+    ),
+    "no SQL index": (
+        lambda f: sql(f, "drop index idx_records_key"),
+        *("vecindex.db", "its SQL index idx_records_key is missing", REPAIR),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", FAULTS)
+def test_verify_names_the_damaged_file_and_what_repairs_it(folder: Path, what: str) -> None:
+    damage, name, reason, repair = FAULTS[what]
+    with opened(folder) as index:
+        assert index.verify() == vecindex.VerifyReport(3, 5, ())
+    damage(folder)
+    with opened(folder, readonly=True) as index:
+        (fault,) = index.verify().faults
+    assert (fault.path, fault.reason) == (str(folder / name), reason)
+    assert fault.repair.replace(f" --index {folder}", "") == repair
+
+
+def test_verify_ignores_the_vectors_of_dead_rows(folder: Path) -> None:
+    overwrite(folder / "vectors-1.f32", 1 * ROW_BYTES, b"\xff" * 4)
+    with opened(folder) as index:
+        assert index.verify().ok
+
+
+def test_verify_lists_a_thousand_faults_and_counts_the_rest(tmp_path: Path) -> None:
+    with opened(tmp_path / "i") as index:
+        index.add([f"text {n}" for n in range(1100)])
+        overwrite(tmp_path / "i" / "vectors-1.f32", 0, bytes(1050 * ROW_BYTES))
+        faults = index.verify().faults
+    assert (len(faults), faults[-1].reason) == (1001, "50 more faults are not listed")
+
+
+def test_a_manifest_that_was_damaged_while_open_is_a_fault(folder: Path) -> None:
+    with opened(folder) as index:
+        sql(folder, "update manifest set rows = 4")
+        reasons = [(fault.reason, fault.repair) for fault in index.verify().faults]
+    assert reasons == [("its manifest is not what was written", RESTORE)]
+
+
+def test_a_page_of_the_records_that_cannot_be_read_is_not_repaired(tmp_path: Path) -> None:
+    path = tmp_path / "i"
+    with opened(path) as index:
+        index.add([f"text number {n} {'x' * 300}" for n in range(100)])
+    page = sql(path, "select rootpage from sqlite_master where name = 'records'")[0][0]
+    overwrite(path / "vecindex.db", (page - 1) * 4096 + 8, b"\xff" * 64)
+    with opened(path) as index:
+        faults = index.verify().faults
+    assert {fault.path for fault in faults} == {str(path / "vecindex.db")}
+    assert {fault.repair for fault in faults} == {RESTORE}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it is a SQLite database, but not one of vecindex"),
+        (b"garbage" * 1000, "file is not a database"),
+        (b"SQLite format 3\0" + b"\xff" * 5000, "file is not a database"),
+    ],
+)
+@pytest.mark.parametrize("readonly", [False, True])
+def test_opening_garbage_is_a_corrupt_index(folder: Path, content: bytes, reason: str, readonly: bool) -> None:
+    (folder / "vecindex.db").write_bytes(content)
+    with pytest.raises(CorruptIndex) as caught:
+        opened(folder, readonly=readonly)
+    assert (caught.value.path, caught.value.reason) == (str(folder / "vecindex.db"), reason)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_damaged_head_of_the_database_never_raises_anything_but_our_errors(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / "i"
+    with opened(path) as index:
+        index.add(["one", "two"], keys=["a", "b"])
+    content = bytearray((path / "vecindex.db").read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, 130))] = data.draw(st.integers(0, 255))
+    (path / "vecindex.db").write_bytes(content[: data.draw(st.sampled_from([len(content), 100, 4096, 6000]))])
+    with contextlib.suppress(VecindexError), opened(path) as index:
+        index.search("one")
+        index.verify()
+    shutil.rmtree(path)
+
+
+_SIXTY = """
+import json, sys
+from dataclasses import asdict
+from pathlib import Path
+from tests.support.damages import outcomes
+print(json.dumps([asdict(each) for each in outcomes(60, 0, Path(sys.argv[1]), rows=1000)]))
+"""
+
+
+def test_sixty_damages_give_right_answers_or_our_errors(tmp_path: Path) -> None:
+    # In a process of its own: where FAISS has already searched, its threads are missing in a forked child.
+    done = subprocess.run(
+        [sys.executable, "-c", _SIXTY, str(tmp_path)],
+        cwd=PROJECT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    counts = Counter(each["verdict"] for each in found)
+    assert (counts["right"] >= 5, counts["error"] >= 20, len(found)) == (True, True, 60)
+    assert counts.keys() == {"right", "error"}, [each for each in found if each["verdict"] not in ("right", "error")]
+
+
+def test_another_format_is_named_with_ours(folder: Path) -> None:
+    sql(folder, "update manifest set format = 4")
+    with pytest.raises(IncompatibleFormat) as caught:
+        opened(folder)
+    assert (caught.value.path, caught.value.found, caught.value.supported) == (str(folder), 4, 3)
+
+
+def test_an_empty_manifest_and_a_missing_database_are_corrupt(folder: Path) -> None:
+    sql(folder, "delete from manifest")
+    with pytest.raises(CorruptIndex, match="its manifest is empty"), opened(folder) as index:
+        index.search("one")
+    (folder / "vecindex.db").unlink()
+    for options in ({}, {"create": False}, {"readonly": True}):
+        with pytest.raises(CorruptIndex, match="it is missing, and the vectors beside it say nothing without it"):
+            opened(folder, **options)
+
+
+# --- what SQLite itself does not see
+
+
+def test_commits_that_a_damaged_log_swallows_are_missed(tmp_path: Path) -> None:
+    with opened(tmp_path / "i") as index:
+        index.add(["one"], keys=["a"])
+        index.add(["two"], keys=["b"])
+        shutil.copytree(tmp_path / "i", tmp_path / "copy")  # with a log that holds both commits
+    log = tmp_path / "copy" / "vecindex.db-wal"
+    content = bytearray(log.read_bytes())
+    content[len(content) // 2] ^= 1
+    log.write_bytes(content)
+    for readonly in (True, False):
+        with pytest.raises(CorruptIndex, match="were made and are gone") as caught:
+            opened(tmp_path / "copy", readonly=readonly)
+        assert caught.value.path == str(log)
+    (tmp_path / "copy" / "writer.lock").unlink()  # as the message says, for one that was put back on purpose
+    with opened(tmp_path / "copy") as index:
+        assert len(index) < 2
+
+
+@pytest.mark.parametrize("note", [b"", b"committed 99", b"committed 99 2026 00000000\n", b"\xff" * 2000])
+def test_a_damaged_note_of_the_last_commit_accuses_nobody(folder: Path, note: bytes) -> None:
+    (folder / "writer.lock").write_bytes(note)
+    with opened(folder) as index:
+        assert (len(index), index.verify().ok, index.delete(["a"])) == (3, True, 1)
+
+
+def test_a_record_that_a_filter_would_miss_is_noticed_in_a_small_index(folder: Path) -> None:
+    sql(folder, "update records set metadata = '{\"n\":4}' where key = 'd'")
+    with opened(folder) as index, pytest.raises(CorruptIndex, match="'d' is not what was written"):
+        index.search("one", where={"n": 3})

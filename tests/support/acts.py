@@ -1,0 +1,317 @@
+"""What is done to an index while its disk fails, and what must be true of it afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, Literal
+
+import faiss
+import numpy as np
+
+import vecindex
+from vecindex import Index, VecindexError
+from vecindex.encoders.run.encoder import IntArray
+from vecindex.search import upkeep
+from vecindex.store.disk import connection
+from vecindex.store.side_indexes import Side, aside_path, side_path
+from vecindex.store.sql.schema import index_exists
+from vecindex.store.vectors import vector_file
+
+from .faults import without_syncs
+from .places import PROJECT
+from .toy import ToyEncoder, toy_space
+
+DIMENSION = 64
+"""The fewest dimensions for which codes are made are 48."""
+SPACE = toy_space(dimension=DIMENSION)
+GOLDEN = PROJECT / "tests" / "golden"
+
+Contents = dict[str, tuple[str, str, bytes]]
+"""Of each key: text, metadata as JSON, the vector's bytes."""
+Change = Callable[[Index, Random, Path], object]
+
+
+def contents(index: Index) -> Contents:
+    """Everything that is stored, by row."""
+    with index._snapshots.take() as snapshot:
+        records = list(snapshot._catalog.records())
+        return {r.key: (r.text, r.metadata, snapshot.vectors[r.row].tobytes()) for r in records}
+
+
+def _add(index: Index, draw: Random, count: int) -> None:
+    keys = [f"{draw.getrandbits(48):012x}" for _ in range(count)]
+    _put(index, draw, keys)
+
+
+def _put(index: Index, draw: Random, keys: list[str]) -> None:
+    texts = [f"text {draw.random()} " * draw.choice((1, 1, 1, 300)) for _ in keys]
+    vectors = ToyEncoder(dimension=DIMENSION).encode(texts)  # what it makes again, since `vecindex.index.drift` looks
+    index.add(texts, keys=keys, metadata=[{"n": draw.randrange(9)} for _ in keys], vectors=vectors, space=SPACE)
+
+
+def _some(index: Index, draw: Random, at_most: int) -> list[str]:
+    found = sorted(contents(index))
+    return draw.sample(found, min(len(found), draw.randint(1, at_most)))
+
+
+def _replace(index: Index, draw: Random, _: Path) -> None:
+    _put(index, draw, _some(index, draw, 5))
+
+
+def _relabel(index: Index, draw: Random, _: Path) -> None:
+    (key,) = _some(index, draw, 1)
+    found = contents(index)
+    vector = np.frombuffer(found[key][2], "<f4")
+    index.add([found[key][0]], keys=[key], metadata=[{"m": draw.random()}], vectors=[vector], space=SPACE)
+
+
+def _delete(index: Index, draw: Random, _: Path) -> None:
+    index.delete(_some(index, draw, 4))
+
+
+def _encode(index: Index, draw: Random, _: Path) -> None:
+    """What the cache remembers: some texts are new, some are not."""
+    texts = [f"word {draw.randrange(20)}" for _ in range(6)]
+    index.add(texts, keys=[f"{draw.getrandbits(48):012x}" for _ in texts])
+
+
+def _backup(index: Index, draw: Random, root: Path) -> None:
+    index.backup(root / f"backup-{draw.getrandbits(32)}")
+
+
+def _remodel(index: Index, draw: Random, _: Path) -> None:
+    """Every vector changes, and nothing else; the index as it was is kept beside."""
+    index.migrate(ToyEncoder(model="second", dimension=48, weights="s" * 64))
+
+
+class _Elsewhere(ToyEncoder):
+    """A machine on which the same model makes other vectors."""
+
+    def forward(self, input_ids: IntArray, attention_mask: IntArray) -> Any:
+        return super().forward(input_ids, attention_mask) ** 3
+
+
+def _anew(index: Index, draw: Random, _: Path) -> None:
+    """The same, and the space stays as it is."""
+    index.migrate(_Elsewhere(dimension=DIMENSION), anew=True)
+
+
+def backup_of(root: Path, seed: int) -> Path:
+    """Where the act "backup" puts it."""
+    return root / f"backup-{Random(seed).getrandbits(32)}"
+
+
+CHANGES: dict[str, Change] = {
+    "create": lambda index, draw, _: _add(index, draw, 24),
+    "add": lambda index, draw, _: _add(index, draw, draw.randint(1, 6)),
+    "update": _replace,
+    "relabel": _relabel,
+    "delete": _delete,
+    "encode": _encode,
+    "extend": lambda index, draw, _: _add(index, draw, 12),
+    "compact": lambda index, draw, _: index.compact(),
+    "index_field": lambda index, draw, _: index.index_field("n"),
+    "migrate_1": lambda index, draw, _: None,
+    "migrate_2": lambda index, draw, _: None,
+    "backup": _backup,
+    "remodel": _remodel,
+    "anew": _anew,
+}
+"""Each is one commit, or commits of which only the first changes what is stored. Opening is part of the change."""
+_MAKING_CODES = ("extend", "compact", "remodel", "anew")
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """FAISS's threads wait for each other by spinning, which on a busy machine takes far longer than the work."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def folder_of(act: str, root: Path) -> Path:
+    """Where the index of an act lies; an index is created two folders deep."""
+    return root / "new" / "deep" / "i" if act == "create" else root / "i"
+
+
+@without_syncs()
+def prepare(act: str, root: Path, seed: int, crashed: bool = False) -> None:
+    """Makes the index that the act changes: with codes, dead rows and a tail; ``crashed`` leaves its log behind."""
+    root.mkdir()
+    if act.startswith("migrate_"):
+        shutil.copytree(GOLDEN / f"format-{act[-1]}", root / "i")
+    elif act != "create":
+        draw = Random(f"prepared {seed}")
+        with vecindex.open(root / "made", model=ToyEncoder(dimension=DIMENSION)) as index:
+            with thresholds("extend"):
+                _add(index, draw, 56)
+            _encode(index, draw, root)
+            _delete(index, draw, root)
+            _replace(index, draw, root)
+            if crashed:
+                _copy(root / "made", root / "i")
+        if not crashed:
+            _copy(root / "made", root / "i")
+        shutil.rmtree(root / "made")
+
+
+def _copy(source: Path, folder: Path) -> None:
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("*-shm"))
+
+
+@contextlib.contextmanager
+def thresholds(act: str, seed: int = 0) -> Iterator[None]:
+    """Few rows are enough for codes, where the act makes some; with an odd seed every commit is a checkpoint."""
+    before = upkeep.ROWS_FOR_CODES, upkeep._TAIL, connection._PAGES_A_CHECKPOINT
+    if act in _MAKING_CODES:
+        upkeep.ROWS_FOR_CODES, upkeep._TAIL = 32, 8
+    if seed % 2:
+        connection._PAGES_A_CHECKPOINT = 3
+    try:
+        yield
+    finally:
+        upkeep.ROWS_FOR_CODES, upkeep._TAIL, connection._PAGES_A_CHECKPOINT = before
+
+
+def open_for(act: str, folder: Path) -> Index:
+    """With the encoder of the prepared indexes; those of older formats are of another one."""
+    return vecindex.open(
+        folder, lock_timeout=0, model=None if act.startswith("migrate_") else ToyEncoder(dimension=DIMENSION)
+    )
+
+
+def perform(acts: Sequence[str], folder: Path, root: Path, seed: int, returned: Callable[[Index], object]) -> None:
+    """Opens the index in ``folder``, does each act, says so, and closes it; the same seed does the same."""
+    with thresholds(acts[0], seed), open_for(acts[0], folder) as index:
+        for number, act in enumerate(acts):
+            with thresholds(act):
+                CHANGES[act](index, Random(seed + number), root)
+            returned(index)
+
+
+@without_syncs()
+def stored(act: str, root: Path) -> Contents:
+    """What is stored in the index that was prepared for an act, which is left as it is."""
+    if act == "create":
+        return {}
+    shutil.copytree(folder_of(act, root), root / "copy")
+    try:
+        with vecindex.open(root / "copy") as index:
+            return contents(index)
+    finally:
+        shutil.rmtree(root / "copy")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong with an index after a failure."""
+
+    kind: Literal["lost", "torn", "unsound"]
+    what: str
+
+
+@without_syncs()
+def examine(folder: Path, before: Contents, after: Contents, acknowledged: bool) -> Finding | None:
+    """The first fault of an index whose change from ``before`` to ``after`` was cut off, or had returned."""
+    logged = _Logged()
+    logging.getLogger("vecindex").addHandler(logged)
+    try:
+        if before and not index_exists(folder):
+            return Finding("lost", "there is no index any more")
+        with vecindex.open(folder, lock_timeout=0) as index:
+            found = contents(index)
+            if wrong := _compare(found, before, after, acknowledged):
+                return wrong
+            if not (report := index.verify()).ok or report.records != len(found):
+                return Finding("unsound", f"verify: {report}")
+            for _, _, vector in [*found.values()][:: max(1, len(found) - 1)]:
+                hits = index.search(np.frombuffer(vector, "<f4"), k=3)
+                if len(hits) != min(3, len(found)) or hits[0].score < 0.9999:
+                    return Finding("unsound", f"a stored vector is not found: {hits}")
+            wrong = _write_again(index, found) or _orphans(folder, index)
+            if wrong is None and logged.messages:
+                wrong = Finding("unsound", logged.messages[0])
+            return wrong
+    except VecindexError as error:
+        return Finding("unsound", f"{type(error).__name__}: {error.message}")
+    finally:
+        logging.getLogger("vecindex").removeHandler(logged)
+
+
+def _compare(found: Contents, before: Contents, after: Contents, acknowledged: bool) -> Finding | None:
+    if found == after or (found == before and not acknowledged):
+        return None
+    kept = {key: value for key, value in after.items() if acknowledged or before.get(key) == value}
+    missing = [key for key, value in kept.items() if found.get(key) != value]
+    if missing or found == before:
+        return Finding("lost", f"{len(missing)} of {len(kept)} acknowledged records, or the change")
+    return Finding("torn", f"{len(found)} records; before the change {len(before)}, after it {len(after)}")
+
+
+def _write_again(index: Index, found: Contents) -> Finding | None:
+    space = index._manifest().space
+    vectors = np.ones((1, space.dimension if space else DIMENSION), np.float32)
+    index.add(["seven"], keys=["a new key"], vectors=vectors, space=space or SPACE)
+    if {key: value for key, value in contents(index).items() if key != "a new key"} != found:
+        return Finding("unsound", "the next writing changed other records")
+    return None
+
+
+def _orphans(folder: Path, index: Index) -> Finding | None:
+    manifest = index._manifest()
+    known = {"vecindex.db", "vecindex.db-wal", "vecindex.db-shm", "writer.lock", "migrate.lock", ".gitignore"}
+    known |= {vector_file(folder, manifest.vectors).name, *(manifest.codes.names if manifest.codes else ())}
+    left = {path.name for path in folder.iterdir()} - known
+    if manifest.space is not None:  # an index of another space beside this one is meant to be there
+        beside = [side_path(folder, manifest.space, side).name for side in (Side.NEXT, Side.KEPT)]
+        beside.append(aside_path(folder, manifest, manifest.space).name)
+        left = {name for name in left if not name.startswith(tuple(side.value for side in Side)) or name in beside}
+    return Finding("unsound", f"left behind: {', '.join(sorted(left))}") if left else None
+
+
+@without_syncs()
+def examine_backup(path: Path, index: Path, expected: Contents, acknowledged: bool) -> Finding | None:
+    """A backup is whole, or, where it was cut off, cannot be taken for one and can be made again."""
+    if acknowledged or index_exists(path):
+        found = examine(path, expected, expected, True)
+        return found and Finding("torn" if not acknowledged else found.kind, f"the backup: {found.what}")
+    try:
+        with vecindex.open(index) as opened:
+            opened.backup(path)
+    except VecindexError as error:
+        return Finding("unsound", f"the next backup: {type(error).__name__}: {error.message}")
+    left = [other.name for other in path.parent.iterdir() if other.name.startswith(f".creating-{path.name}-")]
+    return Finding("unsound", f"left behind beside the backup: {left}") if left else None
+
+
+@without_syncs()
+def examine_resumed(act: str, folder: Path, after: Contents) -> Finding | None:
+    """A migration that was cut off, and is done again, ends as one that was not; `examine` has added a record."""
+    try:
+        with vecindex.open(folder, lock_timeout=0) as index:
+            CHANGES[act](index, Random(), folder)
+            if {key: value for key, value in contents(index).items() if key != "a new key"} != after:
+                return Finding("torn", "resumed, it did not end as an unbroken one")
+            return None if index.verify().ok else Finding("unsound", "resumed, it left an unsound index")
+    except VecindexError as error:
+        return Finding("unsound", f"it cannot be resumed: {type(error).__name__}: {error.message}")
+
+
+class _Logged(logging.Handler):
+    """Codes that cannot be used are a warning, not an error."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())

@@ -1,0 +1,296 @@
+"""An index, every kind of damage to its files, and what the index then answers, each asked in a process of its own.
+
+An answer may be right, or an error of ours that names what is damaged; never wrong, another exception, a crash or a
+hang. Used by `tests.store.soundness.test_damage` and ``tests/bench/damage.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss  # noqa: F401  # before the forks, which share it; nothing is searched before them
+import numpy as np
+import numpy.typing as npt
+
+import vecindex
+from vecindex.errors import RecordNotFound, VecindexError
+from vecindex.search import plan, upkeep
+
+from .harms import damage
+from .toy import ToyEncoder, toy_space
+
+ROWS, DIMENSION, SEED_OF_ANOTHER = 3000, 64, 99
+TIMEOUT = 60.0
+SPACE = toy_space(dimension=DIMENSION)
+ENCODED = [str(number) for number in range(200)]
+"""Texts of one word, whose vectors do not depend on what they are encoded with."""
+REPAIRED = " after repair"
+Answers = dict[str, Any]
+Floats = npt.NDArray[np.float32]
+
+
+# --- the index that is damaged
+
+
+def encoder() -> ToyEncoder:
+    return ToyEncoder(dimension=DIMENSION)
+
+
+def unit(vectors: npt.NDArray[np.float64]) -> Floats:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+def vectors_of(seed: int, rows: int) -> Floats:
+    """Unit vectors around forty centres that are the same for every seed."""
+    centres = np.random.default_rng(0).normal(size=(40, DIMENSION))
+    random_ = np.random.default_rng(seed)
+    return unit(centres[random_.integers(0, 40, rows)] + 0.4 * random_.normal(size=(rows, DIMENSION)))
+
+
+def make(folder: Path, rows: int, seed: int, with_codes: bool, log_in: Path | None = None) -> None:
+    """An index of ``rows`` rows, some dead; and a copy whose last two commits are in SQLite's log only."""
+    upkeep.ROWS_FOR_CODES = 100 if with_codes else 10**9
+    upkeep._TAIL = 64
+    upkeep._DEAD = 10**9
+    words = random.Random(seed)
+    weather = ("rain", "sun", "wind", "snow", "fog")
+    texts = [" ".join(words.choices(weather, k=words.randint(3, 60))) for _ in range(rows)]
+    keys = [f"key-{n:05}" for n in range(rows)]
+    metadata = [{"lang": ("de", "en", "fr")[n % 3], "n": n, "tags": ["a", "b"][: n % 3]} for n in range(rows)]
+    vectors = vectors_of(seed, rows)
+    with vecindex.open(folder) as index:
+        index.add(texts, keys=keys, metadata=metadata, vectors=vectors, space=SPACE)
+        index.index_field("lang")
+    with vecindex.open(folder, model=encoder()) as index:
+        index.delete(keys[5 : rows // 4 : 10])
+        some = slice(rows // 2, rows // 2 + rows // 30)
+        others = vectors_of(seed + 1, rows // 30)
+        index.add([f"{text}, again" for text in texts[some]], keys=keys[some], vectors=others, space=SPACE)
+        index.add(ENCODED, keys=[f"encoded-{text}" for text in ENCODED])
+        index.delete(["encoded-3"])
+        if log_in:
+            shutil.copytree(folder, log_in)
+
+
+# --- what it answers
+
+
+def ask(answers: Answers, name: str, question: Callable[[], Any]) -> None:
+    """Notes the answer, or what was raised."""
+    try:
+        answers[name] = question()
+    except RecordNotFound as error:
+        answers[name] = f"no {error.key}"
+    except VecindexError as error:
+        answers[name] = {"error": type(error).__name__, "what": error.message}
+    except BaseException as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        answers[name] = {"unmapped": f"{error!r:.300} at {where.filename}:{where.lineno}"}
+
+
+def read(answers: Answers, folder: Path, readonly: bool, suffix: str = "") -> None:
+    queries = vectors_of(7, 4)
+    with vecindex.open(folder, readonly=readonly, create=False, lock_timeout=0) as index:
+        for number, query in enumerate(queries):
+            ask(answers, f"search {number}{suffix}", lambda query=query: hits(index.search(query, k=10)))  # type: ignore[misc]
+        for where in ("lang = 'de'", "n < 700", "lang = 'fr' and n >= 1500", "lang in ('en', 'fr')"):
+            for query, k in ((queries[0], 10), (queries[1], ROWS)):  # every row: one that is missed or not meant shows
+                name = f"search {k} where {where}{suffix}"
+                ask(answers, name, lambda q=query, k=k, w=where: hits(index.search(q, k=k, where=w)))  # type: ignore[misc]
+        ask(answers, f"similar{suffix}", lambda: hits(index.similar("key-00100", k=5)))
+        for key in ("key-00000", "key-00005", "key-00123", "key-01510", "key-02999", "none"):
+            ask(answers, f"get {key}{suffix}", lambda key=key: record(index, key))  # type: ignore[misc]
+        ask(answers, f"info{suffix}", lambda: glance(index))
+
+
+def hits(found: list[vecindex.Hit]) -> Any:
+    return [(hit.key, repr(hit.score), hit.text, hit.metadata) for hit in found]
+
+
+def record(index: vecindex.Index, key: str) -> Any:
+    found = index.get(key)
+    assert found.vector is not None
+    return found.text, found.metadata, found.vector.tobytes().hex()
+
+
+def glance(index: vecindex.Index) -> Any:
+    found = index.info()
+    return len(index), found.records, found.dead_rows, found.truncated, found.indexed_fields, found.dimension
+
+
+def faults(report: vecindex.VerifyReport) -> list[str]:
+    """The damaged files, and how they are repaired."""
+    return sorted({f"{Path(fault.path).name} ({fault.repair.split(' --index')[0]})" for fault in report.faults})
+
+
+def act(folder: Path, answers: Answers, repairs: bool) -> None:
+    """Reads, verifies, and either repairs and reads again or adds."""
+    plan.CODED_ROWS = plan.RANK_ROWS = 0
+    plan._rank = plan._scan = lambda *_: float("inf")  # codes are used wherever there are any
+    upkeep._DEAD = 10**9
+
+    def verify() -> Any:
+        with vecindex.open(folder, readonly=True, create=False) as index:
+            return faults(index.verify())
+
+    def repair() -> Any:
+        with vecindex.open(folder, create=False, lock_timeout=0) as index:
+            report = index.repair()
+            return faults(report), [fault.reason for fault in report.repaired]
+
+    def add() -> Any:
+        with vecindex.open(folder, lock_timeout=0, model=encoder()) as index:
+            vector = vectors_of(7, 1)
+            added = index.add(["new"], keys=["new"], vectors=vector, space=SPACE)
+            index.add(ENCODED, keys=[f"again-{text}" for text in ENCODED])  # by the cache, as far as it is sound
+            again = [record(index, f"again-{text}") for text in ENCODED]
+            return added.added, hits(index.search(vector[0], k=1)), record(index, "new")[:2], again
+
+    ask(answers, "open readonly", lambda: read(answers, folder, True))
+    ask(answers, "verify", verify)
+    ask(answers, "open", lambda: read(answers, folder, False))
+    if repairs:
+        ask(answers, "repair", repair)
+        ask(answers, f"open{REPAIRED}", lambda: read(answers, folder, False, REPAIRED))
+    else:
+        ask(answers, "add", add)
+
+
+# --- each in a process of its own
+
+
+def child(work: Callable[[], Any], timeout: float = TIMEOUT) -> Any:
+    """What ``work`` returns in a process of its own; {"crash": signal or code} or {"hang": seconds} if nothing."""
+    read, write = os.pipe()
+    started = time.monotonic()
+    process = os.fork()
+    if process == 0:
+        os.close(read)
+        code = 1
+        try:
+            with open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), 2)  # warnings of codes that are not used
+            with os.fdopen(write, "w") as out:
+                json.dump(work(), out)
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(write)
+    timed_out = False
+
+    def stop(*_: object) -> None:
+        nonlocal timed_out
+        timed_out = True
+        os.kill(process, signal.SIGKILL)
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, timeout)
+    try:
+        with os.fdopen(read) as source:
+            content = source.read()
+        _, status = os.waitpid(process, 0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    if timed_out:
+        return {"hang": round(time.monotonic() - started)}
+    return json.loads(content) if status == 0 else {"crash": os.waitstatus_to_exitcode(status)}
+
+
+def asked(folder: Path, repairs: bool = False) -> Any:
+    def work() -> Answers:
+        answers: Answers = {}
+        act(folder, answers, repairs)
+        return answers
+
+    return child(work)
+
+
+@dataclass(frozen=True)
+class Base:
+    """An index, and the answers it gives."""
+
+    name: str
+    folder: Path
+    answers: Answers
+
+
+def answers_of_copy(folder: Path, copy: Path) -> Answers:
+    shutil.copytree(folder, copy)
+    answers: Answers = asked(copy)
+    shutil.rmtree(copy)
+    broken = {name: a for name, a in answers.items() if isinstance(a, dict)} or answers.get("verify")
+    assert not broken, f"the undamaged index does not work: {broken}"
+    return answers
+
+
+def bases(at: Path, rows: int) -> tuple[list[Base], Path]:
+    """The indexes to damage (with codes, without, with a log) and one of the same names and other content."""
+    child(lambda: make(at / "codes", rows, 1, True), 600)
+    child(lambda: make(at / "plain", rows, 1, False), 600)
+    child(lambda: make(at / "closed", rows, 1, False, at / "log"), 600)
+    child(lambda: make(at / "other", rows, SEED_OF_ANOTHER, True), 600)
+    found = [Base(name, at / name, answers_of_copy(at / name, at / "copy")) for name in ("codes", "plain")]
+    coded, plain = ({n: a for n, a in base.answers.items() if n.startswith("search")} for base in found)
+    assert coded == plain, "codes find other hits"
+    found.append(Base("log", at / "log", answers_of_copy(at / "log", at / "copy")))
+    return found, at / "other"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a damage led to: ``verdict`` is right, error, wrong, unmapped, crash or hang."""
+
+    number: int
+    what: str
+    verdict: str
+    details: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    seen: bool = True
+    """Whether verify found a fault, or could not be asked."""
+
+
+def judge(base: Base, number: int, what: str, answers: Any) -> Outcome:
+    for end in ("crash", "hang"):
+        if end in answers:
+            return Outcome(number, what, end, (str(answers[end]),))
+    raised = {name: a for name, a in answers.items() if isinstance(a, dict)}
+    if unmapped := [f"{name}: {a['unmapped']}" for name, a in raised.items() if "unmapped" in a]:
+        return Outcome(number, what, "unmapped", tuple(unmapped))
+    errors = tuple(sorted({a["error"] for a in raised.values()}))
+    left, repaired = answers["repair"] if "repair" in answers.keys() - raised.keys() else (["not repaired"], [])
+    given = {name: a for name, a in answers.items() if name not in {"verify", "repair", *raised}}
+    if any("neither is its key" in reason for reason in repaired):
+        given = {name: a for name, a in given.items() if not name.endswith(REPAIRED)}
+    if all(a == base.answers.get(name.removesuffix(REPAIRED)) for name, a in given.items()):
+        broken = [name for name in raised if name.endswith(REPAIRED) and not left]
+        verdict = "wrong" if broken else "error" if raised else "right"
+        return Outcome(number, what, verdict, tuple(broken), errors)
+    wrong = tuple(n for n, a in given.items() if a != base.answers.get(n.removesuffix(REPAIRED)))
+    return Outcome(number, what, "wrong", wrong, errors, bool(answers["verify"]))
+
+
+def outcomes(
+    count: int, seed: int, scratch: Path, only: int | None = None, end: str = "", rows: int = ROWS
+) -> Iterator[Outcome]:
+    """What ``count`` damages led to; the n-th is the same for the same seed, and can be done alone."""
+    found, other = bases(scratch, rows)
+    found = [base for base in found if any(base.folder.glob(f"*{end}"))]
+    for number in range(count) if only is None else [only]:
+        chance = random.Random(seed * 1_000_003 + number)
+        base = chance.choice(found)
+        copy = scratch / f"index-{number}"
+        shutil.copytree(base.folder, copy)
+        kind, file = damage(copy, other, chance, end)
+        yield judge(base, number, f"{kind} {base.name}/{file}", asked(copy, repairs=number % 2 == 1))
+        shutil.rmtree(copy, ignore_errors=True)

@@ -1,0 +1,263 @@
+"""What is imported when, and from where: commands start at once, imports go down only, a library has one door."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import vecindex
+from vecindex.encoders.run.encoder import Encoder
+from vecindex.values.records import derive_key
+
+PACKAGE = Path(vecindex.__file__).parent
+
+# From the ground up. A module imports from its own floor or from below; the graph as a whole has no cycle.
+FLOORS: list[tuple[str, ...]] = [
+    ("errors", "machine", "values", "filters"),
+    ("sources", "evaluate"),
+    ("encoders",),
+    ("store",),
+    ("search",),
+    ("index.add", "index.encode_ahead", "index.long_texts", "index.repeats", "index.first_pass", "exchange"),
+    ("index",),
+    ("cli", "__main__"),
+]
+"""Each name stands for a module, or for all that is within a folder; the longest name that fits counts."""
+DOORS: dict[str, tuple[str, ...]] = {
+    "click": ("cli",),
+    "numpy": ("encoders", "store", "search", "exchange", "index", "values.records", "values.arrays"),
+    "faiss": ("search.native",),
+    "pyarrow": ("exchange.parquet",),
+    "sqlite_utils": ("store.sql.schema",),
+    "onnxruntime": ("encoders.run.onnx",),
+    "tokenizers": ("encoders.run.tokens", "encoders.run.onnx"),
+    "safetensors": ("encoders.config.weights",),
+    "torch": ("encoders.run.torch", "encoders.compile.attention", "encoders.config.complete", "encoders.gpu"),
+    "transformers": ("encoders.run.torch", "encoders.compile.attention", "encoders.config.complete"),
+    "sentence_transformers": ("encoders.run.torch",),
+    "huggingface_hub": ("encoders.locate.hub",),
+    "onnx": tuple(f"encoders.compile.{name}" for name in ("quantise", "folding", "layout", "graph")),
+}
+"""A library, and the modules or folders that may import it."""
+LAZY = (
+    *("faiss", "pyarrow", "sqlite_utils", "huggingface_hub", "safetensors"),
+    *(".encoders.run.onnx", ".encoders.run.torch", ".encoders.gpu.cuda"),
+    *(".encoders.compile.quantise", ".encoders.compile.folding", ".encoders.compile.layout"),
+)
+"""Imported when they are needed, by a function; not with the module."""
+LAZY_EXCEPTIONS = {
+    ("encoders.run.torch", ".encoders.run.onnx"),  # the compiler names its output by what reads it
+    ("encoders.gpu.cuda", ".encoders.run.torch"),  # the reference that it is loaded by and held against
+}
+
+
+@dataclass(frozen=True)
+class Import:
+    """``target`` is a library's name, or a dot and a module of ours; ``lazy`` is one inside a function."""
+
+    module: str
+    target: str
+    lazy: bool
+    typing_only: bool
+
+
+def modules() -> dict[str, Path]:
+    """The package's modules by their dotted names; the package itself is the empty name."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@cache
+def imports() -> list[Import]:
+    return [each for name, path in modules().items() for each in _Reader(name, path).found]
+
+
+class _Reader(ast.NodeVisitor):
+    def __init__(self, module: str, path: Path) -> None:
+        self.module = module
+        self.package = module.split(".") if path.name == "__init__.py" and module else module.split(".")[:-1]
+        self.lazy = self.typing_only = False
+        self.found: list[Import] = []
+        self.visit(ast.parse(path.read_text(encoding="utf-8")))
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self.add(alias.name.split(".")[0])
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        if node.level == 0:
+            assert node.module is not None
+            assert not node.module.startswith("vecindex"), f"{self.module}: imports of our own are relative"
+            self.add(node.module.split(".")[0])
+            return
+        base = self.package[: len(self.package) - (node.level - 1)] + (node.module.split(".") if node.module else [])
+        for alias in node.names:
+            inside = ".".join([*base, alias.name])
+            self.add("." + (inside if inside in modules() else ".".join(base)))
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        before, self.lazy = self.lazy, True
+        self.generic_visit(node)
+        self.lazy = before
+
+    def visit_If(self, node: ast.If) -> None:
+        before = self.typing_only
+        self.typing_only = before or (isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING")
+        for child in node.body:
+            self.visit(child)
+        self.typing_only = before
+        for child in node.orelse:
+            self.visit(child)
+
+    def add(self, target: str) -> None:
+        self.found.append(Import(self.module, target, self.lazy, self.typing_only))
+
+
+def within(module: str, name: str) -> bool:
+    return module == name or module.startswith(name + ".")
+
+
+def floor(module: str) -> int:
+    fitting = [(len(name), number) for number, names in enumerate(FLOORS) for name in names if within(module, name)]
+    return max(fitting)[1]
+
+
+def loaded_by(code: str, *arguments: str) -> set[str]:
+    """The top-level modules, neither the standard library's nor ours, that a new process loads by running ``code``."""
+    program = (
+        f"import sys; before = set(sys.modules)\ntry:\n    {code}\nexcept SystemExit as end:\n"
+        "    assert end.code in (0, None), end.code\n"
+        "print(*{n.partition('.')[0] for n in set(sys.modules) - before} - sys.stdlib_module_names, file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return set(ran.stderr.splitlines()[-1].split()) - {"vecindex"}
+
+
+COMMAND = "from vecindex.cli import main; main()"
+
+
+# --- what a process loads
+
+
+def test_help_loads_click_alone() -> None:
+    assert loaded_by(COMMAND, "--help") == {"click"}
+    assert loaded_by(COMMAND, "search", "--help") == {"click"}
+
+
+def test_importing_the_package_loads_nothing() -> None:
+    assert loaded_by("import vecindex") == set()
+    assert loaded_by("import vecindex; vecindex.VecindexError, vecindex.Record, dir(vecindex)") == set()
+
+
+@pytest.fixture
+def index(tmp_path: Path, encoder: Encoder) -> str:
+    path = str(tmp_path / "index")
+    with vecindex.open(path, model=encoder) as opened:
+        opened.add(["one"])
+    return path
+
+
+def test_a_search_loads_the_fast_runtime_alone(index: str) -> None:
+    assert loaded_by(COMMAND, "search", "one", "--index", index) == {"click", "numpy", "onnxruntime", "tokenizers"}
+
+
+@pytest.mark.parametrize("command", ["add --text one", "get KEY", "similar KEY", "info", "verify"])
+def test_what_needs_no_encoder_loads_none(command: str, index: str) -> None:
+    arguments = [derive_key("one") if word == "KEY" else word for word in command.split()]
+    assert loaded_by(COMMAND, *arguments, "--index", index) == {"click", "numpy"}
+
+
+def test_every_public_name_is_there_and_is_what_type_checkers_see() -> None:
+    for name in vecindex.__all__:
+        assert getattr(vecindex, name).__name__ == name
+    declared = {
+        node.names[0].asname
+        for node in ast.walk(ast.parse((PACKAGE / "__init__.py").read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level == 1
+    }
+    assert declared == set(vecindex.__all__)
+    with pytest.raises(AttributeError, match="module 'vecindex' has no attribute 'nothing'"):
+        _ = vecindex.nothing
+
+
+# --- the graph
+
+
+def ours() -> list[Import]:
+    """Imports of one module of ours by another; the package itself only hands names on and is asked its version."""
+    return [each for each in imports() if each.target.startswith(".") and each.module and each.target != "."]
+
+
+def test_the_package_itself_imports_nothing_of_its_own_when_it_is_imported() -> None:
+    assert {each.target for each in imports() if each.module == "" and not each.typing_only} == {
+        *("__future__", "importlib", "typing"),
+    }
+    assert {each.module for each in imports() if each.target == "."} == {"cli"}
+
+
+def test_every_module_stands_on_a_floor_and_imports_only_from_there_down() -> None:
+    assert all(floor(name) >= 0 for name in modules() if name)
+    assert [each for each in ours() if floor(each.target[1:]) > floor(each.module)] == []
+    # Every floor that is built is used: an empty list above must not mean that nothing was read.
+    assert {floor(each.module) - floor(each.target[1:]) for each in ours()} >= {0, 1, 2, 3, 4}
+
+
+def test_imports_have_no_cycle() -> None:
+    graph: dict[str, set[str]] = {name: set() for name in modules() if name}
+    for each in ours():
+        graph[each.module].add(each.target[1:])
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the cycle
+
+
+def test_every_library_has_its_door() -> None:
+    third_party = [
+        each for each in imports() if not each.target.startswith(".") and each.target not in sys.stdlib_module_names
+    ]
+    elsewhere = [
+        each for each in third_party if not any(within(each.module, door) for door in DOORS.get(each.target, ()))
+    ]
+    assert elsewhere == []
+    assert {each.target for each in third_party} == set(DOORS)
+    assert {each.module for each in third_party if floor(each.module) == 0 and not each.typing_only} <= {
+        "values.arrays"
+    }
+
+
+def test_heavy_modules_are_imported_when_they_are_needed() -> None:
+    eager = {
+        (each.module, each.target)
+        for each in imports()
+        if each.target in LAZY and not each.lazy and not each.typing_only
+    }
+    assert eager <= LAZY_EXCEPTIONS
+    assert {each.target for each in imports() if each.lazy} >= set(LAZY)
+    # The face imports even our own working parts inside the commands, so that --help is instant.
+    faces = {each.target for each in ours() if floor(each.module) == 7 and not each.lazy and not each.typing_only}
+    assert {face for face in faces if floor(face[1:]) != 7} == {
+        ".errors",
+        ".errors.warnings",
+        ".values.nested",
+        ".values.paths",
+    }
+
+
+def test_nothing_is_printed_outside_the_face() -> None:
+    printing = []
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+            written = ast.unparse(node) in ("sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__")
+            if called or (written and not name.startswith("cli")):
+                printing.append((name, getattr(node, "lineno", 0)))
+    assert printing == []

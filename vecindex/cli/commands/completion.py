@@ -1,0 +1,31 @@
+"""``vecindex completion``: what makes a shell complete commands and options."""
+
+from __future__ import annotations
+
+import click
+
+from ..voice import emit
+
+_SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(_SHELLS))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print the script that makes SHELL complete commands and options.
+
+    Add it to what your shell reads at its start: ~/.bashrc, ~/.zshrc, or a file in ~/.config/fish/completions.
+
+    \b
+    Examples:
+      vecindex completion bash >> ~/.bashrc
+      vecindex completion zsh >> ~/.zshrc
+      vecindex completion fish > ~/.config/fish/completions/vecindex.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    root = ctx.find_root()
+    script = get_completion_class(shell)
+    assert script is not None  # click has these three
+    emit(script(root.command, {}, "vecindex", "_VECINDEX_COMPLETE").source() + "\n")

@@ -1,0 +1,43 @@
+"""``vecindex explain``: what the numbers mean."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+from ..options import Chosen, format_option, index_option, model_options, open_for_reading
+from ..render.results import explanation_as
+from ..voice import emit
+
+
+@click.command()
+@click.argument("text")
+@click.option("--against", metavar="QUERY", help="Show what each token adds to the cosine with this query.")
+@format_option("text", "json")
+@model_options
+@index_option
+def explain(text: str, against: str | None, format_: str, chosen: Chosen, index_path: Path) -> None:
+    """Show how TEXT becomes one vector, step by step, and what each token adds.
+
+    Uses the index's model where there is an index, so that what is shown is what search uses.
+
+    \b
+    Examples:
+      vecindex explain "My name is Aun"
+      vecindex explain "My name is Aun" --against "my name"
+    """
+    from ...encoders.explain import explain as explain_text
+    from ...store.sql.schema import index_exists
+    from ...values.records import checked_query
+
+    if against is not None:
+        checked_query(against)
+    if chosen.model is None and index_exists(index_path):
+        with open_for_reading(index_path, chosen) as index:
+            encoder = index.encoder
+    else:
+        encoder = chosen.encoder()
+    width = shutil.get_terminal_size().columns
+    emit(explanation_as(format_, explain_text(text, against, encoder=encoder), width), format_)

@@ -1,0 +1,82 @@
+"""``vecindex search``, ``similar`` and ``get``: what is in the index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..options import Chosen, format_option, index_option, model_options, open_for_reading, where_option
+from ..reading import Reading, hits_option, reading_options
+from ..render.results import record_as, search_explanation
+from ..voice import emit, warn
+
+
+@click.command()
+@click.argument("query")
+@hits_option
+@where_option
+@reading_options
+@click.option("--explain", is_flag=True, help="Also say how the hits were found, and how long each step took.")
+@model_options
+@index_option
+def search(
+    query: str,
+    k: int,
+    where: str | None,
+    reading: Reading,
+    explain: bool,
+    chosen: Chosen,
+    index_path: Path,
+) -> None:
+    """Print the sentences nearest to QUERY by meaning, best first, each with its cosine.
+
+    Of a text of more than 200 characters a snippet is printed, around where most of the query's words stand.
+
+    \b
+    Examples:
+      vecindex search "my name"
+      vecindex search "my name" --min-score 0.4 --fields lang,year
+      vecindex search "plants that need little water" -k 3 --where "topic = 'gardening'"
+      vecindex search "my name" --format json | jq '.[0].text'
+    """
+    with open_for_reading(index_path, chosen) as index:
+        if not explain:
+            reading.print(index.search(query, k, where), query)
+            return
+        hits, explanation = index.explain_search(query, k, where)
+        reading.print(hits, query)
+        warn(search_explanation(explanation), nl=False)
+
+
+@click.command()
+@click.argument("key")
+@hits_option
+@where_option
+@reading_options
+@index_option
+def similar(key: str, k: int, where: str | None, reading: Reading, index_path: Path) -> None:
+    """Print the sentences nearest to the stored one named KEY; of longer texts the first 200 characters.
+
+    \b
+    Examples:
+      vecindex similar cooking-001 -k 3
+      vecindex similar cooking-001 --full --format csv --csv-safe
+    """
+    with open_for_reading(index_path) as index:
+        reading.print(index.similar(key, k, where))
+
+
+@click.command()
+@click.argument("key")
+@format_option("text", "json")
+@index_option
+def get(key: str, format_: str, index_path: Path) -> None:
+    """Print the record named KEY.
+
+    \b
+    Example:
+      vecindex get cooking-001 --format json
+    """
+    with open_for_reading(index_path) as index:
+        emit(record_as(format_, index.get(key)), format_)

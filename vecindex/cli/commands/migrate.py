@@ -1,0 +1,129 @@
+"""``vecindex migrate``: another model for the index."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..interrupts import stopping_on_sigterm, word_and_code
+from ..options import Chosen, ExpandedPath, answer_option, index_option, model_options
+from ..progress import Progress
+from ..render.results import counted, json_text, printable
+from ..voice import emit, say, warn
+
+if TYPE_CHECKING:
+    from ...index.change_model import MigrationReport
+
+_CHANGED_SHOWN = 5
+_FILE = ExpandedPath(path_type=Path)
+
+
+@click.command()
+@click.option(
+    "--queries", type=ExpandedPath(path_type=Path), metavar="FILE", help="Queries to compare: .txt or .jsonl."
+)
+@click.option("--qrels", type=ExpandedPath(path_type=Path), metavar="FILE", help="TSV: query, key, relevance.")
+@click.option("--anew", is_flag=True, help="Encode every text again, with the same model too; reuse nothing kept.")
+@click.option("--drop-old", is_flag=True, help="Remove what migrations keep, or have begun, beside the index.")
+@answer_option
+@model_options
+@index_option
+def migrate(
+    queries: Path | None,
+    qrels: Path | None,
+    anew: bool,
+    drop_old: bool,
+    format_: str,
+    chosen: Chosen,
+    index_path: Path,
+) -> None:
+    """Encode every stored text with another --model, or in another --precision, compare, and switch to it.
+
+    Without --model it is the index's own, in its revision, and in its precision and dimensions where they are not said.
+
+    The index can be searched and added to all the while; it is as it was until the switch, and is kept afterwards until
+    --drop-old. A migration that was interrupted goes on where it was. Queries are one a line, or of a .jsonl file the
+    members "text" and "_id"; without them 50 stored texts are compared.
+
+    \b
+    Examples:
+      vecindex migrate --model sentence-transformers/all-mpnet-base-v2
+      vecindex migrate --precision int8
+      vecindex migrate --model ./my-model --queries queries.jsonl --qrels qrels.tsv
+      vecindex migrate --anew
+      vecindex migrate --drop-old
+    """
+    from ...evaluate.judgements import read_qrels, read_queries
+    from ...store.soundness.faults import command
+
+    another = anew or bool(chosen.model or chosen.precision or chosen.dimensions)
+    if not another and not drop_old:
+        raise click.UsageError("Name the new model: --model M; or encode --anew, or remove what is kept: --drop-old.")
+    if qrels is not None and queries is None:
+        raise click.UsageError("--qrels judges queries by their names: give them with --queries FILE.jsonl.")
+    asked = read_queries(queries) if queries else ()
+    judged = read_qrels(qrels) if qrels else None
+    done: dict[str, Any] = {}
+    with Chosen(device=chosen.device, offline=chosen.offline).open(index_path, create=False) as index:
+        if another:
+            before = index.info().fingerprint
+            try:
+                with stopping_on_sigterm(), Progress("Encoding") as show:
+                    report = index.migrate(
+                        chosen.model,
+                        precision=chosen.precision,
+                        dimensions=chosen.dimensions,
+                        queries=asked,
+                        qrels=judged,
+                        anew=anew,
+                        progress=show,
+                    )
+            except KeyboardInterrupt as error:
+                is_done = index.info().fingerprint != before
+                said = ": when the index had been switched" if is_done else "" if anew else ": the index is as it was"
+                word, code = word_and_code(error)
+                warn(f"{word}{said}; run it again to go on from here.")
+                raise click.exceptions.Exit(code) from None
+            if format_ == "text":
+                _print(report, command(index_path, "migrate --drop-old"))
+            done |= asdict(report)
+        if drop_old:
+            beside, given_back = index.info().beside, index.drop_old()
+            done |= {"removed": beside, "bytes_given_back": given_back}
+            if format_ == "text":
+                for line in beside:
+                    say(f"Removed: {printable(line)}.")
+                say(f"{given_back:,} bytes given back.")
+    if format_ == "json":
+        emit(json_text(done), format_)
+
+
+def _print(report: MigrationReport, drop_old: str) -> None:
+    if report.kept is None:
+        said = "nothing to do; --anew encodes its texts again all the same"
+        say(f"The index is of {printable(report.after)} already; {said}.")
+        return
+    emit(
+        f"{counted(report.records, 'record')} from {printable(report.before)} to {printable(report.after)}; "
+        f"{counted(report.encoded, 'text')} encoded by this run.\n",
+        needed=False,
+    )
+    if report.unknown:
+        texts = counted(report.unknown, "text")
+        click.echo(f"Warning: of {texts} the new model knows no token: they come last in each search.", err=True)
+    if report.truncated:
+        lost = counted(report.tokens_lost, "token")
+        texts = counted(report.truncated, "text")
+        warn(f"Warning: {texts} longer than the new model reads; {lost} are in no vector now.")
+    if report.overlap is not None:
+        emit(f"Of the first 10 hits of {report.queries} sample queries, {report.overlap:.0%} stayed.\n", needed=False)
+    for each in report.changed[:_CHANGED_SHOWN]:
+        if each.left or each.came:
+            left, came = (", ".join(map(printable, keys)) or "none" for keys in (each.left, each.came))
+            emit(f"  {printable(each.query)}: {each.overlap:.0%} stayed; left: {left}; came: {came}\n", needed=False)
+    if report.ndcg_before is not None and report.ndcg_after is not None:
+        emit(f"nDCG@10 before {report.ndcg_before:.4f}, after {report.ndcg_after:.4f}.\n", needed=False)
+    say(f"The index as it was is kept in {printable(report.kept)}; remove it with: {drop_old}")

@@ -1,0 +1,180 @@
+"""``vecindex models``: what is at hand, what is known of it, compiling, and giving space back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ...errors import InvalidInput, StorageError
+from ..meant import Group
+from ..options import answer_option, format_option, offline_option
+from ..render.results import compiled_lines, models_as, printable, removed_line, show_as
+from ..voice import answer, emit
+
+if TYPE_CHECKING:
+    from ...values.space import Precision
+
+_ON_PROCESSORS = ("fp32", "int8")
+
+
+@click.group(cls=Group, invoke_without_command=True)
+@format_option("text", "json")
+@click.pass_context
+def models(ctx: click.Context, format_: str) -> None:
+    """List the models at hand: where the default one's files are, and what is compiled for fast search.
+
+    \b
+    Examples:
+      vecindex models
+      vecindex models compile all-MiniLM-L6-v2 --precision int8
+    """
+    if ctx.invoked_subcommand is None:
+        _list(format_)
+
+
+@models.command("list")
+@format_option("text", "json")
+def list_(format_: str) -> None:
+    """List the models at hand: size, digest of the weights, embedding space, and where each came from.
+
+    \b
+    Example:
+      vecindex models list --format json
+    """
+    _list(format_)
+
+
+def _list(format_: str) -> None:
+    from ...encoders.models import models_at_hand
+
+    emit(models_as(format_, models_at_hand()), format_)
+
+
+@models.command()
+@click.argument("model")
+@click.option("--verify", is_flag=True, help="Read the compiled files too, and exit 1 if one is damaged.")
+@format_option("text", "json")
+def show(model: str, verify: bool, format_: str) -> None:
+    """Print what is known of MODEL, a hub name, a folder or the beginning of a fingerprint, in each precision.
+
+    \b
+    Examples:
+      vecindex models show all-MiniLM-L6-v2
+      vecindex models show all-MiniLM-L6-v2 --verify
+    """
+    from ...encoders.models import details
+
+    found = details(model, verify=verify)
+    emit(show_as(format_, found), format_)
+    if any(each.faults for each in found):
+        raise click.exceptions.Exit(1)
+
+
+@models.command("compile")
+@click.argument("model")
+@click.option(
+    "--precision",
+    type=click.Choice(_ON_PROCESSORS),
+    default="fp32",
+    show_default=True,
+    help="int8 is some 2.5 times as fast, a quarter of the size, and a space of its own.",
+)
+@click.option(
+    "--sample", metavar="FILE", help="Texts of yours, one a line, on which int8 is measured.  [default: built in]"
+)
+@click.option("--dimensions", type=click.IntRange(min=1), metavar="N", help="Keep the first N numbers of a vector.")
+@click.option(
+    "--to", metavar="DIR", help="Compile into DIR, for an image say; with VECINDEX_CACHE=DIR it is used from there."
+)
+@offline_option
+@answer_option
+def compile_(
+    model: str,
+    precision: Precision,
+    sample: str | None,
+    dimensions: int | None,
+    to: str | None,
+    offline: bool | None,
+    format_: str,
+) -> None:
+    """Compile MODEL, a hub name or a folder, for fast search; this also happens by itself when it is first used.
+
+    In int8 the vectors of a sample are compared with those in fp32; where they agree too little, nothing is kept.
+
+    \b
+    Examples:
+      vecindex models compile all-MiniLM-L6-v2
+      vecindex models compile all-MiniLM-L6-v2 --precision int8 --sample notes.txt
+      vecindex models compile all-MiniLM-L6-v2 --to /opt/vecindex
+    """
+    from ...encoders.compile.compiling import Sample
+    from ...encoders.models import compile_model
+    from ...sources import Format, read, source
+
+    texts: Sample | None = None
+    if sample is not None:
+        with source(sample, format=Format.TXT) as lines:
+            texts = Sample(sample, [record.text for record in read(lines)])
+    with _cache_in(to):
+        report = compile_model(model, precision, dimensions=dimensions, sample=texts, offline=offline)
+    if to is not None and not os.path.isdir(report.folder):
+        raise StorageError(to, "what was compiled could not be put there")
+    answer(format_, asdict(report), compiled_lines(report).rstrip("\n"))
+
+
+@contextlib.contextmanager
+def _cache_in(folder: str | None) -> Iterator[None]:
+    """Has another folder be the cache for a while; None leaves it what it is."""
+    if folder is None:
+        yield
+        return
+    from ...encoders.locate.ownership import make_folder
+    from ...values.paths import expanded
+
+    if not folder:
+        raise InvalidInput("--to is empty", "Name a folder.")
+    place = os.path.abspath(expanded(folder))
+    try:
+        make_folder(Path(place), Path(place))  # now, and not once the model is compiled
+    except OSError as error:
+        reason = error.strerror if error.filename is None else f"{place}: {error.strerror}"
+        raise InvalidInput(
+            f"nothing can be compiled into {folder}: {reason}",
+            "Name a folder, new or your own, that nobody else may write to.",
+        ) from error
+    before = os.environ.get("VECINDEX_CACHE")
+    os.environ["VECINDEX_CACHE"] = place
+    try:
+        yield
+    finally:
+        del os.environ["VECINDEX_CACHE"]
+        if before is not None:
+            os.environ["VECINDEX_CACHE"] = before
+
+
+@models.command()
+@click.argument("model")
+@click.option("--precision", type=click.Choice(_ON_PROCESSORS), help="Only what is compiled in this one.")
+@answer_option
+def remove(model: str, precision: Precision | None, format_: str) -> None:
+    """Remove what was compiled of MODEL from vecindex's own cache; the model's own files stay.
+
+    \b
+    Examples:
+      vecindex models remove all-MiniLM-L6-v2
+      vecindex models remove all-MiniLM-L6-v2 --precision int8
+    """
+    from ...encoders.models import remove_model
+
+    removed = remove_model(model, precision)
+    answer(
+        format_,
+        {"removed": [asdict(each) for each in removed]},
+        "\n".join(printable(removed_line(each)) for each in removed),
+    )

@@ -1,0 +1,1 @@
+"""How results look. Strings in, strings out; nothing is printed here."""

@@ -1,0 +1,176 @@
+"""How do hits look: lines with snippets for people, JSON, its lines and CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .results import counted, json_line, json_text, printable
+
+if TYPE_CHECKING:
+    from ...values.records import Hit
+
+SNIPPET = 200
+"""How many characters of a longer text are shown."""
+EVERY_FIELD = "*"
+_READ = 200_000
+"""In how much of a text a snippet is looked for: no more than a moment's work."""
+_WORDS = 64
+_EXACT = 3
+"""Words of so many letters or fewer are looked for whole."""
+_FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+"""How a cell begins that a spreadsheet runs; the last four are the wide forms of the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is shown of hits.
+
+    ``query`` is what snippets are chosen by; None shows texts whole, as programs get them always. ``fields`` are names
+    of metadata fields, in dots where they lie within others; None shows none to people and all to programs.
+    ``terminal`` escapes what could disturb one, ``csv_safe`` keeps spreadsheets from running what is stored.
+    """
+
+    query: str | None = None
+    fields: tuple[str, ...] | None = None
+    terminal: bool = False
+    csv_safe: bool = False
+
+    def metadata(self, hit: Hit) -> Mapping[str, Any]:
+        """The fields that are shown of a hit's metadata, where it has them."""
+        if self.fields is None or EVERY_FIELD in self.fields:
+            return hit.metadata
+        found = ((name, _value(hit.metadata, name)) for name in self.fields)
+        return {name: value for name, value in found if value is not _MISSING}
+
+
+def hits_as(format_: str, hits: Sequence[Hit], shown: Shown = Shown()) -> str:
+    """Hits in one of `HIT_FORMATS`."""
+    return _HITS[format_](hits, shown)
+
+
+_MISSING: Any = object()
+
+
+def _value(metadata: Mapping[str, Any], name: str) -> Any:
+    """What is at ``name``, or at the dotted path of that name; `_MISSING` where there is nothing."""
+    if name in metadata:
+        return metadata[name]
+    found: Any = metadata
+    for part in name.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            return _MISSING
+        found = found[part]
+    return found
+
+
+def _text(hits: Sequence[Hit], shown: Shown) -> str:
+    width = len(str(len(hits)))
+    lines = []
+    for h in hits:
+        text = h.text if shown.query is None else snippet(h.text, shown.query)
+        line = f"{h.rank:>{width}}  {h.score:.4f}  {printable(text)}  [{printable(h.key)}]"
+        if shown.fields is not None:
+            line += f"  {printable(json_line(shown.metadata(h)))}"
+        if h.lost:
+            line += f"  (truncated: {counted(h.lost, 'token')} not read)"
+        if h.unknown:
+            line += "  (the model knows none of its tokens)"
+        lines.append(line + "\n")
+    return "".join(lines)
+
+
+def _members(hit: Hit, shown: Shown) -> dict[str, Any]:
+    """What programs get; how much of a text was not read, or that none of it is known, only where that was so."""
+    # Not asdict, which copies the metadata, a call a level.
+    members = {"rank": hit.rank, "key": hit.key, "score": hit.score, "text": hit.text, "metadata": shown.metadata(hit)}
+    return {**members, **({"truncated": hit.lost} if hit.lost else {}), **({"unknown": True} if hit.unknown else {})}
+
+
+def _json(hits: Sequence[Hit], shown: Shown) -> str:
+    return json_text([_members(hit, shown) for hit in hits])
+
+
+def _jsonl(hits: Sequence[Hit], shown: Shown) -> str:
+    return "".join(json_line(_members(hit, shown)) + "\n" for hit in hits)
+
+
+def _csv(hits: Sequence[Hit], shown: Shown) -> str:
+    fields = None if shown.fields is None or EVERY_FIELD in shown.fields else shown.fields
+    cell = _cells(shown)
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(["rank", "key", "score", "text", *(("metadata",) if fields is None else map(cell, fields))])
+    for h in hits:
+        if fields is None:
+            more = [json_line(h.metadata)]
+        else:
+            found = shown.metadata(h)
+            more = [found.get(name, "") for name in fields]
+        writer.writerow([h.rank, cell(h.key), h.score, cell(h.text), *map(cell, more)])
+    return out.getvalue()
+
+
+def _cells(shown: Shown) -> Callable[[Any], Any]:
+    """What makes a stored value a cell of CSV."""
+
+    def cell(value: Any) -> Any:
+        if type(value) in (int, float):
+            return value
+        if not isinstance(value, str):
+            value = json_line(value)
+        if shown.terminal:
+            value = printable(value)
+        return f"'{value}" if shown.csv_safe and _FORMULA.match(value) else value
+
+    return cell
+
+
+_HITS: dict[str, Callable[[Sequence[Hit], Shown], str]] = {"text": _text, "json": _json, "jsonl": _jsonl, "csv": _csv}
+HIT_FORMATS = tuple(_HITS)
+
+
+def snippet(text: str, query: str, width: int = SNIPPET) -> str:
+    """At most ``width`` characters of ``text``, around where most of the query's words stand; else its beginning."""
+    if len(text) <= width:
+        return text
+    room = width - 2  # for the marks of what is left out
+    first, last = _densest(text[:_READ], query, room)
+    start = max(0, min(first - (room - (last - first)) // 2, len(text) - room))
+    end = start + room
+    if start:
+        space = re.compile(r"\s+").search(text, start, min(start + 20, first))
+        start = space.end() if space else start
+    if end < len(text):
+        space = re.compile(r"\s\S*$").search(text, max(end - 20, last, start), end)
+        end = space.start() if space else end
+    return f"{'…' if start else ''}{text[start:end].strip()}{'…' if end < len(text) else ''}"
+
+
+def _densest(text: str, query: str, width: int) -> tuple[int, int]:
+    """Where the part of ``text`` begins and ends that holds the most of the query's words, long ones counting more."""
+    words = sorted({word.casefold() for word in re.findall(r"\w+", query)}, key=len, reverse=True)[:_WORDS]
+    if not words:
+        return 0, 0
+    # The ends of longer words differ, as in plant and plants.
+    either = "|".join(re.escape(word) if len(word) > _EXACT else rf"{re.escape(word)}(?!\w)" for word in words)
+    best, best_weight, weight = (0, 0), 0, 0
+    window: deque[re.Match[str]] = deque()
+    counts: Counter[str] = Counter()
+    for match in re.finditer(rf"(?<!\w)(?:{either})", text, re.IGNORECASE):
+        window.append(match)
+        word = match[0].casefold()
+        counts[word] += 1
+        weight += len(word) if counts[word] == 1 else 0
+        while window and match.end() - window[0].start() > width:
+            word = window.popleft()[0].casefold()
+            counts[word] -= 1
+            weight -= len(word) if counts[word] == 0 else 0
+        if weight > best_weight:
+            best, best_weight = (window[0].start(), match.end()), weight
+    return best

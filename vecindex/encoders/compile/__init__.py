@@ -1,0 +1,1 @@
+"""How does a model get fast: exported to ONNX, rewritten, checked, and kept in the cache."""

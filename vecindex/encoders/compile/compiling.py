@@ -1,0 +1,364 @@
+"""How is a model compiled: exported, checked, and put in its place in the cache, whole or not at all.
+
+In order: sentence-transformers encodes probe texts; the model is exported into a folder of its own and rewritten for
+speed; the compiled encoder encodes the same probes; only if they agree is the folder renamed to its place. In int8 the
+compiled fp32 encoder takes the reference's part, and a sample of texts that of the probes. Two processes that compile
+at once both work; the second to finish finds the place taken and throws its own away. A process killed meanwhile leaves
+a ``compiling-*`` folder that nobody reads and that the next compilation removes once it is a day old.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import Advice, EncodingFailed, MissingExtra, UnsupportedModel
+from ...machine.lacks import lack, lacks_said
+from ...values.space import Space
+from ..locate.own_cache import cache_folder, compiled_folder, distrusted, remember_digests, sha256
+from ..locate.ownership import make_folder, seal, tell
+from ..locate.resolve import ModelFiles
+from ..run.encoder import Encoder
+from .agreement import BUILT_IN, LEAST_COSINE, LEAST_MEAN, SAMPLE, Agreement, measure
+from .compiled_cache import (
+    COMPILING,
+    Compiled,
+    forget_refusal,
+    load_compiled,
+    made_with,
+    open_folder,
+    read_record,
+    refusal,
+    refuse,
+    take_away,
+    write_record,
+)
+from .probes import AGREEMENT, PROBES, probed
+
+if TYPE_CHECKING:
+    from ..run.onnx import OnnxEncoder
+    from ..run.torch import TorchEncoder
+
+log = logging.getLogger("vecindex")
+
+MOST_CHANGE = 1e-4
+"""Of a token's vector, as a part of its length, by a rewriting that is exact but for rounding."""
+
+_STALE_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Texts on which fewer bits are measured, and where they are from."""
+
+    name: str = BUILT_IN
+    texts: Sequence[str] = SAMPLE
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An encoder that was just compiled, and what is kept of it."""
+
+    encoder: OnnxEncoder
+    compiled: Compiled
+
+
+class _NotExportedError(Exception):
+    """The reference works, and its export does not; says why."""
+
+
+def compiled_or_torch(files: ModelFiles, space: Space, threads: int | None) -> Encoder:
+    """The encoder in fp32: compiled now, or the reference itself if it cannot be exported, which is kept in mind."""
+    if refusal(space) is None:
+        try:
+            return _compile_full(files, space, threads).encoder
+        except EncodingFailed as error:  # for this time alone: nothing is kept in mind
+            log.warning(
+                "%s is not compiled this time, and runs on torch, which is slower: %s.", files.name, error.reason
+            )
+            return reference(files, space, threads)
+        except _NotExportedError as error:
+            encoder = reference(files, space, threads)
+            if not (agreement := probed(encoder, encoder)) >= AGREEMENT:
+                raise UnsupportedModel(
+                    files.name,
+                    f"its vectors agree with sentence-transformers' own to a cosine of only {agreement:.6f}",
+                ) from error
+            log.warning("%s runs on torch, which is slower: %s.", files.name, error)
+            refuse(space, str(error))
+            return encoder
+    return reference(files, space, threads)
+
+
+def compile_full(files: ModelFiles, space: Space, threads: int | None = None) -> Made:
+    """Compiles a model in fp32; raises UnsupportedModel if it cannot be exported, which is kept in mind too."""
+    try:
+        return _compile_full(files, space, threads)
+    except _NotExportedError as error:
+        refuse(space, str(error))
+        raise _only_on_torch(files.name, str(error)) from error
+
+
+@lacks_said("the model was compiled")
+def compile_fewer_bits(
+    files: ModelFiles, space: Space, threads: int | None = None, sample: Sample | None = None
+) -> Made:
+    """Compiles a model in int8; in fp32 first if that is not there, with which it is compared.
+
+    Raises:
+        UnsupportedModel: it cannot be exported, or its vectors agree too little with those in fp32 on the sample;
+            nothing is kept.
+    """
+    full = _full_encoder(files, space, threads)
+    log.info("Compiling %s in %s; this happens once.", files.name, space.precision)
+    whole = reference(files, full.space, None)
+    with _scratch_folder() as folder:
+        _quantise(whole, folder, space)
+        encoder = open_folder(folder, space, whole.padding_id, threads, made_with())
+        agreement = _accepted(full, encoder, sample or Sample())
+        compiled = Compiled(
+            *(space, whole.padding_id, files.origin, _digests(folder)),
+            sample=agreement,
+            made_with=encoder.made_with,
+            unread=whole.unread,
+        )
+        return Made(_publish(folder, encoder, compiled), compiled)
+
+
+def measure_again(files: ModelFiles, encoder: Encoder, sample: Sample) -> Agreement:
+    """Measures an int8 encoder that is compiled already on another sample; one that fails is removed."""
+    folder = compiled_folder(encoder.space.fingerprint)
+    try:
+        agreement = _accepted(_full_encoder(files, encoder.space, None), encoder, sample)
+    except UnsupportedModel:
+        take_away(folder)
+        raise
+    write_record(folder, replace(read_record(folder), sample=agreement))
+    return agreement
+
+
+def static_reference(files: ModelFiles, space: Space) -> Encoder:
+    """A static embedding as the model's own libraries read it; raises MissingExtra where they are not installed."""
+    try:
+        from ..run.torch import TorchStatic
+    except ImportError as error:
+        raise MissingExtra("compile", f"runtime='torch' ({error})") from error
+    return TorchStatic(files.folder, space)
+
+
+@lacks_said("the model was loaded")
+def reference(files: ModelFiles, space: Space, threads: int | None) -> TorchEncoder:
+    """The encoder as the model's own libraries run it; raises MissingExtra where they are not installed."""
+    try:
+        from ..run.torch import TorchEncoder
+    except ImportError as error:
+        if lack(error):
+            raise
+        # A machine that only searches can do without these gigabytes, as long as its models are compiled elsewhere.
+        raise MissingExtra("compile", f"compiling {files.name} ({error})") from error
+    return TorchEncoder(files.folder, space, threads)
+
+
+@lacks_said("the model was compiled")
+def _compile_full(files: ModelFiles, space: Space, threads: int | None) -> Made:
+    log.info("Compiling %s for fast search; this happens once.", files.name)
+    whole = reference(files, space, None)
+    with _scratch_folder() as folder:
+        try:
+            _export(whole, folder, partial(_faster, whole))
+        except UnsupportedModel as error:
+            if lack(error):
+                raise
+            raise _NotExportedError(error.reason) from error
+        except Exception as error:  # onnxruntime has many kinds, and the exporter more
+            if lack(error):
+                raise
+            raise _NotExportedError(f"onnxruntime refuses the exported graph ({first_line(error)})") from error
+        encoder = open_folder(folder, space, whole.padding_id, threads, made_with())
+        agreement = probed(whole, encoder)
+        if not agreement >= AGREEMENT:
+            raise _NotExportedError(
+                f"compiled, its vectors agree with the reference to a cosine of only {agreement:.6f}"
+            )
+        compiled = Compiled(
+            *(space, whole.padding_id, files.origin, _digests(folder)),
+            agreement=agreement,
+            made_with=encoder.made_with,
+            unread=whole.unread,
+        )
+        forget_refusal(space)
+        return Made(_publish(folder, encoder, compiled), compiled)
+
+
+def _full_encoder(files: ModelFiles, space: Space, threads: int | None) -> OnnxEncoder:
+    """The fp32 encoder from which, and against which, one in fewer bits is made."""
+    full_space = replace(space, precision="fp32")
+    if (full := load_compiled(full_space, threads)) is not None:
+        return full
+    if (reason := refusal(full_space)) is not None:
+        raise _only_on_torch(files.name, reason)
+    return compile_full(files, full_space, threads).encoder
+
+
+def _only_on_torch(model: str, reason: str) -> UnsupportedModel:
+    return UnsupportedModel(
+        model,
+        f"it cannot be compiled: {reason}",
+        Advice("It runs on torch, without precision=.", typed="It runs on torch, without --precision."),
+    )
+
+
+def _export(whole: TorchEncoder, folder: Path, rewrite: Callable[[Path], Path], fused: bool = False) -> None:
+    """Writes what an `OnnxEncoder` needs into ``folder``, with the graph that ``rewrite`` makes of the exported one.
+
+    ``rewrite`` is given the file of a graph whose constants are worked out, beside which it may write; it says which
+    file is to be used.
+    """
+    from ..run.onnx import MODEL_FILE, save_parted
+    from ..run.tokens import TOKENIZER_FILE
+
+    exported, plain = folder / "exported", folder / "plain"
+    exported.mkdir()
+    plain.mkdir()
+    whole.compile(exported)
+    save_parted(exported / MODEL_FILE, plain)
+    (exported / TOKENIZER_FILE).rename(folder / TOKENIZER_FILE)
+    shutil.rmtree(exported)
+    save_parted(rewrite(plain / MODEL_FILE), folder, fused)
+    shutil.rmtree(plain)
+    whole.head.save(folder)
+
+
+def _faster(whole: TorchEncoder, plain: Path) -> Path:
+    """The graph rewritten for speed, in so far as it then gives what the plain one gives."""
+    from ..run.onnx import token_vectors
+    from .folding import fold_biases
+    from .layout import lay_out
+
+    ids, mask = whole.padded(whole.tokenize(PROBES[1:]))
+    before = token_vectors(plain, ids, mask)[mask == 1]
+    best = plain
+    for name, rewrite in {"folded": fold_biases, "laid_out": lay_out}.items():
+        target = plain.with_name(f"{name}.onnx")
+        try:
+            if not rewrite(best, target):
+                continue
+            after = token_vectors(target, ids, mask)[mask == 1]
+            change = np.linalg.norm(after - before, axis=1) / np.linalg.norm(before, axis=1)
+            if not change.max() <= MOST_CHANGE:
+                raise ValueError(f"its token vectors change by {change.max():.1e}")
+            best = target
+        except Exception as error:  # it is for speed alone
+            log.debug("%s is not %s: %s.", whole.space.model, name, first_line(error))
+    return best
+
+
+def _quantise(whole: TorchEncoder, folder: Path, space: Space) -> None:
+    """Writes an encoder in fewer bits into ``folder``."""
+    try:
+        from .quantise import quantise
+    except ImportError as error:
+        raise MissingExtra("compile", f"compiling {space.model} in {space.precision} ({error})") from error
+
+    def rewrite(plain: Path) -> Path:
+        target = plain.with_name("fewer_bits.onnx")
+        if not quantise(plain, target, 7 if space.precision == "int8-7bit" else 8).products:
+            raise ValueError("its graph has no product with constant weights")
+        return target
+
+    try:
+        _export(whole, folder, rewrite, fused=True)
+    except Exception as error:  # whatever onnx and onnxruntime call it
+        reason = error.reason if isinstance(error, UnsupportedModel) else first_line(error)
+        raise UnsupportedModel(
+            space.model, f"it cannot be compiled in {space.precision}: {reason}", "Use it in fp32."
+        ) from error
+
+
+def _accepted(full: Encoder, compiled: Encoder, sample: Sample) -> Agreement:
+    """How well two encoders agree on a sample; raises UnsupportedModel if that is not enough."""
+    agreement = measure(full, compiled, sample.name, sample.texts)
+    if agreement.accepted:
+        return agreement
+    raise UnsupportedModel(
+        compiled.space.model,
+        f"in {compiled.space.precision} its vectors agree too little with those in fp32: {agreement.describe()}; "
+        f"the bounds are {LEAST_MEAN} for the mean and {LEAST_COSINE} for the least",
+        "Use it in fp32.",
+    )
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {file.name: sha256(file) for file in sorted(folder.iterdir())}
+
+
+@contextlib.contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    """A folder to compile in, in the cache if that can be written to; removed at the end unless it was renamed."""
+    parent = cache_folder() / "compiled"
+    try:
+        make_folder(parent, cache_folder())
+        _remove_stale(parent)
+        folder = parent / f"{COMPILING}{secrets.token_hex(8)}"
+        folder.mkdir(mode=0o755)
+    except OSError as error:
+        if reason := distrusted(parent):
+            tell(reason)
+        else:
+            log.warning(
+                "The cache %s cannot be written to (%s); the model is compiled in a temporary place, again every time. "
+                "Set VECINDEX_CACHE to a folder that can be written to, or to a DIR that was filled before with "
+                "`vecindex models compile MODEL --to DIR`, which may be read-only.",
+                parent,
+                error,
+            )
+        folder = Path(tempfile.mkdtemp(prefix="vecindex-compiling-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        yield folder  # it stays as long as the process: the encoder may open its files again
+        return
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _publish(folder: Path, encoder: OnnxEncoder, compiled: Compiled) -> OnnxEncoder:
+    """Renames a compiled folder to its place, and gives the encoder that is there.
+
+    If another process came first, its folder stays and is as good.
+    """
+    encoder.hold()  # whatever becomes of the folder, this process has its encoder
+    place = compiled_folder(compiled.space.fingerprint)
+    if folder.parent != place.parent:
+        return encoder
+    seal(folder)
+    write_record(folder, compiled)
+    try:
+        folder.rename(place)
+        remember_digests((place / name, digest) for name, digest in compiled.files.items())
+    except OSError as error:
+        log.debug("%s was not published: %s", place, error)
+    return load_compiled(compiled.space, encoder.threads) or encoder
+
+
+def _remove_stale(parent: Path) -> None:
+    for folder in parent.glob(f"{COMPILING}*"):
+        if time.time() - folder.stat().st_mtime > _STALE_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says first, or its kind if it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

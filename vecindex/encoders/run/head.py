@@ -1,0 +1,175 @@
+"""What follows the transformer: pooling, then dense layers and unit length as the model says, the cut to fewer numbers.
+
+A head is the same code for every runtime, so that what `explain` shows is what search uses. All of it is float32.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import UnsupportedModel
+from ...values.space import PoolingMode, Space
+from ..config.modules import Activation, DenseFiles, Modules
+from ..config.weights import WEIGHTS_FILE, Array, arrays, save_arrays
+from .pooling import FloatArray, Parts, pool, token_parts, unit_length
+
+HEAD_FILE = "head.safetensors"
+
+ACTIVATIONS: dict[Activation, Callable[[FloatArray], FloatArray]] = {
+    "Identity": lambda x: x,
+    "Tanh": np.tanh,
+    "ReLU": lambda x: np.maximum(x, 0),
+    "Sigmoid": lambda x: np.asarray(1 / (1 + np.exp(-x)), dtype=np.float32),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dense:
+    """A layer f(W x + b) + R x: ``weight`` W and ``residual`` R (out, in), ``bias`` b (out,); None adds nothing."""
+
+    weight: FloatArray
+    bias: FloatArray | None = None
+    activation: Activation = "Identity"
+    residual: FloatArray | None = None
+
+    def __call__(self, vectors: FloatArray) -> FloatArray:
+        """(B, in) to (B, out)."""
+        linear = vectors @ self.weight.T
+        if self.bias is not None:
+            linear += self.bias
+        out = ACTIVATIONS[self.activation](linear)
+        return out if self.residual is None else out + vectors @ self.residual.T
+
+    def parts(self, parts: Parts) -> Parts:
+        """From parts (T, in) that sum to a vector, parts (T, out) that sum to what becomes of it.
+
+        The bias is shared out evenly; an activation scales each number of the sum, and so all its parts alike.
+        """
+        linear = parts @ self.weight.T
+        if self.bias is not None:
+            linear = linear + self.bias / len(parts)
+        total = linear.sum(axis=0)
+        out = ACTIVATIONS[self.activation](total)
+        safe = np.where(total == 0, 1, total)
+        scaled = np.where(total == 0, out / len(parts), linear * (out / safe))
+        return scaled if self.residual is None else scaled + parts @ self.residual.T
+
+
+class Normalize:
+    """To unit length."""
+
+    def __call__(self, vectors: FloatArray) -> FloatArray:
+        return unit_length(vectors)
+
+    def parts(self, parts: Parts) -> Parts:
+        """From parts (T, D) that sum to a vector, parts that sum to the vector at unit length."""
+        return parts / max(float(np.linalg.norm(parts.sum(axis=0))), 1e-12)
+
+
+Layer = Dense | Normalize
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """The ``layers`` behind the pooling of ``modes``, and the cut to the first ``dimension`` numbers."""
+
+    modes: tuple[PoolingMode, ...]
+    layers: tuple[Layer, ...]
+    dimension: int
+
+    @classmethod
+    def plain(cls, space: Space) -> Head:
+        """The head of a space without dense layers, of which nothing but the space need be known."""
+        return cls(space.pooling_modes, (), space.dimension)
+
+    @classmethod
+    def read(cls, modules: Modules, space: Space) -> Head:
+        """The head of a space, its dense layers from the model's own files.
+
+        Raises:
+            UnsupportedModel: a layer's weights are missing, damaged or of another shape than its config says.
+        """
+        try:
+            layers = tuple(_dense(layer) if layer else Normalize() for layer in modules.dense)
+        except ValueError as error:
+            raise UnsupportedModel(space.model, str(error)) from None
+        return cls(space.pooling_modes, layers, space.dimension)
+
+    def save(self, folder: Path) -> None:
+        """Writes `HEAD_FILE`, of which `load` makes this head again; nothing for a head without layers."""
+        if not self.layers:
+            return
+        named, about = {}, []
+        for place, layer in enumerate(self.layers):
+            about.append(layer.activation if isinstance(layer, Dense) else None)
+            if isinstance(layer, Dense):
+                named[f"{place}.weight"] = layer.weight
+                named |= {f"{place}.bias": layer.bias} if layer.bias is not None else {}
+                named |= {f"{place}.residual": layer.residual} if layer.residual is not None else {}
+        save_arrays(folder / HEAD_FILE, named, {"layers": json.dumps(about)})
+
+    @classmethod
+    def load(cls, folder: Path, space: Space) -> Head:
+        """The head of a space from a compiled folder; raises ValueError where its file is missing or damaged."""
+        if not space.head:
+            return cls.plain(space)
+        named, about = arrays(folder / HEAD_FILE)
+        layers: list[Layer] = []
+        for place, activation in enumerate(json.loads(about.get("layers", "[]"))):
+            bias, residual = (_floats(named.get(f"{place}.{part}")) for part in ("bias", "residual"))
+            weight = _floats(named.get(f"{place}.weight"))
+            layers.append(Normalize() if weight is None else Dense(weight, bias, activation, residual))
+        if not layers:
+            raise ValueError(f"{folder / HEAD_FILE} holds no layer")
+        return cls(space.pooling_modes, tuple(layers), space.dimension)
+
+    def __call__(self, token_vectors: npt.NDArray[Any], mask: npt.NDArray[Any]) -> FloatArray:
+        """Sentence vectors (B, dimension) of unit length from token vectors (B, T, D) and what is pooled (B, T)."""
+        return self.after_pooling(pool(token_vectors, mask, self.modes))
+
+    def after_pooling(self, vectors: FloatArray) -> FloatArray:
+        """Sentence vectors (B, dimension) of unit length from pooled ones."""
+        for layer in self.layers:
+            vectors = layer(vectors)
+        return unit_length(vectors[:, : self.dimension])
+
+    def parts(self, token_vectors: FloatArray, mask: npt.NDArray[Any]) -> Parts:
+        """What each token of one text (T, D) adds: (T, dimension), whose sum is the sentence vector of unit length."""
+        parts = token_parts(token_vectors, mask, self.modes)
+        for layer in self.layers:
+            parts = layer.parts(parts)
+        return Normalize().parts(parts[:, : self.dimension])
+
+
+def _dense(files: DenseFiles) -> Dense:
+    """A dense layer from its files; raises ValueError where they are damaged or do not fit its config."""
+    path = files.folder / WEIGHTS_FILE
+    named, _ = arrays(path)
+    if odd := sorted(named.keys() - {"linear.weight", "linear.bias", "residual.weight"}):
+        raise ValueError(f"{path} holds {odd[0]}, which no dense layer has")
+    bias, residual, weight = (_floats(named.get(name)) for name in ("linear.bias", "residual.weight", "linear.weight"))
+    # What the config says of its size is believed only once the weights say the same.
+    if files.residual and residual is None and weight is not None and weight.shape == (files.inputs, files.inputs):
+        residual = np.eye(files.inputs, dtype=np.float32)
+    expected = {
+        "linear.weight": (weight, (files.outputs, files.inputs)),
+        "linear.bias": (bias, (files.outputs,) if files.bias else None),
+        "residual.weight": (residual, (files.outputs, files.inputs) if files.residual else None),
+    }
+    for name, (array, shape) in expected.items():
+        if (None if array is None else array.shape) != shape:
+            found = "is missing" if array is None else f"has the shape {array.shape}"
+            raise ValueError(f"{path}: {name} {found}, and the layer's config says {shape or 'that there is none'}")
+    assert weight is not None
+    return Dense(weight, bias, files.activation, residual)
+
+
+def _floats(array: Array | None) -> FloatArray | None:
+    return None if array is None else array.astype(np.float32, copy=False)

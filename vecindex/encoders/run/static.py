@@ -1,0 +1,98 @@
+"""How does a model without a transformer encode: each token has one vector, and a text is the mean of its tokens'.
+
+Nothing is compiled, and torch is not needed: the table of vectors and the tokenizer are the model's own files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ...values.space import Space
+from ..config.modules import ModelReader, read_modules
+from ..config.weights import Array, arrays, shapes
+from .encoder import IntArray, Tokens
+from .environment import environment
+from .head import Head
+from .pooling import FloatArray
+from .tokens import TOKENIZER_FILE, TextTokenizer, TokenizingEncoder, check_room
+
+_TOKENS_AT_ONCE = 8192
+"""Token vectors in memory at a time, however long the texts are."""
+
+
+class StaticEncoder(TokenizingEncoder):
+    """A table of token vectors (V, D) float32, row i for the token of the id i."""
+
+    def __init__(self, space: Space, tokenizer: TextTokenizer, table: FloatArray, head: Head) -> None:
+        self.space = space
+        self.head = head
+        self.text_tokenizer = tokenizer
+        self._table = table
+
+    @classmethod
+    def from_folder(cls, folder: Path, space: Space) -> StaticEncoder:
+        """The encoder of the model in ``folder``, which `files.read_space` made ``space`` of."""
+        read = ModelReader(folder, space.model)
+        modules = read_modules(read)
+        try:
+            table = _table(arrays(read.weights(modules.path))[0])
+        except (ValueError, KeyError, IndexError) as error:
+            read.refuse(f"its token vectors cannot be read: {error}")
+        file = folder / modules.path / TOKENIZER_FILE
+        try:
+            tokenizer = TextTokenizer.from_file(file, space.max_tokens, space.truncation, special=False)
+            check_room(tokenizer, (space.document_prompt, space.query_prompt))
+        except Exception as error:  # tokenizers has no class of its own for what it cannot read
+            read.refuse(f"{file} cannot be used: {error}")
+        return cls(space, tokenizer, table, Head.read(modules, space))
+
+    @property
+    def padding_id(self) -> int:
+        return 0
+
+    @property
+    def runtime(self) -> str:
+        return "numpy"
+
+    def environment(self) -> dict[str, str]:
+        return environment(self.runtime, numpy=np.__version__)
+
+    def forward(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
+        return self._table[input_ids]
+
+    def _begin(self, tokens: Sequence[Tokens], skipped: int, pool: ThreadPoolExecutor) -> Callable[[], FloatArray]:
+        return lambda: self.head.after_pooling(np.stack([self._mean(t.ids) for t in tokens]))
+
+    def _mean(self, ids: Sequence[int]) -> FloatArray:
+        """The mean of a text's token vectors (D,), of which only a block is in memory however long the text is."""
+        total = np.zeros(self._table.shape[1], dtype=np.float64)
+        for start in range(0, len(ids), _TOKENS_AT_ONCE):
+            total += self._table[np.asarray(ids[start : start + _TOKENS_AT_ONCE])].sum(axis=0)
+        return (total / len(ids)).astype(np.float32)
+
+
+def unread(folder: Path, model: str) -> list[str]:
+    """The arrays in the files of a static model that nothing reads."""
+    read = ModelReader(folder, model)
+    modules = read_modules(read)
+    named = shapes(read.weights(modules.path))
+    known = ("embedding.weight",) if "embedding.weight" in named else ("embeddings", "mapping", "weights")
+    return [name for name in named if name not in known]
+
+
+def _table(named: dict[str, Array]) -> FloatArray:
+    """The vectors by token id, as sentence-transformers saves them, or as model2vec does.
+
+    The latter shares a vector between tokens (``mapping``) and gives each its own weight (``weights``).
+    """
+    if "embedding.weight" in named:
+        return named["embedding.weight"].astype(np.float32, copy=False)
+    table = named["embeddings"].astype(np.float32, copy=False)
+    if "mapping" in named:
+        table = table[named["mapping"].astype(np.int64)]
+    return table * named["weights"].astype(np.float32)[:, None] if "weights" in named else table

@@ -1,0 +1,314 @@
+"""How do texts without vectors become committed: the next ones are encoded while the last ones are being committed.
+
+What is stored unchanged, and what the cache knows, is not encoded. Encoding happens outside the writer's lock: the lock
+is held for milliseconds a commit, whatever the model's speed. Commits follow each other in the records' order, in one
+thread, and are reported in the caller's, each before the next one begins.
+
+1. Killed, or Ctrl-C: whole commits stay. The one that is on its way at Ctrl-C, or when reading goes on to an error, is
+   waited for and reported.
+2. A key comes in two commits: the second one is compared with what was stored before the first. What to write is
+   decided again under the lock; a text that then lacks a vector is handed back to be encoded, and nothing was written.
+3. The index gets another model meanwhile: vectors of the one before are never used, and the texts are encoded again.
+4. A text has no token, and so no vector. This is found out when it is encoded; then it is left out of its commit, or is
+   the error that ends the ``add``. What came before it under its key is then the last, and needs a vector after all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from operator import attrgetter
+from time import perf_counter
+
+from ..encoders.run.encoder import Encoder
+from ..errors import SpaceMismatch, TextWithoutToken, VecindexError
+from ..machine.batching import windows
+from ..machine.threads import in_thread
+from ..store.changes import Incoming, reconcile
+from ..store.former import as_stored
+from ..store.snapshot import Snapshot, Snapshots
+from ..store.vectors import Vectors
+from ..store.writer import MissingVectors, TextVector, Writer
+from ..values.records import UNKNOWN, AddReport
+from ..values.space import Space
+from .long_texts import OnLong, encoded, parted, refuse_long
+
+RECORDS_A_READ = 16_384
+"""Records that are compared with what is stored at a time, and committed together if little is to be encoded."""
+SECONDS_A_COMMIT = 2.0
+"""So long the encoding of one commit should take: often enough to lose little, seldom enough to sort by length.
+
+Measured, tokens of padding for each 100 real ones, by the sentences that are sorted together: 256: 8.6, 600: 4.2,
+1,024: 2.8, 4,096: 0.9.
+"""
+TEXTS_TO_BEGIN_WITH = 64
+"""Encoded first, to know how fast the model is."""
+
+Progress = Callable[[AddReport], None]
+OnBad = Callable[[TextWithoutToken], None]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one commit adds: records, the keys they belong to (`Writer.add`), and the texts to encode before.
+
+    ``positions`` are those of the records' items in all that is added.
+    """
+
+    records: list[Incoming] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    owners: set[str] = field(default_factory=set)
+    missing: list[str] = field(default_factory=list)
+
+    def without(self, texts: set[str]) -> _Batch:
+        """What is left where these texts are left out, and with a part all parts of its text."""
+        gone = self.owners & {record.part_of or record.key for record in self.records if record.text in texts}
+        kept = [
+            (record, position)
+            for record, position in zip(self.records, self.positions, strict=True)
+            if record.text not in texts and (record.part_of or record.key) not in gone
+        ]
+        return _Batch([record for record, _ in kept], [position for _, position in kept], self.owners - gone)
+
+
+@dataclass(slots=True)
+class _Running:
+    """A batch on its way, with the vectors that it needed as far as could be told, all of them in ``space``."""
+
+    batch: _Batch
+    vectors: dict[str, TextVector]
+    space: Space
+    future: Future[AddReport]
+
+    def touches(self, keys: set[str]) -> bool:
+        return any(record.key in keys for record in self.batch.records) or bool(keys & self.batch.owners)
+
+
+class Pipeline:
+    """One ``add`` of texts."""
+
+    def __init__(
+        self,
+        snapshots: Snapshots,
+        writer: Writer,
+        encoder: Callable[[], Encoder],
+        on_long: OnLong,
+        progress: Progress | None,
+        on_bad: OnBad | None = None,
+    ) -> None:
+        """``on_bad`` is told of each text without a token, which is left out; without it the first one is raised."""
+        self._snapshots = snapshots
+        self._writer = writer
+        self._encoder = encoder
+        self._on_long: OnLong = on_long
+        self._progress = progress
+        self._on_bad = on_bad
+        self._splits = on_long == "split"
+        self._whole = on_long in ("error", "mean")
+        self._total = AddReport()
+        # Of this window and the one before, which may not be committed yet; all of them in this space.
+        self._vectors: dict[str, TextVector] = {}
+        self._unread: set[str] = set()  # all texts so far that have no token in this space
+        self._space: Space | None = None
+        self._written_by: dict[str, str] | None = None
+        self._texts_a_commit: int | None = None
+        self._pool = ThreadPoolExecutor(1, "vecindex-commit")
+        self._running: _Running | None = None
+
+    def add(self, incoming: Iterable[Incoming]) -> AddReport:
+        """Adds the records; what was committed stays, whatever is raised."""
+        first = 0
+        try:
+            for window in windows(incoming, RECORDS_A_READ, attrgetter("text")):
+                self._add(window, first)
+                first += len(window)
+            self._settle()
+        except BaseException:
+            with contextlib.suppress(VecindexError):  # the first error is the one to tell
+                self._settle(again=False)
+            raise
+        finally:
+            self._pool.shutdown()
+        return self._total
+
+    def _add(self, window: list[Incoming], first: int) -> None:
+        """Everything of one window but the end of its last commit; ``first`` is its first record's position."""
+        with self._snapshots.take() as snapshot:
+            window = list(as_stored(window, snapshot.find, snapshot.parts_of if self._splits else None))
+        if self._splits and self._running and self._running.touches({i.key for i in window if i.metadata is None}):
+            self._settle()  # what it stores of these keys is what they keep
+        units = parted(window, self._snapshots, self._encoder) if self._splits else [[item] for item in window]
+        records = [record for unit in units for record in unit] if self._splits else window
+        owners = {item.key for item in window} if self._splits else set[str]()
+        keys = {record.key for record in records}
+        with self._snapshots.take() as snapshot:
+            self._keep_to(snapshot.manifest.space)
+            changes = reconcile(records, snapshot.find(keys), _no_vector, self._whole)
+            wanted = dict.fromkeys(item.text for item in changes.written)
+            self._vectors = {text: self._vectors[text] for text in wanted if text in self._vectors}
+            self._vectors |= self._cached(snapshot, [text for text in wanted if text not in self._vectors])
+            is_stale = self._splits and (
+                any(part.key not in keys for part in snapshot.parts_of(owners)) or bool(snapshot.find(owners - keys))
+            )
+        settled = self._running is None or not self._running.touches(keys | owners)
+        if settled and not (changes.written or changes.relabelled or is_stale):
+            self._settle()
+            self._report(AddReport(unchanged=changes.unchanged, updated=changes.updated, duplicates=changes.duplicates))
+            return
+        missing = [text for text in wanted if text not in self._vectors]
+        if self._texts_a_commit is None:
+            self._encode(missing[:TEXTS_TO_BEGIN_WITH])
+        for batch in self._batches(window, first, units, missing):
+            self._encode([text for text in batch.missing if text not in self._vectors])
+            self._settle()
+            self._start(self._checked(batch))
+
+    def _batches(
+        self, window: Sequence[Incoming], first: int, units: Sequence[list[Incoming]], missing: Sequence[str]
+    ) -> Iterator[_Batch]:
+        """The window in commits of about as many texts to encode each; a unit, a text with its parts, stays whole."""
+        commits = max(1, -(-len(missing) // (self._texts_a_commit or RECORDS_A_READ)))
+        limit = -(-len(missing) // commits)
+        batch, told, left = _Batch(), dict[str, list[Incoming]](), set(missing)
+        if len(left) <= limit and not self._splits:
+            yield _Batch(list(window), list(range(first, first + len(window))), missing=list(missing))
+            return
+        for position, (item, unit) in enumerate(zip(window, units, strict=True), first):
+            new = list(dict.fromkeys(record.text for record in unit if record.text in left))
+            # The parts of a text that a key had before must go, so each of its texts needs a commit of its own.
+            again = self._splits and not _same(told.setdefault(item.key, unit), unit)
+            if again or (batch.missing and new and len(batch.missing) + len(new) > limit):
+                yield batch
+                batch, told = _Batch(), {item.key: unit}
+            batch.records += unit
+            batch.positions += [position] * len(unit)
+            batch.missing += new
+            left.difference_update(new)
+            if self._splits:
+                batch.owners.add(item.key)
+        yield batch
+
+    def _keep_to(self, space: Space | None) -> None:
+        """Forgets the vectors at hand where the index has another model now."""
+        if space is not None and self._space is not None and space.fingerprint != self._space.fingerprint:
+            self._vectors, self._unread = {}, set()
+        self._space = space or self._space
+
+    def _cached(self, snapshot: Snapshot, texts: Iterable[str]) -> dict[str, TextVector]:
+        return {
+            text: TextVector(vector, entry.lost, entry.digest)
+            for text, (entry, vector) in snapshot.cached(texts).items()
+            if not (entry.lost % UNKNOWN and self._whole)
+        }
+
+    def _encode(self, texts: Iterable[str]) -> None:
+        texts = [text for text in texts if text not in self._unread]
+        if not texts:
+            return
+        encoder = self._encoder()
+        self._keep_to(encoder.space)  # scenario 3: what is forgotten here, the commit will find to be missing
+        started = perf_counter()
+        left = texts
+        while True:
+            try:
+                self._vectors |= encoded(left, encoder, self._on_long)
+                break
+            except TextWithoutToken:  # of the first such text; looked for others only now, since few models have any
+                if not (unread := set(encoder.without_token(left))):
+                    raise
+                self._unread |= unread
+                left = [text for text in left if text not in unread]
+        if self._texts_a_commit is None or len(texts) >= TEXTS_TO_BEGIN_WITH:
+            a_second = len(texts) / max(perf_counter() - started, 1e-9)
+            self._texts_a_commit = max(1, min(encoder.texts_at_once, int(a_second * SECONDS_A_COMMIT)))
+        self._written_by = encoder.environment()
+
+    def _checked(self, batch: _Batch) -> _Batch:
+        """The batch without its texts that have no token, which are told or raised; see scenario 4.
+
+        Raises:
+            TextTooLong: a text is too long, and that is an error.
+        """
+        while self._unread:
+            pairs = zip(batch.positions, batch.records, strict=True)
+            unread = {position: record for position, record in pairs if record.text in self._unread}
+            if not unread:
+                break
+            prompted = self._encoder().pooled_from("document") > 0
+            for position, record in unread.items():
+                error = TextWithoutToken(record.text[:40], prompted, position, record.part_of or record.key)
+                if self._on_bad is None:
+                    raise error
+                self._on_bad(error)
+            keys = {record.key for record in unread.values()}
+            batch = batch.without(self._unread)
+            texts = (r.text for r in batch.records if r.key in keys and r.text not in self._vectors)
+            self._encode(dict.fromkeys(texts))
+        if self._on_long == "error":
+            refuse_long(batch.records, batch.positions, self._vectors, self._encoder())
+        return batch
+
+    def _start(self, batch: _Batch, known: Mapping[str, TextVector] | None = None) -> None:
+        """Begins to commit a batch; of vectors ``known`` are those beside this window's."""
+        if not batch.records:
+            return
+        texts = {record.text for record in batch.records}
+        vectors = {text: vector for text in texts if (vector := self._vectors.get(text)) is not None}
+        vectors = {**(known or {}), **vectors}
+        assert self._space is not None  # an index with records has one, and without records every text was missing
+        commit = partial(self._writer.add, batch.records, vectors, self._space)
+        future = in_thread(self._pool, commit, written_by=self._written_by, owners=batch.owners, whole=self._whole)
+        self._running = _Running(batch, vectors, self._space, future)
+
+    def _settle(self, again: bool = True) -> None:
+        """Waits for the commit that is on its way, and reports it; it is made ``again`` if it lacked vectors."""
+        while (running := self._running) is not None:
+            try:
+                report = running.future.result()  # Ctrl-C may come here, and then this is called once more
+            except MissingVectors as error:
+                self._running = None
+                if again:
+                    self._find(error.texts)
+                    batch = self._checked(running.batch)
+                    assert self._space is not None
+                    same = self._space.fingerprint == running.space.fingerprint  # else scenario 3
+                    self._start(batch, running.vectors if same else None)
+            except SpaceMismatch:  # scenario 3
+                self._running = None
+                now = self._encoder().space  # raises it again where a model was named
+                # Not with what is at hand: the next window may have been read after the switch.
+                if not again or now.fingerprint == running.space.fingerprint:
+                    raise
+                self._find([record.text for record in running.batch.records])
+                self._start(self._checked(running.batch))
+            except Exception:
+                self._running = None
+                raise
+            else:
+                self._running = None
+                self._report(report)
+
+    def _find(self, texts: Sequence[str]) -> None:
+        """Gets the vectors of texts of which it was found out only under the lock that they are needed."""
+        with self._snapshots.take() as snapshot:
+            self._keep_to(snapshot.manifest.space)
+            self._vectors |= self._cached(snapshot, [text for text in texts if text not in self._vectors])
+        self._encode([text for text in dict.fromkeys(texts) if text not in self._vectors])
+
+    def _report(self, report: AddReport) -> None:
+        self._total = self._total + report
+        if self._progress is not None:
+            self._progress(self._total)
+
+
+def _same(before: Sequence[Incoming], unit: Sequence[Incoming]) -> bool:
+    return before is unit or [(i.key, i.text, i.metadata) for i in before] == [
+        (i.key, i.text, i.metadata) for i in unit
+    ]
+
+
+def _no_vector(row: int) -> Vectors:
+    raise AssertionError("only vectors that were made elsewhere are compared")

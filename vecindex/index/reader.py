@@ -1,0 +1,312 @@
+"""What an open index answers, from one snapshot each time: search, get, verify, info, backup and export."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from ..encoders.load import Settings
+from ..encoders.run.encoder import Encoder
+from ..errors import Advice, CorruptIndex, RecordNotFound
+from ..errors.warnings import FilterWarning, QueryUnknown, warn
+from ..filters.parse import parse
+from ..search import run
+from ..search.run import Explanation
+from ..search.soundness import check_codes
+from ..search.upkeep import describe
+from ..search.view import Accelerator, View
+from ..store.disk.atomic_create import resolved
+from ..store.disk.files import folder_bytes
+from ..store.known_texts import BYTES_AN_ENTRY
+from ..store.manifest import Manifest
+from ..store.side_indexes import describe_sides
+from ..store.snapshot import Snapshot, Snapshots
+from ..store.soundness.faults import command
+from ..store.soundness.verify import verify
+from ..store.sql.schema import FORMAT
+from ..store.sql.tables import Stored
+from ..store.vectors import Vectors
+from ..values.arguments import destination, entrance, flag
+from ..values.paths import expanded
+from ..values.records import Hit, IndexInfo, Record, VerifyReport, checked_key
+from ..values.space import Space
+from .drift import SAMPLES, Sample, check_vectors
+from .model import Language, Model
+
+if TYPE_CHECKING:
+    from ..exchange.writing import Destination, ExportReport
+    from ..store.backup import BackupReport
+
+Where = Mapping[str, Any] | str
+Self = TypeVar("Self", bound="Reader")
+
+
+class Reader:
+    """The part of an `Index` that changes nothing."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        readonly: bool = False,
+        model: Model | None = None,
+        settings: Settings | None = None,
+        guarded: bool = True,
+    ) -> None:
+        """Opens no file yet; ``guarded`` is whether its vectors are looked at, see `guard`."""
+        # Absolute, so that a later change of the working directory does not lead elsewhere.
+        self._folder = resolved(path, "the directory of an index", "Name a directory.")
+        self.path = Path(expanded(path))
+        self.readonly = readonly
+        self._language = Language(model, settings or Settings(), self._check_vectors if guarded else None)
+        self._snapshots = Snapshots(self._folder, readonly)
+        self._accelerator = Accelerator()
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._snapshots.closed else f"{len(self)} records"
+        return f"<{type(self).__name__} {str(self.path)!r}, {state}>"
+
+    def __len__(self) -> int:
+        """How many records there are."""
+        return self._manifest().records
+
+    def close(self) -> None:
+        """Closes the files; nothing is lost without it. A closed index cannot be used any more."""
+        self._snapshots.close()
+
+    @property
+    def encoder(self) -> Encoder:
+        """What turns texts into vectors of this index's space; loaded when it is first needed.
+
+        Raises:
+            SpaceMismatch: the model that was given to `open` is of another space than the index.
+            ModelNotFound, UnsupportedModel.
+        """
+        return self._language.encoder(self._space())
+
+    @entrance()
+    def search(self, query: str | Any, k: int = 5, where: Where | None = None) -> list[Hit]:
+        """The nearest records to a text or a vector.
+
+        Args:
+            query: a text, or a vector (D,) of finite floats, which is brought to unit length.
+            k: how many hits; fewer come only where fewer records match.
+            where: a filter on metadata, e.g. ``{"lang": "en", "year": {"$gte": 2020}}`` or
+                ``"lang = 'en' and year >= 2020"``.
+
+        Returns:
+            min(k, records that match) hits, highest score first, ties in the order of insertion.
+
+        Raises:
+            InvalidInput, InvalidFilter, SpaceMismatch, ModelNotFound, CorruptIndex.
+
+        Warns:
+            FilterWarning: a test in ``where`` can match nothing that is stored; looked at where fewer than k records
+                match, or all.
+        """
+        return self._search([query], k, where)[0]
+
+    @entrance()
+    def search_many(self, queries: Sequence[str] | Any, k: int = 5, where: Where | None = None) -> list[list[Hit]]:
+        """As `search` for each of several texts, or of vectors (n, D); a list of hits for each, all of one snapshot."""
+        return self._search(queries, k, where)
+
+    def _search(self, queries: Sequence[str] | Any, k: int, where: Where | None) -> list[list[Hit]]:
+        condition = None if where is None else parse(where)
+        with self._asked(queries) as (view, vectors):
+            hits, unmatched = run.search(view, vectors, k, condition), view.unmatched(condition, k)
+        _warn(unmatched)
+        return hits
+
+    @entrance()
+    def explain_search(self, query: str | Any, k: int = 5, where: Where | None = None) -> tuple[list[Hit], Explanation]:
+        """As `search`, and how the hits were found: the route, the candidates, how long each step took."""
+        condition = None if where is None else parse(where)
+        with self._asked([query]) as (view, vectors):
+            found, unmatched = run.explain(view, vectors[0], k, condition), view.unmatched(condition, k)
+        _warn(unmatched)
+        return found
+
+    @entrance()
+    def similar(self, key: str, k: int = 5, where: Where | None = None) -> list[Hit]:
+        """The nearest records to the stored record ``key``, itself left out; raises RecordNotFound."""
+        return self._similar(key, k, where, warns=True)
+
+    def _similar(self, key: str, k: int, where: Where | None = None, warns: bool = False) -> list[Hit]:
+        condition = None if where is None else parse(where)
+        with self._snapshots.take() as snapshot:
+            record = _stored(snapshot, key)
+            if warns and record.unknown and (space := snapshot.manifest.space):
+                warn(QueryUnknown(space.model, "the record"))
+            vector = np.array(snapshot.vectors[record.row])
+            hits = run.search(self._accelerator.view(snapshot), vector[None, :], k + 1, condition)[0]
+            unmatched = snapshot.unmatched(condition, k)
+        _warn(unmatched)
+        others = [hit for hit in hits if hit.key != key][:k]
+        return [replace(hit, rank=rank) for rank, hit in enumerate(others, 1)]
+
+    @entrance()
+    def get(self, key: str) -> Record:
+        """The record ``key``, its ``vector`` (D,) float32 of unit length included; raises RecordNotFound."""
+        with self._snapshots.take() as snapshot:
+            record = _stored(snapshot, key)
+            return Record(record.text, key, snapshot.metadata(record), np.array(snapshot.vectors[record.row]))
+
+    def keys(self) -> list[str]:
+        """The keys of all records, in the order of insertion."""
+        with self._snapshots.take() as snapshot:
+            return snapshot.keys()
+
+    def verify(self) -> VerifyReport:
+        """Checks every invariant of what is stored; reads the whole index once."""
+        return verify(self._snapshots, check_codes)
+
+    def info(self) -> IndexInfo:
+        """The index at a glance."""
+        with self._snapshots.take() as snapshot:
+            manifest = snapshot.manifest
+            space = manifest.space
+            truncated, tokens_lost, unknown = snapshot.losses()
+            cached = snapshot.count_cached()
+            return IndexInfo(
+                path=str(self.path),
+                format=FORMAT,
+                created=manifest.created,
+                generation=manifest.generation,
+                records=snapshot.records,
+                dead_rows=manifest.dead,
+                tail_rows=manifest.rows - (manifest.codes.rows if manifest.codes else 0),
+                codes=describe(manifest),
+                indexed_fields=manifest.fields,
+                truncated=truncated,
+                tokens_lost=tokens_lost,
+                unknown=unknown,
+                cached_texts=cached,
+                cache_bytes=cached * BYTES_AN_ENTRY,
+                bytes=folder_bytes(self._folder),
+                model=space.model if space else None,
+                dimension=space.dimension if space else None,
+                max_tokens=space.max_tokens if space else None,
+                pooling=space.pooling if space else None,
+                precision=space.precision if space else None,
+                fingerprint=space.fingerprint if space else None,
+                beside=describe_sides(self._folder, manifest),
+                runtime=self._language.runtime(space),
+            )
+
+    @entrance()
+    def backup(
+        self, destination: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None
+    ) -> BackupReport:
+        """Copies the index, as of now, to a new directory that opens by itself; others go on reading and writing.
+
+        Args:
+            destination: a path at which nothing is, or an empty directory.
+            progress: called with how many bytes are copied, and how many there are.
+
+        Raises:
+            InvalidInput, CorruptIndex, StorageError: nothing is left at ``destination``.
+        """
+        from ..store.backup import backup
+
+        return backup(self._snapshots, destination, progress)
+
+    @entrance(destination=destination, vectors=flag)
+    def export(
+        self,
+        destination: Destination,
+        format: str | None = None,
+        *,
+        where: Where | None = None,
+        vectors: bool = True,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> ExportReport:
+        """Writes records with their vectors, all of one snapshot, for other programs; see `exchange.formats`.
+
+        Args:
+            destination: a path at which nothing is; or, for jsonl, a binary stream.
+            format: "parquet", "npy", "jsonl" or "faiss"; None takes it from the suffix.
+            where: a filter, as in `search`.
+            vectors: False writes keys, texts and metadata alone, as jsonl, which `vecindex add` reads; also where the
+                file of vectors is lost.
+            progress: called with how many records are written, and how many there are.
+
+        Raises:
+            InvalidInput, InvalidFilter, MissingExtra, CorruptIndex, StorageError: nothing is left at ``destination``.
+        """
+        from ..exchange.writing import export
+
+        condition = None if where is None else parse(where)
+        return export(self._snapshots, destination, format, condition, progress, vectors)
+
+    @contextlib.contextmanager
+    def _asked(self, queries: Sequence[str] | Any) -> Iterator[tuple[View, Vectors]]:
+        """A snapshot to search in, and unit vectors (n, D) of the queries in its space."""
+        while True:
+            space = self._space()
+            vectors = self._language.query_vectors(queries, space)
+            with self._snapshots.take() as snapshot:
+                if snapshot.manifest.space == space:
+                    yield self._accelerator.view(snapshot), vectors
+                    return
+            # The first add, or a migration to another model, came between: the queries are of the space before.
+
+    def _check_vectors(self, encoder: Encoder) -> None:
+        """See `guard`; damage is not looked for here, and is met by whoever reads."""
+        with contextlib.suppress(CorruptIndex), self._snapshots.take() as snapshot:
+            written_by = snapshot.manifest.written_by
+            check_vectors(self._folder, encoder, written_by, lambda: _sample(snapshot), self._advice())
+
+    def _advice(self) -> str:
+        """What to do where the vectors are not what the model makes here."""
+        what = "Use the index where it was made, or encode all anew here: "
+        anew = "migrate --anew --device cuda" if self._language.settings.device == "cuda" else "migrate --anew"
+        return Advice(f"{what}index.migrate(anew=True)", typed=what + command(self.path, anew))
+
+    def _manifest(self) -> Manifest:
+        with self._snapshots.borrow() as catalog:
+            return catalog.manifest()
+
+    def _space(self) -> Space | None:
+        return self._manifest().space
+
+
+def _sample(snapshot: Snapshot) -> Iterator[Sample]:
+    """The first, the middle and the last record, and then some between them, with their vectors."""
+    rows = snapshot.allowed(None).rows()
+    if not len(rows):
+        return
+    between = np.linspace(0, len(rows) - 1, SAMPLES).astype(int).tolist()
+    for place in dict.fromkeys([0, len(rows) // 2, len(rows) - 1, *between]):
+        (found,) = snapshot.fetch([int(rows[place])])
+        snapshot.check(np.array([found.row]))
+        yield Sample(found.key, found.text, np.array(snapshot.vectors[found.row]), found.truncated)
+
+
+def _stored(snapshot: Snapshot, key: str) -> Stored:
+    """The record ``key``, whose vector was found right; raises RecordNotFound."""
+    found = snapshot.find([checked_key(key)])
+    if key not in found:
+        raise RecordNotFound(key)
+    snapshot.check(np.array([found[key].row]))
+    return found[key]
+
+
+def _warn(unmatched: Sequence[FilterWarning]) -> None:
+    for warning in unmatched:
+        warn(warning)

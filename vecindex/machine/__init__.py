@@ -1,0 +1,1 @@
+"""What does this machine give: cores, memory, threads, and what it refuses."""

@@ -1,0 +1,342 @@
+"""What records are in this table: csv and tsv, with a header row.
+
+Quotes differ, on purpose. In csv they protect commas, line ends and quotes (RFC 4180). In tsv they are characters like
+any other (IANA text/tab-separated-values), since sentences often begin with one. Measured with csv's quotes instead: of
+the 1,500 rows of the STS Benchmark's dev.tsv 60 are refused and 4 lose their quotes; of Common Voice's 1,206,630, 4,076
+and 6,861. One form is read as csv in a tsv too, quotes around and doubled ones within: pandas writes a sentence that
+holds quotes so, and of Common Voice's rows one looks like that, which is csv's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Literal, TypedDict
+
+from ...errors import Advice, InvalidInput, SourceError
+from ...values.records import Record, checked_key
+from ..cells import Value, column_kinds, json_object, number
+from ..fields import is_blank, listed, metadata_in, repeated, sentence
+from ..lines import Line, decoded, lines
+from ..origin import Format, Source
+
+
+class _Dialect(TypedDict):
+    delimiter: str
+    quoting: Literal[0, 3]  # csv.QUOTE_MINIMAL, csv.QUOTE_NONE
+
+
+_DIALECTS: dict[Format, _Dialect] = {
+    Format.CSV: {"delimiter": ",", "quoting": csv.QUOTE_MINIMAL},
+    Format.TSV: {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
+}
+_SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
+
+
+def rows(source: Source, given: Iterator[Line]) -> Iterator[Record | SourceError]:
+    """Every row after the header. Raises SourceError where the header makes no row readable."""
+    table = _table(source, given)
+    if table is None:
+        return
+    feed, columns, cells = table
+    for row in cells:
+        if isinstance(row, SourceError):
+            yield row
+            continue
+        try:
+            record = columns.record(row)
+        except InvalidInput as error:
+            yield feed.error(error.message, error.advice)
+        else:
+            yield record
+
+
+def learn(source: Source) -> None:
+    """Finds out, once, what kinds of columns a table has, where that matters; raises SourceError as `rows` does."""
+    if source.format not in _DIALECTS or source.types == "text" or source.learnt:
+        return
+    with source.opened() as stream:
+        table = _table(source, lines(stream, source.name))
+        if table is not None:
+            _, columns, cells = table
+            usable = (columns.plain(row) for row in cells if not isinstance(row, SourceError) and columns.fit(row))
+            source.learnt.append(column_kinds(columns.others, usable))
+
+
+def _table(source: Source, given: Iterator[Line]) -> tuple[_Feed, _Columns, Iterator[list[str] | SourceError]] | None:
+    """The columns that the header names, and the rows behind it; None where there is not even a header."""
+    separator = _DIALECTS[source.format]["delimiter"]
+    if source.format is Format.CSV:
+        given, separator = _separator(given, separator)
+    feed = _Feed(source.name, given)
+    cells = _cells(feed, source.format, separator)
+    header = next(cells, None)
+    if header is None:
+        return None
+    if isinstance(header, SourceError):
+        raise header
+    try:
+        return feed, _columns(header, source, separator), cells
+    except InvalidInput as error:
+        raise feed.error(error.message, error.advice) from None
+
+
+def _separator(given: Iterator[Line], usual: str) -> tuple[Iterator[Line], str]:
+    """The lines without a first one like ``sep=;``, which says to Excel what separates the fields; and what does."""
+    first = next(given, None)
+    if first is None:
+        return given, usual
+    said = re.fullmatch(rb'"?sep=([,;|\t])"?[\r\n]*', first[1], re.IGNORECASE)
+    return (given, said[1].decode()) if said else (chain([first], given), usual)
+
+
+class _Feed:
+    """Decoded lines for csv.reader, which knows nothing of where a row began or what was wrong with its bytes."""
+
+    def __init__(self, name: str, given: Iterator[Line]) -> None:
+        self._name = name
+        self._lines = given
+        self._number = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """The next line is the first of a row."""
+        self._start = self._number + 1
+        self.fault: SourceError | None = None
+        self._quotes = 0
+
+    def __iter__(self) -> _Feed:
+        return self
+
+    def __next__(self) -> str:
+        raw = self._next()
+        try:
+            return decoded(raw)
+        except InvalidInput as error:
+            # csv.reader goes on to the end of the row, and the fault is reported in its place.
+            self.fault = self.fault or SourceError(self._name, self._number, error.message, error.advice)
+            return raw.replace(b"\0", b"?").decode("utf-8", "replace")
+
+    def is_blank(self, row: Sequence[str]) -> bool:
+        """Whether nothing was written in ``row``: a blank line, or the bare commas that spreadsheets leave below."""
+        return not self._quotes and all(is_blank(cell) for cell in row)
+
+    def skip_quoted(self) -> None:
+        """Leave out the lines up to the end of the quoted field that the last line ended in.
+
+        Going on in the midst of a field would take its lines for rows, and in a table of one column for records.
+        """
+        with contextlib.suppress(StopIteration):
+            while self._quotes % 2:
+                self._next()
+
+    def error(self, reason: str, advice: str | None) -> SourceError:
+        """A SourceError at the line where the row began."""
+        return SourceError(self._name, self._start, reason, advice)
+
+    def span(self) -> str:
+        """The lines of the row so far, if there are several."""
+        return "" if self._number <= self._start else f", in the row of lines {self._start} to {self._number}"
+
+    def _next(self) -> bytes:
+        self._number, raw = next(self._lines)
+        self._quotes += raw.count(b'"')
+        return raw
+
+
+def _cells(feed: _Feed, format: Format, separator: str) -> Iterator[list[str] | SourceError]:
+    """The fields of every row that is not blank; the header is the first."""
+    reader = csv.reader(feed, strict=True, delimiter=separator, quoting=_DIALECTS[format]["quoting"])
+    while True:
+        feed.begin()
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            # After an error csv.reader begins afresh with the next line.
+            problem = str(error)
+            if problem.startswith("field larger") and format is Format.CSV:
+                feed.skip_quoted()
+            yield feed.fault or _problem(problem, feed)
+        else:
+            if feed.fault is not None:
+                yield feed.fault
+            elif not feed.is_blank(row):
+                yield row
+
+
+def _problem(problem: str, feed: _Feed) -> SourceError:
+    """csv.Error in words that say what to do; its own text begins alike in all Pythons (3.10 to 3.13 tried)."""
+    if problem.startswith("field larger"):
+        return feed.error(
+            f"a field is longer than {csv.field_size_limit():,} characters{feed.span()}",
+            "Put texts this long in a .jsonl file; if there are none, a quote is opened here and never closed.",
+        )
+    if problem.startswith("unexpected end"):
+        return feed.error(
+            f"a quote is opened and never closed{feed.span()}",
+            'Close it; a field that begins with a quote needs quotes around it, and "" for each one within.',
+        )
+    return feed.error(
+        f"not valid CSV: {problem}{feed.span()}", 'Put quotes around the whole field, and "" for each one within.'
+    )
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Which column holds what; ``text``, ``key`` and ``others``, the metadata, are positions in ``names``.
+
+    ``kinds`` are those of the columns that are not text; None takes every cell as it is written, an empty one too.
+    """
+
+    names: Sequence[str]
+    text: int
+    key: int | None
+    others: Sequence[int]
+    plain_quotes: bool
+    kinds: Mapping[int, Value] | None
+
+    def record(self, cells: Sequence[str]) -> Record:
+        """The record in a row; raises InvalidInput."""
+        if not self.fit(cells):
+            found = "1 field" if len(cells) == 1 else f"{len(cells)} fields"
+            raise InvalidInput(
+                f"{found} where the header has {len(self.names)}",
+                "A tsv field holds no tab and no line end; write such texts as csv or jsonl."
+                if self.plain_quotes
+                else "Put quotes around a field that holds a comma, a quote or a line end.",
+            )
+        cells = self.plain(cells)
+        key = None if self.key is None else checked_key(cells[self.key])
+        return Record(sentence(cells[self.text]), key, self._metadata(cells))
+
+    def fit(self, cells: Sequence[str]) -> bool:
+        """Whether there are as many as the header has."""
+        return len(cells) == len(self.names)
+
+    def plain(self, cells: Sequence[str]) -> Sequence[str]:
+        """The cells without what only csv's quotes mean."""
+        return [_unquoted(cell) for cell in cells] if self.plain_quotes else cells
+
+    def _metadata(self, cells: Sequence[str]) -> dict[str, Any] | None:
+        if not self.others:
+            return None
+        if self.kinds is None:
+            return {self.names[position]: cells[position] for position in self.others}
+        metadata: dict[str, Any] = {}
+        for position in self.others:
+            if cell := cells[position]:
+                kind = self.kinds.get(position)
+                metadata[self.names[position]] = cell if kind is None else kind(cell)
+        # A column of that name that holds objects is what `vecindex search --format csv` writes.
+        return (metadata_in(metadata) or {}) if isinstance(metadata.get("metadata"), dict) else metadata
+
+
+def _unquoted(cell: str) -> str:
+    """``cell``, or what it stands for where only a writer of csv can have made it: quoted, quotes within doubled."""
+    within = cell[1:-1]
+    if '""' in within and cell[0] == cell[-1] == '"' and '"' not in within.replace('""', ""):
+        return within.replace('""', '"')
+    return cell
+
+
+def _columns(header: Sequence[str], source: Source, separator: str) -> _Columns:
+    for position, name in enumerate(header, start=1):
+        if not name.strip():
+            raise InvalidInput(
+                f"column {position} of the header has no name; the columns are: {listed(header)}",
+                "The first row names every column (pandas: to_csv(..., index=False)).",
+            )
+    if twice := repeated(header):
+        raise InvalidInput(f"the header names a column twice: {listed(twice)}", "Give every column a name of its own.")
+    plain_quotes = _DIALECTS[source.format]["quoting"] == csv.QUOTE_NONE
+    if plain_quotes and all(len(name) > 1 and name[0] == name[-1] == '"' for name in header):
+        raise InvalidInput(
+            "the header is quoted as in csv, but in tsv quotes are part of the text",
+            "Write the file as csv or jsonl, or without quotes around fields.",
+        )
+    text = _text_column(header, source, separator)
+    key = _find(header, "key" if source.key_column is None else source.key_column)
+    if source.key_column is None:
+        key = None if key == text else key
+    elif key is None or key == text:
+        what = f"no column {source.key_column!r}" if key is None else f"{header[text]!r} is the text already"
+        raise InvalidInput(
+            f"{what}; the columns are: {listed(header)}",
+            Advice(
+                "Name the column of the keys with key_column=.", typed="Name the column of the keys with --key-column."
+            ),
+        )
+    kinds = next(iter(source.learnt), None)
+    others = [position for position in range(len(header)) if position not in (text, key)]
+    if kinds is not None and _are_hits(header, kinds):
+        others.remove(header.index("rank"))
+        others.remove(header.index("score"))
+    return _Columns(header, text, key, others, plain_quotes, kinds)
+
+
+def _are_hits(header: Sequence[str], kinds: Mapping[int, Value]) -> bool:
+    """See `is_hit`."""
+    kind_of = {header[position]: kind for position, kind in kinds.items()}
+    wanted = {"rank": number, "score": number, "metadata": json_object}
+    return {"key", "text"} <= set(header) and all(kind_of.get(name) is kind for name, kind in wanted.items())
+
+
+def _text_column(header: Sequence[str], source: Source, separator: str) -> int:
+    wanted = "text" if source.text_column is None else source.text_column
+    text = _find(header, wanted)
+    if text is not None:
+        return text
+    if source.text_column is None and len(header) == 1:
+        _refuse_other_separators(header[0], source.format, separator)
+    raise InvalidInput(
+        f"no column {wanted!r}; the columns are: {listed(header)}",
+        Advice(
+            "The first row is the header; name the column of the sentences "
+            "with text_column=, or read a plain list as txt.",
+            typed="The first row is the header; name the column of the sentences with --text-column, "
+            "or use --format txt for a plain list.",
+        ),
+    )
+
+
+def _refuse_other_separators(name: str, format: Format, own: str) -> None:
+    """Semicolons are what Excel writes in half of Europe; read as one column, whole rows would become sentences."""
+    other = next((each for each in _SEPARATORS if each != own and each in name), None)
+    if other is not None:
+        is_ = f"{format.value} is separated by {_SEPARATORS[own]}"
+        if other == "\t":
+            typed = f"{is_}, and tsv by tabs: --format tsv"
+            remedy = f"{is_}, and tsv by tabs: pass format='tsv'", typed
+        elif format is Format.CSV:
+            remedy = (f"{is_}, unless its first line is sep={other}",) * 2
+        else:
+            remedy = (is_,) * 2
+        raise InvalidInput(
+            f"the header is one column, {listed([name])}, but looks separated by {_SEPARATORS[other]}",
+            Advice(
+                f"{remedy[0]}; if this is one column, name it with text_column=.",
+                typed=f"{remedy[1]}; if this is one column, name it with --text-column.",
+            ),
+        )
+
+
+def _find(header: Sequence[str], wanted: str) -> int | None:
+    """The position of the column ``wanted``; upper and lower case, and spaces around, matter only between several."""
+    if wanted in header:
+        return header.index(wanted)
+    alike = [i for i, name in enumerate(header) if name.strip().casefold() == wanted.strip().casefold()]
+    if len(alike) > 1:
+        raise InvalidInput(
+            f"several columns are called {wanted!r}: {listed([header[i] for i in alike])}",
+            Advice(
+                "Name one exactly, with text_column= or key_column=.",
+                typed="Name one exactly, with --text-column or --key-column.",
+            ),
+        )
+    return alike[0] if alike else None

@@ -1,0 +1,83 @@
+"""What record is in this line of JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import Advice, InvalidInput
+from ...values.records import Record, checked_key, checked_metadata
+from ..fields import is_hit, kind, listed, metadata_in, sentence
+from ..origin import Source
+from ..strict_json import parsed
+
+_SHAPE = '{"text": "...", "key": "...", "metadata": {...}}'
+_ADVICE = Advice(
+    f"Every line is one whole object like {_SHAPE}.",
+    typed=f"Every line is one whole object like {_SHAPE}; --skip-bad leaves bad rows out.",
+)
+_ARRAY_ADVICE = "Write one object a line; a JSON array is not JSONL."
+
+
+def record(line: str, source: Source) -> Record:
+    """The record in ``line``: text, key, and all other fields as metadata. Raises InvalidInput."""
+    fields = _object(line)
+    names = list(fields)
+    if is_hit(fields, fields.get("rank"), fields.get("score"), fields.get("metadata")):
+        for name in ("rank", "score", "truncated"):
+            fields.pop(name, None)
+    return Record(_text(fields, names, source.text_column), _key(fields, names, source.key_column), _metadata(fields))
+
+
+def _text(fields: dict[str, Any], names: list[str], column: str | None) -> str:
+    name = "text" if column is None else column
+    if name not in fields:
+        raise InvalidInput(
+            f"no field {name!r}; the fields are: {listed(names)}",
+            Advice(
+                "Name the field of the sentences with text_column=.",
+                typed="Name the field of the sentences with --text-column.",
+            ),
+        )
+    text = fields.pop(name)
+    if not isinstance(text, str):
+        raise InvalidInput(f"the field {name!r} must be a string, not {kind(text)}", _ADVICE)
+    return sentence(text)
+
+
+def _key(fields: dict[str, Any], names: list[str], column: str | None) -> str | None:
+    name = "key" if column is None else column
+    if column is not None and name not in fields:
+        raise InvalidInput(
+            f"no field {name!r}; the fields are: {listed(names)}",
+            Advice(
+                "Name the field of the keys with key_column=.", typed="Name the field of the keys with --key-column."
+            ),
+        )
+    key = fields.pop(name, None)
+    if key is None and column is None:
+        return None
+    if isinstance(key, int) and not isinstance(key, bool):
+        key = str(key)
+    if not isinstance(key, str):
+        raise InvalidInput(f"the field {name!r} must be a string or an integer, not {kind(key)}", _ADVICE)
+    return checked_key(key)
+
+
+def _metadata(others: dict[str, Any]) -> dict[str, Any] | None:
+    metadata = metadata_in(others)
+    if metadata is not None:
+        checked_metadata(metadata)
+    return metadata
+
+
+def _object(line: str) -> dict[str, Any]:
+    if line.startswith("\ufeff"):
+        raise InvalidInput(
+            "the line begins with a byte order mark (U+FEFF), as happens when files are joined",
+            "Remove it, for example with: sed 's/^\\xEF\\xBB\\xBF//' FILE > NEW",
+        )
+    advice = _ARRAY_ADVICE if line.lstrip().startswith("[") else _ADVICE
+    value = parsed(line, advice)
+    if not isinstance(value, dict):
+        raise InvalidInput(f'expected an object like {{"text": "..."}}, not {kind(value)}', advice)
+    return value

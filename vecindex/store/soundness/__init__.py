@@ -1,0 +1,1 @@
+"""Is the index sound, and how is it repaired?"""

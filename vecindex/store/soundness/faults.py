@@ -1,0 +1,94 @@
+"""What can be damaged, and what repairs it: the words that `verify` and `repair` share."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+
+from ...values.records import Fault, VerifyReport
+from ..manifest import Manifest
+
+_RESTORE = "restore the directory from a backup"
+_REPAIR, _ENCODE = "verify --repair", "verify --repair --encode"
+_FAULTS_LISTED = 1_000
+
+
+class Kind(Enum):
+    """What is damaged, and so how it is repaired."""
+
+    LOST = "lost"
+    """Nothing here makes it again."""
+    RECORD = "record"
+    """A record is not what was written: deleted, and added again, by the user."""
+    NAMELESS = "nameless"
+    """The same, and its key cannot be typed either: `repair` deletes it."""
+    VECTOR = "vector"
+    """A vector that is encoded again from its record's text; by the user where the index has no encoder."""
+    VECTORS = "vectors"
+    """The file of vectors is missing or cut: made again of all texts, where that is asked for by name."""
+    SUMS = "sums"
+    """A block of the vectors' checksums: computed again."""
+    DEAD = "dead"
+    """The list of dead rows: every row without a record, since the number of records is right."""
+    INDEXES = "indexes"
+    """SQLite's indexes or free pages: made again from the tables, which can be read."""
+    FIELD = "field"
+    """A metadata field lacks its SQL index."""
+    FINGERPRINT = "fingerprint"
+    """The space's fingerprint is not that of the space, which has a checksum."""
+    CACHE = "cache"
+    """Entries of the cache, which only spares work: it is emptied."""
+    CODES = "codes"
+    """Derived from the vectors."""
+
+
+@dataclass(slots=True)
+class Examination:
+    """What was found: ``faults``, of which so many are kept, and the rows or blocks of each kind."""
+
+    folder: Path
+    manifest: Manifest | None = None
+    records: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    found: dict[Kind, list[int]] = field(default_factory=dict)
+    _omitted: int = 0
+
+    def add(self, kind: Kind, path: Path, reason: str, number: int = 0, key: str | None = None) -> None:
+        """``number`` is the row or block; ``key`` names the record that only its deletion repairs."""
+        self.found.setdefault(kind, []).append(number)
+        if len(self.faults) >= _FAULTS_LISTED:
+            self._omitted += 1
+            return
+        repair = command(self.folder, _REPAIR)
+        if key is not None:
+            repair = command(self.folder, "delete", key)
+        elif kind is Kind.LOST:
+            repair = _RESTORE
+        elif kind is Kind.VECTORS:
+            repair = command(self.folder, _ENCODE)
+        self.faults.append(Fault(str(path), reason, repair))
+
+    def unrepaired(self, encode: bool) -> None:
+        """A repair was tried, with ``encode`` or not: another one is no way to mend what it has left."""
+        needs_encoding = Kind.VECTORS in self.found and Kind.LOST not in self.found and not encode
+        instead = command(self.folder, _ENCODE) if needs_encoding else _RESTORE
+        tried = command(self.folder, _REPAIR)
+        self.faults = [replace(fault, repair=instead) if fault.repair == tried else fault for fault in self.faults]
+
+    def report(self, repaired: tuple[Fault, ...] = ()) -> VerifyReport:
+        more = []
+        if self._omitted:
+            advice = "repair those above, then verify again"
+            more = [Fault(str(self.folder), f"{self._omitted} more faults are not listed", advice)]
+        rows = self.manifest.rows if self.manifest else 0
+        return VerifyReport(self.records, rows, (*self.faults, *more), repaired)
+
+
+def command(folder: Path, name: str, argument: str | None = None) -> str:
+    """A command line on the index in ``folder`` that can be pasted into a shell."""
+    line = f"vecindex {name} --index {shlex.quote(str(folder))}"
+    if argument is None:
+        return line
+    return f"{line} {'-- ' if argument.startswith('-') else ''}{shlex.quote(argument)}"

@@ -1,0 +1,192 @@
+"""What of a damaged index is made right again, from what is sound in it, and how.
+
+Under the writer's lock, one transaction a step, so that a killed repair leaves each step done or not begun; the next
+one begins with a new examination. What cannot be repaired stays as it is, and is in the report; and where a part is
+lost, so that a backup is needed, nothing in the database is changed.
+
+1. SQLite's indexes and free pages: taken out of the schema and made again from the tables, then the file is rewritten.
+   ``reindex`` and ``drop index`` would read the damaged pages to free them.
+2. Checksums whose own checksum is wrong: from the vectors, of which the unit length says that they are probably right.
+3. The list of dead rows: every row without a record, where as many records are there as the manifest counts.
+4. The cache: emptied, since it only spares work; in step 1 too, where its pages may be the damaged ones.
+5. Damaged vectors: the texts are encoded again and get new rows, as if they were added; all of them, if that is asked
+   for by name, where the file of vectors is missing or cut. See `reencode`.
+6. Codes: after the lock is let go, as after any change; only where all vectors are sound.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...encoders.run.encoder import Encoder
+from ...errors import CorruptIndex
+from ...values.records import Fault, VerifyReport
+from ..snapshot import Snapshots
+from ..sql.catalog import Catalog
+from ..sql.schema import CREATE_CACHED
+from ..sql.tables import Stored, Tables
+from ..vectors import ROWS_A_BLOCK, checksums, map_rows, vector_file
+from ..writer import Writer
+from .faults import Examination, Kind
+from .reencode import encode_lost, encode_rows
+from .verify import CheckCodes, examine, examining
+
+_NEEDED_INDEXES = (
+    "create unique index if not exists idx_records_key on records (key)",
+    "create index if not exists idx_dead_generation on dead (generation)",
+)
+
+
+@examining()
+def repair(
+    snapshots: Snapshots,
+    writer: Callable[[Catalog], Writer],
+    check_codes: CheckCodes,
+    renew_codes: Callable[[], None],
+    encoder: Callable[[], Encoder],
+    encode: bool = False,
+) -> VerifyReport:
+    """Repairs what can be, and verifies again; ``encoder`` is asked for only where a vector is damaged.
+
+    Where the file of vectors is lost, all of it is made again if ``encode`` says so; else nothing is changed.
+
+    Raises:
+        IndexLocked, StorageError, ModelNotFound, SpaceMismatch: what was repaired until then stays so.
+    """
+    with snapshots.borrow() as catalog:
+        before = examine(catalog, check_codes)
+        left = _Left()
+        if before.faults and _is_repairable(before, encode):
+            with writer(catalog).locked():
+                # Only now nobody else changes anything.
+                left = _repair(catalog, examine(catalog, check_codes), encoder, encode)
+            with contextlib.suppress(CorruptIndex):  # in the report
+                if not _codes_are_sound(snapshots, check_codes):
+                    renew_codes()
+        after = examine(catalog, check_codes, left.rows)
+        for record in left.records:
+            reason = f"the text of {record.key!r} (row {record.row}) cannot be encoded: the model finds no token in it"
+            after.add(Kind.RECORD, catalog.path, reason, record.row, record.key)
+    remaining = {_identity(fault) for fault in after.faults}
+    after.unrepaired(encode)
+    return after.report(tuple(fault for fault in before.faults if _identity(fault) not in remaining))
+
+
+@dataclass(slots=True)
+class _Left:
+    """What no vector can be made of: ``rows`` of damaged vectors, ``records`` without any."""
+
+    rows: list[int] = field(default_factory=list)
+    records: list[Stored] = field(default_factory=list)
+
+
+def _identity(fault: Fault) -> tuple[str, str]:
+    # A record that was encoded again has another row: the same fault of it is not repaired.
+    return fault.path, re.sub(r" \(row \d+\)", "", fault.reason)
+
+
+def _is_repairable(found: Examination, encode: bool) -> bool:
+    # A database whose tables are damaged is not written to: that could make wrong answers of errors.
+    return Kind.LOST not in found.found and (encode or Kind.VECTORS not in found.found)
+
+
+def _codes_are_sound(snapshots: Snapshots, check_codes: CheckCodes) -> bool:
+    with snapshots.take() as snapshot:
+        if snapshot.codes is None:
+            return True
+        try:
+            check_codes(snapshot)
+        except CorruptIndex:
+            return False
+        return True
+
+
+def _repair(catalog: Catalog, found: Examination, encoder: Callable[[], Encoder], encode: bool) -> _Left:
+    left = _Left()
+    if not _is_repairable(found, encode):
+        return left  # found only now
+    for kind, step in _STEPS.items():
+        if kind in found.found:
+            with contextlib.suppress(CorruptIndex):  # in the report
+                step(catalog, found.found[kind])
+    space = catalog.manifest().space
+    if space is None or space.is_external:
+        return left  # only who made these vectors can make them again
+    if Kind.VECTORS in found.found and Kind.RECORD not in found.found:
+        left.records = encode_lost(catalog, encoder)
+    elif Kind.VECTOR in found.found:
+        left.rows = encode_rows(catalog, found.found[Kind.VECTOR], encoder)
+    return left
+
+
+def _make_indexes(catalog: Catalog, numbers: Sequence[int]) -> None:
+    execute = catalog.sqlite.execute
+    manifest = catalog.manifest()
+    with catalog.writing():  # `changing` would read the indexes that may be damaged
+        execute("pragma writable_schema = on")
+        try:
+            execute("delete from sqlite_master where type = 'index' or name = 'cached'")
+        finally:
+            execute("pragma writable_schema = reset")  # which also reads the schema again
+        for sql in (*_NEEDED_INDEXES, CREATE_CACHED):
+            execute(sql)
+        tables = Tables(catalog.sqlite)
+        tables.create_field_indexes(manifest.fields)
+        tables.commit(manifest)  # another generation: what filters selected in this one may be wrong
+    catalog.vacuum()  # the pages of the indexes before are in no list of free pages
+
+
+def _write_manifest_again(catalog: Catalog, numbers: Sequence[int]) -> None:
+    manifest = catalog.manifest()
+    with catalog.changing() as tables:  # which also makes the SQL indexes of fields that lack one
+        tables.annotate(manifest)
+
+
+def _compute_sums(catalog: Catalog, blocks: Sequence[int]) -> None:
+    manifest = catalog.manifest()
+    vectors = map_rows(vector_file(catalog.folder, manifest.vectors), manifest.rows, manifest.dimension)
+    count = -(-manifest.rows // ROWS_A_BLOCK)
+    with catalog.changing() as tables:
+        for block in blocks:
+            if block < count:
+                tables.set_sums(block, checksums(vectors[block * ROWS_A_BLOCK : (block + 1) * ROWS_A_BLOCK]))
+        catalog.sqlite.execute("delete from sums where block < 0 or block >= ?", (count,))
+
+
+def _list_dead(catalog: Catalog, numbers: Sequence[int]) -> None:
+    manifest = catalog.manifest()
+    dead = np.ones(manifest.rows, np.bool_)
+    with catalog.changing() as tables:
+        for (row,) in catalog.sqlite.execute("select row from records not indexed"):
+            dead[row] = False
+        catalog.sqlite.execute("delete from dead")
+        tables.mark_dead(manifest, np.flatnonzero(dead))
+        tables.commit(manifest)
+
+
+def _delete_nameless(catalog: Catalog, rows: Sequence[int]) -> None:
+    manifest = catalog.manifest()
+    with catalog.changing() as tables:
+        tables.commit(tables.bury(manifest, np.unique(np.array(rows, np.int64))))
+
+
+def _empty_cache(catalog: Catalog, numbers: Sequence[int]) -> None:
+    with catalog.changing() as tables:
+        tables.forget()
+
+
+_STEPS: dict[Kind, Callable[[Catalog, Sequence[int]], None]] = {
+    Kind.INDEXES: _make_indexes,
+    Kind.FIELD: _write_manifest_again,
+    Kind.FINGERPRINT: _write_manifest_again,
+    Kind.SUMS: _compute_sums,
+    Kind.DEAD: _list_dead,
+    Kind.NAMELESS: _delete_nameless,
+    Kind.CACHE: _empty_cache,
+}
+"""In this order: each needs what those before it have repaired."""

@@ -1,0 +1,306 @@
+"""Every SQL statement that reads an index; plain sqlite3, since this is the hot path.
+
+Reading happens inside `reading`: SQLite in WAL mode then shows one generation, whatever is committed meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sqlite3
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ...errors import CorruptIndex, IncompatibleFormat
+from ...filters.sql import compile_sql
+from ...filters.tree import Filter, parse_path
+from ...values.nested import nesting
+from ...values.records import UNKNOWN
+from ..disk.connection import Connection
+from ..disk.files import DATABASE_FILE, storage_errors
+from ..disk.lock import LOCK_FILE, last_commit
+from ..known_texts import Entry
+from ..manifest import COLUMNS, Manifest, check_types, checksum, from_row
+from ..parts import owner_of
+from ..vectors import ROWS_A_BLOCK, Rows, Sums
+from .schema import FORMAT
+from .tables import BYTES_A_BLOCK, Stored, Tables, field_index, field_indexes, metadata_of, record_crc
+
+_A_STATEMENT = 500
+_SMALL = 2**20  # bytes, some 5,000 records: checked in 15 ms
+_MANIFEST = f"select {', '.join(COLUMNS)}, crc from manifest"
+_RECORD = "select row, key, text, metadata, lost, crc from records"
+
+
+class Catalog(Connection):
+    """What one connection reads and writes; for one thread at a time."""
+
+    def __init__(self, folder: Path, readonly: bool = False) -> None:
+        """Raises IndexNotFound, CorruptIndex, StorageError or IncompatibleFormat."""
+        super().__init__(folder, readonly)
+        self._last: tuple[tuple[Any, ...], Manifest] | None = None
+        try:
+            with self.errors():
+                self._check_format()
+                self._check_is_newest()
+        except BaseException:
+            self.close()
+            raise
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[Tables]:
+        """One write transaction, under the writer's lock, so that the manifest read under it stays true."""
+        with self.writing():
+            tables = Tables(self.sqlite)
+            tables.create_field_indexes(self.manifest().fields)
+            yield tables
+
+    # Reading
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Manifest]:
+        """One read transaction: everything read inside belongs to the manifest's generation."""
+        with self.transaction():
+            yield self.manifest()
+
+    def manifest(self) -> Manifest:
+        """What is committed; raises CorruptIndex where it contradicts itself."""
+        with self.errors():
+            row = self.sqlite.execute(_MANIFEST).fetchone()
+        if self._last is not None and self._last[0] == row:
+            return self._last[1]
+        if row is None:
+            raise CorruptIndex(str(self.path), "its manifest is empty")
+        columns = row[:-1]
+        try:
+            check_types(columns)
+            if checksum(columns) != row[-1]:
+                raise ValueError("its manifest is not what was written")
+            manifest = from_row(columns)
+        except ValueError as error:
+            raise CorruptIndex(str(self.path), str(error)) from None
+        self._last = row, manifest
+        return manifest
+
+    def losses(self) -> tuple[int, int, int]:
+        """How many records were truncated, how many tokens they lost together, and of how many none is known."""
+        with self.errors():
+            sql = (
+                "select total(lost % :unknown > 0), total(lost % :unknown), total(lost >= :unknown) "
+                "from records where lost > 0"
+            )
+            counts = self.sqlite.execute(sql, {"unknown": UNKNOWN}).fetchone()
+        if not all(map(math.isfinite, counts)):
+            raise CorruptIndex(str(self.path), "its counts of lost tokens are not what was written")
+        truncated, tokens, unknown = map(int, counts)
+        return truncated, tokens, unknown
+
+    def count_cached(self) -> int:
+        """How many texts are in the cache."""
+        return int(self._one("select count(*) from cached"))
+
+    def cached(self, digests: Iterable[bytes]) -> list[Entry]:
+        """The cache's entries for these texts, in any order, as they lie there: `cache.sound` tells what is of use."""
+        wanted, found = list(digests), list[Entry]()
+        with self.errors():
+            for start in range(0, len(wanted), _A_STATEMENT):
+                some = wanted[start : start + _A_STATEMENT]
+                sql = f"select digest, row, lost, crc from cached where digest in ({', '.join('?' * len(some))})"
+                found += [Entry(*row) for row in self.sqlite.execute(sql, some) if _types(row[1:]) == (int, int, int)]
+        return found
+
+    def find(self, keys: Iterable[str]) -> dict[str, Stored]:
+        """The records that have these keys; a key without a record is left out."""
+        return {stored.key: stored for stored in self._among("key", list(keys))}
+
+    def parts_of(self, keys: Iterable[str]) -> list[Stored]:
+        """The records that are parts of the texts of these keys; see `parts`."""
+        sql, found = f"{_RECORD} where key >= ? and key < ?", list[Stored]()
+        with self.errors():
+            for key in keys:
+                # "$" comes after "#".
+                rows = self.sqlite.execute(sql, (f"{key}#", f"{key}$")).fetchall()
+                found += (stored for stored in map(self._stored, rows) if owner_of(stored) == key)
+        return found
+
+    def rows_of(self, keys: Iterable[str]) -> dict[str, int]:
+        """The rows of the records that have these keys, damaged ones too; a key without a record is left out."""
+        sql = "select row from records where key = ?"
+        with self.errors():
+            found = {key: self.sqlite.execute(sql, (key,)).fetchone() for key in keys}
+        return {key: self._whole(row[0]) for key, row in found.items() if row is not None}
+
+    def fetch(self, rows: Iterable[int]) -> list[Stored]:
+        """The records at these rows, in their order; every row must be alive."""
+        wanted = list(rows)
+        found = {stored.row: stored for stored in self._among("row", wanted)}
+        try:
+            return [found[row] for row in wanted]
+        except KeyError:
+            raise CorruptIndex(str(self.path), "a row of the vector file is neither a record's nor dead") from None
+
+    def records(self) -> Iterator[Stored]:
+        """All records by row."""
+        with self.errors():
+            for row in self.sqlite.execute(f"{_RECORD} order by row"):
+                yield self._stored(row)
+
+    def keys(self) -> list[str]:
+        """All keys by row."""
+        with self.errors():
+            found = [key for (key,) in self.sqlite.execute("select key from records order by row")]
+        if not all(type(key) is str for key in found):
+            raise CorruptIndex(str(self.path), "a key is no text")
+        return found
+
+    def live_rows(self, rows: int) -> Rows:
+        """The rows of all records, ascending; raises CorruptIndex where one is beyond the committed ``rows``."""
+        found = self._rows("select row from records order by row")
+        if len(found):
+            self.check_within((int(found.min()), int(found.max())), rows)
+        return found
+
+    def check_within(self, found: Iterable[int], rows: int) -> None:
+        """Raises CorruptIndex where one of the rows that were ``found`` is beyond the committed ``rows``."""
+        for row in found:
+            if not 0 <= row < rows:
+                raise CorruptIndex(str(self.path), f"it holds records beyond its {rows} rows")
+
+    def rows_where(self, where: Filter, indexed: Collection[str] = ()) -> Rows:
+        """The rows whose records the filter selects, in any order; ``indexed`` fields have an SQL index."""
+        with self.errors():
+            there = field_indexes(self.sqlite) if indexed else set()
+        usable = frozenset(parse_path(field) for field in indexed if field_index(field) in there)
+        sql, parameters = compile_sql(where, indexed=usable)
+        return self._rows(f"select row from records where {sql}", parameters)
+
+    def sums(self, first_block: int, rows: int) -> Sums:
+        """The checksums of the rows from block ``first_block`` up to row ``rows``; raises CorruptIndex."""
+        sql = "select block, sums, crc from sums where block >= ? order by block"
+        last = -(-rows // ROWS_A_BLOCK)
+        with self.errors():
+            found = self.sqlite.execute(sql, (first_block,)).fetchall()
+        if (
+            len(found) != last - first_block
+            or [block for block, _, _ in found] != list(range(first_block, last))
+            or any(type(s) is not bytes or len(s) % 4 or zlib.crc32(s) != crc for _, s, crc in found)
+        ):
+            raise CorruptIndex(str(self.path), "its checksums of the vectors are not what was written")
+        sums = np.frombuffer(b"".join(s for _, s, _ in found), dtype="<u4")
+        if len(sums) != max(rows - first_block * ROWS_A_BLOCK, 0):
+            raise CorruptIndex(str(self.path), f"its checksums are not those of {rows} rows")
+        return sums
+
+    def dead_since(self, generation: int) -> list[tuple[int, bytes]]:
+        """(block, bitmap) of the dead rows of each block that changed after ``generation``; raises CorruptIndex."""
+        sql = "select block, bits, crc from dead where generation > ?"
+        with self.errors():
+            found = self.sqlite.execute(sql, (generation,)).fetchall()
+        if any(
+            _types((block, bits)) != (int, bytes) or block < 0 or zlib.crc32(bits) != crc or len(bits) != BYTES_A_BLOCK
+            for block, bits, crc in found
+        ):
+            raise CorruptIndex(str(self.path), "its list of dead rows is not what was written")
+        return [(block, bits) for block, bits, _ in found]
+
+    def fingerprint(self) -> str | None:
+        """The space's fingerprint as it was written, to be compared with the space's own."""
+        found = self._one("select fingerprint from manifest")
+        return None if found is None else str(found)
+
+    def integrity_fault(self) -> str | None:
+        """What SQLite's own check finds first, if anything."""
+        found = str(self._one("pragma integrity_check(1)"))
+        return None if found == "ok" else found
+
+    def check_small(self) -> None:
+        """Checks the database whole if that takes milliseconds; raises CorruptIndex.
+
+        Damage that hides a record from a filter or from its key is seen by nothing else but `verify`.
+        """
+        with storage_errors(self.path):
+            if self.path.stat().st_size > _SMALL:
+                return
+        if fault := self.integrity_fault():
+            raise CorruptIndex(str(self.path), fault)
+        for _ in self.records():
+            pass
+
+    def metadata(self, record: Stored) -> dict[str, Any]:
+        """A record's metadata as an object; raises CorruptIndex."""
+        try:
+            return metadata_of(record.metadata)
+        except ValueError:
+            raise CorruptIndex(str(self.path), f"the metadata of {record.key!r} is not a JSON object") from None
+        except RecursionError:
+            reason = f"the metadata of {record.key!r} is nested {nesting(record.metadata)} deep, more than can be read"
+            raise CorruptIndex(str(self.path), reason) from None
+
+    def _check_format(self) -> None:
+        schema = self.sqlite.execute("select type, name, coalesce(sql, '') from sqlite_master").fetchall()
+        tables = {name for kind, name, _ in schema if kind == "table"}
+        for kind, name, sql in schema:
+            if kind not in ("table", "index") or sql[:14].lower() == "create virtual":
+                what = "virtual table" if kind == "table" else kind
+                raise CorruptIndex(str(self.path), f"it holds a {what}, {name!r:.200}, which no index has")
+        if "manifest" in tables:
+            found = self.sqlite.execute("select format from manifest").fetchone()
+            if found is not None and not isinstance(found[0], int):
+                raise CorruptIndex(str(self.path), "its manifest is not what was written")
+            if found is not None and found[0] != FORMAT:
+                raise IncompatibleFormat(str(self.folder), found[0], FORMAT)
+        if not {"manifest", "records", "sums", "dead", "cached"} <= tables:
+            raise CorruptIndex(str(self.path), "it is a SQLite database, but not one of vecindex")
+
+    def _check_is_newest(self) -> None:
+        noted = last_commit(self.folder)  # before the manifest: what is noted is durable by then
+        manifest = self.manifest()
+        if noted is not None and noted[1] == manifest.created and noted[0] > manifest.generation:
+            raise CorruptIndex(
+                f"{self.path}-wal",
+                f"commits {manifest.generation + 1} to {noted[0]} were made and are gone; if an older "
+                f"{DATABASE_FILE} was put back on purpose, remove {LOCK_FILE}",
+            )
+
+    def _stored(self, row: tuple[int, str, str, str, int, int]) -> Stored:
+        number, key, text, metadata, lost, crc = row
+        # One by one, since every record of a small index comes by here when it is opened.
+        are_texts = type(key) is str and type(text) is str and type(metadata) is str
+        are_numbers = type(number) is int and type(lost) is int and lost >= 0
+        if not (are_texts and are_numbers and record_crc(key, text, metadata, lost) == crc):
+            raise CorruptIndex(str(self.path), f"the record {key!r} is not what was written")
+        return Stored(number, key, text, metadata, lost)
+
+    def _among(self, column: Literal["row", "key"], values: Sequence[int] | Sequence[str]) -> Iterator[Stored]:
+        """The records that have one of these rows or keys, in any order."""
+        with self.errors():
+            for start in range(0, len(values), _A_STATEMENT):
+                some = values[start : start + _A_STATEMENT]
+                sql = f"{_RECORD} where {column} in ({', '.join('?' * len(some))})"
+                for row in self.sqlite.execute(sql, some):
+                    yield self._stored(row)
+
+    def _one(self, sql: str) -> Any:
+        with self.errors():
+            return self.sqlite.execute(sql).fetchone()[0]
+
+    def _rows(self, sql: str, parameters: Sequence[object] = ()) -> Rows:
+        with self.errors():
+            found: sqlite3.Cursor = self.sqlite.execute(sql, parameters)
+            try:
+                return np.fromiter((row[0] for row in found), dtype=np.int64)
+            except (TypeError, ValueError, OverflowError) as error:
+                raise CorruptIndex(str(self.path), f"the row of a record is no number: {error}") from None
+
+    def _whole(self, row: object) -> int:
+        if type(row) is not int:
+            raise CorruptIndex(str(self.path), f"the row {row!r:.200} of a record is no number")
+        return row
+
+
+def _types(values: Sequence[object]) -> tuple[type, ...]:
+    return tuple(map(type, values))

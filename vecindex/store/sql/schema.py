@@ -1,0 +1,156 @@
+"""Every table of vecindex.db, and how it is made. sqlite_utils is used here only: importing it costs a search's time.
+
+::
+
+    manifest   one row: format, generation (commits so far), vectors (number of the vector file), rows (committed,
+               dead ones included), dead (how many), space (JSON, NULL until the first add) and its fingerprint,
+               created, codes (JSON: the accelerator's files, or NULL), fields (JSON: the indexed metadata fields),
+               written_by (JSON: what the encoder that wrote the newest vectors says of where it ran, or NULL),
+               crc (CRC-32 of the others as JSON)
+    records    row (position in the vector file), key, text, metadata (JSON object), lost (how many tokens of the
+               text the vector does not cover, and `records.UNKNOWN` more where the model knows none of them; 1 in a
+               record of format 1 or 2 stands for "at least one"),
+               crc (CRC-32 of key, text and metadata, and of lost where it is not 0, a NUL between)
+    sums       block, sums: the checksums of rows 4096*block and so on, 4 bytes each (`store.vectors.checksums`),
+               crc (their CRC-32)
+    dead       block, generation (of its last change), bits: a bitmap of the rows 4096*block and so on whose record was
+               deleted or replaced, the lowest bit first; crc (its CRC-32)
+    cached     digest (the first 128 bits of the SHA-256 of a text that was encoded here), row (whose vector is the
+               text's), lost (as in records), crc (`store.cache.entry_crc`: of digest, lost and the vector's checksum)
+
+Every row below ``manifest.rows`` is in exactly one of ``records`` and ``dead``. Rows of ``cached`` may be either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from datetime import datetime, timezone
+from pathlib import Path
+
+from ...errors import InvalidInput, StorageError
+from ..disk.calls import disk
+from ..disk.files import DATABASE_FILE, TEMPORARY_PREFIX, names, new_file, publish, storage_errors
+from ..disk.refusals import refused_by_sqlite
+from ..manifest import COLUMNS, Manifest, checksum, to_row
+
+FORMAT = 3
+IGNORE_FILE = ".gitignore"
+_IGNORED = b"# Made by vecindex; it stays as you change it.\n*\n"
+CREATE_CACHED = (
+    "create table cached (digest blob primary key, row integer not null, lost integer not null, crc integer not null) "
+    "strict, without rowid"
+)
+
+
+def index_exists(folder: Path) -> bool:
+    """Whether there is an index at ``folder``, damaged or not; False too where that cannot be seen."""
+    return os.path.lexists(folder / DATABASE_FILE)
+
+
+def create_index(folder: Path, beside: Path | None = None) -> None:
+    """Makes an empty index at ``folder``, which must not exist or be empty; keeps one made there meanwhile.
+
+    It is as open as the index ``beside``, if there is one.
+
+    Raises:
+        InvalidInput: ``folder`` is a file, or holds something else.
+        StorageError: it cannot be written to; nothing is left of the attempt.
+    """
+    with storage_errors(folder):
+        others = names(folder) if folder.is_dir() else []
+        if folder.exists() and not folder.is_dir():
+            raise InvalidInput(f"{folder} is a file, not the directory of an index", "Name a directory.")
+    others = [name for name in others if not name.startswith(TEMPORARY_PREFIX) and name != IGNORE_FILE]
+    if any(name.startswith("vectors-") for name in others):
+        return  # opening says what is missing
+    if others and not index_exists(folder):
+        raise InvalidInput(f"{folder} is a directory that holds other files", "Name a new directory for the index.")
+    try:
+        with new_file(folder / DATABASE_FILE, beside and beside / DATABASE_FILE) as temporary:
+            try:
+                _create_database(temporary)
+            except sqlite3.Error as error:
+                raise refused_by_sqlite(folder / DATABASE_FILE, error) from error
+    except StorageError:
+        if not index_exists(folder):  # else another process was faster, and its writer has tidied up after us
+            raise
+    if beside is None:
+        keep_out_of_repositories(folder)
+
+
+def keep_out_of_repositories(folder: Path) -> None:
+    """Lets git ignore the index in ``folder``, where nothing says yet whether it should; one that cannot be, is not."""
+    if not os.path.lexists(folder / IGNORE_FILE):
+        with contextlib.suppress(StorageError):
+            publish(folder / IGNORE_FILE, [memoryview(_IGNORED)])
+
+
+def _create_database(path: Path) -> None:
+    connection = disk().connect(str(path))
+    try:
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = full")
+        create_tables(connection)
+        created = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        write_manifest(connection, Manifest(0, 1, 0, 0, None, created))
+        connection.commit()
+        # Closing would do it too, but keep quiet about a disk that refuses it, and the log does not come along.
+        connection.execute("pragma wal_checkpoint(truncate)").fetchone()
+    finally:
+        connection.close()
+
+
+def create_tables(connection: sqlite3.Connection) -> None:
+    """The tables of this format, empty, in a transaction that the caller commits."""
+    from sqlite_utils import Database
+
+    db = Database(connection)
+    create_manifest(connection)
+    db.table("records").create(
+        {"row": int, "key": str, "text": str, "metadata": str, "lost": int, "crc": int},
+        pk="row",
+        not_null={"key", "text", "metadata", "lost", "crc"},
+        strict=True,
+    )
+    db.table("records").create_index(["key"], unique=True)
+    db.table("sums").create(
+        {"block": int, "sums": bytes, "crc": int}, pk="block", not_null={"sums", "crc"}, strict=True
+    )
+    db.table("dead").create(
+        {"block": int, "generation": int, "bits": bytes, "crc": int},
+        pk="block",
+        not_null={"generation", "bits", "crc"},
+        strict=True,
+    )
+    db.table("dead").create_index(["generation"])
+    connection.execute(CREATE_CACHED)
+
+
+def create_manifest(connection: sqlite3.Connection) -> None:
+    """The manifest's table alone."""
+    from sqlite_utils import Database
+
+    Database(connection).table("manifest").create(
+        {
+            **{"id": int, "format": int, "generation": int, "vectors": int, "rows": int, "dead": int},
+            **{"space": str, "fingerprint": str, "created": str, "codes": str, "fields": str, "written_by": str},
+            "crc": int,
+        },
+        pk="id",
+        not_null={"format", "generation", "vectors", "rows", "dead", "created", "fields", "crc"},
+        strict=True,
+    )
+
+
+def write_manifest(connection: sqlite3.Connection, manifest: Manifest) -> None:
+    """Makes ``manifest`` what is committed, once the caller's transaction is."""
+    row = to_row(manifest)
+    names = ", ".join(COLUMNS)
+    fingerprint = manifest.space.fingerprint if manifest.space else None
+    connection.execute(
+        f"insert or replace into manifest (id, format, fingerprint, crc, {names}) values (1, ?, ?, ?, "
+        f"{', '.join('?' * len(COLUMNS))})",
+        (FORMAT, fingerprint, checksum(row), *row),
+    )

@@ -1,0 +1,230 @@
+"""Every SQL statement that changes an index: inside `Connection.writing`, under the writer's lock.
+
+What changes rows returns the manifest that says so, for `commit` to write.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...filters.sql import index_terms
+from ...filters.tree import parse_path
+from ...values.nested import on_own_stack
+from ...values.records import UNKNOWN
+from ..known_texts import Entry
+from ..manifest import Manifest
+from ..vectors import ROWS_A_BLOCK, Rows, Sums
+from .schema import write_manifest
+
+Bits = npt.NDArray[np.uint8]
+"""A bitmap of rows, the lowest bit first."""
+BYTES_A_BLOCK = ROWS_A_BLOCK // 8
+
+
+@dataclass(slots=True)  # not frozen: a million are made at once, and freezing costs three times as much
+class Stored:
+    """A record as it lies in the database, never changed; ``metadata`` is JSON text.
+
+    ``lost`` is how many tokens of the text the vector does not cover; 1 may be any number in what an older format held.
+    `records.UNKNOWN` is added to it where the model knows no token of the text.
+    """
+
+    row: int
+    key: str
+    text: str
+    metadata: str
+    lost: int
+
+    @property
+    def truncated(self) -> int:
+        """How many tokens of the text the model does not read."""
+        return self.lost % UNKNOWN
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the model knows no token of the text."""
+        return self.lost >= UNKNOWN
+
+
+def metadata_of(text: str) -> dict[str, Any]:
+    """The object that a record's metadata says; raises ValueError where it is none, RecursionError as `read_json`."""
+    found = on_own_stack(_METADATA.decode, text)
+    if not isinstance(found, dict):
+        raise ValueError("it is no object")
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+_METADATA = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def record_crc(key: str, text: str, metadata: str, lost: int = 0) -> int:
+    """CRC-32 of the three as UTF-8, a NUL between; and behind another one ``lost``, where it is not 0."""
+    return zlib.crc32(f"{key}\0{text}\0{metadata}{f'{chr(0)}{lost}' if lost else ''}".encode())
+
+
+def field_index(field: str) -> str:
+    """The name of the SQL index on a metadata field."""
+    return f"field {field}, SQLite {sqlite3.sqlite_version}"
+
+
+def field_indexes(connection: sqlite3.Connection) -> set[str]:
+    """The names of the SQL indexes on metadata fields that there are, of any release of SQLite."""
+    found = connection.execute("select name from sqlite_master where type = 'index' and name like 'field %'")
+    return {name for (name,) in found}
+
+
+class Tables:
+    """The tables of one connection, to be changed."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._sqlite = connection
+
+    def commit(self, manifest: Manifest) -> None:
+        """The next generation is ``manifest``."""
+        self.annotate(replace(manifest, generation=manifest.generation + 1))
+
+    def annotate(self, manifest: Manifest) -> None:
+        """What is derived from the records changes, the generation does not."""
+        write_manifest(self._sqlite, manifest)
+
+    def insert(self, manifest: Manifest, records: Sequence[Stored], sums: Sums) -> Manifest:
+        """New records at the rows behind the committed ones, with their vectors' checksums."""
+        self._sqlite.executemany(
+            "insert into records (row, key, text, metadata, lost, crc) values (?, ?, ?, ?, ?, ?)",
+            (
+                (r.row, r.key, r.text, r.metadata, r.lost, record_crc(r.key, r.text, r.metadata, r.lost))
+                for r in records
+            ),
+        )
+        first = manifest.rows // ROWS_A_BLOCK
+        found = self._sqlite.execute("select sums from sums where block = ?", (first,)).fetchone()
+        content = found[0] if found else b""
+        if not isinstance(content, bytes) or len(content) != 4 * (manifest.rows % ROWS_A_BLOCK):
+            raise sqlite3.DatabaseError(f"its checksums are not those of {manifest.rows} rows")
+        self.set_sums(first, np.concatenate([np.frombuffer(content, "<u4"), sums.astype("<u4")]))
+        return replace(manifest, rows=manifest.rows + len(records))
+
+    def set_sums(self, first_block: int, sums: Sums) -> None:
+        """The checksums of the rows from block ``first_block`` on."""
+        blocks = (sums[i : i + ROWS_A_BLOCK].tobytes() for i in range(0, len(sums), ROWS_A_BLOCK))
+        self._sqlite.executemany(
+            "insert or replace into sums (block, sums, crc) values (?, ?, ?)",
+            ((number, block, zlib.crc32(block)) for number, block in enumerate(blocks, first_block)),
+        )
+
+    def remember(self, entries: Iterable[Entry]) -> None:
+        """Puts these texts into the cache, each at its newest row: that is the one which is likely to stay longest."""
+        self._sqlite.executemany(
+            "insert or replace into cached (digest, row, lost, crc) values (?, ?, ?, ?)",
+            # In the order of the table, each of its pages is looked for once.
+            sorted((entry.digest, entry.row, entry.lost, entry.crc) for entry in entries),
+        )
+
+    def forget(self, digests: Iterable[object] | None = None) -> None:
+        """Takes these texts out of the cache, or all of them."""
+        if digests is None:
+            self._sqlite.execute("delete from cached")
+        else:
+            self._sqlite.executemany("delete from cached where digest = ?", ((digest,) for digest in digests))
+
+    def set_metadata(self, changes: Iterable[tuple[Stored, str]]) -> None:
+        """New metadata (JSON text) for these records."""
+        self._sqlite.executemany(
+            "update records set metadata = ?, crc = ? where row = ?",
+            ((metadata, record_crc(old.key, old.text, metadata, old.lost), old.row) for old, metadata in changes),
+        )
+
+    def set_lost(self, changes: Iterable[tuple[Stored, int]]) -> None:
+        """How many tokens of their texts the vectors of these records do not cover."""
+        self._sqlite.executemany(
+            "update records set lost = ?, crc = ? where row = ?",
+            ((lost, record_crc(old.key, old.text, old.metadata, lost), old.row) for old, lost in changes),
+        )
+
+    def bury(self, manifest: Manifest, rows: Rows) -> Manifest:
+        """Deletes the records at these rows, which are dead from now on; none of them may be so already."""
+        rows = np.unique(rows)  # the manifest counts each once
+        if len(rows) == 0:
+            return manifest
+        found = self._sqlite.executemany("delete from records where row = ?", ((row,) for row in rows.tolist()))
+        if found.rowcount != len(rows):
+            raise sqlite3.DatabaseError(f"{len(rows)} records were to be deleted, and {found.rowcount} were there")
+        self.mark_dead(manifest, rows)
+        return replace(manifest, dead=manifest.dead + len(rows))
+
+    def mark_dead(self, manifest: Manifest, rows: Rows) -> None:
+        """Sets the bits of these rows in the list of the dead."""
+        rows = np.sort(rows)
+        blocks, starts = np.unique(rows // ROWS_A_BLOCK, return_index=True)
+        for block, dead in zip(blocks.tolist(), np.split(rows, starts[1:]), strict=True):
+            found = self._sqlite.execute("select bits from dead where block = ?", (block,)).fetchone()
+            content = found[0] if found else bytes(BYTES_A_BLOCK)
+            if not isinstance(content, bytes) or len(content) != BYTES_A_BLOCK:
+                raise sqlite3.DatabaseError("its list of dead rows is not what was written")
+            bits = np.frombuffer(content, np.uint8).copy()
+            within = dead - block * ROWS_A_BLOCK
+            np.bitwise_or.at(bits, within // 8, (1 << (within % 8)).astype(np.uint8))
+            self._sqlite.execute(
+                "insert or replace into dead (block, generation, bits, crc) values (?, ?, ?, ?)",
+                (block, manifest.generation + 1, bits.tobytes(), zlib.crc32(bits.tobytes())),
+            )
+
+    def renumber(self, live: Rows, sums: Sums) -> None:
+        """After a compaction: the i-th live row becomes row i, with checksum ``sums[i]``, and none is dead.
+
+        The cache forgets the rows that are gone.
+        """
+        # Ascending order: a row's new number is never above its old one, so it is free when its turn comes.
+        moved = np.flatnonzero(live != np.arange(len(live)))
+        self._sqlite.executemany(
+            "update records set row = ? where row = ?", zip(moved.tolist(), live[moved].tolist(), strict=True)
+        )
+        self._sqlite.execute("delete from dead")
+        self._sqlite.execute("delete from sums")
+        self.set_sums(0, sums)
+        self._renumber_cached(live)
+
+    def _renumber_cached(self, live: Rows) -> None:
+        after = np.full(int(live[-1]) + 1 if len(live) else 0, -1, np.int64)
+        after[live] = np.arange(len(live))
+
+        def renumbered(row: int) -> int:
+            return int(after[row]) if 0 <= row < len(after) else -1
+
+        self._sqlite.create_function("renumbered", 1, renumbered, deterministic=True)
+        try:
+            self._sqlite.execute("delete from cached where renumbered(row) < 0")
+            self._sqlite.execute("update cached set row = renumbered(row) where renumbered(row) <> row")
+        finally:
+            self._sqlite.create_function("renumbered", 1, None)
+
+    def create_field_indexes(self, fields: Iterable[str]) -> None:
+        """The SQL indexes for filters on these metadata fields, and no others.
+
+        SQLite's releases differ in the last bit of some numbers that they read from JSON, and a record is not found in
+        an index that another release filled when it is to be removed. So an index is named after the release, and
+        made again by the first writer that has another one.
+        """
+        wanted = {field_index(field): field for field in fields}
+        found = field_indexes(self._sqlite)
+        for name in found - wanted.keys():
+            self._sqlite.execute(f"drop index {_quoted(name)}")
+        for name in wanted.keys() - found:
+            terms = index_terms(parse_path(wanted[name]))
+            self._sqlite.execute(f"create index {_quoted(name)} on records ({terms})")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

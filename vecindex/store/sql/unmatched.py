@@ -1,0 +1,110 @@
+"""Which tests of a filter can match nothing that is stored, since no record has the field, or none with such a value?
+
+A test is looked at only where it may be so, by one statement that ends at the first record that speaks against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from ...errors.warnings import FilterWarning, warn
+from ...filters.sql import json_path, path_literal
+from ...filters.tree import And, Compare, Contains, Exists, Filter, In, Kind, Like, Not, Or, Path, parse_path, path_text
+from ...values.nested import on_own_stack
+from ..manifest import Manifest
+from .catalog import Catalog
+
+Asked = tuple[Path, tuple[Kind, ...], bool]
+"""A field, the kinds of value that a test asks for there, none for any, and whether they are items of a list."""
+
+_LOOKED_AT = 1_000  # records whose fields are named
+_NAMED = 12
+_ASKED = {Kind.NULL: "null", Kind.BOOL: "true or false", Kind.NUMBER: "a number", Kind.STRING: "a string"}
+_HELD = {
+    **{"null": "null", "true": "true or false", "false": "true or false", "integer": "numbers", "real": "numbers"},
+    **{"text": "strings", "array": "lists", "object": "objects"},
+}
+
+
+def asked(node: Filter, matched: bool) -> Iterator[Asked]:
+    """What the tests of a filter ask for that are not known to match something.
+
+    ``matched`` says that the filter does: where it is an and, so does each of its tests.
+    """
+    match node:
+        case Compare(path, _, value) if not matched:
+            yield path, (value.kind,), False
+        case In(path, values) if values and not matched:
+            yield path, tuple(kind for kind in Kind if any(value.kind is kind for value in values)), False
+        case Contains(path, value) if not matched:
+            yield path, (value.kind,), True
+        case Like(path, _) if not matched:
+            yield path, (Kind.STRING,), False
+        case Exists(path) if not matched:
+            yield path, (), False
+        case Not(operand):
+            yield from asked(operand, False)
+        case And(operands):
+            for operand in operands:
+                yield from asked(operand, matched)
+        case Or(operands):
+            for operand in operands:
+                yield from asked(operand, False)
+
+
+def unmatched(catalog: Catalog, what: Asked, indexed: Collection[Path]) -> FilterWarning | None:
+    """The warning that no record holds what is asked for; None where one does."""
+    path, kinds, in_list = what
+    types = [name for kind in kinds for name in kind.value]
+    at = path_literal(path) if path in indexed else "?"
+    parameters: list[str] = [] if path in indexed else [json_path(path)]
+    if in_list:
+        items = f"select 1 from json_each(metadata -> ?) where {_one_of('type', types)}"
+        condition = f"json_type(metadata, {at}) = 'array' and exists ({items})"
+        parameters.append(json_path(path))
+    elif types:
+        condition = _one_of(f"json_type(metadata, {at})", types)
+    else:
+        condition = f"json_type(metadata, {at}) > ''"
+    with catalog.errors():
+        if catalog.sqlite.execute(f"select 1 from records where {condition} limit 1", parameters).fetchone():
+            return None
+    held = _held(catalog, path, False)
+    in_lists = _held(catalog, path, True) if in_list and "lists" in held else ()
+    wanted = " or ".join(_ASKED[kind] for kind in kinds)
+    return FilterWarning(path_text(path), wanted, in_list, held, in_lists, () if held else _fields(catalog))
+
+
+def warn_of_unmatched(catalog: Catalog, manifest: Manifest, where: Filter) -> None:
+    """Warns of each test of a filter that no record can meet, whatever the filter selects."""
+    if manifest.records:
+        indexed = frozenset(map(parse_path, manifest.fields))
+        tests: list[Asked] = on_own_stack(lambda: list(asked(where, False)))
+        for what in dict.fromkeys(tests):
+            if (warning := unmatched(catalog, what, indexed)) is not None:
+                warn(warning)
+
+
+def _one_of(expression: str, types: list[str]) -> str:
+    return f"{expression} in ({', '.join(repr(name) for name in types)})"
+
+
+def _held(catalog: Catalog, path: Path, in_list: bool) -> tuple[str, ...]:
+    """What the records hold there, or their lists there, in words."""
+    sql, parameters = "select distinct json_type(metadata, ?) from records", [json_path(path)]
+    if in_list:
+        sql = "select distinct type from records, json_each(metadata -> ?) where json_type(metadata, ?) = 'array'"
+        parameters *= 2
+    with catalog.errors():
+        found = {name for (name,) in catalog.sqlite.execute(sql, parameters)}
+    return tuple(dict.fromkeys(word for name, word in _HELD.items() if name in found))
+
+
+def _fields(catalog: Catalog) -> tuple[str, ...]:
+    """Fields that some records have, as they are written in a filter."""
+    sql = (
+        f"select distinct key from (select metadata from records limit {_LOOKED_AT}) as some, json_each(some.metadata) "
+        f"order by key limit {_NAMED}"
+    )
+    with catalog.errors():
+        return tuple(path_text((key,)) for (key,) in catalog.sqlite.execute(sql))
