@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .errors.warnings import QueryTruncated as QueryTruncated
     from .errors.warnings import QueryUnknown as QueryUnknown
     from .errors.warnings import VecindexWarning as VecindexWarning
-    from .exchange.writing import ExportReport as ExportReport
+    from .exchange.export import ExportReport as ExportReport
     from .index.change_model import MigrationReport as MigrationReport
     from .index.facade import Index as Index
     from .index.facade import open as open
@@ -62,7 +62,7 @@ _HOMES = {
         *("InvalidInput", "MissingExtra", "ModelNotFound", "OutOfMemory", "RecordNotFound", "SourceError"),
         *("SpaceMismatch", "StorageError", "TextTooLong", "TextWithoutToken", "UnsupportedModel", "VecindexError"),
     ),
-    "exchange.writing": ("ExportReport",),
+    "exchange.export": ("ExportReport",),
     "index.facade": ("Index", "open"),
     "index.change_model": ("MigrationReport",),
     "values.records": ("AddReport", "CompactReport", "Hit", "IndexInfo", "Record", "VerifyReport"),

@@ -82,7 +82,7 @@ def test_a_space_is_named_for_vectors_of_others_and_no_index_is_made_before(here
     write_lines(here / "theirs.jsonl", {"text": "one", "vector": [1, 2]})
     assert run("import", "theirs.jsonl", "--index", "new") == failed(
         "theirs.jsonl does not say what made its vectors",
-        "Give that a name of your own with --space NAME; two names never mix.",
+        "Give a name of your own with --space NAME; vectors under different names never mix.",
     )
     assert run("import", "none.jsonl", "--index", "new")[0] == 1
     assert not (here / "new").exists()

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 import vecindex
 from vecindex import AddReport, Index, Record
 from vecindex.errors import CorruptIndex, InvalidInput, MissingExtra, StorageError
+from vecindex.exchange.export import ExportReport
 from vecindex.exchange.formats import Format, space_from
-from vecindex.exchange.writing import ExportReport
 from vecindex.store.disk.calls import replaced
 from vecindex.store.sql.tables import record_crc
 

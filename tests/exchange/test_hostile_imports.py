@@ -19,7 +19,7 @@ import pytest
 
 import vecindex
 from vecindex.errors import SourceError
-from vecindex.exchange.flat import faiss_head
+from vecindex.exchange.vector_files import faiss_head
 
 from ..support.sandbox import KINDS, Victim, plant, quick_folder, run, watched
 

@@ -13,9 +13,9 @@ import vecindex
 from tests.support.places import SHARED
 from vecindex import AddReport, Index, Record
 from vecindex.errors import InvalidInput
-from vecindex.index.repeats import Keys
 from vecindex.sources import read, source
 from vecindex.values.records import derive_key
+from vecindex.values.repeats import SeenKeys
 
 from ..cli.test_cli import run
 from ..support.helpers import opened, state_of
@@ -118,7 +118,7 @@ def test_the_last_item_wins_where_that_is_asked_for(index: Index) -> None:
 
 
 def test_keys_tells_where_each_came_first() -> None:
-    keys = Keys()
+    keys = SeenKeys()
     names = [f"k{n}" for n in range(5000)]
     for start in range(0, 5000, 700):
         assert keys.repeated(names[start : start + 700], [True] * len(names[start : start + 700])) == {}

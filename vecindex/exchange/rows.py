@@ -29,9 +29,9 @@ from ..store.sql.schema import index_exists
 from ..values.paths import expanded
 from ..values.records import checked_key, checked_metadata, checked_text, derived_key
 from ..values.space import Space
-from .flat import read_faiss, read_npy
 from .formats import ADVICE, FAISS_FILE, RECORDS_FILE, SPACE_FILE, VECTORS_FILE, space_from
 from .parquet import MAGIC, MissingVector, Parquet
+from .vector_files import read_faiss, read_npy
 
 _LINES_A_BLOCK = 512
 _CHARACTERS_A_BLOCK = 8_000_000

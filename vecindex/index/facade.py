@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from ..encoders.load import Device, Settings, precision_check
 from ..encoders.run.encoder import Encoder
 from ..errors import Advice, CorruptIndex, IncompatibleFormat, InvalidInput, TextWithoutToken
-from ..exchange.argument import source_argument
+from ..exchange.import_source import ImportSource
 from ..filters.parse import parse_deletion
 from ..filters.tree import Refused, parse_path, path_text
 from ..search.soundness import check_codes
@@ -27,7 +27,7 @@ from ..store.sql.catalog import Catalog
 from ..store.sql.schema import FORMAT, create_index, index_exists
 from ..store.sql.upgrades import to_newest
 from ..store.writer import LOCK_SECONDS, Writer
-from ..values.arguments import choice, each, entrance, judgements, named_texts, unordered
+from ..values.arguments import choice, each, entrance, judgements, named_texts, path_or, unordered
 from ..values.records import AddReport, CompactReport, Metadata, Record, VerifyReport, checked_key
 from ..values.space import Precision, Space
 from . import add as ingest
@@ -36,9 +36,6 @@ from .long_texts import OnLong
 from .model import Language, Model, model_argument, settings_argument, space_argument
 from .reader import Reader, Where
 from .repeats import OnDuplicate
-
-if TYPE_CHECKING:
-    from ..exchange.reading import Exchange
 
 
 @entrance(model=model_argument, precision=precision_check)
@@ -271,10 +268,10 @@ class Index(Reader):
             self._upkeep.tidy()
         return report
 
-    @entrance(source=source_argument, space=space_argument)
+    @entrance(source=path_or(ImportSource), space=space_argument)
     def import_(
         self,
-        source: str | os.PathLike[str] | Exchange,
+        source: str | os.PathLike[str] | ImportSource,
         *,
         space: str | Space | None = None,
         progress: Callable[[AddReport], None] | None = None,
@@ -290,13 +287,13 @@ class Index(Reader):
             SourceError: a row is not usable; nothing was stored.
             InvalidInput, SpaceMismatch, MissingExtra, IndexLocked, StorageError.
         """
-        from ..exchange.reading import import_into
+        from .import_vectors import import_vectors
 
         self._check_writable()
         self._check_sound()
         made_by = None if self._language.model is None else self.encoder.space
         with self._writer() as writer, self._upkeep.beside_an_add() as committed:
-            report = import_into(writer, source, self._space(), made_by, space, ingest.each(committed, progress))
+            report = import_vectors(writer, source, self._space(), made_by, space, ingest.each(committed, progress))
         self._upkeep.tidy()
         return replace(report, written=())
 

@@ -12,7 +12,8 @@ from ..machine.batching import windows
 from ..sources import Source
 from ..sources.reading import numbered, read
 from ..values.records import Metadata, Record, derive_key
-from .repeats import KEYS_AT_ONCE, Keys, OnDuplicate
+from ..values.repeats import SeenKeys
+from .repeats import KEYS_AT_ONCE, OnDuplicate
 
 
 class FirstPass:
@@ -38,7 +39,7 @@ class FirstPass:
         progress: Callable[[int], None],
     ) -> None:
         """Reads everything once. Raises what is wrong with the first bad row; with ``on_bad`` each is told there."""
-        keys = Keys()
+        keys = SeenKeys()
         for window in windows(self._numbered(on_bad), KEYS_AT_ONCE, lambda row: row[1].text):
             start = len(self._lines)
             self._lines.extend(line for line, _ in window)

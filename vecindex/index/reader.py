@@ -41,7 +41,7 @@ from .drift import SAMPLES, Sample, check_vectors
 from .model import Language, Model
 
 if TYPE_CHECKING:
-    from ..exchange.writing import Destination, ExportReport
+    from ..exchange.export import Destination, ExportReport
     from ..store.backup import BackupReport
 
 Where = Mapping[str, Any] | str
@@ -249,7 +249,7 @@ class Reader:
         Raises:
             InvalidInput, InvalidFilter, MissingExtra, CorruptIndex, StorageError: nothing is left at ``destination``.
         """
-        from ..exchange.writing import export
+        from ..exchange.export import export
 
         condition = None if where is None else parse(where)
         return export(self._snapshots, destination, format, condition, progress, vectors)

@@ -220,6 +220,11 @@ def path(name: str, value: object) -> str | os.PathLike[str]:
     raise InvalidInput(f"{name} is {shown(value)}, not a path", advice)
 
 
+def path_or(kind: type) -> Check:
+    """A path, or an object of this class."""
+    return lambda name, value: value if isinstance(value, kind) else path(name, value)
+
+
 def destination(name: str, value: Any) -> Any:
     """A path, or an open stream of bytes."""
     if not hasattr(value, "write") or hasattr(value, "encoding") or isinstance(value, os.PathLike):

@@ -97,14 +97,14 @@ def import_(source: str, space: str | None, report_as: str, index_path: Path) ->
       vecindex import notes.parquet --index copy
       vecindex import theirs.jsonl --space their-model-v2 --index theirs
     """
-    from ...exchange.reading import opened
+    from ...exchange.check_source import checked_source
     from ...index.facade import open as open_index
     from ...store.sql.schema import index_exists
     from ...values.records import AddReport
 
     # What cannot be used is found out before an empty index is made.
     done = AddReport()
-    with stopping_on_sigterm(), opened(source) as found, Progress("Importing") as show:
+    with stopping_on_sigterm(), checked_source(source) as found, Progress("Importing") as show:
 
         def on_commit(report: AddReport) -> None:
             nonlocal done

@@ -22,7 +22,7 @@ from ..store.vectors import Rows, Vectors, vector_file
 from ..values.arguments import shown
 from ..values.space import Space
 from . import parquet
-from .flat import faiss_head, npy_head
+from .export_texts import export_texts
 from .formats import (
     FAISS_FILE,
     RECORDS_FILE,
@@ -35,7 +35,7 @@ from .formats import (
     space_json,
     vector_lines,
 )
-from .texts import export_texts
+from .vector_files import faiss_head, npy_head
 
 _ROWS_A_BLOCK = 256  # texts may be long: few are in memory at once
 

@@ -1,0 +1,87 @@
+"""Adds the records of a file to an index, with the vectors that the file holds; nothing is encoded."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+from ..exchange.check_source import checked_source
+from ..exchange.import_source import ImportSource
+from ..machine.batching import windows
+from ..store.changes import Incoming
+from ..store.vectors import Vectors
+from ..store.writer import TextVector, Writer
+from ..values.records import AddReport
+from ..values.space import Space
+from .add import CHARACTERS_A_COMMIT, VECTORS_A_COMMIT
+from .repeats import marked
+
+Item = tuple[Incoming, Vectors, int]
+"""A record, its vector, and how many tokens of its text the vector does not cover."""
+
+
+def import_vectors(
+    writer: Writer,
+    source: str | os.PathLike[str] | ImportSource,
+    stored: Space | None,
+    made_by: Space | None = None,
+    named: str | Space | None = None,
+    progress: Callable[[AddReport], None] | None = None,
+) -> AddReport:
+    """Adds the records of ``source`` to an index whose space is ``stored``; see `ImportSource.space_in`.
+
+    ``made_by`` is the space of the model that the index was opened with, if any. ``progress`` is called after every
+    commit with the report so far.
+
+    Raises:
+        SourceError, InvalidInput, MissingExtra: nothing was stored.
+        SpaceMismatch, IndexLocked, StorageError: earlier commits stay.
+    """
+    if not isinstance(source, ImportSource):
+        with checked_source(source) as checked:
+            return import_vectors(writer, checked, stored, made_by, named, progress)
+    total = AddReport()
+    if source.count == 0:
+        return total
+    space = source.space_in(stored or made_by, named)
+    for records, truncated in _commits(_items(source, keeps_lost=not space.is_external)):
+        total += writer.add(records, truncated, space)
+        if progress is not None:
+            progress(total)
+    return total
+
+
+def _items(source: ImportSource, keeps_lost: bool) -> Iterator[Item]:
+    pending: deque[tuple[Vectors, int]] = deque()  # of the records that were read and not yet given out
+
+    def records() -> Iterator[Incoming]:
+        for block in source.blocks():
+            for record, vector in zip(block.records, block.vectors, strict=True):
+                lost = record.lost if keeps_lost else 0
+                pending.append((vector, lost))
+                yield Incoming(
+                    *(record.key, record.text, record.metadata), None if lost else vector, named=record.named
+                )
+
+    for record in marked(records(), "last"):
+        yield record, *pending.popleft()
+
+
+def _commits(items: Iterable[Item]) -> Iterator[tuple[list[Incoming], dict[str, TextVector]]]:
+    """What each commit adds: records, and the vectors of those whose text the model did not read to its end.
+
+    Only a vector that is stored for a text can be marked as truncated, and a text has one vector in a commit.
+    """
+    for window in windows(items, VECTORS_A_COMMIT, lambda item: item[0].text, CHARACTERS_A_COMMIT):
+        records: list[Incoming] = []
+        truncated: dict[str, TextVector] = {}
+        for record, vector, lost in window:
+            known = truncated.get(record.text) if lost else None
+            if known is not None and known.vector.tobytes() != vector.tobytes():
+                yield records, truncated
+                records, truncated = [], {}
+            records.append(record)
+            if lost:
+                truncated[record.text] = TextVector(vector, lost)
+        yield records, truncated
