@@ -28,8 +28,8 @@ from support.common import common_voice, each_round, rounds, where
 from tokenizers import Tokenizer
 
 import vecindex
-from vecindex.encoders.locate.own_cache import compiled_folder
 from vecindex.encoders.locate.resolve import resolve
+from vecindex.encoders.locate.vecindex_cache import compiled_folder
 
 ST_BATCHES = (32, 64, 128, 256)
 TURNS = 4

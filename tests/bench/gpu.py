@@ -32,8 +32,8 @@ from support.common import common_voice, rounds, where
 
 from vecindex.encoders.config.read_space import read_space
 from vecindex.encoders.gpu.cuda import CudaEncoder
-from vecindex.encoders.locate.own_cache import file_digest
 from vecindex.encoders.locate.resolve import ModelFiles, resolve
+from vecindex.encoders.locate.vecindex_cache import file_digest
 
 ST_BATCHES = (64, 256, 1024, 4096)
 ST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}

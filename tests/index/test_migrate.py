@@ -19,7 +19,7 @@ from click.testing import CliRunner
 import vecindex
 from tests.support.places import PROJECT
 from vecindex.cli import main
-from vecindex.encoders.load import Settings
+from vecindex.encoders.load import LoadOptions
 from vecindex.encoders.run.encoder import IntArray, Tokens
 from vecindex.errors import InvalidInput, SpaceMismatch, StorageError, TextTooLong
 from vecindex.evaluate.measures import ndcg, overlap
@@ -322,11 +322,11 @@ def test_the_command(small_model: SmallModel, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[LoadOptions]:
     """Stored spaces are loaded as toy models; with what settings is noted."""
-    noted: list[Settings] = []
+    noted: list[LoadOptions] = []
 
-    def load(space: Space, settings: Settings) -> ToyEncoder:
+    def load(space: Space, settings: LoadOptions) -> ToyEncoder:
         noted.append(settings)
         return ToyEncoder(**{field.name: getattr(space, field.name) for field in fields(space)})
 
@@ -346,7 +346,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     ],
 )
 def test_what_the_command_does_not_say_stays_as_it_is(
-    loaded: list[Settings],
+    loaded: list[LoadOptions],
     tmp_path: Path,
     stored: tuple[str, int],
     said: list[str],
@@ -363,7 +363,7 @@ def test_what_the_command_does_not_say_stays_as_it_is(
         assert (space.model, space.revision, space.precision, space.dimension) == ("toy", "r", *wanted)
 
 
-def test_queries_are_encoded_on_the_device_in_the_old_space_too(loaded: list[Settings], tmp_path: Path) -> None:
+def test_queries_are_encoded_on_the_device_in_the_old_space_too(loaded: list[LoadOptions], tmp_path: Path) -> None:
     with vecindex.open(tmp_path / "index", model=ToyEncoder(precision="bf16")) as index:
         index.add(TEXTS)
     (tmp_path / "queries.txt").write_text("red sun\n")
@@ -373,7 +373,7 @@ def test_queries_are_encoded_on_the_device_in_the_old_space_too(loaded: list[Set
     assert [settings.device for settings in loaded] == ["cuda", "cuda"]
 
 
-def test_the_command_tells_what_the_new_model_does_not_read(loaded: list[Settings], tmp_path: Path) -> None:
+def test_the_command_tells_what_the_new_model_does_not_read(loaded: list[LoadOptions], tmp_path: Path) -> None:
     with vecindex.open(tmp_path, model=ToyEncoder()) as index:
         index.add([LONG, "red"])
     result = CliRunner().invoke(main, ["migrate", "--anew", "--index", str(tmp_path)])

@@ -20,7 +20,7 @@ from vecindex.cli.render.results import explanation_as
 from vecindex.encoders import models
 from vecindex.encoders.compile import compiled_cache as compiled
 from vecindex.encoders.compile import compiling
-from vecindex.encoders.locate.own_cache import compiled_folder, refusal_file
+from vecindex.encoders.locate.vecindex_cache import compiled_folder, refusal_file
 from vecindex.encoders.run import tokens
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.machine.lacks import lack, lacks_said

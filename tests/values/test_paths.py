@@ -10,8 +10,8 @@ import pytest
 
 import vecindex
 from vecindex import sources
-from vecindex.encoders.locate.own_cache import cache_folder
 from vecindex.encoders.locate.resolve import resolve
+from vecindex.encoders.locate.vecindex_cache import cache_folder
 from vecindex.errors import InvalidInput
 from vecindex.values.paths import expanded
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vecindex.encoders.config.read_space import read_space
-from vecindex.encoders.locate.own_cache import file_digest
+from vecindex.encoders.locate.vecindex_cache import file_digest
 from vecindex.values.space import Space
 
 from ..support.models.model_files import FILES, MODULES, digest, edit, make, read, write

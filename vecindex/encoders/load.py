@@ -14,8 +14,8 @@ from .compile.compiled_cache import load_compiled
 from .compile.compiling import compile_fewer_bits, compiled_or_torch, reference, static_reference
 from .config.modules import is_size
 from .config.read_space import read_space
-from .locate.own_cache import file_digest, known_folder, remember_folder
 from .locate.resolve import ModelFiles, at_hand, hub_name, resolve
+from .locate.vecindex_cache import file_digest, known_folder, remember_folder
 from .run.encoder import Encoder
 from .run.environment import has_exact_int8
 
@@ -31,7 +31,7 @@ _ON_GPUS_ONLY: tuple[Precision, ...] = ("bf16", "fp16")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class LoadOptions:
     """How a model is loaded: what `load_encoder` says of each."""
 
     precision: Precision | None = None
@@ -70,44 +70,44 @@ def load_encoder(
         UnsupportedModel: its files ask for something that this version does not do, or it is not good enough in int8.
         InvalidInput, MissingExtra.
     """
-    settings = Settings(here(precision), device, dimensions, threads, offline)
+    options = LoadOptions(here(precision), device, dimensions, threads, offline)
     if runtime == "torch":
-        check_settings(settings)
+        check_options(options)
         files = resolve(name_or_path, offline=offline)
         space = space_of(files, precision, dimensions)
         if space.precision != "fp32" or device == "cuda":
             raise InvalidInput("runtime='torch' is the reference, in fp32 on the processor", "Leave the rest out.")
         return static_reference(files, space) if space.is_static else reference(files, space, threads)
-    return load_model(name_or_path, settings)
+    return load_model(name_or_path, options)
 
 
 def load_model(
-    name_or_path: str | os.PathLike[str] | None, settings: Settings, expected: Space | None = None
+    name_or_path: str | os.PathLike[str] | None, options: LoadOptions, expected: Space | None = None
 ) -> Encoder:
     """As `load_encoder`; raises SpaceMismatch, before anything is compiled, where its space is not as expected.
 
     Where no dimension is asked for, it is the expected one, if that of the same model.
     """
-    check_settings(settings)
-    files = resolve(name_or_path, offline=settings.offline)
-    space = _space_as_asked(files, settings, expected)
+    check_options(options)
+    files = resolve(name_or_path, offline=options.offline)
+    space = _space_as_asked(files, options, expected)
     if expected is not None and space.fingerprint != expected.fingerprint:
         raise SpaceMismatch(expected.describe(), space.describe(), expected.differences(space))
-    return _load(files, space, settings)
+    return _load(files, space, options)
 
 
-def load_for_space(space: Space, settings: Settings | None = None) -> Encoder:
-    """Loads the encoder of an index's space; of ``settings`` all but what the space says itself.
+def load_for_space(space: Space, options: LoadOptions | None = None) -> Encoder:
+    """Loads the encoder of an index's space; of ``options`` all but what the space says itself.
 
     What an index says of its model may be a stranger's word: nothing is downloaded, and a folder is opened only where
     the user himself named it before, for the same model. The compiled encoder of this very fingerprint serves without a
     look at the model's own files, except where they are in such a folder: files changed in it are a `SpaceMismatch`.
     """
-    settings = settings or Settings()
-    check_settings(settings)
+    options = options or LoadOptions()
+    check_options(options)
     folder = None if hub_name(space.model) else known_folder(_model_of(space))
     changeable = folder is not None and os.path.isdir(folder)
-    if not changeable and settings.device != "cuda" and (encoder := load_compiled(space, settings.threads)):
+    if not changeable and options.device != "cuda" and (encoder := load_compiled(space, options.threads)):
         return encoder
     files = ModelFiles(str(folder), folder, "path") if folder is not None and changeable else _files_again(space)
     found = _space_again(files, space)
@@ -120,7 +120,7 @@ def load_for_space(space: Space, settings: Settings | None = None) -> Encoder:
                 "or add the texts to a new index with --index DIR.",
             ),
         )
-    return _load(files, space, settings)
+    return _load(files, space, options)
 
 
 def space_of(files: ModelFiles, precision: Precision | None = None, dimensions: int | None = None) -> Space:
@@ -136,36 +136,36 @@ def here(precision: Precision | None) -> Precision | None:
     return "int8-7bit" if precision == "int8" and not has_exact_int8() else precision
 
 
-def check_settings(settings: Settings) -> None:
+def check_options(options: LoadOptions) -> None:
     """Raises InvalidInput for a setting that is none."""
-    if settings.precision is not None:
-        precision_check("precision", settings.precision)
-    _device("device", settings.device)
-    if settings.precision in _ON_GPUS_ONLY and settings.device != "cuda":
+    if options.precision is not None:
+        precision_check("precision", options.precision)
+    _device("device", options.device)
+    if options.precision in _ON_GPUS_ONLY and options.device != "cuda":
         raise InvalidInput(
-            f"{settings.precision} is computed on a GPU only",
+            f"{options.precision} is computed on a GPU only",
             Advice('Ask for it with device="cuda".', typed="Ask for it with --device cuda."),
         )
-    if settings.threads is not None and not is_size(settings.threads):
-        raise InvalidInput(f"threads is {settings.threads!r}", "Give a whole number of cores, 1 or more.")
+    if options.threads is not None and not is_size(options.threads):
+        raise InvalidInput(f"threads is {options.threads!r}", "Give a whole number of cores, 1 or more.")
 
 
-def _load(files: ModelFiles, space: Space, settings: Settings) -> Encoder:
+def _load(files: ModelFiles, space: Space, options: LoadOptions) -> Encoder:
     """The dispatch: by device, then by precision."""
-    if settings.device == "cuda":
+    if options.device == "cuda":
         return _on_gpu(files, space)
     if space.is_static:
         return _static(files, space)
-    if (encoder := load_compiled(space, settings.threads)) is not None:
+    if (encoder := load_compiled(space, options.threads)) is not None:
         return encoder
     if space.precision in INT8:
-        return compile_fewer_bits(files, space, settings.threads).encoder
+        return compile_fewer_bits(files, space, options.threads).encoder
     if space.precision in _ON_GPUS_ONLY:
         raise InvalidInput(
             f"the index holds vectors in {space.precision}, of a GPU",
             Advice('Add device="cuda".', typed="Add --device cuda."),
         )
-    return compiled_or_torch(files, space, settings.threads)
+    return compiled_or_torch(files, space, options.threads)
 
 
 def _static(files: ModelFiles, space: Space) -> Encoder:
@@ -182,7 +182,7 @@ def _on_gpu(files: ModelFiles, space: Space) -> Encoder:
     try:
         from .gpu.cuda import CudaEncoder
     except ImportError as error:
-        raise MissingExtra("compile", f"running {files.name} on a GPU ({error})") from error
+        raise MissingExtra("", f"running {files.name} on a GPU ({error})") from error
     return CudaEncoder(files.folder, space)
 
 
@@ -214,14 +214,14 @@ def _files_again(space: Space) -> ModelFiles:
         raise
 
 
-def _space_as_asked(files: ModelFiles, settings: Settings, expected: Space | None) -> Space:
+def _space_as_asked(files: ModelFiles, options: LoadOptions, expected: Space | None) -> Space:
     """The space to load a model in; ``expected`` says the dimension where nobody does and nothing else differs."""
-    if expected is not None and settings.dimensions is None:
+    if expected is not None and options.dimensions is None:
         with contextlib.suppress(InvalidInput):  # it has fewer: another model
-            space = space_of(files, settings.precision, expected.dimension)
+            space = space_of(files, options.precision, expected.dimension)
             if space.fingerprint == expected.fingerprint:
                 return space
-    return space_of(files, settings.precision, settings.dimensions)
+    return space_of(files, options.precision, options.dimensions)
 
 
 def _space_again(files: ModelFiles, space: Space) -> Space:

@@ -13,8 +13,8 @@ from .compile.agreement import Agreement
 from .compile.compiled_cache import Compiled, every_compiled, faults, load_compiled, read_record, runtime_of, take_away
 from .compile.compiling import Sample, compile_fewer_bits, compile_full, measure_again
 from .load import here, space_of
-from .locate.own_cache import compiled_folder, refusal_file
 from .locate.resolve import ModelFiles, resolve
+from .locate.vecindex_cache import compiled_folder, refusal_file
 
 _LEAST_PREFIX = 6
 """Characters of a fingerprint that name a model."""

@@ -241,7 +241,7 @@ class SpaceMismatch(VecindexError):
 
 
 class MissingExtra(VecindexError):
-    """An optional package is needed; ``extra`` names the set of packages that brings it."""
+    """A package is missing; ``extra`` names the set of packages that brings it, empty where vecindex itself does."""
 
     def __init__(self, extra: str, needed_for: str) -> None:
         super().__init__(extra, needed_for)
@@ -249,11 +249,12 @@ class MissingExtra(VecindexError):
         self.needed_for = needed_for
 
     def _what(self) -> str:
-        return f"{self.needed_for} needs the extra {self.extra!r}"
+        what = f"the extra {self.extra!r}" if self.extra else "packages that are not installed"
+        return f"{self.needed_for} needs {what}"
 
     @property
     def advice(self) -> str:
-        return f"Run: pip install 'vecindex[{self.extra}]'"
+        return f"Run: pip install 'vecindex[{self.extra}]'" if self.extra else "Run: pip install vecindex"
 
 
 class IndexLocked(VecindexError):

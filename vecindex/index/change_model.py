@@ -25,7 +25,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
-from ..encoders.load import INT8, Settings, load_for_space
+from ..encoders.load import INT8, LoadOptions, load_for_space
 from ..encoders.load import here as meant_here
 from ..encoders.run.encoder import Encoder
 from ..errors import Advice, InvalidInput, RecordNotFound, SpaceMismatch, StorageError
@@ -125,7 +125,7 @@ class Parts:
     open_side: Callable[[Path, Encoder], tuple[Filled, Snapshots]]
 
 
-def own_model(space: Space | None, settings: Settings, given: object = None) -> Encoder:
+def own_model(space: Space | None, settings: LoadOptions, given: object = None) -> Encoder:
     """The model and revision of ``space``, in the precision and dimensions of ``settings``, where they say any.
 
     ``given`` is what the index was opened with: an encoder that is of that space needs no loading.

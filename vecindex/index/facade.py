@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-from ..encoders.load import Device, Settings, precision_check
+from ..encoders.load import Device, LoadOptions, precision_check
 from ..encoders.run.encoder import Encoder
 from ..errors import Advice, CorruptIndex, IncompatibleFormat, InvalidInput, TextWithoutToken
 from ..exchange.import_source import ImportSource
@@ -67,7 +67,7 @@ def open(
     Raises:
         IndexNotFound, CorruptIndex, IncompatibleFormat, StorageError, InvalidInput.
     """
-    settings = Settings(precision, device, dimensions, threads, offline)
+    settings = LoadOptions(precision, device, dimensions, threads, offline)
     return Index(path, create=create, readonly=readonly, model=model, settings=settings, lock_timeout=lock_timeout)
 
 
@@ -82,7 +82,7 @@ class Index(Reader):
         create: bool = True,
         readonly: bool = False,
         model: Model | None = None,
-        settings: Settings | None = None,
+        settings: LoadOptions | None = None,
         lock_timeout: float = LOCK_SECONDS,
     ) -> None:
         super().__init__(path, readonly=readonly, model=model, settings=settings)

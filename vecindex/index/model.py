@@ -10,7 +10,7 @@ from typing import Any, cast, get_args
 import numpy as np
 
 from ..encoders.compile.compiled_cache import runtime_of
-from ..encoders.load import INT8, Settings, check_settings, here, load_for_space, load_model
+from ..encoders.load import INT8, LoadOptions, check_options, here, load_for_space, load_model
 from ..encoders.run.encoder import Encoded, Encoder
 from ..errors import Advice, InvalidInput, SpaceMismatch, TextWithoutToken
 from ..errors.warnings import QueryTruncated, QueryUnknown, named, warn
@@ -39,9 +39,9 @@ def space_argument(name: str, value: object) -> str | Space:
     raise InvalidInput(f"{name} is {shown(value)}", "Give a name of your own, or a model's space: encoder.space.")
 
 
-def settings_argument(name: str, value: object) -> Settings:
+def settings_argument(name: str, value: object) -> LoadOptions:
     """The check of a parameter that says how a model is loaded; see `arguments`."""
-    if isinstance(value, Settings):
+    if isinstance(value, LoadOptions):
         return value
     raise InvalidInput(
         f"{name} is {shown(value)}", "Open the index with vecindex.open(path, precision=, threads=, ...)."
@@ -51,9 +51,11 @@ def settings_argument(name: str, value: object) -> Settings:
 class Language:
     """The model given to `vecindex.open`, or the index's own."""
 
-    def __init__(self, model: Model | None, settings: Settings, check: Callable[[Encoder], None] | None = None) -> None:
+    def __init__(
+        self, model: Model | None, settings: LoadOptions, check: Callable[[Encoder], None] | None = None
+    ) -> None:
         """``check`` is called with an encoder before it is used for the index, and raises where it must not be."""
-        check_settings(settings)
+        check_options(settings)
         self.model = model
         self.settings = settings
         self._check = check
@@ -174,7 +176,7 @@ def _warn_of(encoded: Encoded, space: Space) -> None:
             warn(QueryUnknown(space.model, named(query)))
 
 
-def _precision(settings: Settings, space: Space | None) -> Precision | None:
+def _precision(settings: LoadOptions, space: Space | None) -> Precision | None:
     """The precision to load: as asked; the index's own where nothing was, or where that is what "int8" means in it."""
     stored = space.precision if space else None
     if stored is not None and (settings.precision is None or (settings.precision == "int8" and stored in INT8)):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ..encoders.load import Settings
+from ..encoders.load import LoadOptions
 from ..encoders.run.encoder import Encoder
 from ..errors import Advice, CorruptIndex, RecordNotFound
 from ..errors.warnings import FilterWarning, QueryUnknown, warn
@@ -57,7 +57,7 @@ class Reader:
         *,
         readonly: bool = False,
         model: Model | None = None,
-        settings: Settings | None = None,
+        settings: LoadOptions | None = None,
         guarded: bool = True,
     ) -> None:
         """Opens no file yet; ``guarded`` is whether its vectors are looked at, see `guard`."""
@@ -65,7 +65,7 @@ class Reader:
         self._folder = resolved(path, "the directory of an index", "Name a directory.")
         self.path = Path(expanded(path))
         self.readonly = readonly
-        self._language = Language(model, settings or Settings(), self._check_vectors if guarded else None)
+        self._language = Language(model, settings or LoadOptions(), self._check_vectors if guarded else None)
         self._snapshots = Snapshots(self._folder, readonly)
         self._accelerator = Accelerator()
 

@@ -12,7 +12,7 @@ import pytest
 
 from vecindex import load_encoder
 from vecindex.encoders.compile import attention
-from vecindex.encoders.locate.own_cache import compiled_folder
+from vecindex.encoders.locate.vecindex_cache import compiled_folder
 
 from ...support.models import families
 from ...support.models.families import Family, saved

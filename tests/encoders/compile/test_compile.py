@@ -23,7 +23,7 @@ from vecindex.encoders import models
 from vecindex.encoders.compile import compiled_cache as compiled
 from vecindex.encoders.compile import compiling, probes
 from vecindex.encoders.load import load_for_space
-from vecindex.encoders.locate.own_cache import compiled_folder, refusal_file, remember_digests
+from vecindex.encoders.locate.vecindex_cache import compiled_folder, refusal_file, remember_digests
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.errors import SpaceMismatch, UnsupportedModel
 

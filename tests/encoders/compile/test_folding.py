@@ -13,7 +13,7 @@ import pytest
 from vecindex import load_encoder
 from vecindex.encoders.compile import folding, layout
 from vecindex.encoders.compile.folding import fold_biases
-from vecindex.encoders.locate.own_cache import compiled_folder
+from vecindex.encoders.locate.vecindex_cache import compiled_folder
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.encoders.run.onnx import DATA_FILE, MODEL_FILE
 

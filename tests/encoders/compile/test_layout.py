@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from vecindex.encoders.compile.layout import lay_out
-from vecindex.encoders.locate.own_cache import compiled_folder
+from vecindex.encoders.locate.vecindex_cache import compiled_folder
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.encoders.run.onnx import MODEL_FILE
 

@@ -21,8 +21,8 @@ from vecindex.encoders.config.read_space import read_space
 from vecindex.encoders.gpu import batches, cuda, lanes
 from vecindex.encoders.gpu.cuda import CudaEncoder
 from vecindex.encoders.gpu.on_device import DTYPES
-from vecindex.encoders.load import Settings, load_for_space
-from vecindex.encoders.locate.own_cache import file_digest
+from vecindex.encoders.load import LoadOptions, load_for_space
+from vecindex.encoders.locate.vecindex_cache import file_digest
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.encoders.run.torch import TorchEncoder
 from vecindex.errors import EncodingFailed, InvalidInput, UnsupportedModel
@@ -500,7 +500,7 @@ def test_the_device_cuda_loads_it(folder: Path, monkeypatch: pytest.MonkeyPatch)
         encoder = load_encoder(folder, device="cuda", precision=precision)
         assert isinstance(encoder, CudaEncoder)
         assert encoder.space.precision == precision
-        again = load_for_space(encoder.space, Settings(device="cuda"))
+        again = load_for_space(encoder.space, LoadOptions(device="cuda"))
         assert isinstance(again, CudaEncoder)
         assert again.space == encoder.space
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import vecindex
 from vecindex import load_encoder
 from vecindex.cli import main
-from vecindex.encoders.load import Settings, load_for_space
+from vecindex.encoders.load import LoadOptions, load_for_space
 from vecindex.encoders.locate import resolve as module
 from vecindex.encoders.locate.resolve import DEFAULT_MODEL, ModelFiles, resolve
 from vecindex.errors import ModelNotFound, SpaceMismatch
@@ -112,9 +112,9 @@ def test_another_revision_with_the_same_files_serves(
     shutil.rmtree(tmp_path / "cache")
     shutil.rmtree(hub / "models--a--model")
     published(hub, folder, NEWER)  # only its readme was changed, say
-    assert load_for_space(space, Settings(offline=True)).space.fingerprint == space.fingerprint
+    assert load_for_space(space, LoadOptions(offline=True)).space.fingerprint == space.fingerprint
     shutil.rmtree(tmp_path / "cache")
     newer = hub / "models--a--model" / "snapshots" / NEWER
     (newer / "model.safetensors").rename(newer / "pytorch_model.bin")
     with pytest.raises(ModelNotFound, match=f"the revision {REVISION} is not there"):
-        load_for_space(space, Settings(offline=True))
+        load_for_space(space, LoadOptions(offline=True))

@@ -15,8 +15,8 @@ import pytest
 
 from vecindex import load_encoder
 from vecindex.encoders.compile.compiled_cache import every_compiled, load_compiled, runtime_of
-from vecindex.encoders.locate import own_cache as cache
 from vecindex.encoders.locate import ownership
+from vecindex.encoders.locate import vecindex_cache as cache
 from vecindex.encoders.models import remove_model
 from vecindex.encoders.run.pooling import FloatArray
 from vecindex.errors import ModelNotFound

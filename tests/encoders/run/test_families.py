@@ -13,7 +13,7 @@ import pytest
 from vecindex import explain, load_encoder
 from vecindex.encoders.config.modules import ModelReader, read_modules
 from vecindex.encoders.config.read_space import read_space
-from vecindex.encoders.locate.own_cache import compiled_folder, file_digest
+from vecindex.encoders.locate.vecindex_cache import compiled_folder, file_digest
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.encoders.run.head import Head
 from vecindex.encoders.run.onnx import OnnxEncoder

@@ -13,7 +13,7 @@ import pytest
 
 from vecindex import explain, load_encoder
 from vecindex.encoders.config.read_space import read_space
-from vecindex.encoders.locate.own_cache import file_digest
+from vecindex.encoders.locate.vecindex_cache import file_digest
 from vecindex.encoders.models import compile_model
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.encoders.run.static import StaticEncoder

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from ...machine.lacks import lack, said
 from ...values.space import Space
 from ..config.small_files import read_json
-from ..locate.own_cache import (
+from ..locate.ownership import distrust_any, tell
+from ..locate.vecindex_cache import (
     cache_folder,
     compiled_folder,
     file_digest,
@@ -25,7 +26,6 @@ from ..locate.own_cache import (
     sha256,
     write_json,
 )
-from ..locate.ownership import distrust_any, tell
 from ..run.head import Head
 from .agreement import Agreement
 

@@ -27,9 +27,9 @@ import numpy as np
 from ...errors import Advice, EncodingFailed, MissingExtra, UnsupportedModel
 from ...machine.lacks import lack, lacks_said
 from ...values.space import Space
-from ..locate.own_cache import cache_folder, compiled_folder, distrusted, remember_digests, sha256
 from ..locate.ownership import make_folder, seal, tell
 from ..locate.resolve import ModelFiles
+from ..locate.vecindex_cache import cache_folder, compiled_folder, distrusted, remember_digests, sha256
 from ..run.encoder import Encoder
 from .agreement import BUILT_IN, LEAST_COSINE, LEAST_MEAN, SAMPLE, Agreement, measure
 from .compiled_cache import (
@@ -154,7 +154,7 @@ def static_reference(files: ModelFiles, space: Space) -> Encoder:
     try:
         from ..run.torch import TorchStatic
     except ImportError as error:
-        raise MissingExtra("compile", f"runtime='torch' ({error})") from error
+        raise MissingExtra("", f"runtime='torch' ({error})") from error
     return TorchStatic(files.folder, space)
 
 
@@ -167,7 +167,7 @@ def reference(files: ModelFiles, space: Space, threads: int | None) -> TorchEnco
         if lack(error):
             raise
         # A machine that only searches can do without these gigabytes, as long as its models are compiled elsewhere.
-        raise MissingExtra("compile", f"compiling {files.name} ({error})") from error
+        raise MissingExtra("", f"compiling {files.name} ({error})") from error
     return TorchEncoder(files.folder, space, threads)
 
 
@@ -270,7 +270,7 @@ def _quantise(whole: TorchEncoder, folder: Path, space: Space) -> None:
     try:
         from .quantise import quantise
     except ImportError as error:
-        raise MissingExtra("compile", f"compiling {space.model} in {space.precision} ({error})") from error
+        raise MissingExtra("", f"compiling {space.model} in {space.precision} ({error})") from error
 
     def rewrite(plain: Path) -> Path:
         target = plain.with_name("fewer_bits.onnx")

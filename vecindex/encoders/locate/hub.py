@@ -18,7 +18,7 @@ from pathlib import Path
 from ...errors import ModelNotFound, UnsupportedModel
 from ..config.small_files import check_regular
 from ..config.weights import pickle_among, pickle_refused
-from .hub_cache import MODULES_FILE, Snapshot, inspect
+from .hub_cache import MODULES_FILE, CachedRevision, inspect
 
 log = logging.getLogger("vecindex")
 
@@ -32,7 +32,7 @@ _MOST_REFERENCE = 1000
 _TOKEN = "VECINDEX_HF_TOKEN"
 
 
-def find(name: str, revision: str, tried: list[str]) -> Snapshot | None:
+def find(name: str, revision: str, tried: list[str]) -> CachedRevision | None:
     """The snapshot of a revision, else of what ``main`` was when it was last downloaded; whole or not.
 
     Of several caches the first that has it whole is taken, else the first that has anything.
@@ -51,7 +51,7 @@ def _caches() -> list[Path]:
     return [Path(folder) for folder in found if not folder.startswith("~")]  # whoever has no home has no cache there
 
 
-def _in_cache(cache: Path, name: str, revision: str, tried: list[str]) -> Snapshot | None:
+def _in_cache(cache: Path, name: str, revision: str, tried: list[str]) -> CachedRevision | None:
     place = cache / f"models--{name.replace('/', '--')}"
     if not os.path.isdir(place):
         tried.append(f"the hub's local cache {cache} (not there)")
@@ -70,7 +70,7 @@ def _in_cache(cache: Path, name: str, revision: str, tried: list[str]) -> Snapsh
     return found
 
 
-def download(name: str, revision: str, tried: list[str], advice: str | None = None) -> Snapshot:
+def download(name: str, revision: str, tried: list[str], advice: str | None = None) -> CachedRevision:
     """Downloads a revision, else what ``main`` is now; it may lack what the repository lacks.
 
     The token in VECINDEX_HF_TOKEN is sent, where there is one, and never one that was stored for other programs.

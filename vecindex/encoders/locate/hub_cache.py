@@ -41,7 +41,7 @@ _TREE_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class CachedRevision:
     """A revision in the hub's cache.
 
     ``missing`` is a file that its model needs and that is not there, ``pickle`` one that stands where a module's
@@ -58,11 +58,11 @@ class Snapshot:
         return self.folder.name
 
 
-def inspect(folder: Path, listed: Collection[str] | None = None) -> Snapshot:
+def inspect(folder: Path, listed: Collection[str] | None = None) -> CachedRevision:
     """Looks at snapshots/<commit>; ``listed`` are the repository's files, None where only the cache can say it."""
     held = _Held(folder, listed)
     missing = held.missing()
-    return Snapshot(folder, missing, held.pickle() if missing else "")
+    return CachedRevision(folder, missing, held.pickle() if missing else "")
 
 
 class _Held:

@@ -20,8 +20,8 @@ from ...errors import Advice, ModelNotFound
 from ...values.paths import expanded
 from ..config.weights import pickle_refused
 from .hub import download, find
-from .hub_cache import Snapshot
-from .own_cache import file_digest
+from .hub_cache import CachedRevision
+from .vecindex_cache import file_digest
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 Origin = Literal["path", "hub cache", "minilm extra", "download"]
@@ -112,10 +112,10 @@ def hub_name(given: str) -> tuple[str, str] | None:
     return (name if "/" in name else f"sentence-transformers/{name}"), revision
 
 
-def _at_hand(name: str, revision: str, tried: list[str]) -> tuple[ModelFiles | Snapshot | None, str | None]:
+def _at_hand(name: str, revision: str, tried: list[str]) -> tuple[ModelFiles | CachedRevision | None, str | None]:
     """The model's files, else what the hub's cache holds of them in part; and what to advise where none are whole."""
     cached = find(name, revision, tried)
-    if isinstance(cached, Snapshot) and not cached.missing:
+    if isinstance(cached, CachedRevision) and not cached.missing:
         return ModelFiles(name, cached.folder, "hub cache", cached.commit), None
     default = name == DEFAULT_MODEL
     if default and not revision and (found := _in_extra(tried)) is not None:
