@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,7 @@ import pytest
 from vecindex.encoders.run.encoder import Encoder
 
 from .support.models.families import COMPARED
-
-SmallModel = Callable[..., Path]
-
-_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
-_WORDS = ("the", "cat", "dog", "sat", "on", "mat", "rain", "sun", "query", "document", "hello", "my", "name", "is", ":")
-_VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *_WORDS, *_LETTERS, *(f"##{c}" for c in _LETTERS))
+from .support.models.small_model import SmallModel, save_small_model
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -90,48 +84,4 @@ def reference(minilm: Path) -> Encoder:
 @pytest.fixture(scope="session")
 def small_model() -> SmallModel:
     """Makes a random two-layer BERT in a folder, saved by the installed sentence-transformers' own ``save``."""
-    return _save_small_model
-
-
-def _save_small_model(
-    folder: Path,
-    *,
-    pooling: str = "mean",
-    normalize: bool = True,
-    prompts: dict[str, str] | None = None,
-    default_prompt_name: str | None = None,
-    max_seq_length: int | None = 16,
-    positions: int = 64,
-    seed: int = 0,
-) -> Path:
-    import torch
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-    from transformers import BertConfig, BertModel, BertTokenizer
-
-    base = folder / "base"
-    torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=len(_VOCABULARY),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=positions,
-        initializer_range=0.5,  # at the usual 0.02 all texts would be alike and no mistake would show
-    )
-    BertModel(config).save_pretrained(base)
-    tokenizer = BertTokenizer(vocab={token: i for i, token in enumerate(_VOCABULARY)}, model_max_length=positions)
-    tokenizer.save_pretrained(base)
-    transformer = Transformer(str(base), max_seq_length=max_seq_length)
-    modules = [transformer, Pooling(32, pooling_mode=pooling), *([Normalize()] if normalize else [])]
-    saved = folder / "model"
-    SentenceTransformer(modules=modules, device="cpu", prompts=prompts, default_prompt_name=default_prompt_name).save(
-        str(saved), create_model_card=False
-    )
-    return saved
-
-
-def environment(**changes: str) -> dict[str, str]:
-    """This process's environment with changes, for a subprocess."""
-    return {**os.environ, **changes}
+    return save_small_model

@@ -1,8 +1,9 @@
-"""What is imported when, and from where: commands start at once, imports go down only, a library has one door."""
+"""Checks the layout: commands start at once, imports go down only, a library has one door, tests mirror the package."""
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from vecindex.encoders.run.encoder import Encoder
 from vecindex.values.records import derive_key
 
 PACKAGE = Path(vecindex.__file__).parent
+TESTS = Path(__file__).parent
 
 # From the ground up. A module imports from its own floor or from below; the graph as a whole has no cycle.
 FLOORS: list[tuple[str, ...]] = [
@@ -261,3 +263,41 @@ def test_nothing_is_printed_outside_the_face() -> None:
             if called or (written and not name.startswith("cli")):
                 printing.append((name, getattr(node, "lineno", 0)))
     assert printing == []
+
+
+# --- the tests
+
+
+def imported_names(path: Path) -> list[str]:
+    """Every module that a test file imports, and every name that it imports from one; also in its strings of code."""
+    names = []
+    sources = [path.read_text(encoding="utf-8")]
+    while sources:
+        for node in ast.walk(ast.parse(sources.pop())):
+            if isinstance(node, ast.Import):
+                names += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names += [f"{node.module or ''}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "import" in node.value:
+                with contextlib.suppress(SyntaxError, ValueError):
+                    ast.parse(node.value)
+                    sources.append(node.value)
+    return names
+
+
+def test_no_test_file_imports_another() -> None:
+    files = [path for path in sorted(TESTS.rglob("*.py")) if TESTS / "encoders" / "gpu" not in path.parents]
+    found = {path: imported_names(path) for path in files}
+    assert "..support.children.child".lstrip(".") in found[TESTS / "store" / "test_backup.py"]
+    assert {
+        str(path.relative_to(TESTS)): name
+        for path, names in found.items()
+        for name in names
+        if any(part.startswith("test_") or part == "conftest" for part in name.split("."))
+    } == {}
+
+
+def test_tests_mirror_the_package() -> None:
+    own = {"support", "bench", "golden", "guide"}
+    folders = {path.parent.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
+    assert {str(folder) for folder in folders if not (PACKAGE / folder).is_dir()} <= own

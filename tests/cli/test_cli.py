@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import shlex
 import shutil
@@ -15,17 +14,14 @@ from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner
 
 import vecindex
 from vecindex.cli import main
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.values.records import Record
 
-Outcome = tuple[int, str, str]
-"""Exit status, standard output, standard error."""
+from ..support.commands import MODEL, NO_RECORD, failed, misused, no_index, run
 
-MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 RECORDS = [
     Record("My name is Aun", "aun", {"lang": "en", "year": 2019}),
     Record("Python is good", "python", {"lang": "en", "year": 2021}),
@@ -34,45 +30,9 @@ RECORDS = [
 ]
 
 
-def run(*arguments: str | Path, stdin: str | bytes | None = None) -> Outcome:
-    """``vecindex`` in this process; an exception that a user would see as a traceback is raised."""
-    log = logging.getLogger("vecindex")
-    before = log.handlers[:], log.propagate, log.level
-    try:
-        result = CliRunner().invoke(main, [str(a) for a in arguments], input=stdin, prog_name="vecindex")
-    finally:  # the command line sets the log up for a process of its own
-        log.handlers[:], log.propagate = before[:2]
-        log.setLevel(before[2])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
-
-
-def failed(message: str, advice: str) -> Outcome:
-    return 1, "", f"Error: {message}\n{advice}\n"
-
-
-def misused(usage: str, message: str) -> Outcome:
-    command = usage.split(" [")[0]
-    return 2, "", f"Usage: vecindex {usage}\nTry 'vecindex {command} --help' for help.\n\nError: {message}\n"
-
-
 def rounded(text: str) -> str:
     """``text`` with every number of many digits, a score, at four."""
     return re.sub(r"-?\d\.\d{5,}", lambda number: f"{float(number[0]):.4f}", text)
-
-
-def no_index(path: Path) -> Outcome:
-    return failed(
-        f"there is no index at {path.resolve()}",
-        "Make one with `vecindex add FILE`, or name another with --index DIR or VECINDEX_INDEX.",
-    )
-
-
-NO_RECORD = failed(
-    "no record has the key 'nobody'",
-    "Keys are shown by `vecindex search QUERY --format json`; nothing was changed.",
-)
 
 
 @pytest.fixture(scope="session")

@@ -20,29 +20,11 @@ from vecindex.errors import IndexLocked, IndexNotFound
 from vecindex.index.encode_ahead import RECORDS_A_READ
 from vecindex.store.writer import Writer
 
-from .test_cli import failed, misused, run
+from ..support.commands import ADD, added, failed, misused, run, stored, write
 
 MANY = RECORDS_A_READ + 1000
-ADD = "add [OPTIONS] [PATH ...|-]"
 
 pytestmark = pytest.mark.usefixtures("here", "encoder")
-
-
-def write(name: str, content: str | bytes) -> str:
-    Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
-    return name
-
-
-def stored(path: str = ".vecindex") -> dict[str, tuple[str, object]]:
-    """Every record in the index: its key, and its text and metadata."""
-    with vecindex.open(path, create=False) as index:
-        hits = index.search("x", k=10_000)
-    return {hit.key: (hit.text, hit.metadata) for hit in sorted(hits, key=lambda hit: hit.key)}
-
-
-def added(records: int, holds: int, index: str = ".vecindex") -> tuple[int, str, str]:
-    plural = "" if holds == 1 else "s"
-    return 0, "", f"{records} added, 0 updated, 0 unchanged; {index} holds {holds} record{plural}.\n"
 
 
 # --- what is read

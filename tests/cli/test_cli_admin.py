@@ -12,7 +12,7 @@ import vecindex
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.search import plan, tune, upkeep
 
-from .test_cli import run
+from ..support.commands import run
 
 ROWS = 1500
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ..exchange.test_exchange import needs_pyarrow
-from ..exchange.test_exchange_import import write_lines
+from ..support.commands import failed, misused, no_index, run
+from ..support.exchange_files import needs_pyarrow, write_lines
 from ..support.helpers import SMALL_STATE, opened, small_index, state_of
-from .test_cli import failed, misused, no_index, run
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ import pytest
 
 from vecindex.index.encode_ahead import RECORDS_A_READ
 
-from .test_cli import failed, misused, run
-from .test_cli_add import ADD, added, stored, write
+from ..support.commands import ADD, added, failed, misused, run, stored, write
 
 pytestmark = pytest.mark.usefixtures("here", "encoder")
 

@@ -17,8 +17,8 @@ from vecindex.encoders.locate.vecindex_cache import compiled_folder
 from vecindex.encoders.run.environment import has_exact_int8
 from vecindex.errors import InvalidInput
 
-from ..conftest import SmallModel
-from .test_cli import run
+from ..support.commands import run
+from ..support.models.small_model import SmallModel
 
 INT8 = "int8" if has_exact_int8() else "int8-7bit"
 

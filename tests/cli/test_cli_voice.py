@@ -18,10 +18,10 @@ import vecindex
 from vecindex.cli import main
 from vecindex.cli.voice import hold_standard_descriptors
 
+from ..support.commands import run
 from ..support.helpers import opened
 from ..support.places import PROJECT
 from ..support.toy import DIMENSION
-from .test_cli import run
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ from vecindex.encoders.models import ModelAtHand
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.values.records import CompactReport, Fault, Hit, Record, VerifyReport
 
+from ..support.commands import MODEL, NO_RECORD, failed, run
 from ..support.toy import ToyEncoder
-from .test_cli import MODEL, NO_RECORD, failed, run
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 HITS = st.lists(

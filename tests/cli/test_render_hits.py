@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from vecindex.cli.render.hits import SNIPPET, Shown, hits_as, snippet
 from vecindex.values.records import Hit
 
+from ..support.commands import run
 from ..support.helpers import opened
-from .test_cli import run
 
 FILLER = "lorem ipsum dolor sit amet " * 40
 

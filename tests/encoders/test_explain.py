@@ -14,7 +14,7 @@ from vecindex import explain, load_encoder
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.errors import InvalidInput
 
-from ..conftest import SmallModel
+from ..support.models.small_model import SmallModel
 from ..support.toy import DIMENSION, MAX_TOKENS, ToyEncoder
 
 

@@ -9,9 +9,10 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import vecindex
-from tests.support.places import PROJECT
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.values.records import derive_key
+
+from ..support.places import PROJECT
 
 DATA = PROJECT / "data"
 

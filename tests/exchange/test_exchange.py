@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib.util
 import io
 import json
 import os
@@ -18,40 +17,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vecindex
-from vecindex import AddReport, Index, Record
+from vecindex import AddReport, Record
 from vecindex.errors import CorruptIndex, InvalidInput, MissingExtra, StorageError
 from vecindex.exchange.export import ExportReport
-from vecindex.exchange.formats import Format, space_from
+from vecindex.exchange.formats import space_from
 from vecindex.store.disk.calls import replaced
 from vecindex.store.sql.tables import record_crc
 
-from ..store.test_backup import Full, names
-from ..support.helpers import SMALL_STATE, opened, small_index, sql, state_of
-from ..support.toy import ToyEncoder, toy_space
-
-HAS_PYARROW = importlib.util.find_spec("pyarrow") is not None
-needs_pyarrow = pytest.mark.skipif(not HAS_PYARROW, reason="the extra 'parquet' is not installed")
-FORMATS = [each.value for each in Format if each is not Format.PARQUET or HAS_PYARROW]
-in_every_format = pytest.mark.parametrize("format", FORMATS)
+from ..support.exchange_files import FORMATS, in_every_format, needs_pyarrow, stored, toy_vectors
+from ..support.faults import Full
+from ..support.helpers import SMALL_STATE, names, opened, small_index, sql, state_of
+from ..support.toy import toy_space
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return small_index(tmp_path / "i")
-
-
-def stored(index: Index) -> list[tuple[Any, ...]]:
-    """Every record in row order, with the bytes of its vector and whether its text was truncated."""
-    with index._snapshots.take() as snapshot:
-        rows = snapshot.allowed(None).rows()
-        return [
-            (r.key, r.text, r.metadata, r.lost, snapshot.vectors[r.row].tobytes())
-            for r in snapshot.fetch(rows.tolist())
-        ]
-
-
-def toy_vectors(*texts: str) -> Any:
-    return ToyEncoder().encode(texts)
 
 
 # --- there and back

@@ -17,9 +17,9 @@ from vecindex.errors import InvalidInput, SourceError, SpaceMismatch
 from vecindex.exchange.formats import space_from, space_json
 from vecindex.values.space import Space
 
+from ..support.exchange_files import in_every_format, needs_pyarrow, stored, toy_vectors, write_lines
 from ..support.helpers import opened, small_index, state_of
 from ..support.toy import ToyEncoder, toy_space
-from .test_exchange import in_every_format, needs_pyarrow, stored, toy_vectors
 
 
 @pytest.fixture
@@ -28,11 +28,6 @@ def folder(tmp_path: Path) -> Path:
 
 
 # --- what other programs write
-
-
-def write_lines(path: Path, *lines: Any) -> Path:
-    path.write_text("".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines))
-    return path
 
 
 def test_jsonl_of_others_needs_a_name_for_what_made_its_vectors(tmp_path: Path) -> None:

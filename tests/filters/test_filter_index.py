@@ -21,6 +21,7 @@ from ..support.filter_oracle import (
     NAMES,
     NUMBERS,
     ORDER,
+    PATTERNS,
     STORED_NAMES,
     STRINGS,
     Where,
@@ -32,7 +33,6 @@ from ..support.filter_oracle import (
     scalars,
     values,
 )
-from .test_filters import PATTERNS
 
 A, B = ("a",), ("b",)
 BOTH = frozenset({A, B})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from types import MappingProxyType
@@ -19,7 +18,7 @@ from vecindex.filters.parse import parse
 from vecindex.filters.tree import And, Compare, Contains, Exists, Filter, In, IsNull, Kind, Like, Not, Op, Or, Value
 from vecindex.values.nested import MAX_NESTING
 
-from ..support.filter_oracle import Where
+from ..support.filter_oracle import Where, nested
 
 # --- exact cases: the tree, its text ---------------------------------------------------------------------------------
 
@@ -290,12 +289,6 @@ def test_a_slip_is_answered_with_what_to_write(expression: str) -> None:
     with pytest.raises(InvalidFilter) as caught:
         parse(expression)
     assert SLIPS[expression] in caught.value.message
-
-
-def nested(levels: int, wrap: Callable[[Any], Any], inner: Any) -> Any:
-    for _ in range(levels):
-        inner = wrap(inner)
-    return inner
 
 
 def test_dicts_that_are_too_deep_or_hold_themselves_are_refused() -> None:

@@ -23,6 +23,7 @@ from ..support.filter_oracle import (
     NAMES,
     NUMBERS,
     ORDER,
+    PATTERNS,
     STORED_NAMES,
     STRINGS,
     Where,
@@ -30,9 +31,9 @@ from ..support.filter_oracle import (
     field_tests,
     filters,
     holds,
+    nested,
     scalars,
 )
-from .test_filter_syntax import nested
 
 # --- SQLite ----------------------------------------------------------------------------------------------------------
 
@@ -104,31 +105,6 @@ def test_every_item_of_a_list_is_compared_as_the_oracle_does(database: sqlite3.C
     for value in odd:
         where = {"x": {"$contains": value}}
         assert answers(database, parse(where), stored) == [int(holds(where, each)) for each in stored], where
-
-
-PATTERNS = [
-    *(
-        "",
-        "%",
-        "_",
-        "a%",
-        "%a",
-        "%a%",
-        "a_b",
-        "a\\_b",
-        "\\%",
-        "[a]",
-        "[a-z]",
-        "a*",
-        "?",
-        "\\\\u0000",
-        "A%",
-        "é",
-        "e_",
-        "😀",
-    ),
-    *("\ufffd%", "\uffff", "\ud7ff%", "\U0010ffff%", "a\U0010ffff%", "%%%%", "%a%b%", "'%", '"', "\n"),
-]
 
 
 def test_every_pattern_is_like_the_strings_that_the_oracle_names(database: sqlite3.Connection) -> None:

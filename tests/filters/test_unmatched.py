@@ -11,7 +11,7 @@ import pytest
 
 from vecindex import FilterWarning, Index, VecindexWarning
 
-from ..cli.test_cli import run
+from ..support.commands import run
 from ..support.helpers import opened
 
 TYPED = [

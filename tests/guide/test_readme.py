@@ -15,12 +15,12 @@ from typing import Any, get_args
 import pytest
 
 import vecindex
-from tests.support.places import PROJECT
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.index.long_texts import OnLong
 from vecindex.values.space import PoolingMode, Precision
 
-from ..conftest import environment
+from ..support.children import environment
+from ..support.places import PROJECT
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 INSTALL = re.compile(r"pip install -c constraints\.txt '\.\[[\w,]+\]' && ")

@@ -20,8 +20,8 @@ from vecindex.encoders.run.environment import instructions
 from vecindex.errors import SpaceMismatch
 from vecindex.index import drift as guard
 
+from ..support.migrating import Other
 from ..support.toy import ToyEncoder
-from .test_migrate import Other
 
 TEXTS = ["red", "green cat", "blue dog", "black", "white sun"]
 

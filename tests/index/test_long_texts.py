@@ -18,8 +18,8 @@ from vecindex.index import encode_ahead as pipeline
 from vecindex.index.long_texts import OnLong
 
 from ..support.helpers import opened, sql, state_of
+from ..support.migrating import Other
 from ..support.toy import ToyEncoder
-from .test_migrate import Other
 
 WORDS = [f"w{n}" for n in range(80)]
 LONG = " ".join(WORDS)  # the toy reads 32 words

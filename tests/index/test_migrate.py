@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,30 +16,19 @@ import pytest
 from click.testing import CliRunner
 
 import vecindex
-from tests.support.places import PROJECT
 from vecindex.cli import main
 from vecindex.encoders.load import LoadOptions
-from vecindex.encoders.run.encoder import IntArray, Tokens
+from vecindex.encoders.run.encoder import Tokens
 from vecindex.errors import InvalidInput, SpaceMismatch, StorageError, TextTooLong
 from vecindex.evaluate.measures import ndcg, overlap
 from vecindex.values.space import Space
 
-from ..conftest import SmallModel
+from ..support.migrating import TEXTS, Other, contents, fresh
+from ..support.models.small_model import SmallModel
+from ..support.places import PROJECT
 from ..support.toy import ToyEncoder
 
 LONG = " ".join(f"w{n}" for n in range(80))
-TEXTS = [f"{a} {b}" for a in ("red", "green", "blue", "black") for b in ("cat", "dog", "sun", "rain", "sea")]
-
-
-class Other(ToyEncoder):
-    """Another space: more dimensions, and other vectors."""
-
-    def __init__(self) -> None:
-        super().__init__(model="other", dimension=24, weights="o" * 64)
-
-    def forward(self, input_ids: IntArray, attention_mask: IntArray) -> Any:
-        states = super().forward(input_ids, attention_mask)
-        return np.concatenate([states[:, :, ::-1] ** 3, states[:, :, :8]], axis=2).astype(np.float32)
 
 
 class NoLimit(ToyEncoder):
@@ -62,21 +50,8 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def contents(index: Any) -> list[tuple[str, Any, bytes]]:
-    keys = index.keys()
-    records = [index.get(key) for key in keys]
-    return [(record.text, record.metadata, record.vector.tobytes()) for record in records]
-
-
 def vector_of(index: Any, key: str) -> Any:
     return index.get(key).vector
-
-
-def fresh(folder: Path, texts: Sequence[tuple[str, Any]]) -> list[tuple[str, Any, bytes]]:
-    """What an index holds that had the other model from the beginning."""
-    with vecindex.open(folder, model=Other()) as index:
-        index.add([text for text, _ in texts], metadata=[metadata for _, metadata in texts])
-        return contents(index)
 
 
 def test_every_record_has_its_new_vector_and_all_else_is_as_it_was(folder: Path, tmp_path: Path) -> None:
@@ -241,20 +216,12 @@ def test_a_switch_that_fails_leaves_the_index_as_it_was(folder: Path, monkeypatc
 
 KILLED = """
 import sys, vecindex
-from tests.index.test_migrate import Slow
+from tests.support.migrating import Slow
 with vecindex.open(sys.argv[1], create=False) as index:
     print("begun", flush=True)
     index.migrate(Slow())
 print("done", flush=True)
 """
-
-
-class Slow(Other):
-    """Takes its time, so that a kill hits it at work; one text in a commit."""
-
-    def encode_all(self, texts: Sequence[str], *arguments: Any, **more: Any) -> Any:
-        time.sleep(0.02)
-        return super().encode_all(texts, *arguments, **more)
 
 
 def test_killed_at_ten_random_points_and_resumed_it_ends_as_an_unbroken_one(folder: Path, tmp_path: Path) -> None:

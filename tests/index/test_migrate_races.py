@@ -23,9 +23,9 @@ from vecindex.store.sql.tables import Tables
 from vecindex.store.writer import Writer
 from vecindex.values.space import Space
 
-from ..store.disk.test_concurrency import child
+from ..support.children import child
+from ..support.migrating import TEXTS, Other, contents, fresh
 from ..support.toy import ToyEncoder
-from .test_migrate import TEXTS, Other, contents, fresh
 
 
 class Twin(ToyEncoder):
@@ -304,7 +304,7 @@ def test_a_failed_switch_leaves_nothing_of_the_index_in_a_second_place(
 KILLED = """
 import os, signal, sys
 import vecindex.index.change_model
-from tests.index.test_migrate import Other
+from tests.support.migrating import Other
 anew = sys.argv[4:] == ["anew"]
 from vecindex.store import backup, switch
 def kill(*_, **__):

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 import vecindex
-from tests.support.places import SHARED
 from vecindex import AddReport, Index, Record
 from vecindex.errors import InvalidInput
 from vecindex.sources import read, source
 from vecindex.values.records import derive_key
 from vecindex.values.repeats import SeenKeys
 
-from ..cli.test_cli import run
+from ..support.commands import run
 from ..support.helpers import opened, state_of
+from ..support.places import SHARED
 
 CASES = SHARED / "cases"
 

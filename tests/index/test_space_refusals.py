@@ -14,8 +14,8 @@ from vecindex.encoders.compile import compiling
 from vecindex.encoders.run.environment import has_exact_int8
 from vecindex.errors import Advice, InvalidInput, SpaceMismatch
 
-from ..cli.test_cli import run
-from ..conftest import SmallModel
+from ..support.commands import run
+from ..support.models.small_model import SmallModel
 
 INT8 = "int8" if has_exact_int8() else "int8-7bit"
 

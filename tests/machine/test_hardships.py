@@ -18,8 +18,9 @@ import pytest
 import vecindex
 from vecindex.cli import main
 
-from ..conftest import SmallModel, environment
+from ..support.children import environment
 from ..support.hardships import DISKS, HARDSHIPS, REFUSED, Outcome, Plan
+from ..support.models.small_model import SmallModel
 from ..support.places import PROJECT
 
 COMMANDS = [

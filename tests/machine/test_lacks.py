@@ -26,9 +26,9 @@ from vecindex.encoders.run.encoder import Encoder
 from vecindex.machine.lacks import lack, lacks_said
 from vecindex.values.space import PoolingMode
 
-from ..cli.test_cli import run
-from ..conftest import SmallModel
+from ..support.commands import run
 from ..support.models.families import static_model
+from ..support.models.small_model import SmallModel
 from ..support.toy import ToyEncoder
 
 

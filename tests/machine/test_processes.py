@@ -25,7 +25,7 @@ from ..support.places import PROJECT
 AT_THE_END = """
 import atexit, sys, threading, time
 import vecindex
-from tests.support.toy import ToyEncoder
+from ..support.toy import ToyEncoder
 from vecindex.encoders import encoder
 
 encoder.TEXTS_A_WINDOW = 100

@@ -3,158 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
-from vecindex.encoders.run.pooling import unit_length
-from vecindex.filters.tree import Filter
 from vecindex.search import codes as coding
 from vecindex.search import run
-from vecindex.search.codes import Codes, build
-from vecindex.search.exact import Ranking, rank
+from vecindex.search.codes import build
+from vecindex.search.exact import rank
 from vecindex.search.plan import Plan, Route
 from vecindex.search.settings import Settings
-from vecindex.store.sql.tables import Stored
 
-Vectors = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
-
-N = 21_000
-D = 160
-ONE_BIT = Settings(bits=1, factor=20)
-TWO_BITS = Settings(bits=2, factor=10)
-CLUSTERED = Settings(bits=2, factor=10, lists=16, probes=8)
-
-
-def unit_vectors(n: int, dimension: int = D, seed: int = 0) -> Vectors:
-    drawn = np.random.default_rng(seed).standard_normal((n, dimension)).astype(np.float32)
-    return unit_length(drawn)
-
-
-def grouped(n: int, groups: int, dimension: int = D, spread: float = 0.5, seed: int = 0) -> Vectors:
-    """Like real vectors: around some centres, and with a mean far from zero."""
-    centres = unit_vectors(groups, dimension, seed) + unit_vectors(1, dimension, seed + 1)
-    return unit_length(np.repeat(centres, -(-n // groups), axis=0)[:n] + spread * unit_vectors(n, dimension, seed + 2))
-
-
-class Allowed:
-    def __init__(self, mask: Mask) -> None:
-        self.count = int(mask.sum())
-        self.bitmap = None if mask.all() else np.packbits(mask, bitorder="little")
-        self._rows = np.flatnonzero(mask)
-
-    def rows(self) -> npt.NDArray[np.int64]:
-        return self._rows
-
-
-class View:
-    """As `run.View`, of plain arrays; remembers what was checked, and what is wrong with the codes."""
-
-    def __init__(self, vectors: Vectors, codes: Codes | None, mask: Mask | None = None) -> None:
-        self.vectors = vectors
-        self.codes = codes
-        self.coded = codes.rows if codes else 0
-        self.settings = codes.settings if codes else None
-        self.checked = np.zeros(len(vectors), np.bool_)
-        self.refused: list[str] = []
-        self._allowed = Allowed(np.ones(len(vectors), np.bool_) if mask is None else mask)
-
-    def refuse(self, codes: Codes, error: Exception) -> None:
-        self.refused.append(str(error))
-
-    def allowed(self, where: Filter | None) -> Allowed:
-        return self._allowed
-
-    def check(self, rows: npt.NDArray[np.int64]) -> None:
-        self.checked[rows] = True
-
-    def check_range(self, start: int, stop: int) -> None:
-        self.checked[start:stop] = True
-
-    def fetch(self, rows: list[int]) -> list[Stored]:
-        return [Stored(row, f"k{row}", "", "{}", False) for row in rows]
-
-    def metadata(self, record: Any) -> dict[str, Any]:
-        return {}
-
-
-def answers(view: View, queries: Vectors, k: int) -> list[Ranking]:
-    """What a search finds; every row of it was scored exactly, and checked before."""
-    found = run.rankings(view, queries, k, None)
-    for query, ranking in zip(queries, found, strict=True):
-        assert len(ranking.rows) == min(k, view._allowed.count)
-        assert view.checked[ranking.rows].all()
-        again = rank(view.vectors, np.sort(ranking.rows), query, k)
-        assert (ranking.rows.tolist(), ranking.scores.tolist()) == (again.rows.tolist(), again.scores.tolist())
-    return found
-
-
-def recall(view: View, queries: Vectors, k: int = 10) -> float:
-    """The share of the exact answer's hits, ties broken as there, that a search finds."""
-    rows = view._allowed.rows()
-    hits = [
-        len(np.intersect1d(found.rows, rank(view.vectors, rows, query, k).rows)) / min(k, len(rows))
-        if len(rows)
-        else 1.0
-        for query, found in zip(queries, answers(view, queries, k), strict=True)
-    ]
-    return float(np.mean(hits))
-
-
-def traced(view: View, query: Vectors, k: int = 10) -> run.Explanation:
-    return run.explain(view, query, k)[1]
-
+from ..support.coded_vectors import (
+    CLUSTERED,
+    ONE_BIT,
+    QUERIES,
+    TWO_BITS,
+    Mask,
+    N,
+    Vectors,
+    View,
+    answers,
+    coded,
+    collection,
+    grouped,
+    recall,
+    traced,
+    unit_vectors,
+)
 
 # --- recall, where it is easy and where it is not ---------------------------------------------------------------------
-
-QUERIES = 6
-
-
-@cache
-def collection(name: str) -> tuple[Vectors, Vectors]:
-    """Vectors (N, D) and queries."""
-    rng = np.random.default_rng(5)
-    if name == "real-like":
-        vectors = grouped(N, 400)
-        return vectors, unit_length(vectors[rng.choice(N, QUERIES)] + 0.3 * unit_vectors(QUERIES, seed=9))
-    if name == "no structure at all":
-        return unit_vectors(N), unit_vectors(QUERIES, seed=9)
-    if name == "queries far from all rows":
-        vectors = grouped(N, 400)
-        return vectors, unit_length(-vectors.mean(axis=0) + 0.1 * unit_vectors(QUERIES, seed=9))
-    if name == "few distinct vectors":
-        return np.ascontiguousarray(unit_vectors(40)[rng.integers(0, 40, N)]), unit_vectors(QUERIES, seed=9)
-    if name == "thousands of copies":
-        vectors = grouped(N, 400)
-        copied = rng.choice(N, 5000, replace=False)
-        vectors[copied] = vectors[3]
-        queries = unit_vectors(QUERIES, seed=9)
-        queries[: QUERIES // 2] = unit_length(vectors[3] + 0.2 * queries[: QUERIES // 2])
-        return vectors, queries
-    if name == "all equal":
-        return np.repeat(unit_vectors(1), N, axis=0), unit_vectors(QUERIES, seed=9)
-    if name == "all but equal":
-        return unit_length(unit_vectors(1) + 1e-4 * unit_vectors(N, seed=3)), unit_vectors(QUERIES, seed=9)
-    if name == "variance in few dimensions":
-        scale = (1 / (1 + np.arange(D)) ** 1.5).astype(np.float32)
-        return unit_length(unit_vectors(N) * scale), unit_length(unit_vectors(QUERIES, seed=9) * scale)
-    assert name == "two signs"
-    return np.ascontiguousarray(unit_vectors(1) * rng.choice([-1, 1], N)[:, None].astype("f4")), unit_vectors(QUERIES)
 
 
 NAMES = (
     *("real-like", "no structure at all", "queries far from all rows", "few distinct vectors", "thousands of copies"),
     *("all equal", "all but equal", "variance in few dimensions", "two signs"),
 )
-
-
-@cache
-def coded(name: str, settings: Settings) -> Codes:
-    return build(collection(name)[0], settings)
 
 
 @pytest.mark.parametrize("settings", [ONE_BIT, TWO_BITS], ids=["1 bit", "2 bits"])

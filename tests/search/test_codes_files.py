@@ -15,7 +15,7 @@ from vecindex.search import codes as coding
 from vecindex.search.codes import Codes, build, dump, extend, load
 from vecindex.search.settings import FAST, MASKED, Settings, default_settings, parts
 
-from .test_codes import (
+from ..support.coded_vectors import (
     CLUSTERED,
     ONE_BIT,
     TWO_BITS,

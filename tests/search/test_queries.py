@@ -12,7 +12,7 @@ import vecindex
 from vecindex import Index, InvalidInput, QueryTruncated, VecindexWarning, explain
 from vecindex.encoders.run.encoder import Encoder
 
-from ..cli.test_cli import failed, run
+from ..support.commands import failed, run
 from ..support.helpers import opened
 from ..support.toy import MAX_TOKENS, ToyEncoder
 

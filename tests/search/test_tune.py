@@ -17,7 +17,7 @@ from vecindex.search.exact import Vectors
 from vecindex.search.settings import DOUBT, Settings
 from vecindex.search.tune import Trial, tune
 
-from .test_codes import View, grouped, recall, unit_vectors
+from ..support.coded_vectors import View, grouped, recall, unit_vectors
 
 N = 20_000
 

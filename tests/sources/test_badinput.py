@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 import vecindex
-from tests.support.places import SHARED
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.values.records import Record, derive_key, is_blank
 
-from ..cli.test_cli import failed, run
+from ..support.commands import failed, run
+from ..support.places import SHARED
 
 DATA = SHARED / "data" / "badinput"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not here")

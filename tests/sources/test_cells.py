@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 import vecindex
-from tests.support.places import SHARED
 from vecindex.errors import InvalidInput
 from vecindex.sources import read, source
 from vecindex.values.records import Record
 
-from ..cli.test_cli import run
+from ..support.commands import run
 from ..support.helpers import opened
-from .test_sources import records, refused
+from ..support.places import SHARED
+from ..support.source_files import records, refused
 
 CASES = SHARED / "cases"
 pytestmark = pytest.mark.usefixtures("here")

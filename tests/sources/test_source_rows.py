@@ -14,7 +14,7 @@ from vecindex.errors import SourceError
 from vecindex.sources import Format, read, source
 from vecindex.values.records import Record
 
-from .test_sources import DATA, needs_data, records, refused, with_bad_rows
+from ..support.source_files import DATA, needs_data, records, refused, with_bad_rows
 
 BAD_JSON = sorted((DATA / "badinput" / "json").glob("*.json"))
 CSV_SPECTRUM = DATA / "badinput" / "csv"

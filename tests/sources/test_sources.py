@@ -8,39 +8,14 @@ import sys
 import threading
 import tracemalloc
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.places import SHARED
 from vecindex.errors import InvalidInput, SourceError
 from vecindex.sources import Format, Source, lines, read, source
 from vecindex.values.records import Record
 
-DATA = SHARED / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not here")
-
-
-def records(name: str, content: bytes | str, **options: Any) -> list[Record]:
-    Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
-    return list(read(source(name, **options)))
-
-
-def refused(name: str, content: bytes | str, **options: Any) -> tuple[int | None, str]:
-    with pytest.raises(SourceError) as caught:
-        records(name, content, **options)
-    assert caught.value.path == name
-    assert "\n" not in str(caught.value)
-    return caught.value.line, caught.value.reason
-
-
-def with_bad_rows(name: str, content: bytes | str, **options: Any) -> tuple[list[str], list[tuple[int | None, str]]]:
-    """The texts that are read, and the line and reason of every row left out."""
-    Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
-    bad: list[SourceError] = []
-    texts = [record.text for record in read(source(name, **options), bad.append)]
-    return texts, [(error.line, error.reason) for error in bad]
-
+from ..support.source_files import DATA, needs_data, records, refused, with_bad_rows
 
 # --- txt
 

@@ -18,18 +18,15 @@ from vecindex.store.backup import BackupReport
 from vecindex.store.disk.calls import Disk, replaced
 from vecindex.store.disk.lock import WriterLock
 
-from ..support.helpers import SMALL_STATE, opened, small_index, sql, state_of
-from .disk.test_concurrency import child, output
-from .test_store import ROW_BYTES
+from ..support.children import child, output
+from ..support.faults import Full
+from ..support.helpers import SMALL_STATE, names, opened, small_index, sql, state_of
+from ..support.vector_files import ROW_BYTES
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return small_index(tmp_path / "i")
-
-
-def names(path: Path) -> set[str]:
-    return {each.name for each in path.iterdir()}
 
 
 def with_codes(path: Path) -> Path:
@@ -226,19 +223,6 @@ def test_who_is_second_at_a_path_is_refused(folder: Path, tmp_path: Path) -> Non
     assert names(tmp_path) == {"b", "i"}
     with opened(tmp_path / "b") as copy:
         assert state_of(copy) == SMALL_STATE
-
-
-class Full(Disk):
-    """No room after so many bytes."""
-
-    def __init__(self, room: int) -> None:
-        self.room = room
-
-    def write(self, descriptor: int, data: memoryview, offset: int) -> int:
-        if len(data) > self.room:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self.room -= len(data)
-        return super().write(descriptor, data, offset)
 
 
 def test_a_full_disk_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:

@@ -16,8 +16,7 @@ from vecindex.store.known_texts import BYTES_AN_ENTRY
 
 from ..support.helpers import opened, sql
 from ..support.toy import ToyEncoder, toy_space
-from .soundness.test_damage import overwrite
-from .test_store import ROW_BYTES, by_definition
+from ..support.vector_files import ROW_BYTES, by_definition, overwrite
 
 LONG = "word " * 40
 

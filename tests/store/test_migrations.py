@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.places import GOLDEN
 from vecindex.errors import CorruptIndex, IncompatibleFormat, VecindexError
 from vecindex.store.sql.schema import FORMAT
 
 from ..support.helpers import State, opened, sql, state_of
+from ..support.places import GOLDEN
 from ..support.toy import ToyEncoder
 
 HELD: State = {

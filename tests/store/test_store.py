@@ -28,8 +28,7 @@ from vecindex.store.vectors import checksums
 from ..support.helpers import SMALL_STATE, State, opened, small_index, sql, state_of
 from ..support.places import PROJECT
 from ..support.toy import DIMENSION, ToyEncoder
-
-ROW_BYTES = 4 * DIMENSION
+from ..support.vector_files import ROW_BYTES, by_definition
 
 
 @pytest.fixture
@@ -61,20 +60,6 @@ def test_row_r_lies_at_4_r_d_little_endian_and_every_row_is_a_records_or_dead(fo
     (created,) = sql(folder, "select created from manifest")[0]
     note = f"committed 3 {created}"
     assert (folder / "writer.lock").read_text() == f"{note} {zlib.crc32(note.encode()):08x}\n"
-
-
-def by_definition(row: bytes) -> int:
-    """The checksum of a row's bytes, as `store.vectors.checksums` defines it."""
-
-    def splitmix64(i: int) -> int:
-        z: int = (i + 1) * 0x9E3779B97F4A7C15 % 2**64
-        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
-        z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
-        return z ^ z >> 31
-
-    words = struct.unpack(f"<{-(-len(row) // 8)}Q", row + b"\0" * (-len(row) % 8))
-    h = sum(word * (splitmix64(i) | 1) for i, word in enumerate(words)) % 2**64
-    return int(h ^ h >> 32) % 2**32
 
 
 @given(st.integers(1, 40), st.integers(0, 2**32 - 1), st.data())

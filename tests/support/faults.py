@@ -7,6 +7,7 @@ of them down (`tests.support.power`). A write is done in two halves, so that the
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import signal
@@ -239,3 +240,16 @@ def why_unhookable() -> str | None:
     kinds = {step.kind for step in seen.steps}
     missing = {"create", "write", "sync", "remove"} - kinds
     return f"no {' or '.join(sorted(missing))} was seen" if missing else None
+
+
+class Full(Disk):
+    """No room after so many bytes."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def write(self, descriptor: int, data: memoryview, offset: int) -> int:
+        if len(data) > self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.room -= len(data)
+        return super().write(descriptor, data, offset)

@@ -6,6 +6,7 @@ import json
 import math
 import operator
 import re
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
@@ -273,3 +274,34 @@ filters = st.recursive(
     ),
     max_leaves=5,
 )
+
+
+PATTERNS = [
+    *(
+        "",
+        "%",
+        "_",
+        "a%",
+        "%a",
+        "%a%",
+        "a_b",
+        "a\\_b",
+        "\\%",
+        "[a]",
+        "[a-z]",
+        "a*",
+        "?",
+        "\\\\u0000",
+        "A%",
+        "é",
+        "e_",
+        "😀",
+    ),
+    *("\ufffd%", "\uffff", "\ud7ff%", "\U0010ffff%", "a\U0010ffff%", "%%%%", "%a%b%", "'%", '"', "\n"),
+]
+
+
+def nested(levels: int, wrap: Callable[[Any], Any], inner: Any) -> Any:
+    for _ in range(levels):
+        inner = wrap(inner)
+    return inner

@@ -47,3 +47,7 @@ def sql(folder: Path, statement: str) -> list[Any]:
             return connection.execute(statement).fetchall()
     finally:
         connection.close()
+
+
+def names(path: Path) -> set[str]:
+    return {each.name for each in path.iterdir()}

@@ -17,7 +17,7 @@ from vecindex.filters.parse import parse
 from vecindex.values.nested import MAX_NESTING, nesting, on_own_stack
 from vecindex.values.records import checked_metadata
 
-from ..cli.test_cli import run
+from ..support.commands import run
 from ..support.helpers import opened
 
 

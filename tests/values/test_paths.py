@@ -15,7 +15,7 @@ from vecindex.encoders.locate.vecindex_cache import cache_folder
 from vecindex.errors import InvalidInput
 from vecindex.values.paths import expanded
 
-from ..cli.test_cli import run
+from ..support.commands import run
 from ..support.helpers import opened, small_index
 
 

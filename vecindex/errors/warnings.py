@@ -147,8 +147,9 @@ def named(query: int | None) -> str:
 
 def warn(warning: VecindexWarning) -> None:
     """Issues a warning on behalf of the line of the caller's own code that called this package."""
+    passed = (__name__.split(".")[0], "contextlib")
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in (__package__, "contextlib"):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in passed:
         frame = frame.f_back
     warnings.warn_explicit(
         warning,

@@ -27,7 +27,8 @@ from vecindex.encoders.locate.vecindex_cache import compiled_folder, refusal_fil
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.errors import SpaceMismatch, UnsupportedModel
 
-from ...conftest import SmallModel, environment
+from ...support.children import environment
+from ...support.models.small_model import SmallModel
 
 FILES = ["encoder.json", "model.onnx", "model.onnx.data", "tokenizer.json"]
 

@@ -17,8 +17,8 @@ from vecindex.encoders.locate.vecindex_cache import compiled_folder
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.encoders.run.onnx import DATA_FILE, MODEL_FILE
 
-from ...conftest import SmallModel
 from ...support.models.graphs import RANDOM, WIDTH, Counted, Graph, matrix, run, vector
+from ...support.models.small_model import SmallModel
 
 
 def folded(graph: Graph, folder: Path, *outputs: str) -> tuple[int, Counted]:

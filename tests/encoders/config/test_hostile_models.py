@@ -21,8 +21,8 @@ from vecindex.encoders.models import details
 from vecindex.encoders.run.pooling import FloatArray
 from vecindex.errors import UnsupportedModel, VecindexError
 
-from ...conftest import SmallModel
 from ...support.models.families import dense, edit, sentence_model, static_model
+from ...support.models.small_model import SmallModel
 from ...support.sandbox import KINDS, Victim, plant, run, watched
 
 TEXTS = ["the cat sat on the mat", "a dog"]

@@ -12,8 +12,8 @@ from vecindex import load_encoder
 from vecindex.encoders.load import Runtime
 from vecindex.errors import UnsupportedModel
 
-from ...conftest import SmallModel
 from ...support.models.families import edit
+from ...support.models.small_model import SmallModel
 
 SAME = {"AutoConfig": "an/owner--configuration_bert.BertConfig", "AutoModel": "modeling_bert.BertModel"}
 CODE = ("configuration_bert", "modeling_bert", "tokenization_bert", "configuration_new", "modeling_new")

@@ -28,8 +28,8 @@ from vecindex.encoders.run.torch import TorchEncoder
 from vecindex.errors import EncodingFailed, InvalidInput, UnsupportedModel
 from vecindex.values.space import PoolingMode, Space
 
-from ...conftest import SmallModel
-from ..run.test_encoder import cosines, varied_texts
+from ...support.models.small_model import SmallModel
+from ...support.models.varied_texts import cosines, varied_texts
 from .test_token_workers import alive, wait_until_ended
 
 PROMPTS = {"query": "query : ", "document": "document : "}

@@ -19,7 +19,7 @@ from vecindex.encoders.gpu.token_workers import TokenWorkers
 from vecindex.encoders.run.tokens import TextTokenizer
 from vecindex.errors import EncodingFailed
 
-from ..run.test_encoder import varied_texts
+from ...support.models.varied_texts import varied_texts
 
 
 @pytest.fixture(scope="module")

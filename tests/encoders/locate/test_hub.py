@@ -22,7 +22,7 @@ from vecindex.encoders.models import details, models_at_hand, remove_model
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.errors import ModelNotFound, UnsupportedModel
 
-from ...conftest import environment
+from ...support.children import environment
 from ...support.models.hubs import REVISION, Hub, asked_in_vain, cached_model, files_of, listed, serving
 from ...support.models.model_files import DENSE, MODULES, digest, make, write
 

@@ -18,9 +18,10 @@ from vecindex.encoders.locate.resolve import DEFAULT_MODEL, ModelFiles, resolve
 from vecindex.errors import ModelNotFound, SpaceMismatch, UnsupportedModel
 from vecindex.values.space import Space
 
-from ...conftest import SmallModel, environment
+from ...support.children import environment
 from ...support.models.families import static_model
 from ...support.models.hubs import REVISION, cached_model, serving
+from ...support.models.small_model import SmallModel
 from ...support.sandbox import KINDS, Victim, plant, run, watched
 
 

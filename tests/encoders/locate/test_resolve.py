@@ -14,7 +14,7 @@ from vecindex.encoders.locate.resolve import DEFAULT_MODEL, ModelFiles, is_offli
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.errors import ModelNotFound
 
-from ...conftest import environment
+from ...support.children import environment
 from ...support.models.hubs import REVISION, cached_model
 
 

@@ -16,8 +16,8 @@ from vecindex.encoders.locate import resolve as module
 from vecindex.encoders.locate.resolve import DEFAULT_MODEL, ModelFiles, resolve
 from vecindex.errors import ModelNotFound, SpaceMismatch
 
-from ...conftest import SmallModel
 from ...support.models.hubs import REVISION, cached_model
+from ...support.models.small_model import SmallModel
 
 NEWER = "89abcdef0123456789abcdef0123456789abcdef"
 

@@ -21,8 +21,8 @@ from vecindex.encoders.models import remove_model
 from vecindex.encoders.run.pooling import FloatArray
 from vecindex.errors import ModelNotFound
 
-from ...conftest import SmallModel
 from ...support.models.families import static_model
+from ...support.models.small_model import SmallModel
 from ...support.sandbox import KINDS, Victim, plant, watched
 
 TEXTS = ["the cat"]

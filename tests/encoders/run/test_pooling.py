@@ -10,11 +10,12 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from tests.support.places import PROJECT
 from vecindex import mean_pool, pool_features
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.encoders.run.pooling import pool, token_parts, unit_length
 from vecindex.errors import InvalidInput
+
+from ...support.places import PROJECT
 
 Array = npt.NDArray[Any]
 

@@ -19,7 +19,7 @@ from vecindex.encoders.run.encoder import Encoder
 from vecindex.encoders.run.static import StaticEncoder
 from vecindex.errors import InvalidInput, UnsupportedModel
 
-from ...conftest import environment
+from ...support.children import environment
 from ...support.models.families import COMPARED, PROMPTS, dense, edit, normalize, static_model, texts_of_each_length
 
 HEADS: dict[str, Any] = {

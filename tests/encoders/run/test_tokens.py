@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from vecindex import load_encoder
 from vecindex.encoders.run.tokens import HUGE, TextTokenizer
 
-from ...conftest import environment
+from ...support.children import environment
 from ...support.models.families import FAMILIES, PROMPTS, sentence_model, transformer_folder
 
 KINDS = {"word pieces": "bert", "bytes": "roberta", "bytes alone": "qwen2", "pieces": "xlm-roberta"}

@@ -22,7 +22,7 @@ from vecindex.index.long_texts import OnLong
 from vecindex.values.records import UNKNOWN
 from vecindex.values.space import Role
 
-from ...cli.test_cli import run
+from ...support.commands import run
 from ...support.helpers import opened
 from ...support.toy import ToyEncoder, toy_space, word_vector
 

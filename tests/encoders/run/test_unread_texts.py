@@ -16,7 +16,7 @@ from vecindex.index import encode_ahead as pipeline
 from vecindex.index.long_texts import OnLong
 from vecindex.store.writer import MissingVectors, Writer
 
-from ...cli.test_cli import run
+from ...support.commands import run
 from ...support.helpers import opened, state_of
 from ...support.models.families import static_model
 from ...support.toy import MAX_TOKENS, BareEncoder

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vecindex import Hit, Index, IndexLocked
+from vecindex import IndexLocked
 from vecindex.filters.parse import parse
 from vecindex.store.disk import connection
 from vecindex.store.generation import Generation
@@ -25,28 +23,9 @@ from vecindex.store.sql import catalog
 from vecindex.store.vectors import vector_file
 from vecindex.store.writer import Writer
 
+from ...support.children import child, output
+from ...support.generations import KEYS, READING, WRITING, generations
 from ...support.helpers import opened, state_of
-from ...support.places import PROJECT
-
-
-def child(code: str, *arguments: object) -> subprocess.Popen[str]:
-    """A real process; numpy's threads would only slow it down, and must not be there when it forks."""
-    code = "import vecindex\nfrom tests.support.toy import ToyEncoder\n" + code
-    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        cwd=PROJECT,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-    )
-
-
-def output(process: subprocess.Popen[str]) -> str:
-    text, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
-    return text
-
 
 # --- waiting ---------------------------------------------------------------------------------------------------------
 
@@ -104,48 +83,6 @@ def test_an_unchanged_add_needs_no_lock(tmp_path: Path) -> None:
 
 
 # --- beside a writer -------------------------------------------------------------------------------------------------
-
-KEYS = 20
-# Every commit gives all records one new "g", in text and metadata, so that hits of two commits cannot hide.
-WRITING = """
-import sys, time
-index = vecindex.open(sys.argv[1], model=ToyEncoder())
-end = time.monotonic() + float(sys.argv[2])
-g = 0
-while time.monotonic() < end:
-    g += 1
-    index.add([f"g{g} k{k}" for k in range(20)], keys=[f"k{k}" for k in range(20)], metadata=[{"g": g}] * 20)
-    if g % 3 == 0:
-        index.compact()
-print(g)
-"""
-READING = """
-import sys, time
-from tests.store.disk.test_concurrency import generations
-print(generations(sys.argv[1], float(sys.argv[2])))
-"""
-
-
-def check_one_generation(hits: list[Hit]) -> int:
-    (generation,) = {hit.metadata["g"] for hit in hits}
-    assert sorted((hit.key, hit.text) for hit in hits) == sorted((f"k{k}", f"g{generation} k{k}") for k in range(KEYS))
-    return int(generation)
-
-
-def generations(path: str | Path, seconds: float, index: Index | None = None) -> int:
-    """Reads for so long; how many generations were seen, each of them whole."""
-    seen = []
-    index = index or opened(Path(path), readonly=True)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        first, second = index.search_many(["k1", "k2"], k=100)
-        seen.append(check_one_generation(first))
-        assert check_one_generation(second) == seen[-1]
-        assert check_one_generation(index.search("k3", k=100, where={"g": {"$gte": seen[-1]}})) >= seen[-1]
-        assert (len(index), index.get("k7").text[:1]) == (KEYS, "g")
-        assert len(index.similar("k5", k=100)) == KEYS - 1
-    assert seen == sorted(seen)
-    return len(set(seen))
 
 
 def test_readers_beside_a_writer_see_whole_commits_only(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 from vecindex.values.records import derive_key
 
 from ...support.acts import CHANGES
+from ...support.children import child, output
 from ...support.helpers import opened
-from .test_concurrency import child, output
 
 # A process of its own, which forks without threads. It prints what each of its forks was killed before, and what was
 # found then.

@@ -307,7 +307,7 @@ def test_a_schema_that_does_more_than_hold_tables_is_refused(folder: Path, sql_t
 
 def _codes(folder: Path, names: list[str]) -> None:
     """A manifest, its checksum right, that names these files as its codes."""
-    from ..soundness.test_crafted import rewrite
+    from ...support.crafted import rewrite
 
     codes = {"rows": 5, "settings": '{"bits": 1, "factor": 10}', "names": names, "digests": ["0" * 64] * len(names)}
     rewrite(folder, codes=codes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from tests.support.places import GOLDEN
 from vecindex import Index
 from vecindex.errors import CorruptIndex, RecordNotFound
-from vecindex.store.manifest import COLUMNS
 from vecindex.store.sql.tables import record_crc
 
+from ...support.crafted import loosened, rewrite
 from ...support.helpers import opened, small_index
+from ...support.places import GOLDEN
 from ...support.sandbox import quick_folder
 from ...support.toy import ToyEncoder
 
@@ -40,30 +39,6 @@ def tmp_path(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def folder(sound: Path, tmp_path: Path) -> Path:
     return shutil.copytree(sound, tmp_path / "i")
-
-
-def loosened(folder: Path) -> sqlite3.Connection:
-    """A connection to a database whose tables take values of any type."""
-    connection = sqlite3.connect(folder / "vecindex.db", isolation_level=None)
-    connection.execute("pragma writable_schema = on")
-    connection.execute(
-        "update sqlite_master set sql = replace(replace(replace(sql, 'STRICT', ''), 'NOT NULL', ''), 'strict', '')"
-    )
-    connection.execute("pragma writable_schema = reset")
-    return connection
-
-
-def rewrite(folder: Path, **changes: Any) -> None:
-    """Changes columns of the manifest, and makes its checksum right; a dict or list is written as JSON."""
-    with closing(loosened(folder)) as connection:
-        row = connection.execute(f"select {', '.join(COLUMNS)} from manifest").fetchone()
-        values = dict(zip(COLUMNS, row, strict=True))
-        for name, value in changes.items():
-            values[name] = json.dumps(value) if isinstance(value, (dict, list)) else value
-        shown = [value.decode("latin-1") if isinstance(value, bytes) else value for value in values.values()]
-        crc = zlib.crc32(json.dumps(shown, ensure_ascii=False).encode())
-        sets = ", ".join(f"{name} = ?" for name in COLUMNS)
-        connection.execute(f"update manifest set {sets}, crc = ?", (*values.values(), crc))
 
 
 READING: list[Callable[[Index], object]] = [

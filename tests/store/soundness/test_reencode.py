@@ -25,9 +25,9 @@ from vecindex.store.soundness import reencode
 from vecindex.store.vectors import checksums, map_rows
 
 from ...support.helpers import SMALL_STATE, opened, small_index, sql, state_of
+from ...support.index_faults import ENCODE, FAULTS, REPAIR, RESTORE
 from ...support.toy import BareEncoder, ToyEncoder
-from ..test_store import ROW_BYTES
-from .test_damage import ENCODE, FAULTS, REPAIR, RESTORE, overwrite
+from ...support.vector_files import ROW_BYTES, overwrite
 
 LOST = [what for what, (_, _, _, repair) in FAULTS.items() if repair == ENCODE]
 

@@ -21,9 +21,9 @@ from vecindex.store.disk import connection
 from vecindex.store.disk.calls import Disk, replaced
 
 from ...support.helpers import SMALL_STATE, opened, small_index, sql, state_of
+from ...support.index_faults import ENCODE, FAULTS, REPAIR
 from ...support.toy import ToyEncoder
-from ..test_store import ROW_BYTES
-from .test_damage import ENCODE, FAULTS, REPAIR, overwrite
+from ...support.vector_files import ROW_BYTES, overwrite
 
 REPAIRED = [what for what, (_, _, _, repair) in FAULTS.items() if repair == REPAIR]
 DELETED = [what for what, (_, _, _, repair) in FAULTS.items() if repair.startswith("vecindex delete")]

@@ -1,0 +1,54 @@
+"""A writer whose commits can be told apart, and readers that check that each is whole."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from vecindex import Hit, Index
+
+from .helpers import opened
+
+KEYS = 20
+
+# Every commit gives all records one new "g", in text and metadata, so that hits of two commits cannot hide.
+WRITING = """
+import sys, time
+index = vecindex.open(sys.argv[1], model=ToyEncoder())
+end = time.monotonic() + float(sys.argv[2])
+g = 0
+while time.monotonic() < end:
+    g += 1
+    index.add([f"g{g} k{k}" for k in range(20)], keys=[f"k{k}" for k in range(20)], metadata=[{"g": g}] * 20)
+    if g % 3 == 0:
+        index.compact()
+print(g)
+"""
+
+READING = """
+import sys, time
+from tests.support.generations import generations
+print(generations(sys.argv[1], float(sys.argv[2])))
+"""
+
+
+def check_one_generation(hits: list[Hit]) -> int:
+    (generation,) = {hit.metadata["g"] for hit in hits}
+    assert sorted((hit.key, hit.text) for hit in hits) == sorted((f"k{k}", f"g{generation} k{k}") for k in range(KEYS))
+    return int(generation)
+
+
+def generations(path: str | Path, seconds: float, index: Index | None = None) -> int:
+    """Reads for so long; how many generations were seen, each of them whole."""
+    seen = []
+    index = index or opened(Path(path), readonly=True)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        first, second = index.search_many(["k1", "k2"], k=100)
+        seen.append(check_one_generation(first))
+        assert check_one_generation(second) == seen[-1]
+        assert check_one_generation(index.search("k3", k=100, where={"g": {"$gte": seen[-1]}})) >= seen[-1]
+        assert (len(index), index.get("k7").text[:1]) == (KEYS, "g")
+        assert len(index.similar("k5", k=100)) == KEYS - 1
+    assert seen == sorted(seen)
+    return len(set(seen))
