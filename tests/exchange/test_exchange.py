@@ -21,8 +21,8 @@ from vecindex import AddReport, Record
 from vecindex.errors import CorruptIndex, InvalidInput, MissingExtra, StorageError
 from vecindex.exchange.export import ExportReport
 from vecindex.exchange.formats import space_from
-from vecindex.store.disk.calls import replaced
-from vecindex.store.sql.tables import record_crc
+from vecindex.store.disk.system_calls import replaced
+from vecindex.store.stored import record_crc
 
 from ..support.exchange_files import FORMATS, in_every_format, needs_pyarrow, stored, toy_vectors
 from ..support.faults import Full

@@ -204,7 +204,7 @@ def test_a_switch_that_fails_leaves_the_index_as_it_was(folder: Path, monkeypatc
     with vecindex.open(folder, model=ToyEncoder()) as index:
         before = contents(index)
         with monkeypatch.context() as patch:
-            patch.setattr("vecindex.store.sql.tables.Tables.set_lost", refuse)
+            patch.setattr("vecindex.store.sql.writes.Tables.set_lost", refuse)
             with pytest.raises(StorageError):
                 index.migrate(Other())
         assert contents(index) == before

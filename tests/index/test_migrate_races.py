@@ -18,8 +18,8 @@ from vecindex.encoders.run.encoder import Encoder, IntArray
 from vecindex.index import encode_ahead as pipeline
 from vecindex.store.disk.lock import WriterLock
 from vecindex.store.side_indexes import Side, side_path
-from vecindex.store.sql.catalog import Catalog
-from vecindex.store.sql.tables import Tables
+from vecindex.store.sql.reads import Catalog
+from vecindex.store.sql.writes import Tables
 from vecindex.store.writer import Writer
 from vecindex.values.space import Space
 
@@ -159,7 +159,7 @@ def test_a_cached_vector_of_the_old_space_never_goes_into_the_new_one(
 
 
 def _after(monkeypatch: pytest.MonkeyPatch, index: Any, space: Callable[[], Space | None]) -> Any:
-    from vecindex.store.changes import reconcile
+    from vecindex.store.reconcile import reconcile
 
     def found(*arguments: Any) -> Any:
         monkeypatch.setattr(index, "_space", space)
@@ -293,7 +293,7 @@ def test_a_failed_switch_leaves_nothing_of_the_index_in_a_second_place(
 
     with vecindex.open(folder, model=ToyEncoder()) as index:
         with monkeypatch.context() as patch:
-            patch.setattr("vecindex.store.sql.tables.Tables.set_lost", refuse)
+            patch.setattr("vecindex.store.sql.writes.Tables.set_lost", refuse)
             with pytest.raises(vecindex.StorageError):
                 index.migrate(Other())
         index.add(["the next change"])

@@ -20,9 +20,9 @@ from vecindex.encoders.run.pooling import unit_length
 from vecindex.search import exact
 from vecindex.search.exact import Ranking, rank, scan, scores
 from vecindex.search.plan import RANK_ROWS, Plan, Route, plan
-from vecindex.store.sql.catalog import Catalog
+from vecindex.store.sql.reads import Catalog
 from vecindex.store.sql.schema import create_index
-from vecindex.store.sql.tables import Stored
+from vecindex.store.stored import Stored
 from vecindex.store.vectors import append, checksums, vector_file
 
 from ..support.toy import DIMENSION, ToyEncoder, toy_space

@@ -17,7 +17,7 @@ from vecindex import Hit, Index, InvalidInput
 from vecindex.search import codes, plan, tune, upkeep
 from vecindex.search.plan import Route
 from vecindex.search.settings import Settings
-from vecindex.store.disk.calls import Disk, replaced
+from vecindex.store.disk.system_calls import Disk, replaced
 
 from ..support.helpers import opened
 

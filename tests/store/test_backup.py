@@ -15,8 +15,8 @@ import pytest
 import vecindex
 from vecindex.errors import CorruptIndex, InvalidInput, StorageError, VecindexError
 from vecindex.store.backup import BackupReport
-from vecindex.store.disk.calls import Disk, replaced
 from vecindex.store.disk.lock import WriterLock
+from vecindex.store.disk.system_calls import Disk, replaced
 
 from ..support.children import child, output
 from ..support.faults import Full
@@ -248,7 +248,7 @@ def test_an_interrupted_backup_leaves_nothing_behind(folder: Path, tmp_path: Pat
 KILLS = """
 import json, os, signal, sys
 from pathlib import Path
-from vecindex.store.disk.calls import Disk, replaced
+from vecindex.store.disk.system_calls import Disk, replaced
 folder, dest = map(Path, sys.argv[1:])
 vecindex.open
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vecindex import AddReport, CompactReport, Index
-from vecindex.store.known_texts import BYTES_AN_ENTRY
+from vecindex.store.text_cache import BYTES_AN_ENTRY
 
 from ..support.helpers import opened, sql
 from ..support.toy import ToyEncoder, toy_space

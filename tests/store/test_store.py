@@ -19,10 +19,9 @@ from hypothesis import strategies as st
 
 import vecindex
 from vecindex.errors import CorruptIndex, IndexNotFound, InvalidInput
-from vecindex.store import changes
-from vecindex.store.changes import Incoming, reconcile
-from vecindex.store.sql.catalog import Catalog
-from vecindex.store.sql.tables import Stored
+from vecindex.store.reconcile import Incoming, reconcile, same_json
+from vecindex.store.sql.reads import Catalog
+from vecindex.store.stored import Stored
 from vecindex.store.vectors import checksums
 
 from ..support.helpers import SMALL_STATE, State, opened, small_index, sql, state_of
@@ -163,9 +162,9 @@ def test_reconcile_leaves_what_adding_one_by_one_leaves(first: list[Incoming], s
 
 
 def test_json_texts_are_the_same_whatever_the_order_of_members_and_never_across_types() -> None:
-    assert changes.same_json('{"a":1,"b":[2]}', '{"b":[2],"a":1}')
-    assert not changes.same_json('{"a":1}', '{"a":true}')
-    assert not changes.same_json('{"a":[1,2]}', '{"a":[2,1]}')
+    assert same_json('{"a":1,"b":[2]}', '{"b":[2],"a":1}')
+    assert not same_json('{"a":1}', '{"a":true}')
+    assert not same_json('{"a":[1,2]}', '{"a":[2,1]}')
 
 
 # --- where an index can be -------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from vecindex.search import run
 from vecindex.search.codes import Codes, build
 from vecindex.search.exact import Ranking, rank
 from vecindex.search.settings import Settings
-from vecindex.store.sql.tables import Stored
+from vecindex.store.stored import Stored
 
 Vectors = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vecindex.store.disk.calls import Disk, replaced
+from vecindex.store.disk.system_calls import Disk, replaced
 
 from .sqlite_files import SqliteFiles, Unhookable
 

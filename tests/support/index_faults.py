@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from vecindex.store.sql.tables import record_crc
+from vecindex.store.stored import record_crc
 from vecindex.store.vectors import checksums, map_rows
 
 from .helpers import sql

@@ -17,7 +17,7 @@ from ..filters.tree import Filter
 from ..store.disk.atomic_create import fresh_file, fresh_folder, resolved, written
 from ..store.disk.files import DATABASE_FILE
 from ..store.snapshot import Snapshot, Snapshots
-from ..store.sql.tables import Stored
+from ..store.stored import Stored
 from ..store.vectors import Rows, Vectors, vector_file
 from ..values.arguments import shown
 from ..values.space import Space

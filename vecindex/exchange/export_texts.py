@@ -12,7 +12,7 @@ from ..errors import InvalidInput
 from ..filters.tree import Filter
 from ..store.disk.atomic_create import fresh_file, resolved, written
 from ..store.snapshot import Snapshots
-from ..store.sql.catalog import Catalog
+from ..store.sql.reads import Catalog
 from ..store.sql.unmatched import warn_of_unmatched
 from .formats import Format, Progress, format_of, record_lines
 

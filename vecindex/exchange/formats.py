@@ -22,7 +22,7 @@ from enum import Enum
 from pathlib import Path
 
 from ..errors import Advice, InvalidInput
-from ..store.sql.tables import Stored
+from ..store.stored import Stored
 from ..store.vectors import Vectors
 from ..values.space import Space
 

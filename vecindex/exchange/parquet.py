@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..errors import MissingExtra
 from ..sources.fields import listed, repeated
 from ..sources.strict_json import parsed
-from ..store.sql.tables import Stored
+from ..store.stored import Stored
 from ..store.vectors import Vectors
 from ..values.space import Space
 from .formats import ADVICE, SPACE_KEY, space_from, space_json

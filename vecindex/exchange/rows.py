@@ -23,8 +23,8 @@ from ..sources.lines import decoded, lines, without_end
 from ..sources.magic import START, kind_of
 from ..sources.origin import STDIN, unreadable
 from ..sources.strict_json import parsed
-from ..store.disk.calls import Irregular
 from ..store.disk.files import beginning
+from ..store.disk.system_calls import Irregular
 from ..store.sql.schema import index_exists
 from ..values.paths import expanded
 from ..values.records import checked_key, checked_metadata, checked_text, derived_key

@@ -18,7 +18,7 @@ from ..encoders.run.encoder import Encoder
 from ..encoders.run.pooling import unit_vectors
 from ..errors import InvalidInput
 from ..machine.batching import windows
-from ..store.changes import Incoming
+from ..store.reconcile import Incoming
 from ..store.snapshot import Snapshots
 from ..store.vectors import Vectors
 from ..store.writer import Writer

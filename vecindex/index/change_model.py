@@ -35,7 +35,7 @@ from ..store.disk.lock import MIGRATION_LOCK_FILE, WriterLock
 from ..store.manifest import Manifest
 from ..store.side_indexes import begin_anew, begin_side, remove_side
 from ..store.snapshot import Snapshot, Snapshots
-from ..store.sql.tables import Stored
+from ..store.stored import Stored
 from ..store.switch import switch
 from ..store.vectors import Rows
 from ..store.writer import Writer
@@ -283,7 +283,7 @@ class _Filling:
         missing: dict[OnLong, list[str]] = {"truncate": [], "mean": []}
         for window in _windows(keys):
             for record in self._missing(window):
-                missing["truncate" if record.truncated or not self._limit else "mean"].append(record.key)
+                missing["truncate" if record.tokens_lost or not self._limit else "mean"].append(record.key)
         count = sum(map(len, missing.values()))
         if at_most is not None and count > at_most:
             return False

@@ -26,8 +26,8 @@ from random import Random
 from typing import Any, NoReturn
 
 from ..errors import RecordNotFound, StorageError, VecindexError
-from ..store.disk.calls import Disk, replaced
 from ..store.disk.files import storage_errors
+from ..store.disk.system_calls import Disk, replaced
 from .facade import Index
 from .facade import open as open_index
 

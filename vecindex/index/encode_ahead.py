@@ -27,8 +27,8 @@ from ..encoders.run.encoder import Encoder
 from ..errors import SpaceMismatch, TextWithoutToken, VecindexError
 from ..machine.batching import windows
 from ..machine.threads import in_thread
-from ..store.changes import Incoming, reconcile
-from ..store.former import as_stored
+from ..store.legacy_keys import with_legacy_keys
+from ..store.reconcile import Incoming, reconcile
 from ..store.snapshot import Snapshot, Snapshots
 from ..store.vectors import Vectors
 from ..store.writer import MissingVectors, TextVector, Writer
@@ -137,7 +137,7 @@ class Pipeline:
     def _add(self, window: list[Incoming], first: int) -> None:
         """Everything of one window but the end of its last commit; ``first`` is its first record's position."""
         with self._snapshots.take() as snapshot:
-            window = list(as_stored(window, snapshot.find, snapshot.parts_of if self._splits else None))
+            window = list(with_legacy_keys(window, snapshot.find, snapshot.parts_of if self._splits else None))
         if self._splits and self._running and self._running.touches({i.key for i in window if i.metadata is None}):
             self._settle()  # what it stores of these keys is what they keep
         units = parted(window, self._snapshots, self._encoder) if self._splits else [[item] for item in window]

@@ -23,7 +23,7 @@ from ..store.disk.lock import MIGRATION_LOCK_FILE, WriterLock
 from ..store.side_indexes import drop_sides
 from ..store.snapshot import Snapshots
 from ..store.soundness.repair import repair
-from ..store.sql.catalog import Catalog
+from ..store.sql.reads import Catalog
 from ..store.sql.schema import FORMAT, create_index, index_exists
 from ..store.sql.upgrades import to_newest
 from ..store.writer import LOCK_SECONDS, Writer

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from ..exchange.check_source import checked_source
 from ..exchange.import_source import ImportSource
 from ..machine.batching import windows
-from ..store.changes import Incoming
+from ..store.reconcile import Incoming
 from ..store.vectors import Vectors
 from ..store.writer import TextVector, Writer
 from ..values.records import AddReport

@@ -8,17 +8,17 @@ from typing import Literal
 
 from ..encoders.run.encoder import Encoder
 from ..errors import InvalidInput, TextTooLong
-from ..store.changes import Incoming
-from ..store.known_texts import text_digest
-from ..store.parts import PART_OF, SPAN, common_metadata, owner_of, part_key
+from ..store.reconcile import Incoming
 from ..store.snapshot import Snapshots
+from ..store.text_cache import text_digest
+from ..store.text_parts import PART_OF, SPAN, common_metadata, owner_of, part_key
 from ..store.writer import TextVector
 from ..values.nested import read_json
 from ..values.records import UNKNOWN, checked_metadata
 
 OnLong = Literal["truncate", "error", "split", "mean"]
 """``truncate`` encodes what the model reads of it, and counts the rest; ``error`` refuses it, and nothing of its window
-is stored; ``split`` stores its parts as records of their own, see `store.parts`; ``mean`` encodes it in parts and
+is stored; ``split`` stores its parts as records of their own, see `store.text_parts`; ``mean`` encodes it in parts and
 stores one vector, their mean."""
 
 RESERVED = (PART_OF, SPAN)

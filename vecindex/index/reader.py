@@ -24,14 +24,14 @@ from ..search.upkeep import describe
 from ..search.view import Accelerator, View
 from ..store.disk.atomic_create import resolved
 from ..store.disk.files import folder_bytes
-from ..store.known_texts import BYTES_AN_ENTRY
 from ..store.manifest import Manifest
 from ..store.side_indexes import describe_sides
 from ..store.snapshot import Snapshot, Snapshots
 from ..store.soundness.faults import command
 from ..store.soundness.verify import verify
 from ..store.sql.schema import FORMAT
-from ..store.sql.tables import Stored
+from ..store.stored import Stored
+from ..store.text_cache import BYTES_AN_ENTRY
 from ..store.vectors import Vectors
 from ..values.arguments import destination, entrance, flag
 from ..values.paths import expanded
@@ -295,7 +295,7 @@ def _sample(snapshot: Snapshot) -> Iterator[Sample]:
     for place in dict.fromkeys([0, len(rows) // 2, len(rows) - 1, *between]):
         (found,) = snapshot.fetch([int(rows[place])])
         snapshot.check(np.array([found.row]))
-        yield Sample(found.key, found.text, np.array(snapshot.vectors[found.row]), found.truncated)
+        yield Sample(found.key, found.text, np.array(snapshot.vectors[found.row]), found.tokens_lost)
 
 
 def _stored(snapshot: Snapshot, key: str) -> Stored:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from ..errors import Advice, InvalidInput
 from ..machine.batching import windows
-from ..store.changes import Incoming
+from ..store.reconcile import Incoming
 from ..values.repeats import SeenKeys
 
 OnDuplicate = Literal["error", "last"]

@@ -31,7 +31,7 @@ from .plan import LARGEST_SHARE, RANK_ROWS, Plan, Route, missed, plan
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..store.sql.tables import Stored
+    from ..store.stored import Stored
 
 _SAME = 1e-6  # estimates of equal vectors differ by less
 _CANDIDATES_A_BLOCK = 1_000_000  # 12 MB of rows and estimates
@@ -351,7 +351,7 @@ def _hits(view: View, ranking: Ranking, k: int, again: Callable[[int], Ranking])
     # Rounding can carry the product of two unit vectors past 1 by a digit; a cosine is never more.
     cosines = np.clip(ranking.scores, -1, 1).tolist()
     return [
-        Hit(place, record.key, score, record.text, view.metadata(record), record.truncated, record.unknown)
+        Hit(place, record.key, score, record.text, view.metadata(record), record.tokens_lost, record.unknown)
         for place, (record, score) in enumerate(zip(stored, cosines, strict=True), 1)
     ]
 

@@ -14,7 +14,7 @@ from ..filters.tree import Filter
 from ..store.generation import Allowed
 from ..store.manifest import CodesFiles, Manifest
 from ..store.snapshot import Snapshot
-from ..store.sql.tables import Stored
+from ..store.stored import Stored
 from ..store.vectors import Rows, Vectors
 from .codes import Codes, load
 from .settings import Settings, parts

@@ -19,13 +19,13 @@ import numpy as np
 
 from ..errors import CorruptIndex, InvalidInput
 from .disk.atomic_create import fresh_folder, resolved, written
-from .disk.calls import disk
 from .disk.files import DATABASE_FILE, create, folder_bytes, publish
 from .disk.refusals import refused_by_sqlite
+from .disk.system_calls import disk
 from .generation import Generation
 from .manifest import Manifest
 from .snapshot import TRIES, Snapshots
-from .sql.catalog import Catalog
+from .sql.reads import Catalog
 from .sql.schema import keep_out_of_repositories
 from .vectors import ROWS_A_BLOCK, vector_file
 

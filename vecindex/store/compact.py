@@ -18,7 +18,7 @@ from ..errors import CorruptIndex
 from ..values.records import CompactReport
 from .disk.files import folder_bytes, remove_files
 from .manifest import CodesFiles, Manifest
-from .sql.catalog import Catalog
+from .sql.reads import Catalog
 from .vectors import (
     ROWS_A_BLOCK,
     Rows,

@@ -19,9 +19,9 @@ from ..errors.warnings import FilterWarning
 from ..filters.tree import Filter, parse_path
 from .disk.files import DATABASE_FILE, mapped
 from .manifest import Manifest
-from .sql.catalog import Catalog
-from .sql.tables import Bits
+from .sql.reads import Catalog
 from .sql.unmatched import Asked, asked, unmatched
+from .sql.writes import Bits
 from .vectors import ROWS_A_BLOCK, Rows, Sums, Vectors, check_rows, checksums, damaged_rows, map_rows, vector_file
 
 _FILTERS_KEPT = 32

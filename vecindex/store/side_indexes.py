@@ -30,7 +30,6 @@ from pathlib import Path
 
 from ..errors import StorageError, VecindexError
 from ..values.space import Space
-from .disk.calls import disk
 from .disk.files import (
     TEMPORARY_PREFIX,
     check_folder,
@@ -41,8 +40,9 @@ from .disk.files import (
     remove_tree,
     storage_errors,
 )
+from .disk.system_calls import disk
 from .manifest import Manifest
-from .sql.catalog import Catalog
+from .sql.reads import Catalog
 from .vectors import vector_file
 
 

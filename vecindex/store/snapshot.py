@@ -22,10 +22,10 @@ from ..filters.tree import Filter
 from ..values.nested import on_own_stack
 from .disk.connection import replaced
 from .generation import Allowed, Generation
-from .known_texts import Entry, sound, text_digest
 from .manifest import CodesFiles, Manifest
-from .sql.catalog import Catalog
-from .sql.tables import Stored
+from .sql.reads import Catalog
+from .stored import Stored
+from .text_cache import Entry, sound, text_digest
 from .vectors import Rows, Vectors
 
 TRIES = 5

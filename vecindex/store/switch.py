@@ -26,12 +26,12 @@ from ..values.space import Space
 from .backup import set_aside
 from .compact import PublishCodes
 from .disk.files import publish
-from .known_texts import Entry, entry_crc
 from .manifest import Manifest
 from .side_indexes import aside_path, remove_side
 from .snapshot import Snapshot, Snapshots
-from .sql.catalog import Catalog
-from .sql.tables import Stored
+from .sql.reads import Catalog
+from .stored import Stored
+from .text_cache import Entry, entry_crc
 from .vectors import ROWS_A_BLOCK, Rows, Sums, checksums, map_rows, remove_orphans, vector_file
 from .writer import Writer
 

@@ -25,18 +25,18 @@ from ..errors import RecordNotFound, SpaceMismatch
 from ..filters.tree import Filter
 from ..values.records import UNKNOWN, AddReport
 from ..values.space import Space
-from .changes import Changes, Incoming, reconcile
 from .disk.files import check_single
 from .disk.lock import WriterLock
-from .former import as_stored
-from .known_texts import Entry, entry_crc
+from .legacy_keys import with_legacy_keys
 from .manifest import CodesFiles, Manifest
-from .parts import owner_of, refuse_clashes, taken_by_a_part
+from .reconcile import Changes, Incoming, reconcile
 from .side_indexes import is_side, remove_leftovers
-from .sql.catalog import Catalog
+from .sql.reads import Catalog
 from .sql.schema import keep_out_of_repositories
-from .sql.tables import Stored
 from .sql.unmatched import warn_of_unmatched
+from .stored import Stored
+from .text_cache import Entry, entry_crc
+from .text_parts import owner_of, refuse_clashes, taken_by_a_part
 from .vectors import Rows, Sums, Vectors, append, checksums, map_rows, remove_orphans, vector_file
 
 LOCK_SECONDS = 10.0
@@ -99,7 +99,7 @@ class Writer:
                 raise SpaceMismatch(manifest.space.describe(), space.describe(), manifest.space.differences(space))
             path = vector_file(self._folder, manifest.vectors)
             if block is not None or any(item.vector is not None for item in incoming):
-                incoming = as_stored(incoming, self._catalog.find)  # of texts to encode it was asked before
+                incoming = with_legacy_keys(incoming, self._catalog.find)  # of texts to encode it was asked before
             keys = {item.key for item in incoming}
             stored = self._catalog.find(keys)
             gone = self._catalog.find(key for key in owners if key not in keys)

@@ -19,7 +19,7 @@ from vecindex.filters.parse import parse
 from vecindex.store.disk import connection
 from vecindex.store.generation import Generation
 from vecindex.store.snapshot import Snapshots
-from vecindex.store.sql import catalog
+from vecindex.store.sql.reads import Catalog
 from vecindex.store.vectors import vector_file
 from vecindex.store.writer import Writer
 
@@ -200,19 +200,19 @@ def test_a_vector_file_that_a_compaction_takes_away_is_looked_up_again(
 def test_verify_beside_a_compaction_finds_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(tmp_path / "i") as writer, opened(tmp_path / "i", readonly=True) as reader:
         writer.add(["one", "two"], keys=["a", "b"])
-        real: Callable[..., Any] = catalog.Catalog.live_rows
+        real: Callable[..., Any] = Catalog.live_rows
         calls: list[int] = []
 
-        def compact_first(self: catalog.Catalog) -> Any:
+        def compact_first(self: Catalog) -> Any:
             calls.append(1)
             if len(calls) == 1:
                 with monkeypatch.context() as unpatched:
-                    unpatched.setattr(catalog.Catalog, "live_rows", real)
+                    unpatched.setattr(Catalog, "live_rows", real)
                     writer.delete(["a"])
                     writer.compact()
             return real(self)
 
-        monkeypatch.setattr(catalog.Catalog, "live_rows", compact_first)
+        monkeypatch.setattr(Catalog, "live_rows", compact_first)
         assert reader.verify().faults == ()
 
 

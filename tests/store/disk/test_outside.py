@@ -22,8 +22,8 @@ from vecindex.errors import CorruptIndex, InvalidInput, StorageError, VecindexEr
 from vecindex.search import codes
 from vecindex.search.settings import Settings
 from vecindex.store.disk import files
-from vecindex.store.disk.calls import Disk, replaced
 from vecindex.store.disk.files import remove_tree
+from vecindex.store.disk.system_calls import Disk, replaced
 
 from ...support.helpers import SMALL_STATE, opened, small_index, sql, state_of
 from ...support.sandbox import Victim, plant, quick_folder, run, watched
@@ -327,7 +327,7 @@ def test_a_name_in_the_manifest_leads_nowhere_else(folder: Path, victim: Victim,
 # --- the doors
 
 
-DOORS = ("calls", "files")
+DOORS = ("system_calls", "files")
 OPENING = {"open", "fdopen", "read_text", "read_bytes", "write_text", "write_bytes", "memmap", "fromfile", "tofile"}
 CHANGING = {"unlink", "rename", "replace", "rmdir", "mkdir", "symlink_to", "hardlink_to", "touch", "chmod", "rmtree"}
 LISTING = {"iterdir", "glob", "rglob", "scandir", "listdir", "walk"}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from vecindex.store.disk.calls import Disk
+from vecindex.store.disk.system_calls import Disk
 
 from ...support.acts import CHANGES, one_thread
 from ...support.faults import Watched, why_unhookable

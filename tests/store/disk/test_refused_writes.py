@@ -19,8 +19,8 @@ from vecindex import Index, VecindexError
 from vecindex.errors import StorageError
 from vecindex.store import vectors
 from vecindex.store.disk import files
-from vecindex.store.disk.calls import Disk, replaced
-from vecindex.store.sql.catalog import Catalog
+from vecindex.store.disk.system_calls import Disk, replaced
+from vecindex.store.sql.reads import Catalog
 
 from ...support.acts import (
     CHANGES,

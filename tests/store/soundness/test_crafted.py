@@ -14,7 +14,7 @@ import pytest
 
 from vecindex import Index
 from vecindex.errors import CorruptIndex, RecordNotFound
-from vecindex.store.sql.tables import record_crc
+from vecindex.store.stored import record_crc
 
 from ...support.crafted import loosened, rewrite
 from ...support.helpers import opened, small_index

@@ -18,7 +18,7 @@ from vecindex.cli import main
 from vecindex.errors import CorruptIndex, InvalidInput
 from vecindex.search import codes, upkeep
 from vecindex.store.disk import connection
-from vecindex.store.disk.calls import Disk, replaced
+from vecindex.store.disk.system_calls import Disk, replaced
 
 from ...support.helpers import SMALL_STATE, opened, small_index, sql, state_of
 from ...support.index_faults import ENCODE, FAULTS, REPAIR

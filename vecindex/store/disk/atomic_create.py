@@ -20,9 +20,9 @@ from typing import Any, BinaryIO, cast
 
 from ...errors import InvalidInput, VecindexError
 from ...values.paths import expanded
-from .calls import disk
 from .files import TEMPORARY_PREFIX, create, is_ours, make_folder, names, remove_tree, storage_errors
 from .lock import LOCK_FILE, WriterLock
+from .system_calls import disk
 
 _BUFFER = 2**20
 

@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import NamedTuple
 
 from ...errors import CorruptIndex, IndexLocked, IndexNotFound, StorageError
-from .calls import disk
 from .files import DATABASE_FILE, beginning, check_database, names, storage_errors
 from .refusals import refused, refused_by_sqlite
+from .system_calls import disk
 
 BUSY_SECONDS = 10.0
 _SQLITE = (3, 38, 0)  # strict tables, and -> in the SQL of filters

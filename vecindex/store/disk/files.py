@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ...errors import CorruptIndex, OutOfMemory, StorageError
-from .calls import Irregular, disk, regular, within
 from .refusals import refused
+from .system_calls import Irregular, disk, regular, within
 
 DATABASE_FILE = "vecindex.db"
 TEMPORARY_PREFIX = ".creating-"

@@ -18,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 
 from ...errors import CorruptIndex, IndexLocked
-from .calls import Irregular, disk
 from .files import beginning, check_single, create, storage_errors
+from .system_calls import Irregular, disk
 
 LOCK_FILE = "writer.lock"
 MIGRATION_LOCK_FILE = "migrate.lock"

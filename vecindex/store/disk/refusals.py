@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from ...errors import Advice, StorageError
-from .calls import within
+from .system_calls import within
 
 _UNHARMED = "what was committed before is unharmed."
 _DESCRIPTORS = Advice(

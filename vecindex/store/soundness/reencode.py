@@ -23,8 +23,8 @@ from ...errors import CorruptIndex, TextWithoutToken
 from ...values.records import UNKNOWN
 from ..disk.files import remove_files
 from ..manifest import Manifest
-from ..sql.catalog import Catalog
-from ..sql.tables import Stored
+from ..sql.reads import Catalog
+from ..stored import Stored
 from ..vectors import Rows, Sums, Vectors, append, are_sound, checksums, map_rows, remove_orphans, vector_file
 
 TEXTS_A_COMMIT = 1024
@@ -134,7 +134,7 @@ def _encoded(stored: Sequence[Stored], encoder: Encoder) -> tuple[Vectors, Rows,
             left = [text for text, is_possible in zip(texts, possible, strict=True) if is_possible]
     vectors[possible], lost[possible] = encoded.vectors, encoded.uncovered
     for place in np.flatnonzero(lost % UNKNOWN).tolist():
-        if possible[place] and not stored[place].truncated:  # the vector stood for all of the text
+        if possible[place] and not stored[place].tokens_lost:  # the vector stood for all of the text
             whole = encoder.encode_all([texts[place]], on_long="mean")
             vectors[place], lost[place] = whole.vectors[0], whole.uncovered[0]
     return vectors, lost, possible & are_sound(vectors)

@@ -27,9 +27,10 @@ from ...encoders.run.encoder import Encoder
 from ...errors import CorruptIndex
 from ...values.records import Fault, VerifyReport
 from ..snapshot import Snapshots
-from ..sql.catalog import Catalog
+from ..sql.reads import Catalog
 from ..sql.schema import CREATE_CACHED
-from ..sql.tables import Stored, Tables
+from ..sql.writes import Tables
+from ..stored import Stored
 from ..vectors import ROWS_A_BLOCK, checksums, map_rows, vector_file
 from ..writer import Writer
 from .faults import Examination, Kind

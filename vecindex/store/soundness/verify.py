@@ -22,11 +22,12 @@ from ...errors import CorruptIndex
 from ...values.nested import MAX_NESTING, nesting
 from ...values.records import VerifyReport
 from ..generation import Generation
-from ..known_texts import entry_crc
 from ..manifest import Manifest
 from ..snapshot import TRIES, Snapshot, Snapshots
-from ..sql.catalog import Catalog
-from ..sql.tables import BYTES_A_BLOCK, metadata_of
+from ..sql.reads import Catalog
+from ..sql.writes import BYTES_A_BLOCK
+from ..stored import metadata_of
+from ..text_cache import entry_crc
 from ..vectors import ROWS_A_BLOCK, Sums, Vectors, are_sound, checksums, map_rows, vector_file
 from .faults import Examination, Kind
 

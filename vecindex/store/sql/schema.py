@@ -16,7 +16,7 @@
     dead       block, generation (of its last change), bits: a bitmap of the rows 4096*block and so on whose record was
                deleted or replaced, the lowest bit first; crc (its CRC-32)
     cached     digest (the first 128 bits of the SHA-256 of a text that was encoded here), row (whose vector is the
-               text's), lost (as in records), crc (`store.cache.entry_crc`: of digest, lost and the vector's checksum)
+               text's), lost (as in records), crc (`text_cache.entry_crc`: of digest, lost and the vector's checksum)
 
 Every row below ``manifest.rows`` is in exactly one of ``records`` and ``dead``. Rows of ``cached`` may be either.
 """
@@ -30,9 +30,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ...errors import InvalidInput, StorageError
-from ..disk.calls import disk
 from ..disk.files import DATABASE_FILE, TEMPORARY_PREFIX, names, new_file, publish, storage_errors
 from ..disk.refusals import refused_by_sqlite
+from ..disk.system_calls import disk
 from ..manifest import COLUMNS, Manifest, checksum, to_row
 
 FORMAT = 3

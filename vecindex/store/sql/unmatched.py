@@ -12,7 +12,7 @@ from ...filters.sql import json_path, path_literal
 from ...filters.tree import And, Compare, Contains, Exists, Filter, In, Kind, Like, Not, Or, Path, parse_path, path_text
 from ...values.nested import on_own_stack
 from ..manifest import Manifest
-from .catalog import Catalog
+from .reads import Catalog
 
 Asked = tuple[Path, tuple[Kind, ...], bool]
 """A field, the kinds of value that a test asks for there, none for any, and whether they are items of a list."""

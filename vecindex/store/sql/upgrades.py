@@ -15,9 +15,10 @@ from ...errors import CorruptIndex, IncompatibleFormat
 from ..disk.connection import Connection
 from ..disk.lock import WriterLock
 from ..manifest import Manifest, checksum, from_row
+from ..stored import record_crc
 from ..vectors import ROWS_A_BLOCK, checksums, map_rows, vector_file
 from .schema import CREATE_CACHED, FORMAT, create_manifest, create_tables, write_manifest
-from .tables import Tables, record_crc
+from .writes import Tables
 
 _COLUMNS_2 = ("generation", "vectors", "rows", "dead", "space", "created", "codes", "fields")
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from ..values.nested import read_json
 from ..values.records import as_read, derived_key
-from .changes import Incoming
-from .parts import common_metadata, owner_of
-from .sql.tables import Stored
+from .reconcile import Incoming
+from .stored import Stored
+from .text_parts import common_metadata, owner_of
 
 
-def as_stored(
+def with_legacy_keys(
     incoming: Sequence[Incoming],
     find: Callable[[set[str]], Mapping[str, Stored]],
     parts_of: Callable[[set[str]], Iterable[Stored]] | None = None,

@@ -5,73 +5,25 @@ What changes rows returns the manifest that says so, for `commit` to write.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ...filters.sql import index_terms
 from ...filters.tree import parse_path
-from ...values.nested import on_own_stack
-from ...values.records import UNKNOWN
-from ..known_texts import Entry
 from ..manifest import Manifest
+from ..stored import Stored, record_crc
+from ..text_cache import Entry
 from ..vectors import ROWS_A_BLOCK, Rows, Sums
 from .schema import write_manifest
 
 Bits = npt.NDArray[np.uint8]
 """A bitmap of rows, the lowest bit first."""
 BYTES_A_BLOCK = ROWS_A_BLOCK // 8
-
-
-@dataclass(slots=True)  # not frozen: a million are made at once, and freezing costs three times as much
-class Stored:
-    """A record as it lies in the database, never changed; ``metadata`` is JSON text.
-
-    ``lost`` is how many tokens of the text the vector does not cover; 1 may be any number in what an older format held.
-    `records.UNKNOWN` is added to it where the model knows no token of the text.
-    """
-
-    row: int
-    key: str
-    text: str
-    metadata: str
-    lost: int
-
-    @property
-    def truncated(self) -> int:
-        """How many tokens of the text the model does not read."""
-        return self.lost % UNKNOWN
-
-    @property
-    def unknown(self) -> bool:
-        """Whether the model knows no token of the text."""
-        return self.lost >= UNKNOWN
-
-
-def metadata_of(text: str) -> dict[str, Any]:
-    """The object that a record's metadata says; raises ValueError where it is none, RecursionError as `read_json`."""
-    found = on_own_stack(_METADATA.decode, text)
-    if not isinstance(found, dict):
-        raise ValueError("it is no object")
-    return found
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-_METADATA = json.JSONDecoder(parse_constant=_refuse_constant)
-
-
-def record_crc(key: str, text: str, metadata: str, lost: int = 0) -> int:
-    """CRC-32 of the three as UTF-8, a NUL between; and behind another one ``lost``, where it is not 0."""
-    return zlib.crc32(f"{key}\0{text}\0{metadata}{f'{chr(0)}{lost}' if lost else ''}".encode())
 
 
 def field_index(field: str) -> str:

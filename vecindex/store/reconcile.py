@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..values.nested import on_own_stack
-from .sql.tables import Stored
+from .stored import Stored
 from .vectors import Vectors
 
 
@@ -59,7 +59,7 @@ def reconcile(
     kept: set[str] = set()
 
     def stays(item: Incoming, before: Incoming | Stored) -> bool:
-        if item.text != before.text or (whole and isinstance(before, Stored) and before.truncated):
+        if item.text != before.text or (whole and isinstance(before, Stored) and before.tokens_lost):
             return False
         if item.vector is None:
             return True

@@ -13,8 +13,8 @@ from typing import Any
 
 from ..errors import InvalidInput
 from ..values.nested import read_json
-from .changes import Incoming
-from .sql.tables import Stored
+from .reconcile import Incoming
+from .stored import Stored
 
 PART_OF, SPAN = "part_of", "span"
 

@@ -23,12 +23,13 @@ from ...values.records import UNKNOWN
 from ..disk.connection import Connection
 from ..disk.files import DATABASE_FILE, storage_errors
 from ..disk.lock import LOCK_FILE, last_commit
-from ..known_texts import Entry
 from ..manifest import COLUMNS, Manifest, check_types, checksum, from_row
-from ..parts import owner_of
+from ..stored import Stored, metadata_of, record_crc
+from ..text_cache import Entry
+from ..text_parts import owner_of
 from ..vectors import ROWS_A_BLOCK, Rows, Sums
 from .schema import FORMAT
-from .tables import BYTES_A_BLOCK, Stored, Tables, field_index, field_indexes, metadata_of, record_crc
+from .writes import BYTES_A_BLOCK, Tables, field_index, field_indexes
 
 _A_STATEMENT = 500
 _SMALL = 2**20  # bytes, some 5,000 records: checked in 15 ms
