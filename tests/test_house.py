@@ -38,19 +38,19 @@ DOORS: dict[str, tuple[str, ...]] = {
     "pyarrow": ("exchange.parquet",),
     "sqlite_utils": ("store.sql.schema",),
     "onnxruntime": ("encoders.run.onnx",),
-    "tokenizers": ("encoders.run.tokens", "encoders.run.onnx"),
+    "tokenizers": ("encoders.run.text_tokenizer", "encoders.run.onnx"),
     "safetensors": ("encoders.config.weights",),
-    "torch": ("encoders.run.torch", "encoders.compile.attention", "encoders.config.complete", "encoders.gpu"),
-    "transformers": ("encoders.run.torch", "encoders.compile.attention", "encoders.config.complete"),
+    "torch": ("encoders.run.torch", "encoders.compile.export_attention", "encoders.config.complete", "encoders.gpu"),
+    "transformers": ("encoders.run.torch", "encoders.compile.export_attention", "encoders.config.complete"),
     "sentence_transformers": ("encoders.run.torch",),
     "huggingface_hub": ("encoders.locate.hub",),
-    "onnx": tuple(f"encoders.compile.{name}" for name in ("quantise", "folding", "layout", "graph")),
+    "onnx": tuple(f"encoders.compile.{name}" for name in ("quantise", "bias_folding", "token_layout", "graph_uses")),
 }
 """A library, and the modules or folders that may import it."""
 LAZY = (
     *("faiss", "pyarrow", "sqlite_utils", "huggingface_hub", "safetensors"),
     *(".encoders.run.onnx", ".encoders.run.torch", ".encoders.gpu.cuda"),
-    *(".encoders.compile.quantise", ".encoders.compile.folding", ".encoders.compile.layout"),
+    *(".encoders.compile.quantise", ".encoders.compile.bias_folding", ".encoders.compile.token_layout"),
 )
 """Imported when they are needed, by a function; not with the module."""
 LAZY_EXCEPTIONS = {

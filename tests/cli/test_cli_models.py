@@ -11,9 +11,9 @@ import pytest
 
 from vecindex import load_encoder
 from vecindex.encoders import models
-from vecindex.encoders.compile import agreement
-from vecindex.encoders.compile.compiling import Sample
+from vecindex.encoders.compile.compiler import Sample
 from vecindex.encoders.locate.vecindex_cache import compiled_folder
+from vecindex.encoders.run import agreement
 from vecindex.encoders.run.environment import has_exact_int8
 from vecindex.errors import InvalidInput
 

@@ -20,7 +20,7 @@ import pytest
 import vecindex
 from vecindex import errors, sources
 from vecindex.encoders.gpu.token_workers import TokenWorkers
-from vecindex.encoders.run.tokens import TextTokenizer
+from vecindex.encoders.run.text_tokenizer import TextTokenizer
 from vecindex.errors import CorruptIndex, IncompatibleFormat, MissingExtra, VecindexError
 from vecindex.search import native
 from vecindex.store.disk.lock import WriterLock

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import vecindex
-from vecindex.encoders.compile import compiling
+from vecindex.encoders.compile import compiler
 from vecindex.encoders.run.environment import has_exact_int8
 from vecindex.errors import Advice, InvalidInput, SpaceMismatch
 
@@ -68,7 +68,7 @@ def test_a_changed_model_is_refused_at_add_and_at_search(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     change(model, small_model)
-    monkeypatch.setattr(compiling, "_compile_full", lambda *_: pytest.fail("compiled, only to be refused"))
+    monkeypatch.setattr(compiler, "_compile_full", lambda *_: pytest.fail("compiled, only to be refused"))
     given = model if named else None
     for act in ("add", "search"):
         with (

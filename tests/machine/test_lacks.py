@@ -18,10 +18,9 @@ import pytest
 from vecindex import EncodingFailed, OutOfMemory, explain, load_encoder
 from vecindex.cli.render.results import explanation_as
 from vecindex.encoders import models
-from vecindex.encoders.compile import compiled_cache as compiled
-from vecindex.encoders.compile import compiling
+from vecindex.encoders.compile import compiled_models, compiler
 from vecindex.encoders.locate.vecindex_cache import compiled_folder, refusal_file
-from vecindex.encoders.run import tokens
+from vecindex.encoders.run import text_tokenizer
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.machine.lacks import lack, lacks_said
 from vecindex.values.space import PoolingMode
@@ -49,11 +48,11 @@ def test_a_sound_compiled_model_stays_where_no_file_can_be_opened(encoder: Encod
     spare = os.open(os.devnull, os.O_RDONLY)
     os.close(spare)
     with limited(resource.RLIMIT_NOFILE, spare), pytest.raises(EncodingFailed) as caught:
-        compiled.load_compiled(encoder.space, None)
+        compiled_models.load_compiled(encoder.space, None)
     assert "Too many open files" in caught.value.reason
     assert caught.value.advice.startswith("Nothing is wrong with the model.")
     assert sorted((file.name, file.stat().st_ino) for file in folder.iterdir()) == before
-    assert compiled.load_compiled(encoder.space, None) is not None
+    assert compiled_models.load_compiled(encoder.space, None) is not None
 
 
 def test_a_disk_that_is_full_while_compiling_is_not_the_models_fault(
@@ -81,19 +80,19 @@ def test_a_graph_whose_numbers_are_not_finite_is_refused_for_good(
     monkeypatch.setattr("vecindex.encoders.run.onnx.OnnxEncoder._run", overflown)
     encoder = load_encoder(small_model(tmp_path))
     assert encoder.runtime == "torch"
-    assert "agree with the reference to a cosine of only nan" in str(compiled.refusal(encoder.space))
+    assert "agree with the reference to a cosine of only nan" in str(compiled_models.refusal(encoder.space))
 
 
 def test_what_an_earlier_version_refused_is_tried_once_more(encoder: Encoder) -> None:
     space = encoder.space
-    compiled.refuse(space, "no such operator")
+    compiled_models.refuse(space, "no such operator")
     path = refusal_file(space.fingerprint)
-    assert compiled.refusal(space) == "no such operator"
+    assert compiled_models.refusal(space) == "no such operator"
     kept = json.loads(path.read_text())
     del kept["said"]
     path.write_text(json.dumps(kept))
-    assert compiled.refusal(space) is None
-    compiled.forget_refusal(space)
+    assert compiled_models.refusal(space) is None
+    compiled_models.forget_refusal(space)
 
 
 def test_a_model_compiled_into_a_folder_is_found_there_though_nobody_may_write_there(
@@ -107,7 +106,7 @@ def test_a_model_compiled_into_a_folder_is_found_there_though_nobody_may_write_t
     for path in (tmp_path / "baked").rglob("*"):
         path.chmod(0o555 if path.is_dir() else 0o444)
     monkeypatch.setenv("VECINDEX_CACHE", str(tmp_path / "baked"))
-    monkeypatch.setattr(compiling, "_compile_full", lambda *_: pytest.fail("compiled again"))
+    monkeypatch.setattr(compiler, "_compile_full", lambda *_: pytest.fail("compiled again"))
     assert load_encoder(model).runtime == "onnxruntime"
 
 
@@ -136,8 +135,8 @@ def test_a_user_without_a_home_compiles_in_a_temporary_place(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)  # of whom the system knows nothing
     assert load_encoder(static_model(tmp_path / "static")).encode(["the cat"]).shape == (1, 16)
-    assert list(compiled.every_compiled()) == []
-    with compiling._scratch_folder() as folder:
+    assert list(compiled_models.every_compiled()) == []
+    with compiler._scratch_folder() as folder:
         assert str(folder).startswith(tempfile.gettempdir())
     (told,) = caplog.records
     assert "cannot be written to" in told.getMessage()
@@ -200,7 +199,7 @@ def test_a_panic_of_the_tokenizers_is_tried_without_threads_and_then_said(
 ) -> None:
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
     tries: list[str] = []
-    encode: Any = tokens._encoded
+    encode: Any = text_tokenizer._encoded
 
     class Panics:
         def encode_batch_fast(self, texts: list[str], add_special_tokens: bool) -> Any:

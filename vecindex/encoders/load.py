@@ -10,8 +10,8 @@ from typing import Literal, cast, get_args
 from ..errors import Advice, InvalidInput, MissingExtra, ModelNotFound, SpaceMismatch, UnsupportedModel
 from ..values.arguments import choice, entrance
 from ..values.space import Precision, Space
-from .compile.compiled_cache import load_compiled
-from .compile.compiling import compile_fewer_bits, compiled_or_torch, reference, static_reference
+from .compile.compiled_models import load_compiled
+from .compile.compiler import compile_fewer_bits, compiled_or_torch, reference, static_reference
 from .config.modules import is_size
 from .config.read_space import read_space
 from .locate.resolve import ModelFiles, at_hand, hub_name, resolve

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from ..errors import InvalidInput, ModelNotFound, UnsupportedModel
 from ..values.space import Precision, Space
-from .compile.agreement import Agreement
-from .compile.compiled_cache import Compiled, every_compiled, faults, load_compiled, read_record, runtime_of, take_away
-from .compile.compiling import Sample, compile_fewer_bits, compile_full, measure_again
+from .compile.compiled_models import Compiled, every_compiled, faults, load_compiled, read_record, runtime_of, take_away
+from .compile.compiler import Sample, compile_fewer_bits, compile_full, measure_again
 from .load import here, space_of
 from .locate.resolve import ModelFiles, resolve
 from .locate.vecindex_cache import compiled_folder, refusal_file
+from .run.agreement import Agreement
 
 _LEAST_PREFIX = 6
 """Characters of a fingerprint that name a model."""

@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 
 import numpy as np
 
-from ..encoders.compile.compiled_cache import runtime_of
+from ..encoders.compile.compiled_models import runtime_of
 from ..encoders.load import INT8, LoadOptions, check_options, here, load_for_space, load_model
 from ..encoders.run.encoder import Encoded, Encoder
 from ..errors import Advice, InvalidInput, SpaceMismatch, TextWithoutToken

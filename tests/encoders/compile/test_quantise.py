@@ -13,10 +13,10 @@ import pytest
 from onnx import helper, numpy_helper
 
 from vecindex import load_encoder
-from vecindex.encoders.compile.agreement import Agreement, compare, measure
 from vecindex.encoders.compile.quantise import Bits, Quantised, quantise
 from vecindex.encoders.run import environment
 from vecindex.encoders.run import onnx as runtime
+from vecindex.encoders.run.agreement import Agreement, compare, measure
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.encoders.run.environment import has_exact_int8
 from vecindex.encoders.run.onnx import OnnxEncoder

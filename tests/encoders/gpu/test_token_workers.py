@@ -16,7 +16,7 @@ import pytest
 
 from vecindex.encoders.gpu.token_arrays import TokenArrays, texts_from_bytes, texts_to_bytes
 from vecindex.encoders.gpu.token_workers import TokenWorkers
-from vecindex.encoders.run.tokens import TextTokenizer
+from vecindex.encoders.run.text_tokenizer import TextTokenizer
 from vecindex.errors import EncodingFailed
 
 from ...support.models.varied_texts import varied_texts
@@ -150,7 +150,7 @@ def test_no_process_outlives_the_one_that_started_it(minilm: Path, ended_by: sig
         "import json, sys\n"
         "from pathlib import Path\n"
         "from vecindex.encoders.gpu.token_workers import TokenWorkers\n"
-        "from vecindex.encoders.run.tokens import TextTokenizer\n"
+        "from vecindex.encoders.run.text_tokenizer import TextTokenizer\n"
         "workers = TokenWorkers(TextTokenizer.from_file(Path(sys.argv[1]), 8), 2)\n"
         "workers.tokenize(['one'])\n"
         "print(json.dumps(workers.processes), flush=True)\n"

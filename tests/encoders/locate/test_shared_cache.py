@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from vecindex import load_encoder
-from vecindex.encoders.compile.compiled_cache import every_compiled, load_compiled, runtime_of
+from vecindex.encoders.compile.compiled_models import every_compiled, load_compiled, runtime_of
 from vecindex.encoders.locate import ownership
 from vecindex.encoders.locate import vecindex_cache as cache
 from vecindex.encoders.models import remove_model

@@ -17,7 +17,7 @@ from vecindex import AddReport, EncodingFailed, Index, InvalidInput, QueryUnknow
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.encoders.run.head import Head
 from vecindex.encoders.run.static import StaticEncoder
-from vecindex.encoders.run.tokens import TextTokenizer, check_room
+from vecindex.encoders.run.text_tokenizer import TextTokenizer, check_room
 from vecindex.index.long_texts import OnLong
 from vecindex.values.records import UNKNOWN
 from vecindex.values.space import Role

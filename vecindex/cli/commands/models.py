@@ -113,7 +113,7 @@ def compile_(
       vecindex models compile all-MiniLM-L6-v2 --precision int8 --sample notes.txt
       vecindex models compile all-MiniLM-L6-v2 --to /opt/vecindex
     """
-    from ...encoders.compile.compiling import Sample
+    from ...encoders.compile.compiler import Sample
     from ...encoders.models import compile_model
     from ...sources import Format, read, source
 

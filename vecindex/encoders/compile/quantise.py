@@ -25,7 +25,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ..run.pooling import FloatArray
-from .graph import node_uses, set_constants
+from .graph_uses import node_uses, set_constants
 
 Bits = Literal[7, 8]
 

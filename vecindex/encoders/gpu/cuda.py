@@ -26,11 +26,11 @@ from ...machine.cores import available_cores
 from ...machine.threads import in_thread
 from ...values.arguments import entrance
 from ...values.space import Precision, Role, Space
-from ..compile.agreement import BUILT_IN, SAMPLE, Agreement, compare
+from ..run.agreement import BUILT_IN, SAMPLE, Agreement, compare
 from ..run.checks import OnLong, check_directions, checked_texts, no_token, not_finite, on_long_check, role_check
 from ..run.encoder import TEXTS_A_WINDOW, Encoded, IntArray
 from ..run.pooling import FloatArray, unit_length
-from ..run.tokens import TokenizingEncoder
+from ..run.text_tokenizer import TokenizingEncoder
 from ..run.torch import TorchEncoder
 from .lanes import cuda_problem, is_out_of_memory
 from .on_device import DTYPES, OnDevice, Running

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..run.encoder import IntArray
-from ..run.tokens import TextTokenizer
+from ..run.text_tokenizer import TextTokenizer
 
 _NUMBER = np.dtype("<i8")
 _ID = np.dtype("<i4")

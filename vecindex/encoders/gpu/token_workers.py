@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from typing import IO
 
 from ...errors import EncodingFailed
-from ..run.tokens import TextTokenizer
+from ..run.text_tokenizer import TextTokenizer
 from .token_arrays import TokenArrays, texts_from_bytes, texts_to_bytes
 
 _START = (

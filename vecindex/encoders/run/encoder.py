@@ -24,7 +24,7 @@ from ...values.space import Role, Space
 from .checks import OnLong, check_directions, checked_texts, is_zero, no_token, on_long_check, role_check
 from .head import Head
 from .pooling import FloatArray, unit_length
-from .unknown import Surroundings
+from .unknown_texts import Surroundings
 
 IntArray = npt.NDArray[np.int64]
 

@@ -23,7 +23,7 @@ from ...values.space import Space
 from .encoder import IntArray
 from .environment import environment, has_exact_int8
 from .head import Head
-from .tokens import TOKENIZER_FILE, TextTokenizer, TokenizingEncoder
+from .text_tokenizer import TOKENIZER_FILE, TextTokenizer, TokenizingEncoder
 
 MODEL_FILE = "model.onnx"
 DATA_FILE = "model.onnx.data"

@@ -19,7 +19,7 @@ from .encoder import IntArray, Tokens
 from .environment import environment
 from .head import Head
 from .pooling import FloatArray
-from .tokens import TOKENIZER_FILE, TextTokenizer, TokenizingEncoder, check_room
+from .text_tokenizer import TOKENIZER_FILE, TextTokenizer, TokenizingEncoder, check_room
 
 _TOKENS_AT_ONCE = 8192
 """Token vectors in memory at a time, however long the texts are."""

@@ -21,7 +21,7 @@ from sentence_transformers import SentenceTransformer
 
 from ...errors import UnsupportedModel
 from ...values.space import Role, Space
-from ..compile.attention import attention_for_export
+from ..compile.export_attention import attention_for_export
 from ..config.complete import Held, check_counts, nothing_made_up
 from ..config.modules import ModelReader, Modules, is_size, read_modules, within
 from ..config.remote_code import Native, can_do_without
@@ -31,7 +31,7 @@ from .head import Head
 from .onnx import INPUTS, MODEL_FILE, OUTPUT
 from .pooling import FloatArray
 from .static import StaticEncoder
-from .tokens import TOKENIZER_FILE, TextTokenizer, TokenizingEncoder, check_room, within_table
+from .text_tokenizer import TOKENIZER_FILE, TextTokenizer, TokenizingEncoder, check_room, within_table
 
 _OPSET = 17
 _LEAST_COSINE = 0.99999

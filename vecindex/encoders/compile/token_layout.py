@@ -23,7 +23,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from .graph import names_used, needed_nodes, node_uses, set_constants
+from .graph_uses import names_used, needed_nodes, node_uses, set_constants
 
 _BY_HEAD = [0, 2, 1, 3]  # (B, T, H, D/H) to (B, H, T, D/H), and back
 _COLUMNS_BY_HEAD = [0, 2, 3, 1]  # to (B, H, D/H, T)

@@ -20,8 +20,7 @@ import pytest
 import vecindex
 from vecindex import load_encoder
 from vecindex.encoders import models
-from vecindex.encoders.compile import compiled_cache as compiled
-from vecindex.encoders.compile import compiling, probes
+from vecindex.encoders.compile import compiled_models, compiler, probes
 from vecindex.encoders.load import load_for_space
 from vecindex.encoders.locate.vecindex_cache import compiled_folder, refusal_file, remember_digests
 from vecindex.encoders.run.encoder import Encoder
@@ -64,7 +63,7 @@ def test_a_model_is_compiled_once(model: Path, cache: Path, monkeypatch: pytest.
     folder = compiled_folder(first.space.fingerprint)
     assert sorted(p.name for p in folder.iterdir()) == FILES
     assert os.listdir(cache / "compiled") == [first.space.fingerprint]
-    monkeypatch.setattr(compiling, "_compile_full", lambda *_: pytest.fail("compiled again"))
+    monkeypatch.setattr(compiler, "_compile_full", lambda *_: pytest.fail("compiled again"))
     assert np.array_equal(load_encoder(model).encode(["the cat"]), first.encode(["the cat"]))
 
 
@@ -177,12 +176,12 @@ def test_a_model_whose_export_disagrees_runs_on_torch_and_is_not_exported_again(
     assert os.listdir(cache / "compiled") == []
     assert re.fullmatch(
         r"torch \(its export failed: compiled, its vectors agree with the reference to a cosine of only 0\.\d+\)",
-        compiled.runtime_of(encoder.space),
+        compiled_models.runtime_of(encoder.space),
     )
     with vecindex.open(cache / "i", model=model) as index:
         index.add(["the cat"])
     with vecindex.open(cache / "i") as index:
-        assert index.info().runtime == compiled.runtime_of(encoder.space)
+        assert index.info().runtime == compiled_models.runtime_of(encoder.space)
         assert index.search("the cat")[0].score > 0.9999
     assert len(wrong_export) == 1
     with pytest.raises(UnsupportedModel, match="cannot be compiled: compiled, its vectors agree") as caught:
@@ -196,7 +195,7 @@ def test_another_version_of_a_library_is_a_reason_to_export_again(
 ) -> None:
     space = load_encoder(model).space
     monkeypatch.setattr("importlib.metadata.version", lambda name: f"another {name}")
-    assert compiled.runtime_of(space) == "not compiled yet"
+    assert compiled_models.runtime_of(space) == "not compiled yet"
     load_encoder(model)
     assert len(wrong_export) == 2
 
@@ -209,11 +208,14 @@ def test_what_the_exporter_refuses_runs_on_torch(model: Path, cache: Path, monke
 
     monkeypatch.setattr(TorchEncoder, "compile", refusing)
     space = load_encoder(model).space
-    assert compiled.runtime_of(space) == "torch (its export failed: it cannot be exported to ONNX (no such operator))"
+    assert (
+        compiled_models.runtime_of(space)
+        == "torch (its export failed: it cannot be exported to ONNX (no such operator))"
+    )
     monkeypatch.undo()
     monkeypatch.setenv("VECINDEX_CACHE", str(cache))
     made = models.compile_model(str(model))  # asked for by name, it is tried again
-    assert (made.before, compiled.runtime_of(space)) == (False, "onnxruntime")
+    assert (made.before, compiled_models.runtime_of(space)) == (False, "onnxruntime")
     assert not refusal_file(space.fingerprint).exists()
 
 
@@ -222,8 +224,8 @@ def test_damage_that_no_time_tells_of_is_found_by_reading(model: Path, cache: Pa
     folder = compiled_folder(space.fingerprint)
     weights = folder / "model.onnx.data"
     flip(weights)
-    remember_digests([(weights, compiled.read_record(folder).files["model.onnx.data"])])
-    assert compiled.load_compiled(space, None) is not None
+    remember_digests([(weights, compiled_models.read_record(folder).files["model.onnx.data"])])
+    assert compiled_models.load_compiled(space, None) is not None
     (found,) = models.details(str(model), verify=True)
     assert found.faults is not None
     assert len(found.faults) == 1
@@ -263,7 +265,7 @@ def test_a_loser_of_the_race_uses_what_the_winner_published(
         shutil.copytree(winners, compiled_folder(fingerprint))
         return honest(*args)
 
-    monkeypatch.setattr(compiling, "probed", meanwhile)
+    monkeypatch.setattr(compiler, "probed", meanwhile)
     assert load_encoder(model).encode(["the cat"]).shape == (1, 32)
     assert os.listdir(cache / "compiled") == [fingerprint]
 

@@ -19,7 +19,7 @@ import tokenizers
 from ...errors import EncodingFailed
 from ...values.space import Role
 from .encoder import Encoder, Span, Tokens
-from .unknown import Surroundings
+from .unknown_texts import Surroundings
 
 TOKENIZER_FILE = "tokenizer.json"
 HUGE = 100_000

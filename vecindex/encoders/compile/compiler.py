@@ -30,9 +30,9 @@ from ...values.space import Space
 from ..locate.ownership import make_folder, seal, tell
 from ..locate.resolve import ModelFiles
 from ..locate.vecindex_cache import cache_folder, compiled_folder, distrusted, remember_digests, sha256
+from ..run.agreement import BUILT_IN, LEAST_COSINE, LEAST_MEAN, SAMPLE, Agreement, measure
 from ..run.encoder import Encoder
-from .agreement import BUILT_IN, LEAST_COSINE, LEAST_MEAN, SAMPLE, Agreement, measure
-from .compiled_cache import (
+from .compiled_models import (
     COMPILING,
     Compiled,
     forget_refusal,
@@ -227,7 +227,7 @@ def _export(whole: TorchEncoder, folder: Path, rewrite: Callable[[Path], Path], 
     file is to be used.
     """
     from ..run.onnx import MODEL_FILE, save_parted
-    from ..run.tokens import TOKENIZER_FILE
+    from ..run.text_tokenizer import TOKENIZER_FILE
 
     exported, plain = folder / "exported", folder / "plain"
     exported.mkdir()
@@ -244,8 +244,8 @@ def _export(whole: TorchEncoder, folder: Path, rewrite: Callable[[Path], Path], 
 def _faster(whole: TorchEncoder, plain: Path) -> Path:
     """The graph rewritten for speed, in so far as it then gives what the plain one gives."""
     from ..run.onnx import token_vectors
-    from .folding import fold_biases
-    from .layout import lay_out
+    from .bias_folding import fold_biases
+    from .token_layout import lay_out
 
     ids, mask = whole.padded(whole.tokenize(PROBES[1:]))
     before = token_vectors(plain, ids, mask)[mask == 1]

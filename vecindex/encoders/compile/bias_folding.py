@@ -29,7 +29,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from .graph import names_used, set_constants
+from .graph_uses import names_used, set_constants
 
 _Array = npt.NDArray[np.float64]
 

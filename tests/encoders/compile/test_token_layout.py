@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from vecindex.encoders.compile.layout import lay_out
+from vecindex.encoders.compile.token_layout import lay_out
 from vecindex.encoders.locate.vecindex_cache import compiled_folder
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.encoders.run.onnx import MODEL_FILE

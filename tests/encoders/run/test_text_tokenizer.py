@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecindex import load_encoder
-from vecindex.encoders.run.tokens import HUGE, TextTokenizer
+from vecindex.encoders.run.text_tokenizer import HUGE, TextTokenizer
 
 from ...support.children import environment
 from ...support.models.families import FAMILIES, PROMPTS, sentence_model, transformer_folder
@@ -166,7 +166,7 @@ def test_a_line_of_ten_megabytes_takes_little_memory(tmp_path_factory: pytest.Te
     folder = transformer_folder(tmp_path_factory.mktemp("tokens") / "base", FAMILIES["bert"])
     code = (
         "from pathlib import Path\n"
-        "from vecindex.encoders.run.tokens import TextTokenizer\n"
+        "from vecindex.encoders.run.text_tokenizer import TextTokenizer\n"
         # Of this process alone; what the resource module says begins with the parent's.
         "peak = lambda: int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])\n"
         f"tokenizer = TextTokenizer.from_file(Path({str(folder / 'tokenizer.json')!r}), 256)\n"

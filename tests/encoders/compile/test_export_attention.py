@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vecindex import load_encoder
-from vecindex.encoders.compile import attention
+from vecindex.encoders.compile import export_attention
 from vecindex.encoders.locate.vecindex_cache import compiled_folder
 
 from ...support.models import families
@@ -55,7 +55,7 @@ def test_long_texts_in_parts_give_sentence_transformers_own_vectors(
     from sentence_transformers import SentenceTransformer
 
     monkeypatch.setenv("VECINDEX_CACHE", str(tmp_path))
-    monkeypatch.setattr(attention, "NUMBERS_AT_ONCE", 2**20)
+    monkeypatch.setattr(export_attention, "NUMBERS_AT_ONCE", 2**20)
     model: Any = SentenceTransformer(str(folder), device="cpu")
     expected = np.stack([model.encode(text, normalize_embeddings=True) for text in TEXTS])
     for encoder in (load_encoder(folder), load_encoder(folder, runtime="torch")):

@@ -26,8 +26,8 @@ from ..locate.vecindex_cache import (
     sha256,
     write_json,
 )
+from ..run.agreement import Agreement
 from ..run.head import Head
-from .agreement import Agreement
 
 if TYPE_CHECKING:
     from ..run.onnx import OnnxEncoder

@@ -11,8 +11,8 @@ import onnx
 import pytest
 
 from vecindex import load_encoder
-from vecindex.encoders.compile import folding, layout
-from vecindex.encoders.compile.folding import fold_biases
+from vecindex.encoders.compile import bias_folding, token_layout
+from vecindex.encoders.compile.bias_folding import fold_biases
 from vecindex.encoders.locate.vecindex_cache import compiled_folder
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.encoders.run.onnx import DATA_FILE, MODEL_FILE
@@ -193,13 +193,13 @@ def test_a_norm_over_the_last_two_axes_has_no_plane(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [1, 10, 1000])
 def test_a_mean_of_what_is_added_is_no_burden(size: float) -> None:
     scale, offset = np.linspace(0.5, 1.5, WIDTH), np.linspace(-0.2, 0.3, WIDTH)
-    shift, _ = folding._plane(scale, offset, np.full(WIDTH, size)) or pytest.fail("it can be moved")
+    shift, _ = bias_folding._plane(scale, offset, np.full(WIDTH, size)) or pytest.fail("it can be moved")
     assert np.abs(shift).max() < 1.5
 
 
 def test_what_is_added_is_left_where_it_would_drown_the_norm() -> None:
     added = np.linspace(-500.0, 500.0, WIDTH)
-    assert folding._plane(np.ones(WIDTH), np.zeros(WIDTH), added) is None
+    assert bias_folding._plane(np.ones(WIDTH), np.zeros(WIDTH), added) is None
 
 
 @pytest.mark.parametrize("scales", [[0.0] + [1.0] * (WIDTH - 1), [1.0, -1.0] * (WIDTH // 2)])
@@ -216,11 +216,11 @@ def test_the_plane_is_kept_away_from_the_origin() -> None:
     offset = np.linspace(-1.0, 1.0, WIDTH)
     offset -= (offset / scale).sum() / (1 / scale).sum()  # Σ d/g = 0: the plane of h goes through the origin
     for way in (-0.9, 0.0, 0.9):  # and nearly so on the other side of either shift
-        shift, one = folding._plane(scale, offset + way, added) or pytest.fail("it can be moved")
+        shift, one = bias_folding._plane(scale, offset + way, added) or pytest.fail("it can be moved")
         z = RANDOM.standard_normal((20, WIDTH))
         h = scale * (z - z.mean(axis=1, keepdims=True)) + offset + way + shift
         np.testing.assert_allclose(h @ one, 1)
-        assert np.linalg.norm(one) * np.abs(h).max() < folding.MOST_GROWTH
+        assert np.linalg.norm(one) * np.abs(h).max() < bias_folding.MOST_GROWTH
 
 
 # --- in a compiled model ---------------------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ def test_int8_is_made_of_the_biases_as_they_are(
         return (compiled_folder(encoder.space.fingerprint) / DATA_FILE).read_bytes()
 
     usual = constants("usual")
-    monkeypatch.setattr(folding, "fold_biases", _fails)
+    monkeypatch.setattr(bias_folding, "fold_biases", _fails)
     assert constants("unfolded") == usual
 
 
@@ -262,7 +262,7 @@ def _wrong(source: Path, target: Path) -> int:
 
 
 @pytest.mark.parametrize("rewrite", [_fails, _wrong])
-@pytest.mark.parametrize("place", [(folding, "fold_biases"), (layout, "lay_out")])
+@pytest.mark.parametrize("place", [(bias_folding, "fold_biases"), (token_layout, "lay_out")])
 def test_a_model_that_cannot_be_rewritten_is_compiled_as_it_is(
     rewrite: Any, place: tuple[Any, str], small_model: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
