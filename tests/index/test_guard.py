@@ -1,5 +1,7 @@
-"""Vectors that come out otherwise on another machine: found out before they are mixed or compared, and only looked for
-where something differs."""
+"""Vectors that differ on another machine are found out before they are mixed with others or compared.
+
+They are only looked for where something of the environment has changed.
+"""
 
 from __future__ import annotations
 

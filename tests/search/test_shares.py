@@ -46,9 +46,8 @@ def test_many_at_once_do_not_wait_for_each_other_nor_mix() -> None:
 
     def ask(first: int) -> None:
         for _ in range(20):
-            for i in range(first, 40, 8):
-                if cut.search(queries[i][None, :], 10)[1].tolist() != expected[i]:
-                    wrong.append(i)
+            asked = range(first, 40, 8)
+            wrong.extend(i for i in asked if cut.search(queries[i][None, :], 10)[1].tolist() != expected[i])
 
     threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
     for thread in threads:

@@ -96,7 +96,7 @@ def _link(path: Path, victim: Victim) -> None:
 
 
 def _socket(path: Path, victim: Victim) -> None:
-    before = os.getcwd()
+    before = Path.cwd()
     os.chdir(path.parent)  # the name of a socket may have 107 bytes
     try:
         with contextlib.closing(socket.socket(socket.AF_UNIX)) as made:

@@ -13,6 +13,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from ctypes import CFUNCTYPE, POINTER, c_char_p, c_int, c_int64, c_void_p
+from pathlib import Path
 from typing import Any
 
 FULL, CANNOT_OPEN = 13, 14
@@ -124,7 +125,7 @@ class SqliteFiles:
                 return real(vfs, name, sync)
             result = self._result(DELETE, lambda: self.call("remove", path, lambda: real(vfs, name, sync)))
             if result == 0 and sync & 1:
-                return self._result(DELETE, lambda: self.call("sync", os.path.dirname(path), lambda: 0))
+                return self._result(DELETE, lambda: self.call("sync", str(Path(path).parent), lambda: 0))
             return result
 
         return delete
@@ -166,7 +167,7 @@ class SqliteFiles:
             path = self._paths[file]
             if result == 0 and file in self._new_logs and path is not None:
                 self._new_logs.discard(file)
-                return self._result(FSYNC, lambda: self.call("sync", os.path.dirname(path), lambda: 0))
+                return self._result(FSYNC, lambda: self.call("sync", str(Path(path).parent), lambda: 0))
             return result
 
         return sync

@@ -43,9 +43,12 @@ class ModelAtHand:
 
 @dataclass(frozen=True, slots=True)
 class ModelDetails:
-    """All that is known of a model; ``agreement`` is that of fewer bits with fp32, ``cosine`` that of the compiled
-    encoder with the reference, ``faults`` what is wrong with the compiled files, and ``unread`` the arrays in the
-    model's own files that nothing reads; each is None where nobody looked."""
+    """All that is known of a model.
+
+    ``agreement`` is that of fewer bits with fp32, ``cosine`` that of the compiled encoder with the reference,
+    ``faults`` is what is wrong with the compiled files, and ``unread`` names the arrays in the model's own files that
+    nothing reads. Each is None where nobody looked.
+    """
 
     at_hand: ModelAtHand
     max_tokens: int

@@ -1,4 +1,6 @@
-"""How is a filter written as an expression::
+"""Reads a filter that is written as an expression.
+
+The grammar::
 
     or         = and { "or" and }
     and        = not { "and" not }

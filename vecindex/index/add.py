@@ -117,7 +117,6 @@ def add_records(
 
 def _blocks(records: Iterable[str | Record], on_duplicate: OnDuplicate) -> Iterator[tuple[list[Incoming], Vectors]]:
     """The records with their vectors (n, D), in windows of one commit."""
-
     vectors: deque[Any] = deque()  # of the items that were read and not yet given out
 
     def items() -> Iterator[Incoming]:

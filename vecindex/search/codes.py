@@ -224,7 +224,6 @@ def load(loaders: Mapping[str, Callable[[], Buffer]], settings: Settings, dimens
     Raises:
         ValueError: the bytes are no codes of these settings, dimension and rows, now or when a part is first needed.
     """
-
     for name in parts(settings):
         if name not in loaders:
             raise ValueError(f"the part {name!r} of the codes is missing")

@@ -1,5 +1,7 @@
-"""Does every kind of model give sentence-transformers' own vectors: each family, pooling, side and length, alone and
-padded, in both runtimes."""
+"""Every kind of model gives sentence-transformers' own vectors.
+
+Each family, pooling, padding side and length is held against it, alone and in a padded batch, in both runtimes.
+"""
 
 from __future__ import annotations
 

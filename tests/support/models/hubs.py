@@ -49,8 +49,11 @@ def listed(snapshot: Path, *names: str) -> None:
 
 @dataclass
 class Hub:
-    """``asked`` has the names of the files that were fetched, ``broken`` those that the server fails to send, and
-    ``sent`` the values of all headers that could carry a secret; it is ``private`` to those who have one."""
+    """What a hub serves, and what it was asked for.
+
+    ``asked`` has the names of the files that were fetched, ``broken`` those that the server fails to send, and ``sent``
+    the values of all headers that could carry a secret. A ``private`` hub answers only those who send one.
+    """
 
     url: str = ""
     asked: list[str] = field(default_factory=list)

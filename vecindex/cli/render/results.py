@@ -36,7 +36,7 @@ def escaped_json(text: str) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """ "1 record", "2 records"."""
+    """Returns "1 record", "2 records"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 

@@ -27,8 +27,11 @@ _ASKED = 500
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What ``texts`` texts from ``sample`` said: the ``mean`` and the ``least`` cosine between a text's two vectors,
-    and ``top10``, the share of a text's 10 nearest among the others that are the same in both, of 500 texts at most."""
+    """How well two encoders agree on ``texts`` texts from ``sample``.
+
+    ``mean`` and ``least`` are cosines between a text's two vectors. ``top10`` is the share of a text's 10 nearest
+    neighbours that are the same in both, among 500 texts at most.
+    """
 
     sample: str
     texts: int

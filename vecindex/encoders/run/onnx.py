@@ -54,8 +54,11 @@ class OnnxEncoder(TokenizingEncoder):
         threads: int | None = None,
         made_with: str = "",
     ) -> None:
-        """``threads`` is how many cores one call may use, None takes all that this process may use; ``made_with`` says
-        what the graph was made with, as far as it is known."""
+        """Opens a session on the graph.
+
+        ``threads`` is the number of cores that one call may use; None means all that this process may use.
+        ``made_with`` says what the graph was made with, as far as it is known.
+        """
         self.space = space
         self.head = head
         self.folder = folder

@@ -182,8 +182,7 @@ def unit_vectors(vectors: npt.NDArray[Any], first: int = 0) -> FloatArray:
 
 
 def widened(vectors: npt.NDArray[Any]) -> npt.NDArray[np.floating[Any]]:
-    """The same as floats that hold all of them: absolute values of narrow integers, and squares of narrow floats, do
-    not fit their own type."""
+    """Converts to floats wide enough for absolute values of integers and for squares of narrow floats."""
     return vectors if vectors.dtype == np.longdouble else vectors.astype(np.float64)
 
 

@@ -198,8 +198,11 @@ def _too_few(catalog: Catalog, manifest: Manifest) -> str | None:
 
 
 class _Known:
-    """What the cache's entries are compared with, 16 bytes a row: the checksum of its vector, -1 where that is not
-    known, and the first 64 bits of the digest of its text, 0 where it is dead."""
+    """What the cache's entries are compared with, 16 bytes a row.
+
+    That is the checksum of the row's vector, -1 if it is unknown, and the first 64 bits of the digest of its text, 0 if
+    the row is dead.
+    """
 
     def __init__(self, rows: int) -> None:
         self.sums = np.full(rows, -1, np.int64)
