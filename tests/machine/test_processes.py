@@ -25,8 +25,8 @@ from ..support.places import PROJECT
 AT_THE_END = """
 import atexit, sys, threading, time
 import vecindex
-from ..support.toy import ToyEncoder
-from vecindex.encoders import encoder
+from tests.support.toy import ToyEncoder
+from vecindex.encoders.run import encoder
 
 encoder.TEXTS_A_WINDOW = 100
 class Two(ToyEncoder):

@@ -130,7 +130,7 @@ def test_what_a_tokenizer_refuses_is_told_and_the_next_texts_are_tokenized(
 ) -> None:
     start = (
         "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-        "from vecindex.encoders import tokens; from vecindex.encoders.gpu import token_workers\n"
+        "from vecindex.encoders.run import tokens; from vecindex.encoders.gpu import token_workers\n"
         "real = tokens.TextTokenizer.tokenize\n"
         "def tokenize(self, texts):\n    print('noise')\n    if 'bad' in texts: raise ValueError('no such word')\n"
         "    return real(self, texts)\n"

@@ -174,7 +174,7 @@ def test_other_weights_in_the_extra_are_refused_and_its_code_never_runs(hub: Pat
 
 # --- the network -----------------------------------------------------------------------------------------------------
 
-_NO_EXTRA = "from vecindex.encoders import resolve as r; r._EXTRA_PACKAGE = 'vecindex_no_such_package'\n"
+_NO_EXTRA = "from vecindex.encoders.locate import resolve as r; r._EXTRA_PACKAGE = 'vecindex_no_such_package'\n"
 
 
 def test_without_network_and_extra_the_model_is_not_found_at_once(hub: Path) -> None:
