@@ -160,7 +160,7 @@ def interrupted(folder: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(KeyboardInterrupt):
             index.migrate(anew=True, progress=committed)
         index.delete(where="false")  # a writer removes what is left over, and this is not
-        assert "a migration that is not done" in index.info().beside[0]
+        assert "an unfinished migration" in index.info().beside[0]
 
 
 def test_what_was_encoded_anew_here_is_not_encoded_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

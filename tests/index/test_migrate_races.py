@@ -17,7 +17,7 @@ from vecindex import Index, IndexLocked, InvalidInput
 from vecindex.encoders.run.encoder import Encoder, IntArray
 from vecindex.index import encode_ahead as pipeline
 from vecindex.store.disk.lock import WriterLock
-from vecindex.store.side_indexes import Side, side_path
+from vecindex.store.side_indexes import next_path
 from vecindex.store.sql.reads import Catalog
 from vecindex.store.sql.writes import Tables
 from vecindex.store.writer import Writer
@@ -324,7 +324,7 @@ def test_what_a_killed_switch_left_is_removed_by_the_next_change(folder: Path, w
     with vecindex.open(folder, model=ToyEncoder()) as index:
         index.add(["the next change"])
         left = {path.name for path in folder.iterdir()} - {"vecindex.db-wal", "vecindex.db-shm"}
-        next_ = side_path(folder, Other().space, Side.NEXT).name
+        next_ = next_path(folder, Other().space).name
         assert left - {"migrate.lock"} == {".gitignore", "vecindex.db", "vectors-1.f32", "writer.lock", next_}
         assert index.migrate(Other()).encoded == 1
 
@@ -337,10 +337,10 @@ def test_of_a_killed_switch_to_the_same_model_only_what_it_encoded_is_left(
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
     with vecindex.open(folder, model=ToyEncoder()) as index:
-        assert [line.split(":")[0] for line in index.info().beside] == ["a migration that is not done"]
+        assert [line.split(":")[0] for line in index.info().beside] == ["an unfinished migration"]
         index.add(["the next change"])
         left = {path.name for path in folder.iterdir()} - {"vecindex.db-wal", "vecindex.db-shm"}
-        anew = side_path(folder, ToyEncoder().space, Side.ANEW).name
+        anew = next_path(folder, ToyEncoder().space, anew=True).name
         assert left - {"migrate.lock"} == {".gitignore", "vecindex.db", "vectors-1.f32", "writer.lock", anew}
         assert (folder / "vectors-1.f32").stat().st_nlink == 1
         assert index.migrate(anew=True).encoded == 1
@@ -351,7 +351,7 @@ def test_a_side_index_that_was_half_removed_stands_in_nobodys_way(folder: Path, 
     process = child(KILLED, folder, "migrate", "remove_side")
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL  # after the switch
-    half = side_path(folder, Other().space, Side.NEXT)
+    half = next_path(folder, Other().space)
     assert half.is_dir()
     for path in half.glob(f"{gone}*"):
         path.unlink()
@@ -404,7 +404,7 @@ def test_info_tells_how_far_a_migration_is_and_what_is_kept_of_one(
         with pytest.raises(KeyboardInterrupt):
             index.migrate(Other(), progress=committed)
         (line,) = index.info().beside
-        assert line.startswith(f"a migration that is not done: {Other().space.describe()}, 7 of {len(TEXTS)} records, ")
+        assert line.startswith(f"an unfinished migration: {Other().space.describe()}, 7 of {len(TEXTS)} records, ")
         report = index.migrate(Other())
         assert report.encoded == len(TEXTS) - 7
         assert report.kept is not None

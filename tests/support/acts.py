@@ -19,7 +19,7 @@ from vecindex import Index, VecindexError
 from vecindex.encoders.run.encoder import IntArray
 from vecindex.search import upkeep
 from vecindex.store.disk import connection
-from vecindex.store.side_indexes import Side, aside_path, side_path
+from vecindex.store.side_indexes import is_side, leftovers
 from vecindex.store.sql.schema import index_exists
 from vecindex.store.vectors import vector_file
 
@@ -271,10 +271,8 @@ def _orphans(folder: Path, index: Index) -> Finding | None:
     known = {"vecindex.db", "vecindex.db-wal", "vecindex.db-shm", "writer.lock", "migrate.lock", ".gitignore"}
     known |= {vector_file(folder, manifest.vectors).name, *(manifest.codes.names if manifest.codes else ())}
     left = {path.name for path in folder.iterdir()} - known
-    if manifest.space is not None:  # an index of another space beside this one is meant to be there
-        beside = [side_path(folder, manifest.space, side).name for side in (Side.NEXT, Side.KEPT)]
-        beside.append(aside_path(folder, manifest, manifest.space).name)
-        left = {name for name in left if not name.startswith(tuple(side.value for side in Side)) or name in beside}
+    # An index of another space beside this one is meant to be there.
+    left = {name for name in left if not is_side(folder / name) or folder / name in leftovers(folder, manifest)}
     return Finding("unsound", f"left behind: {', '.join(sorted(left))}") if left else None
 
 

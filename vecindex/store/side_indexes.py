@@ -1,21 +1,23 @@
-"""Which indexes lie beside this one, from a migration: the one to switch to, and the one that was switched from.
+"""Finds, begins and removes the indexes that a migration makes inside another index.
 
-``<index>/next-<16 hex digits>`` and ``<index>/kept-<16 hex digits>`` are ordinary indexes, named after the first digits
-of their spaces' fingerprints. One of the space that the index itself has now is a leftover:
+``<index>/next-<16 hex digits>`` is being filled by a migration, ``<index>/kept-<16 hex digits>`` is the index as it was
+before one. Both are ordinary indexes. The digits are the first of their space's fingerprint, with two exceptions, for
+migrations that may stay in the same space because all texts are encoded again:
 
-1. Killed while ``kept-`` was made, or before the COMMIT of the switch: the index is of that space still. That directory
-   may share the vector file with the index, so it must not stay where somebody could write to it.
-2. Killed after the COMMIT, before ``next-`` was removed: the index is of that space now.
-3. Killed while one was removed: it had lost its name by then, so no half of an index is ever found under one.
+- ``next-`` then has digits 17 to 32 of the fingerprint. It is continued only in the environment it was begun in.
+- ``kept-`` has the number of the old vector file if the new index is of the same space.
 
-The next writer removes all three, with the writer's lock, under which alone ``kept-`` is made.
+A killed migration may leave these, which the next writer removes while it holds the writer's lock:
 
-Where all texts are encoded anew, the space may be the index's own, so these have other names:
+1. ``kept-`` of the index's space, or of its vector file: killed while it was made, or before the COMMIT of the switch.
+   It may share the vector file with the index, so it must not stay where somebody could write to it.
+2. ``next-`` of the index's space: killed after the COMMIT. Where all texts were encoded again it stays: the next such
+   migration continues it, or begins again.
+3. ``.creating-`` before such a name: killed while the directory was made or removed. A directory loses its name before
+   it is removed, so no half of an index is ever found under one.
 
-4. ``anew-<16 hex digits>``, of the fingerprint, is gone on with only by what encodes as it was begun. Killed after the
-   COMMIT, it stays: the next of its kind has nothing left to encode, or begins again.
-5. ``before-<16 hex digits>``, the number of the vector file of the index as it was before. Killed before the COMMIT,
-   that is the index's file still, and the next writer removes this as in 1, behind the files that are nobody's.
+Earlier versions wrote ``anew-<first 16 digits>`` for the first exception and ``before-`` for the second. These are
+listed, continued and removed like the others.
 """
 
 from __future__ import annotations
@@ -25,7 +27,6 @@ import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
-from enum import Enum
 from pathlib import Path
 
 from ..errors import StorageError, VecindexError
@@ -43,53 +44,47 @@ from .disk.files import (
 from .disk.system_calls import disk
 from .manifest import Manifest
 from .sql.reads import Catalog
-from .vectors import vector_file
 
-
-class Side(Enum):
-    """``NEXT`` and ``ANEW`` are being filled for a migration, ``KEPT`` and ``BEFORE`` are the index as it was before.
-
-    ``ANEW`` takes over nothing that was encoded before, ``BEFORE`` is of the same space as what followed it.
-    """
-
-    NEXT = "next-"
-    ANEW = "anew-"
-    KEPT = "kept-"
-    BEFORE = "before-"
-
-
-_SIDE = re.compile(f"({'|'.join(side.value for side in Side)})[0-9a-f]{{16}}")
+_NEXT, _KEPT, _OLD_NEXT, _OLD_KEPT = "next-", "kept-", "anew-", "before-"
+_SIDE = re.compile(f"({_NEXT}|{_KEPT}|{_OLD_NEXT}|{_OLD_KEPT})[0-9a-f]{{16}}")
 _UNFINISHED = re.compile(f"{re.escape(TEMPORARY_PREFIX)}{_SIDE.pattern}-[0-9a-f]{{16}}")
 
 
 def is_side(folder: Path) -> bool:
-    """Whether this is, by its name, an index beside another one."""
+    """Whether this is, by its name, an index inside another one."""
     return _SIDE.fullmatch(folder.name) is not None
 
 
-def side_path(folder: Path, space: Space, side: Side) -> Path:
-    """Where the index in ``space`` is beside the one in ``folder``; not for ``BEFORE``."""
-    return folder / f"{side.value}{space.fingerprint[:16]}"
+def next_path(folder: Path, space: Space, anew: bool = False) -> Path:
+    """Where a migration of the index in ``folder`` to ``space`` is filled; ``anew`` if it encodes all texts again."""
+    return folder / f"{_NEXT}{space.fingerprint[16:32] if anew else space.fingerprint[:16]}"
 
 
-def aside_path(folder: Path, manifest: Manifest, space: Space) -> Path:
+def kept_path(folder: Path, manifest: Manifest, space: Space) -> Path:
     """Where the index of ``manifest`` is kept when the one in ``folder`` is switched to ``space``."""
     if manifest.space is None or manifest.space.fingerprint == space.fingerprint:
-        return folder / f"{Side.BEFORE.value}{manifest.vectors:016x}"
-    return side_path(folder, manifest.space, Side.KEPT)
+        return folder / f"{_KEPT}{manifest.vectors:016x}"
+    return folder / f"{_KEPT}{manifest.space.fingerprint[:16]}"
+
+
+def leftovers(folder: Path, current: Manifest) -> list[Path]:
+    """Where killed migrations may have left something, now that the index in ``folder`` is as ``current`` says."""
+    if current.space is None:
+        return []
+    digits, number = current.space.fingerprint[:16], f"{current.vectors:016x}"
+    found = (_NEXT + digits, _KEPT + digits, _KEPT + number, _OLD_KEPT + number)
+    return [folder / name for name in found]
 
 
 def describe_sides(folder: Path, current: Manifest) -> tuple[str, ...]:
-    """A line for each index beside the one in ``folder``, which is as ``current`` says; leftovers are none."""
-    space, found = current.space, []
-    leftovers = [side_path(folder, space, side) for side in (Side.NEXT, Side.KEPT)] if space else []
-    leftovers += [aside_path(folder, current, space)] if space else []
-    for side, path in _sides(folder):
-        with contextlib.suppress(VecindexError):  # killed before there was anything in it
+    """A line for each index inside the one in ``folder``, which is as ``current`` says; leftovers are not listed."""
+    found, left = [], leftovers(folder, current)
+    for path in _sides(folder):
+        with contextlib.suppress(VecindexError):  # killed before anything was in it
             manifest = _manifest(path)
-            if manifest.space and path not in leftovers:
-                is_kept = side in (Side.KEPT, Side.BEFORE)
-                what = "kept from before" if is_kept else "a migration that is not done"
+            if manifest.space and path not in left:
+                is_kept = path.name.startswith((_KEPT, _OLD_KEPT))
+                what = "kept from before" if is_kept else "an unfinished migration"
                 of_all = "" if is_kept else f"of {current.records} "
                 size = f"{manifest.records} {of_all}records, {folder_bytes(path):,} bytes"
                 found.append(f"{what}: {manifest.space.describe()}, {size}, in {path.name}")
@@ -97,46 +92,51 @@ def describe_sides(folder: Path, current: Manifest) -> tuple[str, ...]:
 
 
 def begin_side(folder: Path, space: Space) -> Path:
-    """Where to fill the side index of ``space``: what is there already is gone on with, or what was kept of it.
+    """Where to fill the side index of ``space``; continues what is there, or what was kept of that space.
 
-    Raises CorruptIndex where there is something else, a link to a folder, say.
+    Raises CorruptIndex where there is something other than a folder, such as a link.
     """
-    path, kept = side_path(folder, space, Side.NEXT), side_path(folder, space, Side.KEPT)
-    if not check_folder(path) and check_folder(kept):
-        with storage_errors(kept):
-            disk().rename(kept, path)
-            disk().sync(folder)
+    path = next_path(folder, space)
+    _continue(folder / f"{_KEPT}{space.fingerprint[:16]}", path)
     return path
 
 
 def begin_anew(folder: Path, space: Space, here: Mapping[str, str]) -> Path:
-    """Where to encode all texts anew; what is there already is gone on with if it was encoded in this environment.
+    """Where to encode all texts again; continues what is there if it was encoded in this environment.
 
-    Raises CorruptIndex where there is something else, a link to a folder, say.
+    Raises CorruptIndex where there is something other than a folder, such as a link.
     """
-    path = side_path(folder, space, Side.ANEW)
+    path = next_path(folder, space, anew=True)
+    _continue(folder / f"{_OLD_NEXT}{space.fingerprint[:16]}", path)
     if check_folder(path):
-        with contextlib.suppress(VecindexError):  # killed before there was anything in it
+        with contextlib.suppress(VecindexError):  # killed before anything was in it
             if (_manifest(path).written_by or {}) == here:
                 return path
         remove_side(path)
     return path
 
 
+def _continue(earlier: Path, path: Path) -> None:
+    if not check_folder(path) and check_folder(earlier):
+        with storage_errors(earlier):
+            disk().rename(earlier, path)
+            disk().sync(path.parent)
+
+
 def drop_sides(folder: Path) -> int:
-    """Removes the indexes beside the one in ``folder``; returns how many bytes that gave back."""
-    given_back = 0
-    for _, path in _sides(folder):
+    """Removes the indexes inside the one in ``folder``; returns how many bytes that freed."""
+    freed = 0
+    for path in _sides(folder):
         size = folder_bytes(path) if is_folder(path) else 0
         remove_side(path)
-        given_back += size
-    return given_back
+        freed += size
+    return freed
 
 
 def remove_side(path: Path) -> None:
-    """Removes a side index, at once as far as anybody can see; nothing is done where there is none.
+    """Removes a side index; to others it disappears at once. Does nothing if there is none.
 
-    Of a link, say, in its place the link is removed, and nothing else. Raises StorageError.
+    A link in its place is removed itself. Raises StorageError.
     """
     gone = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{secrets.token_hex(8)}")
     with storage_errors(path):
@@ -148,22 +148,14 @@ def remove_side(path: Path) -> None:
     remove_tree(gone)
 
 
-def remove_leftovers(folder: Path, current: Space | None) -> None:
-    """Removes what killed migrations left in ``folder``, an index whose space is ``current``, and without orphans."""
-    own = [side_path(folder, current, side) for side in (Side.NEXT, Side.KEPT)] if current is not None else []
-    for path in [folder / name for name in names(folder)]:
-        if _UNFINISHED.fullmatch(path.name):
-            remove_tree(path)
-        elif path in own or (is_side(path) and _is_of_vectors(path)):
-            with contextlib.suppress(VecindexError):  # what stays is met again by the next writer
-                remove_side(path)
-
-
-def _is_of_vectors(path: Path) -> bool:
-    """Whether it is ``before-`` of the vector file that the index has now: orphans are removed already."""
-    return path.name.startswith(Side.BEFORE.value) and os.path.lexists(
-        vector_file(path.parent, int(path.name[-16:], 16))
-    )
+def remove_leftovers(folder: Path, current: Manifest) -> None:
+    """Removes what killed migrations left in ``folder``, an index that is as ``current`` says."""
+    for path in leftovers(folder, current):
+        with contextlib.suppress(VecindexError):  # the next writer tries again
+            remove_side(path)
+    for name in names(folder):
+        if _UNFINISHED.fullmatch(name):
+            remove_tree(folder / name)
 
 
 def _manifest(path: Path) -> Manifest:
@@ -174,8 +166,5 @@ def _manifest(path: Path) -> Manifest:
         catalog.close()
 
 
-def _sides(folder: Path) -> Iterator[tuple[Side, Path]]:
-    for side in Side:
-        for name in names(folder):
-            if name.startswith(side.value) and is_side(folder / name):
-                yield side, folder / name
+def _sides(folder: Path) -> Iterator[Path]:
+    return (folder / name for name in names(folder) if is_side(folder / name))

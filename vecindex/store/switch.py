@@ -27,7 +27,7 @@ from .backup import set_aside
 from .compact import PublishCodes
 from .disk.files import publish
 from .manifest import Manifest
-from .side_indexes import aside_path, remove_side
+from .side_indexes import kept_path, remove_side
 from .snapshot import Snapshot, Snapshots
 from .sql.reads import Catalog
 from .stored import Stored
@@ -59,7 +59,7 @@ def switch(
         side = catch_up(manifest)
         if side is None:
             return None
-        aside = aside_path(folder, manifest, space)
+        aside = kept_path(folder, manifest, space)
         try:
             set_aside(snapshots, aside)
             after = _committed(folder, catalog, side, manifest, publish_codes)

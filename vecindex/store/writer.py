@@ -217,7 +217,7 @@ class Writer:
             self._catalog.check_in_place()
             manifest = self._catalog.manifest()
             remove_orphans(self._folder, manifest.vectors, manifest.codes.names if manifest.codes else ())
-            remove_leftovers(self._folder, manifest.space)
+            remove_leftovers(self._folder, manifest)
             check_single(self._catalog.path)
             if not self._is_side:
                 keep_out_of_repositories(self._folder)

@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
     "name",
     [
         *(f".creating-next-{HEX}-{HEX}", f".creating-kept-{HEX}-{HEX}", f"kept-{SPACE}", f"next-{SPACE}"),
-        *(f"before-{1:016x}", ".creating-next-x"),
+        *(f"kept-{1:016x}", f"before-{1:016x}", ".creating-next-x"),
     ],
 )
 @pytest.mark.parametrize("command", [["delete", "a"], ["compact"], ["index-field", "n"], ["migrate", "--drop-old"]])

@@ -25,7 +25,7 @@ from ...support.toy import ToyEncoder
 ROWS, DIMENSION, VARIANTS = 64, 48, 240
 OTHER = ToyEncoder(model="second", dimension=DIMENSION, weights="s" * 64)
 KEPT = ToyEncoder(dimension=DIMENSION).space.fingerprint[:16]
-NEXT = OTHER.space.fingerprint[:16]
+NEXT, AGAIN = OTHER.space.fingerprint[:16], OTHER.space.fingerprint[16:32]
 HEX = "0123456789abcdef"
 
 
@@ -62,7 +62,7 @@ def places(folder: Path) -> list[str]:
     return [
         *("vecindex.db", "vecindex.db-wal", "vecindex.db-shm", "vecindex.db-journal"),
         *("vectors-1.f32", "vectors-2.f32", codes, "writer.lock", "migrate.lock", ".gitignore"),
-        *(f"kept-{KEPT}", f"next-{NEXT}", f"anew-{NEXT}", f"before-{1:016x}"),
+        *(f"kept-{KEPT}", f"next-{NEXT}", f"anew-{NEXT}", f"before-{1:016x}", f"kept-{1:016x}", f"next-{AGAIN}"),
         *(f"next-{NEXT}/vecindex.db", f"next-{NEXT}/vectors-1.f32", f"next-{NEXT}/writer.lock"),
         *(f".creating-{HEX}", ".creating-next-x", f".creating-next-{HEX}-{HEX}", f".creating-next-{HEX}-{HEX}/link"),
         *(f".creating-kept-{HEX}-{HEX}/deep/link", f"kept-{HEX}/vecindex.db", f"kept-{HEX}", f"before-{HEX}/link"),
