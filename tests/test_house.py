@@ -34,7 +34,7 @@ FLOORS: list[tuple[str, ...]] = [
 DOORS: dict[str, tuple[str, ...]] = {
     "click": ("cli",),
     "numpy": ("encoders", "store", "search", "exchange", "index", "values.records", "values.arrays", "values.repeats"),
-    "faiss": ("search.native",),
+    "faiss": ("search.load_faiss",),
     "pyarrow": ("exchange.parquet",),
     "sqlite_utils": ("store.sql.schema",),
     "onnxruntime": ("encoders.run.onnx",),

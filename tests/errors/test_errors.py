@@ -22,7 +22,7 @@ from vecindex import errors, sources
 from vecindex.encoders.gpu.token_workers import TokenWorkers
 from vecindex.encoders.run.text_tokenizer import TextTokenizer
 from vecindex.errors import CorruptIndex, IncompatibleFormat, MissingExtra, VecindexError
-from vecindex.search import native
+from vecindex.search import load_faiss
 from vecindex.store.disk.lock import WriterLock
 
 from ..support.helpers import opened, sql
@@ -120,10 +120,10 @@ def refused(folder: Path) -> None:
 def no_memory(folder: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_AS)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    native._loaded.cache_clear()  # it may be loaded; what it would take must be there all the same
+    load_faiss._loaded.cache_clear()  # it may be loaded; what it would take must be there all the same
     resource.setrlimit(resource.RLIMIT_AS, (size + 64 * 2**20, before[1]))
     try:
-        native.faiss()
+        load_faiss.load_faiss()
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
 

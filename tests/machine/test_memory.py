@@ -95,7 +95,7 @@ def test_codes_that_ask_for_more_than_their_bytes_fill_are_damaged_and_not_a_lac
     chosen = settings.default_settings(64)
     assert chosen is not None
     made = codes.build(vectors, chosen)
-    name = settings.parts(chosen)[0]
+    name = settings.variants(chosen)[0]
     content = codes.dump(made, name).tobytes()
 
     class Huge:
@@ -105,8 +105,8 @@ def test_codes_that_ask_for_more_than_their_bytes_fill_are_damaged_and_not_a_lac
             raise MemoryError("std::bad_alloc")
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(codes, "_faiss", Huge)
-        with pytest.raises(ValueError, match="it asks for more memory than its bytes fill"):
+        patched.setattr(codes, "load_faiss", Huge)
+        with pytest.raises(ValueError, match="they ask for more memory than their bytes fill"):
             codes._deserialised(lambda: content, name, chosen, 64, 64)
         patched.setattr(codes, "has_room", lambda needed: False)
         with pytest.raises(OutOfMemory, match="codes were loaded"):

@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 
 from vecindex.search import codes as coding
-from vecindex.search import run
+from vecindex.search import dense, run
 from vecindex.search.codes import build
 from vecindex.search.exact import rank
 from vecindex.search.plan import Plan, Route
-from vecindex.search.settings import Settings
+from vecindex.search.settings import CodeSettings
 
 from ..support.coded_vectors import (
     CLUSTERED,
     ONE_BIT,
     QUERIES,
     TWO_BITS,
+    ArrayView,
     Mask,
     N,
     Vectors,
-    View,
     answers,
     coded,
     collection,
@@ -43,9 +43,9 @@ NAMES = (
 
 @pytest.mark.parametrize("settings", [ONE_BIT, TWO_BITS], ids=["1 bit", "2 bits"])
 @pytest.mark.parametrize("name", NAMES)
-def test_recall_of_flat_codes(name: str, settings: Settings) -> None:
+def test_recall_of_flat_codes(name: str, settings: CodeSettings) -> None:
     vectors, queries = collection(name)
-    view = View(vectors, coded(name, settings))
+    view = ArrayView(vectors, coded(name, settings))
     assert traced(view, queries[0]).route is Route.CODES
     assert recall(view, queries) >= 0.99
     assert recall(view, queries, 1) >= 0.99
@@ -70,11 +70,11 @@ def masks(vectors: Vectors, query: Vectors) -> dict[str, Mask]:
 
 @pytest.mark.parametrize("settings", [TWO_BITS, CLUSTERED], ids=["flat", "clustered"])
 @pytest.mark.parametrize("name", ["real-like", "thousands of copies"])
-def test_filters_of_every_density_against_and_along_the_query(name: str, settings: Settings) -> None:
+def test_filters_of_every_density_against_and_along_the_query(name: str, settings: CodeSettings) -> None:
     vectors, queries = collection(name)
     routes = set()
     for label, mask in masks(vectors, queries[0]).items():
-        view = View(vectors, coded(name, settings), mask)
+        view = ArrayView(vectors, coded(name, settings), mask)
         routes.add(traced(view, queries[0]).route)
         assert recall(view, queries[:4]) >= (0.99 if settings.lists == 0 else 0.9), label
     assert routes >= {Route.NONE, Route.RANK, Route.MASKED} | (set() if settings.lists else {Route.CODES})
@@ -84,16 +84,16 @@ def test_codes_and_masked_codes_give_the_same_answer() -> None:
     vectors, queries = collection("real-like")
     codes = coded("real-like", TWO_BITS)
     for mask in masks(vectors, queries[0]).values():
-        view = View(vectors, codes, mask)
+        view = ArrayView(vectors, codes, mask)
         if mask.sum() < 1000:
             continue
         plain = [ranking.rows.tolist() for ranking in answers(view, queries[:3], 10)]
         for route in (Route.CODES, Route.MASKED):
-            job = run._Job(
+            job = dense._Job(
                 *(view, vectors, view._allowed, queries[:3]),
-                *(Plan(route, N, view._allowed.count, 10, 400, N), run._Trace(), codes),
+                *(Plan(route, N, view._allowed.count, 10, 400, N), dense.Trace(), codes),
             )
-            assert [ranking.rows.tolist() for ranking in run._coded(job)] == plain
+            assert [ranking.rows.tolist() for ranking in dense._coded(job)] == plain
 
 
 def test_clustered_codes_find_more_in_more_clusters() -> None:
@@ -101,7 +101,7 @@ def test_clustered_codes_find_more_in_more_clusters() -> None:
     found = []
     for probes in (1, 4, 16):
         codes = build(vectors, replace(CLUSTERED, probes=probes, doubt=1.0))
-        found.append(recall(View(vectors, codes), queries))
+        found.append(recall(ArrayView(vectors, codes), queries))
     assert found == sorted(found)
     assert found[-1] >= 0.99
 
@@ -110,36 +110,36 @@ def test_clustered_codes_find_more_in_more_clusters() -> None:
 def test_low_dimensions_end_in_an_exact_search_where_they_must(dimension: int) -> None:
     vectors = unit_vectors(20_100, dimension)
     for settings in (ONE_BIT, TWO_BITS):
-        assert recall(View(vectors, build(vectors, settings)), unit_vectors(3, dimension, 7)) >= 0.99
+        assert recall(ArrayView(vectors, build(vectors, settings)), unit_vectors(3, dimension, 7)) >= 0.99
 
 
 @pytest.mark.parametrize("rows", [1, 2, 31, 33, 1000])
 def test_a_tiny_index_may_have_codes(rows: int) -> None:
     vectors = unit_vectors(rows)
-    for settings in (ONE_BIT, Settings(4, 3), replace(CLUSTERED, lists=1, probes=1)):
+    for settings in (ONE_BIT, CodeSettings(4, 3), replace(CLUSTERED, lists=1, probes=1)):
         codes = build(vectors, settings)
         proposed, estimates = codes.propose(vectors[:2], 50)
         assert proposed.shape == estimates.shape == (min(2, rows), min(50, rows))
-        assert recall(View(vectors, codes), vectors[:2]) == 1.0
+        assert recall(ArrayView(vectors, codes), vectors[:2]) == 1.0
 
 
 def test_a_batch_is_answered_as_its_queries_are() -> None:
     vectors, queries = collection("thousands of copies")
-    view = View(vectors, coded("thousands of copies", ONE_BIT), np.arange(N) % 10 > 0)
+    view = ArrayView(vectors, coded("thousands of copies", ONE_BIT), np.arange(N) % 10 > 0)
     queries = np.concatenate([queries] * 6)
     assert len(queries) > coding._TOGETHER
     together = answers(view, queries, 10) + answers(view, queries[:QUERIES], 10)
     for query, ranking in zip([*queries, *queries[:QUERIES]], together, strict=True):
         alone = answers(view, query[None, :], 10)[0]
         assert (ranking.rows.tolist(), ranking.scores.tolist()) == (alone.rows.tolist(), alone.scores.tolist())
-    assert run.rankings(view, queries[:0], 10, None) == []
+    assert dense.rankings(view, queries[:0], 10) == []
 
 
 def test_large_batches_are_answered_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, queries = collection("real-like")
-    view = View(vectors, coded("real-like", ONE_BIT))
+    view = ArrayView(vectors, coded("real-like", ONE_BIT))
     whole = [ranking.rows.tolist() for ranking in answers(view, queries, 10)]
-    monkeypatch.setattr(run, "_CANDIDATES_A_BLOCK", 1000)
+    monkeypatch.setattr(dense, "_CANDIDATES_A_BLOCK", 1000)
     assert [ranking.rows.tolist() for ranking in answers(view, queries, 10)] == whole
 
 
@@ -151,14 +151,14 @@ def test_rows_behind_the_codes_are_scored_and_merged(tail: int) -> None:
     vectors, queries = collection("real-like")
     vectors = np.concatenate([vectors, grouped(tail, 20, seed=40)])
     vectors[-1] = queries[0]
-    view = View(vectors, coded("real-like", TWO_BITS))
+    view = ArrayView(vectors, coded("real-like", TWO_BITS))
     assert answers(view, queries, 10)[0].rows[0] == len(vectors) - 1
     assert recall(view, queries) >= 0.99
     rng = np.random.default_rng(3)
     for share in (0.9, 0.5, 0.1):
         mask = rng.random(len(vectors)) < share
         mask[-1] = True
-        filtered = View(vectors, coded("real-like", TWO_BITS), mask)
+        filtered = ArrayView(vectors, coded("real-like", TWO_BITS), mask)
         assert recall(filtered, queries[:4]) >= 0.99
         assert traced(filtered, queries[0]).tail == (tail if traced(filtered, queries[0]).coded else len(vectors))
 
@@ -166,7 +166,7 @@ def test_rows_behind_the_codes_are_scored_and_merged(tail: int) -> None:
 def test_copies_in_codes_and_tail_tie_by_row() -> None:
     vectors, _ = collection("real-like")
     vectors = np.concatenate([vectors, vectors[:300]])
-    view = View(vectors, coded("real-like", TWO_BITS))
+    view = ArrayView(vectors, coded("real-like", TWO_BITS))
     for row in (0, 7, 299):
         assert answers(view, vectors[row][None, :], 2)[0].rows.tolist() == [row, N + row]
 
@@ -174,7 +174,7 @@ def test_copies_in_codes_and_tail_tie_by_row() -> None:
 def test_allowed_rows_may_all_lie_in_the_tail() -> None:
     vectors = np.concatenate([collection("real-like")[0], grouped(6000, 20, seed=40)])
     mask = np.arange(len(vectors)) >= N
-    assert recall(View(vectors, coded("real-like", ONE_BIT), mask), unit_vectors(3, seed=9)) == 1.0
+    assert recall(ArrayView(vectors, coded("real-like", ONE_BIT), mask), unit_vectors(3, seed=9)) == 1.0
 
 
 # --- what a search tells of itself ------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def test_allowed_rows_may_all_lie_in_the_tail() -> None:
 
 def test_an_explanation_says_what_was_done() -> None:
     vectors, queries = collection("real-like")
-    hits, told = run.explain(View(vectors, coded("real-like", TWO_BITS)), queries[0], 10)
+    hits, told = run.explain(ArrayView(vectors, coded("real-like", TWO_BITS)), queries[0], 10)
     assert [int(hit.key[1:]) for hit in hits] == rank(vectors, None, queries[0], 10).rows.tolist()
     assert (told.route, told.rows, told.allowed, told.coded, told.tail) == (Route.CODES, N, N, N, 0)
     assert told.candidates == 100 * 4**told.widened
@@ -190,13 +190,13 @@ def test_an_explanation_says_what_was_done() -> None:
     assert not told.exhaustive
     assert set(told.milliseconds) == {"filter", "load", "candidates", "rescore", "fetch"}
     assert all(0 <= spent < 60_000 for spent in told.milliseconds.values())
-    exact = traced(View(vectors, None), queries[0])
+    exact = traced(ArrayView(vectors, None), queries[0])
     assert (exact.route, exact.candidates, exact.coded) == (Route.SCAN, 0, 0)
 
 
 def test_copies_beyond_the_candidates_are_searched_for_to_the_end() -> None:
     vectors, queries = collection("thousands of copies")
-    told = traced(View(vectors, coded("thousands of copies", TWO_BITS)), queries[0])
+    told = traced(ArrayView(vectors, coded("thousands of copies", TWO_BITS)), queries[0])
     assert told.widened
     assert told.exhaustive
 
@@ -204,14 +204,14 @@ def test_copies_beyond_the_candidates_are_searched_for_to_the_end() -> None:
 def test_no_doubt_at_all_takes_candidates_as_they_come() -> None:
     vectors, queries = collection("no structure at all")
     codes = build(vectors, replace(ONE_BIT, doubt=1.0))
-    assert not any(traced(View(vectors, codes), query).widened for query in queries)
+    assert not any(traced(ArrayView(vectors, codes), query).widened for query in queries)
     codes.settings = replace(codes.settings, doubt=0.0)
-    assert all(traced(View(vectors, codes), query).widened for query in queries)
+    assert all(traced(ArrayView(vectors, codes), query).widened for query in queries)
 
 
 def test_codes_that_turn_out_to_be_of_no_use_are_done_without() -> None:
     vectors, queries = collection("real-like")
-    view = View(vectors, coded("real-like", ONE_BIT))
+    view = ArrayView(vectors, coded("real-like", ONE_BIT))
     view.codes = None  # promised, and not there when they are loaded
     assert traced(view, queries[0]).route is Route.SCAN
     assert recall(view, queries) == 1.0

@@ -13,16 +13,16 @@ import pytest
 
 from vecindex.search import codes as coding
 from vecindex.search.codes import Codes, build, dump, extend, load
-from vecindex.search.settings import FAST, MASKED, Settings, default_settings, parts
+from vecindex.search.settings import FAST, MASKED, CodeSettings, default_settings, variants
 
 from ..support.coded_vectors import (
     CLUSTERED,
     ONE_BIT,
     TWO_BITS,
+    ArrayView,
     D,
     N,
     Vectors,
-    View,
     coded,
     collection,
     recall,
@@ -32,7 +32,7 @@ from ..support.coded_vectors import (
 
 
 def saved(codes: Codes) -> dict[str, Callable[[], Any]]:
-    content = {name: memoryview(dump(codes, name).tobytes()) for name in parts(codes.settings)}
+    content = {name: memoryview(dump(codes, name).tobytes()) for name in variants(codes.settings)}
     return {name: partial(content.__getitem__, name) for name in content}
 
 
@@ -43,9 +43,9 @@ def assert_proposes_the_same(codes: Codes, others: Codes, queries: Vectors, coun
     assert estimates.tolist() == other_estimates.tolist()
 
 
-@pytest.mark.parametrize("settings", [ONE_BIT, TWO_BITS, Settings(4, 3), CLUSTERED], ids=["1", "2", "4", "clusters"])
+@pytest.mark.parametrize("settings", [ONE_BIT, TWO_BITS, CodeSettings(4, 3), CLUSTERED], ids=["1", "2", "4", "many"])
 @pytest.mark.parametrize("dimension", [5, 64, coding._ROTATED + 8])
-def test_codes_survive_a_round_trip_and_can_be_extended(settings: Settings, dimension: int) -> None:
+def test_codes_survive_a_round_trip_and_can_be_extended(settings: CodeSettings, dimension: int) -> None:
     vectors = unit_vectors(1500, dimension)
     bitmap = np.packbits(np.arange(1500) % 3 == 0, bitorder="little")
     queries = unit_vectors(3, dimension, 8)
@@ -75,9 +75,9 @@ def test_masked_codes_are_loaded_when_a_filter_needs_them() -> None:
 
     codes = load({name: partial(content, name) for name in loaders}, ONE_BIT, D, N)
     assert asked == [FAST]
-    assert recall(View(vectors, codes), queries[:2]) >= 0.99
+    assert recall(ArrayView(vectors, codes), queries[:2]) >= 0.99
     assert asked == [FAST]
-    view = View(vectors, codes, np.arange(N) % 4 == 0)
+    view = ArrayView(vectors, codes, np.arange(N) % 4 == 0)
     threads = [threading.Thread(target=recall, args=(view, queries)) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -90,10 +90,10 @@ def test_masked_codes_are_loaded_when_a_filter_needs_them() -> None:
 def test_masked_codes_that_cannot_be_loaded_are_done_without() -> None:
     vectors, queries = collection("real-like")
     loaders = saved(coded("real-like", ONE_BIT)) | {MASKED: lambda: np.zeros(100, np.uint8)}
-    view = View(vectors, load(loaders, ONE_BIT, D, N), np.arange(N) % 4 == 0)
+    view = ArrayView(vectors, load(loaders, ONE_BIT, D, N), np.arange(N) % 4 == 0)
     assert recall(view, queries[:3]) == 1.0
     assert traced(view, queries[0]).exhaustive
-    assert all(reason.startswith("the part 'masked' cannot be read: ") for reason in view.refused)
+    assert all(reason.startswith("the 'masked' codes cannot be read: ") for reason in view.refused)
     assert len(view.refused) == 2
 
 
@@ -113,18 +113,18 @@ def test_garbage_is_refused_with_a_reason() -> None:
         bytes(data[:-1]),
     ]
     for content in (*garbage, good[MASKED]()):
-        with pytest.raises(ValueError, match="the part 'fast'"):
+        with pytest.raises(ValueError, match="the 'fast' codes"):
             load(good | {FAST: partial(bytes, content)}, ONE_BIT, D, 300)
     for content in (*garbage, data):
         codes = load(good | {MASKED: partial(bytes, content)}, ONE_BIT, D, 300)
-        with pytest.raises(ValueError, match="the part 'masked'"):
-            codes.part(MASKED)
-    with pytest.raises(ValueError, match="'masked' of the codes is missing"):
+        with pytest.raises(ValueError, match="the 'masked' codes"):
+            codes.variant(MASKED)
+    with pytest.raises(ValueError, match="the 'masked' codes are missing"):
         load({FAST: good[FAST]}, ONE_BIT, D, 300)
     for dimension, rows, settings in ((D, 301, ONE_BIT), (32, 300, ONE_BIT), (2000, 300, ONE_BIT), (D, 300, TWO_BITS)):
-        with pytest.raises(ValueError, match="the part 'fast'"):
+        with pytest.raises(ValueError, match="the 'fast' codes"):
             load(good, settings, dimension, rows)
-    with pytest.raises(ValueError, match="the part 'masked'"):
+    with pytest.raises(ValueError, match="the 'masked' codes"):
         load(good, CLUSTERED, D, 300)
 
 
@@ -138,15 +138,15 @@ def test_codes_take_few_bytes() -> None:
     for settings, limit in ((ONE_BIT, 125), (replace(ONE_BIT, lists=32, probes=8), 75)):
         codes = build(unit_vectors(5_000, 384), settings)
         rotation = 384 * 384 * 4 + settings.lists * 384 * 4
-        assert sum(len(dump(codes, name)) - rotation for name in parts(settings)) / 5_000 < limit
+        assert sum(len(dump(codes, name)) - rotation for name in variants(settings)) / 5_000 < limit
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("settings", [ONE_BIT, Settings(2, 5, 1024, 32, 0.5, 0.9512, "2025-11-22")])
-def test_settings_survive_json(settings: Settings) -> None:
-    assert Settings.from_json(settings.to_json()) == settings
+@pytest.mark.parametrize("settings", [ONE_BIT, CodeSettings(2, 5, 1024, 32, 0.5, 0.9512, "2025-11-22")])
+def test_settings_survive_json(settings: CodeSettings) -> None:
+    assert CodeSettings.from_json(settings.to_json()) == settings
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_settings_survive_json(settings: Settings) -> None:
 )
 def test_nonsense_is_no_settings(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        Settings.from_json(text)
+        CodeSettings.from_json(text)
 
 
 def test_default_settings_follow_from_the_dimension() -> None:

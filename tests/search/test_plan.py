@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from vecindex.search.plan import CODED_ROWS, RANK_ROWS, Plan, Route, candidates, plan
-from vecindex.search.settings import Settings
+from vecindex.search.settings import CodeSettings
 
-ONE_BIT = Settings(bits=1, factor=20)
-CLUSTERED = Settings(bits=1, factor=5, lists=1024, probes=32)
+ONE_BIT = CodeSettings(bits=1, factor=20)
+CLUSTERED = CodeSettings(bits=1, factor=5, lists=1024, probes=32)
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from vecindex.encoders.run.pooling import unit_length
 from vecindex.search import tune as tuning
 from vecindex.search.codes import Codes, build
 from vecindex.search.exact import Vectors
-from vecindex.search.settings import DOUBT, Settings
+from vecindex.search.settings import DOUBT, CodeSettings
 from vecindex.search.tune import Trial, tune
 
-from ..support.coded_vectors import View, grouped, recall, unit_vectors
+from ..support.coded_vectors import ArrayView, grouped, recall, unit_vectors
 
 N = 20_000
 
@@ -32,7 +32,7 @@ def rows_and_queries() -> tuple[Vectors, Vectors]:
 made: dict[tuple[int, int], Codes] = {}
 
 
-def built_once(vectors: Vectors, settings: Settings) -> Codes:
+def built_once(vectors: Vectors, settings: CodeSettings) -> Codes:
     """As `build`, for the vectors above alone."""
     key = (settings.bits, settings.lists)
     made[key] = made.get(key) or build(vectors, settings)
@@ -53,7 +53,7 @@ def test_the_tuned_settings_are_the_fastest_that_reach_the_recall() -> None:
     assert tuned.settings.recall == pytest.approx(best.recall, abs=1e-4)
     assert tuned.settings.measured == date.today().isoformat()
     assert (tuned.settings.factor, tuned.settings.probes) == (best.settings.factor, best.settings.probes)
-    assert recall(View(vectors, tuned.codes), queries) == pytest.approx(best.recall, abs=0.005)
+    assert recall(ArrayView(vectors, tuned.codes), queries) == pytest.approx(best.recall, abs=0.005)
     assert all(0 < trial.recall <= 1 and trial.p50_ms > 0 for trial in seen)
 
 
@@ -69,12 +69,12 @@ def test_a_low_recall_is_not_widened_away_and_a_high_one_is() -> None:
 
 def test_what_cannot_be_reached_names_the_best_that_was_found() -> None:
     vectors, queries = rows_and_queries()
-    with pytest.raises(InvalidInput, match=r"reaches recall 0\.9 within 0\.001 ms; the best found: recall (0\.9|1\.0)"):
+    with pytest.raises(InvalidInput, match=r"recall 0\.9 within 0\.001 ms; the best reached recall (0\.9|1\.0)"):
         tune(vectors, queries, 0.9, 0.001, build=built_once)
     unreachable = unit_vectors(N)  # without structure, few candidates do not hold the nearest
     with pytest.raises(InvalidInput) as caught:
-        tune(unreachable, unit_vectors(10, seed=4), 0.98999, build=lambda v, s: build(v, Settings(1, 1, doubt=1.0)))
-    found = re.search(r"reaches recall 0\.98999; the best found: recall (\d\.\d+), ", str(caught.value))
+        tune(unreachable, unit_vectors(10, seed=4), 0.98999, build=lambda v, s: build(v, CodeSettings(1, 1, doubt=1.0)))
+    found = re.search(r"reach recall 0\.98999; the best reached recall (\d\.\d+) in ", str(caught.value))
     assert found
     assert float(found[1]) < 0.98999
 
@@ -84,7 +84,7 @@ def test_what_cannot_be_reached_names_the_best_that_was_found() -> None:
     [
         (N, 1, 0.0, "recall is 0"),
         (N, 1, 1.5, "recall is 1.5"),
-        (100, 1, 0.9, "there are 100 rows"),
+        (100, 1, 0.9, "the index has 100 rows"),
         (N, 0, 0.9, "no queries"),
     ],
 )

@@ -16,7 +16,7 @@ import vecindex
 from vecindex import Hit, Index, InvalidInput
 from vecindex.search import codes, plan, tune, upkeep
 from vecindex.search.plan import Route
-from vecindex.search.settings import Settings
+from vecindex.search.settings import CodeSettings
 from vecindex.store.disk.system_calls import Disk, replaced
 
 from ..support.helpers import opened
@@ -154,7 +154,7 @@ def test_codes_of_which_a_part_is_found_damaged_when_first_needed_are_done_witho
     else:  # as it was published, and still nothing that FAISS reads
 
         def unreadable(*_: object) -> None:
-            raise ValueError("the part 'masked' cannot be read")
+            raise ValueError("the 'masked' codes cannot be read")
 
         monkeypatch.setattr(codes, "_with_ids", unreadable)
     monkeypatch.setattr(plan, "_codes", lambda *_: 1e13)  # the masked part is what a filter is searched with
@@ -175,7 +175,7 @@ def test_codes_that_cannot_be_read_are_tried_once(
     index.close()
 
     def unreadable(*_: object) -> None:
-        raise ValueError("the part 'fast' cannot be read")
+        raise ValueError("the 'fast' codes cannot be read")
 
     monkeypatch.setattr(codes, "_deserialised", unreadable)
     logging.getLogger("vecindex").propagate = True
@@ -229,10 +229,10 @@ def test_tuning_is_measured_kept_and_shown(index: Index, vectors: Vectors) -> No
     index.compact()
     with index._snapshots.take() as snapshot:
         assert snapshot.codes is not None
-        kept = Settings.from_json(snapshot.codes.settings)
+        kept = CodeSettings.from_json(snapshot.codes.settings)
     assert (kept.factor, kept.recall) == (chosen.settings.factor, chosen.settings.recall)
     assert index.verify().ok
-    with pytest.raises(InvalidInput, match="nothing that was tried reaches recall 1 within 1e-05 ms"):
+    with pytest.raises(InvalidInput, match="no settings reach recall 1 within 1e-05 ms"):
         index.tune(recall=1.0, latency_ms=1e-5)
 
 

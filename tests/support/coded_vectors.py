@@ -10,19 +10,20 @@ import numpy.typing as npt
 
 from vecindex.encoders.run.pooling import unit_length
 from vecindex.filters.tree import Filter
-from vecindex.search import run
+from vecindex.search import dense, run
 from vecindex.search.codes import Codes, build
 from vecindex.search.exact import Ranking, rank
-from vecindex.search.settings import Settings
+from vecindex.search.settings import CodeSettings
+from vecindex.store.generation import Allowed
 from vecindex.store.stored import Stored
 
 Vectors = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 N = 21_000
 D = 160
-ONE_BIT = Settings(bits=1, factor=20)
-TWO_BITS = Settings(bits=2, factor=10)
-CLUSTERED = Settings(bits=2, factor=10, lists=16, probes=8)
+ONE_BIT = CodeSettings(bits=1, factor=20)
+TWO_BITS = CodeSettings(bits=2, factor=10)
+CLUSTERED = CodeSettings(bits=2, factor=10, lists=16, probes=8)
 
 
 def unit_vectors(n: int, dimension: int = D, seed: int = 0) -> Vectors:
@@ -36,18 +37,8 @@ def grouped(n: int, groups: int, dimension: int = D, spread: float = 0.5, seed: 
     return unit_length(np.repeat(centres, -(-n // groups), axis=0)[:n] + spread * unit_vectors(n, dimension, seed + 2))
 
 
-class Allowed:
-    def __init__(self, mask: Mask) -> None:
-        self.count = int(mask.sum())
-        self.bitmap = None if mask.all() else np.packbits(mask, bitorder="little")
-        self._rows = np.flatnonzero(mask)
-
-    def rows(self) -> npt.NDArray[np.int64]:
-        return self._rows
-
-
-class View:
-    """As `run.View`, of plain arrays; remembers what was checked, and what is wrong with the codes."""
+class ArrayView:
+    """A `View` of plain arrays that records which rows were checked and why codes were refused."""
 
     def __init__(self, vectors: Vectors, codes: Codes | None, mask: Mask | None = None) -> None:
         self.vectors = vectors
@@ -56,7 +47,10 @@ class View:
         self.settings = codes.settings if codes else None
         self.checked = np.zeros(len(vectors), np.bool_)
         self.refused: list[str] = []
-        self._allowed = Allowed(np.ones(len(vectors), np.bool_) if mask is None else mask)
+        if mask is None or mask.all():
+            self._allowed = Allowed(len(vectors), None, len(vectors))
+        else:
+            self._allowed = Allowed(int(mask.sum()), np.packbits(mask, bitorder="little"), len(vectors))
 
     def refuse(self, codes: Codes, error: Exception) -> None:
         self.refused.append(str(error))
@@ -77,9 +71,9 @@ class View:
         return {}
 
 
-def answers(view: View, queries: Vectors, k: int) -> list[Ranking]:
+def answers(view: ArrayView, queries: Vectors, k: int) -> list[Ranking]:
     """What a search finds; every row of it was scored exactly, and checked before."""
-    found = run.rankings(view, queries, k, None)
+    found = dense.rankings(view, queries, k)
     for query, ranking in zip(queries, found, strict=True):
         assert len(ranking.rows) == min(k, view._allowed.count)
         assert view.checked[ranking.rows].all()
@@ -88,7 +82,7 @@ def answers(view: View, queries: Vectors, k: int) -> list[Ranking]:
     return found
 
 
-def recall(view: View, queries: Vectors, k: int = 10) -> float:
+def recall(view: ArrayView, queries: Vectors, k: int = 10) -> float:
     """The share of the exact answer's hits, ties broken as there, that a search finds."""
     rows = view._allowed.rows()
     hits = [
@@ -100,7 +94,7 @@ def recall(view: View, queries: Vectors, k: int = 10) -> float:
     return float(np.mean(hits))
 
 
-def traced(view: View, query: Vectors, k: int = 10) -> run.Explanation:
+def traced(view: ArrayView, query: Vectors, k: int = 10) -> run.SearchReport:
     return run.explain(view, query, k)[1]
 
 
@@ -140,5 +134,5 @@ def collection(name: str) -> tuple[Vectors, Vectors]:
 
 
 @cache
-def coded(name: str, settings: Settings) -> Codes:
+def coded(name: str, settings: CodeSettings) -> Codes:
     return build(collection(name)[0], settings)

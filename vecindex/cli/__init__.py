@@ -8,7 +8,6 @@ from __future__ import annotations
 import click
 
 from .. import __version__
-from .boundary import Commands
 from .commands.add import add
 from .commands.completion import completion
 from .commands.exchange import backup, export, import_
@@ -19,6 +18,7 @@ from .commands.migrate import migrate
 from .commands.models import models
 from .commands.selftest import selftest
 from .commands.tune import tune
+from .main_group import Commands
 from .options import with_verbosity
 
 

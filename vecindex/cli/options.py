@@ -13,7 +13,7 @@ import click
 
 from ..errors import InvalidInput
 from ..values.paths import expanded
-from .voice import voice
+from .output import output_mode
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -62,7 +62,7 @@ index_option: Decorator = click.option(
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ModelOptions:
     """The model that a command was told to use, and how."""
 
     model: str | None = None
@@ -148,7 +148,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         offline: bool | None,
         **others: Any,
     ) -> Any:
-        return command(chosen=Chosen(model, precision, device, dimensions, offline), **others)
+        return command(chosen=ModelOptions(model, precision, device, dimensions, offline), **others)
 
     wrapped: Callable[..., Any] = offline_option(collected)
     for option in reversed(_MODEL_OPTIONS):
@@ -175,7 +175,7 @@ def _answer_option(name: str, formats: Sequence[str], help_: str) -> Decorator:
 
 
 def _answered_in(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    voice().json = value == "json"
+    output_mode().json = value == "json"
     return value
 
 
@@ -206,11 +206,11 @@ _VERBOSE = "Also say what is being done, and where an error came from."
 
 
 def _quiet(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    voice().quiet |= value
+    output_mode().quiet |= value
 
 
 def _verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    voice().verbose |= value
+    output_mode().verbose |= value
 
 
 def json_object(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, Any] | None:
@@ -231,7 +231,7 @@ def json_object(ctx: click.Context, param: click.Parameter, value: str | None) -
     return found
 
 
-def open_for_reading(index_path: Path, chosen: Chosen | None = None) -> Index:
+def open_for_reading(index_path: Path, chosen: ModelOptions | None = None) -> Index:
     """An index that must exist; one in a directory that may not be written to can be searched all the same."""
     readonly = os.path.isdir(index_path) and not os.access(index_path, os.W_OK)
-    return (chosen or Chosen()).open(index_path, create=False, readonly=readonly)
+    return (chosen or ModelOptions()).open(index_path, create=False, readonly=readonly)

@@ -7,7 +7,7 @@ from time import monotonic
 
 import click
 
-from .voice import say, shows_progress
+from .output import say, shows_progress
 
 FIRST_LINE = 10.0
 """Seconds until the first line."""

@@ -16,7 +16,7 @@ from ..errors import Advice, CorruptIndex, IncompatibleFormat, InvalidInput, Tex
 from ..exchange.import_source import ImportSource
 from ..filters.parse import parse_deletion
 from ..filters.tree import Refused, parse_path, path_text
-from ..search.soundness import check_codes
+from ..search.check_codes import check_codes
 from ..search.tune import Trial
 from ..search.upkeep import Upkeep
 from ..store.disk.lock import MIGRATION_LOCK_FILE, WriterLock

@@ -18,10 +18,10 @@ from ..errors import Advice, CorruptIndex, RecordNotFound
 from ..errors.warnings import FilterWarning, QueryUnknown, warn
 from ..filters.parse import parse
 from ..search import run
-from ..search.run import Explanation
-from ..search.soundness import check_codes
+from ..search.check_codes import check_codes
+from ..search.run import SearchReport
 from ..search.upkeep import describe
-from ..search.view import Accelerator, View
+from ..search.view import Accelerator, SnapshotView
 from ..store.disk.atomic_create import resolved
 from ..store.disk.files import folder_bytes
 from ..store.manifest import Manifest
@@ -134,7 +134,9 @@ class Reader:
         return hits
 
     @entrance()
-    def explain_search(self, query: str | Any, k: int = 5, where: Where | None = None) -> tuple[list[Hit], Explanation]:
+    def explain_search(
+        self, query: str | Any, k: int = 5, where: Where | None = None
+    ) -> tuple[list[Hit], SearchReport]:
         """As `search`, and how the hits were found: the route, the candidates, how long each step took."""
         condition = None if where is None else parse(where)
         with self._asked([query]) as (view, vectors):
@@ -255,7 +257,7 @@ class Reader:
         return export(self._snapshots, destination, format, condition, progress, vectors)
 
     @contextlib.contextmanager
-    def _asked(self, queries: Sequence[str] | Any) -> Iterator[tuple[View, Vectors]]:
+    def _asked(self, queries: Sequence[str] | Any) -> Iterator[tuple[SnapshotView, Vectors]]:
         """A snapshot to search in, and unit vectors (n, D) of the queries in its space."""
         while True:
             space = self._space()

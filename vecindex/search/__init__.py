@@ -1,1 +1,1 @@
-"""From a query vector to the nearest records."""
+"""Finds the records nearest to a query vector."""

@@ -1,7 +1,7 @@
-"""Which rows are probably nearest: a few bits for each dimension, kept by FAISS (RaBitQ), propose candidates.
+"""Codes: a few bits for each dimension of a vector, kept by FAISS (RaBitQ), that propose a search's candidates.
 
-An estimate is a guess of the score; `exact.scores` decides. Flat codes come twice: "fast" is scanned by 32 rows at a
-time and knows no filter, "masked" looks at allowed rows alone. Clustered codes need "masked" only.
+An estimate approximates the score; `exact.scores` decides. Flat codes are kept in two variants: "fast" scans 32 rows at
+a time and takes no filter, "masked" scans allowed rows only. Clustered codes need "masked" only.
 """
 
 from __future__ import annotations
@@ -19,47 +19,47 @@ from ..errors import OutOfMemory
 from ..machine.memory import has_room
 from ..store.vectors import release
 from .exact import Rows, Vectors, scores
-from .native import faiss as _faiss
-from .settings import FAST, MASKED, SAMPLE, Settings, parts
-from .shares import Shares
+from .load_faiss import load_faiss
+from .parallel_scan import ParallelScan
+from .settings import FAST, MASKED, SAMPLE, CodeSettings, variants
 
 Bytes = npt.NDArray[np.uint8]
 Buffer = Bytes | memoryview | bytes
 
-_FAST, _FLAT, _CLUSTERED = "IndexRaBitQFastScan", "IndexRaBitQ", "IndexIVFRaBitQ"  # what FAISS calls what is saved
-_FLAT_SAMPLE = 16_384  # of which only the mean is taken
+_FAST, _FLAT, _CLUSTERED = "IndexRaBitQFastScan", "IndexRaBitQ", "IndexIVFRaBitQ"  # the FAISS classes that are saved
+_FLAT_SAMPLE = 16_384  # only its mean is used
 _ROWS_A_BLOCK = 65_536
-_POINTS_A_CLUSTER = 64  # k-means gains little from more, and its time is proportional
+_POINTS_A_CLUSTER = 64  # k-means gains little from more, and takes time in proportion
 _ROUNDS = 6
 _ROTATED = 1024
-"""Up to so many dimensions vectors are rotated at random before a bit a dimension is kept.
+"""The largest dimension at which vectors are rotated at random before their bits are taken.
 
-Bits serve badly where few dimensions hold most of the variance; a rotation spreads it. Measured on real vectors cut by
-PCA to 256: the estimates' error is 0.033 instead of 0.060. In more dimensions a bit each is enough, and D x D numbers
-are not small.
+Bits are inaccurate where few dimensions hold most of the variance; a rotation spreads it. Measured on real vectors
+reduced by PCA to 256: the estimates' error is 0.033 instead of 0.060. With more dimensions a bit each is enough, and
+the D x D numbers of a rotation take much space.
 """
 _TOGETHER = 32
-"""From so many queries on FAISS is given them together, for its threads to share.
+"""The smallest number of queries that FAISS is given together, for its threads to share.
 
-Before, threads gain little, and on a busy machine they wait for each other: 8 queries took 17 ms instead of 5.
+With fewer, threads gain little, and on a busy machine they wait for each other: 8 queries took 17 ms instead of 5.
 """
-_LARGEST_OF, _AT_LEAST = 4, 64 * 2**20  # loading codes takes less than so many times their bytes, and so many more
-_QUERY_BITS = 4  # 8 give the same recall and take a fifth longer; 0, FAISS's default, takes a hundred times as long
+_LARGEST_OF, _AT_LEAST = 4, 64 * 2**20  # loading takes less memory than 4 times the codes' bytes plus 64 MiB
+_QUERY_BITS = 4  # 8 give the same recall and take a fifth longer; 0, FAISS's default, takes 100 times as long
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
-    """A FAISS ``index`` of rotated vectors; the ``file`` that is saved holds the ``rotation`` (D, D) too, if any."""
+class Variant:
+    """A FAISS ``index`` of rotated vectors; ``file``, the index that is saved, also holds the ``rotation`` (D, D)."""
 
     file: Any
     index: Any
     rotation: Vectors | None
 
     def rotate(self, vectors: Vectors) -> Vectors:
-        """``vectors`` (n, D) as the index takes them."""
+        """Rotates ``vectors`` (n, D) for the index."""
         if self.rotation is None:
             return vectors
-        if len(vectors) == 1:  # BLAS may wait for a thread on a busy machine; this does not
+        if len(vectors) == 1:  # on a busy machine BLAS may wait for a thread; this does not
             return scores(self.rotation, vectors[0])[None, :]
         return np.asarray(vectors @ self.rotation.T, dtype=np.float32)
 
@@ -69,51 +69,51 @@ class Part:
 
 
 class Codes:
-    """Codes of rows [0, ``rows``). Any number of threads may call `propose` at once; nobody may during `extend`."""
+    """Codes of rows [0, ``rows``). Any number of threads may call `propose` at once, but none during `extend`."""
 
-    def __init__(self, settings: Settings, rows: int, loaders: Mapping[str, Callable[[], Part]]) -> None:
+    def __init__(self, settings: CodeSettings, rows: int, loaders: Mapping[str, Callable[[], Variant]]) -> None:
         self.settings = settings
         self.rows = rows
         self._loaders = loaders
         self._loading = threading.Lock()
-        self._parts: dict[str, Part] = {}
-        self._cut: Shares | None = None
+        self._variants: dict[str, Variant] = {}
+        self._scan: ParallelScan | None = None
 
-    def forget_shares(self) -> None:
-        """The fast part has changed."""
-        self._cut = None
+    def forget_scan(self) -> None:
+        """To be called when the fast variant has changed."""
+        self._scan = None
 
-    def part(self, name: str) -> Part:
-        """A part, loaded when first needed. Raises ValueError as `load` does, and what the loader raises."""
-        found = self._parts.get(name)
+    def variant(self, name: str) -> Variant:
+        """A variant, loaded when first needed. Raises ValueError as `load` does, and what the loader raises."""
+        found = self._variants.get(name)
         if found is None:
             with self._loading:
-                found = self._parts.get(name)
+                found = self._variants.get(name)
                 if found is None:
-                    found = self._parts[name] = self._loaders[name]()
+                    found = self._variants[name] = self._loaders[name]()
         return found
 
-    def _shares(self) -> Shares:
-        """The fast part cut for several threads; made when first needed."""
-        if self._cut is None:
-            part = self.part(FAST)
+    def _parallel_scan(self) -> ParallelScan:
+        """The fast variant, split for several threads when first needed."""
+        if self._scan is None:
+            fast = self.variant(FAST)
             with self._loading:
-                if self._cut is None:
-                    self._cut = Shares(part.index)
-        return self._cut
+                if self._scan is None:
+                    self._scan = ParallelScan(fast.index)
+        return self._scan
 
     def propose(
         self, queries: Vectors, count: int, bitmap: Bytes | None = None, wider: int = 1
     ) -> tuple[Rows, Vectors]:
-        """The ``count`` rows of the highest estimates for each of ``queries`` (q, D), at most all of them.
+        """The ``count`` rows with the highest estimates for each of ``queries`` (q, D), at most all rows.
 
-        ``bitmap`` has a bit for each row or more, the lowest of a byte first; rows whose bit is 0 are left out.
-        ``wider`` times the settings' clusters are looked into.
+        ``bitmap`` has at least a bit for each row, the lowest of a byte first; rows with the bit 0 are left out.
+        ``wider`` times as many clusters are scanned as the settings say.
 
         Returns:
             Rows (q, count) int64, -1 where there are no more, and estimates (q, count) float32, descending.
         """
-        faiss = _faiss()
+        faiss = load_faiss()
         count = min(count, self.rows)
         if count <= 0 or len(queries) == 0:
             return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
@@ -121,12 +121,12 @@ class Codes:
             rows_of, estimates_of = zip(*(self.propose(q[None, :], count, bitmap, wider) for q in queries), strict=True)
             return np.concatenate(rows_of), np.concatenate(estimates_of)
         if bitmap is None and not self.settings.lists:
-            part = self.part(FAST)
+            fast = self.variant(FAST)
             if len(queries) > 1:
-                estimates, rows = part.index.search(part.rotate(queries), count)
+                estimates, rows = fast.index.search(fast.rotate(queries), count)
                 return rows, estimates
-            return self._shares().search(part.rotate(queries), count)
-        part = self.part(MASKED)
+            return self._parallel_scan().search(fast.rotate(queries), count)
+        masked = self.variant(MASKED)
         probes = max(1, min(self.settings.probes * wider, self.settings.lists))
         selector = None
         if bitmap is not None:
@@ -135,37 +135,37 @@ class Codes:
                 raise IndexError(f"the bitmap has {bitmap.size * 8} bits for {self.rows} rows")
             selector = faiss.IDSelectorBitmap(bitmap.size, faiss.swig_ptr(bitmap))
         parameters = faiss.IVFRaBitQSearchParameters(nprobe=probes, qb=_QUERY_BITS, sel=selector)
-        estimates, rows = part.index.search(part.rotate(queries), count, params=parameters)
-        del parameters, selector, bitmap  # FAISS keeps pointers only: they had to live until here
+        estimates, rows = masked.index.search(masked.rotate(queries), count, params=parameters)
+        del parameters, selector, bitmap  # FAISS only has pointers to them: they had to live until here
         return rows, estimates
 
 
-def build(vectors: Vectors, settings: Settings) -> Codes:
-    """Codes of all ``vectors`` (n, D), n at least 1, which may be mapped: they are read in blocks."""
+def build(vectors: Vectors, settings: CodeSettings) -> Codes:
+    """Makes codes of all ``vectors`` (n, D), n at least 1. They may be mapped: they are read in blocks."""
     size = min(len(vectors), SAMPLE if settings.lists else _FLAT_SAMPLE)
     sample = _tame(vectors[np.unique(np.linspace(0, len(vectors) - 1, size).astype(np.int64))])
     release(vectors)
-    made = {name: _made(name, vectors.shape[1], settings) for name in parts(settings)}
-    for part in made.values():
-        part.index.train(part.rotate(sample))
-        part.file.is_trained = True
+    made = {name: _made(name, vectors.shape[1], settings) for name in variants(settings)}
+    for variant in made.values():
+        variant.index.train(variant.rotate(sample))
+        variant.file.is_trained = True
     codes = Codes(settings, 0, {name: partial(made.__getitem__, name) for name in made})
     extend(codes, vectors)
     return codes
 
 
 def extend(codes: Codes, vectors: Vectors) -> None:
-    """Adds the rows of ``vectors`` (n, D) from ``codes.rows`` on, in place; if it raises, the codes are of no use."""
-    first, *others = [codes.part(name) for name in parts(codes.settings)]
+    """Adds the rows of ``vectors`` (n, D) from ``codes.rows`` on, in place; if it raises, the codes are unusable."""
+    first, *others = [codes.variant(name) for name in variants(codes.settings)]
     for start in range(codes.rows, len(vectors), _ROWS_A_BLOCK):
         block = _tame(vectors[start : start + _ROWS_A_BLOCK])
         rotated = first.rotate(block)
         first.add(rotated)
-        for part in others:
-            part.add(rotated if _same(part.rotation, first.rotation) else part.rotate(block))
+        for other in others:
+            other.add(rotated if _same(other.rotation, first.rotation) else other.rotate(block))
         release(vectors)
     codes.rows = max(codes.rows, len(vectors))
-    codes.forget_shares()
+    codes.forget_scan()
 
 
 def _same(one: Vectors | None, other: Vectors | None) -> bool:
@@ -173,7 +173,7 @@ def _same(one: Vectors | None, other: Vectors | None) -> bool:
 
 
 def _tame(vectors: Vectors) -> Vectors:
-    """``vectors`` without what no unit vector holds: those of dead rows may be damaged, and FAISS refuses a NaN."""
+    """``vectors`` with 0 for numbers that no unit vector holds: dead rows may be damaged, and FAISS refuses NaN."""
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     with np.errstate(invalid="ignore"):
         if vectors.size and not (max(vectors.max(), -vectors.min()) <= 2):
@@ -182,30 +182,30 @@ def _tame(vectors: Vectors) -> Vectors:
 
 
 def dump(codes: Codes, name: str) -> Bytes:
-    """The bytes of a part's file, as FAISS's write_index makes it."""
-    file = codes.part(name).file
+    """The bytes of a variant's file, as FAISS's write_index makes it."""
+    file = codes.variant(name).file
     if name == MASKED and not codes.settings.lists:
-        file = _without_ids(codes.part(name), codes.settings)
-    data: Bytes = _faiss().serialize_index(file)
+        file = _without_ids(codes.variant(name), codes.settings)
+    data: Bytes = load_faiss().serialize_index(file)
     return data
 
 
-def _without_ids(part: Part, settings: Settings) -> Any:
-    """The file of a single cluster: flat codes, whose rows need no numbers (8 bytes each of 64)."""
-    faiss = _faiss()
-    clusters = part.index
+def _without_ids(variant: Variant, settings: CodeSettings) -> Any:
+    """The file of a single cluster: flat codes, which store no row numbers (8 bytes of 64 a row)."""
+    faiss = load_faiss()
+    clusters = variant.index
     flat = faiss.IndexRaBitQ(clusters.d, faiss.METRIC_INNER_PRODUCT, settings.bits)
     faiss.copy_array_to_vector(clusters.quantizer.reconstruct(0), flat.center)
     size = clusters.ntotal * clusters.code_size
     codes = faiss.rev_swig_ptr(clusters.invlists.get_codes(0), size) if size else np.empty(0, np.uint8)
     faiss.copy_array_to_vector(codes, flat.codes)
     flat.ntotal, flat.is_trained = clusters.ntotal, True
-    return _wrapped(flat, part.rotation)
+    return _wrapped(flat, variant.rotation)
 
 
-def _with_ids(flat: Any, settings: Settings) -> Any:
-    """What `_without_ids` wrote as a single cluster again; see `_made` for why."""
-    faiss = _faiss()
+def _with_ids(flat: Any, settings: CodeSettings) -> Any:
+    """Turns what `_without_ids` wrote back into a single cluster; `_made` says why."""
+    faiss = load_faiss()
     clusters = _clusters(flat.d, settings)
     clusters.quantizer.add(faiss.vector_to_array(flat.center)[None, :])
     ids = np.arange(flat.ntotal, dtype=np.int64)
@@ -218,26 +218,28 @@ def _with_ids(flat: Any, settings: Settings) -> Any:
     return clusters
 
 
-def load(loaders: Mapping[str, Callable[[], Buffer]], settings: Settings, dimension: int, rows: int) -> Codes:
-    """Codes whose parts' bytes the ``loaders`` return. Without a filter "masked" is not needed: it is loaded later.
+def load(loaders: Mapping[str, Callable[[], Buffer]], settings: CodeSettings, dimension: int, rows: int) -> Codes:
+    """Codes from the bytes that the ``loaders`` return, one a variant. "masked" is loaded when a filter needs it.
 
     Raises:
-        ValueError: the bytes are no codes of these settings, dimension and rows, now or when a part is first needed.
+        ValueError: the bytes are not codes of these settings, dimension and rows; also later, when a variant is loaded.
     """
-    for name in parts(settings):
+    for name in variants(settings):
         if name not in loaders:
-            raise ValueError(f"the part {name!r} of the codes is missing")
-    made = {name: partial(_deserialised, loaders[name], name, settings, dimension, rows) for name in parts(settings)}
+            raise ValueError(f"the {name!r} codes are missing")
+    made = {name: partial(_deserialised, loaders[name], name, settings, dimension, rows) for name in variants(settings)}
     codes = Codes(settings, rows, made)
-    codes.part(parts(settings)[0])
+    codes.variant(variants(settings)[0])
     return codes
 
 
-def _deserialised(loader: Callable[[], Buffer], name: str, settings: Settings, dimension: int, rows: int) -> Part:
-    faiss = _faiss()
+def _deserialised(
+    loader: Callable[[], Buffer], name: str, settings: CodeSettings, dimension: int, rows: int
+) -> Variant:
+    faiss = load_faiss()
     data = np.frombuffer(loader(), dtype=np.uint8)
     try:
-        # FAISS has clusters that lie in a file of their own, which they name and it opens for writing: not from memory.
+        # Clusters may name a file of their own, which FAISS would open for writing; this flag keeps it from that.
         file = faiss.deserialize_index(data, faiss.IO_FLAG_ONDISK_SAME_DIR)
         index, rotation = file, None
         if dimension <= _ROTATED and isinstance(file, faiss.IndexPreTransform) and file.chain.size() == 1:
@@ -247,9 +249,11 @@ def _deserialised(loader: Callable[[], Buffer], name: str, settings: Settings, d
     except MemoryError as error:
         if not has_room(_LARGEST_OF * len(data) + _AT_LEAST):
             raise OutOfMemory("codes were loaded") from error
-        raise ValueError(f"the part {name!r} cannot be read: it asks for more memory than its bytes fill") from error
+        raise ValueError(
+            f"the {name!r} codes cannot be read: they ask for more memory than their bytes fill"
+        ) from error
     except (RuntimeError, AssertionError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"the part {name!r} cannot be read: {(str(error).splitlines() or [''])[0][:200]}") from error
+        raise ValueError(f"the {name!r} codes cannot be read: {(str(error).splitlines() or [''])[0][:200]}") from error
     kind = _FAST if name == FAST else _CLUSTERED if settings.lists else _FLAT
     expected: tuple[Any, ...] = (kind, dimension <= _ROTATED, dimension, rows, faiss.METRIC_INNER_PRODUCT)
     found: tuple[Any, ...] = (type(index).__name__, rotation is not None, index.d, index.ntotal, index.metric_type)
@@ -257,20 +261,20 @@ def _deserialised(loader: Callable[[], Buffer], name: str, settings: Settings, d
         expected = (settings.bits, True, rows, settings.lists or None)
         found = (index.rabitq.nb_bits, index.is_trained, file.ntotal, getattr(index, "nlist", None))
     if found != expected:
-        raise ValueError(f"the part {name!r} holds {found}, not {expected}")
+        raise ValueError(f"the {name!r} codes hold {found}, not {expected}")
     if kind == _FLAT:
         index = _with_ids(index, settings)
         file = _wrapped(index, rotation)
-    return Part(file, index, rotation)
+    return Variant(file, index, rotation)
 
 
-def _made(name: str, dimension: int, settings: Settings) -> Part:
-    """A new part, to be trained.
+def _made(name: str, dimension: int, settings: CodeSettings) -> Variant:
+    """A new variant, to be trained.
 
-    Flat codes for filters are clusters too, one of them. Unlike IndexRaBitQ these answer one query without OpenMP: on
-    a busy machine a parallel region waits for its last thread, and 10 ms were seen instead of 1.
+    Flat masked codes are a single cluster: unlike IndexRaBitQ, clusters answer one query without OpenMP. On a busy
+    machine a parallel region waits for its last thread, and a query took 10 ms instead of 1.
     """
-    faiss = _faiss()
+    faiss = load_faiss()
     if name == FAST:
         index = faiss.IndexRaBitQFastScan(dimension, faiss.METRIC_INNER_PRODUCT, 32, settings.bits)
     else:
@@ -280,17 +284,17 @@ def _made(name: str, dimension: int, settings: Settings) -> Part:
         matrix = faiss.RandomRotationMatrix(dimension, dimension)
         matrix.init(1)
         rotation = faiss.vector_to_array(matrix.A).reshape(dimension, dimension)
-    return Part(_wrapped(index, rotation), index, rotation)
+    return Variant(_wrapped(index, rotation), index, rotation)
 
 
-def _clusters(dimension: int, settings: Settings) -> Any:
-    faiss = _faiss()
+def _clusters(dimension: int, settings: CodeSettings) -> Any:
+    faiss = load_faiss()
     lists = max(1, settings.lists)
     quantizer = faiss.IndexFlatIP(dimension)
     index = faiss.IndexIVFRaBitQ(quantizer, dimension, lists, faiss.METRIC_INNER_PRODUCT, True, settings.bits)
     quantizer.this.disown()
     index.own_fields = True
-    index.cp.spherical = lists > 1  # the one centre is the mean itself, not the mean at unit length
+    index.cp.spherical = lists > 1  # a single centre is the mean itself, not the mean at unit length
     index.cp.niter = _ROUNDS if lists > 1 else 1
     index.cp.min_points_per_centroid = 1  # or FAISS warns on stderr
     index.cp.max_points_per_centroid = _POINTS_A_CLUSTER if lists > 1 else SAMPLE
@@ -298,8 +302,8 @@ def _clusters(dimension: int, settings: Settings) -> Any:
 
 
 def _wrapped(index: Any, rotation: Vectors | None) -> Any:
-    """The FAISS index that takes vectors as they are; ``index`` belongs to it from now on."""
-    faiss = _faiss()
+    """The FAISS index that takes unrotated vectors; it owns ``index`` from now on."""
+    faiss = load_faiss()
     if rotation is None:
         return index
     matrix = faiss.RandomRotationMatrix(*rotation.shape)

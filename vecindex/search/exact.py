@@ -1,8 +1,8 @@
-"""The exact answer: which rows score highest, and the one kernel that every final score comes from.
+"""Exact search: which rows score highest, and the one kernel that computes every final score.
 
 A score is the inner product of two unit vectors, their cosine. `scores` computes it row by row, so that a row's score
-never depends on the other rows in the call; BLAS and FAISS sums differ from it, and with the number of rows, in the
-last digits. They propose candidates; `scores` decides. Ties break by row, that is by order of insertion.
+never depends on the other rows in the call. The last digits of BLAS's and FAISS's sums differ, also with the number of
+rows, so these only propose candidates. Ties break by row, that is by order of insertion.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import OutOfMemory
-from .native import faiss as _faiss
+from .load_faiss import load_faiss
 
 Vectors = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
 ROUNDING = 1e-5
-"""More than two float32 sums of one inner product of unit vectors, in any order, ever differ by."""
+"""Two float32 sums of one inner product of unit vectors, in any order, always differ by less."""
 
 _QUERIES_FOR_BLAS = 20  # faiss.cvar.distance_compute_blas_threshold
 _ROWS_A_BLOCK = 8192
-_COLUMNS = 8192  # beyond numpy's buffer of so many numbers, einsum's sums depend on the number of rows
+_COLUMNS = 8192  # the size of numpy's buffer; with longer rows, einsum's sums depend on the number of rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +35,7 @@ class Ranking:
 
 
 def scores(vectors: Vectors, query: Vectors) -> Vectors:
-    """The inner products (n,) float32 of ``vectors`` (n, D) with ``query`` (D,), each summed in the same order."""
+    """The inner products (n,) float32 of ``vectors`` (n, D) with ``query`` (D,), all summed in the same order."""
     found = np.einsum("ij,j->i", vectors[:, :_COLUMNS], query[:_COLUMNS])
     for start in range(_COLUMNS, len(query), _COLUMNS):
         found = found + np.einsum("ij,j->i", vectors[:, start : start + _COLUMNS], query[start : start + _COLUMNS])
@@ -43,11 +43,11 @@ def scores(vectors: Vectors, query: Vectors) -> Vectors:
 
 
 def best(rows: Rows, found: Vectors, k: int) -> Ranking:
-    """The k best of ``rows`` (n,), each once and in any order, with the scores ``found`` (n,)."""
-    if len(found) and np.isnan(found.max()):  # of a vector that is no number, as earlier versions may have stored: last
+    """The k best of ``rows`` (n,), distinct and in any order, with the scores ``found`` (n,)."""
+    if len(found) and np.isnan(found.max()):  # earlier versions may have stored NaN; such vectors come last
         ranking = best(rows, np.nan_to_num(found, nan=-2.0), k)
         return Ranking(ranking.rows, np.where(ranking.scores == -2, np.float32(np.nan), ranking.scores))
-    if len(found) > 4 * k + 1000:  # leave out what cannot be among them before sorting; every tie at the end stays
+    if len(found) > 4 * k + 1000:  # drop what cannot be among the best before sorting, but no tie with the last
         kept = np.flatnonzero(found >= np.partition(found, len(found) - k)[len(found) - k])
         rows, found = rows[kept], found[kept]
     order = np.lexsort((rows, -found))[:k]
@@ -55,7 +55,7 @@ def best(rows: Rows, found: Vectors, k: int) -> Ranking:
 
 
 def rank(vectors: Vectors, rows: Rows | None, query: Vectors, k: int) -> Ranking:
-    """The k best of ``rows`` (ascending; None stands for all) by scoring every one of them."""
+    """The k best of ``rows`` (ascending; None stands for all), by scoring each of them."""
     if rows is None:
         return best(np.arange(len(vectors), dtype=np.int64), scores(vectors, query), k)
     blocks = range(0, len(rows), _ROWS_A_BLOCK)
@@ -64,11 +64,11 @@ def rank(vectors: Vectors, rows: Rows | None, query: Vectors, k: int) -> Ranking
 
 
 def scan(vectors: Vectors, rows: Rows | None, queries: Vectors, k: int) -> list[Ranking]:
-    """As `rank` for each of ``queries`` (q, D), with FAISS's scan to propose candidates.
+    """As `rank` for each of ``queries`` (q, D), with candidates from a scan by FAISS.
 
-    FAISS drops ties beyond its k at will. So it is asked for more, and a query whose k-th score is within `ROUNDING`
-    of the last candidate's is asked again for four times as many, down to scoring everything, as is done where there is
-    too little memory for FAISS.
+    FAISS drops arbitrary ties beyond its k. So it is asked for more than k, and for four times as many again where a
+    query's k-th score is within `ROUNDING` of the last candidate's. In the end, and where there is too little memory
+    for FAISS, every row is scored.
     """
     allowed = len(vectors) if rows is None else len(rows)
     rankings: dict[int, Ranking] = {}
@@ -93,13 +93,13 @@ def scan(vectors: Vectors, rows: Rows | None, queries: Vectors, k: int) -> list[
 
 def _faiss_scan(vectors: Vectors, rows: Rows | None, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
     """FAISS's k best for each query: scores (q, k) in descending order, and rows (q, k)."""
-    faiss = _faiss()
+    faiss = load_faiss()
     queries = np.ascontiguousarray(queries)
     found = np.empty((len(queries), k), dtype=np.float32)
     candidates = np.empty((len(queries), k), dtype=np.int64)
     selector = bitmap = None
-    # Without a selector, FAISS shares even one query between threads, and on a busy machine waits for the last: 36 ms
-    # were seen instead of 1. For many queries it multiplies matrices, which is worth it.
+    # Without a selector, FAISS shares even one query between threads, and on a busy machine waits for the last of them:
+    # 36 ms instead of 1. For many queries it multiplies matrices, which is worth it.
     if rows is not None or len(queries) < _QUERIES_FOR_BLAS:
         allowed = np.full(len(vectors), rows is None)
         if rows is not None:
@@ -110,5 +110,5 @@ def _faiss_scan(vectors: Vectors, rows: Rows | None, queries: Vectors, k: int) -
         *(faiss.swig_ptr(queries), faiss.swig_ptr(vectors), vectors.shape[1], len(queries), len(vectors), k),
         *(faiss.swig_ptr(found), faiss.swig_ptr(candidates), selector),
     )
-    del selector, bitmap  # FAISS keeps pointers only: they had to live until here
+    del selector, bitmap  # FAISS only has pointers to them: they had to live until here
     return found, candidates

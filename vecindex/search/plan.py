@@ -1,7 +1,7 @@
-"""Which way is best to find the k nearest of the allowed rows: a pure decision that can be printed.
+"""Chooses the cheapest way to find the k nearest of the allowed rows: a pure decision that can be printed.
 
-The costs are nanoseconds for one query, fitted to medians on two cores with AVX-512 (100,000 rows of 384, 200,000 of
-96, 50,000 of 768). They are compared with each other; only their proportions matter.
+The costs are nanoseconds for one query, fitted to medians on two cores with AVX-512 (100,000 rows of 384 dimensions,
+200,000 of 96, 50,000 of 768). They are only compared with each other, so only their proportions matter.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from enum import Enum
 import numpy as np
 
 from .exact import Vectors
-from .settings import Settings
+from .settings import CodeSettings
 
 RANK_ROWS = 4096
-"""Without codes, up to so many allowed rows are scored one by one, which spares loading FAISS (0.1 s)."""
+"""Without codes, up to this many allowed rows are scored one by one, which saves loading FAISS (0.1 s)."""
 CODED_ROWS = 20_000
-"""Codes of fewer rows gain nothing over the exact scan (0.9 ms)."""
+"""Below this many rows, codes gain nothing over the exact scan (0.9 ms)."""
 LARGEST_SHARE = 16
-"""More candidates than this share of the coded rows cost more than scoring every row."""
+"""More candidates than one in this many coded rows cost more than scoring every row."""
 
 _DISTINCT = 16
 _STEPS = 16
@@ -30,20 +30,20 @@ class Route(str, Enum):
     """How candidates are found."""
 
     NONE = "none"
-    """No row is allowed: there is nothing to find."""
+    """No row is allowed, so nothing can be found."""
     RANK = "rank"
     """Every allowed row is scored."""
     SCAN = "scan"
-    """FAISS scans the vector file for candidates, skipping rows that are not allowed; these are scored."""
+    """FAISS scans the allowed rows of the vector file for candidates, which are scored."""
     CODES = "codes"
-    """All codes propose candidates, more where not every row is allowed; those that are allowed are scored."""
+    """All codes propose candidates, more where not every row is allowed; the allowed ones are scored."""
     MASKED = "masked"
-    """The codes of allowed rows propose candidates; these are scored."""
+    """The codes of allowed rows propose candidates, which are scored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``k`` hits of ``allowed`` among ``rows`` rows, by ``route``; ``candidates`` are asked for of ``coded`` rows."""
+    """How to find ``k`` of the ``allowed`` among ``rows`` rows; ``coded`` rows are asked for ``candidates``."""
 
     route: Route
     rows: int
@@ -54,16 +54,16 @@ class Plan:
 
     @property
     def tail(self) -> int:
-        """Rows behind the coded ones; where codes are used, these are scored one by one."""
+        """The rows after the coded ones; where codes are used, these are scored one by one."""
         return self.rows - self.coded
 
 
 def plan(
-    rows: int, allowed: int, k: int, dimension: int = 384, settings: Settings | None = None, coded: int = 0
+    rows: int, allowed: int, k: int, dimension: int = 384, settings: CodeSettings | None = None, coded: int = 0
 ) -> Plan:
-    """The plan for k hits where ``allowed`` of ``rows`` rows may be found; k is cut to what there is.
+    """The plan for k hits, at most ``allowed``, where ``allowed`` of ``rows`` rows may be found.
 
-    ``coded`` rows, the first, have codes made with ``settings``.
+    The first ``coded`` rows have codes made with ``settings``.
     """
     k = min(k, allowed)
     if k <= 0:
@@ -79,7 +79,7 @@ def plan(
         Route.CODES: _codes(coded, allowed / rows, fetched[Route.CODES], wanted, dimension, settings),
     }
     if settings.lists:
-        del costs[Route.CODES if allowed < rows else Route.MASKED]  # clustered codes leave rows out as they go
+        del costs[Route.CODES if allowed < rows else Route.MASKED]  # clustered codes skip rows as they scan
     tail = 0.32 * dimension * (rows - coded)
     for route, count in fetched.items():
         if route in costs:
@@ -92,21 +92,21 @@ def plan(
     return Plan(route, rows, allowed, k, fetched[route], coded)
 
 
-def candidates(k: int, settings: Settings) -> int:
-    """How many allowed candidates to begin with for k hits: at least five hits' worth, to judge the estimates by."""
+def candidates(k: int, settings: CodeSettings) -> int:
+    """How many allowed candidates to begin with for k hits: at least those for 5 hits, to judge the estimates by."""
     return settings.factor * max(k, 5)
 
 
 def missed(scores: Vectors, estimates: Vectors, end: float, last: float, outside: int) -> float:
     """How many of ``outside`` rows that were not proposed are expected to score more than ``last``.
 
-    ``scores`` and ``estimates`` (c,) are those of the candidates, highest estimate first; ``end`` is the lowest
-    estimate that was proposed. The model: given its estimate e, a row's score is normal around a + b e; and below
-    ``end`` there are ever more rows, exponentially, as fast as the candidates' own estimates become more frequent.
-    Both come from the candidates. Infinite where too few of them differ to tell.
+    ``scores`` and ``estimates`` (c,) are the candidates', highest estimate first; ``end`` is the lowest estimate that
+    was proposed. The model: the score of a row with the estimate e is normal around a + b e, and the number of rows
+    grows exponentially below ``end``, at the rate at which the candidates' estimates become more frequent. Both are
+    fitted to the candidates. Infinite where too few of them differ.
     """
     count = len(estimates)
-    # Copies have one estimate and one score: they tell no more than a single row does.
+    # Copies of a row share its estimate and score: they tell no more than a single row does.
     differ = np.flatnonzero(estimates[:-1] != estimates[1:])
     if len(differ) < _DISTINCT:
         return math.inf
@@ -133,7 +133,7 @@ def missed(scores: Vectors, estimates: Vectors, end: float, last: float, outside
 
 
 def _rank(rows: int, allowed: int, dimension: int) -> float:
-    """Rows picked out are copied first; all of them are read where they lie."""
+    """Selected rows are copied first; if all are, they are read in place."""
     return 0.32 * dimension * rows if allowed == rows else (20 + 0.45 * dimension) * allowed
 
 
@@ -141,21 +141,21 @@ def _scan(rows: int, allowed: int, dimension: int) -> float:
     return 100_000 + 3 * rows + 0.2 * dimension * allowed
 
 
-def _codes(coded: int, share: float, fetched: int, wanted: int, dimension: int, settings: Settings) -> float:
-    """A candidate costs more than a row of codes: it is sorted, and with two bits and more estimated anew."""
+def _codes(coded: int, share: float, fetched: int, wanted: int, dimension: int, settings: CodeSettings) -> float:
+    """A candidate costs more than a row of codes: it is sorted, and with two bits or more estimated again."""
     if settings.lists:
         return _masked(coded, coded, wanted, dimension, settings)
     row = (2.5 + 0.006 * dimension) * (1 if settings.bits == 1 else 1.7)
     candidate = 450 if settings.bits == 1 else 1300
-    # Fewer than hoped for are allowed where the filter and the query disagree; then everything is done twice.
+    # Where the filter and the query disagree, fewer candidates are allowed than expected, and a search is done twice.
     return (row * coded + candidate * fetched) * (1 if share == 1 else 1.3) + 0.45 * dimension * wanted
 
 
-def _masked(coded: int, allowed: int, wanted: int, dimension: int, settings: Settings) -> float:
-    """A row costs most where it cannot be foreseen whether the next is allowed."""
+def _masked(coded: int, allowed: int, wanted: int, dimension: int, settings: CodeSettings) -> float:
+    """A row costs most where the processor cannot predict whether the next one is allowed."""
     row = (8 + 0.006 * dimension) * (1 if settings.bits == 1 else 1.3)
     looked: float = row * min(allowed, coded) + row * max(0, min(allowed, coded - allowed)) + 2 * coded
     if settings.lists:
-        share = min(1.0, settings.probes * coded / allowed / settings.lists)  # as `run` looks into more of them
+        share = min(1.0, settings.probes * coded / allowed / settings.lists)  # `dense` scans more clusters then
         looked = looked * share + 0.25 * dimension * settings.lists
     return looked + (500 + 0.45 * dimension) * wanted

@@ -1,4 +1,4 @@
-"""Which settings of the codes reach a recall, measured with an index's own vectors, at the least time a query."""
+"""Finds the fastest settings of the codes that reach a recall, measured on an index's own vectors."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ import numpy as np
 
 from ..errors import InvalidInput
 from ..filters.tree import Filter
-from . import codes as coding
+from ..store.generation import Allowed
 from .codes import Codes
+from .codes import build as build_codes
+from .dense import rankings
 from .exact import Ranking, Rows, Vectors, scan
 from .plan import CODED_ROWS
-from .run import rankings
-from .settings import DOUBT, Settings, default_settings
+from .settings import DOUBT, CodeSettings, default_settings
 
 K = 10
-"""Recall is measured at so many hits."""
+"""Recall is measured at this many hits."""
 QUERIES = 200
-"""So many queries are measured with, evenly spaced among those given."""
+"""At most this many queries are measured, evenly spaced among those given."""
 CLUSTERED_ROWS = 200_000
-"""From so many rows on clusters are tried unasked: with fewer they save little."""
+"""From this many rows on, clusters are tried by default; with fewer they save little."""
 
 _FACTORS = (2, 3, 5, 10, 20, 50)
-_STRICT = 0.99  # from this recall on, candidates are widened where estimates leave doubt
-_GAIN = 0.002  # where more candidates gain less, it is clusters that are missing
+_STRICT = 0.99  # from this recall on, searches are widened where the estimates leave doubt
+_GAIN = 0.002  # where more candidates gain less recall than this, more clusters are needed
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What was measured with ``settings``: ann_recall@10, and the median and mean of a query's milliseconds."""
+    """The measurements of ``settings``: ann_recall@10, and the median and mean milliseconds of a query."""
 
-    settings: Settings
+    settings: CodeSettings
     recall: float
     p50_ms: float
     mean_ms: float
@@ -43,9 +44,9 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tuned:
-    """The best ``settings``, what was measured of them, their ``codes`` over all rows, and everything ``tried``."""
+    """The best ``settings``, their measurements, their ``codes`` of all rows, and everything ``tried``."""
 
-    settings: Settings
+    settings: CodeSettings
     chosen: Trial
     codes: Codes
     tried: tuple[Trial, ...]
@@ -58,53 +59,53 @@ def tune(
     latency_ms: float | None = None,
     *,
     clustered: bool | None = None,
-    build: Callable[[Vectors, Settings], Codes] = coding.build,
+    build: Callable[[Vectors, CodeSettings], Codes] = build_codes,
     progress: Callable[[Trial], None] | None = None,
 ) -> Tuned:
     """The fastest settings for ``vectors`` (n, D) that reach ``recall`` with ``queries`` (q, D), unit vectors.
 
-    Below a recall of 0.99 a search takes the candidates as they come; from there on, it asks for more where it must.
-    ``clustered`` tries clusters too, or leaves them out; None decides by the number of rows.
+    For a recall below 0.99, searches are never widened; from there on, they are where hits may be missing.
+    ``clustered`` says whether to try clusters too; None decides by the number of rows.
 
     Raises:
-        InvalidInput: nothing that was tried reaches the recall within ``latency_ms``, if that is given; or there are
-            too few rows or no queries.
+        InvalidInput: no settings reach the recall within ``latency_ms``, if given; or there are too few rows, or no
+            queries.
     """
     if not 0 < recall <= 1:
-        raise InvalidInput(f"recall is {recall}", "It is a share of the exact hits: more than 0, at most 1.")
+        raise InvalidInput(f"recall is {recall}", "Pass a share of the exact hits: more than 0, at most 1.")
     if len(vectors) < CODED_ROWS:
         raise InvalidInput(
-            f"there are {len(vectors)} rows, and codes begin to pay at {CODED_ROWS}",
-            "Nothing has to be tuned: every search is exact.",
+            f"the index has {len(vectors)} rows, and tuning needs at least {CODED_ROWS}",
+            "A smaller index needs no tuning: every search is exact.",
         )
     if len(queries) == 0:
-        raise InvalidInput("there are no queries to measure with", "Give some that are like those to come.")
+        raise InvalidInput("there are no queries to measure", "Pass queries like those you expect.")
     spaced = np.linspace(0, len(queries) - 1, min(QUERIES, len(queries))).astype(np.int64)
     trials = _Trials(vectors, np.ascontiguousarray(queries[spaced], np.float32), recall, progress)
-    bits = (default_settings(vectors.shape[1]) or Settings(bits=4, factor=10)).bits
+    bits = (default_settings(vectors.shape[1]) or CodeSettings(bits=4, factor=10)).bits
     doubt = DOUBT if recall >= _STRICT else 1.0
-    flat = build(vectors, Settings(bits, 1, doubt=doubt))
+    flat = build(vectors, CodeSettings(bits, 1, doubt=doubt))
     _climb(trials, flat, 0)
     if clustered or (clustered is None and len(vectors) >= CLUSTERED_ROWS):
         lists = 2 ** round(np.log2(len(vectors)) / 2)
-        _try_clusters(trials, build(vectors, Settings(bits, 1, lists, 1, doubt)))
+        _try_clusters(trials, build(vectors, CodeSettings(bits, 1, lists, 1, doubt)))
     return _best(trials, recall, latency_ms)
 
 
 def _try_clusters(trials: _Trials, codes: Codes) -> None:
-    """Looks into more clusters until the recall is reached."""
+    """Scans more clusters until the recall is reached."""
     probes = max(1, codes.settings.lists // 256)
     while probes <= codes.settings.lists // 2 and not _climb(trials, codes, probes):
         probes *= 2
 
 
 def _climb(trials: _Trials, codes: Codes, probes: int) -> bool:
-    """Looks at more candidates until the recall is reached, which is returned, and as long as that makes it faster."""
+    """Takes more candidates until the recall is reached, and while that is faster; returns whether it was reached."""
     before: Trial | None = None
     for factor in _FACTORS:
         trial = trials.measure(codes, factor, probes)
         reached = trial.recall >= trials.wanted
-        # More candidates at once can save asking again.
+        # Asking for more candidates at once can be faster: fewer searches are widened.
         if before and (before.mean_ms <= trial.mean_ms if reached else trial.recall < before.recall + _GAIN):
             return reached or before.recall >= trials.wanted
         before = trial
@@ -120,7 +121,7 @@ def _best(trials: _Trials, recall: float, latency_ms: float | None) -> Tuned:
         best = best or max(tried, key=lambda trial: trial.recall)
         wanted = f"recall {recall:g}" + ("" if latency_ms is None else f" within {latency_ms:g} ms")
         raise InvalidInput(
-            f"nothing that was tried reaches {wanted}; the best found: recall {best.recall:.4f}, {best.p50_ms:.2f} ms",
+            f"no settings reach {wanted}; the best reached recall {best.recall:.4f} in {best.p50_ms:.2f} ms",
             "Ask for a lower recall or allow more time; nothing was changed.",
         )
     trial, codes = min(within, key=lambda done: done[0].mean_ms)
@@ -141,17 +142,17 @@ class _Trials:
         self._worst = [float(ranking.scores[-1]) for ranking in scan(vectors, None, queries, K)]
 
     def measure(self, codes: Codes, factor: int, probes: int) -> Trial:
-        """One setting: its codes as they are, searched as `run` does."""
+        """Measures searches with these settings."""
         codes.settings = replace(codes.settings, factor=factor, probes=probes)
-        view = _View(self._vectors, codes)
-        rankings(view, self._queries[:3], K, None)  # not to be measured: first uses of memory and of functions
+        view = _ArrayView(self._vectors, codes)
+        rankings(view, self._queries[:3], K)  # warms up
         found: list[Ranking] = []
         seconds = []
         for query in self._queries:
             started = perf_counter()
-            found += rankings(view, query[None, :], K, None)
+            found += rankings(view, query[None, :], K)
             seconds.append(perf_counter() - started)
-        # A row that ties with the last exact hit is as good as that.
+        # A row that ties with the last exact hit counts as a hit.
         hits = sum(int((each.scores >= worst).sum()) for each, worst in zip(found, self._worst, strict=True))
         milliseconds = np.array(seconds) * 1e3
         trial = Trial(
@@ -163,20 +164,8 @@ class _Trials:
         return trial
 
 
-class _All:
-    """Every row is allowed."""
-
-    bitmap = None
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def rows(self) -> Rows:
-        return np.arange(self.count, dtype=np.int64)
-
-
-class _View:
-    """Vectors and codes as `run.View`, without a store."""
+class _ArrayView:
+    """A `View` of vectors and codes in memory: every row is allowed, and nothing can be fetched."""
 
     def __init__(self, vectors: Vectors, codes: Codes) -> None:
         self.vectors = vectors
@@ -185,10 +174,10 @@ class _View:
         self.settings = codes.settings
 
     def refuse(self, codes: Codes, error: Exception) -> None:
-        raise error  # they were made just now
+        raise error
 
-    def allowed(self, where: Filter | None) -> _All:
-        return _All(len(self.vectors))
+    def allowed(self, where: Filter | None) -> Allowed:
+        return Allowed(len(self.vectors), None, len(self.vectors))
 
     def check(self, rows: Rows) -> None: ...
 

@@ -1,8 +1,10 @@
-"""What is put right after a change: new rows get codes, dead rows are dropped when they are many.
+"""Upkeep after a change: makes codes of new rows, and compacts an index with many dead rows.
 
-1. Codes are built outside the writer's lock, over committed rows, which never change: writers do not wait for it.
-2. A compaction came between: the rows are others now, and what was built is thrown away; the compaction made its own.
-3. Killed while publishing: a temporary file, or files that no manifest names; the next writer removes both.
+1. Codes are built outside the writer's lock, of committed rows, which never change: no writer waits for them.
+2. A compaction came in between: its rows are numbered differently, and it made codes of its own. The ones built here
+   are dropped.
+3. The process was killed while publishing: a temporary file, or files that no manifest names, are left. The next writer
+   removes both.
 4. The files were deleted or damaged: searches go without them, and the next change makes them again.
 """
 
@@ -29,14 +31,14 @@ from ..store.vectors import Vectors, release
 from ..store.writer import Writer
 from ..values.records import CompactReport
 from .codes import Codes, build, dump, extend
-from .settings import Settings, default_settings, parts
+from .settings import CodeSettings, default_settings, variants
 from .tune import QUERIES, Trial, tune
 from .view import Accelerator, load_codes
 
 _log = logging.getLogger("vecindex")
 
 ROWS_FOR_CODES = 16_384
-"""From so many rows on codes are made; soon after they are worth it (`plan.CODED_ROWS`)."""
+"""The number of rows from which codes are made, a little before they pay (`plan.CODED_ROWS`)."""
 _TAIL = 4_096
 _TAIL_SHARE = 32
 _TAIL_WITHIN_AN_ADD = 16_384
@@ -48,12 +50,12 @@ MakeWriter = Callable[[], AbstractContextManager[Writer]]
 
 
 def is_compaction_due(manifest: Manifest) -> bool:
-    """Whether so much is dead that dropping it is worth the work."""
+    """Whether there are enough dead rows for a compaction to be worth the work."""
     return manifest.dead >= _DEAD and manifest.dead > _DEAD_SHARE * manifest.rows
 
 
 def is_extension_due(manifest: Manifest, is_last: bool) -> bool:
-    """Whether so many rows have no codes yet; ``is_last`` is False while the same ``add`` goes on."""
+    """Whether enough rows have no codes yet; ``is_last`` is False while the same ``add`` goes on."""
     if manifest.rows < ROWS_FOR_CODES or settings_of(manifest) is None:
         return False
     coded = manifest.codes.rows if manifest.codes else 0
@@ -61,11 +63,11 @@ def is_extension_due(manifest: Manifest, is_last: bool) -> bool:
     return manifest.rows - coded >= limit or (coded == 0 and is_last)
 
 
-def settings_of(manifest: Manifest) -> Settings | None:
-    """How the index's codes are made: as tuned, or as its dimension suggests; None stands for exact search."""
+def settings_of(manifest: Manifest) -> CodeSettings | None:
+    """The settings of the index's codes: the tuned ones, or the defaults for its dimension; None for exact search."""
     if manifest.codes is not None:
-        with suppress(ValueError):  # codes that say nonsense are damaged, and made anew
-            return Settings.from_json(manifest.codes.settings)
+        with suppress(ValueError):  # codes with invalid settings are damaged, and are made again
+            return CodeSettings.from_json(manifest.codes.settings)
     return default_settings(manifest.dimension) if manifest.space else None
 
 
@@ -74,7 +76,7 @@ def describe(manifest: Manifest) -> str | None:
     if manifest.codes is None:
         return None
     try:
-        settings = Settings.from_json(manifest.codes.settings)
+        settings = CodeSettings.from_json(manifest.codes.settings)
     except ValueError:
         return f"damaged, {manifest.codes.rows} rows"
     measured = f", recall {settings.recall:.4f} measured on {settings.measured}" if settings.recall is not None else ""
@@ -82,7 +84,7 @@ def describe(manifest: Manifest) -> str | None:
 
 
 class Upkeep:
-    """What is put right in one open index."""
+    """The upkeep of one open index."""
 
     def __init__(self, folder: Path, snapshots: Snapshots, accelerator: Accelerator, writer: MakeWriter) -> None:
         self._folder = folder
@@ -92,7 +94,7 @@ class Upkeep:
 
     @contextmanager
     def beside_an_add(self) -> Iterator[Callable[[], None]]:
-        """Extends codes in a thread while an ``add`` goes on; what is yielded is to be called after each commit."""
+        """Extends codes in a thread while an ``add`` goes on; call the yielded function after each commit."""
         running: list[Future[None]] = []
         with ThreadPoolExecutor(1, "vecindex-codes") as pool:
 
@@ -102,23 +104,23 @@ class Upkeep:
 
             yield committed
         for future in running:
-            future.result()  # raises what is a mistake of ours
+            future.result()  # raises the errors that `_try` lets through: bugs
 
     def tidy(self) -> None:
-        """After a change: drops dead rows if they are many, makes codes of new rows, or anew if they were lost.
+        """After a change: compacts if there are many dead rows, makes codes of new rows, and replaces lost ones.
 
-        The change itself is done and durable. What goes wrong here is a warning, and is tried again after the next.
+        The change itself is durable already. What goes wrong here is logged, and tried again after the next change.
         """
         self._try(self._tidy)
 
     def compact(self, empty_cache: bool = False) -> CompactReport:
-        """Gives the space of dead rows back; see `store.compact`."""
+        """Frees the space of dead rows; see `store.compact`."""
         with self._snapshots.borrow() as catalog, self._writer() as writer:
             return compact(self._folder, catalog, writer, self.write_codes, empty_cache)
 
     @memory_errors("codes were made")
     def renew_codes(self, anew: bool = False) -> None:
-        """Codes over all committed rows: what there is extended, or made ``anew``, as it is where it is damaged."""
+        """Gives all committed rows codes: extends the existing ones, or makes new ones if ``anew`` or damaged."""
         with self._snapshots.take() as snapshot:
             manifest, vectors = snapshot.manifest, snapshot.vectors
             wanted = settings_of(manifest)
@@ -149,11 +151,11 @@ class Upkeep:
         asked = sample if queries is None else np.concatenate([queries, sample[: max(1, QUERIES - len(queries))]])
         tuned = tune(vectors, asked, recall, latency_ms, progress=progress)
         if not self._publish(manifest, tuned.codes):
-            raise InvalidInput("the index was compacted meanwhile", "Tune it again.")
+            raise InvalidInput("the index was compacted while it was tuned", "Tune it again.")
         return tuned.chosen
 
     def are_codes_lost(self, manifest: Manifest) -> bool:
-        """Whether the codes' files are gone, or were found to be damaged."""
+        """Whether files of the codes are missing, or were found damaged."""
         files = manifest.codes
         return files is not None and (
             self._accelerator.is_damaged(files) or not all(is_file(self._folder / name) for name in files.names)
@@ -169,19 +171,19 @@ class Upkeep:
     def _renew_while_due(self) -> None:
         while is_extension_due(before := self._manifest(), is_last=False):
             self.renew_codes()
-            if self._manifest().codes == before.codes:  # others were faster
+            if self._manifest().codes == before.codes:  # another process published first
                 return
 
     def _try(self, work: Callable[[], object]) -> None:
         try:
             work()
         except VecindexError as error:
-            _log.warning("Looking after the index failed; nothing is lost, and the next change tries again: %s", error)
+            _log.warning("Upkeep of the index failed; nothing is lost, and the next change tries again: %s", error)
 
     def _publish(self, manifest: Manifest, codes: Codes, instead: CodesFiles | EllipsisType | None = ...) -> bool:
-        """Makes ``codes`` of the rows of ``manifest`` those of the index; False if its rows are others now.
+        """Publishes ``codes`` of the rows of ``manifest``; False if the index was compacted since.
 
-        ``instead`` are those that they are made to replace: if others came between, better or tuned ones, these stay.
+        ``instead`` are the codes to be replaced: if the index has different ones by now, newer or tuned, these stay.
         """
 
         def choose(now: Manifest) -> CodesFiles | None:
@@ -197,7 +199,7 @@ class Upkeep:
             return catalog.manifest()
 
     def write_codes(self, manifest: Manifest, vectors: Vectors) -> CodesFiles | None:
-        """Publishes codes of all these rows, with the settings of ``manifest``; None where there are too few."""
+        """Publishes codes of all these rows, with the settings of ``manifest``; None if there are too few rows."""
         settings = settings_of(manifest)
         if settings is None or manifest.rows < ROWS_FOR_CODES:
             return None
@@ -205,7 +207,7 @@ class Upkeep:
 
 
 def _check(snapshot: Snapshot) -> None:
-    """All rows, in bounded memory; raises CorruptIndex."""
+    """Checks all rows, in bounded memory; raises CorruptIndex."""
     rows = snapshot.manifest.rows
     for start in range(0, rows, _ROWS_A_CHECK):
         snapshot.check_range(start, min(start + _ROWS_A_CHECK, rows))
@@ -213,13 +215,13 @@ def _check(snapshot: Snapshot) -> None:
 
 
 def _loaded(snapshot: Snapshot) -> Codes | None:
-    """A copy of the snapshot's codes of its own, since searches use theirs; None if there are none, or damaged ones."""
+    """The snapshot's codes, loaded separately because searches use theirs; None if there are none, or damaged ones."""
     if snapshot.codes is None:
         return None
     try:
         codes = load_codes(snapshot, snapshot.codes)
-        for name in parts(codes.settings):
-            codes.part(name)
+        for name in variants(codes.settings):
+            codes.variant(name)
         return codes
     except (CorruptIndex, ValueError):
         return None
@@ -228,11 +230,11 @@ def _loaded(snapshot: Snapshot) -> Codes | None:
 def _write(folder: Path, manifest: Manifest, codes: Codes) -> CodesFiles:
     base = f"codes-{manifest.vectors}-{codes.rows}-{manifest.generation}"
     names, digests = [], []
-    for part in parts(codes.settings):
-        content = dump(codes, part).data.cast("B")
+    for name in variants(codes.settings):
+        content = dump(codes, name).data.cast("B")
         digest = hashlib.sha256(content).hexdigest()
-        # Other content never gets the name of what a reader may be mapping.
-        names.append(f"{base}-{digest[:8]}-{part}.faiss")
+        # Different content never gets the name of a file that a reader may have mapped.
+        names.append(f"{base}-{digest[:8]}-{name}.faiss")
         digests.append(digest)
         publish(folder / names[-1], [content])
     return CodesFiles(codes.rows, codes.settings.to_json(), tuple(names), tuple(digests))

@@ -1,4 +1,4 @@
-"""What a search works on: a snapshot of the store, with the codes that are loaded for it and kept between searches."""
+"""What a search sees of an index, and the codes that are loaded for it and kept between searches."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import Advice, CorruptIndex, OutOfMemory
 from ..errors.warnings import FilterWarning
@@ -17,11 +17,36 @@ from ..store.snapshot import Snapshot
 from ..store.stored import Stored
 from ..store.vectors import Rows, Vectors
 from .codes import Codes, load
-from .settings import Settings, parts
+from .settings import CodeSettings, variants
 
 _log = logging.getLogger("vecindex")
 _TAIL_KEPT = 16_384
-"""Codes in memory are kept while newer ones cover no more rows beyond theirs: loading costs more than scanning them."""
+"""Loaded codes are kept until newer ones cover this many more rows: loading costs more than scanning a shorter tail."""
+
+
+class View(Protocol):
+    """One generation of an index, as a search sees it. `check` and `check_range` raise CorruptIndex."""
+
+    @property
+    def vectors(self) -> Vectors:
+        """(rows, D), usually mapped."""
+
+    @property
+    def codes(self) -> Codes | None:
+        """The codes of the first ``coded`` rows; may load them now, and gives None if they cannot be used."""
+
+    def refuse(self, codes: Codes, error: CorruptIndex | ValueError) -> None:
+        """Gives ``codes`` up: they could not be used when one of their variants was first needed."""
+
+    @property
+    def coded(self) -> int: ...
+    @property
+    def settings(self) -> CodeSettings | None: ...
+    def allowed(self, where: Filter | None) -> Allowed: ...
+    def check(self, rows: Rows) -> None: ...
+    def check_range(self, start: int, stop: int) -> None: ...
+    def fetch(self, rows: list[int]) -> list[Stored]: ...
+    def metadata(self, record: Stored) -> dict[str, Any]: ...
 
 
 class Accelerator:
@@ -32,27 +57,27 @@ class Accelerator:
         self._refused: set[tuple[str, ...]] = set()
         self._lock = threading.Lock()
 
-    def view(self, snapshot: Snapshot) -> View:
-        return View(snapshot, self)
+    def view(self, snapshot: Snapshot) -> SnapshotView:
+        return SnapshotView(snapshot, self)
 
     def refuse(self, snapshot: Snapshot, codes: Codes, error: CorruptIndex | ValueError) -> None:
-        """Remembers that ``codes``, which were in memory, are of no use, as a part of them has shown."""
+        """Remembers that the loaded ``codes`` cannot be used."""
         held = self._held
         if held is not None and held[2] is codes:
             self._refuse(held[1], error if isinstance(error, CorruptIndex) else damage(snapshot, held[1], error))
             self._held = None
 
     def refuse_files(self, snapshot: Snapshot, files: CodesFiles, error: ValueError) -> None:
-        """The same for codes that cannot be loaded."""
+        """Remembers that these codes cannot be loaded."""
         if not self.is_damaged(files):
             self._refuse(files, damage(snapshot, files, error))
 
     def is_damaged(self, files: CodesFiles) -> bool:
-        """Whether these files were found not to be what was published."""
+        """Whether these files were found to differ from what was published."""
         return files.names in self._refused
 
     def held(self, manifest: Manifest) -> tuple[CodesFiles, Codes] | None:
-        """What is in memory and serves this manifest."""
+        """The loaded codes, if they serve this manifest."""
         files, held = manifest.codes, self._held
         if files is None or held is None:
             return None
@@ -65,18 +90,18 @@ class Accelerator:
         return None
 
     def forget(self) -> None:
-        """Loads codes again when they are needed."""
+        """Drops the codes; they are loaded again when they are needed."""
         self._held = None
         self._refused.clear()
 
     def _refuse(self, files: CodesFiles, error: CorruptIndex) -> None:
-        # Codes only propose; without them the answer takes longer. The next change makes them again.
+        # Codes only propose; without them a search takes longer. The next change makes them again.
         again = Advice("index.repair() makes it again.", typed="`vecindex verify --repair` makes it again.")
         _log.warning("%s; searching without it. %s", error.message, again)
         self._refused.add(files.names)
 
     def codes(self, snapshot: Snapshot) -> Codes | None:
-        """The codes for this snapshot, loaded when they are first needed; None if there are none, or damaged ones."""
+        """The codes for this snapshot, loaded when first needed; None if there are none, or they are damaged."""
         manifest = snapshot.manifest
         files = manifest.codes
         if files is None or self.is_damaged(files):
@@ -93,28 +118,28 @@ class Accelerator:
             except CorruptIndex as error:
                 if os.path.lexists(error.path):
                     self._refuse(files, error)
-                return None  # if they are gone: a newer snapshot has newer ones, or the next change makes them again
+                return None  # files that are gone: a newer snapshot has newer ones, or the next change makes them again
             self._held = manifest, files, codes
             return codes
 
 
 def load_codes(snapshot: Snapshot, files: CodesFiles) -> Codes:
-    """The codes of ``snapshot``; raises CorruptIndex, as a part does that is first needed later, or ValueError."""
+    """The codes of ``snapshot``. Raises CorruptIndex; a variant that is loaded later raises that or ValueError."""
     try:
-        settings = Settings.from_json(files.settings)
-        loaders = {part: snapshot.codes_file(number) for number, part in enumerate(parts(settings))}
+        settings = CodeSettings.from_json(files.settings)
+        loaders = {name: snapshot.codes_file(number) for number, name in enumerate(variants(settings))}
         return load(loaders, settings, snapshot.manifest.dimension, files.rows)
     except (ValueError, IndexError) as error:
         raise damage(snapshot, files, error) from None
 
 
 def damage(snapshot: Snapshot, files: CodesFiles, reason: object) -> CorruptIndex:
-    """What is said of codes that are of no use, where the reason is not one file's: it stands for all of them."""
+    """The error for codes that cannot be used; it names the first file where the reason lies in no single one."""
     return CorruptIndex(str(snapshot.folder / files.names[0]), str(reason))
 
 
-class View:
-    """One snapshot as a search sees it; see `search.run.View`."""
+class SnapshotView:
+    """The `View` of a snapshot of the store."""
 
     def __init__(self, snapshot: Snapshot, accelerator: Accelerator) -> None:
         self._snapshot = snapshot
@@ -131,10 +156,10 @@ class View:
         return held[0].rows if held else files.rows
 
     @property
-    def settings(self) -> Settings | None:
+    def settings(self) -> CodeSettings | None:
         files = self._snapshot.codes
         try:
-            return Settings.from_json(files.settings) if files else None
+            return CodeSettings.from_json(files.settings) if files else None
         except ValueError as error:
             assert files is not None
             self._accelerator.refuse_files(self._snapshot, files, error)

@@ -20,7 +20,7 @@ import pytest
 from vecindex import Index, search, store
 from vecindex.errors import CorruptIndex, InvalidInput, StorageError, VecindexError
 from vecindex.search import codes
-from vecindex.search.settings import Settings
+from vecindex.search.settings import CodeSettings
 from vecindex.store.disk import files
 from vecindex.store.disk.files import remove_tree
 from vecindex.store.disk.system_calls import Disk, replaced
@@ -272,10 +272,10 @@ def test_sqlite_is_not_led_to_remove_another_file(folder: Path, victim: Victim) 
 
 
 def test_faiss_is_not_led_to_open_another_file(victim: Victim, tmp_path: Path) -> None:
-    settings = Settings(bits=1, factor=10, lists=2, probes=1)
+    settings = CodeSettings(bits=1, factor=10, lists=2, probes=1)
     vectors = np.random.default_rng(1).standard_normal((300, 48)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    part = codes.build(vectors, settings).part("masked")
+    part = codes.build(vectors, settings).variant("masked")
     lists = faiss.OnDiskInvertedLists(2, part.index.code_size, str(tmp_path / "lists"))
     lists.merge_from_1(part.index.invlists)
     part.index.replace_invlists(lists, False)

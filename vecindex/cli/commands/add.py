@@ -12,10 +12,10 @@ import click
 
 from ...errors import TextTooLong, TextWithoutToken, VecindexError
 from ..interrupts import stopping_on_sigterm, word_and_code
-from ..options import Chosen, index_option, json_object, model_options, report_option
+from ..options import ModelOptions, index_option, json_object, model_options, report_option
+from ..output import answer, warn
 from ..progress import Progress
 from ..render.results import added_line, counted, printable
-from ..voice import answer, warn
 
 if TYPE_CHECKING:
     from ...index.long_texts import OnLong
@@ -80,7 +80,7 @@ def add(
     on_long: OnLong,
     on_duplicate: OnDuplicate,
     report_as: str,
-    chosen: Chosen,
+    chosen: ModelOptions,
     index_path: Path,
 ) -> None:
     """Add sentences from files, standard input (-) or --text.
@@ -173,7 +173,7 @@ def _add(
     records: Iterable[Record],
     total: int,
     index_path: Path,
-    chosen: Chosen,
+    chosen: ModelOptions,
     on_long: OnLong,
     on_bad: Callable[[TextWithoutToken], None] | None,
     tell: Callable[[AddReport, int], None],

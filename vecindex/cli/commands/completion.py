@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..voice import emit
+from ..output import emit
 
 _SHELLS = ("bash", "zsh", "fish")
 

@@ -10,9 +10,9 @@ import click
 
 from ..interrupts import stopping_on_sigterm, word_and_code
 from ..options import answer_option, index_option, open_for_reading, report_option, where_option
+from ..output import answer, is_terminal, json_lines_out, warn
 from ..progress import Progress
 from ..render.results import added_line, counted, printable
-from ..voice import answer, is_terminal, json_lines_out, warn
 
 _FORMATS = ("parquet", "npy", "jsonl", "faiss")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from ..options import Chosen, format_option, index_option, model_options, open_for_reading
+from ..options import ModelOptions, format_option, index_option, model_options, open_for_reading
+from ..output import emit
 from ..render.results import explanation_as
-from ..voice import emit
 
 
 @click.command()
@@ -18,7 +18,7 @@ from ..voice import emit
 @format_option("text", "json")
 @model_options
 @index_option
-def explain(text: str, against: str | None, format_: str, chosen: Chosen, index_path: Path) -> None:
+def explain(text: str, against: str | None, format_: str, chosen: ModelOptions, index_path: Path) -> None:
     """Show how TEXT becomes one vector, step by step, and what each token adds.
 
     Uses the index's model where there is an index, so that what is shown is what search uses.

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import click
 
-from ..options import Chosen, format_option, index_option, model_options, open_for_reading, where_option
-from ..reading import Reading, hits_option, reading_options
-from ..render.results import record_as, search_explanation
-from ..voice import emit, warn
+from ..hit_options import HitPrinter, hits_option, printing_options
+from ..options import ModelOptions, format_option, index_option, model_options, open_for_reading, where_option
+from ..output import emit, warn
+from ..render.results import record_as, search_report
 
 
 @click.command()
 @click.argument("query")
 @hits_option
 @where_option
-@reading_options
+@printing_options
 @click.option("--explain", is_flag=True, help="Also say how the hits were found, and how long each step took.")
 @model_options
 @index_option
@@ -24,9 +24,9 @@ def search(
     query: str,
     k: int,
     where: str | None,
-    reading: Reading,
+    printer: HitPrinter,
     explain: bool,
-    chosen: Chosen,
+    chosen: ModelOptions,
     index_path: Path,
 ) -> None:
     """Print the sentences nearest to QUERY by meaning, best first, each with its cosine.
@@ -42,20 +42,20 @@ def search(
     """
     with open_for_reading(index_path, chosen) as index:
         if not explain:
-            reading.print(index.search(query, k, where), query)
+            printer.print(index.search(query, k, where), query)
             return
         hits, explanation = index.explain_search(query, k, where)
-        reading.print(hits, query)
-        warn(search_explanation(explanation), nl=False)
+        printer.print(hits, query)
+        warn(search_report(explanation), nl=False)
 
 
 @click.command()
 @click.argument("key")
 @hits_option
 @where_option
-@reading_options
+@printing_options
 @index_option
-def similar(key: str, k: int, where: str | None, reading: Reading, index_path: Path) -> None:
+def similar(key: str, k: int, where: str | None, printer: HitPrinter, index_path: Path) -> None:
     """Print the sentences nearest to the stored one named KEY; of longer texts the first 200 characters.
 
     \b
@@ -64,7 +64,7 @@ def similar(key: str, k: int, where: str | None, reading: Reading, index_path: P
       vecindex similar cooking-001 --full --format csv --csv-safe
     """
     with open_for_reading(index_path) as index:
-        reading.print(index.similar(key, k, where))
+        printer.print(index.similar(key, k, where))
 
 
 @click.command()

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from ..options import answer_option, format_option, index_option, open_for_reading, where_option
+from ..output import answer, emit
 from ..render.results import compact_line, counted, info_as, printable, verified_as
-from ..voice import answer, emit
 
 
 @click.command()

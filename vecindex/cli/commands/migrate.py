@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..interrupts import stopping_on_sigterm, word_and_code
-from ..options import Chosen, ExpandedPath, answer_option, index_option, model_options
+from ..options import ExpandedPath, ModelOptions, answer_option, index_option, model_options
+from ..output import emit, say, warn
 from ..progress import Progress
 from ..render.results import counted, json_text, printable
-from ..voice import emit, say, warn
 
 if TYPE_CHECKING:
     from ...index.change_model import MigrationReport
@@ -37,7 +37,7 @@ def migrate(
     anew: bool,
     drop_old: bool,
     format_: str,
-    chosen: Chosen,
+    chosen: ModelOptions,
     index_path: Path,
 ) -> None:
     """Encode every stored text with another --model, or in another --precision, compare, and switch to it.
@@ -67,7 +67,7 @@ def migrate(
     asked = read_queries(queries) if queries else ()
     judged = read_qrels(qrels) if qrels else None
     done: dict[str, Any] = {}
-    with Chosen(device=chosen.device, offline=chosen.offline).open(index_path, create=False) as index:
+    with ModelOptions(device=chosen.device, offline=chosen.offline).open(index_path, create=False) as index:
         if another:
             before = index.info().fingerprint
             try:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from ...errors import InvalidInput, StorageError
-from ..meant import Group
 from ..options import answer_option, format_option, offline_option
+from ..output import answer, emit
 from ..render.results import compiled_lines, models_as, printable, removed_line, show_as
-from ..voice import answer, emit
+from ..suggestions import Group
 
 if TYPE_CHECKING:
     from ...values.space import Precision

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..options import ExpandedPath, format_option
+from ..output import emit, shows_progress, warn
 from ..render.results import counted, json_text, printable
-from ..voice import emit, shows_progress, warn
 
 if TYPE_CHECKING:
     from ...index.crash_test import CrashReport

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from ..options import answer_option, index_option
+from ..output import answer, say, shows_progress
 from ..render.results import trial_line
-from ..voice import answer, say, shows_progress
 
 _UNITS = {"": 1.0, "ms": 1.0, "us": 1e-3, "s": 1e3}
 

@@ -16,7 +16,7 @@ from ...values.nested import on_own_stack
 if TYPE_CHECKING:
     from ...encoders.explain import Explanation, TokenExplanation
     from ...encoders.models import CompileReport, ModelAtHand, ModelDetails
-    from ...search.run import Explanation as SearchExplanation
+    from ...search.run import SearchReport
     from ...search.tune import Trial
     from ...values.records import AddReport, CompactReport, IndexInfo, Record, VerifyReport
 
@@ -101,14 +101,14 @@ def trial_line(trial: Trial) -> str:
     return f"{trial.settings.describe()}: recall {trial.recall:.4f}, {trial.p50_ms:.2f} ms a search"
 
 
-def search_explanation(explanation: SearchExplanation) -> str:
+def search_report(report: SearchReport) -> str:
     """How hits were found: what was decided, what was done, how long each step took."""
     pairs: list[tuple[str, Any]] = [
-        (name, getattr(explanation, name).value if name == "route" else f"{getattr(explanation, name):,}")
+        (name, getattr(report, name).value if name == "route" else f"{getattr(report, name):,}")
         for name in ("route", "rows", "allowed", "coded", "tail", "candidates", "rescored", "widened")
     ]
-    times = ", ".join(f"{step} {ms:.2f}" for step, ms in explanation.milliseconds.items())
-    return _pairs([*pairs, ("exhaustive", "yes" if explanation.exhaustive else "no"), ("milliseconds", times)])
+    times = ", ".join(f"{step} {ms:.2f}" for step, ms in report.milliseconds.items())
+    return _pairs([*pairs, ("exhaustive", "yes" if report.exhaustive else "no"), ("milliseconds", times)])
 
 
 def models_as(format_: str, models: Sequence[ModelAtHand]) -> str:

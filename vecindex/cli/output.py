@@ -19,7 +19,7 @@ from .render.results import escaped_json, json_text
 
 
 @dataclass
-class Voice:
+class OutputMode:
     """How one run of the command line speaks: -q and -v, and whether its answer, and so its errors, are JSON."""
 
     quiet: bool = False
@@ -27,15 +27,15 @@ class Voice:
     json: bool = False
 
 
-def voice() -> Voice:
+def output_mode() -> OutputMode:
     """That of the command that is running; outside of one, that of a command without options."""
     context = click.get_current_context(silent=True)
-    return (context and context.find_object(Voice)) or Voice()
+    return (context and context.find_object(OutputMode)) or OutputMode()
 
 
 def say(message: str) -> None:
     """A message about what was done, on standard error; not with -q."""
-    if not voice().quiet:
+    if not output_mode().quiet:
         warn(message)
 
 
@@ -102,7 +102,7 @@ def is_terminal(stream: IO[Any] | None) -> bool:
 
 def shows_progress() -> bool:
     """Whether bars are drawn on standard error: on a terminal, and not with -q."""
-    return is_terminal(sys.stderr) and not voice().quiet
+    return is_terminal(sys.stderr) and not output_mode().quiet
 
 
 def hold_standard_descriptors() -> None:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import Decorator, format_option
+from .output import emit, is_terminal, say, stdout
 from .render.hits import HIT_FORMATS, SNIPPET, Shown, hits_as
-from .voice import emit, is_terminal, say, stdout
 
 if TYPE_CHECKING:
     from ..values.records import Hit
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class HitPrinter:
     """How a command was told to print hits."""
 
     format_: str
@@ -72,8 +72,8 @@ _OPTIONS: tuple[Decorator, ...] = (
 )
 
 
-def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say how hits are printed, which a command gets as one argument, ``reading``."""
+def printing_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say how hits are printed, which a command gets as one argument, ``printer``."""
 
     @functools.wraps(command)
     def collected(
@@ -84,7 +84,7 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
         csv_safe: bool,
         **others: Any,
     ) -> Any:
-        return command(reading=Reading(format_, full, fields, min_score, csv_safe), **others)
+        return command(printer=HitPrinter(format_, full, fields, min_score, csv_safe), **others)
 
     wrapped: Callable[..., Any] = collected
     for option in reversed(_OPTIONS):

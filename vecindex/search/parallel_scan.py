@@ -1,7 +1,7 @@
-"""One query scanned by several threads: codes cut into shares, one for each core.
+"""Scans codes for one query in several threads: the codes are split into shares, one for each core.
 
-FAISS's own threads share queries, not rows, and wait for each other on a busy machine. Here a share that finds no idle
-thread is scanned by the caller, so that many searches at once do not queue.
+FAISS's own threads share queries, not rows, and wait for each other on a busy machine. Here the caller scans the shares
+for which no thread is idle, so that many searches at once do not queue.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import numpy.typing as npt
 
 from ..machine.cores import available_cores
 from ..machine.threads import in_thread
-from .native import faiss as _faiss
+from .load_faiss import load_faiss
 
 Rows = npt.NDArray[np.int64]
 Estimates = npt.NDArray[np.float32]
 
 _LEAST_ROWS = 24_576
-"""A share of fewer rows is scanned in less time than it takes to wake a thread twice."""
+"""Scanning a smaller share takes less time than waking a thread twice."""
 _MOST = 4
-_ROWS_A_BLOCK = 32  # FAISS packs the codes of so many rows together
+_ROWS_A_BLOCK = 32  # the rows whose codes FAISS packs together
 
 
-class Shares:
-    """The rows of an ``IndexRaBitQFastScan``, which is left as it is, for `search` alone."""
+class ParallelScan:
+    """Searches copies of an ``IndexRaBitQFastScan``, split into shares; the index itself is not changed."""
 
     def __init__(self, index: Any) -> None:
         count = max(1, min(_MOST, available_cores(), index.ntotal // _LEAST_ROWS))
@@ -39,7 +39,7 @@ class Shares:
         self._shares = [index] if count == 1 else [_share(index, start, size) for start in self._starts]
 
     def search(self, query: Estimates, count: int) -> tuple[Rows, Estimates]:
-        """Rows (1, count) and estimates (1, count), descending, of ``query`` (1, D); -1 is no row."""
+        """Rows (1, count) and estimates (1, count), descending, for ``query`` (1, D); -1 stands for no row."""
         if len(self._shares) == 1:
             estimates, rows = self._shares[0].search(query, count)
             return rows, estimates
@@ -47,14 +47,14 @@ class Shares:
         found = [self._shares[0].search(query, count)]
         for share, future in zip(self._shares[1:], others, strict=True):
             found.append(share.search(query, count) if future is None else future.result())
-        parts = [np.where(rows < 0, rows, rows + start) for (_, rows), start in zip(found, self._starts, strict=True)]
-        estimates, rows = np.concatenate([each for each, _ in found], axis=1), np.concatenate(parts, axis=1)
+        shifted = [np.where(rows < 0, rows, rows + start) for (_, rows), start in zip(found, self._starts, strict=True)]
+        estimates, rows = np.concatenate([each for each, _ in found], axis=1), np.concatenate(shifted, axis=1)
         best = np.argsort(-estimates[0], kind="stable")[:count]
         return rows[:, best], estimates[:, best]
 
 
 def _share(index: Any, start: int, size: int) -> Any:
-    faiss = _faiss()
+    faiss = load_faiss()
     stride = index.get_block_stride()
     stop = min(start + size, index.ntotal)
     share = faiss.IndexRaBitQFastScan(index.d, index.metric_type, index.bbs, index.rabitq.nb_bits)
@@ -72,13 +72,13 @@ def _share(index: Any, start: int, size: int) -> Any:
 
 @cache
 def _pool(process: int) -> tuple[ThreadPoolExecutor, threading.Semaphore]:
-    """The threads of a process beside the callers', one less than it has cores, and how many of them are idle."""
+    """The scanning threads of a process, one less than it has cores, and a count of the idle ones."""
     threads = max(1, min(_MOST, available_cores()) - 1)
     return ThreadPoolExecutor(threads, "vecindex-scan"), threading.Semaphore(threads)
 
 
 def _started(share: Any, query: Estimates, count: int) -> Future[Any] | None:
-    """The search of a share in another thread; None if all are at work."""
+    """Starts to search a share in another thread; None if no thread is idle."""
     pool, idle = _pool(os.getpid())
     if not idle.acquire(blocking=False):
         return None

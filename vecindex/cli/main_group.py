@@ -20,9 +20,9 @@ import click
 from ..errors import OutOfMemory, VecindexError
 from ..errors.warnings import VecindexWarning
 from .interrupts import word_and_code
-from .meant import Group, other_option, other_value
+from .output import OutputMode, hold_standard_descriptors, is_terminal, warn
 from .render.results import escaped_json, printable
-from .voice import Voice, hold_standard_descriptors, is_terminal, warn
+from .suggestions import Group, other_option, other_value
 
 _EXPECTED = (VecindexError, OSError, MemoryError, ImportError, UnicodeEncodeError)
 
@@ -41,7 +41,7 @@ class Commands(Group):
     ) -> Any:
         hold_standard_descriptors()
         arguments = list(sys.argv[1:] if args is None else args)
-        voice = Voice()
+        voice = OutputMode()
         extra = {"obj": voice, "standalone_mode": False, **extra}
         with _log_on_stderr(voice):
             if not standalone_mode:
@@ -66,7 +66,7 @@ class Commands(Group):
             raise click.exceptions.Exit(code) from None
 
 
-def _report(error: BaseException, voice: Voice) -> int:
+def _report(error: BaseException, voice: OutputMode) -> int:
     """Says what went wrong, on standard error; the exit code."""
     if isinstance(error, click.NoSuchOption):
         error = other_option(error)
@@ -154,7 +154,7 @@ def _warnings_shown() -> Iterator[None]:
 class _Echo(logging.Handler):
     """The log of the library, on standard error: warnings, and on a terminal what is being done."""
 
-    def __init__(self, voice: Voice) -> None:
+    def __init__(self, voice: OutputMode) -> None:
         super().__init__()
         self._voice = voice
 
@@ -167,7 +167,7 @@ class _Echo(logging.Handler):
 
 
 @contextmanager
-def _log_on_stderr(voice: Voice) -> Iterator[None]:
+def _log_on_stderr(voice: OutputMode) -> Iterator[None]:
     log = logging.getLogger("vecindex")
     before = log.level, log.propagate
     handler = _Echo(voice)

@@ -1,4 +1,4 @@
-"""Are the codes those of the vectors: their files are what was published, and they find the rows they were made of."""
+"""Checks that the codes belong to the vectors: their files are as published, and they find the rows they encode."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from ..store.snapshot import Snapshot
 from .codes import Bytes, Codes
 from .exact import ROUNDING, Rows, Vectors, rank, scan, scores
 from .plan import LARGEST_SHARE, candidates
-from .settings import MASKED, parts
+from .settings import MASKED, variants
 from .view import damage, load_codes
 
 _SAMPLE = 64
 _HITS = 10
 _LEAST = 0.9
-"""So many of the sample's rows must be found, and of the exact hits this share of the recall that was measured."""
+"""The share of the sample's rows that must be found, and the share of the measured recall that must be reached."""
 
 
 def check_codes(snapshot: Snapshot) -> None:
-    """Raises CorruptIndex if a file of the snapshot's codes is missing, or they are not those of its vectors."""
+    """Raises CorruptIndex if a file of the snapshot's codes is missing, or if they were made of other vectors."""
     files = snapshot.codes
     if files is None:
         return
@@ -27,15 +27,15 @@ def check_codes(snapshot: Snapshot) -> None:
     try:
         codes = load_codes(snapshot, files)
         sample = _sample(snapshot, files.rows)
-        for part in parts(codes.settings):
-            bitmap = np.full(-(-codes.rows // 8), 255, np.uint8) if part == MASKED else None
+        for name in variants(codes.settings):
+            bitmap = np.full(-(-codes.rows // 8), 255, np.uint8) if name == MASKED else None
             found = _found(np.asarray(snapshot.vectors), codes, sample, bitmap)
             if found < _LEAST * len(sample):
-                reason = f"the codes find {found} of {len(sample)} vectors that they were made of"
+                reason = f"the codes find only {found} of {len(sample)} vectors that they were made of"
         if reason is None and codes.settings.recall is not None and len(sample):
             recall = _recall(snapshot, codes, sample)
             if recall < _LEAST * codes.settings.recall:
-                reason = f"the codes' recall is {recall:.4f}, and was {codes.settings.recall:.4f} when it was measured"
+                reason = f"the codes' recall is {recall:.4f}; it was {codes.settings.recall:.4f} when it was measured"
     except ValueError as error:
         reason = str(error)
     if reason is not None:
@@ -43,7 +43,7 @@ def check_codes(snapshot: Snapshot) -> None:
 
 
 def _sample(snapshot: Snapshot, rows: int) -> Rows:
-    """Evenly spaced rows whose vectors are sound; those of the others are reported for themselves."""
+    """Evenly spaced rows whose vectors are sound; damaged vectors are reported elsewhere."""
     kept = []
     for row in np.unique(np.linspace(0, rows - 1, min(rows, _SAMPLE)).astype(np.int64)):
         try:
@@ -55,7 +55,7 @@ def _sample(snapshot: Snapshot, rows: int) -> Rows:
 
 
 def _found(vectors: Vectors, codes: Codes, sample: Rows, bitmap: Bytes | None) -> int:
-    """How many of these rows are proposed for their own vector, as widely as a search would look for them."""
+    """How many of these rows are proposed for their own vector, widened as a search would widen."""
     waiting, count, wider = sample, candidates(1, codes.settings), 1
     while True:
         proposed, _ = codes.propose(vectors[waiting], count, bitmap, wider)
@@ -66,7 +66,7 @@ def _found(vectors: Vectors, codes: Codes, sample: Rows, bitmap: Bytes | None) -
 
 
 def _holds(vectors: Vectors, row: int, proposed: Rows) -> bool:
-    """Whether the row is among those proposed, or all of these are as near."""
+    """Whether the row was proposed, or all rows that were have equal vectors."""
     if row in proposed:
         return True
     rows = proposed[proposed >= 0]
@@ -74,7 +74,7 @@ def _holds(vectors: Vectors, row: int, proposed: Rows) -> bool:
 
 
 def _recall(snapshot: Snapshot, codes: Codes, sample: Rows) -> float:
-    """The share of the nearest records that the codes propose, as widely as a search first looks; 1 if unknown."""
+    """The share of the nearest records that the codes propose before any widening; 1 if it cannot be measured."""
     try:
         snapshot.check_range(0, codes.rows)
     except CorruptIndex:

@@ -1,4 +1,4 @@
-"""Does a scan by several threads propose what a scan by one does, alone and beside others?"""
+"""A scan in several threads proposes what a scan in one does, also when several run at once."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vecindex.search import codes, shares
-from vecindex.search.settings import FAST, Settings
-from vecindex.search.shares import Shares
+from vecindex.search import codes, parallel_scan
+from vecindex.search.parallel_scan import ParallelScan
+from vecindex.search.settings import FAST, CodeSettings
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shares, "_LEAST_ROWS", 256)
-    monkeypatch.setattr(shares, "available_cores", lambda: 3)
+    monkeypatch.setattr(parallel_scan, "_LEAST_ROWS", 256)
+    monkeypatch.setattr(parallel_scan, "available_cores", lambda: 3)
 
 
 def unit(rows: int, seed: int) -> Any:
@@ -25,21 +25,21 @@ def unit(rows: int, seed: int) -> Any:
 
 
 @pytest.mark.parametrize("rows", [1, 31, 700, 1000, 1024, 2001])
-def test_the_shares_together_propose_what_the_whole_does(rows: int) -> None:
-    made = codes.build(unit(rows, 0), Settings(1, 20)).part(FAST)
-    cut = Shares(made.index)
+def test_a_parallel_scan_proposes_what_a_single_one_does(rows: int) -> None:
+    made = codes.build(unit(rows, 0), CodeSettings(1, 20)).variant(FAST)
+    scan = ParallelScan(made.index)
     for query in unit(20, 1):
         rotated = made.rotate(query[None, :])
         for count in (1, 10, min(rows, 200)):
             estimates, expected = made.index.search(rotated, count)
-            found, guessed = cut.search(rotated, count)
+            found, guessed = scan.search(rotated, count)
             assert guessed.tolist() == estimates.tolist()
             assert set(found[0].tolist()) == set(expected[0].tolist())
 
 
-def test_many_at_once_do_not_wait_for_each_other_nor_mix() -> None:
-    made = codes.build(unit(2000, 0), Settings(1, 20)).part(FAST)
-    cut = Shares(made.index)
+def test_concurrent_scans_do_not_mix() -> None:
+    made = codes.build(unit(2000, 0), CodeSettings(1, 20)).variant(FAST)
+    scan = ParallelScan(made.index)
     queries = made.rotate(unit(40, 2))
     expected = [made.index.search(query[None, :], 10)[0].tolist() for query in queries]
     wrong: list[int] = []
@@ -47,7 +47,7 @@ def test_many_at_once_do_not_wait_for_each_other_nor_mix() -> None:
     def ask(first: int) -> None:
         for _ in range(20):
             asked = range(first, 40, 8)
-            wrong.extend(i for i in asked if cut.search(queries[i][None, :], 10)[1].tolist() != expected[i])
+            wrong.extend(i for i in asked if scan.search(queries[i][None, :], 10)[1].tolist() != expected[i])
 
     threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
     for thread in threads:

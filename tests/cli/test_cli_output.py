@@ -16,7 +16,7 @@ import pytest
 
 import vecindex
 from vecindex.cli import main
-from vecindex.cli.voice import hold_standard_descriptors
+from vecindex.cli.output import hold_standard_descriptors
 
 from ..support.commands import run
 from ..support.helpers import opened
