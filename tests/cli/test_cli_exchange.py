@@ -1,4 +1,4 @@
-"""``vecindex backup``, ``export`` and ``import``: what each prints where, and how it exits."""
+"""The output and exit codes of ``vecindex backup``, ``export`` and ``import``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def folder(tmp_path: Path) -> Path:
     return small_index(tmp_path / "i")
 
 
-def test_the_command_says_what_it_copied(folder: Path, tmp_path: Path) -> None:
+def test_backup_reports_what_it_copied(folder: Path, tmp_path: Path) -> None:
     dest = tmp_path / "b"
     code, out, err = run("backup", dest, "--index", folder)
     size = sum(path.stat().st_size for path in dest.iterdir())
@@ -25,7 +25,7 @@ def test_the_command_says_what_it_copied(folder: Path, tmp_path: Path) -> None:
     assert run("verify", "--index", dest) == (0, "3 records, 5 rows: sound\n", "")
 
 
-def test_the_command_refuses_what_is_there(folder: Path, tmp_path: Path) -> None:
+def test_backup_does_not_replace_an_existing_path(folder: Path, tmp_path: Path) -> None:
     advice = "Name a path that does not exist, or remove it first."
     (tmp_path / "b").write_text("mine")
     assert run("backup", tmp_path / "b", "--index", folder) == failed(f"{tmp_path / 'b'} exists already", advice)
@@ -39,7 +39,7 @@ def here(here: Path) -> Path:
 
 
 @needs_pyarrow
-def test_the_format_follows_from_the_suffix(here: Path) -> None:
+def test_the_suffix_determines_the_format(here: Path) -> None:
     for name, format in {"e.jsonl": "jsonl", "E.NDJSON": "jsonl", "e.parquet": "parquet", "e.npy": "npy"}.items():
         code, out, err = run("export", name)
         assert (code, out) == (0, "")
@@ -52,16 +52,14 @@ def test_the_format_follows_from_the_suffix(here: Path) -> None:
             assert state_of(copy) == SMALL_STATE
 
 
-def test_a_format_that_cannot_be_told_is_asked_for(here: Path) -> None:
+def test_an_unclear_format_is_an_error_that_lists_the_formats(here: Path) -> None:
     formats = (
-        "Say it with --format: parquet (one file, for pandas, DuckDB, Spark and the like); "
+        "Name one with --format: parquet (one file, for pandas, DuckDB, Spark and the like); "
         "npy (a folder: vectors.npy for numpy, and records.jsonl); jsonl (one JSON object a line); "
         "faiss (a folder: index.faiss for FAISS, and records.jsonl)."
     )
-    assert run("export", "e.csv") == failed(
-        "e.csv does not say its format: its suffix '.csv' is none that is known", formats
-    )
-    assert run("export", "e") == failed("e does not say its format: it has no suffix", formats)
+    assert run("export", "e.csv") == failed("the format of e.csv is not clear: the suffix '.csv' is unknown", formats)
+    assert run("export", "e") == failed("the format of e is not clear: it has no suffix", formats)
     assert run("export", "e", "--format", "csv") == misused(
         "export [OPTIONS] DEST|-",
         "Invalid value for '--format': 'csv' is not one of 'parquet', 'npy', 'jsonl', 'faiss'.",
@@ -77,7 +75,7 @@ def test_a_pipe_from_one_index_to_another(here: Path) -> None:
     assert run("import", "-", "--index", "other", stdin=out) == (0, "", summary)
 
 
-def test_a_space_is_named_for_vectors_of_others_and_no_index_is_made_before(here: Path) -> None:
+def test_no_index_is_created_before_the_space_of_foreign_vectors_is_named(here: Path) -> None:
     write_lines(here / "theirs.jsonl", {"text": "one", "vector": [1, 2]})
     assert run("import", "theirs.jsonl", "--index", "new") == failed(
         "theirs.jsonl does not say what made its vectors",
@@ -89,7 +87,7 @@ def test_a_space_is_named_for_vectors_of_others_and_no_index_is_made_before(here
     assert run("import", "theirs.jsonl", "--space", "theirs", "--index", "new") == (0, "", summary)
 
 
-def test_the_export_command_refuses_what_is_there(here: Path) -> None:
+def test_export_does_not_replace_an_existing_file(here: Path) -> None:
     (here / "e.jsonl").write_text("mine")
     advice = "Name a path that does not exist, or remove it first."
     assert run("export", "e.jsonl") == failed(f"{here / 'e.jsonl'} exists already", advice)

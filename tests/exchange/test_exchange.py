@@ -1,4 +1,4 @@
-"""Does what is exported come back the same, and can other programs read it?"""
+"""Exports restore the same index, and other programs can read them."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from vecindex.store.stored import record_crc
 from ..support.exchange_files import FORMATS, in_every_format, needs_pyarrow, stored, toy_vectors
 from ..support.faults import Full
 from ..support.helpers import SMALL_STATE, names, opened, small_index, sql, state_of
+from ..support.places import GOLDEN
 from ..support.toy import toy_space
 
 
@@ -55,7 +56,7 @@ def test_every_format_restores_the_same_index(folder: Path, tmp_path: Path, form
         assert stored(copy) == expected
         assert copy.info().fingerprint == space.fingerprint
         assert copy.verify() == vecindex.VerifyReport(4, 4, ())
-    with opened(tmp_path / "r") as copy:  # with the model of that space, texts are found as before
+    with opened(tmp_path / "r") as copy:  # with the model of that space
         assert copy.search("one two", k=9) == hits
 
 
@@ -74,7 +75,7 @@ VALUES = st.recursive(
 )
 METADATA = (
     st.dictionaries(NAMES, VALUES, max_size=3)
-    | st.sampled_from(["text", "vector", "space", "truncated", "key"]).map(lambda name: {name: "mine"})
+    | st.sampled_from(["text", "vector", "space", "truncated", "tokens_lost", "key"]).map(lambda name: {name: "mine"})
     | st.booleans().map(lambda value: {"huge": "é" * 100_000, "many": [value, *range(1000)]})
 )
 VECTORS = st.lists(
@@ -99,7 +100,7 @@ def test_awkward_records_come_back_the_same(items: list[tuple[str, str, dict[str
 
 
 @in_every_format
-def test_vectors_that_one_text_got_in_different_batches_stay_apart(tmp_path: Path, format: str) -> None:
+def test_different_vectors_of_one_truncated_text_are_all_kept(tmp_path: Path, format: str) -> None:
     text, space = "x " * 40, toy_space()
     with opened(tmp_path / "i") as index:
         index.add([text, text, "short"], keys=["a", "b", "c"], vectors=np.eye(3, 16), space=space)
@@ -116,7 +117,7 @@ def test_vectors_that_one_text_got_in_different_batches_stay_apart(tmp_path: Pat
 
 @pytest.mark.parametrize("is_without_space", [True, False])
 @in_every_format
-def test_an_index_without_records_comes_back_as_one(tmp_path: Path, format: str, is_without_space: bool) -> None:
+def test_an_empty_index_is_restored(tmp_path: Path, format: str, is_without_space: bool) -> None:
     with opened(tmp_path / "i") as index:
         if not is_without_space:
             index.add(["one"])
@@ -127,7 +128,7 @@ def test_an_index_without_records_comes_back_as_one(tmp_path: Path, format: str,
 
 
 @in_every_format
-def test_only_what_a_filter_selects_is_exported(folder: Path, tmp_path: Path, format: str) -> None:
+def test_a_filter_selects_what_is_exported(folder: Path, tmp_path: Path, format: str) -> None:
     with opened(folder) as index:
         assert index.export(tmp_path / "e", format, where="n >= 2").records == 2
     with opened(tmp_path / "r") as copy:
@@ -136,7 +137,7 @@ def test_only_what_a_filter_selects_is_exported(folder: Path, tmp_path: Path, fo
 
 
 @in_every_format
-def test_an_export_is_of_the_moment_it_began(tmp_path: Path, format: str) -> None:
+def test_changes_during_an_export_are_not_exported(tmp_path: Path, format: str) -> None:
     calls: list[tuple[int, int]] = []
     with opened(tmp_path / "i") as index, opened(tmp_path / "i") as writer:
         index.add([f"text {n}" for n in range(600)])
@@ -156,7 +157,7 @@ def test_an_export_is_of_the_moment_it_began(tmp_path: Path, format: str) -> Non
 
 
 @in_every_format
-def test_an_import_adds_to_what_is_there(folder: Path, tmp_path: Path, format: str) -> None:
+def test_an_import_updates_an_existing_index(folder: Path, tmp_path: Path, format: str) -> None:
     with opened(folder) as index:
         index.export(tmp_path / "e", format)
         index.add(["vier"], keys=["d"])
@@ -174,10 +175,24 @@ def test_progress_of_an_import_is_reported_after_each_commit(folder: Path, tmp_p
     assert reports == [AddReport(added=3)]
 
 
+# --- exports of earlier versions
+
+
+@in_every_format
+def test_exports_that_say_truncated_instead_of_tokens_lost_are_read(tmp_path: Path, format: str) -> None:
+    with opened(tmp_path / "i") as index:
+        report = index.import_(GOLDEN / "exports" / f"export.{format}")
+        assert report == AddReport(added=4, truncated=1, tokens_lost=9)
+        assert state_of(index) == {**SMALL_STATE, "long": ("x " * 40, {})}
+        assert [row[3] for row in stored(index)] == [0, 0, 0, 9]
+        vectors = toy_vectors("one", "four", "drei", "x " * 40)
+        assert [row[4] for row in stored(index)] == [vector.tobytes() for vector in vectors]
+
+
 # --- what other programs see
 
 
-def test_a_line_of_jsonl_is_an_object_and_the_first_holds_the_space(folder: Path, tmp_path: Path) -> None:
+def test_jsonl_has_an_object_a_line_and_the_space_in_the_first(folder: Path, tmp_path: Path) -> None:
     with opened(folder) as index:
         index.add(["x " * 40], keys=["long"], metadata=[{"e": "é"}])
         index.export(tmp_path / "e.jsonl")
@@ -185,14 +200,14 @@ def test_a_line_of_jsonl_is_an_object_and_the_first_holds_the_space(folder: Path
     assert [list(line) for line in lines] == [
         ["key", "text", "metadata", "vector", "space"],
         *[["key", "text", "metadata", "vector"]] * 2,
-        ["key", "text", "metadata", "truncated", "vector"],
+        ["key", "text", "metadata", "tokens_lost", "vector"],
     ]
     assert [(line["key"], line["text"], line["metadata"]) for line in lines[:2]] == [
         ("a", "one", {"n": 0}),
         ("d", "four", {"n": 3}),
     ]
     assert lines[0]["space"] == {**json.loads(toy_space().to_json()), "fingerprint": toy_space().fingerprint}
-    assert lines[3]["truncated"] == 9
+    assert lines[3]["tokens_lost"] == 9
     vectors = np.array([line["vector"] for line in lines], np.float32)
     assert np.array_equal(vectors, toy_vectors("one", "four", "drei", "x " * 40))
 
@@ -204,7 +219,7 @@ def test_negative_zero_keeps_its_sign_in_jsonl(tmp_path: Path) -> None:
         assert '"vector": [-0.0, 1.0, 1.401298464324817e-45]' in (tmp_path / "e.jsonl").read_text()
 
 
-def test_npy_is_an_array_with_records_beside(folder: Path, tmp_path: Path) -> None:
+def test_npy_is_a_folder_of_an_array_and_records(folder: Path, tmp_path: Path) -> None:
     with opened(folder) as index:
         index.export(tmp_path / "e", "npy")
     assert names(tmp_path / "e") - {"writer.lock"} == {"vectors.npy", "records.jsonl", "space.json"}
@@ -219,7 +234,7 @@ def test_npy_is_an_array_with_records_beside(folder: Path, tmp_path: Path) -> No
     assert json.loads((tmp_path / "e" / "space.json").read_text())["fingerprint"] == toy_space().fingerprint
 
 
-def test_faiss_is_what_faiss_itself_writes_and_reads(folder: Path, tmp_path: Path) -> None:
+def test_index_faiss_equals_the_file_that_faiss_writes(folder: Path, tmp_path: Path) -> None:
     import faiss
 
     with opened(folder) as index:
@@ -243,7 +258,7 @@ def test_parquet_has_typed_columns_and_the_space_as_metadata(folder: Path, tmp_p
     assert [(field.name, str(field.type)) for field in table.schema] == [
         *[(name, "string") for name in ("key", "text", "metadata")],
         ("vector", "fixed_size_list<element: float not null>[16]"),
-        ("truncated", "int64"),
+        ("tokens_lost", "int64"),
     ]
     assert table.column("key").to_pylist() == ["a", "d", "c"]
     assert table.column("metadata").to_pylist() == ['{"n":0}', '{"n":3}', '{"n":2}']
@@ -251,7 +266,7 @@ def test_parquet_has_typed_columns_and_the_space_as_metadata(folder: Path, tmp_p
     assert space_from(json.loads(table.schema.metadata[b"vecindex.space"])) == toy_space()
 
 
-def test_jsonl_goes_to_a_stream(folder: Path, tmp_path: Path) -> None:
+def test_only_jsonl_can_be_written_to_a_stream(folder: Path, tmp_path: Path) -> None:
     out = io.BytesIO()
     with opened(folder) as index:
         report = index.export(out)
@@ -265,7 +280,7 @@ def test_jsonl_goes_to_a_stream(folder: Path, tmp_path: Path) -> None:
 # --- what is refused
 
 
-def test_without_pyarrow_the_extra_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_pyarrow_is_an_error(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "e.parquet").write_bytes(b"PAR1")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     message = "reading and writing Parquet files needs the extra 'parquet'. Run: pip install 'vecindex\\[parquet\\]'"
@@ -278,7 +293,7 @@ def test_without_pyarrow_the_extra_is_named(folder: Path, tmp_path: Path, monkey
 
 
 @in_every_format
-def test_what_is_there_is_never_replaced(folder: Path, tmp_path: Path, format: str) -> None:
+def test_an_existing_file_is_never_replaced(folder: Path, tmp_path: Path, format: str) -> None:
     (tmp_path / "e").write_text("mine")
     with opened(folder) as index, pytest.raises(InvalidInput, match=r"exists already\. Name a path that does not"):
         index.export(tmp_path / "e", format)
@@ -302,7 +317,7 @@ def test_a_failed_export_leaves_nothing_behind(folder: Path, tmp_path: Path, for
     assert names(tmp_path) == {"i"}
 
 
-def test_an_index_opened_readonly_exports_and_does_not_import(folder: Path, tmp_path: Path) -> None:
+def test_a_readonly_index_exports_but_does_not_import(folder: Path, tmp_path: Path) -> None:
     with opened(folder, readonly=True) as index:
         index.export(tmp_path / "e.jsonl")
         with pytest.raises(InvalidInput, match="was opened readonly"):

@@ -1,4 +1,4 @@
-"""Is what other programs wrote understood, are spaces kept apart, and is what is not usable refused whole?"""
+"""Imports read the files of other programs, keep spaces apart, and store nothing of a bad file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 # --- what other programs write
 
 
-def test_jsonl_of_others_needs_a_name_for_what_made_its_vectors(tmp_path: Path) -> None:
+def test_jsonl_without_a_space_needs_a_name_for_it(tmp_path: Path) -> None:
     path = write_lines(
         tmp_path / "theirs.txt",
         {"text": "one", "vector": [3, 4], "lang": "en"},
@@ -56,7 +56,7 @@ def test_jsonl_of_others_needs_a_name_for_what_made_its_vectors(tmp_path: Path) 
 
 
 @needs_pyarrow
-def test_pandas_like_parquet_is_read(tmp_path: Path) -> None:
+def test_parquet_as_pandas_writes_it_is_read(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -79,7 +79,7 @@ def test_pandas_like_parquet_is_read(tmp_path: Path) -> None:
 
 
 @needs_pyarrow
-def test_float32_vectors_that_others_stored_as_doubles_are_themselves_again(tmp_path: Path) -> None:
+def test_float32_vectors_stored_as_doubles_are_restored_exactly(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -91,7 +91,7 @@ def test_float32_vectors_that_others_stored_as_doubles_are_themselves_again(tmp_
         assert [row[4] for row in stored(index)] == [vector.tobytes() for vector in vectors]
 
 
-def test_a_folder_of_others_with_half_precision_is_read(tmp_path: Path) -> None:
+def test_a_folder_with_half_precision_vectors_is_read(tmp_path: Path) -> None:
     (tmp_path / "e").mkdir()
     np.save(tmp_path / "e" / "vectors.npy", np.array([[3, 4], [1, 0]], np.float16))
     write_lines(tmp_path / "e" / "records.jsonl", {"text": "one"}, {"text": "two"})
@@ -115,12 +115,12 @@ def test_the_line_with_the_space_may_be_anywhere(folder: Path, tmp_path: Path) -
             assert copy.info().truncated == times
 
 
-def test_a_key_that_is_there_twice_is_an_error_that_names_both_lines(tmp_path: Path) -> None:
+def test_a_repeated_key_is_an_error_that_names_both_lines(tmp_path: Path) -> None:
     vector = [1.0, 0.0]
     rows = [{"text": text, "key": key, "vector": vector} for text, key in (("one", "a"), ("two", "b"), ("eins", "a"))]
     path = write_lines(tmp_path / "theirs.jsonl", *rows)
     with vecindex.open(tmp_path / "r") as index:
-        with pytest.raises(SourceError, match=r"theirs\.jsonl:3: the key 'a' is that of line 1 too"):
+        with pytest.raises(SourceError, match=r"theirs\.jsonl:3: the key 'a' is also that of line 1"):
             index.import_(path, space="theirs")
         assert len(index) == 0
         same = [{"text": "one", "n": n, "vector": vector} for n in (1, 2, 1)]
@@ -132,7 +132,7 @@ def test_a_key_that_is_there_twice_is_an_error_that_names_both_lines(tmp_path: P
 
 
 @in_every_format
-def test_vectors_of_another_space_are_refused_and_both_are_named(folder: Path, tmp_path: Path, format: str) -> None:
+def test_an_error_for_vectors_of_another_space_names_both(folder: Path, tmp_path: Path, format: str) -> None:
     with opened(folder) as index:
         index.export(tmp_path / "e", format)
     other = ToyEncoder(weights="v" * 64)
@@ -157,7 +157,7 @@ def test_vectors_of_unknown_origin_do_not_get_among_those_of_a_model(folder: Pat
         assert index.import_(path, space=toy_space()).added == 1
 
 
-def test_a_file_that_says_its_space_is_not_given_another(folder: Path, tmp_path: Path) -> None:
+def test_a_file_that_names_its_space_accepts_no_other(folder: Path, tmp_path: Path) -> None:
     with opened(folder) as index:
         index.export(tmp_path / "e.jsonl")
     with (
@@ -167,7 +167,7 @@ def test_a_file_that_says_its_space_is_not_given_another(folder: Path, tmp_path:
         index.import_(tmp_path / "e.jsonl", space="mine")
 
 
-def test_a_space_that_was_changed_is_refused() -> None:
+def test_a_space_whose_settings_were_changed_is_refused() -> None:
     for space in (None, toy_space(), Space.external("theirs", 3)):
         assert space_from(json.loads(space_json(space))) == space
     fields = json.loads(space_json(toy_space()))
@@ -181,17 +181,17 @@ def test_a_space_that_was_changed_is_refused() -> None:
 
 GOOD = '{"text": "one", "vector": [1, 2]}\n'
 BAD_LINES = [
-    ('{"text": "two", "vector": [1, 2, 3]}', "its vector has 3 numbers, and those before have 2"),
+    ('{"text": "two", "vector": [1, 2, 3]}', "its vector has 3 numbers, but earlier vectors have 2"),
     ('{"text": "two", "vector": [NaN, 1]}', "NaN is not JSON"),
     ('{"text": "two", "vector": [1e999, 1]}', "the number 1e999 is too large for a double"),
-    ('{"text": "two", "vector": [0, -0.0]}', "its vector is zero: a cosine needs a direction"),
+    ('{"text": "two", "vector": [0, -0.0]}', "its vector is zero, so it has no direction"),
     ('{"text": "two", "vector": ["1", 2]}', "its vector is not a list of numbers"),
     ('{"text": "two", "vector": [true, 2]}', "its vector is not a list of numbers"),
     ('{"text": "two", "vector": []}', "its vector is not a list of numbers"),
     ('{"text": "two", "vector": null}', "its vector is not a list of numbers"),
     ('{"text": "two", "vector": [1' + "0" * 400 + ", 2]}", "its vector holds a number that is too large"),
-    ('{"text": "two"}', "it has no field 'vector'; its fields are: text"),
-    ('{"key": "k", "vector": [1, 2]}', "it has no field 'text'; its fields are: key"),
+    ('{"text": "two"}', "the field 'vector' is missing; its fields are: text"),
+    ('{"key": "k", "vector": [1, 2]}', "the field 'text' is missing; its fields are: key"),
     ('{"text": 5, "vector": [1, 2]}', "a text must be a string, not int"),
     ('{"text": "two", "key": "", "vector": [1, 2]}', "a key is the empty string"),
     ('{"text": "two", "key": true, "vector": [1, 2]}', "a key must be a string, not bool"),
@@ -205,7 +205,7 @@ BAD_LINES = [
     ('{"text": "two", "vector": [1, 2', "not valid JSON at column 32: Expecting ',' delimiter"),
     ("[1, 2]", 'it is not an object like {"key": "...", "text": "...", "vector": [...]}'),
     ('{"text": "two", "vector": ' + "[" * 100_000, "not usable JSON: nested too deeply"),
-    ('{"text": "two", "vector": [1, 2], "space": {"fingerprint": 1, "architecture": 2}}', "its space cannot be used: "),
+    ('{"text": "two", "vector": [1, 2], "space": {"fingerprint": 1, "architecture": 2}}', "its space is invalid: "),
 ]
 
 
@@ -221,7 +221,7 @@ def test_a_bad_line_is_named_and_nothing_is_stored(tmp_path: Path, line: str, re
         assert index.info().generation == 0
 
 
-def test_a_bad_last_line_behind_many_good_ones_leaves_the_index_as_it_was(tmp_path: Path) -> None:
+def test_a_bad_last_line_after_many_good_ones_stores_nothing(tmp_path: Path) -> None:
     lines = [{"text": f"text {n}", "vector": [1, n]} for n in range(20_000)]
     path = write_lines(tmp_path / "e.jsonl", *lines, "oops")
     with vecindex.open(tmp_path / "r") as index:
@@ -238,28 +238,38 @@ def cut(path: Path) -> None:
 @pytest.mark.parametrize(
     ("format", "name", "harm", "reason"),
     [
-        ("npy", "vectors.npy", cut, "it holds 315 bytes; numbers of the shape (3, 16) need 320"),
+        ("npy", "vectors.npy", cut, "it has 315 bytes, but numbers of the shape (3, 16) need 320"),
         ("npy", "vectors.npy", lambda p: p.write_bytes(b""), "EOF: reading magic string, expected 8 bytes got 0"),
         ("npy", "vectors.npy", lambda p: p.write_bytes(b"x" * 500), "the magic string is not correct"),
         ("npy", "vectors.npy", lambda p: np.save(p, np.array([{}])), "it holds object of the shape (1,), not numbers"),
         ("npy", "vectors.npy", lambda p: np.save(p, np.zeros(3)), "it holds float64 of the shape (3,), not numbers"),
         ("npy", "vectors.npy", lambda p: np.save(p, np.zeros((3, 2), bool)), "it holds bool of the shape (3, 2)"),
         ("npy", "vectors.npy", lambda p: np.save(p, np.full((3, 16), np.nan)), "its vector holds NaN or an infinite"),
-        ("npy", "vectors.npy", lambda p: np.save(p, np.ones((3, 15))), "its vectors have 15 numbers, and its space"),
-        ("npy", "vectors.npy", lambda p: np.save(p, np.ones((2, 16))), "vectors.npy has no vector for it: it holds 2"),
-        ("npy", "vectors.npy", lambda p: np.save(p, np.ones((4, 16))), "holds 3 records, and vectors.npy beside it 4"),
-        ("npy", "vectors.npy", Path.unlink, "is no folder with records.jsonl and either vectors.npy or index.faiss"),
-        ("npy", "records.jsonl", Path.unlink, "is no folder with records.jsonl and either vectors.npy or index.faiss"),
+        ("npy", "vectors.npy", lambda p: np.save(p, np.ones((3, 15))), "its vectors have 15 numbers, but its space"),
+        (
+            "npy",
+            "vectors.npy",
+            lambda p: np.save(p, np.ones((2, 16))),
+            "vectors.npy has no vector for it",
+        ),
+        ("npy", "vectors.npy", lambda p: np.save(p, np.ones((4, 16))), "it holds 3 records, but vectors.npy holds 4"),
+        ("npy", "vectors.npy", Path.unlink, "is not a folder with records.jsonl and either vectors.npy or"),
+        (
+            "npy",
+            "records.jsonl",
+            Path.unlink,
+            "is not a folder with records.jsonl and either vectors.npy or",
+        ),
         ("npy", "records.jsonl", cut, "not valid JSON at column"),
         ("npy", "space.json", cut, "not valid JSON at column"),
         ("npy", "space.json", lambda p: p.write_text('{"fingerprint": "x"}'), "missing 11 required positional"),
-        ("faiss", "index.faiss", cut, "it holds 232 bytes; 3 vectors of 16 numbers do not fit that"),
+        ("faiss", "index.faiss", cut, "it has 232 bytes, which do not fit 3 vectors of 16 numbers"),
         ("faiss", "index.faiss", lambda p: p.write_bytes(b"IxFI"), "it is too short for a FAISS index"),
         ("faiss", "index.faiss", lambda p: p.write_bytes(b"x" * 500), "it is not an IndexFlatIP"),
         (
             *("faiss", "index.faiss"),
             lambda p: p.write_bytes(struct.pack("<4siqqq?iQ", b"IxFI", -1, 3, 0, 0, True, 0, 48)),
-            "it holds 45 bytes; 3 vectors of -1 numbers do not fit that",
+            "it has 45 bytes, which do not fit 3 vectors of -1 numbers",
         ),
     ],
 )
@@ -285,7 +295,10 @@ def test_damaged_parquet_is_refused(folder: Path, tmp_path: Path) -> None:
     whole = path.read_bytes()
     for damaged in (whole[:-5], whole[:4], b"", b"PAR1" + b"x" * 500 + b"PAR1", whole[:200] + whole[300:]):
         path.write_bytes(damaged)
-        with vecindex.open(tmp_path / "r") as index, pytest.raises(SourceError, match="no Parquet file") as caught:
+        with (
+            vecindex.open(tmp_path / "r") as index,
+            pytest.raises(SourceError, match="not a readable Parquet") as caught,
+        ):
             index.import_(path)
         assert (caught.value.path, caught.value.line) == (str(path), None)
 
@@ -293,12 +306,12 @@ def test_damaged_parquet_is_refused(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "line", "reason"),
     [
-        ([[1.0, 2.0], [1.0]], 2, "its vector has 1 numbers, and those before have 2"),
+        ([[1.0, 2.0], [1.0]], 2, "its vector has 1 numbers, but earlier vectors have 2"),
         ([[1.0, 2.0], None], 2, "it has no vector"),
         ([[1.0, 2.0], [None, 1.0]], 2, "its vector holds a null"),
         ([[1.0, 2.0], [float("nan"), 1.0]], 2, "its vector holds NaN or an infinite number"),
-        ([["1"], ["2"]], None, "its column 'vector' is of the type list<element: string>, not of lists of numbers"),
-        ([1.0, 2.0], None, "its column 'vector' is of the type double, not of lists of numbers"),
+        ([["1"], ["2"]], None, "its column 'vector' has the type list<element: string>, not lists of numbers"),
+        ([1.0, 2.0], None, "its column 'vector' has the type double, not lists of numbers"),
     ],
 )
 @needs_pyarrow
@@ -316,7 +329,7 @@ def test_unusable_vectors_in_parquet_are_named_by_their_row(
 
 
 @needs_pyarrow
-def test_parquet_without_the_columns_or_with_what_is_not_json_is_refused(tmp_path: Path) -> None:
+def test_parquet_with_missing_columns_or_invalid_metadata_is_refused(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -337,14 +350,13 @@ def test_parquet_without_the_columns_or_with_what_is_not_json_is_refused(tmp_pat
         assert caught.value.reason.startswith(reason)
 
 
-def test_what_is_no_export_is_refused_with_advice(folder: Path, tmp_path: Path) -> None:
+def test_other_paths_are_refused_with_advice(folder: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", np.ones((2, 2)))
     with vecindex.open(tmp_path / "r") as index:
         for path, message in {
-            tmp_path / "none": "no such file or folder. Name what an export wrote, or a .jsonl file.",
-            folder: "is an index itself. Open it as it is.",
-            tmp_path / "v.npy": "holds vectors alone. "
-            "Name the folder that it is in, with records.jsonl and space.json.",
+            tmp_path / "none": "no such file or folder. Name a file or folder that an export wrote, or a .jsonl file.",
+            folder: "is an index. Open it with vecindex.open.",
+            tmp_path / "v.npy": "holds only vectors. Name its folder, which also holds records.jsonl and space.json.",
         }.items():
             with pytest.raises(SourceError) as caught:
                 index.import_(path)

@@ -1,4 +1,4 @@
-"""A file or folder that a stranger made for ``import``: named in one line, nothing stored, nothing outside touched."""
+"""A crafted file or folder is refused in one line: nothing is stored, and nothing outside it is touched."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 
 import vecindex
 from vecindex.errors import SourceError
-from vecindex.exchange.vector_files import faiss_head
+from vecindex.exchange.vector_files import faiss_header
 
 from ..support.sandbox import KINDS, Victim, plant, quick_folder, run, watched
 
@@ -27,7 +27,7 @@ pyarrow = pytest.importorskip("pyarrow", reason="Parquet needs the extra 'parque
 
 LINES = b'{"text": "one"}\n{"text": "two"}\n'
 VECTORS = np.array([[3, 4], [0, -2]], "<f4")
-READS = "import reads Parquet, jsonl, and the folders that an export as npy or faiss writes"
+READS = "import reads Parquet, jsonl, and folders exported as npy or faiss"
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def saved(array: Any, **options: Any) -> bytes:
 
 
 def refused(victim: Victim, path: Path, reason: str) -> str:
-    """Imports it as a command, watched; the advice."""
+    """Runs ``vecindex import`` and checks its error; returns the advice."""
     index = path.parent / "index"
     with watched(victim, seconds=10):
         outcome = run("import", str(path), "--index", str(index), "--space", "mine")
@@ -82,54 +82,60 @@ NPY: dict[str, tuple[bytes, str]] = {
     "a boolean in the shape": (npy(head("(True, 2)"), VECTORS.tobytes()), "of the shape (True, 2), not numbers"),
     "both booleans": (npy(head("(True, False)")), "of the shape (True, False), not numbers"),
     "more than there is": (npy(head("(2, 3)"), VECTORS.tobytes()), "numbers of the shape (2, 3) need"),
-    "a huge shape": (npy(head(f"({2**61}, {2**61})"), VECTORS.tobytes()), "bytes; numbers of the shape"),
-    "huge, of no dimension": (npy(head(f"({10**400}, 0)")), "not numbers (records, dimension)"),
-    "rows of no dimension": (npy(head("(2, 0)")), "its vector is empty"),
-    "a shape below zero": (npy(head("(-2, -2)"), VECTORS.tobytes()), "of the shape (-2, -2), not numbers"),
+    "a huge shape": (npy(head(f"({2**61}, {2**61})"), VECTORS.tobytes()), "bytes, but numbers of the shape"),
+    "a huge count of empty vectors": (npy(head(f"({10**400}, 0)")), "not numbers of the shape (records,"),
+    "empty vectors": (npy(head("(2, 0)")), "its vector is empty"),
+    "a negative shape": (npy(head("(-2, -2)"), VECTORS.tobytes()), "of the shape (-2, -2), not numbers"),
     "one dimension": (npy(head("(4,)"), VECTORS.tobytes()), "of the shape (4,), not numbers"),
-    "a shape that is no tuple": (npy(head("4"), VECTORS.tobytes()), "shape is not valid: 4"),
+    "an integer for a shape": (npy(head("4"), VECTORS.tobytes()), "shape is not valid: 4"),
     "no shape": (npy("{'descr': '<f4', 'fortran_order': False}"), "Header does not contain the correct keys"),
-    "an order that is none": (npy(head("(2, 2)", order="1"), VECTORS.tobytes()), "fortran_order is not a valid bool"),
+    "an invalid order": (npy(head("(2, 2)", order="1"), VECTORS.tobytes()), "fortran_order is not a valid bool"),
     "objects": (saved(np.array([[{}, []]], object), allow_pickle=True), "it holds object of the shape (1, 2)"),
-    "a type of fields": (npy(head("(2, 2)", "[('a', '<f4')]"), VECTORS.tobytes()), "not numbers (records, dimension)"),
-    "a type within a type": (npy(head("(2, 1)", "('<f4', (2,))"), VECTORS.tobytes()), "not numbers"),
+    "a structured type": (
+        npy(head("(2, 2)", "[('a', '<f4')]"), VECTORS.tobytes()),
+        "not numbers of the shape (records,",
+    ),
+    "a subarray type": (npy(head("(2, 1)", "('<f4', (2,))"), VECTORS.tobytes()), "not numbers"),
     "no type": (npy(head("(2, 2)", "'nothing'"), VECTORS.tobytes()), "descr is not a valid dtype descriptor"),
     "text": (saved(np.array([["3", "4"], ["0", "2"]])), "it holds <U1 of the shape (2, 2), not numbers"),
     "complex numbers": (saved(np.ones((2, 2), complex)), "it holds complex128 of the shape (2, 2), not numbers"),
     "truth values": (saved(np.ones((2, 2), bool)), "it holds bool of the shape (2, 2), not numbers"),
     "dates": (saved(np.zeros((2, 2), "M8[s]")), "it holds datetime64[s] of the shape (2, 2), not numbers"),
-    "packed bits": (saved(np.packbits(np.ones((2, 16), bool), axis=1)), "it holds uint8, which packed bits look like"),
-    "a header that is code": (npy("__import__('os').system('true')"), "its header cannot be read: malformed node"),
-    "a deep header": (npy("(" * 5_000), "its header cannot be read: "),
+    "packed bits": (saved(np.packbits(np.ones((2, 16), bool), axis=1)), "it holds uint8, which may be packed bits"),
+    "code for a header": (npy("__import__('os').system('true')"), "its header cannot be read: malformed node"),
+    "a deeply nested header": (npy("(" * 5_000), "its header cannot be read: "),
     "a long header": (npy(head("(2, 2)") + " " * 20_000, VECTORS.tobytes()), "Header info length"),
-    "a header cut off": (npy(head("(2, 2)"))[:40], "EOF: reading array header"),
-    "a newer format": (npy(head("(2, 2)"), VECTORS.tobytes(), (3, 0)), "it is of version (3, 0) of the format"),
+    "a truncated header": (npy(head("(2, 2)"))[:40], "EOF: reading array header"),
+    "a newer format": (
+        npy(head("(2, 2)"), VECTORS.tobytes(), (3, 0)),
+        "version (3, 0) of the .npy format is not",
+    ),
     "not a number": (saved(np.array([[np.nan, 1], [1, 1]])), "its vector holds NaN or an infinite number"),
-    "a zero": (saved(np.array([[1, 1], [0, 0]], "i2")), "its vector is zero: a cosine needs a direction"),
+    "a zero vector": (saved(np.array([[1, 1], [0, 0]], "i2")), "its vector is zero, so it has no direction"),
 }
 
 
 @pytest.mark.parametrize("what", NPY)
-def test_a_crafted_array_is_named(folder: Path, victim: Victim, what: str) -> None:
+def test_a_crafted_array_is_refused(folder: Path, victim: Victim, what: str) -> None:
     content, reason = NPY[what]
     refused(victim, npy_folder(folder / "e", content), reason)
 
 
 FAISS: dict[str, tuple[bytes, str]] = {
-    "a huge count": (faiss_head(2**40, 2**20), "bytes; 1099511627776 vectors of 1048576 numbers do not fit that"),
-    "rows of no dimension": (struct.pack("<4siqqq?iQ", b"IxFI", 0, 2, 0, 0, True, 0, 0), "its vector is empty"),
+    "a huge count": (faiss_header(2**40, 2**20), "bytes, which do not fit 1099511627776 vectors of 1048576 numbers"),
+    "empty vectors": (struct.pack("<4siqqq?iQ", b"IxFI", 0, 2, 0, 0, True, 0, 0), "its vector is empty"),
     "a huge count of nothing": (struct.pack("<4siqqq?iQ", b"IxFI", 0, 2**62, 0, 0, True, 0, 0), "array is too big"),
     "another metric": (struct.pack("<4siqqq?iQ", b"IxFI", 2, 2, 0, 0, True, 1, 4) + VECTORS.tobytes(), "IndexFlatIP"),
     "another index": (b"IwPQ" + bytes(100), "it is not an IndexFlatIP"),
-    "a count of its own": (
+    "a wrong count of numbers": (
         struct.pack("<4siqqq?iQ", b"IxFI", 2, 2, 0, 0, True, 0, 5) + VECTORS.tobytes(),
-        "do not fit",
+        "which do not fit",
     ),
 }
 
 
 @pytest.mark.parametrize("what", FAISS)
-def test_a_crafted_faiss_file_is_named(folder: Path, victim: Victim, what: str) -> None:
+def test_a_crafted_faiss_file_is_refused(folder: Path, victim: Victim, what: str) -> None:
     content, reason = FAISS[what]
     path = npy_folder(folder / "e", b"")
     (path / "vectors.npy").unlink()
@@ -139,21 +145,21 @@ def test_a_crafted_faiss_file_is_named(folder: Path, victim: Victim, what: str) 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("hard link", "empty", "noise", "huge")])
 @pytest.mark.parametrize("name", ["vectors.npy", "records.jsonl", "space.json"])
-def test_what_is_no_file_within_the_folder_is_named_at_once(folder: Path, victim: Victim, name: str, kind: str) -> None:
+def test_a_folder_with_irregular_files_is_refused_at_once(folder: Path, victim: Victim, name: str, kind: str) -> None:
     path = npy_folder(folder / "e", saved(VECTORS))
     plant(path / name, kind, victim)
     refused(victim, path, f"{name}: cannot be read: it is a")
 
 
 @pytest.mark.parametrize("kind", ["FIFO", "socket"])
-def test_what_is_no_file_itself_is_named_at_once(folder: Path, victim: Victim, kind: str) -> None:
+def test_an_irregular_file_is_refused_at_once(folder: Path, victim: Victim, kind: str) -> None:
     for name in ("e.jsonl", "e.parquet"):
         plant(folder / name, kind, victim)
         advice = refused(victim, folder / name, f"{name}: it is a {kind}, not a regular file")
         assert advice == "Import a file, or pipe jsonl into `vecindex import -`."
 
 
-def test_a_device_is_named_at_once(folder: Path) -> None:
+def test_a_device_is_refused_at_once(folder: Path) -> None:
     for device in ("/dev/zero", "/dev/null"):
         with (
             vecindex.open(folder / "i") as index,
@@ -162,7 +168,7 @@ def test_a_device_is_named_at_once(folder: Path) -> None:
             index.import_(device)
 
 
-def test_a_pipe_that_a_shell_holds_open_is_read(folder: Path) -> None:
+def test_an_open_pipe_of_a_shell_is_read(folder: Path) -> None:
     reading, writing = os.pipe()
     os.write(writing, b'{"text": "one", "vector": [3, 4]}\n')
     os.close(writing)
@@ -192,21 +198,21 @@ TEXTS = ["one", "two"]
 PARQUET: dict[str, tuple[Callable[[], tuple[Any, ...]], str]] = {
     "two columns of vectors": (
         lambda: (["text", "vector", "vector"], TEXTS, FLOATS, FLOATS),
-        "it has several columns with the same name: 'vector'",
+        "several columns have the same name: 'vector'",
     ),
     "two columns of texts": (
         lambda: (["text", "text", "vector"], TEXTS, ["three", "four"], FLOATS),
-        "it has several columns with the same name: 'text'",
+        "several columns have the same name: 'text'",
     ),
     "two columns of keys": (
         lambda: (["key", "key", "text", "vector"], TEXTS, TEXTS, TEXTS, FLOATS),
-        "same name: 'key'",
+        "the same name: 'key'",
     ),
-    "two others": (lambda: (["text", "vector", "a", "a"], TEXTS, FLOATS, TEXTS, TEXTS), "the same name: 'a'"),
-    "no vectors": (lambda: (["text", "vector"], TEXTS, TEXTS), "its column 'vector' is of the type string"),
-    "vectors of texts": (lambda: (["text", "vector"], TEXTS, [["3"], ["4"]]), "not of lists of numbers"),
-    "vectors of lists": (lambda: (["text", "vector"], TEXTS, [[[3.0]], [[4.0]]]), "not of lists of numbers"),
-    "truth values": (lambda: (["text", "vector"], TEXTS, [[True], [True]]), "not of lists of numbers"),
+    "two other columns": (lambda: (["text", "vector", "a", "a"], TEXTS, FLOATS, TEXTS, TEXTS), "the same name: 'a'"),
+    "no vectors": (lambda: (["text", "vector"], TEXTS, TEXTS), "its column 'vector' has the type string"),
+    "vectors of texts": (lambda: (["text", "vector"], TEXTS, [["3"], ["4"]]), "not lists of numbers"),
+    "vectors of lists": (lambda: (["text", "vector"], TEXTS, [[[3.0]], [[4.0]]]), "not lists of numbers"),
+    "truth values": (lambda: (["text", "vector"], TEXTS, [[True], [True]]), "not lists of numbers"),
     "packed bits": (lambda: (["text", "vector"], TEXTS, lists(pyarrow.list_(pyarrow.uint8()), [[3], [4]])), "uint8"),
     "a null for a vector": (lambda: (["text", "vector"], TEXTS, [[3.0, 4.0], None]), ":2: it has no vector"),
     "a null within one": (
@@ -215,30 +221,30 @@ PARQUET: dict[str, tuple[Callable[[], tuple[Any, ...]], str]] = {
     ),
     "different lengths": (lambda: (["text", "vector"], TEXTS, [[3.0, 4.0], [1.0]]), ":2: its vector has 1 numbers"),
     "empty vectors": (lambda: (["text", "vector"], TEXTS, lists(pyarrow.list_(pyarrow.float32()), [(), ()])), "empty"),
-    "nulls alone": (lambda: (["text", "vector"], TEXTS, pyarrow.nulls(2)), "its column 'vector' is of the type null"),
+    "only nulls": (lambda: (["text", "vector"], TEXTS, pyarrow.nulls(2)), "its column 'vector' has the type null"),
     "texts of bytes": (lambda: (["text", "vector"], [b"one", b"two"], FLOATS), "a text must be a string, not bytes"),
     "a time as metadata": (
         lambda: (["text", "vector", "when"], TEXTS, FLOATS, pyarrow.array([0, 1], pyarrow.timestamp("s"))),
         "metadata['when'] is a datetime",
     ),
-    "a day that is no date": (
+    "a day outside the range of dates": (
         lambda: (["text", "vector", "when"], TEXTS, FLOATS, pyarrow.array([0, 2**30], pyarrow.date32())),
-        "a date or a duration that Python does not have",
+        "a date or duration outside Python's range",
     ),
-    "a duration of ages": (
+    "a duration out of range": (
         lambda: (["key", "text", "vector"], pyarrow.array([0, 2**62], pyarrow.duration("s")), TEXTS, FLOATS),
-        "a date or a duration that Python does not have",
+        "a date or duration outside Python's range",
     ),
 }
 
 
 @pytest.mark.parametrize("what", PARQUET)
-def test_a_crafted_parquet_file_is_named(folder: Path, victim: Victim, what: str) -> None:
+def test_a_crafted_parquet_file_is_refused(folder: Path, victim: Victim, what: str) -> None:
     make, reason = PARQUET[what]
     refused(victim, parquet(folder / "e.parquet", *make()), reason)
 
 
-def test_a_parquet_file_that_is_cut_or_changed_is_named(folder: Path, victim: Victim) -> None:
+def test_a_truncated_or_changed_parquet_file_is_refused(folder: Path, victim: Victim) -> None:
     whole = parquet(folder / "e.parquet", ["text", "vector"], TEXTS, FLOATS).read_bytes()
     for content in (
         whole[:-5],
@@ -249,10 +255,10 @@ def test_a_parquet_file_that_is_cut_or_changed_is_named(folder: Path, victim: Vi
         whole[:-8] + b"\xff" * 4 + b"PAR1",
     ):
         (folder / "e.parquet").write_bytes(content)
-        refused(victim, folder / "e.parquet", "it is no Parquet file that can be read")
+        refused(victim, folder / "e.parquet", "it is not a readable Parquet file")
 
 
-def test_lists_of_every_kind_are_read_and_a_file_without_rows_adds_nothing(folder: Path) -> None:
+def test_every_list_type_is_read_and_a_file_without_rows_adds_nothing(folder: Path) -> None:
     number = pyarrow.float32()
     for place, kind in enumerate(
         (
@@ -318,19 +324,19 @@ OTHERS: dict[str, tuple[Callable[[Path], object], str, str]] = {
     ),
     "e.npy": (
         lambda p: p.write_bytes(saved(VECTORS)),
-        "holds vectors alone",
-        "Name the folder that it is in, with records",
+        "holds only vectors",
+        "Name its folder, which also holds records",
     ),
     "e.faiss": (
-        lambda p: p.write_bytes(faiss_head(0, 2)),
-        "holds vectors alone",
-        "Name the folder that it is in, with",
+        lambda p: p.write_bytes(faiss_header(0, 2)),
+        "holds only vectors",
+        "Name its folder, which also holds",
     ),
 }
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_a_file_of_another_kind_is_called_what_it_is(folder: Path, victim: Victim, name: str) -> None:
+def test_a_file_of_another_kind_is_refused_by_its_name(folder: Path, victim: Victim, name: str) -> None:
     make, reason, advice = OTHERS[name]
     make(folder / name)
     assert refused(victim, folder / name, reason).startswith(advice)
@@ -355,7 +361,7 @@ def test_a_file_of_another_kind_is_called_what_it_is(folder: Path, victim: Victi
         (">f4", [3, 0]),
     ],
 )
-def test_the_largest_and_the_smallest_number_of_a_type_has_a_direction(
+def test_vectors_with_the_largest_and_smallest_numbers_of_a_type_are_normalised(
     tmp_path: Path, kind: str, row: list[Any]
 ) -> None:
     vectors = np.array([row, row[::-1]], kind)

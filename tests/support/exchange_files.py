@@ -21,7 +21,7 @@ in_every_format = pytest.mark.parametrize("format", FORMATS)
 
 
 def stored(index: Index) -> list[tuple[Any, ...]]:
-    """Every record in row order, with the bytes of its vector and whether its text was truncated."""
+    """Every record in row order: key, text, metadata, tokens lost, and the bytes of its vector."""
     with index._snapshots.take() as snapshot:
         rows = snapshot.allowed(None).rows()
         return [
@@ -35,5 +35,6 @@ def toy_vectors(*texts: str) -> Any:
 
 
 def write_lines(path: Path, *lines: Any) -> Path:
+    """Writes strings as they are, and other values each as a line of JSON."""
     path.write_text("".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines))
     return path

@@ -1,1 +1,1 @@
-"""How do an index's records and vectors get into files of other programs, and back."""
+"""Exports the records and vectors of an index to files of other programs, and reads such files."""

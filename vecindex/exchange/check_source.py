@@ -17,9 +17,10 @@ from ..encoders.run.pooling import UNIT_TOLERANCE, unit_vectors, widened
 from ..errors import SourceError
 from ..store.vectors import Vectors
 from ..values.repeats import SeenKeys
+from .detect_format import rows_of
 from .formats import ADVICE
 from .import_source import ImportSource
-from .rows import Block, blocks_of
+from .rows import Block
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def checked_source(path: str | os.PathLike[str]) -> Iterator[ImportSource]:
         SourceError: it cannot be read, its format is unknown, or a row cannot be used.
         MissingExtra.
     """
-    with blocks_of(path) as source:
+    with rows_of(path) as source:
         count = dimension = 0
         keys, lines = SeenKeys(), array("q")
         for block in source.blocks():
@@ -43,7 +44,7 @@ def checked_source(path: str | os.PathLike[str]) -> Iterator[ImportSource]:
         if space is not None and count and space.dimension != dimension:
             raise SourceError(
                 *(source.name, None),
-                f"its vectors have {dimension} numbers, and its space {space.model} has {space.dimension}",
+                f"its vectors have {dimension} numbers, but its space {space.model} has {space.dimension} dimensions",
                 ADVICE,
             )
 
@@ -59,14 +60,14 @@ def _refuse_repeated(name: str, block: Block, keys: SeenKeys, lines: Sequence[in
     for position, first in keys.repeated([r.key for r in block.records], [r.named for r in block.records]).items():
         if keys.is_named(position) or keys.is_named(first):
             key = block.records[position - start].key
-            raise SourceError(name, lines[position], f"the key {key!r} is that of line {lines[first]} too", ADVICE)
+            raise SourceError(name, lines[position], f"the key {key!r} is also that of line {lines[first]}", ADVICE)
 
 
 def _units(name: str, block: Block, dimension: int) -> Vectors:
     """The vectors (n, D) of a block at unit length, unchanged where they have it already; raises SourceError."""
     found = block.vectors
     if found.shape[1] != dimension:
-        reason = f"its vector has {found.shape[1]} numbers, and those before have {dimension}"
+        reason = f"its vector has {found.shape[1]} numbers, but earlier vectors have {dimension}"
         raise SourceError(name, block.lines[0], reason, ADVICE)
     if dimension == 0:
         raise SourceError(name, block.lines[0], "its vector is empty", ADVICE)
@@ -77,7 +78,7 @@ def _units(name: str, block: Block, dimension: int) -> Vectors:
     if is_unit.all():
         return narrow
     if len(bad := np.flatnonzero(~np.isfinite(largest) | (largest == 0))):
-        what = "is zero: a cosine needs a direction" if largest[bad[0]] == 0 else "holds NaN or an infinite number"
+        what = "is zero, so it has no direction" if largest[bad[0]] == 0 else "holds NaN or an infinite number"
         raise SourceError(name, block.lines[int(bad[0])], f"its vector {what}", ADVICE)
     units = unit_vectors(found)
     units[is_unit] = narrow[is_unit]

@@ -1,10 +1,10 @@
-"""How is one snapshot of an index written for other programs: whole or not at all, in bounded memory."""
+"""Writes one snapshot of an index for other programs: completely or not at all, in bounded memory."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,12 +17,12 @@ from ..filters.tree import Filter
 from ..store.disk.atomic_create import fresh_file, fresh_folder, resolved, written
 from ..store.disk.files import DATABASE_FILE
 from ..store.snapshot import Snapshot, Snapshots
+from ..store.sql.reads import Catalog
+from ..store.sql.unmatched import warn_of_unmatched
 from ..store.stored import Stored
 from ..store.vectors import Rows, Vectors, vector_file
-from ..values.arguments import shown
 from ..values.space import Space
 from . import parquet
-from .export_texts import export_texts
 from .formats import (
     FAISS_FILE,
     RECORDS_FILE,
@@ -30,21 +30,22 @@ from .formats import (
     VECTORS_FILE,
     Format,
     Progress,
+    format_named,
     format_of,
     record_lines,
     space_json,
     vector_lines,
 )
-from .vector_files import faiss_head, npy_head
+from .vector_files import faiss_header, npy_header
 
-_ROWS_A_BLOCK = 256  # texts may be long: few are in memory at once
+_ROWS_A_BLOCK = 256  # a text may be long, so few are in memory at once
 
 Destination = str | os.PathLike[str] | BinaryIO
 
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What ``export`` wrote: how many records, in which format, and bytes, files together."""
+    """What ``export`` wrote: the number of records, the format, and the bytes of all files."""
 
     records: int
     format: str
@@ -54,7 +55,7 @@ class ExportReport:
 def export(
     snapshots: Snapshots,
     destination: Destination,
-    format: Format | str | None = None,
+    format: str | None = None,
     where: Filter | None = None,
     progress: Progress | None = None,
     vectors: bool = True,
@@ -62,50 +63,67 @@ def export(
     """Writes the records that ``where`` selects, all of one snapshot, in the order of insertion.
 
     Args:
-        destination: a path at which nothing is, or an empty folder; or a binary stream, for jsonl.
-        format: one of `Format`; None takes it from the path's suffix, and jsonl for a stream.
-        progress: called with how many records are written and how many there are.
-        vectors: False leaves them out, and does not need them: for jsonl alone.
+        destination: a new path or an empty folder; or a binary stream, for jsonl.
+        format: the name of a `Format`; None takes it from the path's suffix, and is jsonl for a stream.
+        progress: called with the number of records written and the total.
+        vectors: False writes jsonl without vectors, and does not need their file.
 
     Raises:
-        InvalidInput: the format is not known, or something is at the path.
+        InvalidInput: the format is unknown or does not fit, or the path exists.
         MissingExtra, CorruptIndex, StorageError: nothing is left at the path.
     """
-    if not vectors:
-        count, size = export_texts(snapshots, destination, _format(format) if format else None, where, progress)
-        return ExportReport(count, Format.JSONL.value, size)
-    if not isinstance(destination, (str, os.PathLike)):
-        chosen = Format.JSONL if format is None else _format(format)
-        if chosen is not Format.JSONL:
-            raise InvalidInput(f"{chosen.value} cannot be written to a stream", "Use jsonl, or name a path.")
-        with snapshots.take() as snapshot:
-            chosen_rows = _Chosen(snapshot, where, progress)
-            size = _jsonl(chosen_rows, destination)
-        destination.flush()  # what cannot be written is said now
-        return ExportReport(len(chosen_rows.rows), chosen.value, size)
-    chosen = format_of(os.fspath(destination)) if format is None else _format(format)
-    path = resolved(destination)
+    is_path = isinstance(destination, (str, os.PathLike))
+    if format is not None:
+        chosen = format_named(format)
+    else:
+        chosen = format_of(os.fspath(destination)) if is_path else Format.JSONL  # type: ignore[arg-type]
+    if chosen is not Format.JSONL and not vectors:
+        raise InvalidInput(f"{chosen.value} cannot be written without vectors", "Use jsonl.")
+    if chosen is not Format.JSONL and not is_path:
+        raise InvalidInput(f"{chosen.value} cannot be written to a stream", "Use jsonl, or name a path.")
     if chosen is Format.PARQUET:
         parquet.check_installed()
+    if isinstance(destination, (str, os.PathLike)):
+        destination = resolved(destination)
+    if not vectors:
+        return _export_texts(snapshots, destination, where, progress)
     with snapshots.take() as snapshot:
-        chosen_rows = _Chosen(snapshot, where, progress)
-        size = _WRITERS[chosen](chosen_rows, path)
-        return ExportReport(len(chosen_rows.rows), chosen.value, size)
+        selected = _Selected(snapshot, where, progress)
+        size = _WRITERS[chosen](selected, destination)
+        return ExportReport(len(selected.rows), chosen.value, size)
 
 
-def _format(name: Format | str) -> Format:
-    for each in Format:
-        if isinstance(name, str) and name == each.value:
-            return each
-    raise InvalidInput(f"{shown(name)} is no format", f"There are: {', '.join(each.value for each in Format)}.")
+def _export_texts(
+    snapshots: Snapshots, destination: Destination, where: Filter | None, progress: Progress | None
+) -> ExportReport:
+    """Writes the records without their vectors, also where the vector file is lost."""
+    with (
+        snapshots.borrow() as catalog,
+        _opened(destination, like=catalog.path) as out,
+        catalog.reading() as manifest,
+    ):
+        rows = catalog.live_rows(manifest.rows)
+        if where is not None:
+            warn_of_unmatched(catalog, manifest, where)
+            rows = np.sort(catalog.rows_where(where, manifest.fields))
+        return ExportReport(len(rows), Format.JSONL.value, _write(_text_lines(catalog, rows, progress), out))
 
 
-class _Chosen:
-    """The chosen rows of a snapshot (n,), to be read once, and what is the same for all of them."""
+def _text_lines(catalog: Catalog, rows: Rows, progress: Progress | None) -> Iterator[bytes]:
+    for start in range(0, len(rows), _ROWS_A_BLOCK):
+        some = rows[start : start + _ROWS_A_BLOCK]
+        yield from record_lines(catalog.fetch(some.tolist()))
+        if progress is not None:
+            progress(start + len(some), len(rows))
+
+
+class _Selected:
+    """The selected rows (n,) of a snapshot, to be read once, and what all of them share."""
 
     def __init__(self, snapshot: Snapshot, where: Filter | None, progress: Progress | None) -> None:
         self.space: Space | None = snapshot.manifest.space
         self.folder = snapshot.folder
+        self.database = snapshot.folder / DATABASE_FILE
         self.dimension = snapshot.manifest.dimension
         self.rows: Rows = snapshot.allowed(where).rows()
         for warning in snapshot.unmatched(where):
@@ -113,76 +131,86 @@ class _Chosen:
         self._snapshot = snapshot
         self._progress = progress
 
-    @property
-    def database(self) -> Path:
-        """The file that the files of an export are to be as open as."""
-        return self.folder / DATABASE_FILE
-
     def blocks(self) -> Iterator[tuple[list[Stored], Vectors]]:
-        """Records with their vectors (n, D), compared with their checksums."""
+        """Records with their vectors (n, D), whose checksums match."""
         for start in range(0, len(self.rows), _ROWS_A_BLOCK):
             rows = self.rows[start : start + _ROWS_A_BLOCK]
             self._snapshot.check(rows)
             records, vectors = self._snapshot.fetch(rows.tolist()), self._snapshot.vectors[rows]
-            _refuse_what_is_no_number(self._snapshot, records, vectors)
+            self._check_finite(records, vectors)
             yield records, np.ascontiguousarray(vectors, dtype="<f4")
             if self._progress is not None:
                 self._progress(start + len(rows), len(self.rows))
 
+    def _check_finite(self, records: list[Stored], vectors: Vectors) -> None:
+        # Earlier versions could store a vector that is not finite; no export may spread it.
+        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if len(bad):
+            record = records[int(bad[0])]
+            path = vector_file(self.folder, self._snapshot.manifest.vectors)
+            raise CorruptIndex(str(path), f"the vector of {record.key!r} (row {record.row}) is not finite")
 
-def _refuse_what_is_no_number(snapshot: Snapshot, records: list[Stored], vectors: Vectors) -> None:
-    """An earlier version may have stored a vector that is not finite: no format is to carry it elsewhere."""
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(bad):
-        record = records[int(bad[0])]
-        reason = f"the vector of {record.key!r} (row {record.row}) is not finite"
-        raise CorruptIndex(str(vector_file(snapshot.folder, snapshot.manifest.vectors)), reason)
+
+@contextmanager
+def _opened(destination: Destination, like: Path) -> Iterator[BinaryIO]:
+    """The stream itself, or a file with the permissions of ``like`` that appears at the path once it is complete."""
+    if isinstance(destination, (str, os.PathLike)):
+        with fresh_file(Path(destination)) as temporary, written(temporary, like=like) as out:
+            yield out
+    else:
+        yield destination
+        destination.flush()  # a write error must be raised now
 
 
-def _jsonl(chosen: _Chosen, out: BinaryIO) -> int:
-    """Writes lines; how many bytes."""
+def _write(lines: Iterable[bytes], out: BinaryIO) -> int:
+    """Writes lines; returns their bytes."""
     size = 0
-    space = chosen.space
-    for records, vectors in chosen.blocks():
-        for line in vector_lines(records, vectors, space):
-            out.write(line)
-            size += len(line)
-        space = None  # the first line has said it
+    for line in lines:
+        out.write(line)
+        size += len(line)
     return size
 
 
-def _jsonl_file(chosen: _Chosen, path: Path) -> int:
-    with fresh_file(path) as temporary, written(temporary, like=chosen.database) as out:
-        return _jsonl(chosen, out)
+def _jsonl(selected: _Selected, destination: Destination) -> int:
+    def lines() -> Iterator[bytes]:
+        space = selected.space
+        for records, vectors in selected.blocks():
+            yield from vector_lines(records, vectors, space)
+            space = None  # only the first line holds it
+
+    with _opened(destination, like=selected.database) as out:
+        return _write(lines(), out)
 
 
-def _parquet_file(chosen: _Chosen, path: Path) -> int:
-    with fresh_file(path) as temporary, written(temporary, like=chosen.database) as out:
-        parquet.write(chosen.blocks(), chosen.space, chosen.dimension, out)
+def _parquet(selected: _Selected, destination: Destination) -> int:
+    with _opened(destination, like=selected.database) as out:
+        parquet.write(selected.blocks(), selected.space, selected.dimension, out)
         return out.tell()
 
 
-def _folder(name: str, head: Callable[[int, int], bytes]) -> Callable[[_Chosen, Path], int]:
-    """Writes a folder whose file ``name`` has a head (of rows, dimension), and then the vectors as they are."""
+def _folder(name: str, header: Callable[[int, int], bytes]) -> Callable[[_Selected, Destination], int]:
+    """Writes a folder in which the file ``name`` is a header, made of (rows, dimension), and then the raw vectors."""
 
-    def write(chosen: _Chosen, path: Path) -> int:
-        with fresh_folder(path, like=chosen.folder) as folder, ExitStack() as stack:
-            vectors_out = stack.enter_context(written(folder / name, chosen.database))
-            records_out = stack.enter_context(written(folder / RECORDS_FILE, chosen.database))
-            space_out = stack.enter_context(written(folder / SPACE_FILE, chosen.database))
-            vectors_out.write(head(len(chosen.rows), chosen.dimension))
-            for records, vectors in chosen.blocks():
+    def write(selected: _Selected, destination: Destination) -> int:
+        assert isinstance(destination, Path)
+        with fresh_folder(destination, like=selected.folder) as folder, ExitStack() as stack:
+            vectors_out, records_out, space_out = (
+                stack.enter_context(written(folder / file, selected.database))
+                for file in (name, RECORDS_FILE, SPACE_FILE)
+            )
+            vectors_out.write(header(len(selected.rows), selected.dimension))
+            for records, vectors in selected.blocks():
                 vectors_out.write(vectors.data)
                 records_out.writelines(record_lines(records))
-            space_out.write(space_json(chosen.space).encode() + b"\n")
+            space_out.write(space_json(selected.space).encode() + b"\n")
             return vectors_out.tell() + records_out.tell() + space_out.tell()
 
     return write
 
 
-_WRITERS: dict[Format, Callable[[_Chosen, Path], int]] = {
-    Format.JSONL: _jsonl_file,
-    Format.PARQUET: _parquet_file,
-    Format.NPY: _folder(VECTORS_FILE, npy_head),
-    Format.FAISS: _folder(FAISS_FILE, faiss_head),
+_WRITERS: dict[Format, Callable[[_Selected, Destination], int]] = {
+    Format.JSONL: _jsonl,
+    Format.PARQUET: _parquet,
+    Format.NPY: _folder(VECTORS_FILE, npy_header),
+    Format.FAISS: _folder(FAISS_FILE, faiss_header),
 }

@@ -1,16 +1,17 @@
-"""Which formats are there, and what do they all say in the same words: records as JSON, and what made the vectors.
+"""Defines the export formats, and the JSON that they share: lines of records, and the space of the vectors.
 
 ::
 
-    jsonl      one object a line: key, text, metadata, vector; truncated where it is not 0; in the first line also space
-    npy        a folder: vectors.npy (n, D) float32, records.jsonl (line i of row i, without vectors), space.json
-    faiss      the same with index.faiss, an IndexFlatIP, in place of vectors.npy
-    parquet    one file: key, text, metadata (JSON) as strings, vector as fixed_size_list<float32>[D], truncated as
-               int64; space as the file's metadata under SPACE_KEY
+    jsonl      one object a line: key, text, metadata, vector; tokens_lost if it is not 0; the first line also has space
+    npy        a folder: vectors.npy (n, D) float32, records.jsonl (line i describes row i, without vector), space.json
+    faiss      the same with index.faiss, an IndexFlatIP, instead of vectors.npy
+    parquet    one file: key, text and metadata (JSON) as strings, vector as fixed_size_list<float32>[D], tokens_lost as
+               int64; space in the file's metadata under SPACE_KEY
 
-``truncated`` is how many tokens of the text the vector does not cover, and 2^40 more where the model knows none of it.
-Earlier versions wrote true or false.
-The space is the embedding space's settings as a JSON object, with their fingerprint; null in an index without records.
+``tokens_lost`` is how many tokens of the text the vector does not cover, plus 2^40 if the model knows none of them.
+Earlier versions wrote it as ``truncated``, and at first as true or false.
+``space`` holds the settings of the embedding space as a JSON object, with their fingerprint; it is null in an index
+that has no space yet.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from ..errors import Advice, InvalidInput
 from ..store.stored import Stored
 from ..store.vectors import Vectors
+from ..values.arguments import shown
 from ..values.space import Space
 
 RECORDS_FILE = "records.jsonl"
@@ -31,20 +33,18 @@ SPACE_FILE = "space.json"
 VECTORS_FILE = "vectors.npy"
 FAISS_FILE = "index.faiss"
 SPACE_KEY = b"vecindex.space"
-ADVICE = "Mend the file, or write it again; nothing was stored."
+ADVICE = "Fix the file, or export it again; nothing was stored."
 
 Progress = Callable[[int, int], None]
-"""Called with how many records are done and how many there are."""
-Blocks = Iterable[tuple[list[Stored], Vectors]]
-"""Records and their vectors (n, D) float32, some hundred at a time."""
+"""Called with the number of records done and the total."""
 
 
 class Format(str, Enum):
-    """A way to write records with their vectors; ``description`` is for people."""
+    """A format of records with their vectors; ``description`` is for messages."""
 
     description: str
 
-    def __new__(cls, value: str, description: str = "") -> Format:  # one argument is a look-up: Format("npy")
+    def __new__(cls, value: str, description: str = "") -> Format:  # Format("npy") looks a member up
         member = str.__new__(cls, value)
         member._value_ = value
         member.description = description
@@ -59,26 +59,36 @@ class Format(str, Enum):
 _SUFFIXES = {**{f".{each.value}": each for each in Format}, ".ndjson": Format.JSONL}
 
 
-def format_of(name: str) -> Format:
-    """The format that a path's suffix says; raises InvalidInput where it says none."""
-    suffix = Path(name).suffix.lower()
+def format_named(name: str) -> Format:
+    """The format of this name; raises InvalidInput if there is none."""
+    for each in Format:
+        if isinstance(name, str) and name == each.value:
+            return each
+    raise InvalidInput(
+        f"the format {shown(name)} is unknown", f"Use one of: {', '.join(each.value for each in Format)}."
+    )
+
+
+def format_of(path: str) -> Format:
+    """The format that a path's suffix names; raises InvalidInput if it names none."""
+    suffix = Path(path).suffix.lower()
     if suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
-    what = f"its suffix {suffix!r} is none that is known" if suffix else "it has no suffix"
+    what = f"the suffix {suffix!r} is unknown" if suffix else "it has no suffix"
     formats = "; ".join(f"{each.value} ({each.description})" for each in Format)
     raise InvalidInput(
-        f"{name} does not say its format: {what}",
-        Advice(f"Say it with format=: {formats}.", typed=f"Say it with --format: {formats}."),
+        f"the format of {path} is not clear: {what}",
+        Advice(f"Pass one as format=: {formats}.", typed=f"Name one with --format: {formats}."),
     )
 
 
 def space_json(space: Space | None) -> str:
-    """The space as JSON on one line, with its fingerprint; null for None."""
+    """A space as one line of JSON, with its fingerprint; null for None."""
     return json.dumps(None if space is None else {**asdict(space), "fingerprint": space.fingerprint}, sort_keys=True)
 
 
 def space_from(value: object) -> Space | None:
-    """The space that `space_json` wrote, parsed; raises ValueError for anything else, or if it was changed since."""
+    """The space in the parsed output of `space_json`; raises ValueError if it is invalid or was changed."""
     if value is None:
         return None
     if not isinstance(value, dict):
@@ -89,22 +99,22 @@ def space_from(value: object) -> Space | None:
     except TypeError as error:
         raise ValueError(str(error).partition(" ")[2] or str(error)) from None
     if value.get("fingerprint") != space.fingerprint:
-        raise ValueError(f"its fingerprint is {value.get('fingerprint')!r}, and that of its settings is another")
+        raise ValueError(f"its fingerprint {value.get('fingerprint')!r} does not match its settings")
     return space
 
 
 def record_lines(records: Iterable[Stored]) -> Iterator[bytes]:
-    """Each record as a line of JSON without its vector."""
+    """Each record as a line of JSON, without its vector."""
     for record in records:
         yield _line(record, "")
 
 
 def vector_lines(records: Iterable[Stored], vectors: Vectors, space: Space | None) -> Iterator[bytes]:
-    """Each record as a line of JSON with its vector, (n, D) of them; ``space`` goes into the first, None into none."""
-    # Nine digits say a float32 exactly, in half the room that those of a double take.
+    """Each record as a line of JSON with its vector, from (n, D); the first line also has ``space``, unless None."""
+    # Nine digits identify a float32, and take half the room of a double's.
     pattern = ", ".join(["%.9g"] * vectors.shape[1])
     for record, vector in zip(records, vectors.tolist(), strict=True):
-        # JSON readers take "-0" for an integer, which has no sign.
+        # JSON readers parse "-0" as an integer, which loses the sign.
         numbers = json.dumps(vector)[1:-1] if 0.0 in vector else pattern % tuple(vector)
         more = "" if space is None else f', "space": {space_json(space)}'
         yield _line(record, f', "vector": [{numbers}]{more}')
@@ -112,8 +122,8 @@ def vector_lines(records: Iterable[Stored], vectors: Vectors, space: Space | Non
 
 
 def _line(record: Stored, more: str) -> bytes:
-    truncated = f', "truncated": {record.lost}' if record.lost else ""
+    lost = f', "tokens_lost": {record.lost}' if record.lost else ""
     key, text = (json.dumps(value, ensure_ascii=False) for value in (record.key, record.text))
-    # The metadata is JSON already; an index written by hand may have it on several lines.
+    # The metadata is JSON already; in an index that was written by hand it may span several lines.
     metadata = record.metadata.replace("\n", " ")
-    return f'{{"key": {key}, "text": {text}, "metadata": {metadata}{truncated}{more}}}\n'.encode()
+    return f'{{"key": {key}, "text": {text}, "metadata": {metadata}{lost}{more}}}\n'.encode()

@@ -1,4 +1,4 @@
-"""How do records and vectors become a Parquet file, and back; the one door to pyarrow."""
+"""Writes records and vectors to a Parquet file, and reads them back. Only this module imports pyarrow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import MissingExtra
+from ..machine.extras import extra_errors
 from ..sources.fields import listed, repeated
 from ..sources.strict_json import parsed
 from ..store.stored import Stored
@@ -19,29 +19,29 @@ from ..values.space import Space
 from .formats import ADVICE, SPACE_KEY, space_from, space_json
 
 MAGIC = b"PAR1"
-_LEAF = "vector.list.element"  # what Parquet calls the numbers of a vector
+_LEAF = "vector.list.element"  # the path of a vector's numbers in Parquet
 _BYTES_A_GROUP = 2**24
 _ROWS_A_BATCH = 4_096
 _BUFFER = 2**16
 
 Batch = tuple[list[dict[str, Any]], npt.NDArray[Any]]
-"""Rows as objects without their vectors, and those, (n, D) of any type of number."""
+"""Rows without their vectors, and the vectors (n, D), of any numeric type."""
 
 
 def write(blocks: Iterable[tuple[list[Stored], Vectors]], space: Space | None, dimension: int, out: BinaryIO) -> None:
-    """Writes a file of row groups of about 16 MiB; raises MissingExtra."""
+    """Writes a file in row groups of about 16 MiB; raises MissingExtra."""
     arrow, pq = _pyarrow()
     string = arrow.string()
     schema = arrow.schema(
         [
             *(arrow.field(name, string, nullable=False) for name in ("key", "text", "metadata")),
             arrow.field("vector", arrow.list_(arrow.field("element", arrow.float32(), nullable=False), dimension)),
-            arrow.field("truncated", arrow.int64(), nullable=False),
+            arrow.field("tokens_lost", arrow.int64(), nullable=False),
         ],
         metadata={SPACE_KEY: space_json(space).encode()},
     )
     with pq.ParquetWriter(
-        # Vectors do not get smaller by packing, and a dictionary of them would be larger.
+        # Vectors hardly compress, and a dictionary would make them larger.
         *(out, schema),
         use_dictionary=False,
         compression={**dict.fromkeys(schema.names, "zstd"), _LEAF: "none"},
@@ -57,7 +57,7 @@ def write(blocks: Iterable[tuple[list[Stored], Vectors]], space: Space | None, d
 
 
 def _grouped(blocks: Iterable[tuple[list[Stored], Vectors]]) -> Iterator[tuple[list[Stored], Vectors]]:
-    """The same, with as many rows together as make up a row group."""
+    """The same rows in larger blocks, one for each row group."""
     records: list[Stored] = []
     pieces: list[Vectors] = []
     size = 0
@@ -73,27 +73,27 @@ def _grouped(blocks: Iterable[tuple[list[Stored], Vectors]]) -> Iterator[tuple[l
 
 
 class Parquet:
-    """An open Parquet file. What pyarrow says about a damaged one comes out as ValueError."""
+    """An open Parquet file. Errors of pyarrow are raised as ValueError."""
 
     def __init__(self, path: Path) -> None:
-        """Raises MissingExtra, and ValueError where it is damaged or lacks a column."""
+        """Raises MissingExtra, and ValueError if the file is damaged or lacks a column."""
         self._arrow, pq = _pyarrow()
         with self._errors():
-            # Buffered ahead, as is pyarrow's default, the whole file would end up in memory.
+            # pyarrow's default, pre_buffer, would read the whole file into memory.
             self._file = pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER)
             schema = self._file.schema_arrow
         if twice := repeated(schema.names):
-            raise ValueError(f"it has several columns with the same name: {listed(twice)}")
+            raise ValueError(f"several columns have the same name: {listed(twice)}")
         for name in ("text", "vector"):
             if name not in schema.names:
                 raise ValueError(f"it has no column {name!r}; its columns are: {', '.join(schema.names)}")
         stamp = (schema.metadata or {}).get(SPACE_KEY)
         self.space = None if stamp is None else space_from(parsed(stamp.decode(), ADVICE))
-        # What pandas calls its index, where that is more than a count.
+        # pandas stores its index as such a column, unless it is a simple range.
         self._columns = [name for name in schema.names if not name.startswith("__index_level_")]
 
     def batches(self) -> Iterator[Batch]:
-        """Some thousand rows at a time; raises ValueError where a vector is missing or of another length."""
+        """A few thousand rows at a time; raises ValueError, and MissingVector for a row without a usable vector."""
         with self._errors():
             for batch in self._file.iter_batches(_ROWS_A_BATCH, columns=self._columns):
                 if not len(batch):
@@ -101,14 +101,14 @@ class Parquet:
                 try:
                     rows = batch.drop_columns(["vector"]).to_pylist()
                 except OverflowError as error:
-                    raise ValueError(f"it holds a date or a duration that Python does not have: {error}") from None
+                    raise ValueError(f"it holds a date or duration outside Python's range: {error}") from None
                 yield rows, self._vectors(batch.column("vector"))
 
     def close(self) -> None:
         self._file.close()
 
     def _vectors(self, column: Any) -> Any:
-        """(n, D) of a column of lists, fixed in size or not."""
+        """(n, D) from a column of lists, of fixed or variable size."""
         types = self._arrow.types
         kind = column.type
         if types.is_list_view(kind) or types.is_large_list_view(kind):
@@ -116,16 +116,16 @@ class Parquet:
             kind = column.type
         is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
         if not is_list or not (types.is_floating(kind.value_type) or types.is_integer(kind.value_type)):
-            raise ValueError(f"its column 'vector' is of the type {kind}, not of lists of numbers")
+            raise ValueError(f"its column 'vector' has the type {kind}, not lists of numbers")
         if kind.value_type == self._arrow.uint8():
             raise ValueError(
-                "its column 'vector' holds uint8, which packed bits look like too: write the numbers as int8 or float32"
+                "its column 'vector' holds uint8, which may be packed bits; store numbers as int8 or float32"
             )
         if column.null_count:
             raise MissingVector(column.is_null().to_pylist().index(True), "it has no vector")
         lengths = self._arrow.compute.list_value_length(column).to_numpy()
         if len(odd := np.flatnonzero(lengths != lengths[0])):
-            reason = f"its vector has {lengths[odd[0]]} numbers, and those before have {lengths[0]}"
+            reason = f"its vector has {lengths[odd[0]]} numbers, but earlier vectors have {lengths[0]}"
             raise MissingVector(int(odd[0]), reason)
         numbers = column.flatten()
         if numbers.null_count:
@@ -137,11 +137,11 @@ class Parquet:
         try:
             yield
         except (self._arrow.ArrowException, OSError) as error:
-            raise ValueError(f"it is no Parquet file that can be read: {str(error).splitlines()[0]}") from None
+            raise ValueError(f"it is not a readable Parquet file: {str(error).splitlines()[0]}") from None
 
 
 class MissingVector(ValueError):
-    """Row ``row`` of a batch has no usable vector."""
+    """Row ``row`` of a batch, from 0, has no usable vector."""
 
     def __init__(self, row: int, reason: str) -> None:
         super().__init__(reason)
@@ -149,15 +149,13 @@ class MissingVector(ValueError):
 
 
 def check_installed() -> None:
-    """Raises MissingExtra where there is no pyarrow."""
+    """Raises MissingExtra if pyarrow is not installed."""
     _pyarrow()
 
 
 def _pyarrow() -> tuple[Any, Any]:
-    try:
+    with extra_errors("parquet", "reading and writing Parquet files"):
         import pyarrow
         import pyarrow.compute
         import pyarrow.parquet
-    except ImportError:
-        raise MissingExtra("parquet", "reading and writing Parquet files") from None
     return pyarrow, pyarrow.parquet

@@ -58,7 +58,7 @@ def _items(source: ImportSource, keeps_lost: bool) -> Iterator[Item]:
     def records() -> Iterator[Incoming]:
         for block in source.blocks():
             for record, vector in zip(block.records, block.vectors, strict=True):
-                lost = record.lost if keeps_lost else 0
+                lost = record.tokens_lost if keeps_lost else 0
                 pending.append((vector, lost))
                 yield Incoming(
                     *(record.key, record.text, record.metadata), None if lost else vector, named=record.named

@@ -205,7 +205,7 @@ def test_texts_are_exported_without_vectors_and_can_be_added_again(folder: Path,
     with opened(folder) as index:
         report = index.export(tmp_path / "some.jsonl", where="n >= 2", vectors=False)
         assert (report.records, report.format, report.bytes) == (2, "jsonl", (tmp_path / "some.jsonl").stat().st_size)
-        with pytest.raises(InvalidInput, match="parquet is a format of vectors"):
+        with pytest.raises(InvalidInput, match="parquet cannot be written without vectors"):
             index.export(tmp_path / "x.parquet", vectors=False)
     standard = CliRunner().invoke(main, ["export", "-", "--no-vectors", "--index", str(folder)])
     assert standard.stdout == path.read_text()
