@@ -109,37 +109,37 @@ def linked(folder: Path) -> None:
 
 REFUSED: dict[str, tuple[Change, str]] = {
     # what is not there
-    "a layer without weights": (without("layer.1."), r"its files lack: encoder\.layer\.1\.attention.* and 8 more"),
-    "one array missing": (without("layer.0.output.dense.bias"), r"lack: encoder\.layer\.0\.output\.dense\.bias\)"),
-    "no word vectors": (without("word_embeddings"), r"its files lack: embeddings\.word_embeddings\.weight"),
+    "a layer without weights": (without("layer.1."), r"the model needs: encoder\.layer\.1\.attention.* and 8 more"),
+    "one array missing": (without("layer.0.output.dense.bias"), r"needs: encoder\.layer\.0\.output\.dense\.bias\)"),
+    "no word vectors": (without("word_embeddings"), r"the model needs: embeddings\.word_embeddings\.weight"),
     "another prefix": (
         weights(lambda found: {f"net.{name}": array for name, array in found.items()}),
-        r"lack: embeddings\.LayerNorm\.bias, .*; they hold net\.embeddings\.LayerNorm\.bias, .* not read",
+        r"needs: embeddings\.LayerNorm\.bias, .*; they hold net\.embeddings\.LayerNorm\.bias, .* not read",
     ),
     "an array of another shape": (
         weights(lambda found: {n: a[:10] if "word_embeddings" in n else a for n, a in found.items()}),
-        r"word_embeddings\.weight has the shape \(10, 32\) in its files, and its config says \(92, 32\)",
+        r"word_embeddings\.weight has the shape \(10, 32\) in its files, but its config says \(92, 32\)",
     ),
     "a shape not to mind": (config(ignore_mismatched_sizes=True, intermediate_size=65), "has the shape"),
     # sizes
-    "ten million layers": (config(num_hidden_layers=10**7), "num_hidden_layers to 10,000,000, and its files hold 39 "),
-    "a billion labels": (config(num_labels=10**9), "num_labels to 1,000,000,000, and its files hold 39 arrays"),
-    "wide": (config(intermediate_size=10**7), r"asks for 1,300,0\d\d,\d\d\d numbers, and its files hold 23,264"),
-    "a vocabulary of a billion": (config(vocab_size=10**9), "asks for 32,000,0.* numbers, and its files hold 23,264"),
+    "ten million layers": (config(num_hidden_layers=10**7), "layers to 10,000,000, but its files hold only 39 "),
+    "a billion labels": (config(num_labels=10**9), "num_labels to 1,000,000,000, but its files hold only 39 arrays"),
+    "wide": (config(intermediate_size=10**7), r"asks for 1,300,0\d\d,\d\d\d numbers, but .* hold only 23,264"),
+    "a vocabulary of a billion": (config(vocab_size=10**9), "asks for 32,000,0.* numbers, but .* hold only 23,264"),
     "a billion positions": (config(max_position_embeddings=10**9), "asks for 34,000,0.* numbers"),
     "layers, nested": (config(text_config={"num_layers": 10**7}), "num_layers to 10,000,000"),
-    "a prompt of 10 MB": (prompts(query="x " * 5_000_000), r"has 10,000,\d\d\d bytes, and at most 4,194,304 are read"),
-    "a long prompt": (prompts(query="x" * 10_001), "its prompt 'query' has 10,001 characters, and 10,000 are the most"),
+    "a prompt of 10 MB": (prompts(query="x " * 5_000_000), r"has 10,000,\d\d\d bytes; at most 4,194,304 are read"),
+    "a long prompt": (prompts(query="x" * 10_001), "its prompt 'query' has 10,001 characters; the limit is 10,000"),
     "a prompt as long as the limit": (prompts(query="cat " * 14), "reads 16 tokens .*, and the prompt .* has 16"),
     "a limit of 1": (reads(1), "reads 1 tokens of a text, and the tokens that it puts around each are 2"),
     "a limit of its own tokens": (reads(2), "reads 2 tokens of a text, and the tokens that it puts around each are 2"),
-    "no number": (nan, r"its maximum nan is no number \(model_max_length, max_position_embeddings\)"),
+    "no number": (nan, r"its maximum nan is not a number \(model_max_length, max_position_embeddings\)"),
     "deep settings": (text("config.json", '{"a":' + "[" * 900 + "]" * 900 + "}"), "nested more than 50 levels deep"),
     "too deep for a reader": (text("modules.json", "[" * 10**5), r"modules\.json is nested too deeply"),
     "a deep tokenizer": (text("tokenizer.json", '{"a":' + "[" * 900 + "]" * 900 + "}"), "cannot be loaded"),
     "a huge tokenizer": (
         lambda folder: os.truncate(folder / "tokenizer.json", reading.MOST_VOCABULARY + 1),
-        r"tokenizer\.json has 134,217,729 bytes, and at most 134,217,728 are read",
+        r"tokenizer\.json has 134,217,729 bytes; at most 134,217,728 are read",
     ),
     # other code, other kernels, other files
     **{
@@ -167,8 +167,8 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "a type of numbers that is a function": (config(dtype="load"), 'sets dtype to "load"; supported: float32, '),
     "code of its own": (config(auto_map={"AutoModel": "evil.Model"}), "asks to run code that comes with the model"),
     "an unknown activation": (config(hidden_act="evil"), "cannot be loaded"),
-    "parts elsewhere": (sharded("../outside.safetensors"), r"index\.json names \.\./outside\.safetensors, which is no"),
-    "a part that is not there": (sharded("model-1.safetensors", "model-2.safetensors"), "names model-2.safetensors"),
+    "shards elsewhere": (sharded("../outside.safetensors"), r"json names \.\./outside\.safetensors, which is not a"),
+    "a missing shard": (sharded("model-1.safetensors", "model-2.safetensors"), "names model-2.safetensors"),
     # tokens
     "a token beyond the table": (vocabulary(zebra=92), "the token 'zebra' the number 92, and its table .* has 92 rows"),
     "a hole in the vocabulary": (vocabulary(zebra=10**6), "the token 'zebra' the number 1000000"),
@@ -178,7 +178,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "such a pointer for the tokenizer": (text("tokenizer.json", POINTER), r"tokenizer\.json is a pointer of Git LFS"),
     "a folder of model2vec": (
         of_model2vec,
-        "a folder of model2vec without a modules.json: save it with sentence-transformers",
+        "a model2vec folder without modules.json: save it with sentence-transformers",
     ),
 }  # fmt: skip
 
@@ -204,7 +204,7 @@ SOUND: dict[str, Change] = {
     "a plain way of attention": config(attn_implementation="eager", _attn_implementation="sdpa", use_kernels=False),
     "half precision noted": config(dtype=None, torch_dtype="float16"),
     "links within": linked,
-    "parts": sharded("model-1.safetensors"),
+    "shards": sharded("model-1.safetensors"),
     "a limit that leaves one token": reads(3),
 }
 
@@ -294,8 +294,8 @@ def test_a_dense_layer_has_its_own_weights_and_no_others(
 
 STATIC: dict[str, tuple[Change, str]] = {
     "no vectors": (weights(lambda found: {"other": found["embedding.weight"]}), r"holds no token vectors"),
-    "too few vectors": (weights(lambda found: {"embedding.weight": found["embedding.weight"][:50]}), "there are 50 v"),
-    "a hole in the vocabulary": (vocabulary(zebra=10**6), "the token 'zebra' the number 1000000, and there are"),
+    "too few vectors": (weights(lambda found: {"embedding.weight": found["embedding.weight"][:50]}), "are only 50 v"),
+    "a hole in the vocabulary": (vocabulary(zebra=10**6), "the token 'zebra' the id 1000000, but there are only"),
     "a deep tokenizer": (text("tokenizer.json", '{"a":' + "[" * 900 + "]" * 900 + "}"), "json cannot be used"),
     "a pointer of Git LFS": (text("model.safetensors", POINTER), "is a pointer of Git LFS"),
     "a mapping to nothing": (
@@ -325,7 +325,7 @@ def test_nothing_is_stored_by_a_model_of_which_weights_are_missing(model: Path, 
     # They were made up by chance, and vectors differed from load to load, under one fingerprint.
     without("layer.1.")(model)
     outcome = run("add", "--text", "the cat", "--model", str(model))
-    assert (outcome.exit_code, "the model has weights that its files lack" in outcome.stderr) == (1, True)
+    assert (outcome.exit_code, "its files lack weights that the model needs" in outcome.stderr) == (1, True)
     with vecindex.open(here / ".vecindex") as index:
         assert len(index) == 0
 
@@ -333,11 +333,11 @@ def test_nothing_is_stored_by_a_model_of_which_weights_are_missing(model: Path, 
 def test_what_another_thread_loads_meanwhile_is_not_looked_at(model: Path) -> None:
     from transformers import BertModel
 
-    from vecindex.encoders.config.complete import Held, nothing_made_up
+    from vecindex.encoders.config.complete import Held, all_weights_required
 
     without("layer.1")(model)
     loaded: list[object] = []
-    with nothing_made_up(Held(0, 0)):
+    with all_weights_required(Held(0, 0)):
         thread = threading.Thread(target=lambda: loaded.append(BertModel.from_pretrained(model)))
         thread.start()
         thread.join()

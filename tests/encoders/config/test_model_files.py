@@ -96,8 +96,8 @@ def test_the_names_of_code_that_is_not_run_are_no_part_of_the_space(model: Path)
 
 
 PASSAGE = (
-    "a/model has a prompt named 'passage', 'p: ', which is put before no text, as in sentence-transformers; if "
-    "documents are to have it, rename it to 'document' in its config_sentence_transformers.json."
+    "a/model has a prompt named 'passage', 'p: ', which is not used, as in sentence-transformers; to put "
+    "it before documents, rename it to 'document' in its config_sentence_transformers.json."
 )
 
 
@@ -143,7 +143,7 @@ REFUSED: dict[str, tuple[str, object, str]] = {
     "more tokens than positions": (
         "sentence_bert_config.json",
         {"max_seq_length": 100_000},
-        "it would read 100000 tokens with ",
+        "its maximum is 100000 tokens, but it has only 64 position embeddings",
     ),
     "an unknown module": (
         "modules.json",
@@ -168,7 +168,7 @@ REFUSED: dict[str, tuple[str, object, str]] = {
     "code of its own": (
         "modules.json",
         [{**MODULES[0], "type": "custom_st.Transformer"}, *MODULES[1:]],
-        "its module custom_st.Transformer is code of its own",
+        "its module custom_st.Transformer is custom code",
     ),
     "a transformer that is not there": (
         "modules.json",
@@ -178,7 +178,7 @@ REFUSED: dict[str, tuple[str, object, str]] = {
     "a module outside of the folder": (
         "modules.json",
         [{**MODULES[0], "path": "../elsewhere"}, *MODULES[1:]],
-        "modules.json says that a module is in '../elsewhere', which is no folder in the model's own",
+        "modules.json places a module in '../elsewhere', which is not inside the model's folder",
     ),
     "an unknown pooling": (
         "1_Pooling/config.json",
@@ -203,10 +203,10 @@ REFUSED: dict[str, tuple[str, object, str]] = {
     "an unknown pooling setting": (
         "1_Pooling/config.json",
         {"embedding_dimension": 8, "pooling_mode": "mean", "power": 3},
-        "1_Pooling/config.json has settings that are not known here: power",
+        "1_Pooling/config.json has unknown settings: power",
     ),
-    "no dimension": ("1_Pooling/config.json", {"pooling_mode": "mean"}, "config.json does not say the dimension"),
-    "an adapter": ("adapter_config.json", {}, "it is an adapter (adapter_config.json), which needs another model"),
+    "no dimension": ("1_Pooling/config.json", {"pooling_mode": "mean"}, "config.json does not give the dimension"),
+    "an adapter": ("adapter_config.json", {}, "it is an adapter (adapter_config.json), which needs its base model"),
     "a cross encoder": (
         "config_sentence_transformers.json",
         {"model_type": "CrossEncoder"},
@@ -215,7 +215,7 @@ REFUSED: dict[str, tuple[str, object, str]] = {
     "an unknown setting": (
         "config_sentence_transformers.json",
         {"rotation": [1, 2]},
-        "config_sentence_transformers.json has settings that are not known here: rotation",
+        "config_sentence_transformers.json has unknown settings: rotation",
     ),
     "a cut to nothing": (
         "config_sentence_transformers.json",
@@ -225,7 +225,7 @@ REFUSED: dict[str, tuple[str, object, str]] = {
     "a default prompt that there is not": (
         "config_sentence_transformers.json",
         {"default_prompt_name": "passage", "prompts": {}},
-        "names 'passage' as the default prompt, and has none of that name",
+        "names 'passage' as the default prompt, but has no prompt of that name",
     ),
     "a maximum for queries": (
         "sentence_bert_config.json",
@@ -237,7 +237,7 @@ REFUSED: dict[str, tuple[str, object, str]] = {
         {"module_output_name": "pooler_output"},
         "sentence_bert_config.json sets module_output_name to pooler_output",
     ),
-    "no maximum": ("sentence_bert_config.json", {"max_seq_length": 0}, "do not say how many tokens a text may have"),
+    "no maximum": ("sentence_bert_config.json", {"max_seq_length": 0}, "do not say how many tokens it reads"),
 }
 
 
@@ -302,7 +302,7 @@ def test_a_setting_of_another_type_is_refused(model: Path, name: str, change: di
 def test_a_model_to_be_compared_by_something_else_is_refused(model: Path, name: str, refused: bool) -> None:
     write(model, "config_sentence_transformers.json", {"similarity_fn_name": name})
     if refused:
-        with pytest.raises(UnsupportedModel, match="its vectors are to be compared by euclidean"):
+        with pytest.raises(UnsupportedModel, match="its vectors are compared by euclidean"):
             read(model)
     else:
         read(model)

@@ -89,7 +89,7 @@ def test_a_plain_transformers_folder_gets_mean_pooling_and_one_line_that_says_so
     with caplog.at_level(logging.WARNING, "vecindex"):
         space = read(model)
     assert [record.message for record in caplog.records] == [
-        "a/model has no modules.json, which would say how token vectors become a sentence vector: the mean is taken."
+        "a/model has no modules.json, which would say how token vectors become a sentence vector; the mean is used."
     ]
     # sentence-transformers reads none of its own files in such a folder.
     assert (space.pooling, space.normalize, space.dimension, space.max_tokens) == ("mean", False, 8, 32)
@@ -99,7 +99,7 @@ def test_a_plain_transformers_folder_gets_mean_pooling_and_one_line_that_says_so
 def test_a_plain_folder_that_does_not_say_its_width_is_refused(model: Path) -> None:
     (model / "modules.json").unlink()
     edit(model, "config.json", hidden_size=None)
-    with pytest.raises(UnsupportedModel, match="does not say how many numbers a token's vector has"):
+    with pytest.raises(UnsupportedModel, match="does not give the size of a token's vector"):
         read(model)
 
 
@@ -160,9 +160,9 @@ def test_a_dense_layers_settings_are_read(dense: Path, changes: dict[str, object
         ({"activation_function": "mine.Tanh"}, "sets activation_function to mine.Tanh; supported: Identity, Tanh"),
         ({"module_input_name": "token_embeddings"}, "sets module_input_name to token_embeddings"),
         ({"module_output_name": "other"}, "sets module_output_name to other; supported: sentence_embedding"),
-        ({"in_features": None}, "does not say what its layer takes and gives"),
-        ({"dropout": 0.5}, "2_Dense/config.json has settings that are not known here: dropout"),
-        ({"in_features": 9}, "takes 9 numbers, and what is before it gives 8"),
+        ({"in_features": None}, "lacks a valid in_features, out_features, bias"),
+        ({"dropout": 0.5}, "2_Dense/config.json has unknown settings: dropout"),
+        ({"in_features": 9}, "takes 9 numbers, but the module before it gives 8"),
     ],
 )
 def test_a_dense_layer_that_is_not_known_here_is_refused(dense: Path, changes: dict[str, object], reason: str) -> None:
@@ -197,5 +197,5 @@ def test_fewer_dimensions_are_as_asked_or_as_the_model_says(
 
 @pytest.mark.parametrize("asked", [0, -1, 9, True, 2.5])
 def test_dimensions_that_there_are_not_are_an_error(model: Path, asked: Any) -> None:
-    with pytest.raises(InvalidInput, match=f"{asked} dimensions were asked for, and a/model has 8"):
+    with pytest.raises(InvalidInput, match=f"{asked} dimensions were asked for, but a/model has 8"):
         read_space(model, "a/model", digest, asked)

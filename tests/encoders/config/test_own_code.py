@@ -78,12 +78,12 @@ def test_where_the_library_has_the_same_it_is_taken(
 
 
 NEW = {"AutoConfig": "configuration_new.NewConfig", "AutoModel": "modeling_new.NewModel"}
-OTHER = r"what transformers has of the type 'bert' is not the same \(BertConfig, BertModel\)"
+OTHER = r"the model of the type 'bert' in transformers is a different one \(BertConfig, BertModel\)"
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "a type that the library has not": (
         "config.json",
         {"model_type": "new", "auto_map": NEW},
-        r"\(auto_map: .*configuration_new\.NewConfig.*\), which is never run, and transformers has no model of the "
+        r"\(auto_map: .*configuration_new\.NewConfig.*\); such code is never run, and transformers has no model of the "
         "type 'new'",
     ),
     "no type": ("config.json", {"model_type": None, "auto_map": NEW}, "has no model of the type None"),
@@ -95,8 +95,8 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "another tokenizer": (
         "tokenizer_config.json",
         {"auto_map": {"AutoTokenizer": ["tokenization_bert.NewTokenizer", None]}},
-        r"\(auto_map: .*tokenization_bert\.NewTokenizer.*\), which is never run, and transformers has no tokenizer of "
-        "that name",
+        r"\(auto_map: .*tokenization_bert\.NewTokenizer.*\); such code is never run, and transformers has no "
+        "tokenizer of that name",
     ),
     "a tokenizer of which the library has none": (
         "tokenizer_config.json",
@@ -134,7 +134,7 @@ def test_weights_of_other_code_are_refused(model: Path, ran: Path) -> None:
     renamed = {name.replace("intermediate.dense", "gated"): value for name, value in weights.items()}
     save_file(renamed, model / "model.safetensors", {"format": "pt"})
     edit(model, "config.json", auto_map=SAME)
-    with pytest.raises(UnsupportedModel, match=r"has weights that its files lack: .*intermediate\.dense\.bias"):
+    with pytest.raises(UnsupportedModel, match=r"lack weights that the model needs: .*intermediate\.dense\.bias"):
         load_encoder(model)
     assert not ran.exists()
 

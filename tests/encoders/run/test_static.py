@@ -174,7 +174,7 @@ def test_a_table_with_too_few_rows_is_refused(encoder: Encoder) -> None:
     from safetensors.numpy import save_file
 
     save_file({"embedding.weight": encoder._table[:9]}, folder / "model.safetensors")
-    with pytest.raises(UnsupportedModel, match=r"gives the token 'сегодня' the number 217, and there are 9 vectors"):
+    with pytest.raises(UnsupportedModel, match=r"gives the token 'сегодня' the id 217, but there are only 9 vectors"):
         load_encoder(folder)
 
 

@@ -1,1 +1,1 @@
-"""What do a model's files say: modules, settings, weights, and the embedding space that they define."""
+"""Reads a model's files: its modules, settings and weights, and the embedding space that they define."""

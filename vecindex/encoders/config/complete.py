@@ -1,6 +1,6 @@
-"""Is all that a transformer is made of in its files: sizes are compared before it is built, weights once it is.
+"""Checks that a transformer's files hold all its weights: by size before it is built, by name once it is loaded.
 
-transformers itself builds whatever a config asks for, and makes up by chance what the files lack.
+transformers itself builds whatever a config asks for, and fills missing weights with random numbers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .weights import shapes
 _COUNTS = re.compile(r"layer|block|expert|depth|stage|level|branch|label|group")
 _NO_COUNTS = re.compile(r"size|dim|theta|window|capacity|_id|channels|interval|period")
 _LEAST_COUNT = 128
-_LABELS = ("id2label", "label2id")  # their numbers are those of labels, whose names may be anything
+_LABELS = ("id2label", "label2id")  # their keys are the names of labels, which may be anything
 _UNUSED = re.compile(r"(^|\.)pooler\.")
 _SHOWN = 8
 _loading = threading.Lock()
@@ -32,44 +32,44 @@ _loading = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the files of a transformer hold: so many ``arrays`` with so many ``numbers`` in all."""
+    """The number of ``arrays`` in a transformer's files, and of the ``numbers`` in all of them."""
 
     arrays: int
     numbers: int
 
     @classmethod
     def within(cls, folder: Path) -> Held:
-        """Raises ValueError where a file cannot be read."""
+        """Counts them; raises ValueError if a file cannot be read."""
         found = [shape for file in sorted(folder.glob("*.safetensors")) for shape in shapes(file).values()]
         return cls(len(found), sum(map(math.prod, found)))
 
 
 def check_counts(config: Mapping[str, Any], held: Held) -> None:
-    """Raises ValueError where a config asks for more layers, or the like, than there are arrays of weights.
+    """Raises ValueError if a config asks for more layers, or the like, than there are arrays of weights.
 
-    To build them first would take minutes and all memory.
+    Building them first would take minutes and all memory.
     """
     for name, value in config.items():
         if name in _LABELS:
             continue
         if isinstance(value, Mapping):
             check_counts(value, held)
-        elif is_size(value) and value > max(held.arrays, _LEAST_COUNT) and _counts_parts(name):
+        elif is_size(value) and value > max(held.arrays, _LEAST_COUNT) and _is_count(name):
             raise ValueError(
-                f"config.json sets {name} to {value:,}, and its files hold {held.arrays:,} arrays of weights"
+                f"config.json sets {name} to {value:,}, but its files hold only {held.arrays:,} arrays of weights"
             )
 
 
-def _counts_parts(name: str) -> bool:
+def _is_count(name: str) -> bool:
     return _COUNTS.search(name) is not None and _NO_COUNTS.search(name) is None
 
 
 @contextlib.contextmanager
-def nothing_made_up(held: Held) -> Iterator[list[str]]:
-    """Within, a model of transformers is loaded only where its files hold all its weights.
+def all_weights_required(held: Held) -> Iterator[list[str]]:
+    """Within this context, this thread loads a model of transformers only if its files hold all its weights.
 
-    What is given are the names of arrays in the files that the model does not read, once it is loaded. What is not met
-    is a ValueError that names it. What other threads load meanwhile is not looked at.
+    Yields a list, which receives the names of the arrays that the loaded model does not read. A missing weight raises
+    a ValueError that names it. Models that other threads load meanwhile are not checked.
     """
     unread: list[str] = []
     loader = threading.get_ident()
@@ -96,13 +96,13 @@ def nothing_made_up(held: Held) -> Iterator[list[str]]:
 
 
 def _check_size(kind: Any, config: Any, held: Held) -> None:
-    """That the model is no larger than its files; on torch's device "meta" it takes no memory."""
+    """Raises ValueError if the model is larger than its files; on torch's device "meta" it takes no memory."""
     with torch.device("meta"):
         model = kind(copy.deepcopy(config))
     numbers = sum(each.numel() for each in (*model.parameters(), *model.buffers()))
-    # A pooler may be missing, and tables of positions are worked out.
+    # A pooler may be missing, and tables of positions are computed.
     if numbers > 4 * held.numbers + (1 << 26):
-        raise ValueError(f"its config asks for {numbers:,} numbers, and its files hold {held.numbers:,}")
+        raise ValueError(f"its config asks for {numbers:,} numbers, but its files hold only {held.numbers:,}")
 
 
 def _check_found(found: Mapping[str, Any]) -> None:
@@ -110,13 +110,13 @@ def _check_found(found: Mapping[str, Any]) -> None:
     if missing:
         unread = found["unexpected_keys"]
         instead = f"; they hold {listed(sorted(unread))}, which it does not read" if unread else ""
-        raise ValueError(f"the model has weights that its files lack: {listed(missing)}{instead}")
+        raise ValueError(f"its files lack weights that the model needs: {listed(missing)}{instead}")
     for name, held, wanted in found["mismatched_keys"]:
         if not _UNUSED.search(name):
-            raise ValueError(f"{name} has the shape {tuple(held)} in its files, and its config says {tuple(wanted)}")
+            raise ValueError(f"{name} has the shape {tuple(held)} in its files, but its config says {tuple(wanted)}")
 
 
 def listed(names: Collection[str]) -> str:
-    """The first few names, and how many more there are."""
+    """The first few names, and the number of others."""
     first = ", ".join(list(names)[:_SHOWN])
     return f"{first} and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else first

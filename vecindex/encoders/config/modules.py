@@ -1,7 +1,6 @@
-"""Which modules make a model, in which order, with which settings: modules.json and each module's own config.
+"""Reads which modules a model is made of, in which order and with which settings.
 
-What they ask for and this version does not do is refused by name (`UnsupportedModel`), never approximated.
-File formats: https://sbert.net/docs/package_reference/sentence_transformer/models.html
+Whatever a model asks for that is not supported is refused by name (`UnsupportedModel`), never approximated.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from typing import Any, Literal, NoReturn, TypeGuard, get_args
 
 from ...errors import UnsupportedModel
 from ...values.space import PoolingMode
+from .layouts import LISTED, MODULES, MODULES_FILE, PLAIN, STATIC, Layout
 from .small_files import DEEPEST, OddFileError, check_weights, read_json
 from .weights import WEIGHTS_FILE, pickle_among, pickle_refused
 
 Activation = Literal["Identity", "Tanh", "ReLU", "Sigmoid"]
 
-_LAYERS = ("Dense", "Normalize")
 _SUPPORTED = "supported: Transformer, Pooling or StaticEmbedding, then any Dense and Normalize"
 _LEGACY_POOLING: dict[str, PoolingMode] = {  # in the order in which their vectors are concatenated
     "pooling_mode_cls_token": "cls",
@@ -28,6 +27,7 @@ _LEGACY_POOLING: dict[str, PoolingMode] = {  # in the order in which their vecto
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
+_SIDES = ("module_input_name", "module_output_name")
 _SENTENCE = "sentence_embedding"
 # What config.json calls the size of a token's vector.
 _WIDTHS = ("hidden_size", "dim", "d_model", "n_embd")
@@ -63,30 +63,34 @@ class Pooling:
 class Modules:
     """What a model is made of.
 
-    ``path`` is where the transformer or the static embedding is, relative to the model's folder; ``pooling`` is None
-    for the latter; of the ``layers``, None normalises. A ``plain`` folder is a transformer's that says nothing of
-    sentences.
+    ``path`` is the folder of the transformer or the static embedding, relative to the model's folder. ``pooling`` is
+    None for a static embedding. In ``layers``, None stands for Normalize.
     """
 
+    layout: Layout
     path: str
     pooling: Pooling | None
-    layers: tuple[DenseFiles | None, ...]
-    plain: bool = False
+    layers: tuple[DenseFiles | None, ...] = ()
 
     @property
     def static(self) -> bool:
-        """Whether each token has one vector, so that there is no transformer."""
-        return self.pooling is None
+        """Whether each token has one fixed vector, so that there is no transformer."""
+        return self.layout == STATIC
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is a transformer without modules.json, which does not say how sentence vectors are made."""
+        return self.layout == PLAIN
 
     @property
     def dense(self) -> tuple[DenseFiles | None, ...]:
-        """The layers up to the last dense one: what is behind it changes no direction."""
+        """The layers up to the last dense one; those after it do not change a vector's direction."""
         last = max((place for place, layer in enumerate(self.layers, 1) if layer), default=0)
         return self.layers[:last]
 
 
 class ModelReader:
-    """Reads a model's JSON files and refuses it by name."""
+    """Reads a model's files, and refuses the model by name."""
 
     def __init__(self, folder: Path, model: str) -> None:
         self.folder = folder
@@ -96,25 +100,35 @@ class ModelReader:
         raise UnsupportedModel(self.model, reason)
 
     def json(self, name: str, kind: Literal["dict", "list"] = "dict", optional: bool = False) -> Any:
+        """The content of a JSON file; None if it is optional and missing."""
         path = self.folder / name
         try:
             value = read_json(path)
         except (FileNotFoundError, NotADirectoryError):
             if optional:
-                return {}
+                return None
             raise UnsupportedModel(self.model, f"its folder {self.folder} holds no {name}") from None
-        except OddFileError as error:
-            raise UnsupportedModel(self.model, str(error)) from None
-        except OSError as error:
-            raise UnsupportedModel(self.model, f"{path} cannot be read: {error.strerror}") from None
+        except (OddFileError, OSError) as error:
+            raise self._unreadable(path, error) from None
         if type(value).__name__ != kind:
             self.refuse(f"{path} holds a {type(value).__name__}, not a {kind}")
         return value
 
+    def module(self, kind: str, path: str) -> dict[str, Any]:
+        """The JSON files of a module, by name, as far as they exist; ``kind`` is its name in `MODULES`."""
+        files = MODULES[kind]
+        found = {name: self.json(within(path, name)) for name in files.required}
+        found |= {name: self.json(within(path, name), optional=True) for name in files.optional}
+        for name in files.either:
+            found[name] = self.json(within(path, name), optional=True)
+            if found[name] is not None:
+                break
+        return {name: value for name, value in found.items() if value is not None}
+
     def only(self, name: str, config: Mapping[str, Any], known: Sequence[str]) -> None:
-        """Refuses settings that are not known here."""
+        """Refuses unknown settings."""
         if unknown := sorted(key for key in config if key not in known):
-            self.refuse(f"{name} has settings that are not known here: {', '.join(unknown)}")
+            self.refuse(f"{name} has unknown settings: {', '.join(unknown)}")
 
     def weights(self, path: str) -> Path:
         """The one file of weights in ``path``."""
@@ -125,13 +139,11 @@ class ModelReader:
         return file
 
     def check(self, look: Callable[[Path], None], path: Path) -> None:
-        """Refuses the model where ``look``, one of `reading`, finds something odd at ``path``."""
+        """Refuses the model if ``look``, a check of `small_files`, objects to ``path``."""
         try:
             look(path)
-        except OddFileError as error:
-            raise UnsupportedModel(self.model, str(error)) from None
-        except OSError as error:
-            raise UnsupportedModel(self.model, f"{path} cannot be read: {error.strerror}") from None
+        except (OddFileError, OSError) as error:
+            raise self._unreadable(path, error) from None
 
     def no_weights(self, path: str) -> NoReturn:
         """Refuses a folder without safetensors, and says what can be done about it."""
@@ -140,106 +152,105 @@ class ModelReader:
             raise pickle_refused(self.model, within(path, pickle))
         self.refuse(f"its folder {folder} holds no {WEIGHTS_FILE}")
 
+    def _unreadable(self, path: Path, error: OddFileError | OSError) -> UnsupportedModel:
+        reason = f"{path} cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
+        return UnsupportedModel(self.model, reason)
+
 
 def within(path: str, name: str) -> str:
-    """The name of a file in a module's folder, relative to the model's."""
+    """The name of a file in a module's folder, relative to the model's folder."""
     return f"{path}/{name}" if path else name
 
 
 def read_modules(read: ModelReader) -> Modules:
-    """What the model is made of.
+    """Reads what the model is made of.
 
     Raises:
-        UnsupportedModel: a file is missing or damaged, or names a module or a setting that is not known here.
+        UnsupportedModel: a file is missing or damaged, or names an unsupported module or setting.
     """
-    if not (read.folder / "modules.json").exists() and (read.folder / "config.json").exists():
-        _check_model2vec(read)
-        return Modules("", Pooling(("mean",), _width(read)), (), plain=True)
-    modules = read.json("modules.json", "list")
-    names = [_module_name(read, module) for module in modules]
-    paths = [_path(read, module) for module in modules]
-    static = names[:1] == ["StaticEmbedding"]
-    first = 1 if static else 2
-    if not (static or names[:2] == ["Transformer", "Pooling"]) or any(name not in _LAYERS for name in names[first:]):
-        read.refuse(f"its modules are {', '.join(names) or 'none'}; {_SUPPORTED}")
-    layers: list[DenseFiles | None] = []
-    for name, path in zip(names[first:], paths[first:], strict=True):
-        if name == "Normalize":
-            _check_normalize(read, path)
-        layers.append(_dense(read, path) if name == "Dense" else None)
-    pooling = None if static else _pooling(read, within(paths[1], "config.json"))
-    return Modules(paths[0], pooling, tuple(layers))
+    if not (read.folder / MODULES_FILE).exists() and (read.folder / "config.json").exists():
+        config = read.json("config.json")
+        _check_not_model2vec(read, config)
+        return Modules(PLAIN, "", Pooling(("mean",), _width(read, config)))
+    listed = listed_modules(read)
+    kinds = tuple(kind for kind, _ in listed)
+    layout = next((layout for layout in LISTED if kinds[: len(layout.first)] == layout.first), None)
+    if layout is None or not {*kinds[len(layout.first) :]} <= {*_READ_LAYER}:
+        read.refuse(f"its modules are {', '.join(kinds) or 'none'}; {_SUPPORTED}")
+    layers = tuple(_READ_LAYER[kind](read, path) for kind, path in listed[len(layout.first) :])
+    return Modules(layout, listed[0][1], None if layout == STATIC else _pooling(read, listed[1][1]), layers)
 
 
-def _module_name(read: ModelReader, module: object) -> str:
+def listed_modules(read: ModelReader) -> list[tuple[str, str]]:
+    """The kind and the folder of each module that modules.json names."""
+    modules = read.json(MODULES_FILE, "list")
+    return [(_kind(read, module), _path(read, module)) for module in modules]
+
+
+def _kind(read: ModelReader, module: object) -> str:
     if not isinstance(module, Mapping):
-        read.refuse(f"modules.json holds {module!r}, which is no module")
+        read.refuse(f"modules.json holds {module!r}, which is not a module")
     kind = str(module.get("type"))
     if not kind.startswith("sentence_transformers."):
-        read.refuse(f"its module {kind} is code of its own")
+        read.refuse(f"its module {kind} is custom code")
     return kind.rsplit(".", 1)[-1]
 
 
 def _path(read: ModelReader, module: Mapping[str, Any]) -> str:
-    """Where a module's files are, relative to the model's folder; the empty string is that folder itself."""
+    """The folder of a module's files, relative to the model's folder; the empty string is that folder itself."""
     path = module.get("path", "")
     if not isinstance(path, str) or "\\" in path or PurePosixPath(path).is_absolute() or ".." in path.split("/"):
-        read.refuse(f"modules.json says that a module is in {path!r}, which is no folder in the model's own")
+        read.refuse(f"modules.json places a module in {path!r}, which is not inside the model's folder")
     if len(PurePosixPath(path).parts) > DEEPEST:
-        read.refuse(f"modules.json says that a module is in {path!r}, more than {DEEPEST} folders deep")
+        read.refuse(f"modules.json places a module in {path!r}, more than {DEEPEST} folders deep")
     return str(PurePosixPath(path)) if str(PurePosixPath(path)) != "." else ""
 
 
-def _pooling(read: ModelReader, name: str) -> Pooling:
-    config = read.json(name)
-    read.only(
-        name,
-        config,
-        (*_LEGACY_POOLING, "pooling_mode", "include_prompt", "embedding_dimension", "word_embedding_dimension"),
-    )
+def _pooling(read: ModelReader, path: str) -> Pooling:
+    name = within(path, "config.json")
+    config = read.module("Pooling", path)["config.json"]
+    widths = ("embedding_dimension", "word_embedding_dimension")
+    read.only(name, config, (*_LEGACY_POOLING, "pooling_mode", "include_prompt", *widths))
     given = config.get("pooling_mode")
     if given is None:
         given = [new for old, new in _LEGACY_POOLING.items() if config.get(old)] or ["mean"]
     modes = [given] if isinstance(given, str) else given
     if not isinstance(modes, list) or not modes or any(mode not in get_args(PoolingMode) for mode in modes):
         read.refuse(f"its pooling mode is {given!r} in {name}; supported: {', '.join(get_args(PoolingMode))}")
-    width = config.get("embedding_dimension", config.get("word_embedding_dimension"))
+    width = next((config[key] for key in widths if key in config), None)
     if not is_size(width):
-        read.refuse(f"{name} does not say the dimension")
+        read.refuse(f"{name} does not give the dimension")
     prompt_pooled = config.get("include_prompt", True)
     if not isinstance(prompt_pooled, bool):
         read.refuse(f"{name} sets include_prompt to {prompt_pooled!r}")
     return Pooling(tuple(modes), width, prompt_pooled)
 
 
-def _check_model2vec(read: ModelReader) -> None:
-    """model2vec leaves unknown tokens out and reads 512 tokens at most, which its folder does not say."""
-    config = read.json("config.json")
+def _check_not_model2vec(read: ModelReader, config: Mapping[str, Any]) -> None:
+    """model2vec leaves out unknown tokens and reads at most 512 tokens, and its folder says neither."""
     if config.get("model_type") == "model2vec" or config.get("architectures") == ["StaticModel"]:
         read.refuse(
-            "it is a folder of model2vec without a modules.json: save it with sentence-transformers "
-            "(SentenceTransformer(modules=[StaticEmbedding.from_model2vec(DIR)]).save(DIR2)), and give that folder"
+            "it is a model2vec folder without modules.json: save it with sentence-transformers "
+            "(SentenceTransformer(modules=[StaticEmbedding.from_model2vec(DIR)]).save(DIR2)) and use that folder"
         )
 
 
-def _width(read: ModelReader) -> int:
-    config = read.json("config.json")
+def _width(read: ModelReader, config: Mapping[str, Any]) -> int:
     width = next((config[name] for name in _WIDTHS if name in config), None)
     if not is_size(width):
-        read.refuse(f"config.json does not say how many numbers a token's vector has ({' or '.join(_WIDTHS)})")
+        read.refuse(f"config.json does not give the size of a token's vector ({' or '.join(_WIDTHS)})")
     return width
 
 
 def _dense(read: ModelReader, path: str) -> DenseFiles:
     name = within(path, "config.json")
-    config = read.json(name)
-    sides = ("module_input_name", "module_output_name")
-    read.only(name, config, ("in_features", "out_features", "bias", "activation_function", "use_residual", *sides))
+    config = read.module("Dense", path)["config.json"]
+    read.only(name, config, ("in_features", "out_features", "bias", "activation_function", "use_residual", *_SIDES))
     _check_sides(read, name, config)
     sizes = (config.get("in_features"), config.get("out_features"))
     flags = (config.get("bias", True), config.get("use_residual", False))
     if not is_size(sizes[0]) or not is_size(sizes[1]) or not all(isinstance(flag, bool) for flag in flags):
-        read.refuse(f"{name} does not say what its layer takes and gives (in_features, out_features, bias)")
+        read.refuse(f"{name} lacks a valid in_features, out_features, bias or use_residual")
     full = config.get("activation_function", "torch.nn.modules.activation.Tanh")
     activation = str(full).rsplit(".", 1)[-1]
     if not str(full).startswith("torch.nn.modules.") or not _is_activation(activation):
@@ -248,17 +259,19 @@ def _dense(read: ModelReader, path: str) -> DenseFiles:
     return DenseFiles(read.folder / path, sizes[0], sizes[1], flags[0], activation, flags[1])
 
 
-def _check_normalize(read: ModelReader, path: str) -> None:
-    if not path:
-        return
-    name = within(path, "config.json")
-    config = read.json(name, optional=True)
-    read.only(name, config, ("module_input_name", "module_output_name"))
-    _check_sides(read, name, config)
+def _normalize(read: ModelReader, path: str) -> None:
+    if path:  # else config.json is the transformer's
+        name = within(path, "config.json")
+        config = read.module("Normalize", path).get("config.json", {})
+        read.only(name, config, _SIDES)
+        _check_sides(read, name, config)
+
+
+_READ_LAYER: dict[str, Callable[[ModelReader, str], DenseFiles | None]] = {"Dense": _dense, "Normalize": _normalize}
 
 
 def _check_sides(read: ModelReader, name: str, config: Mapping[str, Any]) -> None:
-    for side in ("module_input_name", "module_output_name"):
+    for side in _SIDES:
         if config.get(side) not in (None, _SENTENCE):
             read.refuse(f"{name} sets {side} to {config[side]}; supported: {_SENTENCE}")
 

@@ -1,10 +1,10 @@
-"""Does a model ask to run code that comes with it (``auto_map``), and does the library have the same as its own?
+"""Decides whether a model that asks to run its own code (``auto_map``) can be loaded without that code.
 
-Such code is never run: transformers is told not to trust it, and takes its own classes where it has some. Whether these
-stand for the same model is looked at here, since it takes them for any model of the same type.
+Such code is never run: transformers is told not to trust it, and uses its own classes of the model's type if it has
+any. It does so for any model of that type, so this module checks that they are classes of the same model.
 
-A config also chooses among the library's own code, and may name kernels that it would download: what chooses anything
-but the plain computation is refused by name.
+A config can also choose among the library's own code, or name kernels to download. Any choice but the plain computation
+is refused by name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from .modules import ModelReader, within
 
 _MAP = "auto_map"
-_HEADED = "AutoModelFor"  # classes with another head, for other tasks
+_HEADED = "AutoModelFor"  # classes with a different head, for other tasks
 
 _PLAIN: dict[str, tuple[object, ...]] = {
     **dict.fromkeys(
@@ -29,20 +29,20 @@ _PLAIN: dict[str, tuple[object, ...]] = {
     ),
     **dict.fromkeys(("dtype", "torch_dtype"), ("float32", "float16", "bfloat16", "float64")),
 }
-"""Settings, at any depth of config.json, that choose how the same is computed, and their values without other code."""
+"""Settings, at any depth of config.json, that choose how to compute the same, and their values without other code."""
 _OTHER_CODE = (
     *("quantization_config", "compression_config", "use_kernels", "kernel_config", "fusion_config"),
     *("distributed_config", "gguf_file", "custom_pipelines", "use_pretrained_backbone"),
-    *("configuration_files", "transformers_weights"),  # which name other files than those that were looked at
+    *("configuration_files", "transformers_weights"),  # these name files that were not checked
 )
-"""Settings that make it compute something else, or with the code of others."""
+"""Settings that change what is computed, or that run other code."""
 
 
 @dataclass(frozen=True, slots=True)
 class Native:
-    """What a library has as its own.
+    """A library's own classes.
 
-    ``classes`` gives the names of a model type's config and of its models, nothing where it has none of this type;
+    ``classes`` returns the names of the config and the models of a model type, none if the library lacks the type.
     ``has_tokenizer`` says whether it has a tokenizer of this name.
     """
 
@@ -52,7 +52,7 @@ class Native:
 
 
 def check_choices(read: ModelReader, name: str, config: Mapping[str, Any]) -> None:
-    """Refuses a config, read from the file ``name``, that chooses other code, other kernels or other files."""
+    """Refuses a config, read from the file ``name``, that chooses other code, kernels or files."""
     for key, value in config.items():
         if value in (None, False, {}, []):
             continue
@@ -68,13 +68,13 @@ def check_choices(read: ModelReader, name: str, config: Mapping[str, Any]) -> No
 
 
 def can_do_without(read: ModelReader, path: str, native: Native) -> bool:
-    """Whether the model asks for code of its own, and the library has the same; the transformer is in ``path``.
+    """Whether the model asks to run its own code, and the library has the same; the transformer is in ``path``.
 
     Raises:
-        UnsupportedModel: the library has nothing of its own that the code stands for.
+        UnsupportedModel: the library has no equivalent of that code.
     """
     names = (within(path, "config.json"), within(path, "tokenizer_config.json"))
-    config, tokenizer = (read.json(name, optional=True) for name in names)
+    config, tokenizer = (read.json(name, optional=True) or {} for name in names)
     if reason := _not_the_models(config, native):
         _refuse(read, names[0], config[_MAP], reason)
     if reason := _not_the_tokenizers(tokenizer, native):
@@ -83,10 +83,10 @@ def can_do_without(read: ModelReader, path: str, native: Native) -> bool:
 
 
 def _not_the_models(config: Mapping[str, Any], native: Native) -> str:
-    """Why the library's own classes do not stand for those that config.json names; empty if they do.
+    """Why the library's own classes are not those that config.json names; empty if they are.
 
-    A type that the library has learned since has a config of its own, and both have kept their names. Code for a type
-    that the library always had is another model under that type's name, with other weights or other attention.
+    If the library adopted a type later, the config and the model kept their names. Code for a type that the library
+    always had is a different model under that type's name, with other weights or another kind of attention.
     """
     named = config.get(_MAP)
     if not named:
@@ -98,11 +98,11 @@ def _not_the_models(config: Mapping[str, Any], native: Native) -> str:
     used = {k: v for k, v in named.items() if not k.startswith(_HEADED)} if isinstance(named, Mapping) else {}
     if "AutoConfig" in used and set(used) <= {"AutoConfig", "AutoModel"} and {*map(_class, used.values())} <= {*own}:
         return ""
-    return f"what {native.library} has of the type {kind!r} is not the same ({', '.join(own)})"
+    return f"the model of the type {kind!r} in {native.library} is a different one ({', '.join(own)})"
 
 
 def _not_the_tokenizers(config: Mapping[str, Any], native: Native) -> str:
-    """As `_not_the_models`, of tokenizer_config.json, which names a slow and a fast class, one of which may be None."""
+    """As `_not_the_models`, for tokenizer_config.json, which names a slow and a fast class; one of them may be None."""
     named = config.get(_MAP)
     if not named:
         return ""
@@ -112,7 +112,7 @@ def _not_the_tokenizers(config: Mapping[str, Any], native: Native) -> str:
     given = {_class(each).removesuffix("Fast") for each in named if each} if isinstance(named, list) else set()
     if given == {own} and native.has_tokenizer(own):
         return ""
-    return f"{native.library} has no tokenizer of that name for it"
+    return f"{native.library} has no tokenizer of that name"
 
 
 def _shown(value: object) -> str:
@@ -121,10 +121,10 @@ def _shown(value: object) -> str:
 
 
 def _class(reference: object) -> str:
-    """The class in "owner/repository--module.Class"."""
+    """The name of the class in "owner/repository--module.Class"."""
     return str(reference).rsplit(".", 1)[-1]
 
 
 def _refuse(read: ModelReader, name: str, named: object, reason: str) -> None:
     what = f"{name} asks to run code that comes with the model ({_MAP}: {json.dumps(named)})"
-    read.refuse(f"{what}, which is never run, and {reason}")
+    read.refuse(f"{what}; such code is never run, and {reason}")

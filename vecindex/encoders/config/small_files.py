@@ -1,4 +1,4 @@
-"""How is a small file of a model read, which anybody may have made: a regular file, of bounded size and depth."""
+"""Reads a model's small files, which may come from anyone: regular files of bounded size and depth only."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 MOST_JSON = 4 << 20
-"""Bytes of a JSON file that holds settings; the largest known, with a thousand tokens in it, has 1.2 million."""
+"""The most bytes of a JSON file with settings; the largest known, with a thousand tokens in it, has 1.2 million."""
 MOST_VOCABULARY = 128 << 20
-"""Bytes of a file that holds a vocabulary; the largest known, of 262,144 tokens, has 33 million."""
+"""The most bytes of a file with a vocabulary; the largest known, of 262,144 tokens, has 33 million."""
 DEEPEST = 3
-"""Folders within a model's folder below which nothing is looked at, and nothing read."""
+"""How many folders deep a model's files are checked and read."""
 _MOST_DEPTH = 50
 _VOCABULARIES = (
     *("tokenizer.json", "tokenizer_config.json", "vocab.json", "added_tokens.json"),
@@ -32,15 +32,15 @@ _KINDS = {
 
 
 class OddFileError(ValueError):
-    """A file that is not what its name says; the message begins with its path."""
+    """A file that cannot be used as what it should be; the message begins with its path."""
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+    """The content of a JSON file.
 
     Raises:
-        FileNotFoundError: there is none.
-        OddFileError: it is no regular file, too large, nested too deeply or no JSON.
+        FileNotFoundError: it does not exist.
+        OddFileError: it is not a regular file, too large, nested too deeply or not JSON.
     """
     vocabulary = path.name in _VOCABULARIES
     content = _read(path, MOST_VOCABULARY if vocabulary else MOST_JSON)
@@ -58,25 +58,25 @@ def read_json(path: Path) -> Any:
 
 
 def check_weights(path: Path) -> None:
-    """Raises OddFileError where a file of weights is no regular file, or stands for another."""
+    """Raises OddFileError if a file of weights is not a regular file, or is a pointer of Git LFS."""
     check_regular(path)
     with path.open("rb") as file:
         _check_pointer(path, file.read(len(_POINTER)))
 
 
 def check_regular(path: Path, most: int | None = None) -> None:
-    """Raises OddFileError where a path is no regular file or too large, and OSError where it cannot be looked at."""
+    """Raises OddFileError if a path is not a regular file or is too large, and OSError if it cannot be inspected."""
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise OddFileError(f"{path} is {_KINDS.get(stat.S_IFMT(found.st_mode), 'something else')}, and not a file")
+        raise OddFileError(f"{path} is {_KINDS.get(stat.S_IFMT(found.st_mode), 'something else')}, not a file")
     if most is not None and found.st_size > most:
-        raise OddFileError(f"{path} has {found.st_size:,} bytes, and at most {most:,} are read of such a file")
+        raise OddFileError(f"{path} has {found.st_size:,} bytes; at most {most:,} are read")
 
 
 def check_folder(root: Path) -> None:
-    """Looks at all that the libraries may open in a model's folder: links that lead out of it, and what is no file.
+    """Checks everything that the libraries may open in a model's folder: regular files, and no link that leads out.
 
-    The hub's cache keeps its files beside, in ``blobs/`` of the same model. Raises OddFileError and OSError.
+    The hub's cache keeps a snapshot's files beside it, in the model's ``blobs/``. Raises OddFileError and OSError.
     """
     within = roots(root)
     for folder, folders, files in os.walk(root):
@@ -87,7 +87,7 @@ def check_folder(root: Path) -> None:
 
 
 def leads_out(path: Path, within: Sequence[str]) -> bool:
-    """Whether a path is a link to something that is in none of these folders."""
+    """Whether a path is a link to something outside these folders."""
     if not path.is_symlink():
         return False
     target = os.path.realpath(path)
@@ -95,7 +95,7 @@ def leads_out(path: Path, within: Sequence[str]) -> bool:
 
 
 def roots(root: Path) -> list[str]:
-    """The folders in which a model's files may be: its own, and ``blobs/`` beside a snapshot of the hub's cache."""
+    """The folders that may hold a model's files: its own, and ``blobs/`` beside a snapshot of the hub's cache."""
     found = [os.path.realpath(root)]
     if root.parent.name == "snapshots":
         found.append(os.path.realpath(root.parents[1] / "blobs"))
@@ -124,13 +124,13 @@ def _read(path: Path, most: int) -> bytes:
 def _check_pointer(path: Path, content: bytes) -> None:
     if content.startswith(_POINTER):
         raise OddFileError(
-            f"{path} is a pointer of Git LFS, and not the file that it stands for: "
+            f"{path} is a pointer of Git LFS, not the file itself: "
             "run `git lfs pull` where it was cloned, or download the file"
         )
 
 
 def _depth(value: Any) -> int:
-    """How many objects and lists are around the innermost value."""
+    """How deeply a value is nested in objects and lists."""
     level, depth = [value], 0
     while level := [child for each in level for child in _children(each)]:
         depth += 1

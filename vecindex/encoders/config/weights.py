@@ -1,4 +1,4 @@
-"""Which arrays does a file of weights hold: safetensors in, float32 arrays out, and never a pickle.
+"""Reads weights: safetensors in, float32 arrays out, and never a pickle.
 
 File format: https://huggingface.co/docs/safetensors/index#format
 """
@@ -18,14 +18,14 @@ from ...errors import UnsupportedModel
 WEIGHTS_FILE = "model.safetensors"
 _MOST_HEADER = 100_000_000
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
-# What training leaves behind, which are no weights.
+# Files that training leaves behind, which are not weights.
 _OF_TRAINING = ("training_args", "optimizer", "scheduler", "scaler", "rng_state")
 
 Array = npt.NDArray[np.generic]
 
 
 def shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """The arrays' names and shapes; raises ValueError where the file cannot be read."""
+    """The arrays' names and shapes; raises ValueError if the file cannot be read."""
     import safetensors
 
     try:
@@ -36,7 +36,7 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
-    """The arrays by name, floats as float32, and what the file says about itself; raises ValueError as `shapes`."""
+    """The arrays by name, floats as float32, and the file's metadata; raises ValueError if it cannot be read."""
     import safetensors
 
     found: dict[str, Array] = {}
@@ -45,7 +45,7 @@ def arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
         with safetensors.safe_open(str(path), "numpy") as file:
             for name in file.keys():  # noqa: SIM118 (no mapping)
                 if file.get_slice(name).get_dtype() == "BF16":
-                    brain_floats = brain_floats or _brain_floats(path)  # of which numpy knows nothing
+                    brain_floats = brain_floats or _brain_floats(path)  # numpy has no such type
                     found[name] = brain_floats[name]
                     continue
                 array = file.get_tensor(name)
@@ -62,16 +62,16 @@ def pickle_among(names: Iterable[str]) -> str:
 
 
 def pickle_refused(model: str, name: str) -> UnsupportedModel:
-    """What is said of a model whose weights are in this file, and what can be done about it."""
+    """The error for a model whose weights are in this pickle."""
     return UnsupportedModel(
         model,
         f"its weights are a pickle ({name}), which can run any code; only safetensors are read: load it where you "
-        "trust it, save it again with sentence-transformers' save_pretrained, and give that folder",
+        "trust it, save it again with sentence-transformers' save_pretrained, and use that folder",
     )
 
 
 def check_header(path: Path) -> None:
-    """Raises ValueError where a file of weights has another size than its header says, without reading the weights."""
+    """Raises ValueError if a file's size is not what its header says, without reading the weights."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -83,11 +83,11 @@ def check_header(path: Path) -> None:
     except (ValueError, RecursionError, AttributeError, LookupError, TypeError):
         raise ValueError(f"{path} cannot be read: its header is damaged") from None
     if expected != size:
-        raise ValueError(f"{path} has {size:,} bytes, and its header says {expected:,}")
+        raise ValueError(f"{path} has {size:,} bytes, but its header says {expected:,}")
 
 
 def save_arrays(path: Path, named: Mapping[str, npt.NDArray[np.float32]], about: dict[str, str]) -> None:
-    """Writes what `arrays` reads."""
+    """Writes arrays and metadata that `arrays` reads."""
     from safetensors.numpy import save_file
 
     save_file({name: np.ascontiguousarray(array) for name, array in named.items()}, str(path), metadata=about)

@@ -16,9 +16,10 @@ import re
 from pathlib import Path
 
 from ...errors import ModelNotFound, UnsupportedModel
+from ..config.layouts import MODULES_FILE
 from ..config.small_files import check_regular
 from ..config.weights import pickle_among, pickle_refused
-from .hub_cache import MODULES_FILE, CachedRevision, inspect
+from .hub_cache import CachedRevision, inspect
 
 log = logging.getLogger("vecindex")
 

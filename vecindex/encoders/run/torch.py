@@ -22,7 +22,7 @@ from sentence_transformers import SentenceTransformer
 from ...errors import UnsupportedModel
 from ...values.space import Role, Space
 from ..compile.export_attention import attention_for_export
-from ..config.complete import Held, check_counts, nothing_made_up
+from ..config.complete import Held, all_weights_required, check_counts
 from ..config.modules import ModelReader, Modules, is_size, read_modules, within
 from ..config.remote_code import Native, can_do_without
 from .encoder import IntArray
@@ -197,7 +197,7 @@ def _sentence_transformer(folder: Path, space: Space, modules: Modules) -> tuple
             can_do_without(read, modules.path, _NATIVE)
             held = Held.within(folder / modules.path)
             check_counts(read.json(within(modules.path, "config.json")), held)
-            unread = stack.enter_context(nothing_made_up(held))
+            unread = stack.enter_context(all_weights_required(held))
         model: Any = SentenceTransformer(
             str(folder),
             device="cpu",

@@ -1,0 +1,63 @@
+"""Which files make up a model: tables of the kinds of modules and of models.
+
+The readers (`modules`, `read_space`) and the check of the hub's cache (`locate.hub_cache`) both go by these tables.
+File formats: https://sbert.net/docs/package_reference/sentence_transformer/models.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+MODULES_FILE = "modules.json"
+SENTENCE_FILE = "config_sentence_transformers.json"
+SENTENCE_CONFIGS = tuple(
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+"""Names under which sentence-transformers stores a transformer's settings, in the order in which it looks for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files of one folder.
+
+    ``required`` and ``optional`` are JSON files. Of ``either`` only the first that exists is read. ``weights`` says
+    whether there is a safetensors file, or an index of shards.
+    """
+
+    required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    either: tuple[str, ...] = ()
+    weights: bool = False
+
+
+_TRANSFORMER = Files(
+    ("config.json", "tokenizer.json"),
+    ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "adapter_config.json"),
+    weights=True,
+)
+MODULES: dict[str, Files] = {
+    "Transformer": replace(_TRANSFORMER, either=SENTENCE_CONFIGS),
+    "PlainTransformer": _TRANSFORMER,
+    "StaticEmbedding": Files(("tokenizer.json",), weights=True),
+    "Pooling": Files(("config.json",)),
+    "Dense": Files(("config.json",), weights=True),
+    "Normalize": Files(optional=("config.json",)),
+}
+"""By the name of the module's class in sentence-transformers; a plain transformer is one without modules.json."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One kind of model: the files at the top of its folder, and the modules that it begins with."""
+
+    top: Files
+    first: tuple[str, ...]
+
+
+TOP = Files((MODULES_FILE,), (SENTENCE_FILE,))
+TRANSFORMER = Layout(TOP, ("Transformer", "Pooling"))
+STATIC = Layout(TOP, ("StaticEmbedding",))
+PLAIN = Layout(Files(), ("PlainTransformer",))
+LISTED = (TRANSFORMER, STATIC)
+"""The layouts whose modules are listed in modules.json; layers (Dense, Normalize) may follow the first ones."""
