@@ -46,6 +46,7 @@ COMMANDS = [
     ["models", "show", "model"],
     ["models", "compile", "model"],
     ["models", "remove", "model"],
+    ["guide", "filters"],
     ["completion", "bash"],
     ["selftest", "--crash", "--runs", "1"],
 ]
@@ -61,6 +62,7 @@ ANSWERING = (
     "explain",
     "models list",
     "models show",
+    "guide",
     "completion",
 )
 FAILING: dict[str, tuple[str, ...]] = {

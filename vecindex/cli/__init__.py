@@ -13,6 +13,7 @@ from .commands.completion import completion
 from .commands.exchange import backup, export, import_
 from .commands.explain import explain
 from .commands.find import get, search, similar
+from .commands.guide import guide
 from .commands.manage import compact, delete, index_field, info, verify
 from .commands.migrate import migrate
 from .commands.models import models
@@ -36,7 +37,7 @@ def main() -> None:
 
 for _command in (
     *(add, search, similar, get, delete, info, index_field, tune, verify, compact, backup, export, import_),
-    *(migrate, selftest, explain, models, completion),
+    *(migrate, selftest, explain, models, guide, completion),
 ):
     main.add_command(_command)
 with_verbosity(main)

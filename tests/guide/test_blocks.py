@@ -1,0 +1,76 @@
+"""Every command and every Python block of README and the guide runs as it is written, page by page."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vecindex.encoders.run.encoder import Encoder
+from vecindex.filters.parse import parse
+
+from ..support.blocks import GUIDE, README, blocks, commands, put_command_into, run_command
+from ..support.places import PROJECT
+
+NOT_RUN = {
+    "pip install": "installs packages; .ci/run and the first line of README do it",
+    "--device cuda": "needs a GPU",
+    "--model sentence-transformers/all-mpnet-base-v2": "needs the hub",
+    'pipeline("feature-extraction"': "needs arrays that the reader has; test_readme gives it some",
+}
+"""Blocks and commands that hold one of these are not run, and why."""
+PAGES = [README, *sorted(GUIDE.glob("*.md"))]
+
+
+def is_run(text: str) -> bool:
+    return not any(word in text for word in NOT_RUN)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: Encoder) -> Path:
+    """The current directory: a new one with the sample data and README's notes.txt. The model is compiled."""
+    programs = put_command_into(tmp_path / "bin")
+    folder = tmp_path / "here"
+    folder.mkdir()
+    shutil.copytree(PROJECT / "data", folder / "data")
+    (folder / "notes.txt").write_text("The meeting is on Monday.\nCall the plumber.\n", encoding="utf-8")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.filterwarnings("ignore::vecindex.VecindexWarning")
+def test_the_blocks_of_a_page_run_and_print_what_it_shows(page: Path, folder: Path) -> None:
+    names: dict[str, Any] = {}
+    for block in blocks(page):
+        if block.language == "console":
+            for command in commands(block):
+                if is_run(command.line):
+                    printed = run_command(command.line).splitlines()
+                    assert not command.shown or printed == list(command.shown), command.line
+        elif block.language == "python" and is_run(block.text):
+            exec(compile(block.text, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_filters_that_a_page_shows_are_understood(page: Path) -> None:
+    for block in blocks(page, "filter"):
+        for line in block.text.splitlines():
+            parse(line)
+
+
+def test_every_block_that_is_not_run_is_still_there() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert [word for word in NOT_RUN if word not in text] == []
+
+
+def test_blocks_are_in_languages_that_the_tests_know() -> None:
+    assert {(page.stem, block.language) for page in PAGES for block in blocks(page)} <= {
+        *((page.stem, language) for page in PAGES for language in ("console", "python", "filter", "")),
+        ("README", "bash"),
+    }

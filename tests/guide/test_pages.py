@@ -1,0 +1,85 @@
+"""The guide's pages: each is listed, linked, readable in a terminal, and in step with the code."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import vecindex
+from vecindex.cli.commands.guide import TOPICS
+
+from ..support.blocks import GUIDE, README
+from .make_pages import COMMAND
+from .make_pages import PAGES as MADE
+
+PAGES = sorted(GUIDE.glob("*.md"))
+
+
+@pytest.mark.parametrize(("path", "made"), MADE.items(), ids=lambda each: getattr(each, "stem", ""))
+def test_a_page_made_from_the_code_is_up_to_date(path: Path, made: Callable[[], str]) -> None:
+    differences = difflib.unified_diff(path.read_text(encoding="utf-8").splitlines(), made().splitlines(), lineterm="")
+    changed = "\n".join(differences)
+    assert not changed, f"{path.name} does not match the code. Run: {COMMAND}\n{changed}"
+
+
+def test_every_page_is_a_topic() -> None:
+    assert sorted(TOPICS) == sorted(page.stem for page in PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_begins_with_a_title_and_a_sentence(page: Path) -> None:
+    title, blank, sentence, after = page.read_text(encoding="utf-8").splitlines()[:4]
+    assert re.fullmatch(r"# [A-Z].*[^.]", title)
+    assert (blank, after) == ("", "")
+    assert sentence.endswith(".")
+    assert len(sentence) <= 120
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_is_ascii_so_that_every_terminal_shows_it(page: Path) -> None:
+    assert page.read_bytes().isascii()
+
+
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.stem)
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path
+        assert linked.is_file(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
+
+
+def test_readme_is_short_and_links_every_page() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 200
+    assert [page.stem for page in PAGES if f"](vecindex/guide/{page.name})" not in text] == []
+
+
+def test_every_error_has_a_section_in_troubleshooting() -> None:
+    text = (GUIDE / "troubleshooting.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^## ([A-Z][a-z]+[A-Z]\w+)$", text, flags=re.MULTILINE))
+    tree = {name for name in vecindex.__all__ if isinstance(getattr(vecindex, name), type)}
+    assert named == {n for n in tree if issubclass(getattr(vecindex, n), vecindex.VecindexError)} - {"VecindexError"}
+
+
+def test_every_warning_is_in_the_python_page() -> None:
+    text = (GUIDE / "python.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `(\w+)\(", text, flags=re.MULTILINE))
+    tree = {name for name in vecindex.__all__ if isinstance(getattr(vecindex, name), type)}
+    assert named == {n for n in tree if issubclass(getattr(vecindex, n), vecindex.VecindexWarning)} - {
+        "VecindexWarning"
+    }
+
+
+def test_every_public_name_and_every_method_of_an_index_is_in_the_python_api() -> None:
+    text = (GUIDE / "python-api.md").read_text(encoding="utf-8")
+    methods = {f"index.{name}" for name in dir(vecindex.Index) if not name.startswith("_")}
+    headings = set(re.findall(r"^### ([\w.]+)$", text, flags=re.MULTILINE))
+    assert methods - headings == {"index.path", "index.readonly"} & methods
+    assert [name for name in vecindex.__all__ if name not in text] == []
