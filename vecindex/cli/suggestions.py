@@ -21,6 +21,7 @@ _COMMANDS = {
     "models": ("model",),
     "index-field": ("create-index", "add-index", "index-metadata"),
     "completion": ("completions", "complete", "install-completion"),
+    "guide": ("docs", "doc", "documentation", "manual", "tutorial", "topics"),
     "--help": ("help", "man", "usage"),
     "--version": ("version",),
 }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..voice import emit, is_terminal, stdout
+from ..output import emit, is_terminal, stdout
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
