@@ -1,18 +1,28 @@
-"""What do all tests share: a cache of their own, no network, the real model, and small models made on the spot."""
+"""Gives all tests a cache of their own, no network, the real model, and small models made on the spot."""
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import math
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import pytest
 
 from vecindex.encoders.run.encoder import Encoder
 
 from .support.models.families import COMPARED
 from .support.models.small_model import SmallModel, save_small_model
+
+# `support.extent` says how many examples each of them means.
+hypothesis.settings.register_profile("short", deadline=None)
+hypothesis.settings.register_profile("full", deadline=None)
+hypothesis.settings.load_profile("short")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,6 +37,18 @@ def _isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         for name in (*names, "HF_HUB_OFFLINE", "VECINDEX_OFFLINE", "VECINDEX_INDEX"):
             patch.delenv(name, raising=False)
         yield
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hands a worker's part of the matrix of model families to the process that prints the summary."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["compared"] = [list(case) for case in COMPARED]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Takes over what a worker handed on."""
+    COMPARED.update(tuple(case) for case in getattr(node, "workeroutput", {}).get("compared", ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -66,10 +88,20 @@ def minilm() -> Path:
 
 
 @pytest.fixture(scope="session")
-def encoder(minilm: Path) -> Encoder:
-    """The default model in the fast runtime."""
+def encoder(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    """The default model in the fast runtime. One worker compiles it; the others copy what it made."""
     from vecindex import load_encoder
 
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return load_encoder()
+    own, shared = Path(os.environ["VECINDEX_CACHE"]), tmp_path_factory.getbasetemp().parent / "vecindex-cache"
+    with shared.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if shared.exists():
+            shutil.copytree(shared, own, dirs_exist_ok=True)
+        else:
+            load_encoder()
+            shutil.copytree(own, shared)
     return load_encoder()
 
 

@@ -6,8 +6,7 @@ import ast
 import contextlib
 import subprocess
 import sys
-from dataclasses import dataclass
-from functools import cache
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -17,7 +16,8 @@ import vecindex
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.values.records import derive_key
 
-PACKAGE = Path(vecindex.__file__).parent
+from .support.imports import PACKAGE, Import, imports, modules
+
 TESTS = Path(__file__).parent
 
 # From the ground up. A module imports from its own floor or from below; the graph as a whole has no cycle.
@@ -57,71 +57,6 @@ LAZY_EXCEPTIONS = {
     ("encoders.run.torch", ".encoders.run.onnx"),  # the compiler names its output by what reads it
     ("encoders.gpu.cuda", ".encoders.run.torch"),  # the reference that it is loaded by and held against
 }
-
-
-@dataclass(frozen=True)
-class Import:
-    """``target`` is a library's name, or a dot and a module of ours; ``lazy`` is one inside a function."""
-
-    module: str
-    target: str
-    lazy: bool
-    typing_only: bool
-
-
-def modules() -> dict[str, Path]:
-    """The package's modules by their dotted names; the package itself is the empty name."""
-    found = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
-
-
-@cache
-def imports() -> list[Import]:
-    return [each for name, path in modules().items() for each in _Reader(name, path).found]
-
-
-class _Reader(ast.NodeVisitor):
-    def __init__(self, module: str, path: Path) -> None:
-        self.module = module
-        self.package = module.split(".") if path.name == "__init__.py" and module else module.split(".")[:-1]
-        self.lazy = self.typing_only = False
-        self.found: list[Import] = []
-        self.visit(ast.parse(path.read_text(encoding="utf-8")))
-
-    def visit_Import(self, node: ast.Import) -> None:
-        for alias in node.names:
-            self.add(alias.name.split(".")[0])
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        if node.level == 0:
-            assert node.module is not None
-            assert not node.module.startswith("vecindex"), f"{self.module}: imports of our own are relative"
-            self.add(node.module.split(".")[0])
-            return
-        base = self.package[: len(self.package) - (node.level - 1)] + (node.module.split(".") if node.module else [])
-        for alias in node.names:
-            inside = ".".join([*base, alias.name])
-            self.add("." + (inside if inside in modules() else ".".join(base)))
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        before, self.lazy = self.lazy, True
-        self.generic_visit(node)
-        self.lazy = before
-
-    def visit_If(self, node: ast.If) -> None:
-        before = self.typing_only
-        self.typing_only = before or (isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING")
-        for child in node.body:
-            self.visit(child)
-        self.typing_only = before
-        for child in node.orelse:
-            self.visit(child)
-
-    def add(self, target: str) -> None:
-        self.found.append(Import(self.module, target, self.lazy, self.typing_only))
 
 
 def within(module: str, name: str) -> bool:
@@ -221,6 +156,40 @@ def test_imports_have_no_cycle() -> None:
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the cycle
 
 
+def arrows() -> dict[str, set[str]]:
+    """For each name at the top of the package, the others there that it imports from."""
+    found: dict[str, set[str]] = {name.partition(".")[0]: set() for name in modules() if name}
+    for each in ours():
+        source, target = each.module.partition(".")[0], each.target[1:].partition(".")[0]
+        if source != target:
+            found[source].add(target)
+    return found
+
+
+def picture() -> str:
+    """The floors from the top down, and what each name there imports from. ``python -m tests.test_house`` shows it."""
+    lines = []
+    for number in reversed(range(len(FLOORS))):
+        lines.append(f"floor {number}")
+        names = [name for name in arrows() if floor(name) == number]
+        lines += [f"    {name:<10} -> {', '.join(sorted(arrows()[name])) or '-'}" for name in names]
+    return "\n".join(lines) + "\n"
+
+
+def test_top_folders_have_no_cycle_and_the_picture_shows_each() -> None:
+    TopologicalSorter(arrows()).prepare()
+    shown = [line.split() for line in picture().splitlines() if " -> " in line]
+    assert sorted(words[0] for words in shown) == sorted(arrows())
+    assert ["filters", "->", "errors,", "values"] in shown
+
+
+def test_folders_are_small() -> None:
+    names = [path for path in PACKAGE.iterdir() if not path.name.startswith("__")]
+    assert len(names) <= 16
+    folders = Counter(path.parent for path in PACKAGE.rglob("*.py") if not path.name.startswith("__"))
+    assert {str(folder): count for folder, count in folders.items() if count > 15} == {}
+
+
 def test_every_library_has_its_door() -> None:
     third_party = [
         each for each in imports() if not each.target.startswith(".") and each.target not in sys.stdlib_module_names
@@ -301,3 +270,7 @@ def test_tests_mirror_the_package() -> None:
     own = {"support", "bench", "golden", "guide"}
     folders = {path.parent.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
     assert {str(folder) for folder in folders if not (PACKAGE / folder).is_dir()} <= own
+
+
+if __name__ == "__main__":
+    sys.stdout.write(picture())
