@@ -1,4 +1,4 @@
-"""Does an SQL index on a field answer filters on it, and answer them as a scan of all records does?"""
+"""SQL indexes on fields answer filters, and select the same records as a scan."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ BOTH = frozenset({A, B})
 
 
 class Records:
-    """The table of records, with an index on each of some fields."""
+    """A table of records with indexes on some fields."""
 
     def __init__(self) -> None:
         self.sqlite = sqlite3.connect(":memory:")
@@ -94,7 +94,7 @@ def fields(node: Filter) -> set[Path]:
 
 @settings(max_examples=300, deadline=None)
 @given(pair=filters, stored=st.lists(documents, min_size=1, max_size=5), data=st.data())
-def test_indexes_do_not_change_which_records_are_selected(
+def test_indexes_do_not_change_which_records_match(
     records: Records, pair: tuple[Where, str], stored: list[Any], data: st.DataObject
 ) -> None:
     filter = parse(pair[0])
@@ -117,7 +117,7 @@ one_or_two_fields = st.fixed_dictionaries({}, optional={"a": scalars | values, "
     pair=st.builds(joined, st.lists(few_tests | joined_tests, min_size=1, max_size=3), st.sampled_from(["and", "or"])),
     stored=st.lists(one_or_two_fields, min_size=1, max_size=12),
 )
-def test_ands_and_ors_of_indexed_fields_select_the_same_records(
+def test_ands_and_ors_of_indexed_fields_match_the_same_records(
     records: Records, pair: tuple[Where, str], stored: list[Any]
 ) -> None:
     filter = parse(pair[0])
@@ -125,10 +125,10 @@ def test_ands_and_ors_of_indexed_fields_select_the_same_records(
     expected = [row for row, document in enumerate(stored) if holds(pair[0], document)]
     assert records.rows(filter, BOTH) == records.rows(filter) == expected
     records.hold(stored, ())
-    assert records.rows(filter, BOTH) == expected  # what is written for an index holds without one
+    assert records.rows(filter, BOTH) == expected  # SQL that is written for an index is right without one
 
 
-def test_every_pair_of_odd_values_is_compared_as_without_an_index(records: Records) -> None:
+def test_odd_values_are_compared_as_without_an_index(records: Records) -> None:
     odd = [None, True, False, *NUMBERS, *STRINGS, r"\u0000", "a\\u0000b"]
     stored = [{}, {"a": []}, {"a": {}}, {"a": [1]}, {"a": ["\0"]}, {"a": 10**400}, *({"a": n} for n in (*odd, *LONG))]
     records.hold(stored, [A])
@@ -142,7 +142,7 @@ def test_every_pair_of_odd_values_is_compared_as_without_an_index(records: Recor
             assert records.rows(filter, [A]) == records.rows(filter) == expected, operand
 
 
-def test_every_pattern_is_like_the_same_strings_as_without_an_index(records: Records) -> None:
+def test_patterns_match_the_same_strings_as_without_an_index(records: Records) -> None:
     stored = [{"a": value} for value in (None, 1, ["a"], *STRINGS, "a\U0010ffffb", "abcab", "\ud7ffa", "\ue000")]
     records.hold(stored, [A])
     for pattern in PATTERNS:
@@ -160,7 +160,7 @@ def test_a_changed_record_is_found_by_its_new_value_only(records: Records) -> No
     assert records.sqlite.execute("pragma integrity_check").fetchone() == ("ok",)
 
 
-def test_ten_thousand_values_stand_in_one_in(records: Records) -> None:
+def test_one_in_takes_twenty_thousand_values(records: Records) -> None:
     records.hold([{"a": 9_999}, {"a": 9_999.0}, {"a": 10_000}, {"a": "s5"}, {"a": "5"}, {"a": True}, {}], [A])
     among = parse({"a": {"$in": [*range(10_000), *(f"s{n}" for n in range(10_000))]}})
     assert records.rows(among, [A]) == [0, 1, 3]
@@ -198,7 +198,7 @@ LOOKUPS = {
 
 
 @pytest.mark.parametrize("expression", LOOKUPS)
-def test_the_index_answers(records: Records, expression: str) -> None:
+def test_the_index_is_used_for_a_condition(records: Records, expression: str) -> None:
     records.hold([], [A])
     found = next(detail for detail in records.plan(parse(expression), [A]) if "records" in detail)
     assert found.replace("COVERING INDEX", "INDEX") == f"SEARCH records USING INDEX field_0 ({LOOKUPS[expression]})"
@@ -215,7 +215,9 @@ def test_the_index_answers(records: Records, expression: str) -> None:
         ("(a = 1 or b = 2) and c = 3", ["field_0", "field_1"]),
     ],
 )
-def test_an_or_of_indexed_fields_is_answered_part_by_part(records: Records, expression: str, used: list[str]) -> None:
+def test_an_or_of_indexed_fields_uses_an_index_for_each_operand(
+    records: Records, expression: str, used: list[str]
+) -> None:
     records.hold([], BOTH)
     plan = records.plan(parse(expression), BOTH)
     assert plan[0] == "MULTI-INDEX OR"
@@ -244,19 +246,19 @@ def test_an_or_of_indexed_fields_is_answered_part_by_part(records: Records, expr
         "false",
     ],
 )
-def test_where_no_index_can_help_the_sql_is_that_without_indexes(expression: str) -> None:
+def test_sql_is_the_same_as_without_indexes_where_none_helps(expression: str) -> None:
     filter = parse(expression)
     assert compile_sql(filter, "m", BOTH) == compile_sql(filter, "m")
 
 
 @pytest.mark.parametrize("value", ["\0", "a\0b", "\\u0000"])
-def test_a_value_that_the_index_may_cut_is_looked_for_in_the_records(value: str) -> None:
+def test_a_value_that_the_index_may_cut_is_compared_with_the_records(value: str) -> None:
     for operand in (value, {"$in": [value, 1]}):
         filter = parse({"a": operand})
         assert compile_sql(filter, indexed=BOTH) == compile_sql(filter)
 
 
-def test_every_odd_name_has_an_index_of_its_own(records: Records) -> None:
+def test_odd_names_have_their_own_index(records: Records) -> None:
     stored = [{name: {"": 1}} for name in STORED_NAMES]
     odd = [*NAMES, "?", ":a", "--", "{c}", "%s", "a'b''c", 'a".b'.replace('"', "”")]
     stored += [{name: {"": 1}} for name in odd[len(NAMES) :]]
@@ -321,7 +323,7 @@ C = parse("c in (1, 'x')")
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=str)
 @pytest.mark.parametrize("shape", sorted(SHAPES))
-def test_what_is_compiled_fits_the_stack_of_sqlites_parser(records: Records, shape: str, leaf: Filter) -> None:
+def test_compiled_sql_fits_the_stack_of_sqlites_parser(records: Records, shape: str, leaf: Filter) -> None:
     records.hold([], [A])
     refused = False
     inner, level = C, 0

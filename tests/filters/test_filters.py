@@ -1,4 +1,4 @@
-"""What does a filter mean: real SQLite must agree, record by record, with an oracle that reads the dict form."""
+"""The meaning of filters: SQLite agrees, record by record, with an oracle that reads the dict form."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_sqlite_agrees_with_the_oracle_on_one_field(
     assert answers(database, parse({"a": test[0]}), stored) == expected
 
 
-def test_every_pair_of_odd_values_is_compared_as_the_oracle_does(database: sqlite3.Connection) -> None:
+def test_odd_values_are_compared_as_by_the_oracle(database: sqlite3.Connection) -> None:
     odd = [None, True, False, *NUMBERS, *STRINGS]
     stored = [{}, {"x": []}, {"x": {}}, {"x": [1]}, {"x": 10**400}, *({"x": value} for value in (*odd, *LONG))]
     for value in odd:
@@ -92,7 +92,7 @@ def test_every_pair_of_odd_values_is_compared_as_the_oracle_does(database: sqlit
             assert answers(database, parse(where), stored) == [int(holds(where, each)) for each in stored], where
 
 
-def test_every_item_of_a_list_is_compared_as_the_oracle_does(database: sqlite3.Connection) -> None:
+def test_items_of_a_list_are_compared_as_by_the_oracle(database: sqlite3.Connection) -> None:
     odd = [None, True, False, *NUMBERS, *STRINGS]
     stored = [
         *({"x": [value]} for value in odd),
@@ -107,28 +107,28 @@ def test_every_item_of_a_list_is_compared_as_the_oracle_does(database: sqlite3.C
         assert answers(database, parse(where), stored) == [int(holds(where, each)) for each in stored], where
 
 
-def test_every_pattern_is_like_the_strings_that_the_oracle_names(database: sqlite3.Connection) -> None:
+def test_patterns_match_the_same_strings_as_the_oracle(database: sqlite3.Connection) -> None:
     stored = [{"x": value} for value in (None, 1, ["a"], *STRINGS, "a\U0010ffffb", "abcab", "\ud7ffa", "\ue000")]
     for pattern in PATTERNS:
         where = {"x": {"$like": pattern}}
         assert answers(database, parse(where), stored) == [int(holds(where, each)) for each in stored], pattern
 
 
-def test_a_pattern_of_the_greatest_length_is_answered_at_once(database: sqlite3.Connection) -> None:
+def test_a_pattern_of_the_maximum_length_is_matched_quickly(database: sqlite3.Connection) -> None:
     stored = [{"x": "a" * 1_000}, {"x": "😀" * 10_000}]
     assert answers(database, parse({"x": {"$like": "%a" * 5_000}}), stored) == [0, 0]
     assert answers(database, parse({"x": {"$like": "😀" * 10_000}}), stored) == [0, 1]
     assert answers(database, parse({"x": {"$like": "%a%a%a%a%a%a%b"}}), stored) == [0, 0]
 
 
-def test_dates_as_iso_text_compare_as_dates_do(database: sqlite3.Connection) -> None:
+def test_dates_as_iso_text_compare_like_dates(database: sqlite3.Connection) -> None:
     days = ["1999-12-31", "2020-01-01", "2020-01-31T09:00:00", "2020-02", "2021-01-01"]
     stored = [{"d": day} for day in days]
     assert answers(database, parse("d >= '2020-01-01' and d < '2021'"), stored) == [0, 1, 1, 1, 0]
     assert answers(database, parse("d like '2020-01-%'"), stored) == [0, 1, 1, 0, 0]
 
 
-def test_every_odd_name_finds_its_own_field_and_no_other(database: sqlite3.Connection) -> None:
+def test_odd_names_match_only_their_own_field(database: sqlite3.Connection) -> None:
     stored = [{name: {"": 1}} for name in STORED_NAMES]
     for place, name in enumerate(NAMES):
         found = answers(database, parse(f'"{name}"."" = 1'), stored)
@@ -158,7 +158,7 @@ def test_neither_names_nor_values_are_written_into_the_sql() -> None:
     assert "r.metadata" in sql
 
 
-def test_a_record_without_metadata_is_answered_with_zero_or_one(database: sqlite3.Connection) -> None:
+def test_sql_is_never_null_for_a_record_without_metadata(database: sqlite3.Connection) -> None:
     for expression in (
         "x = 1",
         "x = 'a'",
@@ -174,7 +174,7 @@ def test_a_record_without_metadata_is_answered_with_zero_or_one(database: sqlite
         assert database.execute(f"SELECT {sql}, NOT {sql}", parameters * 2).fetchone() == (0, 1)
 
 
-def test_ten_thousand_values_stand_in_one_in(database: sqlite3.Connection) -> None:
+def test_one_in_takes_twenty_thousand_values(database: sqlite3.Connection) -> None:
     among = [*range(10_000), *(f"s{n}" for n in range(10_000))]
     stored: list[Any] = [{"x": 9_999}, {"x": 9_999.0}, {"x": 10_000}, {"x": "s5"}, {"x": "5"}, {"x": True}, {}]
     assert answers(database, parse({"x": {"$in": among}}), stored) == [1, 1, 0, 1, 0, 0, 0]
@@ -208,9 +208,7 @@ SHAPES: dict[str, Callable[[Filter, Filter, int], Filter]] = {
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=str)
 @pytest.mark.parametrize("shape", sorted(SHAPES))
-def test_what_is_compiled_fits_the_stack_of_sqlites_parser(
-    database: sqlite3.Connection, shape: str, leaf: Filter
-) -> None:
+def test_compiled_sql_fits_the_stack_of_sqlites_parser(database: sqlite3.Connection, shape: str, leaf: Filter) -> None:
     filter, level = leaf, 0
     while True:
         try:
@@ -235,7 +233,7 @@ def test_the_deepest_expression_that_parses_compiles_or_is_refused() -> None:
         compile_sql(filter)
 
 
-def test_conditions_combined_pair_by_pair_in_parentheses_are_one_flat_or(database: sqlite3.Connection) -> None:
+def test_ors_nested_in_parentheses_become_one_flat_or(database: sqlite3.Connection) -> None:
     expression = "x = 0"
     for n in range(1, MAX_NESTING + 1):
         expression = f"({expression} or x = {n})"
@@ -246,7 +244,7 @@ def test_conditions_combined_pair_by_pair_in_parentheses_are_one_flat_or(databas
 
 
 def parsed(where: Any) -> Filter | InvalidFilter:
-    """The filter, or the only error that there may be."""
+    """The filter, or the only error that may be raised."""
     try:
         return parse(where)
     except InvalidFilter as error:

@@ -1,4 +1,4 @@
-"""Is it said that a filter can match nothing: that no record has the field, or none a value of that kind?"""
+"""Warnings for filters that cannot match: no record has the field, or none has a value of that kind."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ SAID: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("where", "said"), SAID, ids=[str(where) for where, _ in SAID])
-def test_a_test_that_no_record_can_meet_is_said(index: Index, where: Any, said: str) -> None:
-    for _ in range(2):  # the second time what was found out is remembered
+def test_a_condition_that_no_record_can_meet_gives_a_warning(index: Index, where: Any, said: str) -> None:
+    for _ in range(2):  # the second time, the result is cached
         with pytest.warns(FilterWarning) as caught:
             index.search("one", where=where)
         assert [said in str(each.message) for each in caught] == [True]
@@ -80,29 +80,29 @@ SILENT = [
 
 
 @pytest.mark.parametrize("where", SILENT)
-def test_nothing_is_said_where_a_record_could_match(index: Index, where: str) -> None:
+def test_no_warning_where_a_record_could_match(index: Index, where: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         index.search("one", where=where)
 
 
-def test_every_part_of_a_filter_is_looked_at_where_hits_are_missing(index: Index) -> None:
+def test_every_condition_is_checked_when_hits_are_missing(index: Index) -> None:
     with pytest.warns(FilterWarning) as caught:
         assert index.search("one", k=5, where="year >= '1990' or zip = '01234' or not colour = 'red'") != []
     assert [each.message.field for each in caught if isinstance(each.message, FilterWarning)] == ["year", "colour"]
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # as many as were asked for, and not all: nothing is looked at
+        warnings.simplefilter("error")  # as many hits as were asked for: nothing is checked
         assert len(index.search("one", k=1, where="year >= '1990' or zip = '01234' or score = 3")) == 1
 
 
-def test_every_command_that_takes_a_filter_says_it_in_one_line(index: Index, tmp_path: Path) -> None:
+def test_every_command_with_a_filter_prints_the_warning_in_one_line(index: Index, tmp_path: Path) -> None:
     line = "Warning: the filter asks for the field yaer, and no record has it. There are, for example: "
     for command in (["similar", "a"], ["export", str(tmp_path / "out.jsonl")], ["delete"]):
         code, _, err = run(*command, "--where", "yaer = 1", "--index", str(index.path))
         assert (code, err.splitlines()[0][: len(line)], err.count("Warning")) == (0, line, 1)
 
 
-def test_a_deletion_is_warned_of_before_it_happens(index: Index) -> None:
+def test_delete_warns_before_it_deletes(index: Index) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", VecindexWarning)
         with pytest.raises(FilterWarning, match="year holds numbers"):
@@ -111,14 +111,14 @@ def test_a_deletion_is_warned_of_before_it_happens(index: Index) -> None:
         assert index.delete(where={"year": {"$ne": 1990}}) == 3
 
 
-def test_an_empty_index_says_nothing(tmp_path: Path) -> None:
+def test_an_empty_index_gives_no_warning(tmp_path: Path) -> None:
     with opened(tmp_path / "i") as index, warnings.catch_warnings():
         warnings.simplefilter("error")
         assert index.search("one", where="x = 1") == []
         assert index.delete(where="x = 1") == 0
 
 
-def test_a_commit_is_seen(index: Index) -> None:
+def test_a_later_commit_ends_the_warning(index: Index) -> None:
     with pytest.warns(FilterWarning):
         index.search("one", where="colour = 'red'")
     index.add(["five"], metadata=[{"colour": "blue"}])

@@ -76,9 +76,9 @@ NO_CONDITION: list[Any] = [
 def test_a_filter_without_a_condition_finds_everything_and_deletes_nothing(index: Index, where: Any) -> None:
     index.add(["one", "two"], metadata=[{"n": 1}, None])
     assert len(index.search("one", where=where)) == 2
-    with pytest.raises(InvalidInput, match="holds no condition, and would delete every record") as caught:
+    with pytest.raises(InvalidInput, match="has no condition and would delete every record") as caught:
         index.delete(where=where)
-    assert caught.value.advice == "To delete every record, write the filter 'true'; nothing was deleted."
+    assert caught.value.advice == "To delete every record, pass the filter 'true'; nothing was deleted."
     assert (len(index), index.info().generation) == (2, 1)
 
 

@@ -1,4 +1,4 @@
-"""What a filter means, in a few lines of Python that read the dict form, and random filters and metadata to ask it."""
+"""An oracle for filters: what the dict form means, in a few lines of Python, and random filters and metadata."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ WILD = {"%": ".*", "_": "."}
 
 
 def described(pattern: str) -> re.Pattern[str]:
-    """What a pattern of like describes."""
+    """The pattern of a like as a regular expression."""
     pieces = re.findall(r"\\.|.", _characters(pattern), re.DOTALL)
     return re.compile("".join(WILD.get(piece, re.escape(piece[-1])) for piece in pieces), re.DOTALL)
 
@@ -159,7 +159,7 @@ NUMBERS: list[int | float] = [
     *(-(2**63), float(-(2**63)), float(2**63), 1e25, 1.5e25),
 ]
 LONG = [2**63, -(2**63) - 1, 10**19, 10**25, -(10**25)]
-"""Integers that are refused by now, and that earlier versions stored: they compare as doubles."""
+"""Integers that earlier versions stored and that are refused now: they compare as doubles."""
 
 strings = st.sampled_from(STRINGS) | st.text(max_size=4)
 numbers = st.sampled_from(NUMBERS) | st.integers(-3, 3) | st.integers(-(2**63), 2**63 - 1) | st.floats(-1e6, 1e6)
@@ -213,7 +213,7 @@ IN = {"$in": "in", "$nin": "NOT IN"}
 
 @st.composite
 def field_tests(draw: st.DrawFn, path: str) -> tuple[Any, str]:
-    """What stands after a field in a dict, and the whole condition as an expression."""
+    """The operand of a field in a dict, and the whole condition as an expression."""
     form = draw(
         st.sampled_from(
             ["plain", "compare", "compare", "order", "order", "in", "exists", "null", "contains", "like", "not", "both"]

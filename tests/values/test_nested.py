@@ -105,7 +105,7 @@ def test_a_caller_deep_in_the_stack_gets_the_same_answers(tmp_path: Path) -> Non
         assert from_a_deep_stack(left, lambda: index.get("k")).metadata == metadata
         (hit,) = from_a_deep_stack(left, lambda: index.search("one", where=where))
         assert hit.metadata == metadata
-        with pytest.raises(InvalidFilter, match="parentheses are nested more than 100 deep"):
+        with pytest.raises(InvalidFilter, match="parentheses are nested more than 100 levels deep"):
             from_a_deep_stack(left, lambda: index.search("one", where="(" * 101))
         assert from_a_deep_stack(left, lambda: index.delete(where=where)) == 1
 
@@ -174,11 +174,13 @@ def test_longer_integers_are_refused_everywhere(tmp_path: Path, number: int) -> 
     for metadata in ({"n": number}, {"n": [1, {"m": number}]}):
         with pytest.raises(InvalidInput, match=r"metadata 'n' holds the integer .*, and integers have 64 bits at most"):
             checked_metadata(metadata)
-    reason = "an integer has 64 bits at most" if number < 10**300 else "no number beyond 1.8e308 can be compared"
+    reason = "integers have at most 64 bits" if number < 10**300 else "numbers beyond 1.8e308 cannot be compared"
     with pytest.raises(InvalidFilter, match=reason):
         parse({"n": number})
     if number < 10**300:
-        with pytest.raises(InvalidFilter, match=f"{reason}; as a float this is {float(number)!r}".replace("+", r"\+")):
+        with pytest.raises(
+            InvalidFilter, match=f"{reason}; write this one as a float: {float(number)!r}".replace("+", r"\+")
+        ):
             parse(f"n < {number}")
         (tmp_path / "a.jsonl").write_text(f'{{"text": "x", "n": {number}}}\n')
         code, _, err = run("add", str(tmp_path / "a.jsonl"), "--index", str(tmp_path / "i"))

@@ -1,1 +1,1 @@
-"""Filters on metadata: what one means, how it is written, and what it is in SQL."""
+"""Filters on metadata: how they are written, what they mean, and their SQL."""

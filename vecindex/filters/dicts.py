@@ -1,4 +1,4 @@
-"""How is a filter written as a dict.
+"""Parses filters written as dicts.
 
 ``{"lang": "en", "year": {"$gte": 2020, "$lt": 2024}, "$or": [{"author.name": "Aun"}, {"tag": {"$in": [1]}}]}``.
 Entries, and the operators of one field, are joined by and. ``$and`` and ``$or`` take a list of dicts, ``$not`` a dict,
@@ -34,7 +34,7 @@ from .tree import (
 
 
 def parse_dict(where: object) -> Filter:
-    """The filter that the mapping ``where`` writes; raises InvalidFilter for anything else."""
+    """Parses the mapping ``where``; raises InvalidFilter for anything else."""
     return _DictParser(where).parse()
 
 
@@ -52,7 +52,7 @@ _TOP_OPERATORS = (*_JOINS, "$not")
 
 
 class _DictParser:
-    """``trail`` holds the keys and places from the top down to what is being read: where it is when that is refused."""
+    """``trail`` holds the keys and list positions down to the current entry, for the position in an error."""
 
     def __init__(self, where: object) -> None:
         self.where = where
@@ -62,7 +62,7 @@ class _DictParser:
     def parse(self) -> Filter:
         if not isinstance(self.where, Mapping):
             found = type(self.where).__name__
-            raise InvalidFilter(f"a filter is an expression or a dict, not a {found}", *_located(self.where, []))
+            raise InvalidFilter(f"a filter must be an expression or a dict, not {found}", *_located(self.where, []))
         try:
             return self.parse_entries(self.where)
         except Refused as refused:
@@ -74,12 +74,12 @@ class _DictParser:
     def each(self, entries: Mapping[Any, Any], parse_one: Callable[[str, Any], Filter]) -> list[Filter]:
         self.depth += 1
         if self.depth > MAX_NESTING:
-            raise Refused(f"dicts are nested too deeply; {MAX_NESTING} in one another are the most")
+            raise Refused(f"dicts are nested more than {MAX_NESTING} levels deep")
         parsed = []
         for key, operand in entries.items():
             self.trail.append(key)
             if not isinstance(key, str):
-                raise Refused(f"keys are strings, not {type(key).__name__}")
+                raise Refused(f"keys must be strings, not {type(key).__name__}")
             parsed.append(parse_one(key, operand))
             self.trail.pop()
         self.depth -= 1
@@ -92,7 +92,7 @@ class _DictParser:
             return _JOINS[key](self.parse_list(key, operand))
         if key == "$not":
             if not isinstance(operand, Mapping):
-                raise Refused(f"'$not' needs a dict, not a {type(operand).__name__}")
+                raise Refused(f"'$not' needs a dict, not {type(operand).__name__}")
             return negate(self.parse_entries(operand))
         if key in _FIELD_OPERATORS:
             raise Refused(f"'{key}' needs a field before it, as in {{'year': {{'{key}': ...}}}}")
@@ -100,12 +100,12 @@ class _DictParser:
 
     def parse_list(self, key: str, operand: Any) -> list[Filter]:
         if not isinstance(operand, (list, tuple)):
-            raise Refused(f"'{key}' needs a list of dicts, not a {type(operand).__name__}")
+            raise Refused(f"'{key}' needs a list of dicts, not {type(operand).__name__}")
         parsed = []
         for place, entries in enumerate(operand):
             self.trail.append(place)
             if not isinstance(entries, Mapping):
-                raise Refused(f"'{key}' needs a list of dicts; this is a {type(entries).__name__}")
+                raise Refused(f"'{key}' needs a list of dicts, not of {type(entries).__name__}")
             parsed.append(self.parse_entries(entries))
             self.trail.pop()
         return parsed
@@ -122,7 +122,7 @@ class _DictParser:
             if hasattr(operand, "tolist"):
                 operand = operand.tolist()
             if not isinstance(operand, (list, tuple, set, frozenset)):
-                raise Refused(f"'{key}' needs a list of values, not a {type(operand).__name__}")
+                raise Refused(f"'{key}' needs a list of values, not {type(operand).__name__}")
             among = one_of(path, {value_of(raw) for raw in operand})
             return among if key == "$in" else negate(among)
         if key == "$exists":
@@ -137,11 +137,11 @@ class _DictParser:
             return Contains(path, value_of(operand))
         if key == "$like":
             if not isinstance(operand, str):
-                raise Refused(f"'$like' needs a string, not a {type(operand).__name__}")
+                raise Refused(f"'$like' needs a string, not {type(operand).__name__}")
             return like(path, operand)
         if key == "$not":
             if not isinstance(operand, Mapping) or not operand:
-                raise Refused("'$not' needs a dict of operators here; the opposite of a plain value is '$ne'")
+                raise Refused("'$not' needs a dict of operators here; use '$ne' to exclude a value")
             return negate(self.parse_field(path, operand))
         raise _unknown(key, _FIELD_OPERATORS)
 
@@ -151,18 +151,18 @@ def _unknown(key: str, operators: tuple[str, ...]) -> Refused:
 
 
 def _located(where: object, trail: list[str | int]) -> tuple[str, int]:
-    """``where`` as an error shows it, and where in that the last of ``trail`` stands; 0 if it is not shown."""
+    """``where`` as an error shows it, and the position of the last entry of ``trail`` in that; 0 if cut off."""
     try:
         text = repr(where)
         position = _offset(where, trail)
-    except Exception:  # too deep for repr, or a stranger's __repr__: the reason must still reach the user
+    except Exception:  # too deep for repr, or a broken __repr__: the reason must still reach the user
         return f"<{type(where).__name__}>", 0
     shown = shortened(text)
     return shown, position if position < len(shown) else 0
 
 
 def _offset(where: Any, trail: list[str | int]) -> int:
-    """How far into repr(where) the last step stands: every step adds the repr of what lies before it."""
+    """The position of the last step in repr(where): every step adds the repr of what comes before it."""
     offset = 0
     for depth, step in enumerate(trail):
         last = depth + 1 == len(trail)

@@ -1,4 +1,4 @@
-"""Reads a filter that is written as an expression.
+"""Parses filters written as expressions.
 
 The grammar::
 
@@ -25,7 +25,7 @@ from typing import NamedTuple, NoReturn
 
 from ..errors import InvalidFilter
 from ..values.nested import MAX_NESTING
-from .slips import OPERATORS, doubled, operator_hint, slip, value_hint
+from .hints import OPERATORS, operator_hint, symbols_hint, value_hint, word_hint
 from .tree import (
     KEYWORDS,
     Contains,
@@ -50,12 +50,12 @@ from .tree import (
 
 
 def parse_expression(expression: str) -> Filter:
-    """The filter that ``expression`` writes; raises InvalidFilter."""
+    """Parses ``expression``; raises InvalidFilter."""
     return _ExpressionParser(expression).parse()
 
 
 class _Lexeme(Enum):
-    """The kinds of token. What a word means (a keyword, a field, a number) depends on where it stands."""
+    """The kinds of token. Whether a word is a keyword, a field or a number depends on its place."""
 
     WORD = r"""(?:"[^"]*(?:""[^"]*)*"(?!")|[^\s(),=<>!'"]+)+"""
     STRING = r"'[^']*(?:''[^']*)*'(?!')"
@@ -122,8 +122,8 @@ class _ExpressionParser:
         return taken
 
     def take_if(self, text: str) -> bool:
-        """Whether the next token is this keyword or symbol; it is taken if so."""
-        # Words such as "like" are no keywords: a field may have that name.
+        """Takes the next token if it is this keyword or symbol, and returns whether it is."""
+        # Words such as "like" are not keywords: a field may have that name.
         here = text in (self.token.keyword, self.token.text.lower())
         if here:
             self.take()
@@ -131,11 +131,11 @@ class _ExpressionParser:
 
     def parse(self) -> Filter:
         if self.token.lexeme is _Lexeme.END:
-            self.fail("the filter is empty; the filter true matches every record", 0)
+            self.fail("the filter is empty; write true to match every record", 0)
         result = self.parse_or()
         rest = self.token
         if rest.lexeme is not _Lexeme.END:
-            self.fail(f"expected 'and', 'or' or the end, found {rest}{slip(rest.text)}")
+            self.fail(f"expected 'and', 'or' or the end, found {rest}{word_hint(rest.text)}")
         return result
 
     def parse_or(self) -> Filter:
@@ -162,7 +162,7 @@ class _ExpressionParser:
         if self.take_if("("):
             self.nesting += 1
             if self.nesting > MAX_NESTING:
-                self.fail(f"parentheses are nested more than {MAX_NESTING} deep", opening)
+                self.fail(f"parentheses are nested more than {MAX_NESTING} levels deep", opening)
             inside = self.parse_or()
             if not self.take_if(")"):
                 self.fail(f"expected 'and', 'or' or a ')' for the '(' at position {opening}, found {self.token}")
@@ -201,7 +201,7 @@ class _ExpressionParser:
     def parse_is_null(self, path: Path) -> Filter:
         negated = self.take_if("not")
         if not self.take_if("null"):
-            self.fail(f"expected 'null' or 'not null' after 'is', found {self.token}; other values are compared with =")
+            self.fail(f"expected 'null' or 'not null' after 'is', found {self.token}; use = for other values")
         return negate(IsNull(path)) if negated else IsNull(path)
 
     def parse_like(self, path: Path, word: _Token) -> Filter:
@@ -213,7 +213,7 @@ class _ExpressionParser:
         try:
             return like(path, pattern)
         except Refused as refused:
-            quotes = pattern[: refused.offset].count("'")  # each is written as two
+            quotes = pattern[: refused.offset].count("'")  # each is doubled in the expression
             self.fail(refused.reason, token.position + 1 + refused.offset + quotes)
 
     def parse_field(self) -> Path:
@@ -222,20 +222,20 @@ class _ExpressionParser:
             self.fail(f'expected a field name, found {token}; a field of that name needs double quotes: "{token.text}"')
         if token.lexeme is not _Lexeme.WORD:
             self.fail(f"expected a field name, found {token}{self.field_hint(token)}")
-        self.take()  # before its own faults come those of what follows it, such as a quote that is never closed
+        self.take()  # errors in the next token, such as a quote that is never closed, are reported first
         try:
             return parse_path(token.text)
         except Refused as refused:
-            self.fail(refused.reason + slip(token.text), token.position + refused.offset)
+            self.fail(refused.reason + word_hint(token.text), token.position + refused.offset)
 
     def field_hint(self, token: _Token) -> str:
-        """What is said of something that stands where a field should."""
+        """What to write instead of a token that is not a field."""
         if token.lexeme is not _Lexeme.STRING:
-            return slip(token.text)
+            return word_hint(token.text)
         if self.expression[self.end :].lstrip()[:3].lower() in ("in", "in "):
-            return f"; whether a list holds it is asked like this: tags contains {shortened(token.text, 40)}"
+            return f"; to look for a value in a list, write: tags contains {shortened(token.text, 40)}"
         name = shortened(token.text[1:-1], 40)
-        return f'; single quotes are for values, a field is written in double quotes: "{name}"'
+        return f'; single quotes are for values, double quotes for field names: "{name}"'
 
     def parse_comparison(self, path: Path) -> Filter:
         symbol = self.take()
@@ -250,7 +250,7 @@ class _ExpressionParser:
         values: set[Value] = set()
         before = self.token
         if not self.take_if("("):
-            hint = "; a list is written in parentheses: ('a', 'b')" if self.token.text[:1] in ("[", "{") else ""
+            hint = "; write a list in parentheses: ('a', 'b')" if self.token.text[:1] in ("[", "{") else ""
             self.fail(f"expected '(' after 'in', found {self.token}{hint}")
         if self.take_if(")"):
             return values
@@ -269,13 +269,12 @@ class _ExpressionParser:
         if token.lexeme is _Lexeme.STRING:
             raw = token.text[1:-1].replace("''", "'")
         elif token.lexeme is not _Lexeme.WORD:
-            hint = doubled(after.text, token.text)
-            self.fail(f"expected a value after {after}, found {token}{hint}")
+            self.fail(f"expected a value after {after}, found {token}{symbols_hint(after.text, token.text)}")
         elif token.text.lower() in _CONSTANTS:
             raw = _CONSTANTS[token.text.lower()]
         elif number is not None:
             raw = float(token.text)
-            # float() first: it turns what is too large into an infinity, and int() may refuse long texts.
+            # float() first: it makes an infinity of numbers that are too large, and int() may refuse long texts.
             if math.isfinite(raw) and number["fraction"] is None and number["exponent"] is None:
                 raw = int(token.text)
         else:

@@ -1,17 +1,17 @@
-"""What does a filter say in SQL: the expression that SQLite evaluates, and the index that answers it without a scan.
+"""Compiles filters to SQL: expressions that SQLite evaluates, and that an index can answer without a scan.
 
-What SQLite's JSON functions do (measured on 3.40.1, 3.45.3, 3.46.1 and 3.50.4), and what follows here:
+How SQLite's JSON functions behave (measured on 3.40.1, 3.45.3, 3.46.1 and 3.50.4), and what follows:
 
-1. A path member is compared with the stored name as it is written in JSON, escapes included, so a path is written with
-   the encoder that wrote the metadata: ``json.dumps(ensure_ascii=False)``. Up to 3.46 a name holding ``"`` cannot be
-   addressed, and from 3.45 a name is cut at NUL; the parsers refuse both.
-2. ``json_extract`` cuts a string at NUL on 3.40. ``->`` gives the JSON text whole, so equality compares that.
-3. 3.40's SQL parser has a stack of 100 entries, its expressions a depth of 1,000, a statement 32,766 parameters.
-4. An index is used only for expressions that are written as in its terms, paths as literals included, and only where
-   the planner sees the comparisons themselves: joined by AND and OR, not inside CASE, coalesce or NOT.
+1. A path member is compared with the stored name as written in JSON, escapes included. So a path is written by the
+   encoder that wrote the metadata: ``json.dumps(ensure_ascii=False)``. Up to 3.46 a name with a ``"`` cannot be
+   addressed, and from 3.45 a name is cut at a NUL; the parsers refuse both.
+2. ``json_extract`` cuts a string at a NUL on 3.40. ``->`` gives the whole JSON text, so equality compares that.
+3. 3.40's SQL parser has a stack of 100 entries, an expression a depth of 1,000, a statement 32,766 parameters.
+4. An index is used only for expressions written exactly like its terms, with literal paths, and only where the planner
+   sees the comparisons themselves: joined by AND and OR, not inside CASE, coalesce or NOT.
 5. Versions differ in the last bit of some numbers (1 in 2,000 of those with 6 decimals, 3.40 against 3.45) and in where
-   a string is cut. An index that another version filled may miss a record, and a DELETE of that one then fails with
-   "database disk image is malformed": let only the version that filled an index use it, and REINDEX before writing.
+   they cut a string. An index that a different version filled may miss a record, and a DELETE of that record then fails
+   with "database disk image is malformed". So only the version that filled an index may use it; others REINDEX first.
 """
 
 from __future__ import annotations
@@ -26,42 +26,42 @@ from ..errors import InvalidFilter
 from ..values.nested import on_own_stack
 from .tree import And, Compare, Contains, Exists, Filter, In, IsNull, Kind, Like, Not, Op, Or, Path, Value, shortened
 
-# A statement may bind 32,766 parameters and its text may fill 100 entries of SQLite's parser stack; the rest of both
-# belongs to the statement around the filter.
+# A statement may bind 32,766 parameters, and its text may fill 100 entries of SQLite's parser stack; the rest of both
+# is left to the statement around the filter.
 _MAX_PARAMETERS = 32_000
 _MAX_STACK = 75
-_LEAF_STACK = 18  # measured: what the deepest of the templates below needs
-_CONTAINS_STACK = 27  # the same of its own
+_LEAF_STACK = 18  # measured for the deepest template below, except:
+_CONTAINS_STACK = 27
 
 _SAME_JSON = "(({c} -> ?) IS ?)"
 _AMONG_JSON = "coalesce(({c} -> ?) IN (SELECT value FROM json_each(?)), 0)"
 _EXISTS = "(json_type({c}, ?) IS NOT NULL)"
-# The value is bound as JSON text: both sides of a comparison then take the same road from decimal digits to a double.
+# The value is bound as JSON text, so that SQLite converts both sides of a comparison to doubles in the same way.
 _COMPARED = "CASE WHEN json_type({c}, ?) IN ({types}) THEN json_extract({c}, ?) {op} json_extract(?, '$') ELSE 0 END"
 _AMONG_NUMBERS = (
     "CASE WHEN json_type({c}, ?) IN ({types}) THEN json_extract({c}, ?) IN (SELECT value FROM json_each(?)) ELSE 0 END"
 )
 
 _IS_NULL = "(coalesce(json_type({c}, ?), 'null') = 'null')"
-# Of a list alone: json_each takes an object for its values, and a scalar for a list of one.
+# For lists only: json_each also takes an object, for its values, and a scalar, as a list of one.
 _CONTAINS = "CASE WHEN json_type({c}, ?) = 'array' THEN EXISTS (SELECT 1 FROM json_each({c} -> ?) {test}) ELSE 0 END"
 _ITEM_TYPE = "WHERE type = ?"
 _ITEM_NUMBER = "WHERE type IN ('integer', 'real') AND value = json_extract(?, '$')"
-# Each item that may be it is compared whole, as JSON text: its value may be cut at NUL.
+# Each candidate is also compared as a whole, as JSON text: its value may be cut at a NUL.
 _ITEM_STRING = "WHERE type = 'text' AND value = json_extract(?, '$') AND ({c} -> ? -> key) IS ?"
-# GLOB, unlike LIKE, tells a from A, and Z from z. \u0000 in JSON is a NUL, unless its backslash is an escaped one.
+# GLOB, unlike LIKE, is case-sensitive. \u0000 in JSON is a NUL, unless its backslash is escaped.
 _NO_NUL = r"instr(replace({c} -> ?, '\\', ''), '\u0000') = 0"
 _LIKE = f"CASE WHEN json_type({{c}}, ?) = 'text' THEN json_extract({{c}}, ?) GLOB ? AND {_NO_NUL} ELSE 0 END"
 
-# What the index holds, and the same tests as comparisons of that alone, so that no record is read for them. A term of
-# its own tells that a string may be cut: 1 byte a record, where `->` would hold every string a second time.
+# The terms of an index, and the same tests as comparisons of these alone, which read no record. The third term tells
+# whether a string may be cut: it takes 1 byte a record, where `->` would store every string a second time.
 _TYPE, _VALUE, _NUL = "json_type({c}, {p})", "json_extract({c}, {p})", r"instr({c} -> {p}, '\u0000')"
 _INDEX_TERMS = f"{_TYPE}, {_VALUE}, {_NUL}"
 _INDEXED_EXISTS = f"({_TYPE} > '')"
 _INDEXED_TYPES = f"({_TYPE} IN ({{types}}))"
 _INDEXED_COMPARED = f"({_TYPE} IN ({{types}}) AND {_VALUE} {{op}} json_extract(?, '$'))"
 _INDEXED_AMONG = f"({_TYPE} IN ({{types}}) AND {_VALUE} IN (SELECT value FROM json_each(?)))"
-# For a value without NUL. A string that is cut to it is not equal to it, but comes after it.
+# For values without a NUL. A stored string that is cut to such a value is not equal to it but comes after it.
 _INDEXED_AMONG_STRINGS = f"({_TYPE} = 'text' AND {_VALUE} IN (SELECT value FROM json_each(?)) AND {_NUL} = 0)"
 _INDEXED_IS_NULL = f"({_TYPE} IS NULL OR {_TYPE} = 'null')"
 _INDEXED_LIKE = (
@@ -86,7 +86,7 @@ _LITERAL = re.compile(r"\\[%_\\]|.", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class _Sql:
-    """A piece of SQL that can stand anywhere: its text, its parameters, and how much of the parser's stack it needs."""
+    """A self-contained SQL expression: its text, its parameters, and the entries it takes on the parser's stack."""
 
     text: str
     parameters: tuple[str, ...]
@@ -94,19 +94,21 @@ class _Sql:
 
 
 def index_terms(path: Path, column: str = "metadata") -> str:
-    """What an SQL index on this field holds: ``create index ... on records (<these terms>)``."""
+    """The terms of an SQL index on this field: ``create index ... on records (<these terms>)``."""
     return _INDEX_TERMS.format(c=column, p=path_literal(path))
 
 
 def compile_sql(
     filter: Filter, column: str = "metadata", indexed: frozenset[Path] = frozenset()
 ) -> tuple[str, tuple[str, ...]]:
-    """A SQL expression, 1 for the records that match and 0 for all others (never NULL), and its parameters in order.
+    """An SQL expression that is 1 for the records that match and 0 for others, never NULL, and its parameters.
 
     ``column`` is the SQL name of the metadata. The fields in ``indexed`` have an index on their `index_terms`, and the
-    SQL is written for it where it can help. Then it may be NULL for 0, so it must be the WHERE or an operand of its
-    ANDs, and the paths of these fields are SQL literals; all other paths, and all values, are bound. Raises
-    InvalidFilter for what is too long or too deeply nested for a statement.
+    SQL uses it where it helps. Then the expression may be NULL instead of 0, so it must be the WHERE or an operand of
+    its ANDs, and the paths of these fields are SQL literals; all other paths, and all values, are bound.
+
+    Raises:
+        InvalidFilter: the filter is too long or too deeply nested for a statement.
     """
     return on_own_stack(_checked, filter, column, indexed)
 
@@ -114,11 +116,9 @@ def compile_sql(
 def _checked(filter: Filter, column: str, indexed: frozenset[Path]) -> tuple[str, tuple[str, ...]]:
     sql = _compile(filter, column, indexed)
     if sql.stack > _MAX_STACK:
-        raise InvalidFilter("ands, ors and nots are nested too deeply for SQLite", shortened(str(filter)), 0)
+        raise InvalidFilter("and, or and not are nested too deeply for SQLite", shortened(str(filter)), 0)
     if len(sql.parameters) > _MAX_PARAMETERS:
-        raise InvalidFilter(
-            "too many conditions; many values of one field can stand in one 'in (...)'", shortened(str(filter)), 0
-        )
+        raise InvalidFilter("too many conditions; put the values of a field into 'in (...)'", shortened(str(filter)), 0)
     return sql.text, sql.parameters
 
 
@@ -139,20 +139,20 @@ def _compile(node: Filter, column: str, indexed: frozenset[Path] = frozenset()) 
         case Like(path, pattern):
             return _Sql(_LIKE.format(c=column), (*[json_path(path)] * 2, _glob(pattern), json_path(path)))
         case Not(operand):
-            # No index answers a NOT, and nothing in one may be NULL.
+            # No index answers a NOT, and its operand must not be NULL.
             sql = _compile(operand, column)
             return _Sql(f"(NOT {sql.text})", sql.parameters, sql.stack + 2)
         case And(operands):
             return _balanced("AND", [_compile(o, column, indexed) for o in operands], nothing="1")
         case Or(operands):
-            # SQLite looks up every operand, or none.
+            # SQLite uses indexes for all operands of an OR or for none.
             if not all(_has_index(o, indexed) for o in operands):
                 indexed = frozenset()
             return _balanced("OR", [_compile(o, column, indexed) for o in operands], nothing="0")
 
 
 def _has_index(node: Filter, indexed: frozenset[Path]) -> TypeGuard[Compare | In | Exists | IsNull | Like]:
-    """Whether this is a test that an index answers."""
+    """Whether an index answers this test."""
     match node:
         case Compare(path, _, value):
             return path in indexed and not _may_hold_nul(value)
@@ -161,20 +161,20 @@ def _has_index(node: Filter, indexed: frozenset[Path]) -> TypeGuard[Compare | In
         case Exists(path) | IsNull(path):
             return path in indexed
         case Like(path, pattern):
-            # GLOB takes these three for one, and the order does not.
+            # GLOB treats these three as one character, but they are ordered separately.
             return path in indexed and not any(character in pattern for character in "\ufffd\ufffe\uffff")
         case _:
             return False
 
 
 def _may_hold_nul(value: Value) -> bool:
-    """Whether the index may not tell this value from another."""
+    """Whether the index may confuse this value with a different one."""
     return r"\u0000" in value.json
 
 
 def _compile_compare(path: Path, op: Op, value: Value, column: str) -> _Sql:
-    # SQLite 3.40 cuts 'a\0b' at its NUL when it extracts it. The cut string still comes before a value without NUL, or
-    # not before it, exactly when the whole one does; only "equal" is lost, and that is asked of the JSON text.
+    # SQLite 3.40 cuts 'a\0b' at its NUL when it extracts it. The cut string still comes before a value without NUL
+    # exactly when the whole string does; only equality is lost, and the JSON text decides that.
     match (op, value.kind):
         case (Op.EQ, Kind.STRING | Kind.BOOL | Kind.NULL):
             return _Sql(_SAME_JSON.format(c=column), (json_path(path), value.json))
@@ -188,18 +188,18 @@ def _compile_compare(path: Path, op: Op, value: Value, column: str) -> _Sql:
 
 
 def _compile_in(path: Path, values: tuple[Value, ...], column: str) -> _Sql:
-    # One parameter holds all values, and SQLite makes it a sorted set once a statement: 10,000 values cost no more a
-    # row than ten. Numbers are compared by value, everything else as JSON text, as `=` does it.
+    # One parameter holds all values, and SQLite sorts them once a statement: 10,000 values cost no more a row than ten.
+    # Numbers are compared by value, everything else as JSON text, as `=` does.
     numbers = [value.json for value in values if value.kind is Kind.NUMBER]
     others = [value.json for value in values if value.kind is not Kind.NUMBER]
-    parts = []
+    operands = []
     if others:
         listed = json.dumps(others, ensure_ascii=False)
-        parts.append(_Sql(_AMONG_JSON.format(c=column), (json_path(path), listed)))
+        operands.append(_Sql(_AMONG_JSON.format(c=column), (json_path(path), listed)))
     if numbers:
         text = _AMONG_NUMBERS.format(c=column, types=_sql_types(Kind.NUMBER))
-        parts.append(_Sql(text, (json_path(path), json_path(path), f"[{','.join(numbers)}]")))
-    return _balanced("OR", parts, nothing="0")
+        operands.append(_Sql(text, (json_path(path), json_path(path), f"[{','.join(numbers)}]")))
+    return _balanced("OR", operands, nothing="0")
 
 
 def _compile_contains(path: Path, value: Value, column: str) -> _Sql:
@@ -216,14 +216,14 @@ def _compile_contains(path: Path, value: Value, column: str) -> _Sql:
 
 
 def _glob(pattern: str) -> str:
-    """What GLOB understands of a pattern of `Like`."""
+    """Translates a pattern of `Like` into one of GLOB."""
     return _PATTERN.sub(lambda found: _IN_GLOB.get(found.group(), f"[{found.group()[-1]}]"), pattern)
 
 
 def _bounds(pattern: str) -> tuple[str, str | None]:
-    """What the strings that are like ``pattern`` begin with, and the first string behind all that do, if there is one.
+    """The prefix of all strings that match ``pattern``, and the first string after all with that prefix, if any.
 
-    Strings are ordered by code point, in which the surrogates, that none holds, are left out.
+    Strings are ordered by code point, without the surrogates, which no string contains.
     """
     start = ""
     for piece in _LITERAL.findall(pattern):
@@ -238,7 +238,7 @@ def _bounds(pattern: str) -> tuple[str, str | None]:
 
 
 def _compile_indexed(leaf: Compare | In | Exists | IsNull | Like, column: str) -> _Sql:
-    """The same test of what the index holds, but NULL where the field is missing."""
+    """The same test on the terms of the index; NULL where the field is missing."""
 
     def sql(template: str, *parameters: str, types: str = "", op: str = "") -> _Sql:
         return _Sql(template.format(c=column, p=path_literal(leaf.path), types=types, op=op), parameters)
@@ -264,27 +264,27 @@ def _compile_indexed(leaf: Compare | In | Exists | IsNull | Like, column: str) -
             return sql(_INDEXED_TYPES, types=f"'{value.json}'")
         case In(_, values):
             texts = {kind: [value.json for value in values if value.kind is kind] for kind in Kind}
-            parts = []
+            operands = []
             if types := texts[Kind.NULL] + texts[Kind.BOOL]:  # SQLite's names of these types are their JSON texts
-                parts.append(sql(_INDEXED_TYPES, types=", ".join(f"'{name}'" for name in types)))
+                operands.append(sql(_INDEXED_TYPES, types=", ".join(f"'{name}'" for name in types)))
             if texts[Kind.NUMBER]:
                 listed = f"[{','.join(texts[Kind.NUMBER])}]"
-                parts.append(sql(_INDEXED_AMONG, listed, types=_sql_types(Kind.NUMBER)))
+                operands.append(sql(_INDEXED_AMONG, listed, types=_sql_types(Kind.NUMBER)))
             if texts[Kind.STRING]:
-                parts.append(sql(_INDEXED_AMONG_STRINGS, f"[{','.join(texts[Kind.STRING])}]"))
-            return _balanced("OR", parts, nothing="0")
+                operands.append(sql(_INDEXED_AMONG_STRINGS, f"[{','.join(texts[Kind.STRING])}]"))
+            return _balanced("OR", operands, nothing="0")
 
 
-def _balanced(word: str, parts: list[_Sql], nothing: str) -> _Sql:
-    """``parts`` joined by ``word`` in the tree that needs the least of SQLite's parser stack.
+def _balanced(word: str, operands: list[_Sql], nothing: str) -> _Sql:
+    """Joins ``operands`` by ``word`` in the tree that takes the fewest entries of SQLite's parser stack.
 
-    "(a OR b)" needs 1 entry while a is read, 3 while b is: so the deeper part goes to the left, and the two shallowest
-    are joined first (as in Huffman's code), which also keeps the depth of 5,000 conditions at 13.
+    "(a OR b)" takes 1 entry while a is read, 3 while b is. So the deeper operand goes to the left, and the two
+    shallowest are joined first (as in Huffman's code), which also keeps the depth of 5,000 conditions at 13.
     """
-    # Of equally deep parts the later is taken first, and goes to the right: a short filter keeps its order.
-    heap = [(part.stack, -place, part) for place, part in enumerate(parts)]
+    # Of equally deep operands the later is taken first and goes to the right, so that a short filter keeps its order.
+    heap = [(operand.stack, -place, operand) for place, operand in enumerate(operands)]
     heapq.heapify(heap)
-    place = -len(parts)
+    place = -len(operands)
     while len(heap) > 1:
         right, left = heapq.heappop(heap)[2], heapq.heappop(heap)[2]
         stack = 1 + max(left.stack, right.stack + 2)
@@ -295,12 +295,12 @@ def _balanced(word: str, parts: list[_Sql], nothing: str) -> _Sql:
 
 
 def json_path(path: Path) -> str:
-    """The path as SQLite's JSON functions take it."""
+    """The path in the syntax of SQLite's JSON functions."""
     return "$" + "".join("." + json.dumps(name, ensure_ascii=False) for name in path)
 
 
 def path_literal(path: Path) -> str:
-    """The same as a literal of SQL, as in the terms of an index."""
+    """The same as an SQL literal, as in the terms of an index."""
     return "'" + json_path(path).replace("'", "''") + "'"
 
 

@@ -1,31 +1,31 @@
-"""What does this filter mean: the one syntax tree of filters, its meaning and its canonical text.
+"""The syntax tree of filters: what a filter means, and its canonical text.
 
 A filter selects records by their metadata, a JSON object. `parse.parse` makes the tree from a dict or an expression,
-``str(filter)`` gives an expression that parses back to an equal tree, and equal trees select the same
-records, so that a tree can be a cache key. For every record a filter holds or it does not; there is no third value.
+and ``str(filter)`` gives an expression that parses back to an equal tree. Equal trees select the same records, so a
+tree can be a cache key. A filter either matches a record or does not; there is no third value.
 
 =====================  ==================================================================================
-``x = v``              x is there, has the type of v, and is equal: ``true`` is never 1, ``'1'`` is never 1.
-                       Strings are equal code point by code point; ``x = null`` asks for a stored null
-``x != v``             exactly ``not x = v``: holds too where x is missing or of another type
+``x = v``              x exists, has the type of v, and is equal: ``true`` is never 1, ``'1'`` is never 1.
+                       Strings are compared by code point; ``x = null`` matches a stored null
+``x != v``             exactly ``not x = v``: also matches where x is missing or has a different type
 ``x < v`` (<=, >, >=)  x has the type of v and comes before it: numbers by value, strings by code point.
                        For numbers and strings only
-``x in (v, w)``        ``x = v or x = w``; ``x in ()`` never holds
+``x in (v, w)``        ``x = v or x = w``; ``x in ()`` never matches
 ``x not in (v, w)``    exactly ``not x in (v, w)``
-``x exists``           x is there, with a stored null or a list or an object too
-``x is null``          x is not there, or a stored null; ``x is not null`` is exactly ``not x is null``
-``x contains v``       x is a list, and one of its items is equal to v as in ``x = v``; the items themselves only, not
-                       what lies in lists or objects within
-``x like 'v'``         x is a string that v describes whole: % stands for any characters or none, _ for one, and
-                       a backslash before %, _ or a backslash takes it as it is. ``A`` is not ``a``. A string
-                       with a NUL is like nothing; U+FFFE and U+FFFF, which are no characters, count as U+FFFD
+``x exists``           x exists, also as a stored null, a list or an object
+``x is null``          x is missing or a stored null; ``x is not null`` is exactly ``not x is null``
+``x contains v``       x is a list, and one of its items is equal to v as in ``x = v``. Lists and objects within
+                       the list are not searched
+``x like 'v'``         x is a string that matches v as a whole: % stands for any characters or none, _ for one.
+                       A backslash before %, _ or a backslash makes it literal. Case matters. A string with a
+                       NUL never matches; the noncharacters U+FFFE and U+FFFF count as U+FFFD
 ``a.b.c``              the path walks objects only: a list has no fields, not even ``"0"``
 ``true``, ``false``    as a condition: every record (also ``{}`` and ``{"$and": []}``), none (``{"$or": []}``)
 =====================  ==================================================================================
 
-Integers compare exactly, with floats too. They have 64 bits at most, in filters as in metadata; longer ones that an
-earlier version stored compare as doubles, as SQLite converts them: recent releases (3.45 to 3.50, not 3.40) take a few
-25-digit integers to the double next to the nearest one.
+Integers compare exactly, also with floats. They have at most 64 bits, in filters as in metadata. Longer ones that an
+earlier version stored compare as doubles, as SQLite converts them: recent releases (3.45 to 3.50, not 3.40) convert a
+few 25-digit integers to a neighbour of the nearest double.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ from typing import TypeAlias
 from ..values.arguments import plain
 
 Path: TypeAlias = "tuple[str, ...]"
-"""The names from the top of the metadata down to a field; at least one."""
+"""The names from the top of the metadata to a field; at least one."""
 
 KEYWORDS = frozenset({"and", "or", "not", "in", "exists", "true", "false", "null"})
-"""The words, in lower case, that name no field in an expression unless they are in double quotes."""
+"""Words, in lower case, that need double quotes as field names in an expression."""
 
 
 class Kind(Enum):
-    """The types of JSON that a field can be compared with; the value lists what SQLite's json_type calls them."""
+    """The JSON types that a field can be compared with; the value lists their names in SQLite's json_type."""
 
     NULL = ("null",)
     BOOL = ("true", "false")
@@ -57,7 +57,7 @@ class Kind(Enum):
 
 
 class Op(Enum):
-    """The comparisons, as written; ``!=`` is the `Not` of ``=``."""
+    """The comparison operators as written; ``!=`` is the `Not` of ``=``."""
 
     EQ = "="
     LT = "<"
@@ -68,7 +68,7 @@ class Op(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A scalar, held as its JSON text: in Python True == 1 == 1.0, and a cache would mix ``x = true`` and ``x = 1``."""
+    """A scalar as JSON text: in Python True == 1 == 1.0, and a cache would confuse ``x = true`` with ``x = 1``."""
 
     kind: Kind
     json: str
@@ -125,7 +125,7 @@ class Contains:
 
 @dataclass(frozen=True, slots=True)
 class Like:
-    """``pattern`` is as it is written, checked by `like`."""
+    """``pattern`` as written; `like` has checked it."""
 
     path: Path
     pattern: str
@@ -174,11 +174,11 @@ EVERYTHING = And(())
 """The filter ``true``."""
 
 
-# --- what a tree may hold: the parsers build trees with these --------------------------------------------------------
+# --- what a tree may contain: the parsers build trees with these -----------------------------------------------------
 
 
 class Refused(Exception):
-    """Why a name, a value or a comparison is refused; the parser that met it knows where, and raises InvalidFilter."""
+    """A name, value or comparison is invalid; the parser adds the position and raises InvalidFilter."""
 
     def __init__(self, reason: str, offset: int = 0) -> None:
         super().__init__(reason)
@@ -195,7 +195,7 @@ def is_bare(name: str) -> bool:
 
 
 def path_text(path: Path) -> str:
-    """The path as it is written, with double quotes where they are needed."""
+    """The path as written in an expression, with double quotes where they are needed."""
 
     def name_text(name: str) -> str:
         plain = is_bare(name) and name.lower() not in KEYWORDS
@@ -205,7 +205,7 @@ def path_text(path: Path) -> str:
 
 
 def parse_path(text: str) -> Path:
-    """The path that ``text`` writes: names joined by dots."""
+    """Parses a path: names joined by dots."""
     names, offset = [], 0
     while True:
         found = _NAME.match(text, offset)
@@ -214,26 +214,24 @@ def parse_path(text: str) -> Path:
         name = found["bare"] if quoted is None else quoted.replace('""', '"')
         _check_utf8(name, "a field name", offset)
         if quoted is None and name == "":
-            raise Refused('a part of the field name is empty; the empty name is written ""', offset)
+            raise Refused('a component of the field name is empty; write the empty name as ""', offset)
         if quoted is None and not is_bare(name):
-            reason = (
-                f"'{shortened(name, 40)}' is more than letters, digits, _ and -; as a field name it needs double quotes"
-            )
-            raise Refused(reason, offset)
+            only = "without them it may have only letters, digits, _ and -"
+            raise Refused(f"the field name '{shortened(name, 40)}' needs double quotes; {only}", offset)
         if '"' in name or "\0" in name:
-            raise Refused("SQLite cannot look up a field whose name holds a double quote or a NUL", offset)
+            raise Refused("SQLite cannot look up a field with a double quote or a NUL in its name", offset)
         names.append(name)
         offset = found.end()
         if offset == len(text):
             return tuple(names)
         if text[offset] != ".":
-            raise Refused("a dot must separate the parts of a field name", offset)
+            raise Refused("expected a dot between the components of the field name", offset)
         offset += 1
 
 
 _LONGEST_PATTERN = 10_000  # SQLite takes 50,000 bytes
 _ESCAPED = re.compile(r"\\[%_\\]")
-_BAD_ESCAPE = re.compile(r"\\")
+
 
 # In this order: to Python a bool is an int.
 _KINDS: tuple[tuple[type, Kind], ...] = (
@@ -243,27 +241,28 @@ _KINDS: tuple[tuple[type, Kind], ...] = (
     (str, Kind.STRING),
     (type(None), Kind.NULL),
 )
-_NO_SCALARS: tuple[tuple[type, str], ...] = (
-    (Mapping, "an object cannot be compared; name the field inside it with a dotted path, as in 'author.name'"),
-    (list, "a list cannot be compared; $in and $nin take a list of values"),
-    (object, "only strings, numbers, true, false and null can be compared"),
+_NOT_SCALARS: tuple[tuple[type, str], ...] = (
+    (Mapping, "name the field inside it with a dotted path, as in 'author.name'"),
+    (list, "$in and $nin take a list of values"),
+    (object, "only strings, numbers, true, false and null can"),
 )
 
 
 def value_of(raw: object) -> Value:
-    """The value that a scalar of Python stands for, or of numpy."""
+    """The value of a Python or numpy scalar."""
     raw = plain(raw)
     kind = next((kind for type_, kind in _KINDS if isinstance(raw, type_)), None)
     if kind is None:
-        advice = next(advice for type_, advice in _NO_SCALARS if isinstance(raw, type_))
-        conversion = "; a date is compared as ISO text, which .isoformat() writes" if hasattr(raw, "isoformat") else ""
-        raise Refused(f"{advice}; this is a {type(raw).__name__}{conversion}")
+        advice = next(advice for type_, advice in _NOT_SCALARS if isinstance(raw, type_))
+        if hasattr(raw, "isoformat"):
+            advice = "pass its ISO text, which .isoformat() writes"
+        raise Refused(f"a {type(raw).__name__} cannot be compared; {advice}")
     if isinstance(raw, str):
         _check_utf8(raw, "the string")
     if isinstance(raw, (int, float)) and not _is_finite(raw):
-        raise Refused("JSON has no NaN and no infinity, and no number beyond 1.8e308 can be compared")
+        raise Refused("NaN, infinity and numbers beyond 1.8e308 cannot be compared")
     if isinstance(raw, int) and not -(2**63) <= raw < 2**63:
-        raise Refused(f"an integer has 64 bits at most; as a float this is {float(raw)!r}")
+        raise Refused(f"integers have at most 64 bits; write this one as a float: {float(raw)!r}")
     return Value(kind, json.dumps(raw, ensure_ascii=False))
 
 
@@ -271,22 +270,22 @@ def compare(path: Path, op: Op, negated: bool, value: Value) -> Filter:
     """The comparison, or its `Not`."""
     if op is not Op.EQ:
         if value.kind not in (Kind.NUMBER, Kind.STRING):
-            raise Refused(f"{value} has no order; {op.value} compares numbers and strings")
+            raise Refused(f"{op.value} compares numbers and strings only, not {value}")
         if value.kind is Kind.STRING and "\0" in str(value):
-            raise Refused("SQLite cannot order strings that hold a NUL; = and != compare them")
+            raise Refused("SQLite cannot order strings with a NUL; use = or !=")
     comparison = Compare(path, op, value)
     return negate(comparison) if negated else comparison
 
 
 def like(path: Path, pattern: str) -> Like:
-    """The `Like` of a pattern that can be answered."""
+    """The `Like` of a valid pattern."""
     _check_utf8(pattern, "the pattern")
     if "\0" in pattern:
-        raise Refused("a pattern holds no NUL")
+        raise Refused("a pattern cannot contain a NUL")
     if len(pattern) > _LONGEST_PATTERN:
-        raise Refused(f"a pattern has at most {_LONGEST_PATTERN:,} characters, and this one {len(pattern):,}")
-    if found := _BAD_ESCAPE.search(_ESCAPED.sub("--", pattern)):
-        raise Refused("a backslash in a pattern stands before %, _ or a backslash; write two for one", found.start())
+        raise Refused(f"the pattern has {len(pattern):,} characters; at most {_LONGEST_PATTERN:,} are allowed")
+    if (place := _ESCAPED.sub("--", pattern).find("\\")) >= 0:
+        raise Refused(r"in a pattern, a backslash must come before %, _ or a backslash; write \\ for one", place)
     return Like(path, pattern)
 
 
@@ -296,24 +295,24 @@ def one_of(path: Path, values: set[Value]) -> In:
 
 
 def negate(operand: Filter) -> Filter:
-    """`Not`, twice being none."""
+    """`Not`; two of them cancel out."""
     return operand.operand if isinstance(operand, Not) else Not(operand)
 
 
 def all_of(operands: list[Filter]) -> Filter:
     """`And` without an And inside, or the only operand itself."""
-    flat = [part for o in operands for part in (o.operands if isinstance(o, And) else (o,))]
+    flat = [each for o in operands for each in (o.operands if isinstance(o, And) else (o,))]
     return flat[0] if len(flat) == 1 else And(tuple(flat))
 
 
 def any_of(operands: list[Filter]) -> Filter:
     """`Or` without an Or inside, or the only operand itself."""
-    flat = [part for o in operands for part in (o.operands if isinstance(o, Or) else (o,))]
+    flat = [each for o in operands for each in (o.operands if isinstance(o, Or) else (o,))]
     return flat[0] if len(flat) == 1 else Or(tuple(flat))
 
 
 def constant(filter: Filter) -> bool | None:
-    """What a filter says of every record whatever it holds, as ``{}`` and ``x not in ()`` do; None for most."""
+    """True or False for a filter that matches every record or none, such as ``{}`` and ``x in ()``; else None."""
     match filter:
         case In(_, ()):
             return False
@@ -321,7 +320,7 @@ def constant(filter: Filter) -> bool | None:
             inner = constant(operand)
             return None if inner is None else not inner
         case And(operands) | Or(operands):
-            decides = isinstance(filter, Or)  # one operand that is so decides for all
+            decides = isinstance(filter, Or)  # one such operand decides
             found = [constant(operand) for operand in operands]
             if decides in found:
                 return decides
@@ -331,12 +330,12 @@ def constant(filter: Filter) -> bool | None:
 
 
 def quoted(text: str) -> str:
-    """A string as it is written in an expression."""
+    """A string as written in an expression."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def shortened(text: str, limit: int = 200) -> str:
-    """``text`` in at most ``limit`` characters, as an error shows it."""
+    """``text`` in at most ``limit`` characters, for an error."""
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
@@ -344,11 +343,11 @@ def _check_utf8(text: str, what: str, offset: int = 0) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise Refused(f"{what} holds a lone surrogate, which UTF-8 cannot hold", offset) from None
+        raise Refused(f"{what} contains a lone surrogate, which cannot be encoded as UTF-8", offset) from None
 
 
 def _is_finite(number: float) -> bool:
     try:
         return math.isfinite(number)
-    except OverflowError:  # an integer that no double can hold
+    except OverflowError:  # an integer beyond the doubles
         return False
