@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 TOPICS = (
-    *("quickstart", "adding", "searching", "filters", "models", "long-texts", "migrate", "python", "python-api", "cli"),
-    *("how-it-works", "on-disk", "durability", "security", "figures", "troubleshooting", "upgrading", "changes"),
+    *("quickstart", "adding", "searching", "filters", "models", "long-texts", "migrate", "exchange"),
+    *("python", "python-api", "cli", "how-it-works", "on-disk", "durability", "security"),
+    *("figures", "troubleshooting", "upgrading", "changes"),
 )
 """The names of the pages, in the order in which a newcomer would read them."""
 
