@@ -1,10 +1,10 @@
-"""What is lost by kills and power cuts? ``python tests/bench/crash.py [--kills 1000] [--prefixes 1000] [--seed 0]``
+"""Counts what kills and power cuts lose: ``python tests/bench/crash.py [--kills 1000] [--prefixes 1000] [--seed 0]``
 
-Kills: a process is killed before a random step of an act, a step being a call that changes a file, SQLite's own among
-them, the middle of a write, or a statement. Prefixes: acts are done one after the other on one index, and the power is
-cut after a random prefix of their steps (`tests.support.power`). Whatever had returned must be there with its text,
-metadata and vector, what had not is there whole or not at all, verify finds nothing and the next writing leaves no
-orphan. Prints a table and what was wrong; exits 1 if anything was.
+Kills: a process is killed before a random step of an act. A step is a call that changes a file, by SQLite too, the
+middle of a write, or an SQL statement. Prefixes: acts are done one after the other on one index, and the power is cut
+after a random prefix of their steps (`tests.support.power`). What had returned must be there with its text, metadata
+and vector, the last change whole or not at all; verify finds nothing, and the next writer leaves no orphan. Prints a
+table and what was wrong; exits with 1 if anything was.
 """
 
 from __future__ import annotations
@@ -20,28 +20,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-# Forks must not find locks held by threads that they do not have.
+# A fork has the locks that threads hold, but not the threads.
 os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from support.common import where  # noqa: E402
 
-from tests.support.acts import CHANGES, Finding  # noqa: E402
+from tests.support.acts import CHANGES  # noqa: E402
 from tests.support.faults import why_unhookable  # noqa: E402
 from tests.support.kills import kills  # noqa: E402
 from tests.support.power import cuts, record  # noqa: E402
+from vecindex.index.crash_test import Finding  # noqa: E402
 
 CUTS_A_RECORDING = 50
 ACTS_A_RECORDING = 6
 _ALONE = ("migrate_1", "migrate_2", "remodel")
-"""Acts before or after which the index is not of the space that the others add to."""
+"""Acts before or after which the index is of another space than the one that the others add to."""
 _LATER_ACTS = [act for act in CHANGES if act != "create" and act not in _ALONE]
 
 
 @dataclass
 class Figures:
-    """Of one act: how often it was cut off, and what was found then."""
+    """How often an act was cut off, and what was found then."""
 
     runs: int = 0
     acknowledged: int = 0
@@ -50,21 +51,21 @@ class Figures:
 
 
 Outcome = tuple[str, int, Finding | None, str]
-"""The act, changes that had returned by then, what was wrong, and where it was cut off."""
+"""The act, how many acts had returned by then, what was wrong, and where it was cut off."""
 
 
 def killed(count: int, seed: int, scratch: Path) -> Iterator[Outcome]:
     for number, act in enumerate(CHANGES):
         share = count * (number + 1) // len(CHANGES) - count * number // len(CHANGES)
         for kill in kills(act, share, seed + number, scratch):
-            # The index held acknowledged changes before; of this one it is known whether it had returned.
+            # Earlier changes are not counted, only whether this one had returned.
             yield act, int(kill.returned), kill.finding, f"killed before {kill.step}"
 
 
 def without_power(count: int, seed: int, scratch: Path) -> Iterator[Outcome]:
     draw = Random(seed)
     while count > 0:
-        # Every act begins a recording as often as any other; create can only begin one.
+        # Each act is as likely to begin a recording as any other; create can only begin one.
         first = draw.choice(sorted(CHANGES))
         later = [] if first in _ALONE else draw.choices(_LATER_ACTS, k=ACTS_A_RECORDING - 1)
         with tempfile.TemporaryDirectory(dir=scratch) as folder:
@@ -76,7 +77,7 @@ def without_power(count: int, seed: int, scratch: Path) -> Iterator[Outcome]:
 
 
 def measured(title: str, outcomes: Iterator[Outcome]) -> bool:
-    """Prints the table; whether nothing was wrong."""
+    """Prints the table; returns whether nothing was wrong."""
     table: defaultdict[str, Figures] = defaultdict(Figures)
     last = time.perf_counter()
     for act, acknowledged, finding, place in outcomes:
@@ -105,7 +106,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--prefixes", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", help="where the indexes are made; default: in memory, if there is a /dev/shm")
+    parser.add_argument("--folder", help="where to make the indexes; default: /dev/shm if there is one")
     asked = parser.parse_args()
     if reason := why_unhookable():
         sys.exit(f"SQLite's file calls cannot be watched: {reason}")

@@ -1,7 +1,8 @@
-"""Does ``vecindex selftest --crash`` find what was lost, say so, and leave nothing behind?"""
+"""Does ``vecindex selftest`` find what was lost, say so, and leave nothing behind?"""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -16,15 +17,17 @@ from click.testing import CliRunner, Result
 import vecindex
 from vecindex.cli.commands.selftest import selftest as command
 from vecindex.errors import StorageError
-from vecindex.index import crash_test as selftest
+from vecindex.index import crash_test
+from vecindex.index.crash_test import Finding, contents, examine, killed
 
 
 def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(command, [str(argument) for argument in arguments])
 
 
-def test_nothing_is_lost_and_nothing_is_left_behind(tmp_path: Path) -> None:
-    result = run("--crash", "--runs", "4", "--folder", tmp_path)
+@pytest.mark.parametrize("old", [[], ["--crash"]])
+def test_nothing_is_lost_and_nothing_is_left_behind(tmp_path: Path, old: list[str]) -> None:
+    result = run("--runs", "4", "--folder", tmp_path, *old)
     assert (result.exit_code, result.stderr) == (0, "")
     words = result.stdout.split()
     assert words[:4] == ["4", "runs,", "each", "killed;"]
@@ -34,16 +37,15 @@ def test_nothing_is_lost_and_nothing_is_left_behind(tmp_path: Path) -> None:
 
 
 def test_what_is_lost_is_named_and_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = selftest._check
+    def killed_and_changed(path: Path, work: Any, seconds: float | None = None) -> tuple[list[Any], bool]:
+        found = killed(path, work, 0.5)
+        with vecindex.open(path) as index:  # behind everyone's back
+            index.delete(index.keys())
+            index.add(["x"], keys=["x"], vectors=[[1.0] * crash_test.DIMENSION])
+        return found
 
-    def checked(path: Path, before: dict[str, int], lines: list[Any]) -> tuple[str | None, int, dict[str, int]]:
-        if lines:
-            with vecindex.open(path) as index:  # something that was acknowledged goes behind everyone's back
-                index.add(["x"], keys=["x"], vectors=[[1.0] * selftest.DIMENSION])
-        return real(path, before, lines)
-
-    monkeypatch.setattr(selftest, "_check", checked)
-    result = run("--crash", "--runs", "1", "--folder", tmp_path)
+    monkeypatch.setattr(crash_test, "killed", killed_and_changed)
+    result = run("--runs", "1", "--folder", tmp_path)
     assert result.exit_code == 1
     assert result.stdout.endswith("1 lost\n")
     assert result.stderr.startswith("run 1: the")
@@ -51,44 +53,71 @@ def test_what_is_lost_is_named_and_is_a_failure(tmp_path: Path, monkeypatch: pyt
 
 
 def test_every_way_of_losing_something_is_noticed(tmp_path: Path) -> None:
-    lines = [{"put": {"a": 0, "b": 0}}, "returned", {"put": {"a": 1}}, "returned", {"delete": ["b"]}]
-    records = {"a": 1, "b": 0}
-    with vecindex.open(tmp_path / "i") as index:
-        selftest._make(index, {"put": {"a": 0, "b": 0}})
-        assert selftest._check(tmp_path / "i", {}, lines) == ("the record a is not what was written", 2, records)
-        selftest._make(index, {"put": {"a": 1}})
-        assert selftest._check(tmp_path / "i", {}, lines) == (None, 2, records)
-        selftest._make(index, {"delete": ["b"]})
-        assert selftest._check(tmp_path / "i", {}, lines) == (None, 2, {"a": 1})  # killed after the commit
-        assert selftest._check(tmp_path / "i", {}, lines[:-1]) == ("the record b is lost", 2, records)
-    vectors = tmp_path / "i" / "vectors-1.f32"
+    folder = tmp_path / "i"
+
+    def put(text: str, *keys: str) -> None:
+        index.add([text] * len(keys), keys=keys, vectors=[[1.0] + [0.0] * 63] * len(keys), space="mine")
+
+    def finding(before: str, after: str, acknowledged: bool) -> Finding | None:
+        found, wrong = examine(folder, states[before], states[after], acknowledged)
+        assert found == contents(index)
+        return wrong
+
+    states = {"empty": crash_test.Contents()}
+    with vecindex.open(folder) as index:
+        put("old", "a", "b")
+        states["added"] = contents(index)
+        put("new", "a")
+        states["updated"] = contents(index)
+        index.delete(["b"])
+        states["deleted"] = contents(index)
+        assert finding("updated", "deleted", True) is None
+        assert finding("updated", "deleted", False) is None  # killed after the commit
+        assert finding("empty", "updated", True) == Finding("lost", "the record b is lost")
+        assert finding("added", "added", False) == Finding("lost", "the record a is not what was written")
+        index.add(["old"], keys=["a"], vectors=[[1.0] + [0.0] * 63], space="mine")
+        put("old", "b")
+        assert finding("added", "updated", True) == Finding("lost", "the record a is not what was written")
+        assert finding("empty", "deleted", False) == Finding(
+            "torn", "there are 2 records; 0 before the last change, 1 after it"
+        )
+        index.delete(["a", "b"])
+        assert finding("empty", "empty", True) is None
+        put("new", "a")
+        assert finding("deleted", "empty", True) == Finding("lost", "an acknowledged change is lost")
+    vectors = folder / "vectors-1.f32"
     vectors.write_bytes(vectors.read_bytes()[:-1])
-    fault, _, _ = selftest._check(tmp_path / "i", {}, lines)
-    assert fault is not None
-    assert "vectors-1.f32 is damaged" in fault
+    _, wrong = examine(folder, states["deleted"], states["deleted"], True)
+    assert wrong is not None
+    assert "vectors-1.f32 is damaged" in wrong.what
+    (folder / "vecindex.db").unlink()
+    assert examine(folder, states["deleted"], {}, True) == ({}, Finding("lost", "there is no index any more"))
 
 
 def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"missing/.* cannot be used: No such file or directory"):
-        next(selftest.crash(tmp_path / "missing", 1, 0))
+        next(crash_test.crash_test(tmp_path / "missing", 1, 0))
 
 
-def test_a_process_that_ends_by_itself_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/bin/true")
-    with pytest.raises(StorageError, match="ended by itself: exit status 0"):
-        next(selftest.crash(tmp_path, 1, 0))
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize(
+    ("work", "reason"),
+    [(lambda say: 1 / 0, "ZeroDivisionError: division by zero"), (lambda say: os._exit(3), "exit status 3")],
+)
+def test_a_process_that_ends_by_itself_is_an_error(tmp_path: Path, work: Any, reason: str) -> None:
+    with pytest.raises(StorageError, match=f"ended by itself: {reason}"):
+        killed(tmp_path, work)
 
 
-def test_what_to_test_must_be_said() -> None:
-    result = run()
-    assert (result.exit_code, "Say what to test: --crash." in result.stderr) == (2, True)
+def test_a_process_that_does_not_end_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crash_test, "_HANGS_SECONDS", 0.1)
+    with pytest.raises(StorageError, match="did not end within 0 seconds"):
+        killed(tmp_path, lambda say: time.sleep(60))
 
 
 def test_interrupted_it_removes_what_it_made(tmp_path: Path) -> None:
     code = "from vecindex.cli.commands.selftest import selftest; selftest()"
     with subprocess.Popen(
-        [sys.executable, "-c", code, "--crash", "--runs", "1000", "--folder", str(tmp_path)], stderr=subprocess.DEVNULL
+        [sys.executable, "-c", code, "--runs", "1000", "--folder", str(tmp_path)], stderr=subprocess.DEVNULL
     ) as process:
         for _ in waiting(60):
             if list(tmp_path.glob(".vecindex-selftest-*/0/vecindex.db")):
@@ -106,14 +135,18 @@ def waiting(seconds: float) -> Iterator[None]:
     raise AssertionError("waited in vain")
 
 
-def test_the_child_stops_when_nobody_listens(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "vecindex.index.crash_test"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdin is not None
+def test_a_writer_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from vecindex.index.crash_test import killed
+def work(say):
+    print("at work", flush=True)
+    while True:
+        say("still here")
+killed(Path({str(tmp_path)!r}), work)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        process.stdin.write(b'{"path": "%s", "records": {}, "seed": 1, "step": 0}\n' % bytes(tmp_path / "i"))
-        process.stdin.flush()
-        process.stdout.readline()
-        process.stdout.close()
-        assert process.wait(60) == 0
+        assert process.stdout.readline() == b"at work\n"
+        process.kill()
+        process.communicate(timeout=60)  # the writer has the pipe too, so this waits until both are gone

@@ -48,7 +48,7 @@ COMMANDS = [
     ["models", "remove", "model"],
     ["guide", "filters"],
     ["completion", "bash"],
-    ["selftest", "--crash", "--runs", "1"],
+    ["selftest", "--runs", "1"],
 ]
 USELESS = ("tune",)
 """What refuses so small an index, whatever there is."""

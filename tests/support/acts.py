@@ -1,4 +1,4 @@
-"""What is done to an index while its disk fails, and what must be true of it afterwards."""
+"""Everything that changes an index, as acts that can be cut off, and what must be true of the index afterwards."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Any
 
 import faiss
 import numpy as np
@@ -17,6 +16,8 @@ import numpy as np
 import vecindex
 from vecindex import Index, VecindexError
 from vecindex.encoders.run.encoder import IntArray
+from vecindex.index import crash_test
+from vecindex.index.crash_test import Contents, Finding, contents
 from vecindex.search import upkeep
 from vecindex.store.disk import connection
 from vecindex.store.side_indexes import is_side, leftovers
@@ -28,20 +29,11 @@ from .places import PROJECT
 from .toy import ToyEncoder, toy_space
 
 DIMENSION = 64
-"""The fewest dimensions for which codes are made are 48."""
+"""Codes are made from 48 dimensions on."""
 SPACE = toy_space(dimension=DIMENSION)
 GOLDEN = PROJECT / "tests" / "golden"
 
-Contents = dict[str, tuple[str, str, bytes]]
-"""Of each key: text, metadata as JSON, the vector's bytes."""
 Change = Callable[[Index, Random, Path], object]
-
-
-def contents(index: Index) -> Contents:
-    """Everything that is stored, by row."""
-    with index._snapshots.take() as snapshot:
-        records = list(snapshot._catalog.records())
-        return {r.key: (r.text, r.metadata, snapshot.vectors[r.row].tobytes()) for r in records}
 
 
 def _add(index: Index, draw: Random, count: int) -> None:
@@ -51,7 +43,7 @@ def _add(index: Index, draw: Random, count: int) -> None:
 
 def _put(index: Index, draw: Random, keys: list[str]) -> None:
     texts = [f"text {draw.random()} " * draw.choice((1, 1, 1, 300)) for _ in keys]
-    vectors = ToyEncoder(dimension=DIMENSION).encode(texts)  # what it makes again, since `vecindex.index.drift` looks
+    vectors = ToyEncoder(dimension=DIMENSION).encode(texts)  # `vecindex.index.drift` encodes some texts again
     index.add(texts, keys=keys, metadata=[{"n": draw.randrange(9)} for _ in keys], vectors=vectors, space=SPACE)
 
 
@@ -86,24 +78,24 @@ def _backup(index: Index, draw: Random, root: Path) -> None:
 
 
 def _remodel(index: Index, draw: Random, _: Path) -> None:
-    """Every vector changes, and nothing else; the index as it was is kept beside."""
+    """Every vector changes and nothing else; the index as it was is kept."""
     index.migrate(ToyEncoder(model="second", dimension=48, weights="s" * 64))
 
 
 class _Elsewhere(ToyEncoder):
-    """A machine on which the same model makes other vectors."""
+    """A machine on which the same model computes different vectors."""
 
     def forward(self, input_ids: IntArray, attention_mask: IntArray) -> Any:
         return super().forward(input_ids, attention_mask) ** 3
 
 
 def _anew(index: Index, draw: Random, _: Path) -> None:
-    """The same, and the space stays as it is."""
+    """The same, in the same space."""
     index.migrate(_Elsewhere(dimension=DIMENSION), anew=True)
 
 
 def backup_of(root: Path, seed: int) -> Path:
-    """Where the act "backup" puts it."""
+    """Where the act "backup" copies the index to."""
     return root / f"backup-{Random(seed).getrandbits(32)}"
 
 
@@ -123,13 +115,13 @@ CHANGES: dict[str, Change] = {
     "remodel": _remodel,
     "anew": _anew,
 }
-"""Each is one commit, or commits of which only the first changes what is stored. Opening is part of the change."""
+"""Each is one commit, or several of which only the first changes what is stored. Opening is part of the act."""
 _MAKING_CODES = ("extend", "compact", "remodel", "anew")
 
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """FAISS's threads wait for each other by spinning, which on a busy machine takes far longer than the work."""
+    """FAISS uses one thread: its threads wait by spinning, which takes far longer than the work on a busy machine."""
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:
@@ -139,13 +131,13 @@ def one_thread() -> Iterator[None]:
 
 
 def folder_of(act: str, root: Path) -> Path:
-    """Where the index of an act lies; an index is created two folders deep."""
+    """The folder of an act's index; "create" makes it two folders deep."""
     return root / "new" / "deep" / "i" if act == "create" else root / "i"
 
 
 @without_syncs()
 def prepare(act: str, root: Path, seed: int, crashed: bool = False) -> None:
-    """Makes the index that the act changes: with codes, dead rows and a tail; ``crashed`` leaves its log behind."""
+    """Makes the index that the act changes, with codes, dead rows and a tail; ``crashed`` leaves SQLite's log."""
     root.mkdir()
     if act.startswith("migrate_"):
         shutil.copytree(GOLDEN / f"format-{act[-1]}", root / "i")
@@ -170,7 +162,7 @@ def _copy(source: Path, folder: Path) -> None:
 
 @contextlib.contextmanager
 def thresholds(act: str, seed: int = 0) -> Iterator[None]:
-    """Few rows are enough for codes, where the act makes some; with an odd seed every commit is a checkpoint."""
+    """Makes codes of few rows if the act makes codes; with an odd seed, every commit is a checkpoint."""
     before = upkeep.ROWS_FOR_CODES, upkeep._TAIL, connection._PAGES_A_CHECKPOINT
     if act in _MAKING_CODES:
         upkeep.ROWS_FOR_CODES, upkeep._TAIL = 32, 8
@@ -183,14 +175,14 @@ def thresholds(act: str, seed: int = 0) -> Iterator[None]:
 
 
 def open_for(act: str, folder: Path) -> Index:
-    """With the encoder of the prepared indexes; those of older formats are of another one."""
+    """Opens it with the encoder of the prepared indexes; indexes of older formats have another one."""
     return vecindex.open(
         folder, lock_timeout=0, model=None if act.startswith("migrate_") else ToyEncoder(dimension=DIMENSION)
     )
 
 
 def perform(acts: Sequence[str], folder: Path, root: Path, seed: int, returned: Callable[[Index], object]) -> None:
-    """Opens the index in ``folder``, does each act, says so, and closes it; the same seed does the same."""
+    """Opens the index in ``folder``, does each act and calls ``returned``, closes it; the seed decides all."""
     with thresholds(acts[0], seed), open_for(acts[0], folder) as index:
         for number, act in enumerate(acts):
             with thresholds(act):
@@ -200,7 +192,7 @@ def perform(acts: Sequence[str], folder: Path, root: Path, seed: int, returned: 
 
 @without_syncs()
 def stored(act: str, root: Path) -> Contents:
-    """What is stored in the index that was prepared for an act, which is left as it is."""
+    """The contents of the index that was prepared for an act; the index itself is not opened."""
     if act == "create":
         return {}
     shutil.copytree(folder_of(act, root), root / "copy")
@@ -211,50 +203,20 @@ def stored(act: str, root: Path) -> Contents:
         shutil.rmtree(root / "copy")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What is wrong with an index after a failure."""
-
-    kind: Literal["lost", "torn", "unsound"]
-    what: str
-
-
 @without_syncs()
 def examine(folder: Path, before: Contents, after: Contents, acknowledged: bool) -> Finding | None:
-    """The first fault of an index whose change from ``before`` to ``after`` was cut off, or had returned."""
-    logged = _Logged()
-    logging.getLogger("vecindex").addHandler(logged)
-    try:
-        if before and not index_exists(folder):
-            return Finding("lost", "there is no index any more")
-        with vecindex.open(folder, lock_timeout=0) as index:
-            found = contents(index)
-            if wrong := _compare(found, before, after, acknowledged):
-                return wrong
-            if not (report := index.verify()).ok or report.records != len(found):
-                return Finding("unsound", f"verify: {report}")
-            for _, _, vector in [*found.values()][:: max(1, len(found) - 1)]:
-                hits = index.search(np.frombuffer(vector, "<f4"), k=3)
-                if len(hits) != min(3, len(found)) or hits[0].score < 0.9999:
-                    return Finding("unsound", f"a stored vector is not found: {hits}")
-            wrong = _write_again(index, found) or _orphans(folder, index)
-            if wrong is None and logged.messages:
-                wrong = Finding("unsound", logged.messages[0])
-            return wrong
-    except VecindexError as error:
-        return Finding("unsound", f"{type(error).__name__}: {error.message}")
-    finally:
-        logging.getLogger("vecindex").removeHandler(logged)
+    """The first fault that `crash_test.examine` finds; then searching, writing, files left behind and warnings."""
+    with _logged() as messages:
+        _, finding = crash_test.examine(folder, before, after, acknowledged, _examine_further)
+        return finding or (Finding("unsound", messages[0]) if messages else None)
 
 
-def _compare(found: Contents, before: Contents, after: Contents, acknowledged: bool) -> Finding | None:
-    if found == after or (found == before and not acknowledged):
-        return None
-    kept = {key: value for key, value in after.items() if acknowledged or before.get(key) == value}
-    missing = [key for key, value in kept.items() if found.get(key) != value]
-    if missing or found == before:
-        return Finding("lost", f"{len(missing)} of {len(kept)} acknowledged records, or the change")
-    return Finding("torn", f"{len(found)} records; before the change {len(before)}, after it {len(after)}")
+def _examine_further(index: Index, found: Contents) -> Finding | None:
+    for _, _, vector in [*found.values()][:: max(1, len(found) - 1)]:
+        hits = index.search(np.frombuffer(vector, "<f4"), k=3)
+        if len(hits) != min(3, len(found)) or hits[0].score < 0.9999:
+            return Finding("unsound", f"a stored vector is not found: {hits}")
+    return _write_again(index, found) or _orphans(index.path, index)
 
 
 def _write_again(index: Index, found: Contents) -> Finding | None:
@@ -271,14 +233,14 @@ def _orphans(folder: Path, index: Index) -> Finding | None:
     known = {"vecindex.db", "vecindex.db-wal", "vecindex.db-shm", "writer.lock", "migrate.lock", ".gitignore"}
     known |= {vector_file(folder, manifest.vectors).name, *(manifest.codes.names if manifest.codes else ())}
     left = {path.name for path in folder.iterdir()} - known
-    # An index of another space beside this one is meant to be there.
+    # An index of another space is meant to be there.
     left = {name for name in left if not is_side(folder / name) or folder / name in leftovers(folder, manifest)}
     return Finding("unsound", f"left behind: {', '.join(sorted(left))}") if left else None
 
 
 @without_syncs()
 def examine_backup(path: Path, index: Path, expected: Contents, acknowledged: bool) -> Finding | None:
-    """A backup is whole, or, where it was cut off, cannot be taken for one and can be made again."""
+    """Checks that a backup is whole; one that was cut off must not look like an index, and can be made again."""
     if acknowledged or index_exists(path):
         found = examine(path, expected, expected, True)
         return found and Finding("torn" if not acknowledged else found.kind, f"the backup: {found.what}")
@@ -293,23 +255,25 @@ def examine_backup(path: Path, index: Path, expected: Contents, acknowledged: bo
 
 @without_syncs()
 def examine_resumed(act: str, folder: Path, after: Contents) -> Finding | None:
-    """A migration that was cut off, and is done again, ends as one that was not; `examine` has added a record."""
+    """Checks that a migration that was cut off can be resumed to the same end; `examine` has added a record."""
     try:
         with vecindex.open(folder, lock_timeout=0) as index:
             CHANGES[act](index, Random(), folder)
             if {key: value for key, value in contents(index).items() if key != "a new key"} != after:
-                return Finding("torn", "resumed, it did not end as an unbroken one")
-            return None if index.verify().ok else Finding("unsound", "resumed, it left an unsound index")
+                return Finding("torn", "resumed, the migration ended differently")
+            return None if index.verify().ok else Finding("unsound", "resumed, the migration left an unsound index")
     except VecindexError as error:
-        return Finding("unsound", f"it cannot be resumed: {type(error).__name__}: {error.message}")
+        return Finding("unsound", f"the migration cannot be resumed: {type(error).__name__}: {error.message}")
 
 
-class _Logged(logging.Handler):
-    """Codes that cannot be used are a warning, not an error."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
+@contextlib.contextmanager
+def _logged() -> Iterator[list[str]]:
+    """What is logged inside: codes that cannot be used are a warning, not an error."""
+    handler = logging.Handler(logging.WARNING)
+    messages: list[str] = []
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("vecindex").addHandler(handler)
+    try:
+        yield messages
+    finally:
+        logging.getLogger("vecindex").removeHandler(handler)

@@ -1,21 +1,18 @@
-"""What does a process leave behind that is killed before a step? Forks of this one are, each on a copy of an index."""
+"""Kills acts before their steps, each in a fork and on a copy of a prepared index, and examines what is left."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from vecindex.index.crash_test import Contents, Finding, Say, contents, killed
+from vecindex.store.disk.steps import Killing
+
 from .acts import (
-    Contents,
-    Finding,
     backup_of,
-    contents,
     examine,
     examine_backup,
     examine_resumed,
@@ -24,14 +21,14 @@ from .acts import (
     prepare,
     stored,
 )
-from .faults import Counting, Killing, watched
+from .faults import Counting, watched
 
 KILLS_A_PREPARED_INDEX = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """One change that was begun and killed: before which step, whether it had returned, and what was found."""
+    """An act that was to be killed before ``step``; whether it was, whether it had returned, and what is wrong."""
 
     act: str
     step: str
@@ -42,7 +39,7 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """An index as it is before an act, and what the act does to it when nothing comes between."""
+    """An index before an act, and what the act does to it when it is not killed."""
 
     act: str
     root: Path
@@ -53,10 +50,7 @@ class _Prepared:
 
 
 def kills(act: str, count: int | None, seed: int, scratch: Path) -> Iterator[Kill]:
-    """Kills an act at ``count`` random steps, or once at each of its steps.
-
-    Must be called where no library has started threads: their locks would be held for ever in the forks.
-    """
+    """Kills an act at ``count`` random steps, or once at each of its steps; see `killed` on threads."""
     draw = Random(seed)
     left = count
     while left is None or left > 0:
@@ -86,26 +80,17 @@ def _kill(prepared: _Prepared, nth: int, copy: Path) -> Kill:
     act, seed = prepared.act, prepared.seed
     shutil.copytree(prepared.root, copy)
     folder = folder_of(act, copy)
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            with watched(Killing(nth)):
-                perform([act], folder, copy, seed, lambda _: os.write(write, b"returned"))
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        returned = pipe.read() == b"returned"
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if code not in (0, -signal.SIGKILL):
-        raise RuntimeError(f"{act} failed by itself before step {nth}")
+
+    def work(say: Say) -> None:
+        with watched(Killing(nth)):
+            perform([act], folder, copy, seed, lambda _: say("returned"))
+
+    said, was_killed = killed(folder, work)
+    returned = bool(said)
     finding = examine(folder, prepared.before, prepared.after, returned)
     if act == "backup":
         finding = finding or examine_backup(backup_of(copy, seed), folder, prepared.before, returned)
     if act in ("remodel", "anew"):
         finding = finding or examine_resumed(act, folder, prepared.after)
     shutil.rmtree(copy)
-    return Kill(act, prepared.steps[nth - 1], code != 0, returned, finding)
+    return Kill(act, prepared.steps[nth - 1], was_killed, returned, finding)

@@ -1,9 +1,9 @@
-"""What may a power cut leave of what was done to files? Every step is written down, and files are made as it could be.
+"""Simulates power cuts: records every step, and makes the files that a power cut could have left.
 
-What was synced stays. Of the writes to a file since its last sync any part may be there: each kept, dropped, or torn
-at sectors of 512 bytes, in any order. Of the changes of names in a folder since the folder's last sync likewise. SQLite
-asks no more of a disk than that (https://www.sqlite.org/atomiccommit.html#_hardware_assumptions); a file that was
-synced has no durable name before its folder was synced, as POSIX has it.
+What was synced stays. Each write to a file since its last sync may be kept, dropped, or torn at sectors of 512 bytes,
+in any order. The same holds for changes of names in a folder since the folder's last sync. SQLite asks no more of a
+disk than that (https://www.sqlite.org/atomiccommit.html#_hardware_assumptions). A file that was synced has no durable
+name before its folder is synced, as in POSIX.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from random import Random
 from typing import TypeVar
 
 from vecindex import Index
+from vecindex.index.crash_test import Contents, Finding, contents
+from vecindex.store.disk.steps import Step, Watch, Watched
 
-from .acts import Contents, Finding, backup_of, contents, examine, examine_backup, folder_of, perform, prepare
+from .acts import backup_of, examine, examine_backup, folder_of, perform, prepare
 from .acts import stored as stored_in
-from .faults import Step, Watch, Watched, watched
+from .faults import Unsynced, watched
 
 SECTOR = 512
 SHARED_MEMORY = "-shm"
@@ -28,7 +30,7 @@ T = TypeVar("T")
 
 
 class _File:
-    """Durable bytes, and the writes and cuts since they were."""
+    """The durable bytes of a file, and the writes and cuts since its last sync."""
 
     def __init__(self, durable: bytes = b"") -> None:
         self.durable = durable
@@ -70,7 +72,7 @@ class _File:
 
 @dataclass
 class _Folder:
-    """Durable names, and the changes since they were; each change sets or removes names at once."""
+    """The durable names in a folder, and the changes since its last sync; each sets or removes names at once."""
 
     durable: dict[str, _File | _Folder] = field(default_factory=dict)
     pending: list[dict[str, _File | _Folder | None]] = field(default_factory=list)
@@ -93,7 +95,7 @@ class _Folder:
 
 
 def _survivors(changes: list[T], draw: Random) -> list[T]:
-    """What is left of changes that were not synced: nothing, all, the first of them, or any."""
+    """Chooses what is left of unsynced changes: none, all, the first ones, or any."""
     kind = draw.choice(("none", "all", "first", "any", "any"))
     if kind == "any":
         share = draw.choice((0.1, 0.5, 0.9))
@@ -103,10 +105,10 @@ def _survivors(changes: list[T], draw: Random) -> list[T]:
 
 
 class Storage:
-    """A folder as the disk has it, after steps."""
+    """A folder as the disk holds it."""
 
     def __init__(self, root: Path) -> None:
-        """What lies in ``root`` now is durable."""
+        """Everything in ``root`` now is durable."""
         self._root = root
         self._top = self._read(root)
 
@@ -130,12 +132,12 @@ class Storage:
             removal: dict[str, _File | _Folder | None] = {name: None} if step.kind == "rename" else {}
             if step.target.parent == step.path.parent:
                 parent.pending.append(change | removal)
-            else:  # both are kept or not by themselves, which is worse than any file system does
+            else:  # each is kept or dropped by itself, which is worse than any file system does
                 self._folder(step.target.parent).pending.append(change)
                 parent.pending.append(removal)
 
     def cut_power(self, path: Path, draw: Random) -> None:
-        """Makes at ``path`` what is left of the folder."""
+        """Writes to ``path`` what is left of the folder."""
         self._write(self._top, path, draw)
 
     def _folder(self, path: Path) -> _Folder:
@@ -160,7 +162,7 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Between steps: an act begins, or has returned. Stored is ``before``, ``after``, or while it goes on either."""
+    """Between steps: an act begins, or has returned. It changes what is stored from ``before`` to ``after``."""
 
     act: str
     seed: int
@@ -170,7 +172,7 @@ class Mark:
 
 
 class Log(Watch):
-    """The steps that were done, in order."""
+    """Keeps the steps that were done, in order."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
@@ -181,17 +183,19 @@ class Log(Watch):
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What acts did, one after the other, to the files of a folder, which were ``storage`` before."""
+    """What acts did, one after the other, to the files of a folder, which were ``storage`` at first."""
 
     root: Path
     storage: Storage
     entries: list[Step | Mark]
 
 
-def record(acts: Sequence[str], root: Path, seed: int, disk: type[Watched] = Watched, reopen: bool = True) -> Recording:
-    """Performs acts on one index, prepared as the first of them needs it, which is opened for each or once for all.
+def record(
+    acts: Sequence[str], root: Path, seed: int, disk: type[Watched] = Unsynced, reopen: bool = True
+) -> Recording:
+    """Performs acts on one index, prepared for the first of them.
 
-    It makes a difference: SQLite syncs the folder with a log that it has made.
+    ``reopen`` opens it for each act. That makes a difference: SQLite syncs the folder with a log that it has created.
     """
     prepare(acts[0], root, seed, crashed=seed % 3 == 0)
     storage, before, folder = Storage(root), stored_in(acts[0], root), folder_of(acts[0], root)
@@ -215,7 +219,7 @@ def _returned(log: Log, returns: list[tuple[int, Contents]], index: Index) -> No
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One power cut, after so many entries of a recording: what it found."""
+    """A power cut in an act, ``after`` a step, when so many acts were ``acknowledged``; and what is wrong."""
 
     act: str
     acknowledged: int
@@ -224,7 +228,7 @@ class Cut:
 
 
 def cuts(recording: Recording, count: int, seed: int, scratch: Path) -> Iterator[Cut]:
-    """Cuts the power at ``count`` random places of a recording, which is used up; a quarter right after a return."""
+    """Cuts the power at ``count`` random places of a recording, a quarter right after a return; uses it up."""
     draw = Random(seed)
     entries = recording.entries
     returns = [n for n, entry in enumerate(entries) if isinstance(entry, Mark) and entry.returned]
@@ -248,7 +252,7 @@ def cuts(recording: Recording, count: int, seed: int, scratch: Path) -> Iterator
 
 def _finding(root: Path, marks: list[Mark]) -> Finding | None:
     last = marks[-1]
-    # All acts of a recording are on one index, which only a first act creates.
+    # Only the first act of a recording creates the index.
     folder = folder_of(marks[0].act, root)
     found = examine(folder, last.before, last.after, last.returned)
     for mark in marks:

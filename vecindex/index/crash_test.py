@@ -1,59 +1,184 @@
-"""Does what was acknowledged survive a kill on this disk: processes that change an index are killed, and it is checked.
+"""Kills processes that change an index, and checks that nothing they had acknowledged is lost.
 
-``python -m vecindex.index.crash_test`` is such a process: it reads its order from standard input, one JSON object, and
-writes a line before each change and one when it has returned. Every second one is killed at a random moment, the
-others by themselves right before a random step of the store's, or in the middle of a write.
+A process is killed before a step of its own (`store.disk.steps`) or at a moment of ours. `crash_test` does both with
+random changes; it is ``vecindex selftest``. The tests and the benchmark of crashes use `killed` and `examine` too, with
+everything that can be done to an index.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
+import select
 import shutil
 import signal
 import struct
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Any, NoReturn
+from typing import Any, Literal
 
-from ..errors import RecordNotFound, StorageError, VecindexError
+from ..errors import StorageError, VecindexError
 from ..store.disk.files import storage_errors
-from ..store.disk.system_calls import Disk, replaced
+from ..store.disk.steps import Killing, Watched
+from ..store.disk.system_calls import replaced
+from ..store.sql.schema import index_exists
+from ..values.records import checked_metadata
 from .facade import Index
 from .facade import open as open_index
 
 DIMENSION = 64
 _LONGEST_SECONDS = 0.3
-_MOST_STEPS = 200
-_HANGS_SECONDS = 120
+_MOST_STEPS = 400
+_HANGS_SECONDS = 120.0
+_FAILED = 1  # exit status
 _SPACE = "vecindex selftest"
 
-Records = dict[str, int]
-"""Of each key the version of its text, metadata and vector, which all follow from the two."""
+Contents = dict[str, tuple[str, str, bytes]]
+"""The text, the metadata as JSON and the bytes of the vector of each key."""
+Say = Callable[[object], None]
+"""Tells the parent process something that JSON can hold, at once."""
+Check = Callable[[Index, Contents], "Finding | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong with an index after a crash."""
+
+    kind: Literal["lost", "torn", "unsound"]
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
 class CrashReport:
-    """Processes that were killed, one a run, changes that had returned by then, and what was wrong afterwards."""
+    """Processes that were killed, one a run, changes that they had acknowledged, and what was wrong afterwards."""
 
     runs: int = 0
     changes: int = 0
     faults: tuple[str, ...] = ()
 
 
-def crash(folder: Path, runs: int, seed: int) -> Generator[CrashReport, None, None]:
-    """Starts and kills ``runs`` processes, one after the other; the report so far after each.
+# --- a process that is killed
 
-    They work in a new folder within ``folder``, which is removed when the iterator is closed, or through.
+
+def killed(folder: Path, work: Callable[[Say], object], seconds: float | None = None) -> tuple[list[Any], bool]:
+    """Runs ``work`` on the index in ``folder`` in a fork, and kills it ``seconds`` after it first said something.
+
+    Returns what ``work`` said, and whether it was killed, by this or by itself. Call this where no library has started
+    threads: a fork has the locks that they hold, but not the threads.
+
+    Raises:
+        StorageError: ``work`` raised an exception, or did not end.
+    """
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _run(work, read, write)
+    os.close(write)
+    said, hangs, deadline = b"", False, time.monotonic() + _HANGS_SECONDS
+    try:
+        with os.fdopen(read, "rb", buffering=0) as lines:
+            while select.select([lines], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                if not (some := lines.read(65_536)):
+                    break
+                if not said and seconds is not None:
+                    deadline = time.monotonic() + seconds
+                said += some
+            else:
+                hangs = seconds is None or not said
+                os.kill(pid, signal.SIGKILL)
+                said += lines.read()
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        raise
+    finally:
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    found = [json.loads(line) for line in said.splitlines()]
+    if hangs:
+        raise StorageError(str(folder), f"the process that changes it did not end within {_HANGS_SECONDS:.0f} seconds")
+    if code not in (0, -signal.SIGKILL):
+        reason = found[-1] if code == _FAILED and found else f"exit status {code}"
+        raise StorageError(str(folder), f"the process that changes it ended by itself: {reason}")
+    return found, code != 0
+
+
+def _run(work: Callable[[Say], object], read: int, write: int) -> None:
+    """Never returns."""
+
+    def say(line: object) -> None:
+        os.write(write, json.dumps(line).encode() + b"\n")
+
+    code = _FAILED
+    try:
+        os.close(read)  # else this would not notice that the parent has gone
+        work(say)
+        code = 0
+    except BaseException as error:
+        say(f"{type(error).__name__}: {error}")
+    finally:
+        os._exit(code)
+
+
+# --- what it left
+
+
+def contents(index: Index) -> Contents:
+    """Everything that is stored."""
+    with index._snapshots.take() as snapshot:
+        records = snapshot.fetch(snapshot.allowed(None).rows().tolist())
+        return {r.key: (r.text, r.metadata, snapshot.vectors[r.row].tobytes()) for r in records}
+
+
+def examine(
+    folder: Path, before: Contents, after: Contents, acknowledged: bool, also: Check = lambda index, found: None
+) -> tuple[Contents, Finding | None]:
+    """What an index holds whose change from ``before`` to ``after`` was cut off, or was acknowledged; the first fault.
+
+    Whatever was acknowledged must be there as it was written, and of the last change all or nothing; then `verify` must
+    find nothing, and nor may ``also``.
+    """
+    found: Contents = {}
+    if before and not index_exists(folder):
+        return found, Finding("lost", "there is no index any more")
+    try:
+        with open_index(folder, lock_timeout=0) as index:
+            found = contents(index)
+            if wrong := _compare(found, before, after, acknowledged):
+                return found, wrong
+            report = index.verify()
+            if not report.ok or report.records != len(found):
+                reasons = [fault.reason for fault in report.faults] or [f"{report.records} records"]
+                return found, Finding("unsound", f"verify: {reasons[0]}")
+            return found, also(index, found)
+    except VecindexError as error:
+        return found, Finding("unsound", f"{type(error).__name__}: {error.message}")
+
+
+def _compare(found: Contents, before: Contents, after: Contents, acknowledged: bool) -> Finding | None:
+    if found == after or (found == before and not acknowledged):
+        return None
+    kept = {key: value for key, value in after.items() if acknowledged or before.get(key) == value}
+    for key, value in kept.items():
+        if found.get(key) != value:
+            return Finding("lost", f"the record {key} is {'not what was written' if key in found else 'lost'}")
+    if found == before:
+        return Finding("lost", "an acknowledged change is lost")
+    return Finding(
+        "torn", f"there are {len(found)} records; {len(before)} before the last change, {len(after)} after it"
+    )
+
+
+# --- random changes
+
+
+def crash_test(folder: Path, runs: int, seed: int) -> Generator[CrashReport, None, None]:
+    """Kills ``runs`` processes, one after the other, every second before a step of its own; yields a report after each.
+
+    They work in a new folder within ``folder``, which is removed when the iterator ends or is closed.
 
     Raises:
         StorageError: ``folder`` cannot be written to.
@@ -61,126 +186,53 @@ def crash(folder: Path, runs: int, seed: int) -> Generator[CrashReport, None, No
     with storage_errors(folder):
         scratch = Path(tempfile.mkdtemp(prefix=".vecindex-selftest-", dir=folder)).resolve()
     try:
-        draw = Random(seed)
-        report = CrashReport()
-        path, records = scratch / "0", Records()
-        for number in range(1, runs + 1):
-            lines = _run(path, records, draw.getrandbits(30), number % 2 == 0)
-            fault, changes, records = _check(path, records, lines)
-            report = CrashReport(number, report.changes + changes, report.faults)
-            if fault is not None:
-                report = replace(report, faults=(*report.faults, f"run {number}: {fault}"))
-                path, records = scratch / str(number), Records()  # what comes after says nothing about this one
+        draw, report = Random(seed), CrashReport()
+        path, before = scratch / "0", Contents()
+        for run in range(1, runs + 1):
+            changes = _Changes(path, before, draw.getrandbits(30), draw.randint(1, _MOST_STEPS) if run % 2 == 0 else 0)
+            said, _ = killed(path, changes.work, None if run % 2 == 0 else draw.uniform(0, _LONGEST_SECONDS))
+            before, finding = changes.examine(said)
+            report = replace(report, runs=run, changes=report.changes + said.count("returned"))
+            if finding is not None:
+                report = replace(report, faults=(*report.faults, f"run {run}: {finding.what}"))
+                path, before = scratch / str(run), Contents()  # faults that follow would say nothing new
             yield report
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-# --- the process that kills and checks
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """Random changes to an index that holds ``before``; the process kills itself before ``step``, unless that is 0."""
+
+    path: Path
+    before: Contents
+    seed: int
+    step: int
+
+    def work(self, say: Say) -> None:
+        draw, records = Random(self.seed), self.before
+        with replaced(Watched(Killing(self.step))), open_index(self.path, lock_timeout=0) as index:
+            while True:
+                change = _choose(records, draw)
+                say(change)
+                _make(index, change)
+                records = _changed(records, change)
+                say("returned")
+
+    def examine(self, said: list[Any]) -> tuple[Contents, Finding | None]:
+        before = after = self.before
+        for line in said:
+            before, after = (after, after) if line == "returned" else (before, _changed(after, line))
+        return examine(self.path, before, after, acknowledged=before is after)
 
 
-def _run(path: Path, records: Records, seed: int, at_a_step: bool) -> list[Any]:
-    """Lets a process change the index until it is killed; the lines that it wrote."""
-    draw = Random(seed)
-    order = {"path": str(path), "records": records, "seed": seed, "step": 0}
-    if at_a_step:
-        order["step"] = draw.randint(1, _MOST_STEPS)
-    command = [sys.executable, "-m", "vecindex.index.crash_test"]
-    read, write = os.pipe()
-    with (
-        os.fdopen(read, "rb") as lines,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=write, stderr=subprocess.PIPE) as process,
-    ):
-        hangs = threading.Timer(_HANGS_SECONDS, process.kill)
-        hangs.start()
-        try:
-            os.close(write)
-            assert process.stdin is not None
-            with contextlib.suppress(BrokenPipeError):  # it has ended by itself, which is said below
-                process.stdin.write(json.dumps(order).encode() + b"\n")
-                process.stdin.flush()
-            first = b""
-            if not at_a_step:
-                first = lines.readline()
-                time.sleep(draw.uniform(0, _LONGEST_SECONDS))
-                process.kill()
-            rest = lines.read()
-            _, said = process.communicate()
-        finally:
-            process.kill()
-            hangs.cancel()
-    if process.returncode != -signal.SIGKILL:
-        last = said.decode(errors="replace").strip().splitlines()[-1:] or [f"exit status {process.returncode}"]
-        raise StorageError(str(path), f"the process that writes to it ended by itself: {last[0]}")
-    return [json.loads(line) for line in (first + rest).splitlines()]
-
-
-def _check(path: Path, before: Records, lines: list[Any]) -> tuple[str | None, int, Records]:
-    """What is wrong with the index, how many changes had returned, and the records that it holds."""
-    changes, pending = 0, None
-    for line in lines:
-        if line == "returned":
-            assert pending is not None
-            before, pending = _changed(before, pending), None
-            changes += 1
-        else:
-            pending = line
-    after = before if pending is None else _changed(before, pending)
-    if not before and not path.exists():
-        return None, changes, {}
-    try:
-        with open_index(path) as index:
-            fault = _difference(index, before)
-            if fault is not None and pending is not None and _difference(index, after) is None:
-                before, fault = after, None
-            report = index.verify()
-            if fault is None and not report.ok:
-                fault = report.faults[0].reason
-            return fault, changes, before
-    except VecindexError as error:
-        return error.message, changes, before
-
-
-def _difference(index: Index, expected: Records) -> str | None:
-    for key, version in expected.items():
-        try:
-            record = index.get(key)
-        except RecordNotFound:
-            return f"the record {key} is lost"
-        assert record.vector is not None
-        found = record.text, record.metadata, record.vector.tobytes()
-        if found != (_text(key, version), {"version": version}, _vector(key, version)):
-            return f"the record {key} is not what was written"
-    if len(index) != len(expected):
-        return f"there are {len(index)} records, not {len(expected)}"
-    return None
-
-
-# --- the process that is killed
-
-
-def _work(order: Mapping[str, Any]) -> NoReturn:
-    """Changes the index until the process is killed, or nobody listens any more."""
-    draw, records = Random(order["seed"]), dict(order["records"])
-    with replaced(_Ending(order["step"])), open_index(order["path"], lock_timeout=0) as index:
-        while True:
-            change = _choose(records, draw)
-            _say(change)
-            _make(index, change)
-            records = _changed(records, change)
-            _say("returned")
-
-
-def _say(line: Any) -> None:
-    os.write(1, json.dumps(line).encode() + b"\n")  # at once, and whole: a pipe takes so little in one piece
-
-
-def _choose(records: Records, draw: Random) -> dict[str, Any]:
-    """The next change: records to put, keys to delete, or a compaction."""
+def _choose(records: Contents, draw: Random) -> dict[str, Any]:
+    """The next change: keys to put, with the versions of their records, keys to delete, or a compaction."""
     act = draw.choices(("add", "update", "delete", "compact"), (4, 3, 3, 1))[0]
     some = draw.sample(sorted(records), min(len(records), draw.randint(1, 10)))
     if act == "update" and some:
-        return {"put": {key: records[key] + 1 for key in some}}
+        return {"put": {key: json.loads(records[key][1])["version"] + 1 for key in some}}
     if act == "delete" and some:
         return {"delete": some}
     if act == "compact" and some:
@@ -188,19 +240,21 @@ def _choose(records: Records, draw: Random) -> dict[str, Any]:
     return {"put": {f"{draw.getrandbits(40):010x}": 0 for _ in range(draw.randint(1, 10))}}
 
 
-def _changed(records: Records, change: Mapping[str, Any]) -> Records:
+def _changed(records: Contents, change: Mapping[str, Any]) -> Contents:
     deleted = set(change.get("delete", ()))
-    put: Records = change.get("put", {})
-    return {key: version for key, version in records.items() if key not in deleted} | put
+    put: dict[str, int] = change.get("put", {})
+    kept = {key: record for key, record in records.items() if key not in deleted}
+    return kept | {key: _record(key, version) for key, version in put.items()}
 
 
 def _make(index: Index, change: Mapping[str, Any]) -> None:
     if put := change.get("put"):
+        texts, metadata, vectors = zip(*(_record(key, version) for key, version in put.items()), strict=True)
         index.add(
-            [_text(key, version) for key, version in put.items()],
+            texts,
             keys=list(put),
-            metadata=[{"version": version} for version in put.values()],
-            vectors=[struct.unpack(f"<{DIMENSION}f", _vector(key, version)) for key, version in put.items()],
+            metadata=[json.loads(text) for text in metadata],
+            vectors=[struct.unpack(f"<{DIMENSION}f", vector) for vector in vectors],
             space=_SPACE,
         )
     elif deleted := change.get("delete"):
@@ -209,58 +263,9 @@ def _make(index: Index, change: Mapping[str, Any]) -> None:
         index.compact()
 
 
-def _text(key: str, version: int) -> str:
-    return f"The text of {key}, version {version}. " * (1 + version % 5 * 20)
-
-
-def _vector(key: str, version: int) -> bytes:
-    """64 times plus or minus 1/8: of unit length to the last bit, so it is stored as it is."""
+def _record(key: str, version: int) -> tuple[str, str, bytes]:
+    """Text, metadata and vector: 64 times plus or minus 1/8, whose length is exactly 1, so it is stored as it is."""
+    text = f"The text of {key}, version {version}. " * (1 + version % 5 * 20)
     signs = int.from_bytes(hashlib.blake2b(f"{key} {version}".encode(), digest_size=DIMENSION // 8).digest(), "big")
-    return struct.pack(f"<{DIMENSION}f", *(0.125 if signs >> bit & 1 else -0.125 for bit in range(DIMENSION)))
-
-
-class _Ending(Disk):
-    """A disk that ends the process right before its n-th step; never, if that is 0."""
-
-    def __init__(self, nth: int) -> None:
-        self._left = nth
-
-    def _step(self) -> None:
-        self._left -= 1
-        if self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def open(self, path: Path, mode: int = 0o666) -> int:
-        self._step()
-        return super().open(path, mode)
-
-    def write(self, descriptor: int, data: memoryview, offset: int) -> int:
-        self._step()
-        half = super().write(descriptor, data[: len(data) // 2], offset)
-        self._step()
-        return half + super().write(descriptor, data[half:], offset + half)
-
-    def cut(self, descriptor: int, size: int) -> None:
-        self._step()
-        super().cut(descriptor, size)
-
-    def sync(self, path: Path) -> None:
-        self._step()
-        super().sync(path)
-
-    def link(self, source: Path, path: Path) -> None:
-        self._step()
-        super().link(source, path)
-
-    def rename(self, source: Path, path: Path) -> None:
-        self._step()
-        super().rename(source, path)
-
-    def remove(self, path: Path, folder: int | None = None) -> None:
-        self._step()
-        super().remove(path, folder)
-
-
-if __name__ == "__main__":
-    with contextlib.suppress(BrokenPipeError):
-        _work(json.loads(sys.stdin.readline()))
+    numbers = (0.125 if signs >> bit & 1 else -0.125 for bit in range(DIMENSION))
+    return text, checked_metadata({"version": version}), struct.pack(f"<{DIMENSION}f", *numbers)

@@ -1,23 +1,21 @@
-"""What does a writer that is killed leave behind: all of its change or nothing, at any step and any moment?"""
+"""A writer that is killed at any step or moment leaves all of its change or nothing."""
 
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vecindex.index.crash_test import Say, killed
 from vecindex.values.records import derive_key
 
 from ...support.acts import CHANGES
 from ...support.children import child, output
 from ...support.helpers import opened
 
-# A process of its own, which forks without threads. It prints what each of its forks was killed before, and what was
-# found then.
+# A new process, whose forks are without threads. It prints the step before which each was killed, and what was wrong.
 KILLS = """
 import json, sys
 from pathlib import Path
@@ -30,19 +28,19 @@ for act in acts:
 EVERY_STEP = 0
 
 
-def killed(acts: list[str], count: int, scratch: Path) -> list[Any]:
+def killed_acts(acts: list[str], count: int, scratch: Path) -> list[Any]:
     return [json.loads(line) for line in output(child(KILLS, " ".join(acts), count, scratch)).splitlines()]
 
 
 def test_a_writer_killed_at_any_step_has_done_all_or_nothing(tmp_path: Path) -> None:
-    kills = killed(list(CHANGES), 15, tmp_path)
+    kills = killed_acts(list(CHANGES), 15, tmp_path)
     assert [kill for kill in kills if kill[-1] != "None"] == []
     assert {act for act, _, was_killed, returned, _ in kills if was_killed and not returned} == set(CHANGES)
     assert any(returned for _, _, was_killed, returned, _ in kills if was_killed)
 
 
 def test_an_add_killed_at_each_of_its_steps_has_done_all_or_nothing(tmp_path: Path) -> None:
-    kills = killed(["add"], EVERY_STEP, tmp_path)
+    kills = killed_acts(["add"], EVERY_STEP, tmp_path)
     assert [kill for kill in kills if kill[-1] != "None"] == []
     assert {was_killed for _, _, was_killed, _, _ in kills} == {True}
     steps = [step for _, step, _, _, _ in kills]
@@ -53,7 +51,7 @@ def test_an_add_killed_at_each_of_its_steps_has_done_all_or_nothing(tmp_path: Pa
 
 
 def test_a_creator_killed_at_any_step_leaves_no_half_index(tmp_path: Path) -> None:
-    kills = killed(["create"], 50, tmp_path)
+    kills = killed_acts(["create"], 50, tmp_path)
     assert [kill for kill in kills if kill[-1] != "None"] == []
     steps = {step.split("-")[0] for _, step, *_ in kills}
     assert {"write .creating", "sql CREATE"} <= steps
@@ -67,16 +65,23 @@ def test_compacting_after_a_compaction_was_killed_removes_what_it_left(tmp_path:
     assert [p.name for p in (tmp_path / "i").glob("*.f32")] == ["vectors-1.f32"]
 
 
-ADDING = """
-import sys
-index = vecindex.open(sys.argv[1], model=ToyEncoder())
-for batch in range(int(sys.argv[2]), 1_000_000):
-    index.add([f"text {batch} {n}" for n in range(5)], metadata=[{"batch": batch}] * 5)
-    if batch % 4 == 3:
-        index.delete([hit.key for hit in index.search("text", k=5, where={"batch": batch - 2})])
-        index.compact()
-    print(batch, flush=True)
-"""
+def adding(folder: Path, start: int) -> Callable[[Say], None]:
+    """Adds batches of five texts; after every fourth batch, it deletes the second of the four and compacts."""
+
+    def work(say: Say) -> None:
+        with opened(folder) as index:
+            for batch in range(start, 1_000_000):
+                index.add([f"text {batch} {n}" for n in range(5)], metadata=[{"batch": batch}] * 5)
+                if batch % 4 == 3:
+                    index.delete(keys_of(batch - 2))
+                    index.compact()
+                say(batch)
+
+    return work
+
+
+def keys_of(batch: int) -> list[str]:
+    return [derive_key(f"text {batch} {n}", {"batch": batch}) for n in range(5)]
 
 
 def test_what_was_acknowledged_survives_a_kill_at_any_moment(tmp_path: Path) -> None:
@@ -84,13 +89,9 @@ def test_what_was_acknowledged_survives_a_kill_at_any_moment(tmp_path: Path) -> 
     expected: set[int] = set()
     start = 0
     for _ in range(5):
-        process = child(ADDING, tmp_path / "i", start)
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(moments.uniform(0.005, 0.1))
-        os.kill(process.pid, signal.SIGKILL)
-        text, _ = process.communicate(timeout=60)
-        last = int(text.split()[-1]) if text else start
+        said, was_killed = killed(tmp_path / "i", adding(tmp_path / "i", start), moments.uniform(0.005, 0.1))
+        assert was_killed
+        last = said[-1]
         with opened(tmp_path / "i") as index:
             batches = [hit.metadata["batch"] for hit in index.search("text", k=100_000)]
             assert {batches.count(batch) for batch in batches} == {5}
@@ -105,5 +106,5 @@ def test_what_was_acknowledged_survives_a_kill_at_any_moment(tmp_path: Path) -> 
             for batch in {batch - 2 for batch in range(3, start, 4)} & {
                 hit.metadata["batch"] for hit in index.search("text", k=100_000)
             }:
-                index.delete([derive_key(f"text {batch} {n}", {"batch": batch}) for n in range(5)])
+                index.delete(keys_of(batch))
     assert len(expected) > 5

@@ -14,7 +14,7 @@ import pytest
 from vecindex.store.disk.system_calls import Disk
 
 from ...support.acts import CHANGES, one_thread
-from ...support.faults import Watched, why_unhookable
+from ...support.faults import Unsynced, why_unhookable
 from ...support.power import Cut, cuts, record
 
 SEQUENCE = ["add", "update", "delete", "extend", "compact", "relabel", "backup", "add"]
@@ -47,19 +47,19 @@ def test_changes_before_the_one_that_was_cut_off_are_all_there(tmp_path: Path, s
 # --- the test of the test
 
 
-class SyncsNoFiles(Watched):
+class SyncsNoFiles(Unsynced):
     def sync(self, path: Path) -> None:
         if path.is_dir():
             super().sync(path)
 
 
-class SyncsNoFolders(Watched):
+class SyncsNoFolders(Unsynced):
     def sync(self, path: Path) -> None:
         if not path.is_dir():
             super().sync(path)
 
 
-class SyncsWithoutSqlite(Watched):
+class SyncsWithoutSqlite(Unsynced):
     """Its log is not synced before a commit returns: the pragma is lost."""
 
     def connect(self, database: str, **options: Any) -> sqlite3.Connection:
@@ -70,7 +70,7 @@ class SyncsWithoutSqlite(Watched):
         return Disk.connect(self, database, factory=Connection, **options)
 
 
-def found_by(disk: type[Watched], act: str, folder: Path) -> Iterator[Cut]:
+def found_by(disk: type[Unsynced], act: str, folder: Path) -> Iterator[Cut]:
     for seed in range(6):
         # SQLite syncs the folder with a log that it has made, which would hide what is missing later.
         recording = record(
@@ -87,7 +87,7 @@ def found_by(disk: type[Watched], act: str, folder: Path) -> Iterator[Cut]:
         *itertools.product([SyncsWithoutSqlite], ["add", "update", "delete"]),
     ],
 )
-def test_a_missing_sync_is_found(tmp_path: Path, disk: type[Watched], act: str) -> None:
+def test_a_missing_sync_is_found(tmp_path: Path, disk: type[Unsynced], act: str) -> None:
     cut = next(found_by(disk, act, tmp_path), None)
     assert cut is not None
     assert cut.finding is not None

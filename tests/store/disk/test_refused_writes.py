@@ -17,16 +17,16 @@ import pytest
 
 from vecindex import Index, VecindexError
 from vecindex.errors import StorageError
+from vecindex.index.crash_test import Contents, contents
 from vecindex.store import vectors
 from vecindex.store.disk import files
+from vecindex.store.disk.steps import Step, Watch
 from vecindex.store.disk.system_calls import Disk, replaced
 from vecindex.store.sql.reads import Catalog
 
 from ...support.acts import (
     CHANGES,
-    Contents,
     backup_of,
-    contents,
     examine,
     examine_backup,
     folder_of,
@@ -37,7 +37,7 @@ from ...support.acts import (
     stored,
     thresholds,
 )
-from ...support.faults import Counting, Refusing, Step, Watch, watched, why_unhookable
+from ...support.faults import Counting, Refusing, watched, why_unhookable
 from ...support.helpers import opened, small_index
 from ...support.places import PROJECT
 

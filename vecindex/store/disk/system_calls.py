@@ -1,6 +1,6 @@
 """The one door to the disk: every call that changes a file, and every connection to SQLite, goes through it.
 
-Tests and ``vecindex selftest`` put a `Disk` of their own in its place: one that ends the process before a step, that
+Tests and ``vecindex selftest`` replace it by a `Disk` of their own: one that ends the process before a step, that
 refuses a call, or that writes down what a power cut would leave.
 
 An index may come from a stranger. So nothing here goes through a symbolic link at the end of a path, nor through one in
