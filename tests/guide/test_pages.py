@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,14 @@ from .make_pages import COMMAND
 from .make_pages import PAGES as MADE
 
 PAGES = sorted(GUIDE.glob("*.md"))
+
+
+def _below(root: type) -> list[str]:
+    public = {name: getattr(vecindex, name) for name in vecindex.__all__}
+    return [name for name, each in public.items() if isinstance(each, type) and issubclass(each, root) and each != root]
+
+
+ERRORS = _below(vecindex.VecindexError)
 
 
 @pytest.mark.parametrize(("path", "made"), MADE.items(), ids=lambda each: getattr(each, "stem", ""))
@@ -64,17 +73,22 @@ def test_readme_is_short_and_links_every_page() -> None:
 def test_every_error_has_a_section_in_troubleshooting() -> None:
     text = (GUIDE / "troubleshooting.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^## ([A-Z][a-z]+[A-Z]\w+)$", text, flags=re.MULTILINE))
-    tree = {name for name in vecindex.__all__ if isinstance(getattr(vecindex, name), type)}
-    assert named == {n for n in tree if issubclass(getattr(vecindex, n), vecindex.VecindexError)} - {"VecindexError"}
+    assert named == set(ERRORS)
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_troubleshooting_names_the_fields_of_an_error_and_what_else_it_is(name: str) -> None:
+    section = (GUIDE / "troubleshooting.md").read_text(encoding="utf-8").split(f"\n## {name}\n")[1].split("\n\n- ")[0]
+    kind = getattr(vecindex, name)
+    fields = inspect.signature(kind).parameters.keys() - {"advice", "message"}
+    bases = {base.__name__ for base in kind.__bases__} - {"VecindexError"}
+    assert fields | bases <= set(re.findall(r"`(\w+)`", section))
 
 
 def test_every_warning_is_in_the_python_page() -> None:
     text = (GUIDE / "python.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^\| `(\w+)\(", text, flags=re.MULTILINE))
-    tree = {name for name in vecindex.__all__ if isinstance(getattr(vecindex, name), type)}
-    assert named == {n for n in tree if issubclass(getattr(vecindex, n), vecindex.VecindexWarning)} - {
-        "VecindexWarning"
-    }
+    assert named == set(_below(vecindex.VecindexWarning))
 
 
 def test_every_public_name_and_every_method_of_an_index_is_in_the_python_api() -> None:

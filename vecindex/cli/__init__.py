@@ -29,9 +29,10 @@ def main() -> None:
     """Turn sentences into vectors and find the nearest ones.
 
     \b
-    Example:
+    Examples:
       vecindex add notes.txt
       vecindex search "my name"
+      vecindex guide quickstart
     """
 
 
