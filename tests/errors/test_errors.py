@@ -159,7 +159,7 @@ CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], 
     errors.SourceError: (bad_source, {"path": "{d}/notes.csv"}, "{d}/notes.csv:"),
     errors.ModelNotFound: (
         *(no_model, {"model": "no/such-model"}),
-        "the model no/such-model was not found; tried: the folder no/such-model (there is none); ",
+        "the model no/such-model was not found; tried: the folder no/such-model (does not exist); ",
     ),
     errors.UnsupportedModel: (
         *(bad_model, {"model": "{d}/model"}),

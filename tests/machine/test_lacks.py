@@ -118,9 +118,9 @@ def test_a_folder_to_compile_into_that_cannot_be_used_is_refused_before_anything
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
     refused: dict[Path | str, str] = {
-        tmp_path / "file": f"nothing can be compiled into {tmp_path}/file: {tmp_path}/file: File exists",
+        tmp_path / "file": f"cannot compile into {tmp_path}/file: {tmp_path}/file: File exists",
         tmp_path / "file" / "in it": f"{tmp_path}/file/in it: File exists",
-        tmp_path / "open": f"into {tmp_path}/open: {tmp_path}/open may be written by others (mode 0777; `chmod go-w`",
+        tmp_path / "open": f"into {tmp_path}/open: {tmp_path}/open can be written by others (mode 0777; `chmod go-w`",
         "": "--to is empty",
     }
     for place, reason in refused.items():

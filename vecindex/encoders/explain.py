@@ -1,9 +1,9 @@
-"""What does each token add: the token vectors of one text, and their shares of its sentence vector and of a cosine.
+"""Explains what each token adds to a text's vector, and to its cosine with a query.
 
-The sentence vector of unit length is a sum of parts, v = sum_t p_t, one a token (`Head.parts`): with mean pooling alone
-p_t = w_t h_t / |sum_t w_t h_t|, of the last hidden states h_t with their weights w_t. A token's share of v is p_t . v,
-and its contribution to the cosine with another unit vector q is p_t . q. Shares sum to 1 and contributions to the
-cosine, exactly but for rounding.
+The sentence vector of unit length is a sum of one term for each token, v = sum_t p_t (`Head.parts`). With mean pooling
+alone, p_t = w_t h_t / |sum_t w_t h_t|, where h_t are the last hidden states and w_t their weights. A token's share of v
+is p_t . v, and its contribution to the cosine with another unit vector q is p_t . q. Shares sum to 1 and contributions
+to the cosine, up to rounding.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .run.encoder import Encoder
 
 @dataclass(frozen=True, slots=True)
 class TokenExplanation:
-    """One token: ``position`` counts from 0; ``share`` of the sentence vector; ``contribution`` to the score."""
+    """One token: its ``position`` from 0, ``share`` of the sentence vector and ``contribution`` to the score."""
 
     position: int
     token: str
@@ -41,9 +41,9 @@ class Shapes:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """How ``text`` became a vector, token by token; ``score`` is its cosine with ``against``, if that was given.
+    """How ``text`` becomes a vector, token by token; ``score`` is its cosine with ``against``, if that was given.
 
-    ``truncated`` counts the tokens at the text's end that the model does not read.
+    ``truncated`` is the number of tokens at the end of the text that the model does not read.
     """
 
     text: str
@@ -72,7 +72,7 @@ def explain(text: str, against: str | None = None, *, encoder: Encoder | None = 
         encoder: None loads the default model.
 
     Raises:
-        InvalidInput: the text is none, or ``against`` is blank.
+        InvalidInput: ``text`` is not a string, or ``against`` is blank.
         ModelNotFound.
     """
     if against is not None:

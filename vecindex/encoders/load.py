@@ -1,4 +1,4 @@
-"""Which encoder serves this model or space: the one place where precision, device and runtime are chosen."""
+"""Loads the encoder of a model or a space: the one place that chooses precision, device and runtime."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .run.environment import has_exact_int8
 
 Runtime = Literal["onnx", "torch"]
 Device = Literal["auto", "cpu", "cuda"]
-"""Where an encoder computes; ``auto`` is the processor, since a GPU's vectors differ in the last digits."""
+"""Where an encoder computes. ``auto`` is the processor, since a GPU's vectors differ in the last digits."""
 
 precision_check = choice(get_args(Precision), "precision")
 _device = choice(get_args(Device), "device")
@@ -32,7 +32,7 @@ _ON_GPUS_ONLY: tuple[Precision, ...] = ("bf16", "fp16")
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """How a model is loaded: what `load_encoder` says of each."""
+    """How a model is loaded; see `load_encoder`."""
 
     precision: Precision | None = None
     device: Device = "auto"
@@ -52,31 +52,33 @@ def load_encoder(
     threads: int | None = None,
     dimensions: int | None = None,
 ) -> Encoder:
-    """Loads an encoder, alone, without an index.
+    """Loads an encoder without an index.
 
     Args:
         name_or_path: a folder or a hub name, ``NAME@REVISION`` for one revision of it; None is
             sentence-transformers/all-MiniLM-L6-v2.
-        precision: None is "fp32". "int8" is some 2.5 times as fast, and a space of its own: its vectors compare with
-            each other only. Where the processor has no VNNI it becomes "int8-7bit". "bf16" and "fp16" are for GPUs.
+        precision: None is "fp32". "int8" is about 2.5 times as fast, and its vectors compare only with each other.
+            On a processor without VNNI it becomes "int8-7bit". "bf16" and "fp16" are for GPUs.
         device: "auto" and "cpu" are the processor, "cuda" is a GPU.
-        runtime: "onnx" is the fast one, compiled from the reference once; "torch" is the reference itself.
-        offline: True never contacts the hub; None asks VECINDEX_OFFLINE.
-        threads: cores that one call may use; None takes all that this process may run on.
-        dimensions: how many numbers of a vector are kept, the first ones; None is all of them.
+        runtime: "onnx" is the fast one, compiled once from the reference; "torch" is the reference itself.
+        offline: True never contacts the hub; None asks the environment (VECINDEX_OFFLINE or HF_HUB_OFFLINE).
+        threads: how many cores one call may use; None is all that this process may run on.
+        dimensions: keep only the first so many numbers of each vector; None keeps all.
 
     Raises:
-        ModelNotFound: its files are nowhere; says where was looked.
-        UnsupportedModel: its files ask for something that this version does not do, or it is not good enough in int8.
+        ModelNotFound: its files were not found; lists the places that were tried.
+        UnsupportedModel: its files ask for something that is not supported, or int8 changes its vectors too much.
         InvalidInput, MissingExtra.
     """
-    options = LoadOptions(here(precision), device, dimensions, threads, offline)
+    options = LoadOptions(precision_here(precision), device, dimensions, threads, offline)
     if runtime == "torch":
         check_options(options)
         files = resolve(name_or_path, offline=offline)
         space = space_of(files, precision, dimensions)
         if space.precision != "fp32" or device == "cuda":
-            raise InvalidInput("runtime='torch' is the reference, in fp32 on the processor", "Leave the rest out.")
+            raise InvalidInput(
+                "runtime='torch' runs in fp32 on the processor only", "Leave precision= and device= out."
+            )
         return static_reference(files, space) if space.is_static else reference(files, space, threads)
     return load_model(name_or_path, options)
 
@@ -84,9 +86,9 @@ def load_encoder(
 def load_model(
     name_or_path: str | os.PathLike[str] | None, options: LoadOptions, expected: Space | None = None
 ) -> Encoder:
-    """As `load_encoder`; raises SpaceMismatch, before anything is compiled, where its space is not as expected.
+    """As `load_encoder`; raises SpaceMismatch, before anything is compiled, if its space is not the expected one.
 
-    Where no dimension is asked for, it is the expected one, if that of the same model.
+    Without ``options.dimensions``, the model is cut to the expected dimension if that gives the expected space.
     """
     check_options(options)
     files = resolve(name_or_path, offline=options.offline)
@@ -97,11 +99,11 @@ def load_model(
 
 
 def load_for_space(space: Space, options: LoadOptions | None = None) -> Encoder:
-    """Loads the encoder of an index's space; of ``options`` all but what the space says itself.
+    """Loads the encoder of an index's space; ``options`` apply to what the space does not fix.
 
-    What an index says of its model may be a stranger's word: nothing is downloaded, and a folder is opened only where
-    the user himself named it before, for the same model. The compiled encoder of this very fingerprint serves without a
-    look at the model's own files, except where they are in such a folder: files changed in it are a `SpaceMismatch`.
+    An index may come from a stranger, so nothing is downloaded, and a folder is opened only if the user gave it before
+    for the same model. A compiled encoder with this fingerprint is used without reading the model's own files, unless
+    they are in such a folder: files changed there raise `SpaceMismatch`.
     """
     options = options or LoadOptions()
     check_options(options)
@@ -115,43 +117,42 @@ def load_for_space(space: Space, options: LoadOptions | None = None) -> Encoder:
         raise SpaceMismatch(
             *(space.describe(), found.describe(), space.differences(found)),
             Advice(
-                "The model's files have changed since: restore them, or add the texts to a new index.",
-                typed="The model's files have changed since: restore them, "
-                "or add the texts to a new index with --index DIR.",
+                "The model's files have changed. Restore them, or add the texts to a new index.",
+                typed="The model's files have changed. Restore them, or add the texts to a new index with --index DIR.",
             ),
         )
     return _load(files, space, options)
 
 
 def space_of(files: ModelFiles, precision: Precision | None = None, dimensions: int | None = None) -> Space:
-    """The space that a model's files define, in this precision; of a folder, which the user named, it is remembered."""
+    """The space that a model's files define, in this precision; remembers a folder that the user gave for it."""
     space = read_space(files.folder, files.name, file_digest, dimensions)
     if files.origin == "path":
         remember_folder(_model_of(space), files.folder)
     return replace(space, revision=files.revision, precision=precision or "fp32")
 
 
-def here(precision: Precision | None) -> Precision | None:
-    """What is meant on this machine by a precision that a user asks for."""
+def precision_here(precision: Precision | None) -> Precision | None:
+    """The precision that this machine uses for the one that a user asks for."""
     return "int8-7bit" if precision == "int8" and not has_exact_int8() else precision
 
 
 def check_options(options: LoadOptions) -> None:
-    """Raises InvalidInput for a setting that is none."""
+    """Raises InvalidInput for an invalid option."""
     if options.precision is not None:
         precision_check("precision", options.precision)
     _device("device", options.device)
     if options.precision in _ON_GPUS_ONLY and options.device != "cuda":
         raise InvalidInput(
-            f"{options.precision} is computed on a GPU only",
-            Advice('Ask for it with device="cuda".', typed="Ask for it with --device cuda."),
+            f"{options.precision} needs a GPU",
+            Advice('Add device="cuda".', typed="Add --device cuda."),
         )
     if options.threads is not None and not is_size(options.threads):
         raise InvalidInput(f"threads is {options.threads!r}", "Give a whole number of cores, 1 or more.")
 
 
 def _load(files: ModelFiles, space: Space, options: LoadOptions) -> Encoder:
-    """The dispatch: by device, then by precision."""
+    """Chooses the encoder by device, then by precision."""
     if options.device == "cuda":
         return _on_gpu(files, space)
     if space.is_static:
@@ -162,7 +163,7 @@ def _load(files: ModelFiles, space: Space, options: LoadOptions) -> Encoder:
         return compile_fewer_bits(files, space, options.threads).encoder
     if space.precision in _ON_GPUS_ONLY:
         raise InvalidInput(
-            f"the index holds vectors in {space.precision}, of a GPU",
+            f"the index holds vectors in {space.precision}, which needs a GPU",
             Advice('Add device="cuda".', typed="Add --device cuda."),
         )
     return compiled_or_torch(files, space, options.threads)
@@ -187,26 +188,26 @@ def _on_gpu(files: ModelFiles, space: Space) -> Encoder:
 
 
 def _model_of(space: Space) -> str:
-    """The fingerprint of a model's files alone, whatever precision and dimension they are used in."""
+    """The fingerprint of a model's files alone, in any precision and dimension."""
     return replace(space, precision="fp32", dimension=1).fingerprint
 
 
 def _files_again(space: Space) -> ModelFiles:
-    """The files of a stored space: of the revision that it was made with, or others that define the same space."""
+    """The files of a stored space: those of its revision, or others that define the same space."""
     if hub_name(space.model) is None:
         raise ModelNotFound(
             space.model,
-            [f"the folder {space.model} (not opened, since only the index names it)", "vecindex's own cache"],
+            [f"the folder {space.model} (not opened: only the index names it)", "vecindex's own cache"],
             Advice(
-                "Say where its files are with model=; from then on they are found.",
-                typed="Say where its files are with --model DIR; from then on they are found.",
+                "Pass the model's folder once as model=; it is remembered.",
+                typed="Pass the model's folder once with --model DIR; it is remembered.",
             ),
         )
     try:
         return at_hand(space.model, space.revision)
     except ModelNotFound:
         if space.revision:
-            # What is at hand may be another revision with the same files, or the extra.
+            # Another revision with the same files may be cached, or the extra installed.
             with contextlib.suppress(ModelNotFound, UnsupportedModel):
                 files = at_hand(space.model)
                 if _space_again(files, space).fingerprint == space.fingerprint:
@@ -215,9 +216,9 @@ def _files_again(space: Space) -> ModelFiles:
 
 
 def _space_as_asked(files: ModelFiles, options: LoadOptions, expected: Space | None) -> Space:
-    """The space to load a model in; ``expected`` says the dimension where nobody does and nothing else differs."""
+    """The space to load a model in, with the dimension of ``expected`` if none was asked for and the rest agrees."""
     if expected is not None and options.dimensions is None:
-        with contextlib.suppress(InvalidInput):  # it has fewer: another model
+        with contextlib.suppress(InvalidInput):  # it has fewer dimensions: a different model
             space = space_of(files, options.precision, expected.dimension)
             if space.fingerprint == expected.fingerprint:
                 return space
@@ -225,9 +226,9 @@ def _space_as_asked(files: ModelFiles, options: LoadOptions, expected: Space | N
 
 
 def _space_again(files: ModelFiles, space: Space) -> Space:
-    """What a model's files say now, in the precision of a stored space and cut to as many dimensions."""
+    """The space that a model's files define now, in the precision and with the dimension of a stored space."""
     precision = cast("Precision", space.precision)
     try:
         return space_of(files, precision, space.dimension)
-    except InvalidInput:  # it has fewer by now: another model
+    except InvalidInput:  # it has fewer dimensions: a different model
         return space_of(files, precision)

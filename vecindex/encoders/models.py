@@ -1,4 +1,4 @@
-"""Which models are at hand, what is known of each, and how is one compiled or removed: ``vecindex models``."""
+"""Lists, describes, compiles and removes models, for ``vecindex models``."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from ..errors import InvalidInput, ModelNotFound, UnsupportedModel
 from ..values.space import Precision, Space
 from .compile.compiled_models import Compiled, every_compiled, faults, load_compiled, read_record, runtime_of, take_away
 from .compile.compiler import Sample, compile_fewer_bits, compile_full, measure_again
-from .load import here, space_of
+from .load import precision_here, space_of
 from .locate.resolve import ModelFiles, resolve
 from .locate.vecindex_cache import compiled_folder, refusal_file
 from .run.agreement import Agreement
 
 _LEAST_PREFIX = 6
-"""Characters of a fingerprint that name a model."""
+"""The fewest characters of a fingerprint that identify a model."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelAtHand:
-    """A model that needs no download: a ``compiled`` one is ready for search, another is compiled when first used.
+    """A model that needs no download. If it is not ``compiled`` yet, it is compiled when it is first used.
 
-    ``folder`` holds its files, ``bytes`` in all; ``weights`` is the digest of the original ones, ``origin`` the door
-    that it came through, and ``revision`` its commit on the hub.
+    ``folder`` holds its files, ``bytes`` in all. ``weights`` is the digest of the original weights, ``origin`` says
+    where they were found, and ``revision`` is their commit on the hub.
     """
 
     model: str
@@ -43,11 +43,10 @@ class ModelAtHand:
 
 @dataclass(frozen=True, slots=True)
 class ModelDetails:
-    """All that is known of a model.
+    """What is known of a model; None where nothing was measured or checked.
 
-    ``agreement`` is that of fewer bits with fp32, ``cosine`` that of the compiled encoder with the reference,
-    ``faults`` is what is wrong with the compiled files, and ``unread`` names the arrays in the model's own files that
-    nothing reads. Each is None where nobody looked.
+    ``agreement`` is that of fewer bits with fp32, ``cosine`` that of the compiled encoder with the reference.
+    ``faults`` are the defects of the compiled files, ``unread`` the arrays in the model's own files that nothing reads.
     """
 
     at_hand: ModelAtHand
@@ -62,9 +61,9 @@ class ModelDetails:
 
 
 def models_at_hand() -> list[ModelAtHand]:
-    """The default model if its files are here, and every compiled model in the cache; contacts nobody."""
+    """The default model if its files are on this machine, and every compiled model; opens no connection."""
     found = [_at_hand(record.space, folder, record) for folder, record in every_compiled()]
-    with contextlib.suppress(ModelNotFound, UnsupportedModel):  # what is refused is not at hand
+    with contextlib.suppress(ModelNotFound, UnsupportedModel):  # a refused model is not at hand
         files = resolve(offline=True)
         space = space_of(files)
         if all(model.fingerprint != space.fingerprint for model in found):
@@ -73,11 +72,11 @@ def models_at_hand() -> list[ModelAtHand]:
 
 
 def details(name: str, *, verify: bool = False) -> list[ModelDetails]:
-    """What is known of a model, in each precision that is compiled; contacts nobody.
+    """Describes a model in each precision in which it is compiled; opens no connection.
 
     Args:
         name: a folder, a hub name, or the first characters of a fingerprint.
-        verify: read the compiled files, and say which are damaged.
+        verify: read the compiled files, and report damaged ones.
 
     Raises:
         ModelNotFound, UnsupportedModel.
@@ -91,7 +90,7 @@ def details(name: str, *, verify: bool = False) -> list[ModelDetails]:
 
 @dataclass(frozen=True, slots=True)
 class CompileReport:
-    """A model that is compiled now, and whether it had been before."""
+    """A compiled model, and whether it had been compiled ``before``."""
 
     space: Space
     folder: str
@@ -108,18 +107,18 @@ def compile_model(
     sample: Sample | None = None,
     offline: bool | None = None,
 ) -> CompileReport:
-    """Compiles a model for search, unless it is; a sample of texts says what fewer bits cost.
+    """Compiles a model for search unless it is compiled; the loss by fewer bits is measured on a sample of texts.
 
     Raises:
         ModelNotFound, MissingExtra.
-        UnsupportedModel: it cannot be compiled, or agrees too little with fp32; the figures are in the message.
+        UnsupportedModel: it cannot be compiled, or agrees too little with fp32; the message gives the figures.
     """
     if sample is not None and precision == "fp32":
-        raise InvalidInput("a sample was given, and fp32 is measured on none", "Leave it out, or ask for int8.")
+        raise InvalidInput("a sample is used for int8 only", "Leave it out, or compile in int8.")
     files = resolve(name, offline=offline)
-    space = space_of(files, here(precision), dimensions)
+    space = space_of(files, precision_here(precision), dimensions)
     if space.is_static:
-        raise UnsupportedModel(space.model, "it has no transformer: there is nothing to compile", "Use it as it is.")
+        raise UnsupportedModel(space.model, "it has no transformer, so there is nothing to compile", "Use it as it is.")
     folder = compiled_folder(space.fingerprint)
     encoder = load_compiled(space, None)
     if encoder is not None:
@@ -131,14 +130,14 @@ def compile_model(
 
 
 def remove_model(name: str, precision: Precision | None = None) -> list[ModelAtHand]:
-    """Removes what was compiled of a model, in one precision or in all; says what was given back.
+    """Removes the compiled files of a model, in one precision or in all, and returns what was removed.
 
-    The model's own files stay where they are: other programs may use them.
+    The model's own files stay, since other programs may use them.
 
     Raises:
         ModelNotFound: nothing of it is compiled.
     """
-    wanted = None if precision is None else {precision, here(precision)}
+    wanted = None if precision is None else {precision, precision_here(precision)}
     found = [
         (folder, record) for folder, record in _compiled_as(name) if wanted is None or record.space.precision in wanted
     ]
@@ -154,7 +153,7 @@ def remove_model(name: str, precision: Precision | None = None) -> list[ModelAtH
 
 
 def _compiled_as(name: str) -> Sequence[tuple[Path, Compiled]]:
-    """The compiled encoders of the model that a user means by ``name``."""
+    """The compiled encoders of the model with this name, folder or beginning of a fingerprint."""
     every = list(every_compiled())
     if len(name) >= _LEAST_PREFIX:
         prefixed = [(f, r) for f, r in every if r.space.fingerprint.startswith(name)]
@@ -211,7 +210,7 @@ def _details(
 
 def _unread(folder: Path, space: Space) -> tuple[str, ...] | None:
     if not space.is_static:
-        return None  # it is known once its library has loaded it
+        return None  # known once its library has loaded it
     from .run.static import unread
 
     return tuple(unread(folder, space.model))

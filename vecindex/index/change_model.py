@@ -25,8 +25,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
-from ..encoders.load import INT8, LoadOptions, load_for_space
-from ..encoders.load import here as meant_here
+from ..encoders.load import INT8, LoadOptions, load_for_space, precision_here
 from ..encoders.run.encoder import Encoder
 from ..errors import Advice, InvalidInput, RecordNotFound, SpaceMismatch, StorageError
 from ..evaluate.measures import ndcg, overlap
@@ -144,7 +143,7 @@ def own_model(space: Space | None, settings: LoadOptions, given: object = None) 
         )
     precision = cast(Precision, space.precision)
     if settings.precision and not (settings.precision == "int8" and precision in INT8):
-        precision = meant_here(settings.precision) or precision
+        precision = precision_here(settings.precision) or precision
     asked = replace(space, precision=precision, dimension=settings.dimensions or space.dimension)
     if isinstance(given, Encoder) and given.space.fingerprint == asked.fingerprint:
         return given

@@ -10,7 +10,7 @@ from typing import Any, cast, get_args
 import numpy as np
 
 from ..encoders.compile.compiled_models import runtime_of
-from ..encoders.load import INT8, LoadOptions, check_options, here, load_for_space, load_model
+from ..encoders.load import INT8, LoadOptions, check_options, load_for_space, load_model, precision_here
 from ..encoders.run.encoder import Encoded, Encoder
 from ..errors import Advice, InvalidInput, SpaceMismatch, TextWithoutToken
 from ..errors.warnings import QueryTruncated, QueryUnknown, named, warn
@@ -180,5 +180,5 @@ def _precision(settings: LoadOptions, space: Space | None) -> Precision | None:
     """The precision to load: as asked; the index's own where nothing was, or where that is what "int8" means in it."""
     stored = space.precision if space else None
     if stored is not None and (settings.precision is None or (settings.precision == "int8" and stored in INT8)):
-        return cast(Precision, stored) if stored in get_args(Precision) else here(settings.precision)
-    return here(settings.precision)
+        return cast(Precision, stored) if stored in get_args(Precision) else precision_here(settings.precision)
+    return precision_here(settings.precision)

@@ -334,4 +334,4 @@ def test_a_changed_model_folder_is_a_mismatch_that_names_both(
         load_for_space(space)
     assert (caught.value.expected, caught.value.found) == (space.describe(), changed.describe())
     assert caught.value.differs == "pooling: 'mean' / 'cls'"
-    assert caught.value.advice.startswith("The model's files have changed since: restore them")
+    assert caught.value.advice.startswith("The model's files have changed. Restore them")

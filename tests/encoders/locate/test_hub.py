@@ -62,12 +62,12 @@ def test_without_modules_json_it_is_a_plain_model_where_the_hub_is_known_to_have
     snapshot = cached_model(hub, "a/model", leave_out="modules.json")
     with pytest.raises(ModelNotFound) as caught:
         resolve("a/model", offline=True)
-    assert caught.value.tried[1] == f"the hub's local cache {hub} (incomplete there: no modules.json)"
-    assert caught.value.advice.startswith("Use it once online, with offline=False: that brings what is missing.")
+    assert caught.value.tried[1] == f"the hub's local cache {hub} (incomplete: no modules.json)"
+    assert caught.value.advice.startswith("Use it once online, with offline=False, to download the rest")
     known(snapshot)
     assert resolve("a/model", offline=True) == ModelFiles("a/model", snapshot, "hub cache", REVISION)
     (snapshot / "config.json").unlink()
-    with pytest.raises(ModelNotFound, match=r"incomplete there: no config\.json"):
+    with pytest.raises(ModelNotFound, match=r"incomplete: no config\.json"):
         resolve("a/model", offline=True)
 
 
@@ -95,7 +95,7 @@ def test_what_transformers_alone_left_of_the_default_model_does_not_go_before_th
 def test_a_file_that_the_modules_need_is_missing_whatever_is_known(snapshot: Path, name: str) -> None:
     (snapshot / name).unlink()
     assert inspect(snapshot).missing == name
-    with pytest.raises(ModelNotFound, match=f"incomplete there: no {name}"):
+    with pytest.raises(ModelNotFound, match=f"incomplete: no {name}"):
         resolve("a/model", offline=True)
 
 
@@ -125,7 +125,7 @@ def test_of_the_sentence_configs_the_first_is_enough(snapshot: Path) -> None:
 def test_every_part_that_the_index_of_the_weights_names_is_needed(snapshot: Path) -> None:
     sharded(snapshot, SHARDS[0])
     assert inspect(snapshot).missing == SHARDS[1]
-    with pytest.raises(ModelNotFound, match=f"incomplete there: no {SHARDS[1]}"):
+    with pytest.raises(ModelNotFound, match=f"incomplete: no {SHARDS[1]}"):
         resolve("a/model", offline=True)
     (snapshot / SHARDS[1]).write_bytes(b"weights")
     assert resolve("a/model", offline=True).folder == snapshot
@@ -215,7 +215,7 @@ def test_of_models_at_hand_a_pickle_is_none(hub: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("beside", ["training_args.bin", "optimizer.pt", "rng_state_0.pth"])
 def test_what_training_left_is_no_model(snapshot: Path, beside: str) -> None:
     (snapshot / "model.safetensors").rename(snapshot / beside)
-    with pytest.raises(ModelNotFound, match=r"incomplete there: no model\.safetensors"):
+    with pytest.raises(ModelNotFound, match=r"incomplete: no model\.safetensors"):
         resolve("a/model", offline=True)
 
 
@@ -227,7 +227,7 @@ def test_a_pickle_beside_safetensors_that_did_not_arrive_is_not_what_is_refused(
     else:
         (snapshot / "model.safetensors").unlink()
         listed(snapshot, "model.safetensors")
-    with pytest.raises(ModelNotFound, match="incomplete there: no model"):
+    with pytest.raises(ModelNotFound, match="incomplete: no model"):
         resolve("a/model", offline=True)
 
 
@@ -315,7 +315,7 @@ def test_an_interrupted_download_is_none(hub: Path, kind: str, client: str) -> N
         assert resolved(server).stdout.startswith("ModelNotFound ")
         if client == "without a list":
             forget_the_list(hub)
-        with pytest.raises(ModelNotFound, match="incomplete there"):
+        with pytest.raises(ModelNotFound, match="incomplete"):
             resolve("a/model", offline=True)
         server.broken.clear()
         assert resolved(server).stdout.startswith("download ")

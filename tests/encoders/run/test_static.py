@@ -164,7 +164,7 @@ def test_there_is_nothing_to_compile_and_no_fewer_bits(encoder: Encoder) -> None
     folder = encoder.space.model
     with pytest.raises(UnsupportedModel, match="it has no transformer to run in int8"):
         load_encoder(folder, precision="int8")
-    with pytest.raises(UnsupportedModel, match="it has no transformer: there is nothing to compile"):
+    with pytest.raises(UnsupportedModel, match="it has no transformer, so there is nothing to compile"):
         compile_model(folder)
 
 

@@ -1,4 +1,4 @@
-"""``vecindex models``: what is at hand, what is known of it, compiling, and giving space back."""
+"""``vecindex models``: lists, shows, compiles and removes models."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ON_PROCESSORS = ("fp32", "int8")
 @format_option("text", "json")
 @click.pass_context
 def models(ctx: click.Context, format_: str) -> None:
-    """List the models at hand: where the default one's files are, and what is compiled for fast search.
+    """List the models on this machine: the default one and the compiled ones.
 
     \b
     Examples:
@@ -41,7 +41,7 @@ def models(ctx: click.Context, format_: str) -> None:
 @models.command("list")
 @format_option("text", "json")
 def list_(format_: str) -> None:
-    """List the models at hand: size, digest of the weights, embedding space, and where each came from.
+    """List the models on this machine with their size, embedding space and origin.
 
     \b
     Example:
@@ -61,7 +61,7 @@ def _list(format_: str) -> None:
 @click.option("--verify", is_flag=True, help="Read the compiled files too, and exit 1 if one is damaged.")
 @format_option("text", "json")
 def show(model: str, verify: bool, format_: str) -> None:
-    """Print what is known of MODEL, a hub name, a folder or the beginning of a fingerprint, in each precision.
+    """Show details of MODEL: a hub name, a folder or the beginning of a fingerprint.
 
     \b
     Examples:
@@ -83,14 +83,14 @@ def show(model: str, verify: bool, format_: str) -> None:
     type=click.Choice(_ON_PROCESSORS),
     default="fp32",
     show_default=True,
-    help="int8 is some 2.5 times as fast, a quarter of the size, and a space of its own.",
+    help="int8 is about 2.5 times as fast and a quarter of the size; its vectors do not mix with fp32.",
 )
 @click.option(
-    "--sample", metavar="FILE", help="Texts of yours, one a line, on which int8 is measured.  [default: built in]"
+    "--sample", metavar="FILE", help="Your own texts, one per line, on which to measure int8.  [default: built in]"
 )
-@click.option("--dimensions", type=click.IntRange(min=1), metavar="N", help="Keep the first N numbers of a vector.")
+@click.option("--dimensions", type=click.IntRange(min=1), metavar="N", help="Keep the first N numbers of each vector.")
 @click.option(
-    "--to", metavar="DIR", help="Compile into DIR, for an image say; with VECINDEX_CACHE=DIR it is used from there."
+    "--to", metavar="DIR", help="Compile into DIR, for example for an image; set VECINDEX_CACHE=DIR to use it there."
 )
 @offline_option
 @answer_option
@@ -103,9 +103,9 @@ def compile_(
     offline: bool | None,
     format_: str,
 ) -> None:
-    """Compile MODEL, a hub name or a folder, for fast search; this also happens by itself when it is first used.
+    """Compile MODEL (a hub name or a folder) for fast search. This also happens when a model is first used.
 
-    In int8 the vectors of a sample are compared with those in fp32; where they agree too little, nothing is kept.
+    With int8, the vectors of a sample are compared with those in fp32. If they agree too little, nothing is kept.
 
     \b
     Examples:
@@ -124,13 +124,13 @@ def compile_(
     with _cache_in(to):
         report = compile_model(model, precision, dimensions=dimensions, sample=texts, offline=offline)
     if to is not None and not os.path.isdir(report.folder):
-        raise StorageError(to, "what was compiled could not be put there")
+        raise StorageError(to, "the compiled model could not be written there")
     answer(format_, asdict(report), compiled_lines(report).rstrip("\n"))
 
 
 @contextlib.contextmanager
 def _cache_in(folder: str | None) -> Iterator[None]:
-    """Has another folder be the cache for a while; None leaves it what it is."""
+    """Uses another folder as the cache within this context; None changes nothing."""
     if folder is None:
         yield
         return
@@ -138,15 +138,15 @@ def _cache_in(folder: str | None) -> Iterator[None]:
     from ...values.paths import expanded
 
     if not folder:
-        raise InvalidInput("--to is empty", "Name a folder.")
+        raise InvalidInput("--to is empty", "Give a folder.")
     place = os.path.abspath(expanded(folder))
     try:
-        make_folder(Path(place), Path(place))  # now, and not once the model is compiled
+        make_folder(Path(place), Path(place))  # now, not once the model is compiled
     except OSError as error:
         reason = error.strerror if error.filename is None else f"{place}: {error.strerror}"
         raise InvalidInput(
-            f"nothing can be compiled into {folder}: {reason}",
-            "Name a folder, new or your own, that nobody else may write to.",
+            f"cannot compile into {folder}: {reason}",
+            "Give a new folder, or one of your own that nobody else can write to.",
         ) from error
     before = os.environ.get("VECINDEX_CACHE")
     os.environ["VECINDEX_CACHE"] = place
@@ -160,10 +160,10 @@ def _cache_in(folder: str | None) -> Iterator[None]:
 
 @models.command()
 @click.argument("model")
-@click.option("--precision", type=click.Choice(_ON_PROCESSORS), help="Only what is compiled in this one.")
+@click.option("--precision", type=click.Choice(_ON_PROCESSORS), help="Remove it in this precision only.")
 @answer_option
 def remove(model: str, precision: Precision | None, format_: str) -> None:
-    """Remove what was compiled of MODEL from vecindex's own cache; the model's own files stay.
+    """Remove the compiled files of MODEL from vecindex's own cache. The model's own files stay.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Could anybody else have written what lies in the cache: then it is not used, since a compiled model is believed."""
+"""Checks that nobody else can have written a file in the cache, since a compiled model is trusted as it is."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _told: set[str] = set()
 
 
 def distrust(path: Path, root: Path) -> str:
-    """Why ``path``, which is in ``root``, is not used; empty where nobody but this user or root can have written it.
+    """Why ``path``, which is in ``root``, is not trusted; empty if only this user or root can have written it.
 
-    It and each folder up to ``root`` belongs to one of them, is no link, and may be written by its owner alone, or by a
-    group in which there is nobody else. What is not there is no reason.
+    It and each folder up to ``root`` must belong to one of them, must not be a link, and must be writable only by its
+    owner, or by a group with no other member. A missing file is trusted.
     """
     for each in (path, *path.parents):
         try:
@@ -27,7 +27,7 @@ def distrust(path: Path, root: Path) -> str:
         except (FileNotFoundError, NotADirectoryError):
             found = None
         except OSError as error:
-            return f"{each} cannot be looked at: {error.strerror}"
+            return f"{each} cannot be inspected: {error.strerror}"
         if found is not None and (reason := _distrusted(found)):
             return f"{each} {reason}"
         if each == root:
@@ -36,7 +36,7 @@ def distrust(path: Path, root: Path) -> str:
 
 
 def distrust_any(folder: Path, root: Path) -> str:
-    """As `distrust`, of a folder and of all that is in it; raises EncodingFailed where the system refuses to tell."""
+    """As `distrust`, for a folder and everything in it; raises EncodingFailed if the system lacks resources."""
     if reason := distrust(folder, root):
         return reason
     try:
@@ -46,15 +46,15 @@ def distrust_any(folder: Path, root: Path) -> str:
                     return f"{entry.path} {reason}"
     except OSError as error:
         if not isinstance(error, PermissionError) and (reason := lack(error)):
-            raise said(error, f"{folder} was looked at", reason) from error
-        return f"{folder} cannot be looked at: {error.strerror}"
+            raise said(error, f"{folder} was inspected", reason) from error
+        return f"{folder} cannot be inspected: {error.strerror}"
     return ""
 
 
 def make_folder(folder: Path, root: Path) -> None:
-    """Makes a folder in ``root``, and those above it, which only their owner may write.
+    """Creates a folder in ``root``, and its parents, writable only by their owner.
 
-    Raises OSError where that cannot be done, or where others could write into it already.
+    Raises OSError if that fails, or if others can write to an existing one.
     """
     missing = [each for each in (folder, *folder.parents) if not os.path.isdir(each)]
     for each in reversed(missing):
@@ -64,7 +64,7 @@ def make_folder(folder: Path, root: Path) -> None:
 
 
 def seal(folder: Path) -> None:
-    """Takes from all but the owner the right to write what is in a folder, which libraries have made."""
+    """Makes the files in a folder, which libraries have written, writable by their owner only."""
     for file in folder.iterdir():
         mode = stat.S_IMODE(file.lstat().st_mode)
         if mode & 0o022:
@@ -72,10 +72,10 @@ def seal(folder: Path) -> None:
 
 
 def tell(reason: str) -> None:
-    """Says once why compiled models are not used."""
+    """Warns once why compiled models are not used."""
     if reason not in _told:
         _told.add(reason)
-        log.warning("Compiled models are not used from there: %s. VECINDEX_CACHE names a folder of your own.", reason)
+        log.warning("Compiled models are not used: %s. Set VECINDEX_CACHE to a folder of your own.", reason)
 
 
 def _distrusted(found: os.stat_result) -> str:
@@ -87,12 +87,12 @@ def _distrusted(found: os.stat_result) -> str:
     if found.st_uid not in (0, os.geteuid()):
         return f"belongs to the user {found.st_uid}"
     if mode & 0o002 or (mode & 0o020 and not _alone(found.st_gid)):
-        return f"may be written by others (mode {mode:04o}; `chmod go-w` takes that away)"
+        return f"can be written by others (mode {mode:04o}; `chmod go-w` fixes it)"
     return ""
 
 
 def _alone(group: int) -> bool:
-    """Whether nobody but this user is in a group: many systems give each user one of his own, of his name."""
+    """Whether this user is the only member of a group; many systems give each user a group of the same name."""
     import grp
     import pwd
 

@@ -1,10 +1,10 @@
-"""Where are the model's files: a path, the hub's local cache, the ``minilm`` extra, or a download, in that order.
+"""Finds a model's files: a folder, the hub's local cache, the ``minilm`` extra or a download, in that order.
 
-A model of the hub is taken in one revision, which is known from then on: that of ``NAME@REVISION`` (a commit, a branch
-or a tag), else the one that ``main`` was when it was downloaded.
+A model of the hub is pinned to one revision: that of ``NAME@REVISION`` (a commit, a branch or a tag), or else the one
+that ``main`` was when it was downloaded.
 
-Only a name that the user gave leads to a folder or to a download (`resolve`). A name that an index alone gives may be
-a stranger's: no folder of that name is opened, and no connection (`at_hand`).
+Only a name that the user gave is looked up as a folder or downloaded (`resolve`). A name that only an index gives may
+come from a stranger: it opens no folder and no connection (`at_hand`).
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ _EXTRA_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 _HUB_NAME = re.compile(r"(?=.{1,96}$)[\w.-]+(/[\w.-]+)?", re.ASCII)
 _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./-]{0,200}", re.ASCII)
 _COMPLETE = Advice(
-    "Use it once online, with offline=False: that brings what is missing. model= takes any local folder.",
-    typed="Use it once online, without --offline: that brings what is missing. --model DIR takes any local folder.",
+    "Use it once online, with offline=False, to download the rest, or pass a local folder as model=.",
+    typed="Use it once online, without --offline, to download the rest, or pass a local folder with --model DIR.",
 )
 _EXTRA = Advice(
-    "`pip install 'vecindex[minilm]'` brings the default model; model= takes any local folder.",
-    typed="`pip install 'vecindex[minilm]'` brings the default model; --model DIR takes any local folder.",
+    "Run `pip install 'vecindex[minilm]'` to get the default model, or pass a local folder as model=.",
+    typed="Run `pip install 'vecindex[minilm]'` to get the default model, or pass a local folder with --model DIR.",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """A model's folder, the name to show for it, which door it came through, and its commit if the hub gave one."""
+    """A model's folder, the name to show for it, where it was found, and its commit if it came from the hub."""
 
     name: str
     folder: Path
@@ -54,19 +54,19 @@ def resolve(name_or_path: str | os.PathLike[str] | None = None, *, offline: bool
     """Finds a model's files.
 
     Args:
-        name_or_path: a folder, or a hub name, ``NAME@REVISION`` for a revision of it; a name without an owner is one of
-            sentence-transformers; None is `DEFAULT_MODEL`.
+        name_or_path: a folder, or a hub name, ``NAME@REVISION`` for one revision. A name without an owner is one of
+            sentence-transformers. None is `DEFAULT_MODEL`.
         offline: True never contacts the hub; None asks the environment (VECINDEX_OFFLINE or HF_HUB_OFFLINE).
 
     Raises:
         ModelNotFound: with every place that was tried.
-        UnsupportedModel: all that there is of its weights is a pickle.
+        UnsupportedModel: its weights exist only as a pickle.
     """
     given = os.fspath(name_or_path) if name_or_path is not None else DEFAULT_MODEL
     folder = Path(expanded(given))
     if given and os.path.isdir(folder):
         return ModelFiles(str(folder.resolve()), folder.resolve(), "path")
-    tried = [f"the folder {given} (there is none)"]
+    tried = [f"the folder {given} (does not exist)"]
     parsed = hub_name(given)
     if parsed is None:
         raise ModelNotFound(given, tried)
@@ -79,33 +79,33 @@ def resolve(name_or_path: str | os.PathLike[str] | None = None, *, offline: bool
         return ModelFiles(name, brought.folder, "download", brought.commit)
     if found is not None and found.pickle:
         raise pickle_refused(name, found.pickle)
-    tried.append("no download, since offline was asked for")
+    tried.append("no download (offline)")
     raise ModelNotFound(f"{name}@{revision}" if revision else name, tried, advice)
 
 
 def at_hand(name: str, revision: str = "") -> ModelFiles:
-    """The files of a hub model that an index names, in the hub's cache or the extra; nothing is downloaded.
+    """Finds the files of a hub model that an index names, in the hub's cache or the extra, without a download.
 
     Raises:
-        ModelNotFound: with every place that was tried, and how the user names it himself.
-        UnsupportedModel: all that there is of its weights is a pickle.
+        ModelNotFound: with every place that was tried, and advice on how to download it.
+        UnsupportedModel: its weights exist only as a pickle.
     """
     asked = f"{name}@{revision}" if revision else name
     parsed = hub_name(asked)
     if parsed is None:
-        raise ModelNotFound(asked, ["nothing, since it is no name of the hub"])
+        raise ModelNotFound(asked, ["nothing (not a name on the hub)"])
     tried: list[str] = []
     found, _ = _at_hand(*parsed, tried)
     if isinstance(found, ModelFiles):
         return found
     if found is not None and found.pickle:
         raise pickle_refused(name, found.pickle)
-    tried.append("no download, since only the index names it")
-    raise ModelNotFound(asked, tried, _name_it(asked))
+    tried.append("no download (only the index names it)")
+    raise ModelNotFound(asked, tried, _download_advice(asked))
 
 
 def hub_name(given: str) -> tuple[str, str] | None:
-    """The name and the revision in ``NAME@REVISION``; None where it can be no name of the hub."""
+    """The name and the revision in ``NAME@REVISION``; None if it cannot be a name on the hub."""
     name, at, revision = given.partition("@")
     if not _HUB_NAME.fullmatch(name) or name.startswith(".") or (at and not _REVISION.fullmatch(revision)):
         return None
@@ -113,7 +113,7 @@ def hub_name(given: str) -> tuple[str, str] | None:
 
 
 def _at_hand(name: str, revision: str, tried: list[str]) -> tuple[ModelFiles | CachedRevision | None, str | None]:
-    """The model's files, else what the hub's cache holds of them in part; and what to advise where none are whole."""
+    """The model's files, or else an incomplete revision in the hub's cache; and the advice if nothing is complete."""
     cached = find(name, revision, tried)
     if isinstance(cached, CachedRevision) and not cached.missing:
         return ModelFiles(name, cached.folder, "hub cache", cached.commit), None
@@ -123,17 +123,17 @@ def _at_hand(name: str, revision: str, tried: list[str]) -> tuple[ModelFiles | C
     return cached, _COMPLETE if cached is not None else _EXTRA if default else None
 
 
-def _name_it(asked: str) -> Advice:
+def _download_advice(asked: str) -> Advice:
     default = asked.partition("@")[0] == DEFAULT_MODEL
     also = " So does `pip install 'vecindex[minilm]'`." if default else ""
     return Advice(
-        f"If you trust that model, name it yourself: model={asked!r} downloads it.{also}",
-        typed=f"If you trust that model, name it yourself: --model {asked} downloads it.{also}",
+        f"If you trust this model, pass its name: model={asked!r} downloads it.{also}",
+        typed=f"If you trust this model, pass its name: --model {asked} downloads it.{also}",
     )
 
 
 def is_offline(offline: bool | None) -> bool:
-    """Whether the hub must not be contacted: as asked, or as the environment says."""
+    """Whether the hub must not be contacted: by the argument, or else by the environment."""
     if offline is not None:
         return offline
     asked = (os.environ.get(name, "") for name in ("VECINDEX_OFFLINE", "HF_HUB_OFFLINE"))
@@ -141,7 +141,7 @@ def is_offline(offline: bool | None) -> bool:
 
 
 def _in_extra(tried: list[str]) -> Path | None:
-    # find_spec of a top-level package runs none of its code.
+    # For a top-level package, find_spec runs none of its code.
     spec = importlib.util.find_spec(_EXTRA_PACKAGE)
     if spec is None or spec.origin is None:
         tried.append("the extra 'minilm' (not installed)")
@@ -151,4 +151,4 @@ def _in_extra(tried: list[str]) -> Path | None:
     if not weights.exists() or file_digest(weights) != _EXTRA_WEIGHTS:
         tried.append(f"the extra 'minilm' (its weights in {folder} are not the published ones)")
         return None
-    return weights.resolve().parent  # some installers link each file to a store of theirs
+    return weights.resolve().parent  # some installers link each file into a store

@@ -1,14 +1,14 @@
-"""Where does vecindex keep what it can make again: compiled models and digests of large files.
+"""vecindex's own cache, of what it can make again: compiled models and digests of large files.
 
 ``$VECINDEX_CACHE``, else ``$XDG_CACHE_HOME/vecindex``, else ``~/.cache/vecindex``::
 
     compiled/<fingerprint>/     model.onnx, model.onnx.data, tokenizer.json, encoder.json: one space's compiled encoder
-    refused/<fingerprint>.json  why a model's export failed, and with which versions: it runs on torch
-    folders/<model>.json        where the user himself said that this model's files are
+    refused/<fingerprint>.json  why a model's export failed, and with which versions; such a model runs on torch
+    folders/<model>.json        the folder that the user gave for this model
     digests.json                {path: [size, modified, changed (ns), inode, SHA-256]} of large files
 
-Everything in it may be deleted at any time. Entries appear whole or not at all (written under another name, then
-renamed), so any number of processes may share it. What somebody else could have written is not used (`ownership`).
+Everything in it may be deleted at any time. Entries are written under a temporary name and then renamed, so any number
+of processes may share the cache. Files that another user could have written are not used (`ownership`).
 """
 
 from __future__ import annotations
@@ -32,34 +32,34 @@ Memo = dict[str, list[int | str]]
 
 
 def cache_folder() -> Path:
-    """The cache's folder, which may not exist yet."""
+    """The cache's folder, which need not exist yet."""
     if given := os.environ.get("VECINDEX_CACHE"):
         return Path(expanded(given))
     try:
         return Path(expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache")) / "vecindex"
-    except InvalidInput:  # this user has no home: nothing is kept there, and nothing can be written there
+    except InvalidInput:  # the user has no home directory: nothing can be read or written here
         return Path(os.devnull) / "vecindex"
 
 
 def compiled_folder(fingerprint: str) -> Path:
-    """Where the compiled encoder of this space is, if it was compiled."""
+    """The folder of this space's compiled encoder, whether or not it exists."""
     return cache_folder() / "compiled" / fingerprint
 
 
 def refusal_file(fingerprint: str) -> Path:
-    """Where it says why the model of this space could not be exported, if that was so."""
+    """The file that says why the model of this space could not be exported, whether or not it exists."""
     return cache_folder() / "refused" / f"{fingerprint}.json"
 
 
 def remember_folder(model: str, folder: Path) -> None:
-    """Keeps in mind where the files of a model are, which ``model`` is the fingerprint of; the user has said so."""
+    """Remembers the folder that the user gave for the model with this fingerprint."""
     if known_folder(model) != folder:
         with contextlib.suppress(OSError):
             write_json(_folder_file(model), {"folder": str(folder)})
 
 
 def known_folder(model: str) -> Path | None:
-    """Where the user said that the files of this model are; None if he never did."""
+    """The folder that the user gave for the model with this fingerprint, or None."""
     try:
         return Path(read_trusted(_folder_file(model))["folder"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -71,7 +71,7 @@ def _folder_file(model: str) -> Path:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file in hex, remembered while its path, size, times and inode stay the same."""
+    """The SHA-256 of a file in hex, remembered while its path, size, times and inode stay the same."""
     name, state = str(path.resolve()), _state(path)
     known = _read_memo(_memo_file()).get(name, [])
     if known[:-1] == state:
@@ -82,12 +82,12 @@ def file_digest(path: Path) -> str:
 
 
 def remember_digests(digests: Iterable[tuple[Path, str]]) -> None:
-    """Spares `file_digest` the first reading of files that were just written and digested."""
+    """Remembers the digests of files that were just written, so that `file_digest` does not read them again."""
     _remember({str(path.resolve()): [*_state(path), digest] for path, digest in digests})
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file in hex, read now whatever is remembered."""
+    """The SHA-256 of a file in hex, always read from the file."""
     with path.open("rb") as file:
         digest = hashlib.sha256()
         while block := file.read(1 << 20):
@@ -96,19 +96,19 @@ def sha256(path: Path) -> str:
 
 
 def distrusted(path: Path) -> str:
-    """Why something in the cache is not used; empty where it is."""
+    """Why a file or folder in the cache is not used; empty if it is."""
     return distrust(path, cache_folder())
 
 
 def read_trusted(path: Path) -> Any:
-    """What a JSON file in the cache holds; raises OSError or ValueError where there is none that may be used."""
+    """The content of a JSON file in the cache; raises OSError or ValueError if it is missing or not to be trusted."""
     if reason := distrusted(path):
         raise PermissionError(errno.EPERM, reason)
     return read_json(path)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a file of the cache whole or not at all, for its owner alone to change; raises OSError."""
+    """Writes a JSON file into the cache atomically, writable by its owner only; raises OSError."""
     make_folder(path.parent, cache_folder())
     temporary = path.with_name(f"{path.name}-{secrets.token_hex(8)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -119,7 +119,8 @@ def write_json(path: Path, value: Any) -> None:
 
 def _state(path: Path) -> list[int | str]:
     stat = path.stat()
-    # Two fine-tuned models have one size, and tools that copy set the modification time; the change time nobody can.
+    # Two fine-tuned models may have the same size, and copying may preserve the modification time; nobody can set the
+    # change time.
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
@@ -136,7 +137,7 @@ def _read_memo(path: Path) -> Memo:
 
 
 def _remember(entries: Memo) -> None:
-    # Two processes may write at once; the loser's entry is computed again next time.
+    # If two processes write at once, one entry is lost, and computed again next time.
     with contextlib.suppress(OSError):
         known = {name: entry for name, entry in _read_memo(_memo_file()).items() if os.path.exists(name)}
         write_json(_memo_file(), {**known, **entries})
