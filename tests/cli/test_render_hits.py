@@ -17,6 +17,7 @@ from vecindex.cli.render.hits import SNIPPET, Shown, hits_as, snippet
 from vecindex.values.records import Hit
 
 from ..support.commands import run
+from ..support.extent import examples
 from ..support.helpers import opened
 
 FILLER = "lorem ipsum dolor sit amet " * 40
@@ -51,6 +52,7 @@ def test_short_words_count_whole_and_long_ones_by_their_beginning() -> None:
     assert snippet(f"{FILLER}Gardeners {FILLER}", "gardener").count("Gardeners") == 1
 
 
+@examples(100)
 @given(st.text(max_size=600), st.text(max_size=50), st.integers(10, 300))
 def test_a_snippet_has_the_width_that_is_said_and_is_of_the_text(text: str, query: str, width: int) -> None:
     found = snippet(text, query, width)

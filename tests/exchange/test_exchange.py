@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import vecindex
@@ -25,6 +25,7 @@ from vecindex.store.disk.system_calls import replaced
 from vecindex.store.stored import record_crc
 
 from ..support.exchange_files import FORMATS, in_every_format, needs_pyarrow, stored, toy_vectors
+from ..support.extent import examples
 from ..support.faults import Full
 from ..support.helpers import SMALL_STATE, names, opened, small_index, sql, state_of
 from ..support.places import GOLDEN
@@ -84,7 +85,7 @@ VECTORS = st.lists(
 
 
 @given(st.lists(st.tuples(KEYS, TEXTS, METADATA, VECTORS), min_size=1, max_size=8, unique_by=lambda item: item[0]))
-@settings(max_examples=12, deadline=None)
+@examples(12)
 def test_awkward_records_come_back_the_same(items: list[tuple[str, str, dict[str, Any], list[float]]]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vecindex.errors import InvalidFilter
@@ -16,6 +16,7 @@ from vecindex.filters.parse import parse
 from vecindex.filters.sql import compile_sql, index_terms
 from vecindex.filters.tree import And, Compare, Filter, Not, Op, Or, Path
 
+from ..support.extent import examples
 from ..support.filter_oracle import (
     LONG,
     NAMES,
@@ -92,7 +93,7 @@ def fields(node: Filter) -> set[Path]:
 # --- the same records ------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(pair=filters, stored=st.lists(documents, min_size=1, max_size=5), data=st.data())
 def test_indexes_do_not_change_which_records_match(
     records: Records, pair: tuple[Where, str], stored: list[Any], data: st.DataObject
@@ -112,7 +113,7 @@ joined_tests = st.builds(joined, st.lists(few_tests, min_size=1, max_size=4), st
 one_or_two_fields = st.fixed_dictionaries({}, optional={"a": scalars | values, "b": scalars | values})
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(
     pair=st.builds(joined, st.lists(few_tests | joined_tests, min_size=1, max_size=3), st.sampled_from(["and", "or"])),
     stored=st.lists(one_or_two_fields, min_size=1, max_size=12),

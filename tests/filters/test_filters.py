@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vecindex.errors import InvalidFilter
@@ -18,6 +18,7 @@ from vecindex.filters.sql import compile_sql
 from vecindex.filters.tree import And, Filter, Not, Or
 from vecindex.values.nested import MAX_NESTING
 
+from ..support.extent import examples
 from ..support.filter_oracle import (
     LONG,
     NAMES,
@@ -60,7 +61,7 @@ def answers(database: sqlite3.Connection, filter: Filter, documents: list[Any]) 
 # --- the oracle's answers ---------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(pair=filters, stored=st.lists(documents, min_size=1, max_size=5))
 def test_sqlite_agrees_with_the_oracle_in_both_forms(
     database: sqlite3.Connection, pair: tuple[Where, str], stored: list[Any]
@@ -71,7 +72,7 @@ def test_sqlite_agrees_with_the_oracle_in_both_forms(
     assert answers(database, parse(expression), stored) == expected
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(test=field_tests("a"), stored=st.lists(st.builds(lambda value: {"a": value}, scalars), min_size=1, max_size=8))
 def test_sqlite_agrees_with_the_oracle_on_one_field(
     database: sqlite3.Connection, test: tuple[Any, str], stored: list[Any]
@@ -135,7 +136,7 @@ def test_odd_names_match_only_their_own_field(database: sqlite3.Connection) -> N
         assert found == [int(each == place) for each in range(len(stored))], name
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(pair=filters)
 def test_the_text_of_a_filter_parses_back_to_an_equal_filter(pair: tuple[Where, str]) -> None:
     for where in pair:
@@ -305,7 +306,7 @@ garbage = st.text() | st.lists(st.sampled_from(PIECES), max_size=12).map("".join
 spaced = st.lists(st.sampled_from(PIECES), max_size=12).map(" ".join)
 
 
-@settings(max_examples=800, deadline=None)
+@examples(800)
 @given(expression=garbage | spaced)
 def test_any_string_is_a_filter_or_an_invalid_filter(database: sqlite3.Connection, expression: str) -> None:
     result = parsed(expression)
@@ -335,7 +336,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(where=st.dictionaries(any_key, anything, max_size=3))
 def test_any_dict_is_a_filter_or_an_invalid_filter(database: sqlite3.Connection, where: Where) -> None:
     result = parsed(where)

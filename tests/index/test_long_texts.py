@@ -10,13 +10,14 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vecindex import AddReport, Index, InvalidInput, Record, TextTooLong
 from vecindex.index import encode_ahead as pipeline
 from vecindex.index.long_texts import OnLong
 
+from ..support.extent import examples
 from ..support.helpers import opened, sql, state_of
 from ..support.migrating import Other
 from ..support.toy import ToyEncoder
@@ -331,7 +332,7 @@ def test_only_texts_of_which_nothing_is_known_are_tokenized_to_be_split(tmp_path
 TEXTS = st.integers(0, 100).map(lambda count: " ".join(WORDS[:count] or ["none"]))
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.lists(st.tuples(st.sampled_from("ab"), TEXTS), max_size=6), st.integers(1, 4))
 def test_split_leaves_the_parts_of_each_keys_last_text_alone(adds: list[tuple[str, str]], at_once: int) -> None:
     with tempfile.TemporaryDirectory() as home, opened(Path(home) / "i") as index:

@@ -23,6 +23,7 @@ from vecindex.errors import InvalidInput, SpaceMismatch, StorageError, TextTooLo
 from vecindex.evaluate.measures import ndcg, overlap
 from vecindex.values.space import Space
 
+from ..support.extent import slow
 from ..support.migrating import TEXTS, Other, contents, fresh
 from ..support.models.small_model import SmallModel
 from ..support.places import PROJECT
@@ -224,14 +225,17 @@ print("done", flush=True)
 """
 
 
-def test_killed_at_ten_random_points_and_resumed_it_ends_as_an_unbroken_one(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("records", "most"), [(1_000, 3), slow(5_000, 10)])
+def test_killed_at_random_points_and_resumed_it_ends_as_an_unbroken_one(
+    folder: Path, tmp_path: Path, records: int, most: int
+) -> None:
     with vecindex.open(folder, model=ToyEncoder()) as index:
-        index.add([f"more {n}" for n in range(5_000)])
+        index.add([f"more {n}" for n in range(records)])
         wanted = fresh(tmp_path / "fresh", [(text, metadata) for text, metadata, _ in contents(index)])
         old = contents(index)
     rng = np.random.default_rng(5)
     kills = 0
-    while kills < 10:
+    while kills < most:
         with subprocess.Popen(
             [sys.executable, "-c", KILLED, str(folder)], stdout=subprocess.PIPE, text=True, cwd=PROJECT
         ) as process:

@@ -31,6 +31,7 @@ from ..support.coded_vectors import (
     traced,
     unit_vectors,
 )
+from ..support.extent import every, slow
 
 # --- recall, where it is easy and where it is not ---------------------------------------------------------------------
 
@@ -42,7 +43,7 @@ NAMES = (
 
 
 @pytest.mark.parametrize("settings", [ONE_BIT, TWO_BITS], ids=["1 bit", "2 bits"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", every(3, NAMES))
 def test_recall_of_flat_codes(name: str, settings: CodeSettings) -> None:
     vectors, queries = collection(name)
     view = ArrayView(vectors, coded(name, settings))
@@ -69,7 +70,7 @@ def masks(vectors: Vectors, query: Vectors) -> dict[str, Mask]:
 
 
 @pytest.mark.parametrize("settings", [TWO_BITS, CLUSTERED], ids=["flat", "clustered"])
-@pytest.mark.parametrize("name", ["real-like", "thousands of copies"])
+@pytest.mark.parametrize("name", ["real-like", slow("thousands of copies")])
 def test_filters_of_every_density_against_and_along_the_query(name: str, settings: CodeSettings) -> None:
     vectors, queries = collection(name)
     routes = set()
@@ -106,14 +107,14 @@ def test_clustered_codes_find_more_in_more_clusters() -> None:
     assert found[-1] >= 0.99
 
 
-@pytest.mark.parametrize("dimension", [1, 2, 3, 5, 8, 33])
+@pytest.mark.parametrize("dimension", every(3, [1, 2, 3, 5, 8, 33]))
 def test_low_dimensions_end_in_an_exact_search_where_they_must(dimension: int) -> None:
     vectors = unit_vectors(20_100, dimension)
     for settings in (ONE_BIT, TWO_BITS):
         assert recall(ArrayView(vectors, build(vectors, settings)), unit_vectors(3, dimension, 7)) >= 0.99
 
 
-@pytest.mark.parametrize("rows", [1, 2, 31, 33, 1000])
+@pytest.mark.parametrize("rows", every(4, [1, 2, 31, 33, 1000]))
 def test_a_tiny_index_may_have_codes(rows: int) -> None:
     vectors = unit_vectors(rows)
     for settings in (ONE_BIT, CodeSettings(4, 3), replace(CLUSTERED, lists=1, probes=1)):
@@ -146,7 +147,7 @@ def test_large_batches_are_answered_in_blocks(monkeypatch: pytest.MonkeyPatch) -
 # --- the tail ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("tail", [1, 7, 500, 5000])
+@pytest.mark.parametrize("tail", every(3, [1, 7, 500, 5000]))
 def test_rows_behind_the_codes_are_scored_and_merged(tail: int) -> None:
     vectors, queries = collection("real-like")
     vectors = np.concatenate([vectors, grouped(tail, 20, seed=40)])

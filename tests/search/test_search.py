@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import vecindex
@@ -25,6 +25,7 @@ from vecindex.store.sql.schema import create_index
 from vecindex.store.stored import Stored
 from vecindex.store.vectors import append, checksums, vector_file
 
+from ..support.extent import examples
 from ..support.toy import DIMENSION, ToyEncoder, toy_space
 
 Vectors = npt.NDArray[np.float32]
@@ -51,7 +52,7 @@ def assert_same(found: Ranking, expected: Ranking) -> None:
 # --- the kernel ------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
+@examples(100)
 @given(
     st.sampled_from([1, 2, 3, 7, 16, 17, 384, 1024, 5000, 8192]),
     st.integers(1, 60),

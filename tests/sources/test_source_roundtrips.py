@@ -8,12 +8,14 @@ import json
 import tempfile
 from typing import Any
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vecindex.errors import SourceError
 from vecindex.sources import Format, Source, read
 from vecindex.values.records import Record
+
+from ..support.extent import examples
 
 
 def read_bytes(content: bytes, format: Format, **options: Any) -> list[Record]:
@@ -45,7 +47,7 @@ RECORDS = st.builds(
 )
 
 
-@settings(deadline=None)
+@examples(100)
 @given(st.lists(RECORDS, min_size=1, max_size=5), st.booleans(), st.sampled_from(["\n", "\r\n", "\n \n"]))
 def test_what_is_written_as_jsonl_is_read_the_same(wanted: list[Record], ascii_only: bool, end: str) -> None:
     rows = [{"text": each.text, "key": each.key, "metadata": each.metadata} for each in wanted]
@@ -57,7 +59,7 @@ def test_what_is_written_as_jsonl_is_read_the_same(wanted: list[Record], ascii_o
 CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 
 
-@settings(deadline=None)
+@examples(100)
 @given(
     st.lists(st.tuples(CELLS.filter(bool), CELLS.filter(lambda text: text.strip(" \t\n\r\v\f")), CELLS), min_size=1),
     # Before Python 3.13 csv.writer leaves a CR bare where lines end in LF alone, unless it quotes all.
@@ -74,7 +76,7 @@ def test_what_is_written_as_csv_is_read_the_same(rows: list[tuple[str, str, str]
 PLAIN_CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters='\0\t\r\n"'), min_size=1)
 
 
-@settings(deadline=None)
+@examples(100)
 @given(st.lists(st.tuples(PLAIN_CELLS.filter(lambda text: text.strip(" \v\f")), PLAIN_CELLS), min_size=1))
 def test_what_is_written_as_tsv_is_read_the_same(rows: list[tuple[str, str]]) -> None:
     content = "".join(f"{text}\t{note}\n" for text, note in [("text", "note"), *rows])
@@ -91,7 +93,7 @@ NUMBERS = (
 )
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(st.lists(NUMBERS.map(str) | st.sampled_from(["", "true", "[1.0]", '["a"]', "1e5", "-0"]) | CELLS, min_size=1))
 def test_no_digit_of_a_csv_is_lost_by_reading_numbers(cells: list[str]) -> None:
     stream = io.StringIO(newline="")
@@ -126,7 +128,7 @@ GARBAGE = st.binary(max_size=200) | st.lists(
 ).map(b"".join)
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(GARBAGE, st.sampled_from(Format))
 @example(b'text\n"', Format.CSV)
 @example(b'text,key\n"\0"x\r\r\n', Format.CSV)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -19,6 +18,7 @@ from vecindex import Hit, Record, RecordNotFound
 from vecindex.search.exact import scores
 from vecindex.values.records import derive_key
 
+from ..support.extent import examples
 from ..support.toy import ToyEncoder
 
 # Filters name fields that no record has yet, and queries are longer than the model reads: both are said.
@@ -201,5 +201,5 @@ def plain(hits: list[Hit]) -> list[tuple[Any, ...]]:
     return [(h.rank, h.key, h.score, h.text, canonical(h.metadata)) for h in hits]
 
 
-IndexMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+IndexMachine.TestCase.settings = examples(40, stateful_step_count=30)
 TestIndex = IndexMachine.TestCase

@@ -20,6 +20,7 @@ from vecindex.encoders.load import Runtime
 from vecindex.encoders.run.encoder import Encoder, IntArray
 from vecindex.errors import InvalidInput, TextWithoutToken, UnsupportedModel
 
+from ...support.extent import slow
 from ...support.models.families import WITHOUT_PADDING, transformer_folder
 from ...support.models.small_model import SmallModel
 from ...support.models.varied_texts import SEEDS, cosines, varied_texts
@@ -28,13 +29,14 @@ from ...support.toy import BareEncoder, ToyEncoder
 # --- the vectors are sentence-transformers' own ----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("step", [5, slow(1)])
 def test_both_runtimes_give_sentence_transformers_own_vectors(
-    minilm: Path, encoder: Encoder, reference: Encoder
+    minilm: Path, encoder: Encoder, reference: Encoder, step: int
 ) -> None:
     from sentence_transformers import SentenceTransformer
 
-    texts = varied_texts()
-    assert len(texts) == 200
+    texts = varied_texts()[::step]
+    assert len(texts) == 200 // step
     model = SentenceTransformer(str(minilm), device="cpu")
     expected = model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
     assert cosines(encoder.encode(texts), expected).min() >= 0.99999

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vecindex import load_encoder
 from vecindex.encoders.run.text_tokenizer import HUGE, TextTokenizer
 
 from ...support.children import environment
+from ...support.extent import examples
 from ...support.models.families import FAMILIES, PROMPTS, sentence_model, transformer_folder
 
 KINDS = {"word pieces": "bert", "bytes": "roberta", "bytes alone": "qwen2", "pieces": "xlm-roberta"}
@@ -140,7 +141,7 @@ def test_a_huge_text_is_parted_too(whole: Any, name: str) -> None:
     check_spans(TextTokenizer.like(whole, MAX), HUGE_TEXTS[name], 500)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(text=st.text(max_size=60), room=st.integers(1, 9), kind=st.sampled_from(sorted(KINDS)))
 def test_any_text_is_parted_without_a_gap(text: str, room: int, kind: str) -> None:
     check_spans(TextTokenizer.like(backend(kind), MAX), text, room)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vecindex import AddReport, Index, TextWithoutToken
@@ -17,6 +17,7 @@ from vecindex.index.long_texts import OnLong
 from vecindex.store.writer import MissingVectors, Writer
 
 from ...support.commands import run
+from ...support.extent import examples
 from ...support.helpers import opened, state_of
 from ...support.models.families import static_model
 from ...support.toy import MAX_TOKENS, BareEncoder
@@ -114,7 +115,7 @@ WORDS = ["~", *(f"w{n}" for n in range(2 * MAX_TOKENS))]
 TEXTS = st.sampled_from(["~", "~ ~", "one", "two ~", " ".join(WORDS), " ".join(WORDS[::-1])])
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(st.tuples(st.sampled_from("abc"), TEXTS), max_size=12), st.sampled_from(["truncate", "split", "mean"]))
 def test_the_index_is_as_if_they_had_never_been_there(adds: list[tuple[str, str]], on_long: OnLong) -> None:
     states = []

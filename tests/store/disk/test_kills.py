@@ -8,11 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from vecindex.index.crash_test import Say, killed
 from vecindex.values.records import derive_key
 
 from ...support.acts import CHANGES
 from ...support.children import child, output
+from ...support.extent import slow
 from ...support.helpers import opened
 
 # A new process, whose forks are without threads. It prints the step before which each was killed, and what was wrong.
@@ -32,8 +35,9 @@ def killed_acts(acts: list[str], count: int, scratch: Path) -> list[Any]:
     return [json.loads(line) for line in output(child(KILLS, " ".join(acts), count, scratch)).splitlines()]
 
 
-def test_a_writer_killed_at_any_step_has_done_all_or_nothing(tmp_path: Path) -> None:
-    kills = killed_acts(list(CHANGES), 15, tmp_path)
+@pytest.mark.parametrize("count", [7, slow(15)])
+def test_a_writer_killed_at_any_step_has_done_all_or_nothing(tmp_path: Path, count: int) -> None:
+    kills = killed_acts(list(CHANGES), count, tmp_path)
     assert [kill for kill in kills if kill[-1] != "None"] == []
     assert {act for act, _, was_killed, returned, _ in kills if was_killed and not returned} == set(CHANGES)
     assert any(returned for _, _, was_killed, returned, _ in kills if was_killed)
@@ -50,8 +54,9 @@ def test_an_add_killed_at_each_of_its_steps_has_done_all_or_nothing(tmp_path: Pa
     assert [returned for _, _, _, returned, _ in kills[: before + 1]] == [False] * (before + 1)
 
 
-def test_a_creator_killed_at_any_step_leaves_no_half_index(tmp_path: Path) -> None:
-    kills = killed_acts(["create"], 50, tmp_path)
+@pytest.mark.parametrize("count", [20, slow(50)])
+def test_a_creator_killed_at_any_step_leaves_no_half_index(tmp_path: Path, count: int) -> None:
+    kills = killed_acts(["create"], count, tmp_path)
     assert [kill for kill in kills if kill[-1] != "None"] == []
     steps = {step.split("-")[0] for _, step, *_ in kills}
     assert {"write .creating", "sql CREATE"} <= steps

@@ -14,6 +14,7 @@ import pytest
 from vecindex.store.disk.system_calls import Disk
 
 from ...support.acts import CHANGES, one_thread
+from ...support.extent import every, slow
 from ...support.faults import Unsynced, why_unhookable
 from ...support.power import Cut, cuts, record
 
@@ -28,14 +29,15 @@ def _conditions() -> Iterator[None]:
         yield
 
 
+@pytest.mark.parametrize("count", [12, slow(40)])
 @pytest.mark.parametrize("act", CHANGES)
-def test_a_power_cut_at_any_moment_leaves_all_of_a_change_or_nothing(tmp_path: Path, act: str) -> None:
-    found = list(cuts(record([act], tmp_path / "r", seed=3), 40, 1, tmp_path / "cut"))
+def test_a_power_cut_at_any_moment_leaves_all_of_a_change_or_nothing(tmp_path: Path, act: str, count: int) -> None:
+    found = list(cuts(record([act], tmp_path / "r", seed=3), count, 1, tmp_path / "cut"))
     assert [cut for cut in found if cut.finding] == []
     assert {cut.acknowledged for cut in found} == {0, 1}
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", every(3, range(3)))
 def test_changes_before_the_one_that_was_cut_off_are_all_there(tmp_path: Path, seed: int) -> None:
     acts = Random(seed).sample(SEQUENCE, len(SEQUENCE))
     recording = record(acts, tmp_path / "r", seed, reopen=seed == 1)
