@@ -204,7 +204,7 @@ def test_compact_says_what_it_gave_back() -> None:
     run("delete", "aun")
     code, out, err = run("compact")
     assert (code, out) == (0, "")
-    assert re.fullmatch(r"1 dead row dropped, and 1 text from the cache; [\d,]+ bytes before, [\d,]+ after\.\n", err)
+    assert re.fullmatch(r"1 dead row and 1 cached text removed; [\d,]+ bytes before, [\d,]+ after\.\n", err)
     before, after = (int(number.replace(",", "")) for number in re.findall(r"[\d,]{4,}", err))
     assert before - after == 384 * 4
     assert run("verify") == (0, "3 records, 3 rows: sound\n", "")

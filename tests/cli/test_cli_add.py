@@ -169,7 +169,7 @@ def test_wrong_use_exits_2_and_makes_no_index() -> None:
         ("{bad", "not valid JSON at column 2: Expecting property name enclosed in double quotes"),
     ):
         assert run("add", "--text", "a", "--metadata", text) == misused(
-            ADD, f"Invalid value for '--metadata': {text!r}: {reason}. Give an object such as '{{\"lang\": \"en\"}}'."
+            ADD, f"Invalid value for '--metadata': {text!r}: {reason}. Pass an object such as '{{\"lang\": \"en\"}}'."
         )
     assert list(Path().iterdir()) == []
 

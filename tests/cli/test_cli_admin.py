@@ -38,10 +38,10 @@ def large(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("index")
 def test_index_field_says_what_is_new() -> None:
-    assert run("index-field", "n") == (0, "", "n has an index now.\n")
+    assert run("index-field", "n") == (0, "", "n is indexed now.\n")
     assert run("index-field", "n", "author.name") == (
         *(0, ""),
-        "n had an index already.\nauthor.name has an index now.\n",
+        "n was indexed already.\nauthor.name is indexed now.\n",
     )
     assert "indexed fields  n, author.name\n" in run("info")[1]
     code, out, err = run("index-field", "a b")
@@ -56,7 +56,7 @@ def test_delete_takes_keys_or_a_filter() -> None:
     assert run("delete", "a") == (0, "", "1 deleted; .vecindex holds 1 record.\n")
     for arguments in ([], ["a", "--where", "n = 1"]):
         code, _, err = run("delete", *arguments)
-        assert (code, "Name the keys of records, or give --where; one of them." in err) == (2, True)
+        assert (code, "Pass either the keys of records or --where." in err) == (2, True)
     assert run("delete", "--where", "n ~ 1")[0] == 1
 
 
@@ -75,7 +75,9 @@ def test_search_explains_beside_the_hits_how_it_found_them() -> None:
 def test_tune_says_what_it_chose_and_info_shows_it() -> None:
     code, out, err = run("tune", "--recall", "0.9")
     assert (code, out) == (0, "")
-    said = re.fullmatch(r"Searches go by this from now on: (.+): recall (\d\.\d{4}), \d+\.\d\d ms a search\.\n", err)
+    said = re.fullmatch(
+        r"Searches use these settings from now on: (.+): recall (\d\.\d{4}), \d+\.\d\d ms a search\.\n", err
+    )
     assert said is not None
     assert f"{said[1]}, {ROWS} rows, recall {said[2]} measured on " in run("info")[1]
     code, _, err = run("tune", "--recall", "1", "--latency", "0.001us")
@@ -88,7 +90,7 @@ def test_tune_says_what_it_chose_and_info_shows_it() -> None:
     [
         (["--recall", "0"], 2, "0 is not in the range"),
         (["--recall", "1.5"], 2, "1.5 is not in the range"),
-        (["--latency", "soon"], 2, "'soon' is no time; write 5ms, say."),
+        (["--latency", "soon"], 2, "'soon' is not a duration; try 5ms."),
         (["--queries", "nothing.txt"], 1, "nothing.txt"),
         ([], 1, "Error: the index has 4 rows, and tuning needs at least"),
     ],

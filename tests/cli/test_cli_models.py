@@ -54,7 +54,7 @@ def test_compile_says_what_it_made(model: str) -> None:
     size = sum(file.stat().st_size for file in folder.iterdir())
     said = f"{model} (32 dimensions, fp32, fingerprint {space.fingerprint[:12]})"
     assert err == f"{said} is compiled: {size:,} bytes in {folder}.\n"
-    assert run("models", "compile", model) == (0, "", err.replace("is compiled", "was compiled before"))
+    assert run("models", "compile", model) == (0, "", err.replace("is compiled", "was already compiled"))
     assert (model, "fp32") in listed()
 
 
@@ -71,7 +71,7 @@ def test_int8_is_shown_with_its_agreement_and_measured_on_the_users_sample(model
     assert f"agreement        with fp32: {found[1]}\n" in shown
     assert re.search(r"^agreement +with the reference: least cosine (0\.99999\d|1\.000000) on ", shown, re.MULTILINE)
     code, _, err = run("models", "compile", model, "--precision", "int8")
-    assert (code, "was compiled before" in err, found[1] in err) == (0, True, True)
+    assert (code, "was already compiled" in err, found[1] in err) == (0, True, True)
     (here / "other.txt").write_text("hello\nmy name\n")
     code, _, err = run("models", "compile", model, "--precision", "int8", "--sample", "other.txt")
     assert "(2 texts, other.txt)" in err
@@ -120,7 +120,7 @@ def test_show_tells_all_that_is_known(model: str) -> None:
 def test_show_verifies_what_was_written(model: str) -> None:
     run("models", "compile", model)
     code, out, _ = run("models", "show", model, "--verify")
-    assert (code, "files            as they were written\n" in out) == (0, True)
+    assert (code, "files            intact\n" in out) == (0, True)
     folder = compiled_folder(load_encoder(model).space.fingerprint)
     with (folder / "model.onnx.data").open("r+b") as file:
         file.seek(100)
@@ -157,7 +157,7 @@ def test_remove_takes_what_was_compiled_and_leaves_the_model(model: str) -> None
     code, out, err = run("models", "remove", model, "--precision", "int8")
     assert (code, out) == (0, "")
     assert re.fullmatch(
-        rf"{re.escape(model)} in {INT8}, fingerprint [0-9a-f]{{12}}: {sizes[INT8]:,} bytes given back\.\n", err
+        rf"{re.escape(model)} in {INT8}, fingerprint [0-9a-f]{{12}}: {sizes[INT8]:,} bytes freed\.\n", err
     )
     assert (model, INT8) not in listed()
     assert (model, "fp32") in listed()

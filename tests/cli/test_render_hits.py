@@ -145,7 +145,7 @@ def test_hits_below_a_score_are_left_out() -> None:
     assert run("similar", "b", "--min-score", "0.7", "--full")[1].count("\n") == 1
     assert run("similar", "b", "--min-score", "0.9") == (
         *(0, ""),
-        "No record has a score of 0.9 or more; the best has 0.8000.\n",
+        "No record scores 0.9 or more; the best scores 0.8000.\n",
     )
     assert run("similar", "b", "--min-score", "2")[0] == 2
 

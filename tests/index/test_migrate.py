@@ -284,7 +284,7 @@ def test_the_command(small_model: SmallModel, tmp_path: Path) -> None:
     assert info["model"] == str(other)
     assert "kept from before" in info["beside"][0]
     assert "already" in run("migrate", "--model", str(other)).stderr
-    assert "given back" in run("migrate", "--drop-old").stderr
+    assert "freed" in run("migrate", "--drop-old").stderr
     assert json.loads(run("info", "--format", "json").stdout)["beside"] == []
     assert "--model" in run("migrate", code=2).stderr
     assert "nowhere.txt" in run("migrate", "--model", str(one), "--queries", "nowhere.txt", code=1).stderr

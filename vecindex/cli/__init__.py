@@ -1,6 +1,6 @@
-"""The command line: the group of all commands, which are in the other files.
+"""The command line: the group of all commands.
 
-Nothing heavy is imported before a command runs: ``vecindex --help`` loads click alone.
+Nothing heavy is imported before a command runs: ``vecindex --help`` only loads click.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .commands.migrate import migrate
 from .commands.models import models
 from .commands.selftest import selftest
 from .commands.tune import tune
-from .main_group import Commands
+from .main_group import MainGroup
 from .options import with_verbosity
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=MainGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def main() -> None:
     """Turn sentences into vectors and find the nearest ones.

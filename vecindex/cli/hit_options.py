@@ -1,4 +1,4 @@
-"""Options of commands that print hits, and printing them."""
+"""The options of commands that print hits, and how these are printed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class HitPrinter:
-    """How a command was told to print hits."""
+    """The options of a command that say how to print hits."""
 
     format_: str
     full: bool
@@ -28,13 +28,13 @@ class HitPrinter:
     csv_safe: bool
 
     def print(self, hits: Sequence[Hit], query: str = "") -> None:
-        """Prints hits; longer texts as snippets, by ``query``."""
+        """Prints hits; of long texts a snippet, chosen by ``query``."""
         least = self.min_score
         good = hits if least is None else [hit for hit in hits if hit.score >= least]
         shown = Shown(None if self.full else query, self.fields, is_terminal(stdout()), self.csv_safe)
         emit(hits_as(self.format_, good, shown), self.format_)
         if hits and not good:
-            say(f"No record has a score of {least:g} or more; the best has {hits[0].score:.4f}.")
+            say(f"No record scores {least:g} or more; the best scores {hits[0].score:.4f}.")
         elif not hits:
             say("No record matches.")
 
@@ -47,7 +47,7 @@ hits_option: Decorator = click.option(
 def _fields(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> tuple[str, ...] | None:
     names = [name.strip() for value in values for name in value.split(",")]
     if not all(names):
-        raise click.BadParameter("a name is empty; write them like lang,year, or * for all.", ctx, param)
+        raise click.BadParameter("a name is empty; write lang,year for example, or * for all fields.", ctx, param)
     return tuple(dict.fromkeys(names)) or None
 
 
@@ -57,23 +57,21 @@ _OPTIONS: tuple[Decorator, ...] = (
         multiple=True,
         callback=_fields,
         metavar="A,B",
-        help="Print these fields of the metadata, * for all.  [default: none in text, all in json, jsonl and csv]",
+        help="Print these metadata fields; * prints all.  [default: none in text, all in json, jsonl and csv]",
     ),
-    click.option("--full", is_flag=True, help=f"Print texts whole, not the {SNIPPET} characters that match most."),
-    click.option(
-        "--min-score", type=click.FloatRange(-1, 1), metavar="S", help="Leave out hits of a score below this, -1 to 1."
-    ),
+    click.option("--full", is_flag=True, help=f"Print whole texts instead of snippets of {SNIPPET} characters."),
+    click.option("--min-score", type=click.FloatRange(-1, 1), metavar="S", help="Leave out hits that score less."),
     format_option(*HIT_FORMATS),
     click.option(
         "--csv-safe",
         is_flag=True,
-        help="In csv, put ' before what is stored where a spreadsheet would run it as a formula.",
+        help="In csv, put ' before stored values that a spreadsheet would run as formulas.",
     ),
 )
 
 
 def printing_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say how hits are printed, which a command gets as one argument, ``printer``."""
+    """Adds the options for printing hits; the command gets them as one argument, ``printer``."""
 
     @functools.wraps(command)
     def collected(

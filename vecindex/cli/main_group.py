@@ -1,4 +1,4 @@
-"""How does a command end: the one place where errors become messages and exit codes."""
+"""The top-level command group: turns errors into messages and exit codes, and shows warnings and the log."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from ..errors.warnings import VecindexWarning
 from .interrupts import word_and_code
 from .output import OutputMode, hold_standard_descriptors, is_terminal, warn
 from .render.results import escaped_json, printable
-from .suggestions import Group, other_option, other_value
+from .suggestions import Group, suggest_option, suggest_report
 
 _EXPECTED = (VecindexError, OSError, MemoryError, ImportError, UnicodeEncodeError)
 
 
-class Commands(Group):
-    """The group of all commands, which ends the process as they ended."""
+class MainGroup(Group):
+    """The group of all commands; it exits with their status."""
 
     def main(
         self,
@@ -41,19 +41,19 @@ class Commands(Group):
     ) -> Any:
         hold_standard_descriptors()
         arguments = list(sys.argv[1:] if args is None else args)
-        voice = OutputMode()
-        extra = {"obj": voice, "standalone_mode": False, **extra}
-        with _log_on_stderr(voice):
+        mode = OutputMode()
+        extra = {"obj": mode, "standalone_mode": False, **extra}
+        with _log_on_stderr(mode):
             if not standalone_mode:
                 return super().main(arguments, prog_name, complete_var, **extra)
             try:
                 code = super().main(arguments, prog_name, complete_var, **extra) or 0
             except (click.ClickException, click.Abort, *_EXPECTED) as error:
-                if isinstance(error, ImportError) and not _found_no_room(error):
+                if isinstance(error, ImportError) and not _is_lack_of_memory(error):
                     raise
                 if isinstance(error, click.UsageError) and _asks_for_json(arguments):
-                    voice.json = True  # the options may not have been read to the end
-                code = _report(error, voice)
+                    mode.json = True  # click may not have got as far as --format
+                code = _report(error, mode)
             sys.exit(code)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -66,20 +66,20 @@ class Commands(Group):
             raise click.exceptions.Exit(code) from None
 
 
-def _report(error: BaseException, voice: OutputMode) -> int:
-    """Says what went wrong, on standard error; the exit code."""
+def _report(error: BaseException, mode: OutputMode) -> int:
+    """Prints the error on standard error; returns the exit code."""
     if isinstance(error, click.NoSuchOption):
-        error = other_option(error)
+        error = suggest_option(error)
     elif isinstance(error, click.BadParameter):
-        error = other_value(error)
+        error = suggest_report(error)
     elif isinstance(error, OSError):
-        _give_up_output()
+        _abandon_output()
     elif isinstance(error, (MemoryError, ImportError)) and not isinstance(error, VecindexError):
         error = OutOfMemory("the command ran")
-    if voice.verbose and not isinstance(error, click.ClickException):
+    if mode.verbose and not isinstance(error, click.ClickException):
         warn("".join(traceback.format_exception(error)), nl=False)
     described = _described(error)
-    if voice.json:
+    if mode.json:
         warn(escaped_json(json.dumps({"error": described}, ensure_ascii=False, indent=2, default=str)))
     elif isinstance(error, click.UsageError):
         shown = io.StringIO()
@@ -92,7 +92,7 @@ def _report(error: BaseException, voice: OutputMode) -> int:
 
 
 def _described(error: BaseException) -> dict[str, Any]:
-    """An error's type, message, advice and fields, as JSON has them."""
+    """An error's type, message, advice and fields, for JSON."""
     kind, message, advice = type(error).__name__, str(error), None
     fields: dict[str, Any] = {}
     if isinstance(error, VecindexError):
@@ -110,14 +110,14 @@ def _described(error: BaseException) -> dict[str, Any]:
     return {"type": kind, "message": message, "advice": advice, **fields}
 
 
-def _found_no_room(error: ImportError) -> bool:
-    """Whether the linker had no memory left for a library."""
+def _is_lack_of_memory(error: ImportError) -> bool:
+    """Whether the dynamic linker ran out of memory."""
     said = str(error).lower()
     return "failed to map segment" in said or os.strerror(errno.ENOMEM).lower() in said
 
 
-def _give_up_output() -> None:
-    """Lets go of standard output where it cannot be written to; else the interpreter's end would fail on it again."""
+def _abandon_output() -> None:
+    """Replaces standard output if it cannot be written to, so that the interpreter does not fail on it at exit."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -126,7 +126,7 @@ def _give_up_output() -> None:
 
 
 def _asks_for_json(arguments: Sequence[str]) -> bool:
-    """Whether arguments that click could not read to the end ask for JSON."""
+    """Whether the arguments ask for JSON, where click could not parse them to the end."""
     options = list(takewhile(lambda word: word != "--", arguments))
     return any(
         word in ("--format=json", "--report=json") or (word in ("--format", "--report") and follows == "json")
@@ -136,41 +136,41 @@ def _asks_for_json(arguments: Sequence[str]) -> bool:
 
 @contextmanager
 def _warnings_shown() -> Iterator[None]:
-    """What the library warns of is a line on standard error, without the line of code that Python would name."""
+    """Prints the library's warnings as single lines on standard error, without the line of code they come from."""
     with warnings.catch_warnings():
         warnings.simplefilter("default", VecindexWarning)
-        shown_otherwise = warnings.showwarning
+        show_others = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
             if isinstance(message, VecindexWarning):
                 warn(f"Warning: {printable(str(message))}")
             else:
-                shown_otherwise(message, category, *where, **more)
+                show_others(message, category, *where, **more)
 
         warnings.showwarning = show
         yield
 
 
-class _Echo(logging.Handler):
-    """The log of the library, on standard error: warnings, and on a terminal what is being done."""
+class _LogPrinter(logging.Handler):
+    """Prints the library's log on standard error: warnings, and on a terminal also progress messages."""
 
-    def __init__(self, voice: OutputMode) -> None:
+    def __init__(self, mode: OutputMode) -> None:
         super().__init__()
-        self._voice = voice
+        self._mode = mode
 
     def emit(self, record: logging.LogRecord) -> None:
-        voice = self._voice
-        shown = logging.INFO if is_terminal(sys.stderr) and not voice.quiet else logging.WARNING
-        if record.levelno >= (logging.DEBUG if voice.verbose else shown):
+        mode = self._mode
+        shown = logging.INFO if is_terminal(sys.stderr) and not mode.quiet else logging.WARNING
+        if record.levelno >= (logging.DEBUG if mode.verbose else shown):
             record.args = tuple(getattr(each, "typed", each) for each in record.args or ())
             warn(printable(self.format(record)))
 
 
 @contextmanager
-def _log_on_stderr(voice: OutputMode) -> Iterator[None]:
+def _log_on_stderr(mode: OutputMode) -> Iterator[None]:
     log = logging.getLogger("vecindex")
     before = log.level, log.propagate
-    handler = _Echo(voice)
+    handler = _LogPrinter(mode)
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)
     log.propagate = False

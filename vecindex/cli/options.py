@@ -1,4 +1,4 @@
-"""Options, and opening for reading, that several commands share, so that they mean the same everywhere."""
+"""The options that several commands share, so that they mean the same everywhere."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 def _directory(ctx: click.Context, param: click.Parameter, value: str) -> Path:
     if not value:
-        raise click.BadParameter("an empty name names no directory.", ctx, param)
+        raise click.BadParameter("the name of the directory is empty.", ctx, param)
     return Path(expanded(value))
 
 
 class ExpandedPath(click.Path):
-    """A path of click's, with ``~`` as the user's home."""
+    """A path that may begin with ``~`` for the user's home."""
 
     def convert(
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
@@ -57,13 +57,13 @@ index_option: Decorator = click.option(
     metavar="DIR",
     callback=_directory,
     shell_complete=_folders,
-    help="The index's directory.",
+    help="The directory of the index.",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ModelOptions:
-    """The model that a command was told to use, and how."""
+    """The options of a command that choose a model and how to run it."""
 
     model: str | None = None
     precision: Precision | None = None
@@ -72,7 +72,7 @@ class ModelOptions:
     offline: bool | None = None
 
     def encoder(self) -> Encoder:
-        """The model alone, without an index."""
+        """Loads the model, without an index."""
         from ..encoders.load import load_encoder
 
         return load_encoder(
@@ -86,7 +86,7 @@ class ModelOptions:
     def open(
         self, index_path: Path, create: bool = True, readonly: bool = False, encoder: Encoder | None = None
     ) -> Index:
-        """An index, with this model; with ``encoder`` if that is it, loaded already."""
+        """Opens an index with this model, or with ``encoder`` if it is loaded already."""
         from ..index.facade import open as open_index
 
         return open_index(
@@ -106,19 +106,19 @@ _MODEL_OPTIONS: tuple[Decorator, ...] = (
     click.option(
         "--model",
         metavar="M",
-        help="A model's folder or hub name, or NAME@REVISION; default: the index's own, or all-MiniLM-L6-v2.",
+        help="A model's folder or hub name, or NAME@REVISION.  [default: the index's model, or all-MiniLM-L6-v2]",
     ),
     click.option(
         "--precision",
         type=click.Choice(PRECISIONS),
-        help="How exactly it computes; each is a space of its own.  [default: the index's, or fp32]",
+        help="The numbers to compute with; each makes a different embedding space.  [default: the index's, or fp32]",
     ),
     click.option(
         "--device",
         type=click.Choice(("auto", "cpu", "cuda")),
         default="auto",
         show_default=True,
-        help="Where it computes; auto is the processor.",
+        help="Where to compute; auto is the processor.",
     ),
     click.option(
         "--dimensions",
@@ -132,12 +132,12 @@ offline_option: Decorator = click.option(
 )
 
 where_option: Decorator = click.option(
-    "--where", metavar="EXPR", help="Only records whose metadata matches, e.g. \"lang = 'en' and year >= 2020\"."
+    "--where", metavar="EXPR", help="Only take records with matching metadata: \"lang = 'en' and year >= 2020\"."
 )
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of commands that encode, which these get as one argument, ``chosen``."""
+    """Adds the options that choose a model; the command gets them as one argument, ``chosen``."""
 
     @functools.wraps(command)
     def collected(
@@ -157,8 +157,8 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def format_option(*formats: str) -> Decorator:
-    """--format with these choices, the first by default."""
-    return _answer_option("--format", formats, "How to print.")
+    """The option --format with these choices; the first is the default."""
+    return _answer_option("--format", formats, "The format of the output.")
 
 
 def _answer_option(name: str, formats: Sequence[str], help_: str) -> Decorator:
@@ -168,7 +168,7 @@ def _answer_option(name: str, formats: Sequence[str], help_: str) -> Decorator:
         type=click.Choice(formats),
         default=formats[0],
         show_default=True,
-        is_eager=True,  # so that what is wrong with another option is said in this format too
+        is_eager=True,  # so that errors in other options are printed in this format too
         callback=_answered_in,
         help=help_,
     )
@@ -179,20 +179,15 @@ def _answered_in(ctx: click.Context, param: click.Parameter, value: str) -> str:
     return value
 
 
-report_option: Decorator = _answer_option(
-    "--report", ("text", "json"), "How to say what was done; json goes to standard output."
-)
-"""--report text|json, of commands whose --format says what a file holds."""
-
-
-answer_option: Decorator = _answer_option(
-    "--format", ("text", "json"), "How to say what was done; json goes to standard output."
-)
-"""--format text|json, of commands that change something."""
+_REPORT = "The format of the report; json is printed on standard output."
+report_option: Decorator = _answer_option("--report", ("text", "json"), _REPORT)
+"""The option --report text|json, for commands whose --format is that of a file."""
+answer_option: Decorator = _answer_option("--format", ("text", "json"), _REPORT)
+"""The option --format text|json, for commands that change something."""
 
 
 def with_verbosity(command: click.Command) -> None:
-    """Gives a command, and all that are in it, the options -q and -v."""
+    """Gives a command and its subcommands the options -q and -v."""
     command.params += [
         click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=_quiet, help=_QUIET),
         click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=_verbose, help=_VERBOSE),
@@ -201,8 +196,8 @@ def with_verbosity(command: click.Command) -> None:
         with_verbosity(inner)
 
 
-_QUIET = "Print no messages but warnings and errors."
-_VERBOSE = "Also say what is being done, and where an error came from."
+_QUIET = "Print only warnings and errors."
+_VERBOSE = "Also print log messages, and the traceback of an error."
 
 
 def _quiet(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -214,13 +209,13 @@ def _verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 
 
 def json_object(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, Any] | None:
-    """A callback that reads a JSON object that can be stored from the command line."""
+    """A callback that parses a JSON object that can be stored as metadata."""
     from ..sources.strict_json import parsed
     from ..values.records import checked_metadata
 
     if value is None:
         return None
-    example = 'Give an object such as \'{"lang": "en"}\'.'
+    example = 'Pass an object such as \'{"lang": "en"}\'.'
     try:
         found = parsed(value, example)
         if not isinstance(found, dict):
@@ -232,6 +227,6 @@ def json_object(ctx: click.Context, param: click.Parameter, value: str | None) -
 
 
 def open_for_reading(index_path: Path, chosen: ModelOptions | None = None) -> Index:
-    """An index that must exist; one in a directory that may not be written to can be searched all the same."""
+    """Opens an index that must exist; read-only if its directory may not be written to."""
     readonly = os.path.isdir(index_path) and not os.access(index_path, os.W_OK)
     return (chosen or ModelOptions()).open(index_path, create=False, readonly=readonly)

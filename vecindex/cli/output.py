@@ -1,7 +1,7 @@
-"""What is printed where: data on standard output, messages on standard error, and how many of them.
+"""Prints data on standard output and messages on standard error.
 
-Either stream may be missing: a service has none, ``pythonw`` neither. What was done is done all the same, so a message
-that cannot be written is dropped; data that cannot be written is an error.
+Either stream may be missing, as in a service or under ``pythonw``. A message that cannot be written is dropped, since
+the work is done all the same; data that cannot be written is an error.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .render.results import escaped_json, json_text
 
 @dataclass
 class OutputMode:
-    """How one run of the command line speaks: -q and -v, and whether its answer, and so its errors, are JSON."""
+    """The options -q and -v of a command, and whether its answer is JSON, and so its errors too."""
 
     quiet: bool = False
     verbose: bool = False
@@ -28,27 +28,27 @@ class OutputMode:
 
 
 def output_mode() -> OutputMode:
-    """That of the command that is running; outside of one, that of a command without options."""
+    """The mode of the running command; the default one if none is running."""
     context = click.get_current_context(silent=True)
     return (context and context.find_object(OutputMode)) or OutputMode()
 
 
 def say(message: str) -> None:
-    """A message about what was done, on standard error; not with -q."""
+    """Prints a message on standard error, unless -q was given."""
     if not output_mode().quiet:
         warn(message)
 
 
 def warn(message: str, nl: bool = True) -> None:
-    """A message that -q does not silence: a warning or an error."""
+    """Prints a warning or an error on standard error, even with -q."""
     with contextlib.suppress(OSError, ValueError):  # a closed stream is a ValueError
         click.echo(message, err=True, nl=nl)
 
 
 def emit(data: str, format_: str = "text", needed: bool = True) -> None:
-    """Data on standard output; ``format_`` says how a terminal is kept from taking it for commands.
+    """Prints data on standard output, with control characters in JSON escaped for a terminal.
 
-    Where it is not ``needed``, as beside an exit code or work that is done, a missing standard output is no error.
+    A missing standard output is an error only if the data is ``needed``: the exit code or the finished work may count.
     """
     if not needed and not _is_open(sys.stdout):
         return
@@ -58,7 +58,7 @@ def emit(data: str, format_: str = "text", needed: bool = True) -> None:
 
 
 def answer(format_: str, members: Mapping[str, Any], message: str) -> None:
-    """What a command that changes something did: a message, or in json an object on standard output."""
+    """Prints what a command did: a message, or for json an object on standard output."""
     if format_ == "json":
         emit(json_text(members), "json")
     else:
@@ -66,19 +66,19 @@ def answer(format_: str, members: Mapping[str, Any], message: str) -> None:
 
 
 def stdout() -> TextIO:
-    """Standard output, which must be there."""
+    """Standard output; raises ClickException if it is closed."""
     if not _is_open(sys.stdout):
-        raise click.ClickException("standard output is closed, and this command prints its answer there.")
+        raise click.ClickException("standard output is closed; this command prints its answer there.")
     return sys.stdout
 
 
 def json_lines_out() -> BinaryIO:
-    """Standard output for lines of JSON in bytes, written as `emit` writes them."""
+    """A binary standard output for lines of JSON, which escapes them for a terminal as `emit` does."""
     out = stdout()
-    return cast(BinaryIO, _ForTerminals(out)) if is_terminal(out) else out.buffer
+    return cast(BinaryIO, _EscapedOutput(out)) if is_terminal(out) else out.buffer
 
 
-class _ForTerminals:
+class _EscapedOutput:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self.flush = out.flush
@@ -93,7 +93,7 @@ def _is_open(stream: IO[Any] | None) -> bool:
 
 
 def is_terminal(stream: IO[Any] | None) -> bool:
-    """Whether a person reads this stream; one that is missing or closed is no terminal."""
+    """Whether this stream is a terminal; a missing or closed one is not."""
     try:
         return stream is not None and stream.isatty()
     except ValueError:
@@ -101,20 +101,20 @@ def is_terminal(stream: IO[Any] | None) -> bool:
 
 
 def shows_progress() -> bool:
-    """Whether bars are drawn on standard error: on a terminal, and not with -q."""
+    """Whether to draw progress bars: standard error is a terminal, and -q was not given."""
     return is_terminal(sys.stderr) and not output_mode().quiet
 
 
 def hold_standard_descriptors() -> None:
-    """Puts the null device in place of descriptors 0 to 2 that are closed.
+    """Opens the null device for those of the file descriptors 0 to 2 that are closed.
 
-    Else the next file that is opened gets the number, a file of the index say, and what a library prints to standard
-    error is written into it.
+    Otherwise the next file to be opened, such as one of the index, would get the number, and a library's output on
+    standard error would be written into it.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
             with contextlib.suppress(OSError):
-                # The lowest number that is free is this one: those below were seen to.
+                # This is the lowest free number: the lower ones are open by now.
                 os.open(os.devnull, os.O_RDWR)

@@ -1,4 +1,4 @@
-"""What did the user mean: suggestions where an option or a command is called something else here."""
+"""Suggests the right command or option for names that other programs use."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _OPTIONS = {
 
 
 class Group(click.Group):
-    """A group whose commands are listed in the order of use, and that knows what else they may be called."""
+    """A group that lists its commands in the order of use and suggests one for a common name that it lacks."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -62,44 +62,43 @@ class Group(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError:
-            meant = _named(args[0], _COMMANDS)
             options = _options(self) | {"--help"}
-            known = [name for name in meant if name in self.commands or name in options]
+            known = [name for name in _matches(args[0], _COMMANDS) if name in self.commands or name in options]
             if not known:
                 raise
-            raise click.UsageError(_instead(f"No such command {args[0]!r}.", known), ctx) from None
+            raise click.UsageError(_did_you_mean(f"No such command {args[0]!r}.", known), ctx) from None
 
 
-def other_option(error: click.NoSuchOption) -> click.UsageError:
-    """The error, with the option of its command that does what another is asked for, where there is one."""
+def suggest_option(error: click.NoSuchOption) -> click.UsageError:
+    """The error with a suggestion, if an option of the command does what the unknown one asks for."""
     if error.ctx is None:
         return error
     command = error.ctx.command
     if isinstance(command, Group) and any(error.option_name in _options(each) for each in command.commands.values()):
-        return click.UsageError(f"The option {error.option_name!r} belongs after the name of a command.", error.ctx)
+        return click.UsageError(f"The option {error.option_name!r} must come after the command.", error.ctx)
     options = _options(command)
-    known = [meant for meant in _named(error.option_name, _OPTIONS) if meant.split()[0] in options]
+    known = [name for name in _matches(error.option_name, _OPTIONS) if name.split()[0] in options]
     if not known:
         return error
-    return click.UsageError(_instead(f"No such option {error.option_name!r}.", known), error.ctx)
+    return click.UsageError(_did_you_mean(f"No such option {error.option_name!r}.", known), error.ctx)
 
 
-def other_value(error: click.BadParameter) -> click.UsageError:
-    """The error, with the option that prints JSON where json was asked for as a file's format."""
+def suggest_report(error: click.BadParameter) -> click.UsageError:
+    """The error with the option that prints JSON, where json was given as the format of a file."""
     if error.ctx is None or error.param is None or "--format" not in error.param.opts:
         return error
     if not error.message.startswith("'json' ") or "--report" not in _options(error.ctx.command):
         return error
-    return click.BadParameter(f"{error.message} To have the answer in JSON: --report json.", error.ctx, error.param)
+    return click.BadParameter(f"{error.message} Use --report json for a report in JSON.", error.ctx, error.param)
 
 
 def _options(command: click.Command) -> set[str]:
     return {name for param in command.params for name in param.opts}
 
 
-def _named(name: str, table: dict[str, tuple[str, ...]]) -> list[str]:
-    return [meant for meant, names in table.items() if name.lower().replace("_", "-") in names or name in names]
+def _matches(typed: str, table: dict[str, tuple[str, ...]]) -> list[str]:
+    return [name for name, others in table.items() if typed.lower().replace("_", "-") in others or typed in others]
 
 
-def _instead(message: str, known: list[str]) -> str:
+def _did_you_mean(message: str, known: list[str]) -> str:
     return f"{message} Did you mean {' or '.join(map(repr, known))}?"

@@ -1,1 +1,1 @@
-"""One module for each command, or for a few that belong together."""
+"""The commands, each in a module of its own or with a few related ones."""

@@ -1,4 +1,4 @@
-"""``vecindex completion``: what makes a shell complete commands and options."""
+"""``vecindex completion``: prints the scripts that make shells complete commands and options."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script that makes SHELL complete commands and options.
+    """Print a script that makes SHELL complete vecindex commands.
 
-    Add it to what your shell reads at its start: ~/.bashrc, ~/.zshrc, or a file in ~/.config/fish/completions.
+    Add it to a file that your shell reads when it starts, as in the examples.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``vecindex explain``: what the numbers mean."""
+"""``vecindex explain``: shows what the numbers of a vector mean."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ..render.results import explanation_as
 @model_options
 @index_option
 def explain(text: str, against: str | None, format_: str, chosen: ModelOptions, index_path: Path) -> None:
-    """Show how TEXT becomes one vector, step by step, and what each token adds.
+    """Show how TEXT becomes one vector, and what each token adds.
 
-    Uses the index's model where there is an index, so that what is shown is what search uses.
+    The model is --model, or that of the index if there is one, or the default model.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``vecindex search``, ``similar`` and ``get``: what is in the index."""
+"""``vecindex search``, ``similar`` and ``get``: finding records."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..render.results import record_as, search_report
 @hits_option
 @where_option
 @printing_options
-@click.option("--explain", is_flag=True, help="Also say how the hits were found, and how long each step took.")
+@click.option("--explain", is_flag=True, help="Also print how the hits were found, and the time of each step.")
 @model_options
 @index_option
 def search(
@@ -29,9 +29,10 @@ def search(
     chosen: ModelOptions,
     index_path: Path,
 ) -> None:
-    """Print the sentences nearest to QUERY by meaning, best first, each with its cosine.
+    """Print the records nearest in meaning to QUERY.
 
-    Of a text of more than 200 characters a snippet is printed, around where most of the query's words stand.
+    The best comes first, each with its score: the cosine of its vector and the query's. Of a text of more than 200
+    characters, a snippet is printed that has most of the query's words.
 
     \b
     Examples:
@@ -56,7 +57,9 @@ def search(
 @printing_options
 @index_option
 def similar(key: str, k: int, where: str | None, printer: HitPrinter, index_path: Path) -> None:
-    """Print the sentences nearest to the stored one named KEY; of longer texts the first 200 characters.
+    """Print the records nearest in meaning to the record KEY.
+
+    The best comes first. Of a text of more than 200 characters, the beginning is printed.
 
     \b
     Examples:
@@ -72,7 +75,7 @@ def similar(key: str, k: int, where: str | None, printer: HitPrinter, index_path
 @format_option("text", "json")
 @index_option
 def get(key: str, format_: str, index_path: Path) -> None:
-    """Print the record named KEY.
+    """Print the record KEY: its text and metadata.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""``vecindex delete``, ``info``, ``verify`` and ``compact``: looking after an index."""
+"""``vecindex delete``, ``info``, ``verify``, ``index-field`` and ``compact``: looking after an index."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from ..render.results import compact_line, counted, info_as, printable, verified
 @answer_option
 @index_option
 def delete(keys: Sequence[str], where: str | None, format_: str, index_path: Path) -> None:
-    """Delete the records named KEY, all of them or none if one is unknown; or those that --where selects.
+    """Delete records by KEY, or those that match --where.
+
+    If one of the keys is unknown, nothing is deleted.
 
     \b
     Examples:
@@ -27,7 +29,7 @@ def delete(keys: Sequence[str], where: str | None, format_: str, index_path: Pat
       vecindex delete --where "year < 2020"
     """
     if bool(keys) == (where is not None):
-        raise click.UsageError("Name the keys of records, or give --where; one of them.")
+        raise click.UsageError("Pass either the keys of records or --where.")
     from ...index.facade import open as open_index
 
     with open_index(index_path, create=False) as index:
@@ -44,7 +46,7 @@ def delete(keys: Sequence[str], where: str | None, format_: str, index_path: Pat
 @format_option("text", "json")
 @index_option
 def info(format_: str, index_path: Path) -> None:
-    """Print what the index holds: records, model, embedding space, size.
+    """Print the number of records, the model, the size and more.
 
     \b
     Example:
@@ -55,14 +57,14 @@ def info(format_: str, index_path: Path) -> None:
 
 
 @click.command()
-@click.option("--repair", is_flag=True, help="Make right again what can be, from what is sound.")
-@click.option("--encode", is_flag=True, help="With --repair: encode texts again whose file of vectors is lost.")
+@click.option("--repair", is_flag=True, help="Repair what can be restored from the rest of the index.")
+@click.option("--encode", is_flag=True, help="With --repair, encode the texts again if their vectors are lost.")
 @format_option("text", "json")
 @index_option
 def verify(repair: bool, encode: bool, format_: str, index_path: Path) -> None:
-    """Check every invariant of what is stored; exit 1 if anything is wrong.
+    """Check the whole index; exit with 1 if anything is wrong.
 
-    Each fault is printed with what repairs it.
+    Each fault is printed with the command that repairs it.
 
     \b
     Examples:
@@ -72,7 +74,7 @@ def verify(repair: bool, encode: bool, format_: str, index_path: Path) -> None:
       vecindex verify --format json | jq .ok
     """
     if encode and not repair:
-        raise click.UsageError("--encode goes with --repair.")
+        raise click.UsageError("--encode needs --repair.")
     from ...index.facade import open as open_index
     from ...store.soundness.verify import examining
 
@@ -88,7 +90,9 @@ def verify(repair: bool, encode: bool, format_: str, index_path: Path) -> None:
 @answer_option
 @index_option
 def index_field(fields: Sequence[str], format_: str, index_path: Path) -> None:
-    """Make filters on the metadata FIELD fast, for what is stored and for what comes; an SQL index each.
+    """Make filters on a metadata FIELD fast.
+
+    Builds an SQL index for each field, which covers the stored records and all later ones.
 
     \b
     Examples:
@@ -99,7 +103,7 @@ def index_field(fields: Sequence[str], format_: str, index_path: Path) -> None:
 
     with open_index(index_path, create=False) as index:
         made = {field: index.index_field(field) for field in fields}
-    said = {True: "has an index now", False: "had an index already"}
+    said = {True: "is indexed now", False: "was indexed already"}
     answer(
         format_,
         {"fields": [{"field": field, "new": new} for field, new in made.items()]},
@@ -108,11 +112,13 @@ def index_field(fields: Sequence[str], format_: str, index_path: Path) -> None:
 
 
 @click.command()
-@click.option("--cache", is_flag=True, help="Also forget which texts were encoded already, and give that space back.")
+@click.option("--cache", is_flag=True, help="Also empty the cache of texts that were encoded before.")
 @answer_option
 @index_option
 def compact(cache: bool, format_: str, index_path: Path) -> None:
-    """Give the space of deleted and replaced records back; searches go on meanwhile.
+    """Free the space of deleted and replaced records.
+
+    The index can be searched while this runs.
 
     \b
     Examples:

@@ -96,7 +96,7 @@ def migrate(
             if format_ == "text":
                 for line in beside:
                     say(f"Removed: {printable(line)}.")
-                say(f"{given_back:,} bytes given back.")
+                say(f"{given_back:,} bytes freed.")
     if format_ == "json":
         emit(json_text(done), format_)
 

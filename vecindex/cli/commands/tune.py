@@ -1,4 +1,4 @@
-"""``vecindex tune``: how accurate and how fast searches are to be."""
+"""``vecindex tune``: chooses how accurate and how fast searches are."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _milliseconds(ctx: click.Context, param: click.Parameter, value: str | None)
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|us|s|)", value.strip())
     if found is None or not float(found[1]):
-        raise click.BadParameter(f"{value!r} is no time; write 5ms, say.", ctx, param)
+        raise click.BadParameter(f"{value!r} is not a duration; try 5ms.", ctx, param)
     return float(found[1]) * _UNITS[found[2]]
 
 
@@ -31,17 +31,17 @@ def _milliseconds(ctx: click.Context, param: click.Parameter, value: str | None)
     show_default=True,
     type=click.FloatRange(0, 1, min_open=True),
     metavar="R",
-    help="The share of the exact 10 nearest that a search must find, on average.",
+    help="The share of the 10 nearest records that a search must find on average.",
 )
-@click.option("--latency", callback=_milliseconds, metavar="TIME", help="What a search may take in the median: 5ms.")
-@click.option("--queries", metavar="FILE", help="Sentences like the queries to come, one a line.")
+@click.option("--latency", callback=_milliseconds, metavar="TIME", help="The longest median time of a search: 5ms.")
+@click.option("--queries", metavar="FILE", help="Queries like those you expect, one a line.")
 @answer_option
 @index_option
 def tune(recall: float, latency: float | None, queries: str | None, format_: str, index_path: Path) -> None:
-    """Measure what reaches a recall at the least time, and search like that from now on.
+    """Find the fastest search settings that reach a recall.
 
-    Settings are compared with exact search on a sample of the stored vectors, and of your queries if you give some.
-    An index of a million records takes a minute. `vecindex info` shows what was chosen and measured.
+    They are measured against exact search, with a sample of the stored vectors and your --queries as queries, and used
+    from then on. An index of a million records takes a minute. `vecindex info` shows the chosen settings.
 
     \b
     Examples:
@@ -62,4 +62,4 @@ def tune(recall: float, latency: float | None, queries: str | None, format_: str
             queries=texts,
             progress=(lambda trial: say(trial_line(trial))) if shows_progress() else None,
         )
-    answer(format_, asdict(chosen), f"Searches go by this from now on: {trial_line(chosen)}.")
+    answer(format_, asdict(chosen), f"Searches use these settings from now on: {trial_line(chosen)}.")

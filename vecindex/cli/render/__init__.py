@@ -1,1 +1,1 @@
-"""How results look. Strings in, strings out; nothing is printed here."""
+"""Formats results as text, JSON and CSV."""

@@ -1,4 +1,4 @@
-"""How do hits look: lines with snippets for people, JSON, its lines and CSV for programs."""
+"""Formats hits: lines with snippets for people; JSON, JSON lines and CSV for programs."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from ...values.records import Hit
 
 SNIPPET = 200
-"""How many characters of a longer text are shown."""
+"""The longest text that is shown whole, and the size of a snippet, in characters."""
 EVERY_FIELD = "*"
 _READ = 200_000
-"""In how much of a text a snippet is looked for: no more than a moment's work."""
+"""The number of characters that are searched for a snippet, which bounds its time."""
 _WORDS = 64
 _EXACT = 3
-"""Words of so many letters or fewer are looked for whole."""
+"""Words of up to this many letters are only matched whole."""
 _FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-"""How a cell begins that a spreadsheet runs; the last four are the wide forms of the first."""
+"""The first characters of cells that a spreadsheet runs as formulas; the last four are fullwidth forms."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What is shown of hits.
+    """What to show of hits.
 
-    ``query`` is what snippets are chosen by; None shows texts whole, as programs get them always. ``fields`` are names
-    of metadata fields, in dots where they lie within others; None shows none to people and all to programs.
-    ``terminal`` escapes what could disturb one, ``csv_safe`` keeps spreadsheets from running what is stored.
+    Snippets are chosen by ``query``; None shows whole texts, which programs always get. ``fields`` are the names of
+    metadata fields, with dots for nested ones; None shows none to people and all to programs. ``terminal`` escapes
+    control characters in CSV, ``csv_safe`` keeps spreadsheets from running stored values as formulas.
     """
 
     query: str | None = None
@@ -42,7 +42,7 @@ class Shown:
     csv_safe: bool = False
 
     def metadata(self, hit: Hit) -> Mapping[str, Any]:
-        """The fields that are shown of a hit's metadata, where it has them."""
+        """Those fields of a hit's metadata that are shown and exist."""
         if self.fields is None or EVERY_FIELD in self.fields:
             return hit.metadata
         found = ((name, _value(hit.metadata, name)) for name in self.fields)
@@ -50,7 +50,7 @@ class Shown:
 
 
 def hits_as(format_: str, hits: Sequence[Hit], shown: Shown = Shown()) -> str:
-    """Hits in one of `HIT_FORMATS`."""
+    """Formats hits in one of `HIT_FORMATS`."""
     return _HITS[format_](hits, shown)
 
 
@@ -58,14 +58,14 @@ _MISSING: Any = object()
 
 
 def _value(metadata: Mapping[str, Any], name: str) -> Any:
-    """What is at ``name``, or at the dotted path of that name; `_MISSING` where there is nothing."""
+    """The value of the field ``name``, or at that dotted path; `_MISSING` if there is none."""
     if name in metadata:
         return metadata[name]
     found: Any = metadata
-    for part in name.split("."):
-        if not isinstance(found, Mapping) or part not in found:
+    for each in name.split("."):
+        if not isinstance(found, Mapping) or each not in found:
             return _MISSING
-        found = found[part]
+        found = found[each]
     return found
 
 
@@ -86,8 +86,8 @@ def _text(hits: Sequence[Hit], shown: Shown) -> str:
 
 
 def _members(hit: Hit, shown: Shown) -> dict[str, Any]:
-    """What programs get; how much of a text was not read, or that none of it is known, only where that was so."""
-    # Not asdict, which copies the metadata, a call a level.
+    """What programs get; ``truncated``, the number of lost tokens, and ``unknown`` only where they apply."""
+    # Not asdict, which copies the metadata with a call a level.
     members = {"rank": hit.rank, "key": hit.key, "score": hit.score, "text": hit.text, "metadata": shown.metadata(hit)}
     return {**members, **({"truncated": hit.lost} if hit.lost else {}), **({"unknown": True} if hit.unknown else {})}
 
@@ -117,7 +117,7 @@ def _csv(hits: Sequence[Hit], shown: Shown) -> str:
 
 
 def _cells(shown: Shown) -> Callable[[Any], Any]:
-    """What makes a stored value a cell of CSV."""
+    """A function that makes a stored value a cell of CSV."""
 
     def cell(value: Any) -> Any:
         if type(value) in (int, float):
@@ -136,10 +136,10 @@ HIT_FORMATS = tuple(_HITS)
 
 
 def snippet(text: str, query: str, width: int = SNIPPET) -> str:
-    """At most ``width`` characters of ``text``, around where most of the query's words stand; else its beginning."""
+    """The ``width`` characters of ``text`` that have most of the query's words, or its beginning if it has none."""
     if len(text) <= width:
         return text
-    room = width - 2  # for the marks of what is left out
+    room = width - 2  # for an ellipsis on both sides
     first, last = _densest(text[:_READ], query, room)
     start = max(0, min(first - (room - (last - first)) // 2, len(text) - room))
     end = start + room
@@ -153,11 +153,11 @@ def snippet(text: str, query: str, width: int = SNIPPET) -> str:
 
 
 def _densest(text: str, query: str, width: int) -> tuple[int, int]:
-    """Where the part of ``text`` begins and ends that holds the most of the query's words, long ones counting more."""
+    """The start and end of the passage of ``text`` with most of the query's words, weighted by their length."""
     words = sorted({word.casefold() for word in re.findall(r"\w+", query)}, key=len, reverse=True)[:_WORDS]
     if not words:
         return 0, 0
-    # The ends of longer words differ, as in plant and plants.
+    # Longer words match by their beginning, so that plant matches plants.
     either = "|".join(re.escape(word) if len(word) > _EXACT else rf"{re.escape(word)}(?!\w)" for word in words)
     best, best_weight, weight = (0, 0), 0, 0
     window: deque[re.Match[str]] = deque()

