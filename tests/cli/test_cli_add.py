@@ -226,7 +226,7 @@ def test_without_a_model_no_index_is_left_behind(monkeypatch: pytest.MonkeyPatch
     assert run("add", "--text", "a", "--offline", "--model", "nobody/nothing") == failed(
         "the model nobody/nothing was not found; tried: the folder nobody/nothing (does not exist); "
         f"the hub's local cache {tmp_path}/hub/hub (not there); no download (offline)",
-        "Check the name; --model DIR takes any local folder.",
+        "Check the name, or pass a local folder with --model DIR.",
     )
     monkeypatch.setattr("vecindex.encoders.locate.resolve._EXTRA_PACKAGE", "a_package_that_nobody_has")
     assert run("add", "--text", "a", "--offline") == failed(

@@ -137,20 +137,20 @@ def process_killed(folder: Path) -> None:
 
 # What each says, with {f} for the index's folder and {d} for the one around it.
 CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], str]] = {
-    errors.IndexNotFound: (no_index, {"path": "{d}/none"}, "there is no index at {d}/none. Make one with"),
+    errors.IndexNotFound: (no_index, {"path": "{d}/none"}, "there is no index at {d}/none. Create one with"),
     errors.RecordNotFound: (
         no_record,
         {"key": "nobody"},
-        "no record has the key 'nobody'. index.keys() lists",
+        "no record has the key 'nobody'. Use index.keys()",
     ),
     errors.InvalidInput: (bad_input, {}, "records is one str, not a sequence. Put it in a list, one for each text."),
     errors.TextTooLong: (
         *(too_long, {"item": 1, "key": "d", "tokens": 41, "limit": 32, "model": "toy"}),
-        "item 1, 'd': the text 'word word word word word word word word '... has 41 tokens, and toy reads 32. Shorten",
+        "item 1, 'd': the text 'word word word word word word word word '... has 41 tokens, and toy reads only 32. Sh",
     ),
     errors.TextWithoutToken: (
         *(without_token, {"item": 1, "key": "d", "text": "~", "prompted": False}),
-        "item 1, 'd': the text '~' has no token. Leave it out, as on_bad= does; this model adds no token",
+        "item 1, 'd': the text '~' has no tokens. This model adds no tokens of its own: leave",
     ),
     errors.InvalidFilter: (
         *(bad_filter, {"expression": "lang =\n 'en"}),
@@ -171,7 +171,7 @@ CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], 
     ),
     errors.IndexLocked: (
         *(held, {"path": "{f}", "pid": os.getpid(), "host": os.uname().nodename, "waited": 0}),
-        f"{{f}} is being written by process {os.getpid()} on {os.uname().nodename} since 0 s; waited 0.0 s. Try again",
+        f"{{f}} is being written by process {os.getpid()} on {os.uname().nodename} (for 0 s so far); waited 0.0 s. Try",
     ),
     errors.IncompatibleFormat: (
         *(other_format, {"path": "{f}", "found": 4, "supported": 3}),
@@ -187,7 +187,7 @@ CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], 
     ),
     errors.OutOfMemory: (
         *(no_memory, {"doing": "FAISS was loaded"}),
-        "memory ran out while FAISS was loaded. Raise the limit that this process has",
+        "memory ran out while FAISS was loaded. Raise the memory limit of this process",
     ),
     errors.EncodingFailed: (process_killed, {}, "the texts could not be encoded: process "),
 }

@@ -34,23 +34,23 @@ def index(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Index]:
 SAID: list[tuple[Any, str]] = [
     (
         "yaer >= 1990",
-        'the filter asks for the field yaer, and no record has it. There are, for example: "a.b", active,',
+        'the filter asks for the field yaer, but no record has it. Fields include: "a.b", active,',
     ),
-    ({"yaer": {"$exists": True}}, "the filter asks for the field yaer, and no record has it."),
-    ("a.b = 1", 'A name that has a dot of its own is written in double quotes: "a.b".'),
+    ({"yaer": {"$exists": True}}, "the filter asks for the field yaer, but no record has it."),
+    ("a.b = 1", 'Write a name that contains a dot in double quotes: "a.b".'),
     (
         "year >= '1990'",
-        "the filter compares year with a string, and year holds numbers. Write a number, without quotes,",
+        "the filter compares year with a string, but year holds numbers. Write a number without quotes,",
     ),
-    ("year != '1990'", "the filter compares year with a string, and year holds numbers."),
-    ("zip = 1234", "the filter compares zip with a number, and zip holds strings. Write a string, in single quotes,"),
-    ("zip in (1, true)", "the filter compares zip with true or false or a number, and zip holds strings."),
-    ("active = 1", "the filter compares active with a number, and active holds true or false. Write true or false,"),
-    ("year like '19%'", "the filter compares year with a string, and year holds numbers."),
-    ("tags = 'cats'", "To look for a value in a list: tags contains 'cats'"),
-    ("tags contains 5", "the filter asks whether a list in tags contains a number, and the lists there hold strings."),
-    ("zip contains '0'", "a list in zip contains a string, and zip holds strings. contains is for lists;"),
-    ("year = null", "To find records without it: year is null"),
+    ("year != '1990'", "the filter compares year with a string, but year holds numbers."),
+    ("zip = 1234", "the filter compares zip with a number, but zip holds strings. Write a string in single quotes,"),
+    ("zip in (1, true)", "the filter compares zip with true or false or a number, but zip holds strings."),
+    ("active = 1", "the filter compares active with a number, but active holds true or false. Write true or false,"),
+    ("year like '19%'", "the filter compares year with a string, but year holds numbers."),
+    ("tags = 'cats'", "To find a value in a list, use: tags contains 'cats'"),
+    ("tags contains 5", "the filter asks whether a list in tags contains a number, but the lists there hold strings."),
+    ("zip contains '0'", "a list in zip contains a string, but zip holds strings. contains is for lists;"),
+    ("year = null", "To find records without it, use: year is null"),
 ]
 
 
@@ -96,7 +96,7 @@ def test_every_condition_is_checked_when_hits_are_missing(index: Index) -> None:
 
 
 def test_every_command_with_a_filter_prints_the_warning_in_one_line(index: Index, tmp_path: Path) -> None:
-    line = "Warning: the filter asks for the field yaer, and no record has it. There are, for example: "
+    line = "Warning: the filter asks for the field yaer, but no record has it. Fields include: "
     for command in (["similar", "a"], ["export", str(tmp_path / "out.jsonl")], ["delete"]):
         code, _, err = run(*command, "--where", "yaer = 1", "--index", str(index.path))
         assert (code, err.splitlines()[0][: len(line)], err.count("Warning")) == (0, line, 1)

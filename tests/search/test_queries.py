@@ -72,7 +72,7 @@ def test_a_query_longer_than_the_model_reads_is_warned_of_where_it_is_asked(inde
     assert warned.filename == __file__
     assert str(warned.message) == (
         f"the query has {MAX_TOKENS + 5} tokens, and toy reads only {MAX_TOKENS} of them. "
-        "Shorten it, or search for its parts one by one."
+        "Shorten it, or split it into several queries."
     )
     with pytest.warns(QueryTruncated) as caught:
         index.search_many(["one", LONG, "two", LONG + " one"])
@@ -103,5 +103,5 @@ def test_the_command_line_says_it_in_one_line(here: Path, encoder: Encoder) -> N
             0,
             True,
             "Warning: the query has 302 tokens, and sentence-transformers/all-MiniLM-L6-v2 reads only 256 of them. "
-            "Shorten it, or search for its parts one by one.\n",
+            "Shorten it, or split it into several queries.\n",
         )

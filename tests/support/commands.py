@@ -42,13 +42,13 @@ def misused(usage: str, message: str) -> Outcome:
 def no_index(path: Path) -> Outcome:
     return failed(
         f"there is no index at {path.resolve()}",
-        "Make one with `vecindex add FILE`, or name another with --index DIR or VECINDEX_INDEX.",
+        "Create one with `vecindex add FILE`, or name another directory with --index DIR or VECINDEX_INDEX.",
     )
 
 
 NO_RECORD = failed(
     "no record has the key 'nobody'",
-    "Keys are shown by `vecindex search QUERY --format json`; nothing was changed.",
+    "Use `vecindex search QUERY --format json` to see keys. Nothing was changed.",
 )
 
 ADD = "add [OPTIONS] [PATH ...|-]"

@@ -1,25 +1,27 @@
-"""What can go wrong: the one exception tree, each error with its fields, a one-line message and advice.
+"""The exceptions of this package: one tree, in which each error has fields, a one-line message and advice.
 
 ::
 
     VecindexError
     ├── IndexNotFound(path)
-    ├── RecordNotFound(key)
+    ├── RecordNotFound(key)                    also a LookupError
     ├── InvalidInput(message, advice)          also a ValueError
     │   ├── TextTooLong(item, key, text, tokens, limit, model)
     │   └── TextWithoutToken(text, prompted, item, key)
     ├── InvalidFilter(reason, expression, position)   also a ValueError
     ├── SourceError(path, line, reason, advice)
-    ├── ModelNotFound(model, tried)
-    ├── UnsupportedModel(model, reason)
-    ├── SpaceMismatch(expected, found, differs)
+    ├── ModelNotFound(model, tried, advice)
+    ├── UnsupportedModel(model, reason, advice)
+    ├── SpaceMismatch(expected, found, differs, advice)
     ├── MissingExtra(extra, needed_for)
-    ├── IndexLocked(path, pid, host, waited, age)
+    ├── IndexLocked(path, pid, host, waited, age, doing)
     ├── IncompatibleFormat(path, found, supported)
-    ├── CorruptIndex(path, reason)
-    ├── StorageError(path, reason)
+    ├── CorruptIndex(path, reason, advice)
+    ├── StorageError(path, reason, advice)
     ├── OutOfMemory(doing)                     also a MemoryError
     └── EncodingFailed(reason, advice)
+
+Where ``advice`` is an argument that may be left out, the class has a general one.
 """
 
 from __future__ import annotations
@@ -33,6 +35,11 @@ from .advice import VecindexError as VecindexError
 class IndexNotFound(VecindexError):
     """There is no index at ``path``."""
 
+    _advice = Advice(
+        "Create one with create=True, or name another directory.",
+        typed="Create one with `vecindex add FILE`, or name another directory with --index DIR or VECINDEX_INDEX.",
+    )
+
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self.path = path
@@ -40,16 +47,14 @@ class IndexNotFound(VecindexError):
     def _what(self) -> str:
         return f"there is no index at {self.path}"
 
-    @property
-    def advice(self) -> str:
-        return Advice(
-            "Make one with create=True, or name another directory.",
-            typed="Make one with `vecindex add FILE`, or name another with --index DIR or VECINDEX_INDEX.",
-        )
-
 
 class RecordNotFound(VecindexError, LookupError):
-    """The index holds no record with this ``key``."""
+    """The index has no record with this ``key``."""
+
+    _advice = Advice(
+        "Use index.keys() to list the keys. Nothing was changed.",
+        typed="Use `vecindex search QUERY --format json` to see keys. Nothing was changed.",
+    )
 
     def __init__(self, key: str) -> None:
         super().__init__(key)
@@ -58,16 +63,9 @@ class RecordNotFound(VecindexError, LookupError):
     def _what(self) -> str:
         return f"no record has the key {self.key!r}"
 
-    @property
-    def advice(self) -> str:
-        return Advice(
-            "index.keys() lists the keys; nothing was changed.",
-            typed="Keys are shown by `vecindex search QUERY --format json`; nothing was changed.",
-        )
-
 
 class InvalidInput(VecindexError, ValueError):
-    """An argument that cannot be used as it is."""
+    """An argument cannot be used."""
 
     def __init__(self, message: str, advice: str) -> None:
         super().__init__(message, advice)
@@ -77,17 +75,18 @@ class InvalidInput(VecindexError, ValueError):
     def _what(self) -> str:
         return self._reason
 
-    @property
-    def advice(self) -> str:
-        return self._advice
-
 
 class TextTooLong(InvalidInput):
-    """A text is longer than the model reads, and was to be refused then.
+    """A text is longer than the model reads, and ``on_long="error"`` was given.
 
-    ``item`` is its position in what was added, from 0, ``text`` how it begins; it has ``tokens``, and ``model`` reads
-    ``limit`` of them.
+    ``item`` is its position in the input, from 0, and ``text`` is how it begins. It has ``tokens`` tokens, of which
+    ``model`` reads ``limit``.
     """
+
+    _advice = Advice(
+        'Shorten it, or pass another on_long=: "split", "mean" or "truncate".',
+        typed="Shorten it, or use another --on-long: split, mean or truncate.",
+    )
 
     def __init__(self, item: int, key: str, text: str, tokens: int, limit: int, model: str) -> None:
         VecindexError.__init__(self, item, key, text, tokens, limit, model)
@@ -96,26 +95,24 @@ class TextTooLong(InvalidInput):
 
     @property
     def reason(self) -> str:
-        """What is wrong, without where."""
-        return f"the text {self.text!r}... has {self.tokens} tokens, and {self.model} reads {self.limit}"
+        """What is wrong, without the item."""
+        return f"the text {self.text!r}... has {self.tokens} tokens, and {self.model} reads only {self.limit}"
 
     def _what(self) -> str:
         return f"item {self.item}, {self.key!r}: {self.reason}"
 
-    @property
-    def advice(self) -> str:
-        return Advice(
-            'Shorten it, or choose another on_long=: "split", "mean" or "truncate".',
-            typed="Shorten it, or choose another --on-long: split, mean or truncate.",
-        )
-
 
 class TextWithoutToken(InvalidInput):
-    """A model finds no token in a text, and adds none that is pooled, so that there is no vector for it.
+    """A text has no tokens for the model, which adds none of its own, so there is nothing to make a vector of.
 
-    ``text`` is how it begins, ``prompted`` says that its prompt has tokens, which are not pooled, and ``item`` is its
-    position in what was added, from 0; that and ``key`` are None where it was encoded alone.
+    ``text`` is how it begins. ``prompted`` says that a prompt precedes it, whose tokens do not count. ``item`` is its
+    position in the input, from 0; ``item`` and ``key`` are None if the text was encoded without an index.
     """
+
+    _advice = Advice(
+        "This model adds no tokens of its own: leave the text out, or pass on_bad= to skip such texts.",
+        typed="This model adds no tokens of its own: leave the text out, or skip such texts with --skip-bad.",
+    )
 
     def __init__(self, text: str, prompted: bool, item: int | None = None, key: str | None = None) -> None:
         VecindexError.__init__(self, text, prompted, item, key)
@@ -123,22 +120,20 @@ class TextWithoutToken(InvalidInput):
 
     @property
     def reason(self) -> str:
-        """What is wrong, without where."""
-        return f"the text {self.text!r} has no token{' behind the prompt' if self.prompted else ''}"
+        """What is wrong, without the item."""
+        return f"the text {self.text!r} has no tokens{' after the prompt' if self.prompted else ''}"
 
     def _what(self) -> str:
         return self.reason if self.item is None else f"item {self.item}, {self.key!r}: {self.reason}"
 
-    @property
-    def advice(self) -> str:
-        return Advice(
-            "Leave it out, as on_bad= does; this model adds no token of its own.",
-            typed="Leave it out, as --skip-bad does; this model adds no token of its own.",
-        )
-
 
 class InvalidFilter(VecindexError, ValueError):
-    """A filter that cannot be understood; ``position`` counts characters of ``expression`` from 0."""
+    """A filter cannot be parsed; ``position`` counts the characters of ``expression`` from 0."""
+
+    _advice = Advice(
+        "Write it like \"lang = 'en' and year >= 2020\", or {'lang': 'en', 'year': {'$gte': 2020}}.",
+        typed="Write it like \"lang = 'en' and year >= 2020\".",
+    )
 
     def __init__(self, reason: str, expression: str, position: int) -> None:
         super().__init__(reason, expression, position)
@@ -149,119 +144,101 @@ class InvalidFilter(VecindexError, ValueError):
     def _what(self) -> str:
         return f"invalid filter {self.expression!r}, at position {self.position}: {self.reason}"
 
-    @property
-    def advice(self) -> str:
-        return Advice(
-            "Write it like \"lang = 'en' and year >= 2020\", or {'lang': 'en', 'year': {'$gte': 2020}}.",
-            typed="Write it like \"lang = 'en' and year >= 2020\".",
-        )
-
 
 class SourceError(VecindexError):
-    """A row of an input cannot be used; ``line`` counts from 1 and is None where the whole input is meant."""
+    """A row of an input cannot be used; ``line`` counts from 1, and is None if the whole input is meant."""
+
+    _advice: str = Advice("Fix it, or leave it out.", typed="Fix it, or skip bad rows with --skip-bad.")
 
     def __init__(self, path: str, line: int | None, reason: str, advice: str | None = None) -> None:
         super().__init__(path, line, reason, advice)
         self.path = path
         self.line = line
         self.reason = reason
-        self._advice = advice
+        self._advice = advice or self._advice
 
     def _what(self) -> str:
         where = self.path if self.line is None else f"{self.path}:{self.line}"
         return f"{where}: {self.reason}"
 
-    @property
-    def advice(self) -> str:
-        return self._advice or Advice(
-            "Correct it, or leave it out.", typed="Correct it, or leave bad rows out with --skip-bad."
-        )
-
 
 class ModelNotFound(VecindexError):
-    """The files of ``model`` were found in none of the places in ``tried``."""
+    """The files of ``model`` are in none of the places ``tried``."""
+
+    _advice: str = Advice(
+        "Check the name, or pass a local folder as model=.",
+        typed="Check the name, or pass a local folder with --model DIR.",
+    )
 
     def __init__(self, model: str, tried: Sequence[str], advice: str | None = None) -> None:
         super().__init__(model, tuple(tried), advice)
         self.model = model
         self.tried = tuple(tried)
-        self._advice = advice
+        self._advice = advice or self._advice
 
     def _what(self) -> str:
         return f"the model {self.model} was not found; tried: {'; '.join(self.tried)}"
 
-    @property
-    def advice(self) -> str:
-        return self._advice or Advice(
-            "Check the name; model= takes any local folder.",
-            typed="Check the name; --model DIR takes any local folder.",
-        )
-
 
 class UnsupportedModel(VecindexError):
-    """The files of ``model`` ask for something that this version does not do, and will not approximate."""
+    """The files of ``model`` require something that this version does not implement and will not approximate."""
+
+    _advice: str = Advice(
+        "Use another model.",
+        typed="Use another model with --model; `vecindex models` lists those on this machine.",
+    )
 
     def __init__(self, model: str, reason: str, advice: str | None = None) -> None:
         super().__init__(model, reason, advice)
         self.model = model
         self.reason = reason
-        self._advice = advice
+        self._advice = advice or self._advice
 
     def _what(self) -> str:
         return f"the model {self.model} is not supported: {self.reason}"
 
-    @property
-    def advice(self) -> str:
-        return self._advice or Advice(
-            "Choose another model.",
-            typed="Choose another model with --model; `vecindex models` lists what is at hand.",
-        )
-
 
 class SpaceMismatch(VecindexError):
-    """Vectors of one embedding space were offered where another is stored; both are named."""
+    """Vectors of the embedding space ``found`` cannot be used in an index of the space ``expected``."""
+
+    _advice: str = Advice(
+        "Leave model= out to use the index's own model, or add to another index.",
+        typed="Leave --model out to use the index's own model, or add to another index with --index DIR.",
+    )
 
     def __init__(self, expected: str, found: str, differs: str = "", advice: str | None = None) -> None:
         super().__init__(expected, found, differs, advice)
         self.expected = expected
         self.found = found
         self.differs = differs
-        self._advice = advice
+        self._advice = advice or self._advice
 
     def _what(self) -> str:
-        what = f" ({self.differs})" if self.differs else ""
-        return f"the index holds vectors of {self.expected}, not of {self.found}{what}"
-
-    @property
-    def advice(self) -> str:
-        return self._advice or Advice(
-            "Leave model= out to use the index's own model, or add to another index.",
-            typed="Leave --model out to use the index's own model, or add to another index with --index DIR.",
-        )
+        differs = f" ({self.differs})" if self.differs else ""
+        return f"the index holds vectors of {self.expected}, not of {self.found}{differs}"
 
 
 class MissingExtra(VecindexError):
-    """A package is missing; ``extra`` names the set of packages that brings it, empty where vecindex itself does."""
+    """A package is not installed; ``extra`` is the extra that contains it, or empty if vecindex itself requires it."""
 
     def __init__(self, extra: str, needed_for: str) -> None:
         super().__init__(extra, needed_for)
         self.extra = extra
         self.needed_for = needed_for
+        self._advice = f"Run: pip install 'vecindex[{extra}]'" if extra else "Run: pip install vecindex"
 
     def _what(self) -> str:
         what = f"the extra {self.extra!r}" if self.extra else "packages that are not installed"
         return f"{self.needed_for} needs {what}"
 
-    @property
-    def advice(self) -> str:
-        return f"Run: pip install 'vecindex[{self.extra}]'" if self.extra else "Run: pip install vecindex"
-
 
 class IndexLocked(VecindexError):
-    """Another writer holds the index, for ``age`` seconds now; ``waited`` is how many were waited for it in vain.
+    """Another writer has held the index for ``age`` seconds; this one gave up after waiting ``waited`` seconds.
 
-    ``pid``, ``host`` and ``age`` are None where the writer left no note of itself; ``doing`` is what it does.
+    ``pid``, ``host`` and ``age`` are None if the writer left no note about itself; ``doing`` says what it does.
     """
+
+    _advice = "Try again when it has finished. Readers are not blocked."
 
     def __init__(
         self,
@@ -282,76 +259,70 @@ class IndexLocked(VecindexError):
 
     def _what(self) -> str:
         holder = "another process" if self.pid is None else f"process {self.pid} on {self.host}"
-        since = "" if self.age is None else f" since {self.age:.0f} s"
-        return f"{self.path} is being {self.doing} by {holder}{since}; waited {self.waited:.1f} s"
-
-    @property
-    def advice(self) -> str:
-        return "Try again when it has finished; reading is possible meanwhile."
+        age = "" if self.age is None else f" (for {self.age:.0f} s so far)"
+        return f"{self.path} is being {self.doing} by {holder}{age}; waited {self.waited:.1f} s"
 
 
 class IncompatibleFormat(VecindexError):
-    """The index was written in a format that this version does not read, or only once it may write."""
+    """The index has a format that this version does not read, or that must be upgraded first, which takes a writer."""
 
     def __init__(self, path: str, found: int, supported: int) -> None:
         super().__init__(path, found, supported)
         self.path = path
         self.found = found
         self.supported = supported
+        self._advice = _UPGRADE if found < supported else "Run: pip install --upgrade vecindex"
 
     def _what(self) -> str:
         return f"{self.path} has format {self.found}; this version reads format {self.supported}"
 
-    @property
-    def advice(self) -> str:
-        if self.found < self.supported:
-            return Advice(
-                "Open it once without readonly=True: that brings it up to date.",
-                typed="Open it once for writing, with `vecindex compact` for example: that brings it up to date.",
-            )
-        return "Run: pip install --upgrade vecindex"
+
+_UPGRADE = Advice(
+    "Open it once without readonly=True to upgrade it.",
+    typed="Upgrade it with a command that writes, such as `vecindex compact`.",
+)
 
 
 class CorruptIndex(VecindexError):
-    """A file of the index is not what the index says it is."""
+    """A file of the index does not hold what the index wrote."""
+
+    _advice: str = Advice(
+        "Restore it from a backup, or add the texts again to a new index; index.verify() lists every fault.",
+        typed="Restore it from a backup, or add the texts again to a new index; `vecindex verify` lists every fault.",
+    )
 
     def __init__(self, path: str, reason: str, advice: str | None = None) -> None:
         super().__init__(path, reason, advice)
         self.path = path
         self.reason = reason
-        self._advice = advice
+        self._advice = advice or self._advice
 
     def _what(self) -> str:
         return f"{self.path} is damaged: {self.reason}"
 
-    @property
-    def advice(self) -> str:
-        return self._advice or Advice(
-            "Restore it from a backup, or add the texts again to a new index; index.verify() lists every fault.",
-            typed="Restore it from a backup, or add the texts again to a new index; "
-            "`vecindex verify` lists every fault.",
-        )
-
 
 class StorageError(VecindexError):
-    """The file system or SQLite refused an operation on ``path``; what was committed before stands."""
+    """The file system or SQLite refused an operation on ``path``; earlier commits are safe."""
+
+    _advice = "Check the free disk space and the permissions; earlier commits are safe."
 
     def __init__(self, path: str, reason: str, advice: str | None = None) -> None:
         super().__init__(path, reason, advice)
         self.path = path
         self.reason = reason
-        self._advice = advice
+        self._advice = advice or self._advice
 
     def _what(self) -> str:
         return f"{self.path} cannot be used: {self.reason}"
 
-    @property
-    def advice(self) -> str:
-        return self._advice or "Check the disk's free space and the permissions; what was committed before is unharmed."
-
 
 class OutOfMemory(VecindexError, MemoryError):
-    """The system gave no more memory; ``doing`` says when, as in "memory ran out while the index was verified"."""
+    """The system granted no more memory; ``doing`` says when, such as "the index was verified"."""
+
+    _advice = (
+        "Raise the memory limit of this process (ulimit -v) or of its container, or stop other processes; "
+        "earlier commits are safe."
+    )
 
     def __init__(self, doing: str) -> None:
         super().__init__(doing)
@@ -360,16 +331,9 @@ class OutOfMemory(VecindexError, MemoryError):
     def _what(self) -> str:
         return f"memory ran out while {self.doing}"
 
-    @property
-    def advice(self) -> str:
-        return (
-            "Raise the limit that this process has (ulimit -v, or its container's), or end other processes; "
-            "what was committed before is unharmed."
-        )
-
 
 class EncodingFailed(VecindexError):
-    """This machine could not compute vectors: a process that helps has ended, or a device has too little memory."""
+    """This machine could not compute vectors: a worker process died, or a device has too little memory."""
 
     def __init__(self, reason: str, advice: str) -> None:
         super().__init__(reason, advice)
@@ -378,7 +342,3 @@ class EncodingFailed(VecindexError):
 
     def _what(self) -> str:
         return f"the texts could not be encoded: {self.reason}"
-
-    @property
-    def advice(self) -> str:
-        return self._advice

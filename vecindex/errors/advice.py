@@ -1,4 +1,4 @@
-"""What does every error say: what is wrong and where, and what to do about it, as one says it in Python or types it."""
+"""The root of all errors, and advice in two wordings: as a Python caller says it, and as one types it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from abc import abstractmethod
 
 
 class Advice(str):
-    """What to do, as one says it in Python; ``typed`` says the same to whoever typed a command.
+    """What to do, for a Python caller; ``typed`` is the wording for the command line.
 
-    Where the two differ, an error is given one of these: ``Advice("Leave model= out.", typed="Leave --model out.")``.
+    Pass one to an error where the two differ: ``Advice("Leave model= out.", typed="Leave --model out.")``.
     """
 
     typed: str
@@ -20,23 +20,25 @@ class Advice(str):
 
 
 class VecindexError(Exception):
-    """The root of the tree. ``message`` says what and where, ``advice`` what to do; ``str()`` gives both."""
+    """The root of all errors. ``message`` says what is wrong and where; ``str()`` adds the advice."""
 
-    # The constructor's arguments are handed to Exception unchanged, so that every error pickles.
+    # Constructors hand their arguments to Exception unchanged, so that every error can be pickled.
+
+    _advice: str
 
     @property
     def message(self) -> str:
         """What is wrong and where, in one line."""
-        # A path or a text may hold line feeds; a log or a terminal must not take its rest for a message of its own.
+        # A line feed in a path or a text must not split the message in a log or on a terminal.
         return " ".join(self._what().split("\n"))
 
     @abstractmethod
     def _what(self) -> str: ...
 
     @property
-    @abstractmethod
     def advice(self) -> str:
         """What to do about it, in one line."""
+        return self._advice
 
     @property
     def command_advice(self) -> str:

@@ -1,4 +1,4 @@
-"""What is worth saying although nothing failed: the warnings of the library, and how they reach whoever called it.
+"""The warnings of this package, and how they reach the caller.
 
 ::
 
@@ -7,8 +7,8 @@
     ├── QueryUnknown(model, what)
     └── FilterWarning(field, asked, in_list, held, items, known)
 
-They are ordinary Python warnings: `warnings.simplefilter("error", vecindex.VecindexWarning)` makes errors of them, and
-"ignore" silences them. The command line prints them on standard error, each in one line.
+They are ordinary Python warnings: `warnings.simplefilter("error", vecindex.VecindexWarning)` turns them into errors,
+and "ignore" silences them. The command line prints each in one line on standard error.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from abc import abstractmethod
 
 
 class VecindexWarning(UserWarning):
-    """The root of the tree. ``message`` says what, ``advice`` what to do; ``str()`` gives both in one line."""
+    """The root of all warnings. ``message`` says what was noticed; ``str()`` adds the advice, in one line."""
 
-    # The constructor's arguments are handed to UserWarning unchanged, so that every warning pickles.
+    # Constructors hand their arguments to UserWarning unchanged, so that every warning can be pickled.
 
     @property
     @abstractmethod
     def message(self) -> str:
-        """What is noticed, in one line. It quotes no text: Python remembers each message that it has shown."""
+        """What was noticed, in one line. It quotes no text, since Python remembers every message it has shown."""
 
     @property
     @abstractmethod
@@ -38,10 +38,10 @@ class VecindexWarning(UserWarning):
 
 
 class QueryTruncated(VecindexWarning):
-    """A query is longer than the model reads, and its end is not in the scores.
+    """A query is longer than the model reads, and its end does not affect the scores.
 
-    It has ``tokens``, and ``model`` reads ``limit`` of them; ``query`` is its position among several, from 0, and None
-    where it was asked alone.
+    It has ``tokens`` tokens, of which ``model`` reads ``limit``. ``query`` is its position among several, from 0, or
+    None for a single query.
     """
 
     def __init__(self, tokens: int, limit: int, model: str, query: int | None = None) -> None:
@@ -54,15 +54,15 @@ class QueryTruncated(VecindexWarning):
 
     @property
     def advice(self) -> str:
-        return "Shorten it, or search for its parts one by one."
+        return "Shorten it, or split it into several queries."
 
 
 class FilterWarning(VecindexWarning):
-    """A test in a filter can match nothing that is stored: no record has its field, or none with such a value.
+    """A condition of a filter cannot match any record: none has its field, or none has a value of that type there.
 
-    ``field`` is as it is written in a filter, ``asked`` the kind of value that the test asks for, in words, empty for
-    any, and ``in_list`` says that it asks for an item of a list. ``held`` are the kinds of value that the records hold
-    there, ``items`` those in their lists; where they hold none, ``known`` are fields that they have.
+    ``field`` is written as in a filter. ``asked`` names the type of value that the condition asks for, or is empty for
+    any, and ``in_list`` says that it asks for an item of a list. ``held`` names the types of value that the records
+    have in the field, and ``items`` those in their lists. If they have none, ``known`` are fields that they do have.
     """
 
     def __init__(
@@ -81,39 +81,38 @@ class FilterWarning(VecindexWarning):
     @property
     def message(self) -> str:
         if not self.held:
-            return f"the filter asks for the field {self.field}, and no record has it"
+            return f"the filter asks for the field {self.field}, but no record has it"
         if self.in_list:
             holds = (
                 f"the lists there hold {_listed(self.items)}"
                 if self.items
                 else f"{self.field} holds {_listed(self.held)}"
             )
-            return f"the filter asks whether a list in {self.field} contains {self.asked}, and {holds}"
-        return f"the filter compares {self.field} with {self.asked}, and {self.field} holds {_listed(self.held)}"
+            return f"the filter asks whether a list in {self.field} contains {self.asked}, but {holds}"
+        return f"the filter compares {self.field} with {self.asked}, but {self.field} holds {_listed(self.held)}"
 
     @property
     def advice(self) -> str:
         if not self.held:
             if f'"{self.field}"' in self.known:
-                return f'A name that has a dot of its own is written in double quotes: "{self.field}".'
-            return f"There are, for example: {', '.join(self.known)}." if self.known else "No record has metadata."
+                return f'Write a name that contains a dot in double quotes: "{self.field}".'
+            return f"Fields include: {', '.join(self.known)}." if self.known else "No record has metadata."
         if self.asked == "null":
-            return f"To find records without it: {self.field} is null"
+            return f"To find records without it, use: {self.field} is null"
         if self.in_list and not self.items:
-            text = f"text within a string by like, as in: {self.field} like '%...%'"
-            return f"contains is for lists; other values are found by =, {text}."
+            return f"contains is for lists; use = for whole values, or {self.field} like '%...%' for part of a string."
         if "lists" in self.held and not self.in_list:
-            return f"To look for a value in a list: {self.field} contains 'cats'"
+            return f"To find a value in a list, use: {self.field} contains 'cats'"
         return _WRITTEN[(self.items or self.held)[0]]
 
 
 _WRITTEN = {
-    "null": "Values of different kinds never match.",
+    "null": "Values of different types never match.",
     "true or false": "Write true or false, or store other values.",
-    "numbers": "Write a number, without quotes, or store other values.",
-    "strings": "Write a string, in single quotes, or store other values.",
-    "lists": "A list in a list cannot be looked into.",
-    "objects": "What is within an object is written with a dot, as in author.name.",
+    "numbers": "Write a number without quotes, or store other values.",
+    "strings": "Write a string in single quotes, or store other values.",
+    "lists": "A filter cannot look into a list within a list.",
+    "objects": "Use a dot for a field within an object, as in author.name.",
 }
 
 
@@ -122,9 +121,9 @@ def _listed(words: tuple[str, ...]) -> str:
 
 
 class QueryUnknown(VecindexWarning):
-    """``model`` knows no token of ``what`` was searched with, "the query" say: which records come first means nothing.
+    """``model`` knows no token of ``what`` (such as "the query"), so the order of the hits is meaningless.
 
-    Emoji are such, and scripts that its vocabulary lacks.
+    Emoji are an example, and scripts that its vocabulary lacks.
     """
 
     def __init__(self, model: str, what: str) -> None:
@@ -133,20 +132,20 @@ class QueryUnknown(VecindexWarning):
 
     @property
     def message(self) -> str:
-        return f"{self.model} knows no token of {self.what}, and so the order of the hits means nothing"
+        return f"{self.model} knows no token of {self.what}, so the order of the hits is meaningless"
 
     @property
     def advice(self) -> str:
-        return "Ask in words that it knows, or give the index a model for that script with `migrate`."
+        return "Use words that it knows, or change to a model for that script with `migrate`."
 
 
 def named(query: int | None) -> str:
-    """What to call a query at this position among several, or alone."""
+    """What to call a query at this position among several, or a single query."""
     return "the query" if query is None else f"query {query}"
 
 
 def warn(warning: VecindexWarning) -> None:
-    """Issues a warning on behalf of the line of the caller's own code that called this package."""
+    """Issues a warning that names the line of the caller's code that called this package."""
     passed = (__name__.split(".")[0], "contextlib")
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in passed:

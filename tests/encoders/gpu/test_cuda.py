@@ -146,7 +146,7 @@ def test_every_pooling_mode_is_as_in_the_reference(
 
 def test_a_text_with_nothing_to_pool_is_an_error(small: CudaEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(small, "pooled_from", lambda role: 4)
-    with pytest.raises(InvalidInput, match="the text '' has no token behind the prompt"):
+    with pytest.raises(InvalidInput, match="the text '' has no tokens after the prompt"):
         small.encode(["the cat sat", ""])
 
 

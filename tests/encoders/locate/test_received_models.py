@@ -189,7 +189,7 @@ def test_what_one_cache_has_in_part_another_may_have_whole(
 def test_another_model_is_not_advised_the_default_ones_extra(hub: Path) -> None:
     with pytest.raises(ModelNotFound) as caught:
         resolve("an/other", offline=True)
-    assert caught.value.advice == "Check the name; model= takes any local folder."
+    assert caught.value.advice == "Check the name, or pass a local folder as model=."
 
 
 @pytest.mark.parametrize("name", ["refs/main", f"trees/{REVISION}.json", f"snapshots/{REVISION}/modules.json"])

@@ -269,7 +269,7 @@ def test_a_text_without_a_token_is_an_error_where_the_tokenizer_adds_none() -> N
     behind = BareEncoder(document_prompt="say so ", prompt_pooled=False)
     assert behind.pooled_from("document") == 2
     assert behind.without_token(["~", "red ~", "red", "~ ~"]) == ["~", "~ ~"]
-    with pytest.raises(TextWithoutToken, match="the text '~' has no token behind the prompt"):
+    with pytest.raises(TextWithoutToken, match="the text '~' has no tokens after the prompt"):
         behind.encode(["red", "~"])
 
 

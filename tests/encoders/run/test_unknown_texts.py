@@ -155,8 +155,8 @@ def test_a_query_of_them_is_warned_of(index: Index) -> None:
     with pytest.warns(QueryUnknown) as caught:
         index.search_many(["one", "🦊", "\u0301"])
     assert [str(each.message) for each in caught] == [
-        f"toy knows no token of query {n}, and so the order of the hits means nothing. Ask in words that it knows, "
-        "or give the index a model for that script with `migrate`."
+        f"toy knows no token of query {n}, so the order of the hits is meaningless. Use words that it knows, "
+        "or change to a model for that script with `migrate`."
         for n in (1, 2)
     ]
 
@@ -271,8 +271,8 @@ def test_the_command_line_counts_them_and_warns_of_a_query(here: Path, encoder: 
     code, out, err = run("search", "🐘", "--index", "i")
     assert (code, err) == (
         0,
-        f"Warning: {MINILM} knows no token of the query, and so the order of the hits means nothing. "
-        "Ask in words that it knows, or give the index a model for that script with `migrate`.\n",
+        f"Warning: {MINILM} knows no token of the query, so the order of the hits is meaningless. "
+        "Use words that it knows, or change to a model for that script with `migrate`.\n",
     )
     first, *rest = out.splitlines()
     assert first.split("  ")[2] == "It rains."

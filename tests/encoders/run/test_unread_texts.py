@@ -151,7 +151,7 @@ def model(here: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(static_model(here / "model"))
 
 
-NO_TOKEN = "b.jsonl:4: the text '\\u200b\\u200b' has no token"
+NO_TOKEN = "b.jsonl:4: the text '\\u200b\\u200b' has no tokens"
 
 
 def test_its_file_and_line_are_named(model: str, here: Path) -> None:
@@ -159,10 +159,10 @@ def test_its_file_and_line_are_named(model: str, here: Path) -> None:
     for more in ([], ["--text", "a dog"]):
         assert run("add", "a.txt", "b.jsonl", *more, "--model", model) == (
             *(1, ""),
-            f"Error: {NO_TOKEN}\nCorrect it, or leave bad rows out with --skip-bad.\n",
+            f"Error: {NO_TOKEN}\nFix it, or skip bad rows with --skip-bad.\n",
         )
     code, _, err = run("add", "--text", "a dog", "--text", "\u200b", "--key", "d", "--key", "e", "--model", model)
-    assert (code, err.splitlines()[0]) == (1, "Error: item 1, 'e': the text '\\u200b' has no token")
+    assert (code, err.splitlines()[0]) == (1, "Error: item 1, 'e': the text '\\u200b' has no tokens")
 
 
 def test_it_is_left_out_with_other_bad_rows(model: str) -> None:
@@ -176,8 +176,8 @@ def test_it_is_left_out_with_other_bad_rows(model: str) -> None:
     arguments = ["--skip-bad", "--text", "\u200b", "--key", "d", "--model", model]
     assert run("add", "-", "--format", "jsonl", *arguments, stdin=f'{BAD}{{"text": "a dog"}}\n')[2] == (
         "1 added, 0 updated, 0 unchanged; i holds 4 records.\n"
-        "Skipped: item 0, 'd': the text '\\u200b' has no token\n"
-        "Skipped: <stdin>:1: the text '\\u200b\\u200b' has no token\nWarning: 2 bad rows left out.\n"
+        "Skipped: item 0, 'd': the text '\\u200b' has no tokens\n"
+        "Skipped: <stdin>:1: the text '\\u200b\\u200b' has no tokens\nWarning: 2 bad rows left out.\n"
     )
 
 
@@ -186,7 +186,7 @@ def test_only_the_first_of_many_are_named(model: str, here: Path) -> None:
     err = run("add", "many.jsonl", "--skip-bad", "--model", model)[2]
     assert err.count("Skipped: many.jsonl:") == 20
     assert err.endswith(
-        "Skipped: many.jsonl:21: the text '\\u200b\\u200b' has no token\nWarning: 30 bad rows left out.\n"
+        "Skipped: many.jsonl:21: the text '\\u200b\\u200b' has no tokens\nWarning: 30 bad rows left out.\n"
     )
 
 

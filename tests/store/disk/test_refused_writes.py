@@ -199,7 +199,7 @@ def test_a_refused_write_says_which_file_and_why(folder: Path) -> None:
         (errno.EROFS, "The file system is mounted read-only"),
         (errno.EMFILE, "Close files that you no longer need"),
         (errno.EACCES, "Check the permissions"),
-        (errno.EIO, "Check the disk's free space and the permissions"),
+        (errno.EIO, "Check the free disk space and the permissions"),
     ],
 )
 def test_the_advice_follows_what_the_system_refused(folder: Path, code: int, advice: str) -> None:
@@ -207,7 +207,7 @@ def test_the_advice_follows_what_the_system_refused(folder: Path, code: int, adv
         index.add(["five"], keys=["e"])
     assert caught.value.reason == os.strerror(code)
     assert caught.value.advice.startswith(advice)
-    assert caught.value.advice.endswith("; what was committed before is unharmed.")
+    assert caught.value.advice.endswith("; earlier commits are safe.")
 
 
 @pytest.mark.parametrize("spare", range(7))

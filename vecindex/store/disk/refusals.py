@@ -10,7 +10,7 @@ from pathlib import Path
 from ...errors import Advice, StorageError
 from .system_calls import within
 
-_UNHARMED = "what was committed before is unharmed."
+_UNHARMED = "earlier commits are safe."
 _DESCRIPTORS = Advice(
     f"Close files that you no longer need, or raise the limit of open files (resource.RLIMIT_NOFILE); {_UNHARMED}",
     typed=f"Raise the limit of open files (ulimit -n); {_UNHARMED}",
