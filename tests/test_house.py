@@ -40,7 +40,10 @@ DOORS: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("encoders.run.onnx",),
     "tokenizers": ("encoders.run.text_tokenizer", "encoders.run.onnx"),
     "safetensors": ("encoders.config.weights",),
-    "torch": ("encoders.run.torch", "encoders.compile.export_attention", "encoders.config.complete", "encoders.gpu"),
+    "torch": (
+        *("encoders.run.torch", "encoders.run.cuda", "encoders.compile.export", "encoders.compile.export_attention"),
+        "encoders.config.complete",
+    ),
     "transformers": ("encoders.run.torch", "encoders.compile.export_attention", "encoders.config.complete"),
     "sentence_transformers": ("encoders.run.torch",),
     "huggingface_hub": ("encoders.locate.hub",),
@@ -49,13 +52,19 @@ DOORS: dict[str, tuple[str, ...]] = {
 """A library, and the modules or folders that may import it."""
 LAZY = (
     *("faiss", "pyarrow", "sqlite_utils", "huggingface_hub", "safetensors"),
-    *(".encoders.run.onnx", ".encoders.run.torch", ".encoders.gpu.cuda"),
-    *(".encoders.compile.quantise", ".encoders.compile.bias_folding", ".encoders.compile.token_layout"),
+    *(".encoders.run.onnx", ".encoders.run.torch", ".encoders.run.cuda"),
+    *(
+        ".encoders.compile.quantise",
+        ".encoders.compile.bias_folding",
+        ".encoders.compile.token_layout",
+        ".encoders.compile.export",
+    ),
 )
 """Imported when they are needed, by a function; not with the module."""
 LAZY_EXCEPTIONS = {
-    ("encoders.run.torch", ".encoders.run.onnx"),  # the compiler names its output by what reads it
-    ("encoders.gpu.cuda", ".encoders.run.torch"),  # the reference that it is loaded by and held against
+    ("encoders.compile.export", ".encoders.run.onnx"),  # it names its output as the runtime reads it
+    ("encoders.compile.export", ".encoders.run.torch"),
+    ("encoders.run.cuda", ".encoders.run.torch"),  # the reference that loads the model
 }
 
 

@@ -36,7 +36,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=100)
     count = parser.parse_args().rounds
     encoder: Any = vecindex.load_encoder()
-    tokens = [t for t in encoder.tokenize(common_voice(3000)) if len(t.ids) == LENGTH][: TOKENS_A_BATCH // LENGTH]
+    tokenized = encoder.tokenizer.tokenize(common_voice(3000))
+    tokens = [t for t in tokenized if len(t.ids) == LENGTH][: TOKENS_A_BATCH // LENGTH]
     inputs = dict(zip(INPUTS, encoder.padded(tokens), strict=True))
     with tempfile.TemporaryDirectory() as home:
         compiled = session(encoder.folder / MODEL_FILE)

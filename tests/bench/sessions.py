@@ -89,7 +89,7 @@ def measure(setting: Setting, texts: list[str]) -> dict[str, float]:
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(setting.spinning)))
     disabled = [fusion for fusion in SLOWER_FUSIONS if fusion != setting.fusion]
     session = onnxruntime.InferenceSession(str(model), options, disabled_optimizers=disabled)
-    lengths = encoder.tokenize(texts)
+    lengths = encoder.tokenizer.tokenize(texts)
     order = sorted(range(len(texts)), key=lambda i: -len(lengths[i].ids))
     batches, start = [], 0
     while start < len(order):
@@ -105,7 +105,7 @@ def measure(setting: Setting, texts: list[str]) -> dict[str, float]:
         begin = time.perf_counter()
         list(pool.map(run, batches))
         seconds = time.perf_counter() - begin
-    query = encoder.padded(encoder.tokenize(["my name"]))
+    query = encoder.padded(encoder.tokenizer.tokenize(["my name"]))
     times = []
     for _ in range(50):
         begin = time.perf_counter()

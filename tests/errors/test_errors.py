@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 import pickle
 import re
 import resource
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import vecindex
 from vecindex import errors, sources
-from vecindex.encoders.gpu.token_workers import TokenWorkers
-from vecindex.encoders.run.text_tokenizer import TextTokenizer
+from vecindex.encoders.run.pooling import FloatArray
+from vecindex.encoders.run.tokenized import IntArray
 from vecindex.errors import CorruptIndex, IncompatibleFormat, MissingExtra, VecindexError
 from vecindex.search import load_faiss
 from vecindex.store.disk.lock import WriterLock
@@ -128,11 +127,13 @@ def no_memory(folder: Path) -> None:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-def process_killed(folder: Path) -> None:
-    definition = {"model": {"type": "WordLevel", "vocab": {}, "unk_token": "?"}}
-    workers = TokenWorkers(TextTokenizer.from_json(json.dumps([json.dumps(definition), 8])), 1)
-    os.kill(workers.processes[0], signal.SIGKILL)
-    workers.tokenize(["one"])
+class Overflowing(ToyEncoder):
+    def forward(self, input_ids: IntArray, attention_mask: IntArray) -> FloatArray:
+        return np.full_like(super().forward(input_ids, attention_mask), np.nan)
+
+
+def not_finite(folder: Path) -> None:
+    Overflowing().encode(["one"])
 
 
 # What each says, with {f} for the index's folder and {d} for the one around it.
@@ -189,7 +190,11 @@ CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], 
         *(no_memory, {"doing": "FAISS was loaded"}),
         "memory ran out while FAISS was loaded. Raise the memory limit of this process",
     ),
-    errors.EncodingFailed: (process_killed, {}, "the texts could not be encoded: process "),
+    errors.EncodingFailed: (
+        not_finite,
+        {},
+        "the texts could not be encoded: toy in fp32 computes",
+    ),
 }
 
 

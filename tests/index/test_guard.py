@@ -17,8 +17,8 @@ from click.testing import CliRunner
 import vecindex
 from vecindex import load_encoder
 from vecindex.cli import main
-from vecindex.encoders.run.encoder import IntArray
 from vecindex.encoders.run.environment import instructions
+from vecindex.encoders.run.tokenized import IntArray
 from vecindex.errors import SpaceMismatch
 from vecindex.index import drift as guard
 

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 import vecindex
 from vecindex.cli import main
 from vecindex.encoders.load import LoadOptions
-from vecindex.encoders.run.encoder import Tokens
+from vecindex.encoders.run.tokenized import Tokens
 from vecindex.errors import InvalidInput, SpaceMismatch, StorageError, TextTooLong
 from vecindex.evaluate.measures import ndcg, overlap
 from vecindex.values.space import Space

@@ -14,7 +14,8 @@ import pytest
 
 import vecindex
 from vecindex import Index, IndexLocked, InvalidInput
-from vecindex.encoders.run.encoder import Encoder, IntArray
+from vecindex.encoders.run.encoder import Encoder
+from vecindex.encoders.run.tokenized import IntArray
 from vecindex.index import encode_ahead as pipeline
 from vecindex.store.disk.lock import WriterLock
 from vecindex.store.side_indexes import next_path

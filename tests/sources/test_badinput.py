@@ -51,7 +51,7 @@ def test_every_naughty_string_is_its_own_nearest_neighbour_and_can_be_deleted(en
         known = [line for line, is_unknown in zip(distinct, unknown, strict=True) if not is_unknown]
         assert not any(is_blank(line) for line in known)
         alike: dict[tuple[int, ...], set[str]] = {}
-        for line, tokens in zip(distinct, index.encoder.tokenize(distinct), strict=True):
+        for line, tokens in zip(distinct, index.encoder.tokenizer.tokenize(distinct), strict=True):
             alike.setdefault(tuple(tokens.ids), set()).add(line)
         group = {line: lines for lines in alike.values() for line in lines}
         for line, hits in zip(known, index.search_many(known, k=len(max(alike.values(), key=len))), strict=True):

@@ -15,7 +15,7 @@ import numpy as np
 
 import vecindex
 from vecindex import Index, VecindexError
-from vecindex.encoders.run.encoder import IntArray
+from vecindex.encoders.run.tokenized import IntArray
 from vecindex.index import crash_test
 from vecindex.index.crash_test import Contents, Finding, contents
 from vecindex.search import upkeep

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import vecindex
-from vecindex.encoders.run.encoder import IntArray
+from vecindex.encoders.run.tokenized import IntArray
 
 from .toy import ToyEncoder
 

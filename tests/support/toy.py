@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from vecindex.encoders.run.encoder import Encoder, IntArray, Span, Tokens
+from vecindex.encoders.run.encoder import Encoder
+from vecindex.encoders.run.tokenized import IntArray, Span, Tokens
 from vecindex.values.space import Space
 
 DIMENSION = 16
@@ -32,16 +33,19 @@ def word_vector(token_id: int, dimension: int = DIMENSION) -> npt.NDArray[np.flo
 
 
 class ToyEncoder(Encoder):
-    """Splits at spaces; the empty text is one token. ``encoded`` counts the texts it was asked to encode."""
+    """Splits at spaces; the empty text is one token. ``encoded`` counts the texts that it was asked to encode.
+
+    It is its own tokenizer, so that a test can override either.
+    """
+
+    runtime = "toy"
+    unknown = None
 
     def __init__(self, **changes: object) -> None:
         self.space = toy_space(**changes)
+        self.tokenizer = self
         self.encoded = 0
         self._words: dict[int, str] = {}
-
-    @property
-    def padding_id(self) -> int:
-        return 0
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         self.encoded += len(texts)

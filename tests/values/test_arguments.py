@@ -101,7 +101,7 @@ def holds_itself() -> list[Any]:
 
 # --- which functions there are, and what their parameters take
 
-NOT_FOR_CALLERS = {"tokenize", "strings", "spans", "forward", "forward_beside", "padded", "refuse_long"}
+NOT_FOR_CALLERS = {"tokenize", "strings", "spans", "forward", "forward_beside", "padded"}
 """What a runtime supplies to `Encoder`, and what `Encoder` calls with its own results."""
 
 

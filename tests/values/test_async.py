@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vecindex.encoders.run.encoder import IntArray
+from vecindex.encoders.run.tokenized import IntArray
 
 from ..support.helpers import opened
 from ..support.toy import ToyEncoder

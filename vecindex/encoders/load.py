@@ -181,7 +181,7 @@ def _on_gpu(files: ModelFiles, space: Space) -> Encoder:
     if space.is_static:
         raise UnsupportedModel(space.model, "it has no transformer to run on a GPU", "Leave the device out.")
     try:
-        from .gpu.cuda import CudaEncoder
+        from .run.cuda import CudaEncoder
     except ImportError as error:
         raise MissingExtra("", f"running {files.name} on a GPU ({error})") from error
     return CudaEncoder(files.folder, space)

@@ -147,19 +147,19 @@ def test_a_compiled_model_of_another_compiler_is_not_used(model: Path, cache: Pa
 @pytest.fixture
 def wrong_export(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Every export computes something else; the list counts them."""
-    from vecindex.encoders.run.torch import TorchEncoder
+    from vecindex.encoders.compile import export
 
-    honest, exports = TorchEncoder.compile, []
+    honest, exports = export.export, []
 
-    def perturbed(self: TorchEncoder, folder: Path) -> None:
+    def perturbed(model: Any, folder: Path) -> None:
         exports.append(1)
-        weight = self._transformer.auto_model.encoder.layer[1].output.dense.weight
+        weight = model.transformer.encoder.layer[1].output.dense.weight
         before = weight.detach().clone()
         weight.data[0] += 0.5
-        honest(self, folder)
+        honest(model, folder)
         weight.data.copy_(before)
 
-    monkeypatch.setattr(TorchEncoder, "compile", perturbed)
+    monkeypatch.setattr(export, "export", perturbed)
     return exports
 
 
@@ -202,12 +202,10 @@ def test_another_version_of_a_library_is_a_reason_to_export_again(
 
 
 def test_what_the_exporter_refuses_runs_on_torch(model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vecindex.encoders.run.torch import TorchEncoder
+    def refusing(model: Any, folder: Path) -> None:
+        raise UnsupportedModel(model.space.model, "it cannot be exported to ONNX (no such operator)")
 
-    def refusing(self: TorchEncoder, folder: Path) -> None:
-        raise UnsupportedModel(self.space.model, "it cannot be exported to ONNX (no such operator)")
-
-    monkeypatch.setattr(TorchEncoder, "compile", refusing)
+    monkeypatch.setattr("vecindex.encoders.compile.export.export", refusing)
     space = load_encoder(model).space
     assert (
         compiled_models.runtime_of(space)
@@ -289,11 +287,11 @@ def test_another_process_that_clears_the_place_away_does_no_harm(
 
 def test_a_kill_while_compiling_leaves_nothing_that_is_used(model: Path, cache: Path) -> None:
     code = (
-        "import time, vecindex; from vecindex.encoders.run.torch import TorchEncoder\n"
-        "honest = TorchEncoder.compile\n"
-        "def slow(self, folder):\n"
-        "    honest(self, folder); print('written', flush=True); time.sleep(60)\n"
-        "TorchEncoder.compile = slow\n"
+        "import time, vecindex; from vecindex.encoders.compile import export\n"
+        "honest = export.export\n"
+        "def slow(model, folder):\n"
+        "    honest(model, folder); print('written', flush=True); time.sleep(60)\n"
+        "export.export = slow\n"
         f"vecindex.load_encoder({str(model)!r})"
     )
     with start(code, cache) as process:

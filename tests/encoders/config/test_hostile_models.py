@@ -131,8 +131,8 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "a prompt of 10 MB": (prompts(query="x " * 5_000_000), r"has 10,000,\d\d\d bytes; at most 4,194,304 are read"),
     "a long prompt": (prompts(query="x" * 10_001), "its prompt 'query' has 10,001 characters; the limit is 10,000"),
     "a prompt as long as the limit": (prompts(query="cat " * 14), "reads 16 tokens .*, and the prompt .* has 16"),
-    "a limit of 1": (reads(1), "reads 1 tokens of a text, and the tokens that it puts around each are 2"),
-    "a limit of its own tokens": (reads(2), "reads 2 tokens of a text, and the tokens that it puts around each are 2"),
+    "a limit of 1": (reads(1), "reads 1 tokens of a text, and its special tokens are 2"),
+    "a limit of its own tokens": (reads(2), "reads 2 tokens of a text, and its special tokens are 2"),
     "no number": (nan, r"its maximum nan is not a number \(model_max_length, max_position_embeddings\)"),
     "deep settings": (text("config.json", '{"a":' + "[" * 900 + "]" * 900 + "}"), "nested more than 50 levels deep"),
     "too deep for a reader": (text("modules.json", "[" * 10**5), r"modules\.json is nested too deeply"),
@@ -170,8 +170,8 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "shards elsewhere": (sharded("../outside.safetensors"), r"json names \.\./outside\.safetensors, which is not a"),
     "a missing shard": (sharded("model-1.safetensors", "model-2.safetensors"), "names model-2.safetensors"),
     # tokens
-    "a token beyond the table": (vocabulary(zebra=92), "the token 'zebra' the number 92, and its table .* has 92 rows"),
-    "a hole in the vocabulary": (vocabulary(zebra=10**6), "the token 'zebra' the number 1000000"),
+    "a token beyond the table": (vocabulary(zebra=92), "the token 'zebra' the id 92, and its table .* has 92 rows"),
+    "a hole in the vocabulary": (vocabulary(zebra=10**6), "the token 'zebra' the id 1000000"),
     # files that stand for others
     "a pointer of Git LFS": (text("model.safetensors", POINTER), r"model\.safetensors is a pointer of Git LFS.*pull"),
     "such a pointer for settings": (text("config.json", POINTER), r"config\.json is a pointer of Git LFS"),
@@ -215,7 +215,7 @@ def test_what_changes_no_vector_is_let_be(model: Path, tmp_path: Path, change: C
     with watched(Victim(tmp_path / "victim"), 20):
         encoder = load_encoder(model, runtime="torch")
         if encoder.space.max_tokens == 3:
-            assert [tokens.lost for tokens in encoder.tokenize(TEXTS)] == [5, 1]
+            assert [tokens.lost for tokens in encoder.tokenizer.tokenize(TEXTS)] == [5, 1]
             return
         np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-6)
 
@@ -265,7 +265,7 @@ def test_a_token_that_was_added_without_a_row_is_text_and_what_is_not_read_is_na
     assert details(str(model))[0].unread is None  # its library has not loaded it yet
     for encoder in load_encoder(model), load_encoder(model, runtime="torch"):
         assert encoder.encode(["the <image> cat"]).shape == (1, 32)
-        assert max(encoder.tokenize(["<image>"])[0].ids) < 92
+        assert max(encoder.tokenizer.tokenize(["<image>"])[0].ids) < 92
         np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-5)
     assert details(str(model))[0].unread == ("cls.bias",)
     assert "not read         1 arrays in its files: cls.bias\n" in run("models", "show", str(model)).stdout

@@ -17,7 +17,8 @@ import pytest
 import vecindex
 from vecindex import load_encoder
 from vecindex.encoders.load import Runtime
-from vecindex.encoders.run.encoder import Encoder, IntArray
+from vecindex.encoders.run.encoder import Encoder
+from vecindex.encoders.run.tokenized import IntArray
 from vecindex.errors import InvalidInput, TextWithoutToken, UnsupportedModel
 
 from ...support.extent import slow
@@ -154,6 +155,13 @@ def test_order_and_batches_are_exact_over_more_than_one_window(monkeypatch: pyte
     assert encoded.truncated.tolist() == [False] * 40 + [True]
 
 
+def test_a_repeated_text_is_encoded_once() -> None:
+    toy = ToyEncoder()
+    vectors = toy.encode(["red", "blue", "red"] * 10)
+    assert toy.encoded == 2
+    assert (vectors[0] == vectors[27]).all()
+
+
 def test_as_many_batches_as_there_are_workers_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     class Beside(ToyEncoder):
         workers = 2
@@ -279,7 +287,7 @@ def test_an_encoder_may_be_used_from_several_threads(runtime: str, request: pyte
     texts = ["hello " * 300, "my name"]
 
     def totals(_: int) -> list[tuple[int, int]]:
-        return [(len(t.ids), t.total) for t in shared.tokenize(texts)]
+        return [(len(t.ids), t.total) for t in shared.tokenizer.tokenize(texts)]
 
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(totals, range(200)))
@@ -291,13 +299,13 @@ def test_truncated_is_told_exactly(encoder: Encoder, reference: Encoder) -> None
     texts = ["hello " * 254, "hello " * 255, "", "hello " * 10_000]
     for runtime in (encoder, reference):
         assert runtime.encode_all(texts).truncated.tolist() == [False, True, False, True]
-        assert [t.total for t in runtime.tokenize(texts)] == [256, 257, 2, 10_002]
-        assert [len(t.ids) for t in runtime.tokenize(texts)] == [256, 256, 2, 256]
+        assert [t.total for t in runtime.tokenizer.tokenize(texts)] == [256, 257, 2, 10_002]
+        assert [len(t.ids) for t in runtime.tokenizer.tokenize(texts)] == [256, 256, 2, 256]
 
 
 def test_both_runtimes_tokenize_alike(encoder: Encoder, reference: Encoder) -> None:
     texts = varied_texts()
-    fast, slow = encoder.tokenize(texts), reference.tokenize(texts)
+    fast, slow = encoder.tokenizer.tokenize(texts), reference.tokenizer.tokenize(texts)
     for text, a, b in zip(texts, fast, slow, strict=True):
         assert (list(a.ids), a.total) == (list(b.ids), b.total), text
 

@@ -98,7 +98,7 @@ def test_the_tokenizers_own_maximum_is_kept(tmp_path: Path) -> None:
         texts = ["the quick brown fox jumps over a lazy dog", words]
         for encoder in (load_encoder(folder), load_encoder(folder, runtime="torch")):
             assert (encoder.space.max_tokens, encoder.space.truncation) == (3, side.lower())
-            assert [t.lost for t in encoder.tokenize(texts)] == [6, 0]
+            assert [t.lost for t in encoder.tokenizer.tokenize(texts)] == [6, 0]
             assert cosines(encoder.encode(texts), truths(folder, texts)).min() >= 0.99999
             whole, part = encoder.encode(texts)
             np.testing.assert_allclose(whole, part, atol=1e-6)

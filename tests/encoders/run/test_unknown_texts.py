@@ -225,7 +225,7 @@ def test_a_vector_that_is_not_finite_is_never_given_out_or_stored(tmp_path: Path
             lambda: Broken().encode(["one"], "query"),
         ):
             with pytest.raises(
-                EncodingFailed, match="toy in fp32 gives numbers that are not finite for the text 'one'"
+                EncodingFailed, match="toy in fp32 computes numbers that are not finite for the text 'one'"
             ):
                 do()
         assert len(index) == 0
@@ -240,16 +240,16 @@ def test_a_prompt_that_leaves_no_room_for_a_text_is_refused(role: Role) -> None:
         prompts: dict[str, Any] = {f"{role}_prompt": "ask " * words}
         encoder = static(**prompts, max_tokens=8)
         if not refused:
-            check_room(encoder.text_tokenizer, [encoder.space.prompt(role)])
+            check_room(encoder.tokenizer, [encoder.space.prompt(role)])
             assert len(np.unique(encoder.encode(["one", "two"], role), axis=0)) == 2
             continue
         with pytest.raises(ValueError, match=rf"it reads 8 tokens of a text, and the prompt 'ask .*' has {words + 2}"):
-            check_room(encoder.text_tokenizer, [encoder.space.prompt(role)])
+            check_room(encoder.tokenizer, [encoder.space.prompt(role)])
 
 
 def test_a_prompt_is_no_matter_where_the_end_of_a_text_is_what_is_read() -> None:
     encoder = static(max_tokens=8, document_prompt="ask " * 9, truncation="left")
-    check_room(encoder.text_tokenizer, [encoder.space.document_prompt])
+    check_room(encoder.tokenizer, [encoder.space.document_prompt])
     assert len(np.unique(encoder.encode(["one", "two"]), axis=0)) == 2
 
 

@@ -333,9 +333,6 @@ def texts_of_each_length(encoder: Encoder, beyond: int = 3, least: int = 0) -> d
     """
     import random
 
-    def count(texts: list[str]) -> list[int]:
-        return [tokens.total for tokens in encoder.tokenize([encoder.space.document_prompt + text for text in texts])]
-
     least = least or max(encoder.pooled_from(role) for role in ("document", "query")) + 1
     draw = random.Random(0)
     found: dict[int, str] = {}
@@ -343,6 +340,6 @@ def texts_of_each_length(encoder: Encoder, beyond: int = 3, least: int = 0) -> d
         texts = [" ".join(draw.choices(_WORDS, k=size)) for _ in range(8)]
         texts += [""] if size == 1 else []
         texts += ["".join(draw.choices(_LETTERS, k=size)) for _ in range(8)]
-        for text, total in zip(texts, count(texts), strict=True):
+        for text, total in zip(texts, encoder.count_tokens(texts), strict=True):
             found.setdefault(total, text)
     return {total: found[total] for total in sorted(found) if least <= total <= MAX_TOKENS + beyond}

@@ -31,6 +31,7 @@ from ..locate.ownership import make_folder, seal, tell
 from ..locate.resolve import ModelFiles
 from ..locate.vecindex_cache import cache_folder, compiled_folder, distrusted, remember_digests, sha256
 from ..run.agreement import BUILT_IN, LEAST_COSINE, LEAST_MEAN, SAMPLE, Agreement, measure
+from ..run.checks import first_line
 from ..run.encoder import Encoder
 from .compiled_models import (
     COMPILING,
@@ -226,17 +227,18 @@ def _export(whole: TorchEncoder, folder: Path, rewrite: Callable[[Path], Path], 
     ``rewrite`` is given the file of a graph whose constants are worked out, beside which it may write; it says which
     file is to be used.
     """
-    from ..run.onnx import MODEL_FILE, save_parted
+    from ..run.onnx import MODEL_FILE, save_optimized
     from ..run.text_tokenizer import TOKENIZER_FILE
+    from .export import export
 
     exported, plain = folder / "exported", folder / "plain"
     exported.mkdir()
     plain.mkdir()
-    whole.compile(exported)
-    save_parted(exported / MODEL_FILE, plain)
+    export(whole, exported)
+    save_optimized(exported / MODEL_FILE, plain)
     (exported / TOKENIZER_FILE).rename(folder / TOKENIZER_FILE)
     shutil.rmtree(exported)
-    save_parted(rewrite(plain / MODEL_FILE), folder, fused)
+    save_optimized(rewrite(plain / MODEL_FILE), folder, fused)
     shutil.rmtree(plain)
     whole.head.save(folder)
 
@@ -247,7 +249,7 @@ def _faster(whole: TorchEncoder, plain: Path) -> Path:
     from .bias_folding import fold_biases
     from .token_layout import lay_out
 
-    ids, mask = whole.padded(whole.tokenize(PROBES[1:]))
+    ids, mask = whole.padded(whole.tokenizer.tokenize(PROBES[1:]))
     before = token_vectors(plain, ids, mask)[mask == 1]
     best = plain
     for name, rewrite in {"folded": fold_biases, "laid_out": lay_out}.items():
@@ -357,8 +359,3 @@ def _remove_stale(parent: Path) -> None:
     for folder in parent.glob(f"{COMPILING}*"):
         if time.time() - folder.stat().st_mtime > _STALE_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def first_line(error: Exception) -> str:
-    """What an error of a library says first, or its kind if it says nothing."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -49,7 +49,7 @@ def probed(reference: TorchEncoder, encoder: Encoder) -> float:
 def _role_agreement(reference: TorchEncoder, encoder: Encoder, texts: Sequence[str], role: Role) -> float:
     """The least cosine, alone and batched; NaN counts as disagreement."""
     prompt, skipped = reference.space.prompt(role), reference.pooled_from(role)
-    tokens = reference.tokenize([prompt + text for text in texts])
+    tokens = reference.tokenizer.tokenize([prompt + text for text in texts])
     probes = [text for text, found in zip(texts, tokens, strict=True) if len(found.ids) > skipped]
     expected = reference.truth(probes, role)
     try:

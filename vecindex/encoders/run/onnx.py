@@ -1,4 +1,4 @@
-"""The fast runtime: tokenizers and onnxruntime over a compiled model; never imports torch."""
+"""The fast runtime: runs a compiled model with tokenizers and onnxruntime, and never imports torch."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import threading
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-# onnxruntime's wheels report to their maker, from native code (1.32: seen with strace; Python's audit hooks do not see
-# it) and keep a device id in the user's cache. Its own disable_telemetry_events() comes too late to prevent either.
+# onnxruntime's wheels send telemetry from native code (1.32: seen with strace; Python's audit hooks do not see it) and
+# keep a device id in the user's cache. Its own disable_telemetry_events() comes too late to prevent either.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
@@ -20,30 +19,35 @@ from ...errors import Advice, EncodingFailed
 from ...machine.cores import available_cores
 from ...machine.lacks import lack, said
 from ...values.space import Space
-from .encoder import IntArray
+from .checks import first_line
+from .encoder import Encoder
 from .environment import environment, has_exact_int8
 from .head import Head
-from .text_tokenizer import TOKENIZER_FILE, TextTokenizer, TokenizingEncoder
+from .pooling import FloatArray
+from .text_tokenizer import TOKENIZER_FILE, TextTokenizer
+from .tokenized import IntArray
 
 MODEL_FILE = "model.onnx"
 DATA_FILE = "model.onnx.data"
-"""Its weights, which are mapped into memory as they are: a 90 MB model is ready in 80 ms instead of 200."""
+"""The model's weights, mapped into memory as they are: a 90 MB model loads in 80 ms instead of 200."""
 INPUTS = ("input_ids", "attention_mask")
 OUTPUT = "token_vectors"
 FUSED = ("int8", "int8-7bit")
-"""Precisions whose models were saved with their steps joined."""
-_LARGE = 500_000_000  # bytes
+"""Precisions whose models were saved with their operators already fused."""
+_LARGE = 500_000_000  # bytes of a model whose products are so large that all cores can share each of them
 SLOWER_FUSIONS = ["SkipLayerNormFusion", "BiasGeluFusion"]
-"""Their kernels take longer than what they replace: the first up to four times as long, a tenth of all the time, and on
-some processors no longer; the second, with AVX-512, 4 % of it. ``tests/bench/sessions.py`` compares them."""
+"""Fusions whose kernels are slower than what they replace: the first up to four times, which is a tenth of all the time
+(on some processors it is equal), the second, with AVX-512, by 4 % of all the time. See ``tests/bench/sessions.py``."""
 
 
-class OnnxEncoder(TokenizingEncoder):
+class OnnxEncoder(Encoder):
     """An encoder compiled into ``folder``: `MODEL_FILE`, `DATA_FILE` and `TOKENIZER_FILE`.
 
-    Many batches are run side by side, each on one core, which is faster than each on all of them; a batch that comes
-    alone is run on all. The two take a session each, made when it is first needed.
+    Several batches run side by side on one core each, which is faster than one after the other on all cores; a single
+    batch runs on all cores. Each way has a session of its own, made when it is first needed.
     """
+
+    runtime = "onnxruntime"
 
     def __init__(
         self,
@@ -54,76 +58,63 @@ class OnnxEncoder(TokenizingEncoder):
         threads: int | None = None,
         made_with: str = "",
     ) -> None:
-        """Opens a session on the graph.
+        """Loads the model.
 
-        ``threads`` is the number of cores that one call may use; None means all that this process may use.
-        ``made_with`` says what the graph was made with, as far as it is known.
+        ``threads`` is the number of cores that one call may use, None means all that this process may use.
+        ``made_with`` names the versions that compiled the graph, if they are known.
         """
         self.space = space
         self.head = head
         self.folder = folder
         self.threads = threads
         self.made_with = made_with
-        self._padding_id = padding_id
-        self.text_tokenizer = TextTokenizer.from_file(folder / TOKENIZER_FILE, space.max_tokens, space.truncation)
+        self.padding_id = padding_id
+        self.tokenizer = TextTokenizer.from_file(folder / TOKENIZER_FILE, space.max_tokens, space.truncation)
         self._model = folder / MODEL_FILE
         self._threads = threads or available_cores()
-        # What is large is held once: its products are so big that all cores can share each of them.
+        # A large model is in memory once, with all cores sharing each batch.
         size = sum(file.stat().st_size for file in (self._model, folder / DATA_FILE) if file.exists())
-        self._workers = 1 if size > _LARGE else self._threads
+        self.workers = 1 if size > _LARGE else self._threads
         self._sessions: dict[int, onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()
-        self._session(self._threads)  # what is wrong with the file is said now
-
-    @property
-    def padding_id(self) -> int:
-        return self._padding_id
-
-    @property
-    def workers(self) -> int:
-        return self._workers
+        self._session(self._threads)  # so that a damaged file raises now
 
     @property
     def sharing(self) -> int:
-        return self._threads if self._workers == 1 else 1
-
-    @property
-    def runtime(self) -> str:
-        return "onnxruntime"
+        return self._threads if self.workers == 1 else 1
 
     def environment(self) -> dict[str, str]:
         versions = {"onnxruntime": onnxruntime.__version__, "tokenizers": tokenizers.__version__}
         return environment(self.runtime, **versions, compiled_with=self.made_with)
 
-    def forward(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
+    def forward(self, input_ids: IntArray, attention_mask: IntArray) -> FloatArray:
         return self._run(self._threads, input_ids, attention_mask)
 
-    def forward_beside(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
+    def forward_beside(self, input_ids: IntArray, attention_mask: IntArray) -> FloatArray:
         return self._run(self.sharing, input_ids, attention_mask)
 
-    def _run(self, threads: int, *inputs: IntArray) -> npt.NDArray[np.float32]:
+    def _run(self, threads: int, *inputs: IntArray) -> FloatArray:
         try:
             return np.asarray(self._session(threads).run([OUTPUT], dict(zip(INPUTS, inputs, strict=True)))[0])
-        except Exception as error:  # onnxruntime has many kinds
+        except Exception as error:  # onnxruntime has many exception classes
             if reason := lack(error):
                 raise said(error, "texts were encoded", reason) from error
-            first = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise EncodingFailed(
-                f"onnxruntime cannot run {self.space.model} ({first})",
+                f"onnxruntime cannot run {self.space.model} ({first_line(error)})",
                 Advice(
-                    f"Remove what was compiled of it, {self.folder}: it is made again.",
-                    typed="Remove what was compiled of it: "
-                    f"`vecindex models remove {self.space.fingerprint[:12]}`; it is made again.",
+                    f"Remove the compiled model, {self.folder}; it is compiled again when it is needed.",
+                    typed=f"Remove the compiled model with `vecindex models remove {self.space.fingerprint[:12]}`; "
+                    "it is compiled again when it is needed.",
                 ),
             ) from error
 
     def hold(self) -> None:
-        """Makes every session that may be needed, so that the files may go."""
+        """Opens every session that may be needed, so that the files can be removed."""
         for threads in {self._threads, self.sharing}:
             self._session(threads)
 
     def _session(self, threads: int) -> onnxruntime.InferenceSession:
-        """The session whose runs use so many cores; made when it is first needed."""
+        """The session that uses this many cores; made when it is first needed."""
         with self._lock:
             if threads not in self._sessions:
                 self._sessions[threads] = self._made(threads)
@@ -133,16 +124,16 @@ class OnnxEncoder(TokenizingEncoder):
         try:
             return _open(self._model, _session_options(threads, self.space.precision))
         except Exception:
-            # The files may have been removed since the first session was made, which still has them.
+            # The files may have been removed since the first session mapped them.
             if not self._sessions:
                 raise
             return next(iter(self._sessions.values()))
 
 
-def save_parted(model: Path, folder: Path, fused: bool = False) -> None:
-    """Writes a model as `MODEL_FILE` and `DATA_FILE`, with all constants worked out.
+def save_optimized(model: Path, folder: Path, fused: bool = False) -> None:
+    """Writes a model as `MODEL_FILE` and `DATA_FILE`, with all constants folded.
 
-    ``fused`` also joins steps for speed, which takes 50 ms at every start otherwise; what is to be rewritten is not.
+    ``fused`` also fuses operators, which otherwise takes 50 ms at every start; a graph that is to be rewritten is not.
     """
     levels = onnxruntime.GraphOptimizationLevel
     options = _options(available_cores(), levels.ORT_ENABLE_EXTENDED if fused else levels.ORT_ENABLE_BASIC)
@@ -152,10 +143,10 @@ def save_parted(model: Path, folder: Path, fused: bool = False) -> None:
     _open(model, options)
 
 
-def token_vectors(model: Path, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
-    """What a model that is not compiled yet gives for padded token ids (B, T): the last hidden states (B, T, D)."""
+def token_vectors(model: Path, input_ids: IntArray, attention_mask: IntArray) -> FloatArray:
+    """The last hidden states (B, T, D) that a model which is not compiled yet gives for padded token ids (B, T)."""
     options = _session_options(available_cores(), "fp32")
-    options.log_severity_level = 4  # what is wrong with it is for the caller to say
+    options.log_severity_level = 4  # the caller reports errors
     session = _open(model, options)
     return np.asarray(session.run([OUTPUT], dict(zip(INPUTS, (input_ids, attention_mask), strict=True)))[0])
 
@@ -163,8 +154,8 @@ def token_vectors(model: Path, input_ids: IntArray, attention_mask: IntArray) ->
 def _session_options(threads: int, precision: str) -> onnxruntime.SessionOptions:
     levels = onnxruntime.GraphOptimizationLevel
     if precision == "int8" and not has_exact_int8():
-        # Weights of 8 bits are given slower instructions instead of sums that overflow. It is one of the optimisations
-        # of this level, and would take the fast instructions away where they are exact.
+        # This option uses slower instructions for 8-bit weights instead of sums that overflow. It takes effect at this
+        # level, and would also replace the fast instructions on processors where they are exact.
         options = _options(threads, levels.ORT_ENABLE_EXTENDED)
         options.add_session_config_entry("session.x64quantprecision", "1")
         return options
@@ -174,7 +165,7 @@ def _session_options(threads: int, precision: str) -> onnxruntime.SessionOptions
 def _options(threads: int, level: onnxruntime.GraphOptimizationLevel) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors: warnings about the graph mean nothing to a user
+    options.log_severity_level = 3  # errors only: warnings about the graph mean nothing to a user
     options.graph_optimization_level = level
     return options
 

@@ -1,4 +1,4 @@
-"""How does a model without a transformer encode: each token has one vector, and a text is the mean of its tokens'.
+"""The runtime of static embeddings: each token has one fixed vector, and a text's vector is their mean.
 
 Nothing is compiled, and torch is not needed: the table of vectors and the tokenizer are the model's own files.
 """
@@ -10,33 +10,36 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from ...values.space import Space
 from ..config.modules import ModelReader, read_modules
 from ..config.weights import Array, arrays, shapes
-from .encoder import IntArray, Tokens
+from .encoder import Encoder
 from .environment import environment
 from .head import Head
 from .pooling import FloatArray
-from .text_tokenizer import TOKENIZER_FILE, TextTokenizer, TokenizingEncoder, check_room
+from .text_tokenizer import TOKENIZER_FILE, TextTokenizer, check_room
+from .tokenized import IntArray, Tokens
 
 _TOKENS_AT_ONCE = 8192
-"""Token vectors in memory at a time, however long the texts are."""
+"""The most token vectors in memory at a time, however long the texts are."""
 
 
-class StaticEncoder(TokenizingEncoder):
-    """A table of token vectors (V, D) float32, row i for the token of the id i."""
+class StaticEncoder(Encoder):
+    """A table of token vectors (V, D) float32, in which row i is the vector of the token with id i."""
+
+    tokenizer: TextTokenizer
+    runtime = "numpy"
 
     def __init__(self, space: Space, tokenizer: TextTokenizer, table: FloatArray, head: Head) -> None:
         self.space = space
         self.head = head
-        self.text_tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._table = table
 
     @classmethod
     def from_folder(cls, folder: Path, space: Space) -> StaticEncoder:
-        """The encoder of the model in ``folder``, which `files.read_space` made ``space`` of."""
+        """The encoder of the model in ``folder``, whose space is ``space``."""
         read = ModelReader(folder, space.model)
         modules = read_modules(read)
         try:
@@ -47,29 +50,21 @@ class StaticEncoder(TokenizingEncoder):
         try:
             tokenizer = TextTokenizer.from_file(file, space.max_tokens, space.truncation, special=False)
             check_room(tokenizer, (space.document_prompt, space.query_prompt))
-        except Exception as error:  # tokenizers has no class of its own for what it cannot read
+        except Exception as error:  # tokenizers has no exception class of its own for a file that it cannot read
             read.refuse(f"{file} cannot be used: {error}")
         return cls(space, tokenizer, table, Head.read(modules, space))
-
-    @property
-    def padding_id(self) -> int:
-        return 0
-
-    @property
-    def runtime(self) -> str:
-        return "numpy"
 
     def environment(self) -> dict[str, str]:
         return environment(self.runtime, numpy=np.__version__)
 
-    def forward(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
+    def forward(self, input_ids: IntArray, attention_mask: IntArray) -> FloatArray:
         return self._table[input_ids]
 
     def _begin(self, tokens: Sequence[Tokens], skipped: int, pool: ThreadPoolExecutor) -> Callable[[], FloatArray]:
         return lambda: self.head.after_pooling(np.stack([self._mean(t.ids) for t in tokens]))
 
     def _mean(self, ids: Sequence[int]) -> FloatArray:
-        """The mean of a text's token vectors (D,), of which only a block is in memory however long the text is."""
+        """The mean of a text's token vectors (D,), computed block by block so that memory is bounded."""
         total = np.zeros(self._table.shape[1], dtype=np.float64)
         for start in range(0, len(ids), _TOKENS_AT_ONCE):
             total += self._table[np.asarray(ids[start : start + _TOKENS_AT_ONCE])].sum(axis=0)
@@ -77,7 +72,7 @@ class StaticEncoder(TokenizingEncoder):
 
 
 def unread(folder: Path, model: str) -> list[str]:
-    """The arrays in the files of a static model that nothing reads."""
+    """The names of the arrays in a static model's files that nothing reads."""
     read = ModelReader(folder, model)
     modules = read_modules(read)
     named = shapes(read.weights(modules.path))
@@ -86,9 +81,9 @@ def unread(folder: Path, model: str) -> list[str]:
 
 
 def _table(named: dict[str, Array]) -> FloatArray:
-    """The vectors by token id, as sentence-transformers saves them, or as model2vec does.
+    """The vectors by token id, from the arrays that sentence-transformers or model2vec saves.
 
-    The latter shares a vector between tokens (``mapping``) and gives each its own weight (``weights``).
+    In model2vec's files tokens may share a vector (``mapping``), and each has its own weight (``weights``).
     """
     if "embedding.weight" in named:
         return named["embedding.weight"].astype(np.float32, copy=False)

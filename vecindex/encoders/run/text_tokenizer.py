@@ -1,7 +1,7 @@
-"""How does a text become token ids, what of it is cut off, and where can it be parted: both runtimes' tokenizer.
+"""Tokenizes texts: turns them into token ids, counts what is truncated, and splits long texts into parts.
 
-A text of any length is tokenized in bounded memory: of one longer than `HUGE` characters only as much as the model
-reads is kept, and the rest is counted slice by slice.
+Memory is bounded whatever a text's length: of a text longer than `HUGE` characters, only the tokens that the model
+reads are kept, and the rest are counted slice by slice.
 """
 
 from __future__ import annotations
@@ -12,24 +12,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import tokenizers
 
 from ...errors import EncodingFailed
-from ...values.space import Role
-from .encoder import Encoder, Span, Tokens
-from .unknown_texts import Surroundings
+from .tokenized import Span, Tokens
 
 TOKENIZER_FILE = "tokenizer.json"
 HUGE = 100_000
-"""Characters above which a text is tokenized in slices; a token of more than 32 on average would be very long."""
-_CHARACTERS_A_TOKEN = 32
+"""A text with more characters than this is tokenized in slices."""
+_CHARACTERS_A_TOKEN = 32  # more than any text has on average
 _SLICES_AT_ONCE = 16
 
 
 class TextTokenizer:
-    """A model's tokenizer, with the model's maximum; safe to use from several threads."""
+    """A model's tokenizer, which truncates at the model's maximum; safe to use from several threads."""
 
     def __init__(
         self,
@@ -38,7 +36,7 @@ class TextTokenizer:
         truncation: Literal["right", "left"] = "right",
         special: bool = True,
     ) -> None:
-        """``max_tokens`` 0 is no limit; ``special`` adds the model's own tokens around each text."""
+        """``max_tokens`` 0 means no limit; ``special`` puts the model's special tokens around each text."""
         tokenizer.no_padding()
         if max_tokens:
             tokenizer.enable_truncation(max_tokens, direction=truncation)
@@ -59,7 +57,7 @@ class TextTokenizer:
         truncation: Literal["right", "left"] = "right",
         special: bool = True,
     ) -> TextTokenizer:
-        """One that does as ``tokenizer``, whose own cutting and padding others may go on to set."""
+        """A copy of ``tokenizer``, so that changes to the original's truncation and padding do not matter here."""
         return cls(tokenizers.Tokenizer.from_str(tokenizer.to_str()), max_tokens, truncation, special)
 
     @classmethod
@@ -68,45 +66,34 @@ class TextTokenizer:
     ) -> TextTokenizer:
         return cls(tokenizers.Tokenizer.from_file(str(path)), max_tokens, truncation, special)
 
-    @classmethod
-    def from_json(cls, text: str) -> TextTokenizer:
-        """The tokenizer of which `to_json` wrote ``text``."""
-        definition, *settings = json.loads(text)
-        return cls(tokenizers.Tokenizer.from_str(definition), *settings)
-
-    def to_json(self) -> str:
-        """All of it, to be made again in another process."""
-        truncation = "left" if self.reads_the_end else "right"
-        return json.dumps([self._cut.to_str(), self.max_tokens, truncation, self._add_special])
-
     def save(self, path: Path) -> None:
-        """Writes what `from_file` reads."""
+        """Writes the file that `from_file` reads."""
         self._cut.save(str(path))
 
     @cached_property
     def _whole(self) -> tokenizers.Tokenizer:
-        """Another that cuts nothing, since cutting is a state that all threads share; for long texts only."""
+        """A copy that never truncates, for long texts; truncation is a state that all threads share."""
         whole = tokenizers.Tokenizer.from_str(self._cut.to_str())
         whole.no_truncation()
         return whole
 
     @cached_property
     def unknown(self) -> frozenset[int]:
-        """The ids that stand for what the vocabulary lacks, and the one of nothing but the beginning of a word."""
+        """The ids that stand for what the vocabulary lacks, and the id of a bare word-start mark."""
         named = getattr(self._cut.model, "unk_token", None)
-        names = [named] if named else ["<unk>", "[UNK]"]  # of unigrams the library does not say it
+        names = [named] if named else ["<unk>", "[UNK]"]  # the library does not tell it for unigram models
         found = (self._cut.token_to_id(name) for name in (*names, "\u2581"))
         return frozenset(id_ for id_ in found if id_ is not None)
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        """The texts' tokens, cut at the maximum."""
+        """The texts' tokens, truncated at the maximum."""
         if any(len(text) > self._huge for text in texts):
             return [self._tokenize_huge(t) if len(t) > self._huge else self.tokenize([t])[0] for t in texts]
         encodings = _encoded(self._cut, list(texts), add_special_tokens=self._add_special)
         return [self._tokens(encoding) for encoding in encodings]
 
     def strings(self, ids: Sequence[int]) -> list[str]:
-        """What stands for each token in the vocabulary."""
+        """The vocabulary's string for each token."""
         return [self._cut.id_to_token(id_) or f"#{id_}" for id_ in ids]
 
     def count(self, text: str) -> int:
@@ -115,10 +102,10 @@ class TextTokenizer:
         return self.special + sum(map(len, self._plain(slices)))
 
     def spans(self, text: str, room: int) -> list[Span]:
-        """Where to part a text so that each part has at most ``room`` tokens, special ones not counted.
+        """Splits a text into parts of at most ``room`` tokens each, special tokens not counted.
 
-        The parts follow each other without a gap, whitespace around them aside; they end between words, unless one
-        word alone has more tokens. A text of whitespace alone is one part.
+        The parts leave out nothing but whitespace between them. They end between words, unless one word has too many
+        tokens. A text of whitespace only is one part.
         """
         starts: list[int] = []
         for first, piece in zip(_starts(text, self._huge), _slices(text, self._huge), strict=True):
@@ -129,25 +116,25 @@ class TextTokenizer:
         while begin < len(starts):
             end = begin + max(1, room)
             if end < len(starts):
-                # Tokens of one character (an emoji's bytes, say) start at one place, and are not parted.
+                # Several tokens of one character (such as an emoji's bytes) start at the same place and stay together.
                 fits = [at for at in range(end, begin, -1) if starts[at] != starts[at - 1]]
                 end = next((at for at in fits if _between_words(text, starts[at])), fits[0] if fits else end)
             while end < len(starts) and starts[end] == starts[end - 1]:
                 end += 1
             stop = starts[end] if end < len(starts) else len(text)
-            # What is before the first token belongs to it too: characters that the tokenizer leaves out.
+            # Characters before the first token, which the tokenizer ignores, belong to the first part.
             parts.append(_stripped(text, starts[begin] if begin else 0, stop))
             begin = end
         # Some tokenizers have tokens for whitespace.
         return [(start, stop) for start, stop in parts if start < stop] or [(0, len(text))]
 
     def _tokens(self, encoding: tokenizers.Encoding) -> Tokens:
-        # Each overflowing piece repeats the special tokens.
+        # Each overflowing encoding repeats the special tokens.
         lost = sum(len(piece) - self.special for piece in encoding.overflowing)
         return Tokens(encoding.ids, len(encoding.ids) + lost)
 
     def _plain(self, slices: Iterator[str]) -> Iterator[list[int]]:
-        """The slices' ids without special ones, a few slices at a time."""
+        """The slices' ids without special tokens, computed a few slices at a time."""
         batch: list[str] = []
         for piece in slices:
             batch.append(piece)
@@ -161,7 +148,7 @@ class TextTokenizer:
             ids = [id_ for piece in self._plain(_slices(text, self._huge)) for id_ in piece]
             return Tokens(ids, len(ids))
         size = self._huge
-        while True:  # until there is more than the model reads: nearly always at once
+        while True:  # until there are more tokens than the model reads, nearly always the first time
             end = text[-size:] if self.reads_the_end else text[:size]
             (encoding,) = _encoded(self._cut, [end], add_special_tokens=self._add_special)
             if size >= len(text):
@@ -172,10 +159,10 @@ class TextTokenizer:
 
 
 def within_table(tokenizer: tokenizers.Tokenizer, rows: int) -> tokenizers.Tokenizer:
-    """The tokenizer, of whose tokens none has a number beyond a table of so many ``rows``.
+    """The tokenizer without the added tokens whose ids do not fit into a table of ``rows`` vectors.
 
-    What was added to a vocabulary and got no row, as the marks of images in a model that reads text, becomes text
-    again. Raises ValueError where a token of the vocabulary itself, or one that is put around each text, has no row.
+    Some tokens are added to a vocabulary and get no vector, such as image marks in a model that reads text; they are
+    treated as text again. Raises ValueError if a token of the vocabulary itself, or a special token, has no vector.
     """
     beyond = {token: number for token, number in tokenizer.get_vocab(with_added_tokens=True).items() if number >= rows}
     if beyond:
@@ -186,7 +173,7 @@ def within_table(tokenizer: tokenizers.Tokenizer, rows: int) -> tokenizers.Token
         definition["added_tokens"] = [t for t in definition["added_tokens"] if t.get("content") not in beyond]
         try:
             tokenizer = tokenizers.Tokenizer.from_str(json.dumps(definition))
-        except Exception as error:  # it is named elsewhere, around each text say
+        except Exception as error:  # the token is named elsewhere, for example as a special token
             raise ValueError(f"{_no_row(*max(beyond.items(), key=itemgetter(1)), rows)} ({error})") from None
     for number in tokenizer.encode("").ids:
         if number >= rows:
@@ -195,38 +182,38 @@ def within_table(tokenizer: tokenizers.Tokenizer, rows: int) -> tokenizers.Token
 
 
 def check_room(tokenizer: TextTokenizer, prompts: Iterable[str]) -> None:
-    """Raises ValueError where the maximum leaves no room for a text beside the model's own tokens and a prompt.
+    """Raises ValueError if special tokens and a prompt fill the maximum, so that all texts would get the same vector.
 
-    The vectors of all texts would be the same. Where the end of a text is what is read, it is the prompt that is cut.
+    A model that reads the end of a text truncates the prompt instead.
     """
     for prompt in dict.fromkeys(prompts):
         if prompt and tokenizer.reads_the_end:
             continue
         if tokenizer.max_tokens and (taken := tokenizer.count(prompt)) >= tokenizer.max_tokens:
-            what = f"the prompt {prompt[:40]!r} has" if prompt else "the tokens that it puts around each are"
+            what = f"the prompt {prompt[:40]!r} has" if prompt else "its special tokens are"
             raise ValueError(f"it reads {tokenizer.max_tokens} tokens of a text, and {what} {taken}")
 
 
 def _no_row(token: str, number: int, rows: int) -> str:
-    return f"its tokenizer gives the token {token[:40]!r} the number {number}, and its table of vectors has {rows} rows"
+    return f"its tokenizer gives the token {token[:40]!r} the id {number}, and its table of vectors has {rows} rows"
 
 
 def _encoded(tokenizer: tokenizers.Tokenizer, texts: list[str], add_special_tokens: bool) -> list[tokenizers.Encoding]:
-    """The texts tokenized, in this thread alone where the system gives the library no threads of its own."""
+    """Tokenizes texts, in this thread alone if the system refuses the library threads of its own."""
     for last in (False, True):
         try:
             return tokenizer.encode_batch_fast(texts, add_special_tokens=add_special_tokens)
-        except BaseException as error:  # a panic of a library in Rust is no Exception
+        except BaseException as error:  # a panic in Rust is not an Exception
             if type(error).__name__ != "PanicException":
                 raise
             if last:
                 first = next(iter(str(error).strip().splitlines()), "a panic")
                 raise EncodingFailed(
-                    f"the library that tokenizes gave up ({first})",
-                    "Raise the limits of this process (ulimit -u, ulimit -v), or end other processes, and try again.",
+                    f"the tokenizers library failed ({first})",
+                    "Raise the limits of this process (ulimit -u, ulimit -v) or end other processes, then try again.",
                 ) from error
             os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    raise AssertionError("the second time returns or raises")
+    raise AssertionError("the second attempt returns or raises")
 
 
 def _between_words(text: str, at: int) -> bool:
@@ -240,7 +227,7 @@ def _stripped(text: str, start: int, stop: int) -> Span:
 
 
 def _starts(text: str, size: int) -> Iterator[int]:
-    """Where slices of at most ``size`` characters start: behind whitespace where there is some."""
+    """Where slices of at most ``size`` characters start: after whitespace if there is any."""
     start = 0
     while start < len(text) or start == 0:
         yield start
@@ -255,32 +242,3 @@ def _slices(text: str, size: int) -> Iterator[str]:
     starts = list(_starts(text, size))
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         yield text[start:end]
-
-
-class TokenizingEncoder(Encoder):
-    """An encoder whose tokens are those of ``text_tokenizer``."""
-
-    text_tokenizer: TextTokenizer
-
-    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        return self.text_tokenizer.tokenize(texts)
-
-    def strings(self, ids: Sequence[int]) -> list[str]:
-        return self.text_tokenizer.strings(ids)
-
-    def spans(self, text: str, room: int) -> list[Span]:
-        return self.text_tokenizer.spans(text, room)
-
-    def _surrounding(self, role: Role) -> Surroundings:
-        return self._surroundings[role]
-
-    @cached_property
-    def _surroundings(self) -> dict[Role, Surroundings]:
-        # Some tokenizers give the space behind a prompt a token of its own, where no text follows.
-        empty, *prompts = self.tokenize(["", *(self.space.prompt(role).rstrip() for role in get_args(Role))])
-        silent = self.text_tokenizer.unknown.union(empty.ids)
-        found: dict[Role, Surroundings] = {}
-        for role, prompt in zip(get_args(Role), prompts, strict=True):
-            ends = bool(empty.ids) and empty.ids[-1] == prompt.ids[-1]  # a special token that ends every text
-            found[role] = Surroundings(len(prompt.ids) - ends if self.space.prompt(role) else 0, silent)
-        return found

@@ -1,35 +1,44 @@
-"""Of which texts does a model know nothing: every token of theirs stands for "unknown", or they have none of their own.
+"""Finds the texts of which a model knows nothing: each of their tokens is the unknown token, or they have none.
 
-The vectors of such texts are alike whatever they say: a search for one emoji finds another, at a cosine of 1.
+The vectors of such texts are nearly equal whatever the texts say: a search for one emoji finds another with a cosine
+of 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
-import numpy as np
-import numpy.typing as npt
+from ...values.space import Role, Space
+from .tokenized import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What stands in every text of one role.
+    """What surrounds a text of one role.
 
-    Its own tokens begin at the position ``start``, behind the prompt; the ids in ``silent`` say nothing wherever they
-    stand: the model's special tokens, and what it reads for all that its vocabulary lacks.
+    The text's own tokens begin at position ``start``, after the prompt. The ids in ``silent`` carry no meaning: the
+    model's special tokens, and the ones that stand for text that the vocabulary lacks.
     """
 
     start: int
     silent: frozenset[int]
 
     def hide(self, ids: Sequence[int]) -> bool:
-        """Whether a text with these tokens says nothing to the model."""
+        """Whether a text with these tokens means nothing to the model."""
         return all(map(self.silent.__contains__, ids[self.start :]))
 
-    def hide_each(self, ids: npt.NDArray[np.integer], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """As `hide` for each of n texts: their tokens one behind the other, and how many each has, (n,), none 0."""
-        starts = np.cumsum(lengths) - lengths
-        positions = np.arange(len(ids)) - np.repeat(starts, lengths)
-        says = ~np.isin(ids, list(self.silent)) & (positions >= self.start)
-        return np.asarray(np.add.reduceat(says, starts, dtype=np.int64) == 0)
+
+def surroundings(tokenizer: Tokenizer, space: Space) -> dict[Role, Surroundings]:
+    """What surrounds the texts of each role; empty if the tokenizer cannot tell which ids are unknown."""
+    if tokenizer.unknown is None:
+        return {}
+    # Some tokenizers make a token of the space after a prompt if no text follows.
+    empty, *prompts = tokenizer.tokenize(["", *(space.prompt(role).rstrip() for role in get_args(Role))])
+    silent = tokenizer.unknown.union(empty.ids)
+    found: dict[Role, Surroundings] = {}
+    for role, prompt in zip(get_args(Role), prompts, strict=True):
+        ends = bool(empty.ids) and empty.ids[-1] == prompt.ids[-1]  # a special token that ends every text
+        found[role] = Surroundings(len(prompt.ids) - ends if space.prompt(role) else 0, silent)
+    return found
