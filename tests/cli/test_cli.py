@@ -1,4 +1,4 @@
-"""The commands that look at an index and look after it: what each prints where, and how it exits."""
+"""The commands that search and look after an index: what they print, their exit codes and their help."""
 
 from __future__ import annotations
 
@@ -98,13 +98,13 @@ rank,key,score,text,metadata
 
 @pytest.mark.usefixtures("index")
 @pytest.mark.parametrize(("format_", "expected"), [("json", JSON), ("jsonl", JSONL), ("csv", CSV)])
-def test_search_prints_for_programs(format_: str, expected: str) -> None:
+def test_search_prints_formats_for_programs(format_: str, expected: str) -> None:
     code, out, err = run("search", "my name", "-k", "2", "--format", format_)
     assert (code, rounded(out).replace("\r\n", "\n"), err) == (0, expected, "")
 
 
 @pytest.mark.usefixtures("index")
-def test_search_takes_only_what_the_filter_selects() -> None:
+def test_search_takes_only_records_that_match_the_filter() -> None:
     assert run("search", "my name", "--where", "lang = 'en' and year > 2020") == (
         0,
         "1  0.0827  Python is good  [python]\n",
@@ -123,7 +123,7 @@ def test_search_says_that_nothing_matches(format_: str, nothing: str) -> None:
 
 
 @pytest.mark.usefixtures("index")
-def test_a_bad_filter_is_refused_with_its_place() -> None:
+def test_an_invalid_filter_is_refused_with_the_position() -> None:
     assert run("search", "my name", "--where", "lang =") == failed(
         "invalid filter 'lang =', at position 6: expected a value after '=', found the end",
         "Write it like \"lang = 'en' and year >= 2020\".",
@@ -136,7 +136,7 @@ def test_a_query_that_begins_with_a_dash_follows_two_dashes() -> None:
 
 
 @pytest.mark.usefixtures("index")
-def test_wrong_use_exits_2() -> None:
+def test_wrong_usage_exits_with_2() -> None:
     assert run("search", "x", "-k", "0") == misused(
         "search [OPTIONS] QUERY", "Invalid value for '-k': 0 is not in the range x>=1."
     )
@@ -173,7 +173,7 @@ def test_a_key_without_a_record_is_an_error(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["search x", "similar x", "get x", "delete x", "info", "verify", "compact"])
-def test_without_an_index_a_command_says_how_to_make_one_and_makes_none(command: str, here: Path) -> None:
+def test_a_command_without_an_index_says_how_to_make_one(command: str, here: Path) -> None:
     assert run(*command.split()) == no_index(here / ".vecindex")
     assert list(here.iterdir()) == []
 
@@ -200,7 +200,7 @@ def test_delete_deletes_all_or_nothing() -> None:
 
 
 @pytest.mark.usefixtures("index")
-def test_compact_says_what_it_gave_back() -> None:
+def test_compact_prints_what_it_freed() -> None:
     run("delete", "aun")
     code, out, err = run("compact")
     assert (code, out) == (0, "")
@@ -211,7 +211,7 @@ def test_compact_says_what_it_gave_back() -> None:
 
 
 @pytest.mark.usefixtures("index")
-def test_info_prints_the_index_at_a_glance(encoder: Encoder) -> None:
+def test_info_prints_the_facts_about_an_index(encoder: Encoder) -> None:
     code, out, err = run("info", "--format", "json")
     found: dict[str, Any] = json.loads(out)
     assert (code, err, found.pop("bytes") > 4 * 384 * 4) == (0, "", True)
@@ -300,16 +300,32 @@ def _all_commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tu
             yield " ".join((*path, name)), command
 
 
-HELPED = list(_all_commands(main))
+ALL_COMMANDS = list(_all_commands(main))
+each_command = pytest.mark.parametrize(
+    ("name", "command"), ALL_COMMANDS, ids=[name or "vecindex" for name, _ in ALL_COMMANDS]
+)
 
 
-@pytest.mark.parametrize(("name", "command"), HELPED, ids=[name or "vecindex" for name, _ in HELPED])
-def test_help_has_a_summary_and_examples_that_can_be_typed(name: str, command: click.Command) -> None:
+@each_command
+def test_help_has_a_summary_that_fits_the_list_of_commands(name: str, command: click.Command) -> None:
     code, out, err = run(*name.split(), "--help")
     assert (code, err) == (0, "")
-    summary = out.split("\n\n")[1]
-    assert re.match(r"  [A-Z]\w+ ", summary)
-    examples = re.search(r"  Examples?:\n((?:    .+\n)+)", out)
+    assert re.match(r"  [A-Z][a-z]+ .+\.(\n|$)", out.split("\n\n")[1])
+    assert not command.get_short_help_str(80 - 8 - len("index-field")).endswith("...")
+
+
+@each_command
+def test_help_describes_every_option(name: str, command: click.Command) -> None:
+    options = [each for each in command.params if isinstance(each, click.Option) and not each.hidden]
+    assert {"--quiet", "--verbose"} <= {option for each in options for option in each.opts}
+    for each in options:
+        assert each.help, each.opts
+        assert re.search(r"[.\])]$", each.help), each.help
+
+
+@each_command
+def test_help_has_examples_that_can_be_typed(name: str, command: click.Command) -> None:
+    examples = re.search(r"  Examples?:\n((?:    .+\n)+)", run(*name.split(), "--help")[1])
     assert examples is not None
     for line in examples[1].splitlines():
         typed = [arguments for arguments in _commands(line) if arguments[0] == "vecindex"]
@@ -326,7 +342,7 @@ def test_help_has_a_summary_and_examples_that_can_be_typed(name: str, command: c
 
 
 def _commands(line: str) -> list[list[str]]:
-    """The commands of a pipeline, without where its output goes."""
+    """The commands of a pipeline, without redirections."""
     commands: list[list[str]] = [[]]
     for word in shlex.split(line.split(" >")[0]):
         if word == "|":
@@ -340,7 +356,7 @@ SHELL = [sys.executable, "-c", "from vecindex.cli import main; main(prog_name='v
 
 
 @pytest.mark.usefixtures("index")
-def test_a_reader_that_has_gone_is_no_traceback() -> None:
+def test_a_closed_pipe_gives_no_traceback() -> None:
     process = subprocess.Popen([*SHELL, "search", "my name"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.close()

@@ -22,9 +22,9 @@ _FORMATS = ("parquet", "npy", "jsonl", "faiss")
 @answer_option
 @index_option
 def backup(dest: str, format_: str, index_path: Path) -> None:
-    """Copy the index to DEST, which must not exist yet; others may go on adding and searching.
+    """Copy the index to DEST, which must not exist yet.
 
-    The copy is of one moment, checked while it is made, and opens like any index.
+    The copy is a consistent snapshot, checked while it is made. The index can be searched and added to meanwhile.
 
     \b
     Examples:
@@ -50,11 +50,11 @@ def backup(dest: str, format_: str, index_path: Path) -> None:
 def export(
     dest: str, format_: str | None, where: str | None, no_vectors: bool, report_as: str, index_path: Path
 ) -> None:
-    """Write keys, texts, metadata and vectors to DEST for other programs; - is standard output, as jsonl.
+    """Write records and vectors to DEST for other programs.
 
-    parquet is one file with a column of vectors; jsonl one object a line; npy and faiss are folders with
-    records.jsonl and the vectors as vectors.npy or as index.faiss. `vecindex import` reads them all, and `vecindex add`
-    what --no-vectors wrote.
+    - is standard output, as jsonl. parquet is one file with a column of vectors; jsonl has one object a line; npy and
+    faiss are folders with records.jsonl and the vectors in vectors.npy or index.faiss. `vecindex import` reads them
+    all; `vecindex add` reads what --no-vectors wrote.
 
     \b
     Examples:
@@ -86,11 +86,11 @@ def export(
 @report_option
 @index_option
 def import_(source: str, space: str | None, report_as: str, index_path: Path) -> None:
-    """Add what `vecindex export` wrote, its vectors as they are; nothing is encoded, and no model is loaded.
+    """Add exported records with their vectors.
 
-    Reads a .parquet or .jsonl file, standard input (-) as jsonl, or the folder of a npy or faiss export, and files of
-    other programs with the columns or members text and vector, and perhaps key and metadata. All of it is checked
-    before anything is added. Vectors go only to an index of the same embedding space.
+    Nothing is encoded, and no model is loaded. Reads a .parquet or .jsonl file, standard input (-) as jsonl, the folder
+    of an npy or faiss export, and files of other programs with the columns or members text and vector, and optionally
+    key and metadata. Everything is checked before anything is added. The index must have the same embedding space.
 
     \b
     Examples:

@@ -40,13 +40,14 @@ def migrate(
     chosen: ModelOptions,
     index_path: Path,
 ) -> None:
-    """Encode every stored text with another --model, or in another --precision, compare, and switch to it.
+    """Move the index to a different model or precision.
 
-    Without --model it is the index's own, in its revision, and in its precision and dimensions where they are not said.
+    Every text is encoded with the new model, the hits of some queries are compared, and the index is switched over.
+    Options that are not given stay as they are in the index.
 
-    The index can be searched and added to all the while; it is as it was until the switch, and is kept afterwards until
-    --drop-old. A migration that was interrupted goes on where it was. Queries are one a line, or of a .jsonl file the
-    members "text" and "_id"; without them 50 stored texts are compared.
+    The index can be searched and added to all the time. It does not change until the switch, and the old one is kept
+    until --drop-old. Run an interrupted migration again to continue it. A file of queries has one a line, or is a
+    .jsonl file with "text" and "_id"; without it, 50 stored texts are compared.
 
     \b
     Examples:

@@ -27,7 +27,7 @@ _ON_PROCESSORS = ("fp32", "int8")
 @format_option("text", "json")
 @click.pass_context
 def models(ctx: click.Context, format_: str) -> None:
-    """List the models on this machine: the default one and the compiled ones.
+    """List the default model and the compiled ones.
 
     \b
     Examples:
@@ -41,7 +41,7 @@ def models(ctx: click.Context, format_: str) -> None:
 @models.command("list")
 @format_option("text", "json")
 def list_(format_: str) -> None:
-    """List the models on this machine with their size, embedding space and origin.
+    """List the default model and the compiled ones.
 
     \b
     Example:
@@ -61,7 +61,9 @@ def _list(format_: str) -> None:
 @click.option("--verify", is_flag=True, help="Read the compiled files too, and exit 1 if one is damaged.")
 @format_option("text", "json")
 def show(model: str, verify: bool, format_: str) -> None:
-    """Show details of MODEL: a hub name, a folder or the beginning of a fingerprint.
+    """Show all that is known about MODEL.
+
+    MODEL is a hub name, a folder or the beginning of a fingerprint.
 
     \b
     Examples:
@@ -103,9 +105,10 @@ def compile_(
     offline: bool | None,
     format_: str,
 ) -> None:
-    """Compile MODEL (a hub name or a folder) for fast search. This also happens when a model is first used.
+    """Compile MODEL, a hub name or a folder, for fast search.
 
-    With int8, the vectors of a sample are compared with those in fp32. If they agree too little, nothing is kept.
+    This also happens when a model is first used. With int8, the vectors of a sample are compared with those in fp32; if
+    they agree too little, nothing is kept.
 
     \b
     Examples:
@@ -163,7 +166,9 @@ def _cache_in(folder: str | None) -> Iterator[None]:
 @click.option("--precision", type=click.Choice(_ON_PROCESSORS), help="Remove it in this precision only.")
 @answer_option
 def remove(model: str, precision: Precision | None, format_: str) -> None:
-    """Remove the compiled files of MODEL from vecindex's own cache. The model's own files stay.
+    """Remove the compiled files of MODEL from the cache.
+
+    The model's own files stay.
 
     \b
     Examples:

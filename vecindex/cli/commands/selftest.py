@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 )
 @format_option("text", "json")
 def selftest(runs: int, folder: Path, format_: str) -> None:
-    """Check that this disk keeps what was acknowledged when a writer is killed.
+    """Check that a killed writer loses nothing on this disk.
 
     Processes add, update, delete and compact, and are killed at random moments and before random steps. After each
     kill, the index is compared with what had been acknowledged. Exits with 1 if anything was lost. Needs no model.
