@@ -121,8 +121,8 @@ def test_truncated_texts_are_counted() -> None:
     assert (code, out) == (0, "")
     assert err == (
         "3 added, 0 updated, 0 unchanged; .vecindex holds 3 records.\n"
-        "Warning: 2 texts are longer than the 256 tokens that the model reads; 93 tokens were not read. "
-        "--on-long split or mean reads all.\n"
+        "Warning: 2 texts are longer than the 256 tokens that the model reads; 93 tokens were ignored. "
+        "--on-long split or mean uses all.\n"
     )
     assert "\ntruncated       2\ntokens lost     93\n" in run("info")[1]
     out = run("search", "word", "-k", "3")[1]
@@ -159,9 +159,9 @@ def test_long_texts_can_be_split_and_what_they_were_before_is_removed() -> None:
 
 
 def test_wrong_use_exits_2_and_makes_no_index() -> None:
-    assert run("add") == misused(ADD, 'Nothing to add: name files, - for standard input, or --text "...".')
+    assert run("add") == misused(ADD, 'Nothing to add. Name files, - for standard input, or --text "...".')
     assert run("add", "--text", "a", "--text", "b", "--key", "k") == misused(
-        ADD, "There are 1 --key for 2 --text; give one for each, or none."
+        ADD, "1 --key for 2 --text. Give one for each, or none."
     )
     for text, reason in (
         ("[1]", "it is not a JSON object"),
@@ -190,7 +190,7 @@ def test_an_unknown_suffix_asks_for_the_format() -> None:
 
 def test_an_empty_file_is_an_error() -> None:
     assert run("add", write("empty.txt", "\n")) == failed(
-        "empty.txt:1: holds no sentences", "Check that it is the file you meant, or leave it out."
+        "empty.txt:1: holds no sentences", "Check that this is the right file, or leave it out."
     )
 
 
@@ -379,7 +379,7 @@ def test_options_for_files_need_a_file() -> None:
         status, _, err = run("add", "--text", "a", *option)
         assert status == 2
         assert err.endswith(
-            "Error: --format, --types, --text-column and --key-column say how to read files; no file is named.\n"
+            "Error: --format, --types, --text-column and --key-column apply to files, but no file is named.\n"
         )
 
 

@@ -46,7 +46,7 @@ def test_index_field_says_what_is_new() -> None:
     assert "indexed fields  n, author.name\n" in run("info")[1]
     code, out, err = run("index-field", "a b")
     assert (code, out) == (1, "")
-    assert err.startswith("Error: 'a b' is no field's name: ")
+    assert err.startswith("Error: 'a b' is not a field name: ")
 
 
 @pytest.mark.usefixtures("index")

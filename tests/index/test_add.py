@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vecindex import AddReport, Index, InvalidInput, Record
-from vecindex.index import encode_ahead as pipeline
+from vecindex.index import encode_ahead
 from vecindex.values.records import derive_key
 
 from ..support.helpers import opened
@@ -119,7 +119,7 @@ def test_any_text_comes_back_as_it_is_as_text_key_and_metadata(index: Index, tex
 
 
 def test_a_window_of_records_is_a_commit_that_progress_reports(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "RECORDS_A_READ", 1024)
+    monkeypatch.setattr(encode_ahead, "RECORDS_A_READ", 1024)
     seen: list[tuple[AddReport, int, int]] = []
     report = index.add(
         (f"t{n}" for n in range(2500)), progress=lambda r: seen.append((r, len(index), index.info().generation))
@@ -131,7 +131,7 @@ def test_a_window_of_records_is_a_commit_that_progress_reports(index: Index, mon
 def test_an_error_among_the_records_keeps_whole_commits_and_adding_again_adds_the_rest(
     index: Index, encoder: ToyEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "RECORDS_A_READ", 1024)
+    monkeypatch.setattr(encode_ahead, "RECORDS_A_READ", 1024)
 
     def failing(limit: int) -> Iterator[str]:
         for n in range(2500):

@@ -17,7 +17,7 @@ import pytest
 
 import vecindex
 from vecindex import AddReport, Index, InvalidInput, Record, RecordNotFound, SpaceMismatch, StorageError
-from vecindex.index.model import Language
+from vecindex.index.model import IndexModel
 from vecindex.store.disk.files import folder_bytes
 from vecindex.values import records as records_module
 from vecindex.values.records import derive_key
@@ -271,15 +271,15 @@ def test_threads_that_are_gone_leave_no_connection(index: Index) -> None:
 def test_a_search_that_races_with_the_first_add_finds_all_or_nothing(
     index: Index, tmp_path: Path, explained: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Language.query_vectors
+    real = IndexModel.query_vectors
 
-    def overtaken(self: Language, queries: Any, space: Any) -> Any:
+    def overtaken(self: IndexModel, queries: Any, space: Any) -> Any:
         vectors = real(self, queries, space)
         with vecindex.open(tmp_path / "i", model=ToyEncoder()) as other:
             other.add(["one"])
         return vectors
 
-    monkeypatch.setattr(Language, "query_vectors", overtaken)
+    monkeypatch.setattr(IndexModel, "query_vectors", overtaken)
     assert len(index.explain_search("one")[0] if explained else index.search("one")) in (0, 1)
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vecindex import AddReport, Index, InvalidInput, Record, TextTooLong
-from vecindex.index import encode_ahead as pipeline
+from vecindex.index import encode_ahead
 from vecindex.index.long_texts import OnLong
 
 from ..support.extent import examples
@@ -51,7 +51,7 @@ def test_truncate_is_the_default_and_counts_what_is_lost(index: Index) -> None:
 
 
 def test_error_names_the_record_and_stores_nothing_of_its_commit(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "RECORDS_A_READ", 2)
+    monkeypatch.setattr(encode_ahead, "RECORDS_A_READ", 2)
     with pytest.raises(TextTooLong) as caught:
         index.add(["one", "two", "three", LONG], keys=list("abcd"), on_long="error")
     assert (caught.value.item, caught.value.key, caught.value.tokens, caught.value.limit) == (3, "d", 80, 32)
@@ -69,7 +69,7 @@ def test_error_refuses_what_was_truncated_before_too(index: Index) -> None:
 def test_error_refuses_what_turns_out_to_be_needed_only_when_it_is_committed(
     index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "RECORDS_A_READ", 4)
+    monkeypatch.setattr(encode_ahead, "RECORDS_A_READ", 4)
     index.add([LONG], keys=["k"], on_long="mean")
     with pytest.raises(TextTooLong) as caught:  # unchanged, until the commit before it changes k
         index.add(["short", "a", "b", "c", "d", LONG], keys=list("k1234k"), on_long="error", on_duplicate="last")
@@ -197,8 +197,8 @@ def test_one_key_several_times_in_one_add_ends_as_the_last_one_says(index: Index
 def test_metadata_that_an_add_says_once_stays_with_the_key(
     index: Index, monkeypatch: pytest.MonkeyPatch, first: str, then: str, at_once: int
 ) -> None:
-    monkeypatch.setattr(pipeline, "RECORDS_A_READ", at_once)
-    monkeypatch.setattr(pipeline, "TEXTS_TO_BEGIN_WITH", 1)
+    monkeypatch.setattr(encode_ahead, "RECORDS_A_READ", at_once)
+    monkeypatch.setattr(encode_ahead, "TEXTS_TO_BEGIN_WITH", 1)
     index.add([Record(first, "k", {"n": 1}), Record(then, "k")], on_long="split", on_duplicate="last")
     assert {metadata["n"] for _, metadata in state_of(index).values()} == {1}
     assert "".join(text + " " for text, _ in state_of(index).values()) == then + " "
@@ -314,7 +314,7 @@ def test_a_model_is_migrated_back_to_though_parts_have_other_texts_now(index: In
 
 @pytest.mark.parametrize("name", ["part_of", "span"])
 def test_metadata_that_uses_the_names_of_parts_is_refused(index: Index, name: str) -> None:
-    with pytest.raises(InvalidInput, match=f"item 1: its metadata uses the name '{name}'"):
+    with pytest.raises(InvalidInput, match=f"item 1: the metadata field '{name}' is reserved"):
         index.add([Record("one"), Record("two", "b", {name: 1})], on_long="split")
     assert len(index) == 0
     assert index.add([Record("two", "b", {"x": {name: 1}, "y": name})], on_long="split").added == 1
@@ -368,7 +368,7 @@ def test_no_text_is_long_for_a_model_without_a_limit(tmp_path: Path, on_long: On
 def test_on_long_is_one_of_four_and_for_texts_that_are_encoded(index: Index) -> None:
     with pytest.raises(InvalidInput, match=r"on_long is 'drop'\. It is one of: truncate, error, split, mean"):
         index.add(["one"], on_long="drop")  # type: ignore[arg-type]
-    with pytest.raises(InvalidInput, match="on_long= says how texts are encoded, and vectors were given"):
+    with pytest.raises(InvalidInput, match="on_long= says how texts are encoded, but vectors were given"):
         index.add(["one"], vectors=np.eye(1, 16), space="theirs", on_long="mean")
 
 

@@ -16,7 +16,7 @@ import vecindex
 from vecindex import Index, IndexLocked, InvalidInput
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.encoders.run.tokenized import IntArray
-from vecindex.index import encode_ahead as pipeline
+from vecindex.index import encode_ahead
 from vecindex.store.disk.lock import WriterLock
 from vecindex.store.side_indexes import next_path
 from vecindex.store.sql.reads import Catalog
@@ -107,7 +107,7 @@ def test_texts_encoded_before_the_switch_are_encoded_again(
 def test_texts_on_their_way_at_the_switch_are_encoded_again_though_the_next_are_read_after_it(
     folder: Path, models: dict[str, Encoder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "RECORDS_A_READ", 2)
+    monkeypatch.setattr(encode_ahead, "RECORDS_A_READ", 2)
     real, switched = Writer.add, threading.Event()
 
     def late(self: Writer, *arguments: Any, **named: Any) -> Any:
@@ -160,10 +160,16 @@ def test_a_cached_vector_of_the_old_space_never_goes_into_the_new_one(
 
 
 def _after(monkeypatch: pytest.MonkeyPatch, index: Any, space: Callable[[], Space | None]) -> Any:
+    from vecindex.index.add import Adding
     from vecindex.store.reconcile import reconcile
 
+    real = Adding._space
+
+    def asked(adding: Adding) -> Space | None:
+        return space() if adding.snapshots is index._snapshots else real(adding)
+
     def found(*arguments: Any) -> Any:
-        monkeypatch.setattr(index, "_space", space)
+        monkeypatch.setattr(Adding, "_space", asked)
         return reconcile(*arguments)
 
     return found

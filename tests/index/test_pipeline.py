@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from vecindex import AddReport, Index, IndexLocked, Record, SpaceMismatch
-from vecindex.index import encode_ahead as pipeline
-from vecindex.index import repeats
+from vecindex.index import encode_ahead, repeats
 from vecindex.store.writer import MissingVectors, Writer
 
 from ..support.helpers import opened, state_of
@@ -26,7 +25,7 @@ def encoder() -> ToyEncoder:
 @pytest.fixture
 def index(tmp_path: Path, encoder: ToyEncoder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     """An index whose ``add`` commits every two records."""
-    monkeypatch.setattr(pipeline, "RECORDS_A_READ", 2)
+    monkeypatch.setattr(encode_ahead, "RECORDS_A_READ", 2)
     monkeypatch.setattr(repeats, "KEYS_AT_ONCE", 2)
     with opened(tmp_path / "i", model=encoder) as index:
         yield index
@@ -61,7 +60,7 @@ def test_a_text_in_several_commits_is_encoded_once(index: Index, encoder: ToyEnc
 def test_the_next_texts_are_encoded_while_the_last_ones_are_committed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "RECORDS_A_READ", 2)
+    monkeypatch.setattr(encode_ahead, "RECORDS_A_READ", 2)
     monkeypatch.setattr(repeats, "KEYS_AT_ONCE", 2)
     encoding = threading.Event()
 
@@ -156,7 +155,7 @@ def test_an_error_in_progress_ends_the_add(index: Index) -> None:
 def test_another_model_that_comes_between_is_refused(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     def texts() -> Iterator[str]:
         yield from ("one", "two")
-        monkeypatch.setattr(index._language, "encoder", lambda space: ToyEncoder(weights="v" * 64))
+        monkeypatch.setattr(index._model, "encoder", lambda space: ToyEncoder(weights="v" * 64))
         yield from ("three", "four")
 
     with pytest.raises(SpaceMismatch):
@@ -172,7 +171,7 @@ def test_vectors_of_another_model_that_comes_between_never_mix(tmp_path: Path, m
             tries.append(1)
             if len(tries) > 1:
                 return real(self, *arguments, **named)
-            monkeypatch.setattr(index._language, "encoder", lambda space: other)
+            monkeypatch.setattr(index._model, "encoder", lambda space: other)
             raise MissingVectors(["needed too"])
 
         monkeypatch.setattr(Writer, "add", overtaken)
@@ -189,7 +188,7 @@ def test_a_slow_model_commits_every_few_texts(tmp_path: Path, monkeypatch: pytes
             clock[0] += len(texts) / 20  # twenty texts a second
             return super().encode_all(texts, role, on_long)
 
-    monkeypatch.setattr(pipeline, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(encode_ahead, "perf_counter", lambda: clock[0])
     with opened(tmp_path / "i", model=Slow()) as index:
         seen: list[int] = []
         index.add([f"text {n}" for n in range(400)], progress=lambda report: seen.append(report.added))

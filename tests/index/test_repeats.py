@@ -135,10 +135,10 @@ class TestAddedFiles:
         Path("a.csv").write_text("key,text\na,one\nb,two\na,three\n")
         Path("b.jsonl").write_text('{"key": "b", "text": "four"}\n')
         status, _, err = run("add", "a.csv")
-        assert (status, err.splitlines()[0]) == (1, "Error: a.csv:4: the key 'a' is that of line 2 too")
+        assert (status, err.splitlines()[0]) == (1, "Error: a.csv:4: the key 'a' is also that of line 2")
         assert "--on-duplicate last" in err
         Path("a.csv").write_text("key,text\na,one\nb,two\n")
-        assert "b.jsonl:1: the key 'b' is that of line 3 of a.csv too" in run("add", "a.csv", "b.jsonl")[2]
+        assert "b.jsonl:1: the key 'b' is also that of line 3 of a.csv" in run("add", "a.csv", "b.jsonl")[2]
         assert run("add", "--text", "x", "--key", "k", "--text", "y", "--key", "k")[0] == 2
         assert not (here / ".vecindex").exists()
 
@@ -151,7 +151,7 @@ class TestAddedFiles:
         assert run("add", "a.csv", "--skip-bad") == (
             0,
             "",
-            "Skipped: a.csv:4: the key 'a' is that of line 2 too\n"
+            "Skipped: a.csv:4: the key 'a' is also that of line 2\n"
             "2 added, 0 updated, 0 unchanged; .vecindex holds 2 records.\nWarning: 1 bad row left out.\n",
         )
         assert json.loads(run("get", "a", "--format", "json")[1])["text"] == "one"

@@ -88,9 +88,9 @@ def test_the_last_of_a_key_counts(index: Index) -> None:
 
 
 BAD: dict[str, tuple[Any, str]] = {
-    "fewer": (unit(2), r"there are 3 texts, and vectors of the shape \(2, 8\)"),
-    "one row": (unit(3)[0], r"vectors of the shape \(8,\)"),
-    "no columns": (np.empty((3, 0)), r"vectors of the shape \(3, 0\)"),
+    "fewer": (unit(2), r"there are 3 texts, but vectors has the shape \(2, 8\)"),
+    "one row": (unit(3)[0], r"vectors has the shape \(8,\)"),
+    "no columns": (np.empty((3, 0)), r"vectors has the shape \(3, 0\)"),
     "ragged": ([[1.0], [1.0, 2.0], [1.0]], "vectors have different lengths"),
     "words": (np.array([["a"], ["b"], ["c"]]), r"vectors are strings \(<U1\), not numbers"),
     "a zero": (np.array([[1.0, 0], [0, 0], [1, 1]]), "the vector of row 1 is zero"),
@@ -149,11 +149,11 @@ def test_records_may_hold_their_vectors_all_or_none(index: Index) -> None:
     assert index.add(iter(records), space="theirs") == AddReport(added=3)
     assert index.add(records) == AddReport(unchanged=3)
     assert index.search(vectors[2], k=1)[0].metadata == {"k": "c"}
-    with pytest.raises(InvalidInput, match=r"item 1 holds no vector, and others do\. Give all or none"):
+    with pytest.raises(InvalidInput, match=r"item 1 holds no vector, but others do\. Give all or none"):
         index.add([records[0], Record("x")], space="theirs")
-    with pytest.raises(InvalidInput, match=r"item 1: it holds a vector, and the first one does not\. Give all or none"):
+    with pytest.raises(InvalidInput, match=r"item 1 holds a vector, but the first one does not\. Give all or none"):
         index.add([Record("x"), records[0]])
-    with pytest.raises(InvalidInput, match="vectors have the shapes"):
+    with pytest.raises(InvalidInput, match="the vectors have the shapes"):
         index.add([records[0], Record("x", vector=np.ones(9, np.float32))])
     with pytest.raises(InvalidInput, match="the vector of row 1 is zero"):
         index.add([records[0], Record("x", vector=np.zeros(8, np.float32))])
@@ -188,7 +188,7 @@ def test_an_indexed_field_is_remembered_and_used(index: Index) -> None:
     index.add(["new"], metadata=[{"n": 3}], vectors=unit(1, seed=5))
     index.delete(where="n = 0")
     assert len(index.search(unit(1)[0], k=99, where="n < 4")) == 4
-    with pytest.raises(InvalidInput, match="is no field's name"):
+    with pytest.raises(InvalidInput, match="is not a field name"):
         index.index_field("a b")
     assert index.verify().ok
 

@@ -6,8 +6,8 @@
     ├── IndexNotFound(path)
     ├── RecordNotFound(key)                    also a LookupError
     ├── InvalidInput(message, advice)          also a ValueError
-    │   ├── TextTooLong(item, key, text, tokens, limit, model)
-    │   └── TextWithoutToken(text, prompted, item, key)
+    │   ├── TextTooLong(item, key, text, tokens, limit, model, origin)
+    │   └── TextWithoutToken(text, prompted, item, key, origin)
     ├── InvalidFilter(reason, expression, position)   also a ValueError
     ├── SourceError(path, line, reason, advice)
     ├── ModelNotFound(model, tried, advice)
@@ -79,8 +79,8 @@ class InvalidInput(VecindexError, ValueError):
 class TextTooLong(InvalidInput):
     """A text is longer than the model reads, and ``on_long="error"`` was given.
 
-    ``item`` is its position in the input, from 0, and ``text`` is how it begins. It has ``tokens`` tokens, of which
-    ``model`` reads ``limit``.
+    ``item`` is its position in the input, from 0, ``origin`` the file and line that it was read from, if any, and
+    ``text`` is how it begins. It has ``tokens`` tokens, of which ``model`` reads ``limit``.
     """
 
     _advice = Advice(
@@ -88,25 +88,30 @@ class TextTooLong(InvalidInput):
         typed="Shorten it, or use another --on-long: split, mean or truncate.",
     )
 
-    def __init__(self, item: int, key: str, text: str, tokens: int, limit: int, model: str) -> None:
-        VecindexError.__init__(self, item, key, text, tokens, limit, model)
-        self.item, self.key, self.text = item, key, text
+    def __init__(
+        self,
+        item: int,
+        key: str,
+        text: str,
+        tokens: int,
+        limit: int,
+        model: str,
+        origin: tuple[str, int] | None = None,
+    ) -> None:
+        VecindexError.__init__(self, item, key, text, tokens, limit, model, origin)
+        self.item, self.key, self.text, self.origin = item, key, text, origin
         self.tokens, self.limit, self.model = tokens, limit, model
 
-    @property
-    def reason(self) -> str:
-        """What is wrong, without the item."""
-        return f"the text {self.text!r}... has {self.tokens} tokens, and {self.model} reads only {self.limit}"
-
     def _what(self) -> str:
-        return f"item {self.item}, {self.key!r}: {self.reason}"
+        where = _where(self.item, self.key, self.origin)
+        return f"{where}: the text {self.text!r}... has {self.tokens} tokens, and {self.model} reads only {self.limit}"
 
 
 class TextWithoutToken(InvalidInput):
     """A text has no tokens for the model, which adds none of its own, so there is nothing to make a vector of.
 
-    ``text`` is how it begins. ``prompted`` says that a prompt precedes it, whose tokens do not count. ``item`` is its
-    position in the input, from 0; ``item`` and ``key`` are None if the text was encoded without an index.
+    ``text`` is how it begins. ``prompted`` says that a prompt precedes it, whose tokens do not count. ``item`` and
+    ``origin`` are as in `TextTooLong`; ``item`` and ``key`` are None if the text was encoded without an index.
     """
 
     _advice = Advice(
@@ -114,17 +119,24 @@ class TextWithoutToken(InvalidInput):
         typed="This model adds no tokens of its own: leave the text out, or skip such texts with --skip-bad.",
     )
 
-    def __init__(self, text: str, prompted: bool, item: int | None = None, key: str | None = None) -> None:
-        VecindexError.__init__(self, text, prompted, item, key)
-        self.text, self.prompted, self.item, self.key = text, prompted, item, key
-
-    @property
-    def reason(self) -> str:
-        """What is wrong, without the item."""
-        return f"the text {self.text!r} has no tokens{' after the prompt' if self.prompted else ''}"
+    def __init__(
+        self,
+        text: str,
+        prompted: bool,
+        item: int | None = None,
+        key: str | None = None,
+        origin: tuple[str, int] | None = None,
+    ) -> None:
+        VecindexError.__init__(self, text, prompted, item, key, origin)
+        self.text, self.prompted, self.item, self.key, self.origin = text, prompted, item, key, origin
 
     def _what(self) -> str:
-        return self.reason if self.item is None else f"item {self.item}, {self.key!r}: {self.reason}"
+        where = "" if self.item is None else f"{_where(self.item, self.key, self.origin)}: "
+        return f"{where}the text {self.text!r} has no tokens{' after the prompt' if self.prompted else ''}"
+
+
+def _where(item: int, key: str | None, origin: tuple[str, int] | None) -> str:
+    return f"item {item}, {key!r}" if origin is None else f"{origin[0]}:{origin[1]}"
 
 
 class InvalidFilter(VecindexError, ValueError):

@@ -1,13 +1,19 @@
-"""What goes into an index: texts, records and vectors, checked, and committed window by window.
+"""The way of an ``add`` into the index: check the input, take or make the vectors, commit in batches.
 
-Each window is one commit, so memory is bounded, and what an interrupted ``add`` has committed stays. Texts that must be
-encoded go through `pipeline`.
+1. `Adding.add` looks at what was given: texts, texts with vectors, or records that hold vectors.
+2. Each item is checked and becomes an `Incoming`; `repeats` marks keys that come again, or refuses them.
+3. Texts go through `encode_ahead`, which encodes what is new; vectors that were given are committed as they are.
+4. Each batch is one commit (`store.writer`). So memory is bounded, and an interrupted ``add`` keeps what it committed.
+
+A sequence is checked to its end before anything is committed; an iterator is checked as it is read.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -25,120 +31,122 @@ from ..store.writer import Writer
 from ..values.arrays import numbers
 from ..values.records import AddReport, Metadata, Record, checked_key, checked_metadata, checked_text, derived_key
 from ..values.space import Space
-from .encode_ahead import OnBad, Pipeline, Progress
-from .long_texts import OnLong, without_reserved
+from .encode_ahead import Pipeline
+from .long_texts import POLICIES
+from .model import IndexModel
+from .options import AddOptions
 from .repeats import OnDuplicate, marked
 
 VECTORS_A_COMMIT = 16_384
-"""Records of one commit that need no encoding: more of them share its cost."""
+"""Records in a commit that needs no encoding: the more there are, the less each one costs."""
 CHARACTERS_A_COMMIT = 16_000_000
 
-SpaceFor = Callable[[int], Space]
-"""The space of vectors that were made elsewhere, by their dimension; raises where it is not the index's."""
+Texts = Iterable[str | Record]
+Blocks = Iterator[tuple[list[Incoming], Vectors]]
+"""What each commit adds: records and their unit vectors (n, D)."""
 
 
-def add(
-    records: Iterable[str | Record],
-    keys: Iterable[str] | None,
-    metadata: Iterable[Metadata | None] | None,
-    snapshots: Snapshots,
-    writer: Writer,
-    encoder: Callable[[], Encoder],
-    on_long: OnLong = "truncate",
-    progress: Progress | None = None,
-    on_bad: OnBad | None = None,
-    on_duplicate: OnDuplicate = "error",
-) -> AddReport:
-    """Adds texts, with their keys and metadata, or records; ``encoder`` is asked for only when a text must be encoded.
+@dataclass(frozen=True, slots=True)
+class Adding:
+    """One ``add``: the index's collaborators, and the options that it was called with."""
 
-    A sequence is checked whole before anything is committed; an iterator as it goes. ``on_long`` says what becomes of
-    texts longer than the model reads. ``progress`` is called after each commit with the report so far, ``on_bad`` with
-    each text that cannot be encoded and is left out. ``on_duplicate`` is as in `repeats`.
-    """
-    incoming: Iterable[Incoming] = marked(_incoming(records, keys, metadata), on_duplicate)
-    if on_long == "split":
-        incoming = without_reserved(incoming)
-    if isinstance(records, Sequence):
-        incoming = list(incoming)
-    return Pipeline(snapshots, writer, encoder, on_long, progress, on_bad).add(incoming)
+    snapshots: Snapshots
+    writer: Writer
+    model: IndexModel
+    options: AddOptions
+
+    def add(
+        self,
+        records: Texts,
+        keys: Iterable[str] | None,
+        metadata: Iterable[Metadata | None] | None,
+        vectors: Any,
+    ) -> AddReport:
+        """See `Index.add`."""
+        records, hold_vectors = _peek(records)
+        if vectors is None and not hold_vectors:
+            return self._add_texts(records, keys, metadata)
+        if self.options.on_long != "truncate":
+            raise InvalidInput("on_long= says how texts are encoded, but vectors were given", "Leave it out.")
+        if vectors is not None:
+            array = numbers(vectors, "vectors")
+            items = list(marked(_items(records, keys, metadata), self.options.on_duplicate))
+            return self._add_blocks(partial(_blocks_of_array, items, array), check_first=True)
+        return self._add_blocks(
+            partial(_blocks_of_records, records, self.options.on_duplicate), check_first=isinstance(records, Sequence)
+        )
+
+    def _add_texts(
+        self, records: Texts, keys: Iterable[str] | None, metadata: Iterable[Metadata | None] | None
+    ) -> AddReport:
+        if self.options.space is not None:
+            raise InvalidInput("space= says what made vectors, but there are none", "Pass vectors=, or leave it out.")
+        if self.model.is_chosen:
+            self._encoder()  # a different space is refused even if nothing must be encoded
+        items: Iterable[Incoming] = marked(_items(records, keys, metadata), self.options.on_duplicate)
+        items = POLICIES[self.options.on_long].checked(items)
+        if isinstance(records, Sequence):
+            items = list(items)
+        return Pipeline(self.snapshots, self.writer, self._encoder, self.options).add(items)
+
+    def _add_blocks(self, blocks: Callable[[], Blocks], check_first: bool) -> AddReport:
+        if check_first:
+            for _ in blocks():
+                pass
+        stored, total = self._space(), AddReport()
+        for items, block in blocks():
+            space = self.model.space_of_vectors(self.options.space, stored, block.shape[1])
+            total += self.writer.add(items, {}, space, block)
+            if self.options.progress is not None:
+                self.options.progress(total)
+        return total
+
+    def _encoder(self) -> Encoder:
+        return self.model.encoder(self._space())
+
+    def _space(self) -> Space | None:
+        with self.snapshots.borrow() as catalog:
+            return catalog.manifest().space
 
 
-def add_vectors(
-    records: Iterable[str | Record],
-    keys: Iterable[str] | None,
-    metadata: Iterable[Metadata | None] | None,
-    vectors: Any,
-    writer: Writer,
-    space_for: SpaceFor,
-    progress: Progress | None = None,
-    on_duplicate: OnDuplicate = "error",
-) -> AddReport:
-    """Adds texts, with their keys and metadata, and the vectors (n, D) that were made of them elsewhere."""
-    array = numbers(vectors, "vectors")
-    incoming = list(marked(_incoming(records, keys, metadata), on_duplicate))
-    if array.ndim != 2 or len(array) != len(incoming) or (array.ndim == 2 and array.shape[1] == 0):
+def _blocks_of_array(items: list[Incoming], array: npt.NDArray[Any]) -> Blocks:
+    """The items with their rows of an array (n, D) of any numbers."""
+    if array.ndim != 2 or len(array) != len(items) or (array.ndim == 2 and array.shape[1] == 0):
         raise InvalidInput(
-            f"there are {len(incoming)} texts, and vectors of the shape {array.shape}",
+            f"there are {len(items)} texts, but vectors has the shape {array.shape}",
             "Give one vector for each text: an array of the shape (texts, dimension).",
         )
-    if not incoming:
-        return AddReport()
-    space = space_for(array.shape[1])
-    starts = range(0, len(array), VECTORS_A_COMMIT)
-    for start in starts:  # all of them before the first is committed
-        unit_vectors(array[start : start + VECTORS_A_COMMIT], start)
-
-    def reports() -> Iterator[AddReport]:
-        for start in starts:
-            block = unit_vectors(array[start : start + VECTORS_A_COMMIT], start)
-            yield writer.add(incoming[start : start + VECTORS_A_COMMIT], {}, space, block)
-
-    return _committed(reports(), progress)
+    for start in range(0, len(array), VECTORS_A_COMMIT):
+        window = slice(start, start + VECTORS_A_COMMIT)
+        yield items[window], unit_vectors(array[window], start)
 
 
-def add_records(
-    records: Iterable[str | Record],
-    writer: Writer,
-    space_for: SpaceFor,
-    progress: Progress | None = None,
-    on_duplicate: OnDuplicate = "error",
-) -> AddReport:
-    """Adds records that hold the vectors that were made of them elsewhere, all of them or none; see `add_vectors`."""
-    if isinstance(records, Sequence):  # all of it is checked before the first is committed
-        for _ in _blocks(records, on_duplicate):
-            pass
-
-    def reports() -> Iterator[AddReport]:
-        for items, block in _blocks(records, on_duplicate):
-            yield writer.add(items, {}, space_for(block.shape[1]), block)
-
-    return _committed(reports(), progress)
-
-
-def _blocks(records: Iterable[str | Record], on_duplicate: OnDuplicate) -> Iterator[tuple[list[Incoming], Vectors]]:
-    """The records with their vectors (n, D), in windows of one commit."""
-    vectors: deque[Any] = deque()  # of the items that were read and not yet given out
+def _blocks_of_records(records: Texts, on_duplicate: OnDuplicate) -> Blocks:
+    """The records with the vectors that they hold."""
+    vectors: deque[Any] = deque()  # of items that were read but not yet yielded
 
     def items() -> Iterator[Incoming]:
         for position, record in enumerate(records):
             if not isinstance(record, Record) or record.vector is None:
-                raise InvalidInput(f"item {position} holds no vector, and others do", "Give all or none of them.")
+                raise InvalidInput(f"item {position} holds no vector, but others do", "Give all or none of them.")
             vectors.append(record.vector)
-            yield _item(position, record.text, record.key, record.metadata)
+            yield _item(position, record.text, record.key, record.metadata, record.origin)
 
     first = 0
     pairs = ((item, vectors.popleft()) for item in marked(items(), on_duplicate))
     for window in windows(pairs, VECTORS_A_COMMIT, lambda pair: pair[0].text, CHARACTERS_A_COMMIT):
-        arrays = [_numbers(vector, first + place) for place, (_, vector) in enumerate(window)]
+        arrays = [_array(vector, first + place) for place, (_, vector) in enumerate(window)]
         shapes = {array.shape for array in arrays}
         if len(shapes) > 1 or any(len(shape) != 1 or shape == (0,) for shape in shapes):
-            raise InvalidInput(f"vectors have the shapes {sorted(shapes)}", "Each is (dimension,), all the same.")
+            raise InvalidInput(
+                f"the vectors have the shapes {sorted(shapes)}", "All must have the same shape, (dimension,)."
+            )
         yield [item for item, _ in window], unit_vectors(np.array(arrays), first)
         first += len(window)
 
 
-def peek(records: Iterable[str | Record]) -> tuple[Iterable[Any], bool]:
-    """The same records, and whether the first of them holds a vector."""
+def _peek(records: Texts) -> tuple[Iterable[Any], bool]:
+    """The same records, and whether the first one holds a vector."""
     if isinstance(records, Sequence):
         return records, bool(records) and isinstance(records[0], Record) and records[0].vector is not None
     rest = iter(records)
@@ -147,34 +155,14 @@ def peek(records: Iterable[str | Record]) -> tuple[Iterable[Any], bool]:
     return chain(first, rest), holds
 
 
-def _numbers(vector: Any, item: int) -> npt.NDArray[Any]:
-    if type(vector) is np.ndarray and vector.dtype == np.float32:  # as nearly always
+def _array(vector: Any, item: int) -> npt.NDArray[Any]:
+    if type(vector) is np.ndarray and vector.dtype == np.float32:  # the usual case
         return vector
     return numbers(vector, f"the numbers of the vector of item {item}")
 
 
-def each(committed: Callable[[], None], progress: Progress | None) -> Progress:
-    """What is called after each commit: both."""
-
-    def after(report: AddReport) -> None:
-        committed()
-        if progress is not None:
-            progress(report)
-
-    return after
-
-
-def _committed(reports: Iterable[AddReport], progress: Progress | None) -> AddReport:
-    total = AddReport()
-    for report in reports:
-        total = total + report
-        if progress is not None:
-            progress(total)
-    return total
-
-
-def _incoming(
-    records: Iterable[str | Record], keys: Iterable[str] | None, metadata: Iterable[Metadata | None] | None
+def _items(
+    records: Texts, keys: Iterable[str] | None, metadata: Iterable[Metadata | None] | None
 ) -> Iterator[Incoming]:
     """Checked texts with their keys and metadata; columns of different lengths are refused before any is used."""
     if keys is None and metadata is None:
@@ -182,10 +170,10 @@ def _incoming(
             if not isinstance(record, Record):
                 yield _item(position, record, None, None)
             elif record.vector is None:
-                yield _item(position, record.text, record.key, record.metadata)
+                yield _item(position, record.text, record.key, record.metadata, record.origin)
             else:
                 raise InvalidInput(
-                    f"item {position}: it holds a vector, and the first one does not", "Give all or none of them."
+                    f"item {position} holds a vector, but the first one does not", "Give all or none of them."
                 )
         return
     texts = list(records)
@@ -202,12 +190,18 @@ def _incoming(
         yield _item(position, text, key, data)
 
 
-def _item(position: int, text: str, key: str | None, metadata: Metadata | None) -> Incoming:
+def _item(
+    position: int,
+    text: str,
+    key: str | None,
+    metadata: Metadata | None,
+    origin: tuple[str, int] | None = None,
+) -> Incoming:
     try:
         text = checked_text(text)
         said = None if metadata is None else checked_metadata(metadata)
         if key is None:
-            return Incoming(derived_key(text, said), text, said, named=False)
-        return Incoming(checked_key(key), text, said)
+            return Incoming(derived_key(text, said), text, said, named=False, item=position, origin=origin)
+        return Incoming(checked_key(key), text, said, item=position, origin=origin)
     except InvalidInput as error:
         raise InvalidInput(f"item {position}: {error.message}", error.advice) from None

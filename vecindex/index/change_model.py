@@ -1,16 +1,16 @@
-"""How does an index get another model: its texts are encoded anew beside it, compared, and switched to at once.
+"""How an index changes its model: a side index encodes the texts with the new one, is compared, and takes its place.
 
-What is in the side index (see `store.sides`) needs no encoding, so a migration that was killed goes on where it was.
-The index as it was is kept likewise: a migration back begins with it, and encodes only what is new.
+What the side index already holds (see `store.side_indexes`) is not encoded again, so a migration that was killed
+continues. The old index is kept in the same way: migrating back starts from it and encodes only what is new.
 
-1. Killed while the side index is filled: whole commits of it stay, see `ingest`.
-2. Records come, change and go meanwhile: they are looked for again until they are few, and the last time under the
-   writer's lock, so that others wait for the encoding of those few at most.
+1. Killed while the side index is filled: whole commits stay; see `add`.
+2. Records are added, changed or deleted meanwhile: rounds of catching up repeat until few are left. The last round
+   holds the writer's lock, so other writers wait only while those few are encoded.
 3. Killed around the switch: see `store.switch`.
-4. Killed after it: the side index is still there, of the space that the index has now; the next writer removes it.
-5. All is encoded anew with the same model: nothing of it is taken over. Only a text that another process took out of
-   the cache before the switch, to add it under another key, may come with its former vector after it.
-6. Two migrations at once, or one whose work is dropped by another process: refused, by a lock of its own.
+4. Killed after it: the side index is still there, with the space that the index has now; the next writer removes it.
+5. Everything is encoded again with the same model: no stored vector is reused. Only a text that another process took
+   from the cache before the switch, and added under another key after it, keeps its old vector.
+6. Two migrations at once, or one whose side index another process wants to drop: a lock of its own refuses the second.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
-from ..encoders.load import INT8, LoadOptions, load_for_space, precision_here
+from ..encoders.load import INT8, load_for_space, precision_here
 from ..encoders.run.encoder import Encoder
 from ..errors import Advice, InvalidInput, RecordNotFound, SpaceMismatch, StorageError
 from ..evaluate.measures import ndcg, overlap
@@ -41,23 +41,24 @@ from ..store.writer import Writer
 from ..values.records import AddReport, Hit, Record, checked_query
 from ..values.space import Precision, Space
 from .long_texts import OnLong
+from .model import IndexModel, Model
 
 SAMPLES = 50
-"""Stored texts that are asked for in both spaces where no queries are given."""
+"""Stored records whose neighbours are compared if no queries are given."""
 K = 10
 _RECORDS_A_READ = 1024
 _FEW = 64
-"""Records that came meanwhile and may be encoded while other writers wait: a second, with the slowest models."""
+"""New records that may be encoded while other writers wait: one second with the slowest models."""
 _ROUNDS = 10
-"""After so many rounds others add as fast as this encodes: then they wait, or it would never end."""
+"""After this many rounds other writers are as fast as this one, and must wait for it to end."""
 
 Progress = Callable[[int, int], None]
-"""Called with how many records have their new vector, and how many there are."""
+"""Called with the number of records that have their new vector, and the number of all records."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangedQuery:
-    """A query with the keys that ``left`` its first ten hits, and those that ``came`` instead, best first."""
+    """A query, the keys that ``left`` its first ten hits, and those that ``came`` instead, best first."""
 
     query: str
     overlap: float
@@ -69,12 +70,12 @@ class ChangedQuery:
 class MigrationReport:
     """What a migration did.
 
-    ``before`` and ``after`` describe the spaces, ``encoded`` counts the texts that this run encoded. ``overlap`` is the
-    mean share of the first ten hits that stayed, over ``queries`` queries, None without one; ``changed`` are these, the
-    most changed first. ``ndcg_before`` and ``ndcg_after`` are the mean nDCG@10 over the judged queries, None where none
-    is judged. ``kept`` is the directory of the index as it was, None where it was of that model already. ``truncated``
-    texts are longer than the model reads, and ``tokens_lost`` of their tokens are not in their vectors now; the new
-    model knows no token of ``unknown`` texts.
+    ``before`` and ``after`` describe the spaces; ``encoded`` counts the texts that this run encoded. ``overlap`` is the
+    mean share of the first ten hits that stayed, over ``queries`` queries; None without queries. ``changed`` lists the
+    queries, the most changed first. ``ndcg_before`` and ``ndcg_after`` are the mean nDCG@10 over the judged queries;
+    None without any. ``kept`` is the directory of the old index; None if the index already had that model.
+    ``truncated`` counts texts longer than the model reads, ``tokens_lost`` the tokens that their vectors do not cover,
+    ``unknown`` the texts in which the new model knows no token.
     """
 
     before: str
@@ -93,7 +94,7 @@ class MigrationReport:
 
 
 class Searched(Protocol):
-    """What is asked of an index to compare it."""
+    """What comparing two indexes needs of each."""
 
     def __len__(self) -> int: ...
     def keys(self) -> list[str]: ...
@@ -103,7 +104,7 @@ class Searched(Protocol):
 
 
 class Filled(Searched, Protocol):
-    """What is asked of the side index too."""
+    """What filling the side index needs of it as well."""
 
     def __enter__(self) -> Filled: ...
     def __exit__(self, *error: Any) -> None: ...
@@ -113,9 +114,57 @@ class Filled(Searched, Protocol):
     def delete(self, keys: Iterable[str]) -> int: ...
 
 
+def target_encoder(
+    current: IndexModel,
+    space: Space | None,
+    model: Model | None,
+    precision: Precision | None,
+    dimensions: int | None,
+) -> Encoder:
+    """The encoder to migrate to; ``space`` is the index's. See `Index.migrate` for the arguments and errors."""
+    options = replace(
+        current.settings,
+        precision=precision or current.settings.precision,
+        dimensions=dimensions or current.settings.dimensions,
+    )
+    if model is not None:
+        return IndexModel(model, options).encoder(None)
+    if space is None:
+        raise _empty()
+    if space.is_external:
+        raise InvalidInput(
+            f"the index holds vectors made elsewhere ({space.model})",
+            Advice("Name the new model: model=.", typed="Name the new model: --model M."),
+        )
+    own = cast(Precision, space.precision)
+    if options.precision and not (options.precision == "int8" and own in INT8):
+        own = precision_here(options.precision) or own
+    asked = replace(space, precision=own, dimension=options.dimensions or space.dimension)
+    if isinstance(current.model, Encoder) and current.model.space.fingerprint == asked.fingerprint:
+        return current.model
+    try:
+        return load_for_space(asked, options)
+    except SpaceMismatch as error:
+        if asked.dimension == space.dimension:
+            raise
+        what = "The model has fewer dimensions than that, or its files have changed: name the model with "
+        advice = Advice(f"{what}model=.", typed=f"{what}--model.")
+        raise SpaceMismatch(error.expected, error.found, error.differs, advice) from None
+
+
+def _empty() -> InvalidInput:
+    return InvalidInput(
+        "the index is empty",
+        Advice(
+            "There is nothing to migrate: add texts to a new index with model=.",
+            typed="There is nothing to migrate: add texts to a new index with --model.",
+        ),
+    )
+
+
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What a migration needs of an open index in ``folder``."""
+class Migration:
+    """What a migration uses of the open index in ``folder``."""
 
     folder: Path
     snapshots: Snapshots
@@ -123,129 +172,95 @@ class Parts:
     publish_codes: PublishCodes
     open_side: Callable[[Path, Encoder], tuple[Filled, Snapshots]]
 
+    def run(
+        self,
+        old: Searched,
+        encoder: Encoder,
+        queries: Sequence[str] | Mapping[str, str] = (),
+        qrels: Mapping[str, Mapping[str, float]] | None = None,
+        *,
+        progress: Progress | None = None,
+        anew: bool = False,
+    ) -> MigrationReport:
+        """See `Index.migrate`; ``old`` is what the side index is compared with."""
+        with WriterLock(self.folder, 0, MIGRATION_LOCK_FILE):
+            with self.snapshots.take() as snapshot:
+                before = snapshot.manifest.space
+            if before is None or len(old) == 0:
+                raise _empty()
+            if before.fingerprint == encoder.space.fingerprint and not anew:
+                with self.writer() as writer, writer.locked():
+                    pass  # scenario 4
+                same = before.describe()
+                return MigrationReport(same, same, len(old), 0, 0, None, (), None, None, None)
+            _check_queries(old, queries, qrels)
+            return self._run(old, encoder, before, queries, qrels, progress, anew)
 
-def own_model(space: Space | None, settings: LoadOptions, given: object = None) -> Encoder:
-    """The model and revision of ``space``, in the precision and dimensions of ``settings``, where they say any.
-
-    ``given`` is what the index was opened with: an encoder that is of that space needs no loading.
-
-    Raises:
-        InvalidInput: the index is empty, or its vectors were made elsewhere.
-        SpaceMismatch: the model's files are others by now, or have fewer dimensions.
-        ModelNotFound, UnsupportedModel.
-    """
-    if space is None:
-        raise _nothing_to_migrate()
-    if space.is_external:
-        raise InvalidInput(
-            f"the index holds vectors made elsewhere ({space.model})",
-            Advice("Name the new model: model=.", typed="Name the new model: --model M."),
+    def _run(
+        self,
+        old: Searched,
+        encoder: Encoder,
+        before: Space,
+        queries: Sequence[str] | Mapping[str, str],
+        qrels: Mapping[str, Mapping[str, float]] | None,
+        progress: Progress | None,
+        anew: bool,
+    ) -> MigrationReport:
+        space = encoder.space
+        here = encoder.environment()
+        path = begin_anew(self.folder, space, here) if anew else begin_side(self.folder, space)
+        side, side_snapshots = self.open_side(path, encoder)
+        with side:
+            filling = _Filling(self.snapshots, side, side_snapshots, bool(space.max_tokens))
+            filling.run(progress)
+            changed, before_ndcg, after_ndcg = _compare(old, side, queries, qrels)
+            switched = None
+            for left in reversed(range(_ROUNDS)):
+                with self.writer() as writer:
+                    few = partial(filling.finish, _FEW if left else None)
+                    switched = switch(self.folder, self.snapshots, writer, few, self.publish_codes, space)
+                if switched is not None:
+                    break
+                filling.run(progress)
+            assert switched is not None  # the last round takes any number
+            after, kept = switched
+            with side_snapshots.take() as snapshot:
+                truncated, tokens_lost, unknown = snapshot.losses()
+        with contextlib.suppress(StorageError):  # scenario 4
+            remove_side(path)
+        return MigrationReport(
+            before=before.describe(),
+            after=space.describe(),
+            records=after.records,
+            encoded=filling.encoded,
+            queries=len(changed),
+            overlap=float(np.mean([each.overlap for each in changed])) if changed else None,
+            changed=tuple(sorted(changed, key=lambda each: each.overlap)),
+            ndcg_before=before_ndcg,
+            ndcg_after=after_ndcg,
+            kept=str(kept),
+            truncated=truncated,
+            tokens_lost=tokens_lost,
+            unknown=unknown,
         )
-    precision = cast(Precision, space.precision)
-    if settings.precision and not (settings.precision == "int8" and precision in INT8):
-        precision = precision_here(settings.precision) or precision
-    asked = replace(space, precision=precision, dimension=settings.dimensions or space.dimension)
-    if isinstance(given, Encoder) and given.space.fingerprint == asked.fingerprint:
-        return given
-    try:
-        return load_for_space(asked, settings)
-    except SpaceMismatch as error:
-        if asked.dimension == space.dimension:
-            raise
-        what = "It has fewer dimensions than were asked for, or its files have changed: name the model with "
-        advice = Advice(f"{what}model=.", typed=f"{what}--model.")
-        raise SpaceMismatch(error.expected, error.found, error.differs, advice) from None
 
 
-def _nothing_to_migrate() -> InvalidInput:
-    return InvalidInput(
-        "the index is empty",
-        Advice(
-            "There is nothing to migrate: add texts to a new one with model=.",
-            typed="Add texts to a new one with --model: there is nothing to migrate.",
-        ),
-    )
-
-
-def migrate(
-    old: Searched,
-    parts: Parts,
-    encoder: Encoder,
-    queries: Sequence[str] | Mapping[str, str] = (),
-    qrels: Mapping[str, Mapping[str, float]] | None = None,
-    progress: Progress | None = None,
-    anew: bool = False,
-) -> MigrationReport:
-    """See `Index.migrate`; ``old`` is what is compared with."""
-    with WriterLock(parts.folder, 0, MIGRATION_LOCK_FILE):
-        return _migrate(old, parts, encoder, queries, qrels, progress, anew)
-
-
-def _migrate(
-    old: Searched,
-    parts: Parts,
-    encoder: Encoder,
-    queries: Sequence[str] | Mapping[str, str],
-    qrels: Mapping[str, Mapping[str, float]] | None,
-    progress: Progress | None,
-    anew: bool,
-) -> MigrationReport:
-    with parts.snapshots.take() as snapshot:
-        before = snapshot.manifest.space
-    if before is None or len(old) == 0:
-        raise _nothing_to_migrate()
-    if before.fingerprint == encoder.space.fingerprint and not anew:
-        with parts.writer() as writer, writer.locked():
-            pass  # scenario 4
-        return MigrationReport(before.describe(), before.describe(), len(old), 0, 0, None, (), None, None, None)
+def _check_queries(
+    old: Searched, queries: Sequence[str] | Mapping[str, str], qrels: Mapping[str, Mapping[str, float]] | None
+) -> None:
+    """Raises InvalidInput or SpaceMismatch now rather than after hours of encoding."""
     if qrels is not None and not (isinstance(queries, Mapping) and queries.keys() & qrels.keys()):
         raise InvalidInput(
-            "the judgements (qrels) name none of the queries", "Give queries by the names that are used in them."
+            "the judgements (qrels) name none of the queries", "Name the queries as the judgements name them."
         )
     if queries:
         texts = [checked_query(text) for text in (queries.values() if isinstance(queries, Mapping) else queries)]
-        _hits(old, texts[0])  # refused now, or never
-    space, here = encoder.space, encoder.environment()
-    path = begin_anew(parts.folder, space, here) if anew else begin_side(parts.folder, space)
-    side, side_snapshots = parts.open_side(path, encoder)
-    with side:
-        filling = _Filling(parts.snapshots, side, side_snapshots, bool(space.max_tokens))
-        filling.run(progress)
-        changed, before_ndcg, after_ndcg = _compare(old, side, queries, qrels)
-        switched = None
-        for left in reversed(range(_ROUNDS)):
-            with parts.writer() as writer:
-                few = partial(filling.finish, _FEW if left else None)
-                switched = switch(parts.folder, parts.snapshots, writer, few, parts.publish_codes, space)
-            if switched is not None:
-                break
-            filling.run(progress)
-        assert switched is not None  # the last round takes any number
-        after, kept = switched
-        with side_snapshots.take() as snapshot:
-            truncated, tokens_lost, unknown = snapshot.losses()
-    with contextlib.suppress(StorageError):  # scenario 4
-        remove_side(path)
-    return MigrationReport(
-        before=before.describe(),
-        after=space.describe(),
-        records=after.records,
-        encoded=filling.encoded,
-        queries=len(changed),
-        overlap=float(np.mean([each.overlap for each in changed])) if changed else None,
-        changed=tuple(sorted(changed, key=lambda each: each.overlap)),
-        ndcg_before=before_ndcg,
-        ndcg_after=after_ndcg,
-        kept=str(kept),
-        truncated=truncated,
-        tokens_lost=tokens_lost,
-        unknown=unknown,
-    )
+        _hits(old, texts[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Whole:
-    """What the index held when all of it was looked at: the ``keys`` of its live ``rows``, ascending."""
+    """What the index held when all of it was last read: the ``keys`` of its live ``rows``, ascending."""
 
     manifest: Manifest
     rows: Rows
@@ -253,10 +268,10 @@ class _Whole:
 
 
 class _Filling:
-    """Gives the side index the index's records, no more and no less; ``encoded`` counts those that it did not have.
+    """Gives the side index exactly the index's records; ``encoded`` counts those that it did not have.
 
-    A text of which the vector covers all is covered by the new one too: where it is too long for the new model, which
-    has a ``limit``, by the mean of its parts. One that was truncated is truncated again.
+    A text that its old vector covers whole is covered whole again: if it is too long for the new model, which has a
+    ``limit``, by the mean of its parts. A text that was truncated is truncated again.
     """
 
     def __init__(self, snapshots: Snapshots, side: Filled, side_snapshots: Snapshots, limit: bool) -> None:
@@ -270,7 +285,7 @@ class _Filling:
         self._run(progress, None)
 
     def finish(self, at_most: int | None, manifest: Manifest) -> Snapshots | None:
-        """The same under the writer's lock, when ``manifest`` stays; None if more than ``at_most`` are missing."""
+        """As `run`, with the writer's lock on ``manifest``; None if more than ``at_most`` records are missing."""
         if manifest.generation != self._seen and not self._run(None, at_most):
             return None
         return self._new
@@ -302,9 +317,9 @@ class _Filling:
         return True
 
     def _changed(self, snapshot: Snapshot) -> tuple[list[str], list[str] | None, _Whole]:
-        """The keys to look at, those that may be gone, or None for any, and what was looked at whole.
+        """The keys to look at, the keys that may be gone (None: any), and the last full reading.
 
-        Whatever is added or changed gets a row behind the others, until a compaction.
+        Until a compaction, every added or changed record gets a row after all others.
         """
         rows, whole = snapshot.allowed(None).rows(), self._whole
         if whole is None or whole.manifest.vectors != snapshot.manifest.vectors:
@@ -315,7 +330,7 @@ class _Filling:
         return [record.key for record in new], [whole.keys[place] for place in gone.tolist()], whole
 
     def _stale(self, keys: Sequence[str], gone: Sequence[str] | None) -> set[str]:
-        """What the side index holds and the index does not; ``keys`` are all, or all that came, as in `_changed`."""
+        """The keys that only the side index holds; ``keys`` and ``gone`` are those of `_changed`."""
         if gone is None:
             return set(self._side.keys()).difference(keys)
         with self._old.take() as old, self._new.take() as new:
@@ -330,7 +345,7 @@ class _Filling:
 
     def _records(self, keys: Sequence[str]) -> Iterator[Record]:
         for window in _windows(keys):
-            with self._old.take() as old:  # a short one each time: a reader of hours would keep the log from shrinking
+            with self._old.take() as old:  # briefly: a reader of hours would keep the log from shrinking
                 found = old.find(window)
             yield from (Record(found[key].text, key) for key in window if key in found)
 
@@ -345,13 +360,13 @@ def _compare(
     queries: Sequence[str] | Mapping[str, str],
     qrels: Mapping[str, Mapping[str, float]] | None,
 ) -> tuple[list[ChangedQuery], float | None, float | None]:
-    """How the first hits differ, by query, and the mean nDCG of both where there are judgements."""
+    """How the first hits of each query differ, and the mean nDCG of both indexes if there are judgements."""
     changed: list[ChangedQuery] = []
     gains: list[tuple[float, float]] = []
     named = queries.items() if isinstance(queries, Mapping) else ((text, text) for text in queries)
     asked = [(name, text, _hits(old, text), _hits(new, text)) for name, text in named]
     if not asked:
-        there, keys = set(new.keys()), old.keys()  # others may have added records since, and may delete some now
+        there, keys = set(new.keys()), old.keys()  # other writers may add and delete records meanwhile
         keys = [key for key in keys if key in there]
         for i in np.linspace(0, len(keys) - 1, min(len(keys), SAMPLES)).astype(int).tolist():
             with contextlib.suppress(RecordNotFound):

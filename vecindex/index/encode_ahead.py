@@ -34,7 +34,8 @@ from ..store.vectors import Vectors
 from ..store.writer import MissingVectors, TextVector, Writer
 from ..values.records import UNKNOWN, AddReport
 from ..values.space import Space
-from .long_texts import OnLong, encoded, parted, refuse_long
+from .long_texts import POLICIES
+from .options import AddOptions
 
 RECORDS_A_READ = 16_384
 """Records that are compared with what is stored at a time, and committed together if little is to be encoded."""
@@ -47,31 +48,20 @@ Measured, tokens of padding for each 100 real ones, by the sentences that are so
 TEXTS_TO_BEGIN_WITH = 64
 """Encoded first, to know how fast the model is."""
 
-Progress = Callable[[AddReport], None]
-OnBad = Callable[[TextWithoutToken], None]
-
 
 @dataclass(slots=True)
 class _Batch:
-    """What one commit adds: records, the keys they belong to (`Writer.add`), and the texts to encode before.
-
-    ``positions`` are those of the records' items in all that is added.
-    """
+    """What one commit adds: records, the keys they belong to (`Writer.add`), and the texts to encode first."""
 
     records: list[Incoming] = field(default_factory=list)
-    positions: list[int] = field(default_factory=list)
     owners: set[str] = field(default_factory=set)
     missing: list[str] = field(default_factory=list)
 
     def without(self, texts: set[str]) -> _Batch:
-        """What is left where these texts are left out, and with a part all parts of its text."""
+        """The batch without these texts; with a part, all parts of its text are left out."""
         gone = self.owners & {record.part_of or record.key for record in self.records if record.text in texts}
-        kept = [
-            (record, position)
-            for record, position in zip(self.records, self.positions, strict=True)
-            if record.text not in texts and (record.part_of or record.key) not in gone
-        ]
-        return _Batch([record for record, _ in kept], [position for _, position in kept], self.owners - gone)
+        kept = [r for r in self.records if r.text not in texts and (r.part_of or r.key) not in gone]
+        return _Batch(kept, self.owners - gone)
 
 
 @dataclass(slots=True)
@@ -91,23 +81,15 @@ class Pipeline:
     """One ``add`` of texts."""
 
     def __init__(
-        self,
-        snapshots: Snapshots,
-        writer: Writer,
-        encoder: Callable[[], Encoder],
-        on_long: OnLong,
-        progress: Progress | None,
-        on_bad: OnBad | None = None,
+        self, snapshots: Snapshots, writer: Writer, encoder: Callable[[], Encoder], options: AddOptions
     ) -> None:
-        """``on_bad`` is told of each text without a token, which is left out; without it the first one is raised."""
+        """``encoder`` is called only when a text must be encoded."""
         self._snapshots = snapshots
         self._writer = writer
         self._encoder = encoder
-        self._on_long: OnLong = on_long
-        self._progress = progress
-        self._on_bad = on_bad
-        self._splits = on_long == "split"
-        self._whole = on_long in ("error", "mean")
+        self._long_texts = POLICIES[options.on_long]
+        self._progress = options.progress
+        self._on_bad = options.on_bad
         self._total = AddReport()
         # Of this window and the one before, which may not be committed yet; all of them in this space.
         self._vectors: dict[str, TextVector] = {}
@@ -120,11 +102,9 @@ class Pipeline:
 
     def add(self, incoming: Iterable[Incoming]) -> AddReport:
         """Adds the records; what was committed stays, whatever is raised."""
-        first = 0
         try:
             for window in windows(incoming, RECORDS_A_READ, attrgetter("text")):
-                self._add(window, first)
-                first += len(window)
+                self._add(window)
             self._settle()
         except BaseException:
             with contextlib.suppress(VecindexError):  # the first error is the one to tell
@@ -134,23 +114,24 @@ class Pipeline:
             self._pool.shutdown()
         return self._total
 
-    def _add(self, window: list[Incoming], first: int) -> None:
-        """Everything of one window but the end of its last commit; ``first`` is its first record's position."""
+    def _add(self, window: list[Incoming]) -> None:
+        """Adds one window; its last commit may still be on its way afterwards."""
+        splits = self._long_texts.splits
         with self._snapshots.take() as snapshot:
-            window = list(with_legacy_keys(window, snapshot.find, snapshot.parts_of if self._splits else None))
-        if self._splits and self._running and self._running.touches({i.key for i in window if i.metadata is None}):
-            self._settle()  # what it stores of these keys is what they keep
-        units = parted(window, self._snapshots, self._encoder) if self._splits else [[item] for item in window]
-        records = [record for unit in units for record in unit] if self._splits else window
-        owners = {item.key for item in window} if self._splits else set[str]()
+            window = list(with_legacy_keys(window, snapshot.find, snapshot.parts_of if splits else None))
+        if splits and self._running and self._running.touches({i.key for i in window if i.metadata is None}):
+            self._settle()  # what it stores under these keys is what they keep
+        units = self._long_texts.units(window, self._snapshots, self._encoder)
+        records = [record for unit in units for record in unit]
+        owners = {item.key for item in window} if splits else set[str]()
         keys = {record.key for record in records}
         with self._snapshots.take() as snapshot:
             self._keep_to(snapshot.manifest.space)
-            changes = reconcile(records, snapshot.find(keys), _no_vector, self._whole)
+            changes = reconcile(records, snapshot.find(keys), _no_vector, self._long_texts.covers_all)
             wanted = dict.fromkeys(item.text for item in changes.written)
             self._vectors = {text: self._vectors[text] for text in wanted if text in self._vectors}
             self._vectors |= self._cached(snapshot, [text for text in wanted if text not in self._vectors])
-            is_stale = self._splits and (
+            is_stale = splits and (
                 any(part.key not in keys for part in snapshot.parts_of(owners)) or bool(snapshot.find(owners - keys))
             )
         settled = self._running is None or not self._running.touches(keys | owners)
@@ -161,33 +142,33 @@ class Pipeline:
         missing = [text for text in wanted if text not in self._vectors]
         if self._texts_a_commit is None:
             self._encode(missing[:TEXTS_TO_BEGIN_WITH])
-        for batch in self._batches(window, first, units, missing):
+        for batch in self._batches(window, units, missing):
             self._encode([text for text in batch.missing if text not in self._vectors])
             self._settle()
             self._start(self._checked(batch))
 
     def _batches(
-        self, window: Sequence[Incoming], first: int, units: Sequence[list[Incoming]], missing: Sequence[str]
+        self, window: Sequence[Incoming], units: Sequence[list[Incoming]], missing: Sequence[str]
     ) -> Iterator[_Batch]:
-        """The window in commits of about as many texts to encode each; a unit, a text with its parts, stays whole."""
+        """The window in commits with about equally many texts to encode; the parts of a text stay together."""
+        splits = self._long_texts.splits
         commits = max(1, -(-len(missing) // (self._texts_a_commit or RECORDS_A_READ)))
         limit = -(-len(missing) // commits)
-        batch, told, left = _Batch(), dict[str, list[Incoming]](), set(missing)
-        if len(left) <= limit and not self._splits:
-            yield _Batch(list(window), list(range(first, first + len(window))), missing=list(missing))
+        if len(missing) <= limit and not splits:
+            yield _Batch(list(window), missing=list(missing))
             return
-        for position, (item, unit) in enumerate(zip(window, units, strict=True), first):
+        batch, told, left = _Batch(), dict[str, list[Incoming]](), set(missing)
+        for item, unit in zip(window, units, strict=True):
             new = list(dict.fromkeys(record.text for record in unit if record.text in left))
-            # The parts of a text that a key had before must go, so each of its texts needs a commit of its own.
-            again = self._splits and not _same(told.setdefault(item.key, unit), unit)
+            # Parts of the key's earlier text must go, so a key with two different texts needs two commits.
+            again = splits and not _same(told.setdefault(item.key, unit), unit)
             if again or (batch.missing and new and len(batch.missing) + len(new) > limit):
                 yield batch
                 batch, told = _Batch(), {item.key: unit}
             batch.records += unit
-            batch.positions += [position] * len(unit)
             batch.missing += new
             left.difference_update(new)
-            if self._splits:
+            if splits:
                 batch.owners.add(item.key)
         yield batch
 
@@ -201,7 +182,7 @@ class Pipeline:
         return {
             text: TextVector(vector, entry.lost, entry.digest)
             for text, (entry, vector) in snapshot.cached(texts).items()
-            if not (entry.lost % UNKNOWN and self._whole)
+            if not (entry.lost % UNKNOWN and self._long_texts.covers_all)
         }
 
     def _encode(self, texts: Iterable[str]) -> None:
@@ -214,7 +195,7 @@ class Pipeline:
         left = texts
         while True:
             try:
-                self._vectors |= encoded(left, encoder, self._on_long)
+                self._vectors |= self._long_texts.encode(left, encoder)
                 break
             except TextWithoutToken:  # of the first such text; looked for others only now, since few models have any
                 if not (unread := set(encoder.without_token(left))):
@@ -232,23 +213,19 @@ class Pipeline:
         Raises:
             TextTooLong: a text is too long, and that is an error.
         """
-        while self._unread:
-            pairs = zip(batch.positions, batch.records, strict=True)
-            unread = {position: record for position, record in pairs if record.text in self._unread}
-            if not unread:
-                break
+        while unread := [record for record in batch.records if record.text in self._unread]:
             prompted = self._encoder().pooled_from("document") > 0
-            for position, record in unread.items():
-                error = TextWithoutToken(record.text[:40], prompted, position, record.part_of or record.key)
+            for record in {record.item: record for record in unread}.values():
+                owner = record.part_of or record.key
+                error = TextWithoutToken(record.text[:40], prompted, record.item, owner, record.origin)
                 if self._on_bad is None:
                     raise error
                 self._on_bad(error)
-            keys = {record.key for record in unread.values()}
+            keys = {record.key for record in unread}
             batch = batch.without(self._unread)
             texts = (r.text for r in batch.records if r.key in keys and r.text not in self._vectors)
             self._encode(dict.fromkeys(texts))
-        if self._on_long == "error":
-            refuse_long(batch.records, batch.positions, self._vectors, self._encoder())
+        self._long_texts.refuse(batch.records, self._vectors, self._encoder)
         return batch
 
     def _start(self, batch: _Batch, known: Mapping[str, TextVector] | None = None) -> None:
@@ -259,9 +236,14 @@ class Pipeline:
         vectors = {text: vector for text in texts if (vector := self._vectors.get(text)) is not None}
         vectors = {**(known or {}), **vectors}
         assert self._space is not None  # an index with records has one, and without records every text was missing
-        commit = partial(self._writer.add, batch.records, vectors, self._space)
-        future = in_thread(self._pool, commit, written_by=self._written_by, owners=batch.owners, whole=self._whole)
-        self._running = _Running(batch, vectors, self._space, future)
+        commit = partial(
+            self._writer.add,
+            *(batch.records, vectors, self._space),
+            written_by=self._written_by,
+            owners=batch.owners,
+            whole=self._long_texts.covers_all,
+        )
+        self._running = _Running(batch, vectors, self._space, in_thread(self._pool, commit))
 
     def _settle(self, again: bool = True) -> None:
         """Waits for the commit that is on its way, and reports it; it is made ``again`` if it lacked vectors."""

@@ -1,12 +1,14 @@
-"""The public API of an index: open, add, delete and the rest that changes it; it delegates."""
+"""The public API: open an index, add to it, delete from it, import, and change its model.
+
+It delegates. `Maintained` holds the upkeep, and `Reader` everything that changes nothing.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,25 +17,19 @@ from ..encoders.run.encoder import Encoder
 from ..errors import Advice, CorruptIndex, IncompatibleFormat, InvalidInput, TextWithoutToken
 from ..exchange.import_source import ImportSource
 from ..filters.parse import parse_deletion
-from ..filters.tree import Refused, parse_path, path_text
-from ..search.check_codes import check_codes
-from ..search.tune import Trial
-from ..search.upkeep import Upkeep
-from ..store.disk.lock import MIGRATION_LOCK_FILE, WriterLock
-from ..store.side_indexes import drop_sides
 from ..store.snapshot import Snapshots
-from ..store.soundness.repair import repair
-from ..store.sql.reads import Catalog
 from ..store.sql.schema import FORMAT, create_index, index_exists
 from ..store.sql.upgrades import to_newest
-from ..store.writer import LOCK_SECONDS, Writer
+from ..store.writer import LOCK_SECONDS
 from ..values.arguments import choice, each, entrance, judgements, named_texts, path_or, unordered
-from ..values.records import AddReport, CompactReport, Metadata, Record, VerifyReport, checked_key
+from ..values.records import AddReport, Metadata, Record, checked_key
 from ..values.space import Precision, Space
-from . import add as ingest
-from .change_model import MigrationReport, Parts, migrate, own_model
+from .add import Adding
+from .change_model import Migration, MigrationReport, target_encoder
 from .long_texts import OnLong
-from .model import Language, Model, model_argument, settings_argument, space_argument
+from .maintenance import Maintained
+from .model import IndexModel, Model, model_argument, settings_argument, space_argument
+from .options import AddOptions, told_both
 from .reader import Reader, Where
 from .repeats import OnDuplicate
 
@@ -55,13 +51,13 @@ def open(
     """Opens the index in the directory ``path``.
 
     Args:
-        path: the index's directory.
-        create: make an empty index where there is none; False raises IndexNotFound instead.
-        readonly: refuse to change anything, and open an index in a directory that cannot be written to.
-        model: a folder, a hub name or an encoder; None is the index's own model, or the default for a new index.
-        precision, device, dimensions, threads: how the model is loaded, as `load_encoder` says; None is the index's own
-            precision and dimension.
-        offline: True never contacts the model hub; None asks VECINDEX_OFFLINE.
+        path: the directory of the index.
+        create: create an empty index if there is none; False raises IndexNotFound instead.
+        readonly: refuse every change; works in a directory that cannot be written to.
+        model: a folder, a hub name or an encoder. None is the index's own model, or the default for a new index.
+        precision, device, dimensions, threads: how to load the model; see `load_encoder`. None keeps the index's own
+            precision and dimensions.
+        offline: True never contacts the model hub; None reads VECINDEX_OFFLINE.
         lock_timeout: seconds that a change waits for another writer before it raises IndexLocked.
 
     Raises:
@@ -71,8 +67,8 @@ def open(
     return Index(path, create=create, readonly=readonly, model=model, settings=settings, lock_timeout=lock_timeout)
 
 
-class Index(Reader):
-    """An open index; see `open`. Any number of threads may read, and one writer at a time commits."""
+class Index(Maintained):
+    """An open index; see `open`. Any number of threads may read while one writer commits."""
 
     @entrance(model=model_argument, settings=settings_argument)
     def __init__(
@@ -85,13 +81,11 @@ class Index(Reader):
         settings: LoadOptions | None = None,
         lock_timeout: float = LOCK_SECONDS,
     ) -> None:
-        super().__init__(path, readonly=readonly, model=model, settings=settings)
-        self._lock_timeout = lock_timeout
-        self._upkeep = Upkeep(self._folder, self._snapshots, self._accelerator, self._writer)
+        super().__init__(path, readonly=readonly, model=model, settings=settings, lock_timeout=lock_timeout)
         if create and not readonly and not index_exists(self._folder):
             create_index(self._folder, self._beside())
         try:
-            self._manifest()  # opened now, so that what is wrong with the index is said now
+            self._manifest()  # opened now, so that a damaged index is refused now
         except IncompatibleFormat as error:
             if readonly or error.found > FORMAT:
                 raise
@@ -112,34 +106,36 @@ class Index(Reader):
         progress: Callable[[AddReport], None] | None = None,
         on_bad: Callable[[TextWithoutToken], None] | None = None,
     ) -> AddReport:
-        """Adds texts or records; when it returns, they are durable and can be found.
+        """Adds texts or records. When it returns, they are durable and searchable.
 
-        A key that is stored with the same text and metadata is unchanged and not encoded; a stored key with another
-        text or other metadata is updated. A commit is made every one or two seconds, so an ``add`` that is interrupted
-        keeps what it committed, and running it again adds the rest.
+        A stored key with the same text and metadata stays as it is and is not encoded; with a different text or
+        metadata it is updated. There is a commit every one or two seconds: an interrupted ``add`` keeps what it
+        committed, and running it again adds the rest.
 
         Args:
-            records: an iterable of texts or of `Record`; one string alone is an error.
-            keys: a key for each text; without it, and where it is None, `derive_key` names each by its text and
-                metadata, so that texts which say the same are one record, counted in ``AddReport.duplicates``.
+            records: an iterable of texts or of `Record`; a single string is an error.
+            keys: a key for each text. A missing key is derived from the text and its metadata (`derive_key`), so
+                identical texts become one record, counted in ``AddReport.duplicates``.
             metadata: a JSON object for each text; None keeps what is stored.
-            vectors: (n, D) numbers, what another program made of the texts; they are brought to unit length, and
-                nothing is encoded. Records that hold vectors are added likewise.
+            vectors: (n, D) numbers that another program made of the texts. They are scaled to unit length, and nothing
+                is encoded. Records may hold their vectors instead.
             space: what made the vectors: a name of your own, or ``index.encoder.space`` if it was the index's model,
-                so that texts can be searched for. Left out, it is that of the vectors that are stored already.
-            on_long: what becomes of a text longer than the model reads. "truncate": what is read of it is encoded, and
-                what is lost counted. "error": it is refused, and nothing of its commit is stored. "split": its parts
-                become records of their own, KEY#1, KEY#2 and so on, with ``part_of`` and ``span`` in their metadata;
-                what was stored of KEY before, whole or in parts, and is not now, is removed in the same commit.
-                "mean": it is encoded in parts, and its vector is their mean. A stored text that was truncated is
-                encoded again for "error" and "mean"; else the same text is unchanged, however it was encoded.
-            on_duplicate: what becomes of a key that two items were given. "error": it is an InvalidInput that names
-                both; of a sequence nothing is stored, and of an iterator, which is checked as it goes, what was
-                committed stays. "last": the last item wins.
-            progress: called after every commit with the report so far, whose ``written`` are the keys of that commit.
-            on_bad: called with an error for each text in which the model finds no token, which is left out. Without it
-                the first such text is raised as an error, and nothing of its commit is stored. Most models add tokens
-                of their own to each text, and have none such.
+                so that texts can be searched for. Left out, it is the space of the vectors already stored.
+            on_long: what to do with a text that is longer than the model reads.
+                "truncate" encodes the beginning and counts the lost tokens.
+                "error" refuses the text, and stores nothing of its commit.
+                "split" stores its parts as records KEY#1, KEY#2 and so on, with ``part_of`` and ``span`` in their
+                metadata. The same commit removes whatever else was stored for KEY, whole or in parts.
+                "mean" encodes its parts and stores one vector, their mean.
+                "error" and "mean" encode a stored text again if it was truncated; otherwise a text that is already
+                stored stays as it is, however it was encoded.
+            on_duplicate: what to do when two items have the same given key. "error" raises InvalidInput and names
+                both: of a sequence nothing is stored, of an iterator what was committed before stays. "last" keeps
+                the last item.
+            progress: called after each commit with the report so far, whose ``written`` are the keys of that commit.
+            on_bad: called with an error for each text in which the model finds no token; the text is left out. Without
+                it the first such text raises, and nothing of its commit is stored. Most models add tokens of their own
+                to every text and have no such texts.
 
         Raises:
             TextTooLong: see ``on_long``.
@@ -149,44 +145,26 @@ class Index(Reader):
         """
         self._check_writable()
         self._check_sound()
-        records, hold_vectors = ingest.peek(records)
-        if on_long != "truncate" and (vectors is not None or hold_vectors):
-            raise InvalidInput("on_long= says how texts are encoded, and vectors were given", "Leave it out.")
-        space_for = partial(self._language.space_of_vectors, space, self._space())
         with self._writer() as writer, self._upkeep.beside_an_add() as committed:
-            after = ingest.each(committed, progress)
-            if vectors is not None:
-                report = ingest.add_vectors(records, keys, metadata, vectors, writer, space_for, after, on_duplicate)
-            elif hold_vectors:
-                report = ingest.add_records(records, writer, space_for, after, on_duplicate)
-            elif space is not None:
-                raise InvalidInput(
-                    "space= says what made vectors, and there are none", "Give vectors=, or leave it out."
-                )
-            else:
-                if self._language.chosen:
-                    _ = self.encoder  # another space is refused even where nothing needs to be encoded
-                report = ingest.add(
-                    *(records, keys, metadata, self._snapshots, writer, lambda: self.encoder),
-                    *(on_long, after, on_bad, on_duplicate),
-                )
+            options = AddOptions(space, on_long, on_duplicate, told_both(committed, progress), on_bad)
+            report = Adding(self._snapshots, writer, self._model, options).add(records, keys, metadata, vectors)
         self._upkeep.tidy()
         return replace(report, written=())
 
     @entrance(keys=unordered)
     def delete(self, keys: Iterable[str] | None = None, *, where: Where | None = None) -> int:
-        """Deletes the records that have these keys, all or none, or those that a filter selects; returns how many.
+        """Deletes the records with these keys, all or none, or those that a filter selects; returns how many.
 
-        ``where="true"`` deletes every record. A filter without a condition, such as ``{}``, does not.
+        ``where="true"`` deletes every record. An empty filter such as ``{}`` is an error.
 
         Raises:
             RecordNotFound: a key has no record; nothing was deleted.
-            InvalidInput: the filter holds no condition.
+            InvalidInput: the filter is empty.
             InvalidFilter.
         """
         self._check_writable()
         if (keys is None) == (where is None):
-            raise InvalidInput("delete takes keys or where=, one of them", "To delete all records, pass where='true'.")
+            raise InvalidInput("delete takes either keys or where=", "To delete all records, pass where='true'.")
         with self._writer() as writer:
             if where is not None:
                 deleted = writer.delete_where(parse_deletion(where))
@@ -194,79 +172,6 @@ class Index(Reader):
                 deleted = writer.delete(each(() if keys is None else keys, checked_key))
         self._upkeep.tidy()
         return deleted
-
-    @entrance()
-    def index_field(self, field: str) -> bool:
-        """Makes filters on a metadata field fast, now and for what is added later; False if it was done before.
-
-        ``field`` is written as in filters: ``year``, or ``author.name`` for a field within one.
-        """
-        self._check_writable()
-        try:
-            name = path_text(parse_path(field))
-        except Refused as refused:
-            raise InvalidInput(f"{field!r} is no field's name: {refused.reason}", "Write it as in a filter.") from None
-        with self._writer() as writer:
-            return writer.index_field(name)
-
-    @entrance()
-    def tune(
-        self,
-        recall: float = 0.99,
-        latency_ms: float | None = None,
-        *,
-        queries: Sequence[str] | Any = (),
-        progress: Callable[[Trial], None] | None = None,
-    ) -> Trial:
-        """Finds the fastest codes that reach a recall, measured against exact search, and keeps to them from now on.
-
-        Args:
-            recall: the share of the exact 10 nearest that a search must find, on average.
-            latency_ms: milliseconds that a search may take, in the median.
-            queries: texts or vectors like those to come, of which 200 are measured with; where there are fewer, stored
-                vectors make up the rest.
-            progress: called with each setting that was measured.
-
-        Returns:
-            What was chosen and measured. `info` shows it.
-
-        Raises:
-            InvalidInput: nothing reaches that, or the index is so small that every search is exact.
-        """
-        self._check_writable()
-        vectors = self._language.query_vectors(queries, self._space()) if len(queries) else None
-        return self._upkeep.tune(recall, latency_ms, vectors, progress)
-
-    @entrance()
-    def compact(self, *, cache: bool = False) -> CompactReport:
-        """Gives the space of deleted and replaced records back; readers are not disturbed.
-
-        A text that was encoded here is not encoded again, also under another key, or once its record is deleted, until
-        this drops its row. With ``cache`` all texts are forgotten.
-        """
-        self._check_writable()
-        report = self._upkeep.compact(empty_cache=cache)
-        self._upkeep.tidy()
-        return report
-
-    @entrance()
-    def repair(self, *, encode: bool = False) -> VerifyReport:
-        """Repairs what can be, and verifies again; other writers wait meanwhile, readers are not disturbed.
-
-        Args:
-            encode: where the file of vectors is missing or cut, encode the texts again whose vectors are lost, which
-                takes as long as adding them did. Without it such an index is left as it is.
-
-        Raises:
-            IndexLocked, StorageError, ModelNotFound, SpaceMismatch: what was repaired until then stays so.
-        """
-        self._check_writable()
-        renew = partial(self._upkeep.renew_codes, anew=True)
-        report = repair(self._snapshots, self._writer_of, check_codes, renew, lambda: self.encoder, encode)
-        self._accelerator.forget()  # what was made again may have the name of what was refused
-        if report.repaired:
-            self._upkeep.tidy()
-        return report
 
     @entrance(source=path_or(ImportSource), space=space_argument)
     def import_(
@@ -276,24 +181,25 @@ class Index(Reader):
         space: str | Space | None = None,
         progress: Callable[[AddReport], None] | None = None,
     ) -> AddReport:
-        """Adds what `export` wrote, with the very vectors, in the same space; or records and vectors of others.
+        """Adds what `export` wrote, with the same vectors in the same space; or records and vectors from elsewhere.
 
         Args:
-            source: a path, read in the format that its content says; all of it is checked before anything is stored.
-            space: what made the vectors, where the file does not say it: a name of your own, or a `Space`.
+            source: a path, whose format is recognised by its content. All of it is checked before anything is stored.
+            space: what made the vectors, if the file does not say so: a name of your own, or a `Space`.
             progress: as in `add`.
 
         Raises:
-            SourceError: a row is not usable; nothing was stored.
+            SourceError: a row cannot be used; nothing was stored.
             InvalidInput, SpaceMismatch, MissingExtra, IndexLocked, StorageError.
         """
         from .import_vectors import import_vectors
 
         self._check_writable()
         self._check_sound()
-        made_by = None if self._language.model is None else self.encoder.space
+        given = None if self._model.model is None else self.encoder.space
         with self._writer() as writer, self._upkeep.beside_an_add() as committed:
-            report = import_vectors(writer, source, self._space(), made_by, space, ingest.each(committed, progress))
+            after = told_both(committed, progress)
+            report = import_vectors(source, writer, stored=self._space() or given, named=space, progress=after)
         self._upkeep.tidy()
         return replace(report, written=())
 
@@ -309,82 +215,49 @@ class Index(Reader):
         anew: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> MigrationReport:
-        """Gives the index another model: every stored text is encoded anew, beside the index, and then it is switched.
+        """Changes the model: encodes every stored text in a side index, compares the two, and switches.
 
-        Others go on reading and writing until the switch, which is one commit; what was encoded when a migration was
-        interrupted is not encoded again. The index as it was is kept, until `drop_old`.
+        Others go on reading and writing until the switch, which is one commit. An interrupted migration continues where
+        it stopped. The old index is kept until `drop_old`.
 
         Args:
-            model: a folder, a hub name or an encoder; None is the index's own, in its revision.
-            precision, dimensions: of the new space, as `load_encoder` says; None is what the index was opened with or,
-                of its own model, what it has.
-            queries: texts, or texts by their names, whose first ten hits are compared; left out, 50 stored records'.
-            qrels: for queries by name, how relevant the records are, by key: nDCG@10 is measured before and after.
-            anew: take over nothing that was encoded before but by such a run in this environment, interrupted; with the
-                index's own model too: for vectors that came out otherwise where they were made.
-            progress: called with how many records have their new vector, and how many there are.
+            model: a folder, a hub name or an encoder; None is the index's own model and revision.
+            precision, dimensions: of the new space; see `load_encoder`. None is what the index was opened with, or, for
+                its own model, what it has.
+            queries: texts, or texts by name, whose first ten hits are compared. Without them 50 stored records are.
+            qrels: for named queries, the relevance of records by key; nDCG@10 is measured before and after.
+            anew: encode every text again, also with the index's own model, and reuse nothing except from such a run
+                that was interrupted in this environment. This is for vectors that another environment made differently.
+            progress: called with the number of records that have their new vector, and the number of all records.
 
         Raises:
             InvalidInput: the index is empty, or its model cannot answer the queries.
-            SpaceMismatch: the files of the index's own model are others by now.
-            ModelNotFound, UnsupportedModel, IndexLocked, CorruptIndex, StorageError: the index is as it was.
+            SpaceMismatch: the files of the index's own model have changed.
+            ModelNotFound, UnsupportedModel, IndexLocked, CorruptIndex, StorageError: the index is unchanged.
         """
         self._check_writable()
         self._check_sound()
-        settings = self._language.settings
-        asked = replace(
-            settings, precision=precision or settings.precision, dimensions=dimensions or settings.dimensions
-        )
-        if model is None:
-            encoder = own_model(self._space(), asked, self._language.model)
-        else:
-            encoder = Language(model, asked).encoder(None)
-        parts = Parts(self._folder, self._snapshots, self._writer, self._upkeep.write_codes, self._open_side)
+        encoder = target_encoder(self._model, self._space(), model, precision, dimensions)
+        migration = Migration(self._folder, self._snapshots, self._writer, self._upkeep.write_codes, self._open_side)
         with contextlib.ExitStack() as stack:
             compared: Reader = self
             space = self._space()
             if anew and space is not None and space.fingerprint == encoder.space.fingerprint:
-                # Vectors that are to be replaced must not be refused.
+                # The drift check must not refuse the vectors that are about to be replaced.
                 compared = stack.enter_context(Reader(self._folder, model=encoder, guarded=False))
-            report = migrate(compared, parts, encoder, queries, qrels, progress, anew)
-        self._language = Language(encoder, settings, self._check_vectors)
+            report = migration.run(compared, encoder, queries, qrels, progress=progress, anew=anew)
+        self._model = IndexModel(encoder, self._model.settings, self._check_vectors)
         return report
 
-    def drop_old(self) -> int:
-        """Removes what migrations keep beside the index, unfinished ones too; returns the bytes given back.
-
-        Raises IndexLocked where one is at work.
-        """
-        self._check_writable()
-        with WriterLock(self._folder, 0, MIGRATION_LOCK_FILE), self._writer() as writer, writer.locked():
-            return drop_sides(self._folder)
-
     def _beside(self) -> Path | None:
-        """The index that this one, where it is to be made, is to be as open as."""
+        """The index whose file permissions a new index takes over."""
         return None
 
     def _open_side(self, path: Path, encoder: Encoder) -> tuple[Index, Snapshots]:
         side = _SideIndex(path, model=encoder, lock_timeout=self._lock_timeout)
         if side._folder != path:
-            raise CorruptIndex(str(path), "it is a symbolic link, not a directory")  # made meanwhile
+            raise CorruptIndex(str(path), "it is a symbolic link, not a directory")  # created since
         return side, side._snapshots
-
-    @contextlib.contextmanager
-    def _writer(self) -> Iterator[Writer]:
-        with self._snapshots.borrow() as catalog:
-            yield self._writer_of(catalog)
-
-    def _writer_of(self, catalog: Catalog) -> Writer:
-        return Writer(self._folder, catalog, self._lock_timeout)
-
-    def _check_writable(self) -> None:
-        if self.readonly:
-            raise InvalidInput(f"{self.path} was opened readonly", "Open it with readonly=False to change it.")
-
-    def _check_sound(self) -> None:
-        """As the first search does: what is written must not rest on what is damaged."""
-        with self._snapshots.take():
-            pass
 
 
 class _SideIndex(Index):
@@ -392,5 +265,5 @@ class _SideIndex(Index):
         return self._folder.parent
 
     def _advice(self) -> str:
-        what = "A migration to this model was begun or kept elsewhere: encode all anew here, with "
+        what = "An earlier migration to this model ran in a different environment: encode everything again with "
         return Advice(f"{what}anew=True.", typed=f"{what}--anew.")

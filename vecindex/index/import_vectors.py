@@ -1,10 +1,10 @@
-"""Adds the records of a file to an index, with the vectors that the file holds; nothing is encoded."""
+"""Adds the records of a file with the vectors that the file holds; nothing is encoded."""
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from ..exchange.check_source import checked_source
 from ..exchange.import_source import ImportSource
@@ -15,24 +15,24 @@ from ..store.writer import TextVector, Writer
 from ..values.records import AddReport
 from ..values.space import Space
 from .add import CHARACTERS_A_COMMIT, VECTORS_A_COMMIT
+from .options import Progress
 from .repeats import marked
 
 Item = tuple[Incoming, Vectors, int]
-"""A record, its vector, and how many tokens of its text the vector does not cover."""
+"""A record, its vector, and the number of tokens of its text that the vector does not cover."""
 
 
 def import_vectors(
-    writer: Writer,
     source: str | os.PathLike[str] | ImportSource,
+    writer: Writer,
+    *,
     stored: Space | None,
-    made_by: Space | None = None,
     named: str | Space | None = None,
-    progress: Callable[[AddReport], None] | None = None,
+    progress: Progress | None = None,
 ) -> AddReport:
-    """Adds the records of ``source`` to an index whose space is ``stored``; see `ImportSource.space_in`.
+    """Adds the records of ``source`` to an index whose space is ``stored``; ``named`` is as in `ImportSource.space_in`.
 
-    ``made_by`` is the space of the model that the index was opened with, if any. ``progress`` is called after every
-    commit with the report so far.
+    ``progress`` is called after each commit with the report so far.
 
     Raises:
         SourceError, InvalidInput, MissingExtra: nothing was stored.
@@ -40,11 +40,11 @@ def import_vectors(
     """
     if not isinstance(source, ImportSource):
         with checked_source(source) as checked:
-            return import_vectors(writer, checked, stored, made_by, named, progress)
+            return import_vectors(checked, writer, stored=stored, named=named, progress=progress)
     total = AddReport()
     if source.count == 0:
         return total
-    space = source.space_in(stored or made_by, named)
+    space = source.space_in(stored, named)
     for records, truncated in _commits(_items(source, keeps_lost=not space.is_external)):
         total += writer.add(records, truncated, space)
         if progress is not None:
@@ -53,7 +53,7 @@ def import_vectors(
 
 
 def _items(source: ImportSource, keeps_lost: bool) -> Iterator[Item]:
-    pending: deque[tuple[Vectors, int]] = deque()  # of the records that were read and not yet given out
+    pending: deque[tuple[Vectors, int]] = deque()  # of records that were read but not yet yielded
 
     def records() -> Iterator[Incoming]:
         for block in source.blocks():
@@ -69,9 +69,9 @@ def _items(source: ImportSource, keeps_lost: bool) -> Iterator[Item]:
 
 
 def _commits(items: Iterable[Item]) -> Iterator[tuple[list[Incoming], dict[str, TextVector]]]:
-    """What each commit adds: records, and the vectors of those whose text the model did not read to its end.
+    """What each commit adds: records, and the vectors that do not cover their whole text.
 
-    Only a vector that is stored for a text can be marked as truncated, and a text has one vector in a commit.
+    A commit stores these by text, so two records with the same text and different vectors need two commits.
     """
     for window in windows(items, VECTORS_A_COMMIT, lambda item: item[0].text, CHARACTERS_A_COMMIT):
         records: list[Incoming] = []

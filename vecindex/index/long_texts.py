@@ -1,4 +1,4 @@
-"""What becomes of a text that is longer than the model reads: cut, refused, parted into records, or taken as a mean."""
+"""The policies for a text that is longer than the model reads: truncate, refuse, split, or average its parts."""
 
 from __future__ import annotations
 
@@ -17,101 +17,148 @@ from ..values.nested import read_json
 from ..values.records import UNKNOWN, checked_metadata
 
 OnLong = Literal["truncate", "error", "split", "mean"]
-"""``truncate`` encodes what the model reads of it, and counts the rest; ``error`` refuses it, and nothing of its window
-is stored; ``split`` stores its parts as records of their own, see `store.text_parts`; ``mean`` encodes it in parts and
-stores one vector, their mean."""
-
-RESERVED = (PART_OF, SPAN)
-"""The names that metadata must not use where texts are parted."""
 
 
-def without_reserved(incoming: Iterable[Incoming]) -> Iterator[Incoming]:
-    """The same, checked: their metadata must not use the names that parts have; raises InvalidInput."""
-    for position, item in enumerate(incoming):
-        written = item.metadata or "{}"
-        used = read_json(written) if any(name in written for name in RESERVED) else {}
-        if found := [name for name in RESERVED if name in used]:
-            raise InvalidInput(
-                f"item {position}: its metadata uses the name {found[0]!r}, which says of parts whose they are",
-                "Rename it, or choose another on_long.",
-            )
-        yield item
+class LongTexts:
+    """A policy for long texts. This one, "truncate", encodes the beginning and counts the tokens that are lost."""
+
+    splits = False
+    """Whether one item may become several records."""
+    covers_all = False
+    """Whether a vector that does not cover its whole text must be made again."""
+    reserved: tuple[str, ...] = ()
+    """Metadata fields that the input must not use."""
+
+    def checked(self, items: Iterable[Incoming]) -> Iterable[Incoming]:
+        """The same items; raises InvalidInput for the first one that the policy cannot store."""
+        return items
+
+    def units(
+        self, window: Sequence[Incoming], snapshots: Snapshots, encoder: Callable[[], Encoder]
+    ) -> list[list[Incoming]]:
+        """The records to store for each item."""
+        return [[item] for item in window]
+
+    def encode(self, texts: Sequence[str], encoder: Encoder) -> dict[str, TextVector]:
+        """The vectors of different texts."""
+        found = encoder.encode_all(texts)
+        return {
+            text: TextVector(vector, lost, text_digest(text))
+            for text, vector, lost in zip(texts, found.vectors, found.uncovered.tolist(), strict=True)
+        }
+
+    def refuse(
+        self, records: Sequence[Incoming], vectors: Mapping[str, TextVector], encoder: Callable[[], Encoder]
+    ) -> None:
+        """Raises TextTooLong where the policy refuses one of the records."""
 
 
-def refuse_long(
-    records: Sequence[Incoming], positions: Sequence[int], vectors: Mapping[str, TextVector], encoder: Encoder
-) -> None:
-    """Raises TextTooLong for the first of the records whose text lost tokens; ``positions`` are theirs."""
-    for item, position in zip(records, positions, strict=True):
-        if (found := vectors.get(item.text)) is not None and found.lost % UNKNOWN:
-            space = encoder.space
-            tokens = space.max_tokens + found.lost % UNKNOWN
-            raise TextTooLong(position, item.key, item.text[:40], tokens, space.max_tokens, space.model)
+class _Error(LongTexts):
+    """Refuses long texts; nothing of their commit is stored."""
+
+    covers_all = True
+
+    def refuse(
+        self, records: Sequence[Incoming], vectors: Mapping[str, TextVector], encoder: Callable[[], Encoder]
+    ) -> None:
+        for record in records:
+            if (found := vectors.get(record.text)) is not None and found.lost % UNKNOWN:
+                space = encoder().space
+                tokens = space.max_tokens + found.lost % UNKNOWN
+                raise TextTooLong(
+                    *(record.item, record.key, record.text[:40], tokens, space.max_tokens, space.model),
+                    origin=record.origin,
+                )
 
 
-def encoded(texts: Sequence[str], encoder: Encoder, on_long: OnLong) -> dict[str, TextVector]:
-    """The vectors of different texts, all of them as far as they are read, but for ``mean``."""
-    means: list[str] = []
-    if on_long == "mean" and (limit := encoder.space.max_tokens):
-        counts = dict(zip(texts, encoder.count_tokens(texts), strict=True))
-        means = [text for text in texts if counts[text] > limit]
-        texts = [text for text in texts if counts[text] <= limit]
-    found = encoder.encode_all(texts)
-    vectors = {
-        text: TextVector(vector, lost, text_digest(text))
-        for text, vector, lost in zip(texts, found.vectors, found.uncovered.tolist(), strict=True)
-    }
-    if means:  # not for the cache, which knows a text alone, and not how it was encoded
-        whole = encoder.encode_all(means, on_long="mean")
-        each = zip(means, whole.vectors, whole.uncovered.tolist(), strict=True)
-        vectors |= {text: TextVector(vector, lost) for text, vector, lost in each}
-    return vectors
+class _Mean(LongTexts):
+    """Encodes the parts of a long text and stores one vector, their mean."""
+
+    covers_all = True
+
+    def encode(self, texts: Sequence[str], encoder: Encoder) -> dict[str, TextVector]:
+        long = _long(texts, encoder)
+        vectors = super().encode([text for text in texts if text not in long], encoder)
+        if long:  # not for the cache, which knows texts alone and not how they were encoded
+            found = encoder.encode_all(list(long), on_long="mean")
+            each = zip(long, found.vectors, found.uncovered.tolist(), strict=True)
+            vectors |= {text: TextVector(vector, lost) for text, vector, lost in each}
+        return vectors
 
 
-def parted(window: Sequence[Incoming], snapshots: Snapshots, encoder: Callable[[], Encoder]) -> list[list[Incoming]]:
-    """For each item itself, or the parts of its text if that is too long.
+class _Split(LongTexts):
+    """Stores the parts of a long text as records of their own; see `store.text_parts`."""
 
-    The tokenizer is asked about texts of which the cache does not say that they are short. Where an item's metadata is
-    not said, it keeps what an earlier item said, or what is stored of it, whole or in parts.
-    """
-    texts = dict.fromkeys(item.text for item in window)
-    unsaid = {item.key for item in window if item.metadata is None}
-    with snapshots.take() as snapshot:
-        for text, (entry, _) in snapshot.cached(texts).items():
-            if not entry.lost % UNKNOWN:
-                del texts[text]
-        parts = {str(owner_of(part)): part for part in snapshot.parts_of(unsaid)}
-        kept = {owner: checked_metadata(common_metadata(part)) for owner, part in parts.items()}
-        # What is said of a part is not for another text under its key.
-        for key, stored in snapshot.find(unsaid).items():
-            if owner_of(stored) is None:
-                snapshot.metadata(stored)  # damaged, it is no object
-                kept[key] = stored.metadata
-    long: set[str] = set()
-    if texts and (limit := encoder().space.max_tokens):
-        counts = encoder().count_tokens(list(texts))
-        long = {text for text, count in zip(texts, counts, strict=True) if count > limit}
-    units = []
-    for item in window:
-        if item.metadata is not None:
-            kept[item.key] = item.metadata
-        metadata = kept.get(item.key)
-        if item.text in long:
-            units.append(_parts(item, metadata, encoder()))
-        else:
-            units.append([replace(item, metadata=metadata)])
-    return units
+    splits = True
+    reserved = (PART_OF, SPAN)
+
+    def checked(self, items: Iterable[Incoming]) -> Iterator[Incoming]:
+        for item in items:
+            written = item.metadata or "{}"
+            used = read_json(written) if any(name in written for name in self.reserved) else {}
+            if found := [name for name in self.reserved if name in used]:
+                raise InvalidInput(
+                    f"item {item.item}: the metadata field {found[0]!r} is reserved for the parts of long texts",
+                    "Rename it, or choose another on_long.",
+                )
+            yield item
+
+    def units(
+        self, window: Sequence[Incoming], snapshots: Snapshots, encoder: Callable[[], Encoder]
+    ) -> list[list[Incoming]]:
+        """For each item the item itself, or the parts of its text if that is too long.
+
+        The tokenizer counts only texts that the cache does not know to be short. An item without metadata keeps what an
+        earlier item said, or what is stored under its key, whole or in parts.
+        """
+        texts = dict.fromkeys(item.text for item in window)
+        unsaid = {item.key for item in window if item.metadata is None}
+        with snapshots.take() as snapshot:
+            for text, (entry, _) in snapshot.cached(texts).items():
+                if not entry.lost % UNKNOWN:
+                    del texts[text]
+            parts = {str(owner_of(part)): part for part in snapshot.parts_of(unsaid)}
+            kept = {owner: checked_metadata(common_metadata(part)) for owner, part in parts.items()}
+            for key, stored in snapshot.find(unsaid).items():
+                if owner_of(stored) is None:  # what a part says of itself does not hold for another text
+                    snapshot.metadata(stored)  # raises CorruptIndex if it is not an object
+                    kept[key] = stored.metadata
+        long = _long(list(texts), encoder()) if texts else {}
+        units = []
+        for item in window:
+            if item.metadata is not None:
+                kept[item.key] = item.metadata
+            item = replace(item, metadata=kept.get(item.key))
+            units.append(_parts(item, encoder()) if item.text in long else [item])
+        return units
 
 
-def _parts(item: Incoming, metadata: str | None, encoder: Encoder) -> list[Incoming]:
-    common = read_json(metadata or "{}")
+POLICIES: Mapping[OnLong, LongTexts] = {
+    "truncate": LongTexts(),
+    "error": _Error(),
+    "split": _Split(),
+    "mean": _Mean(),
+}
+
+
+def _long(texts: Sequence[str], encoder: Encoder) -> dict[str, None]:
+    """Those of the texts that are longer than the model reads, in order."""
+    if not (limit := encoder.space.max_tokens):
+        return {}
+    counts = encoder.count_tokens(texts)
+    return {text: None for text, count in zip(texts, counts, strict=True) if count > limit}
+
+
+def _parts(item: Incoming, encoder: Encoder) -> list[Incoming]:
+    common = read_json(item.metadata or "{}")
     return [
-        Incoming(
-            part_key(item.key, number),
-            item.text[start:end],
-            checked_metadata({**common, PART_OF: item.key, SPAN: [start, end]}),
+        replace(
+            item,
+            key=part_key(item.key, number),
+            text=item.text[start:end],
+            metadata=checked_metadata({**common, PART_OF: item.key, SPAN: [start, end]}),
             part_of=item.key,
-            again=item.again,
+            named=True,
         )
         for number, (start, end) in enumerate(encoder.parts(item.text), 1)
     ]

@@ -48,7 +48,7 @@ def settings_argument(name: str, value: object) -> LoadOptions:
     )
 
 
-class Language:
+class IndexModel:
     """The model given to `vecindex.open`, or the index's own."""
 
     def __init__(
@@ -62,7 +62,7 @@ class Language:
         self._encoder: Encoder | None = None
 
     @property
-    def chosen(self) -> bool:
+    def is_chosen(self) -> bool:
         """Whether the user said something of the space."""
         return self.model is not None or bool(self.settings.precision or self.settings.dimensions)
 

@@ -38,7 +38,7 @@ from ..values.paths import expanded
 from ..values.records import Hit, IndexInfo, Record, VerifyReport, checked_key
 from ..values.space import Space
 from .drift import SAMPLES, Sample, check_vectors
-from .model import Language, Model
+from .model import IndexModel, Model
 
 if TYPE_CHECKING:
     from ..exchange.export import Destination, ExportReport
@@ -65,7 +65,7 @@ class Reader:
         self._folder = resolved(path, "the directory of an index", "Name a directory.")
         self.path = Path(expanded(path))
         self.readonly = readonly
-        self._language = Language(model, settings or LoadOptions(), self._check_vectors if guarded else None)
+        self._model = IndexModel(model, settings or LoadOptions(), self._check_vectors if guarded else None)
         self._snapshots = Snapshots(self._folder, readonly)
         self._accelerator = Accelerator()
 
@@ -97,7 +97,7 @@ class Reader:
             SpaceMismatch: the model that was given to `open` is of another space than the index.
             ModelNotFound, UnsupportedModel.
         """
-        return self._language.encoder(self._space())
+        return self._model.encoder(self._space())
 
     @entrance()
     def search(self, query: str | Any, k: int = 5, where: Where | None = None) -> list[Hit]:
@@ -208,7 +208,7 @@ class Reader:
                 precision=space.precision if space else None,
                 fingerprint=space.fingerprint if space else None,
                 beside=describe_sides(self._folder, manifest),
-                runtime=self._language.runtime(space),
+                runtime=self._model.runtime(space),
             )
 
     @entrance()
@@ -261,7 +261,7 @@ class Reader:
         """A snapshot to search in, and unit vectors (n, D) of the queries in its space."""
         while True:
             space = self._space()
-            vectors = self._language.query_vectors(queries, space)
+            vectors = self._model.query_vectors(queries, space)
             with self._snapshots.take() as snapshot:
                 if snapshot.manifest.space == space:
                     yield self._accelerator.view(snapshot), vectors
@@ -277,7 +277,7 @@ class Reader:
     def _advice(self) -> str:
         """What to do where the vectors are not what the model makes here."""
         what = "Use the index where it was made, or encode all anew here: "
-        anew = "migrate --anew --device cuda" if self._language.settings.device == "cuda" else "migrate --anew"
+        anew = "migrate --anew --device cuda" if self._model.settings.device == "cuda" else "migrate --anew"
         return Advice(f"{what}index.migrate(anew=True)", typed=what + command(self.path, anew))
 
     def _manifest(self) -> Manifest:

@@ -59,8 +59,6 @@ class Source:
     format: Format
     text_column: str | None = None
     key_column: str | None = None
-    reserved: Mapping[str, str] = field(default_factory=dict)
-    """Names that no record's metadata may use, and why not, as a relative clause."""
     types: Types = "auto"
     """How the cells of csv and tsv are read; see `cells`."""
     learnt: list[Mapping[int, Value]] = field(default_factory=list, repr=False, compare=False)
@@ -101,7 +99,6 @@ def source(
     format: Format | None = None,
     text_column: str | None = None,
     key_column: str | None = None,
-    reserved: Mapping[str, str] | None = None,
     types: Types = "auto",
 ) -> Source:
     """The source at ``path``; "-" is standard input, read to its end here so that it can be read again.
@@ -131,7 +128,7 @@ def source(
             ),
         )
     copy = _copied(path) if once else None
-    return Source(path, format, text_column, key_column, reserved or {}, types, copy=copy)
+    return Source(path, format, text_column, key_column, types, copy=copy)
 
 
 def _name(path: str) -> str:

@@ -1,76 +1,55 @@
-"""What records are in this source: one reader for each format, and what becomes of a bad row."""
+"""Reads the records of a source: one reader for each format, and what happens to a bad row."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import IO
 
-from ..errors import Advice, InvalidInput, SourceError
+from ..errors import InvalidInput, SourceError
 from ..values.records import Record, checked_text
 from .lines import Line, decoded, lines, without_end
 from .origin import Format, Source
 from .readers import delimited, jsonl
 
-# A bad row comes out of a reader as a value: an exception would end the generator, and with it the rows behind.
+# A reader yields a bad row as a value: an exception would end the generator, and the rows after it would be lost.
 Reader = Callable[[Source, Iterator[Line]], Iterator["Record | SourceError"]]
 
 
 def read(source: Source, on_bad: Callable[[SourceError], None] | None = None) -> Iterator[Record]:
-    """Every record of ``source``, in order, read as it is asked for.
+    """Yields every record of ``source``, in order, with the file and the line in which it ends as its ``origin``.
 
-    A bad row raises SourceError; with ``on_bad`` it is handed there instead, and reading goes on. What makes the whole
-    source unreadable (UTF-16, a header without a text column) is raised always, and so is a source that holds nothing.
+    A bad row raises SourceError; with ``on_bad`` the error is passed to it instead, and reading goes on. An unreadable
+    source (UTF-16, a header without a text column) and an empty one always raise.
     """
-    for _, record in numbered(source, on_bad):
-        yield record
-
-
-def numbered(source: Source, on_bad: Callable[[SourceError], None] | None = None) -> Iterator[tuple[int, Record]]:
-    """As `read`, with the line in which each record ends."""
     delimited.learn(source)
+    last = 0
+
+    def watched(stream: IO[bytes]) -> Iterator[Line]:
+        nonlocal last
+        for line in lines(stream, source.name):
+            last = line[0]
+            yield line
+
     empty = True
     with source.opened() as stream:
-        for line, row in _rows(source, stream):
+        for row in _READERS[source.format](source, watched(stream)):
             empty = False
             if isinstance(row, Record):
-                yield line, row
+                yield Record(row.text, row.key, row.metadata, origin=(source.name, last))
             elif on_bad is None:
                 raise row
             else:
                 on_bad(row)
     if empty:
-        raise SourceError(source.name, 1, "holds no sentences", "Check that it is the file you meant, or leave it out.")
-
-
-def _rows(source: Source, stream: IO[bytes]) -> Iterator[tuple[int, Record | SourceError]]:
-    """Every row, and the line in which it ends."""
-    last = 0
-
-    def watched() -> Iterator[Line]:
-        nonlocal last
-        for number, raw in lines(stream, source.name):
-            last = number
-            yield number, raw
-
-    for row in _READERS[source.format](source, watched()):
-        if isinstance(row, Record) and row.metadata and (used := row.metadata.keys() & source.reserved.keys()):
-            reason = f"its metadata uses the name {min(used)!r}, {source.reserved[min(used)]}"
-            yield (
-                last,
-                SourceError(
-                    source.name, last, reason, Advice("Rename it.", typed="Rename it; --skip-bad leaves bad rows out.")
-                ),
-            )
-        else:
-            yield last, row
+        raise SourceError(source.name, 1, "holds no sentences", "Check that this is the right file, or leave it out.")
 
 
 def _by_line(parse: Callable[[str, Source], Record]) -> Reader:
-    """The reader of a format where a row is a line; blank lines are separators."""
+    """The reader of a format with one row a line; blank lines are separators."""
 
     def reader(source: Source, lines: Iterator[Line]) -> Iterator[Record | SourceError]:
         for number, raw in lines:
-            if not raw.strip():  # of ASCII whitespace only: a line of, say, U+3000 is kept
+            if not raw.strip():  # ASCII whitespace only: a line of U+3000, for example, is kept
                 continue
             row: Record | SourceError
             try:

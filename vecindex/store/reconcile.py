@@ -17,7 +17,8 @@ class Incoming:
 
     ``vector`` (D,) float32 of unit length was made elsewhere; without it the text must be encoded. ``part_of`` is the
     key of the record whose text this is a part of. ``named`` says that the key was given, and not derived; ``again``
-    that an earlier one of the same input has it.
+    that an earlier one of the same input has it. ``item`` is its position in the input, and ``origin`` its file and
+    line, if any: errors name them.
     """
 
     key: str
@@ -27,6 +28,8 @@ class Incoming:
     part_of: str | None = None
     named: bool = True
     again: bool = False
+    item: int = 0
+    origin: tuple[str, int] | None = None
 
 
 @dataclass(slots=True)

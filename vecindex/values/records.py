@@ -37,13 +37,15 @@ class Record:
 
     ``key`` is the user's stable name; None derives it from the text (see `derive_key`). ``metadata`` None means
     "not said": a new record gets ``{}``, an existing one keeps what it has. ``vector`` is (D,) float32; in a record
-    handed to ``add`` it is None unless it was made elsewhere.
+    handed to ``add`` it is None unless it was made elsewhere. ``origin`` is the file and line that the record was read
+    from, if any: errors about it name them.
     """
 
     text: str
     key: str | None = None
     metadata: Metadata | None = None
     vector: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    origin: tuple[str, int] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

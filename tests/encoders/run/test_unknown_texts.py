@@ -265,8 +265,8 @@ def test_the_command_line_counts_them_and_warns_of_a_query(here: Path, encoder: 
         0,
         "",
         "4 added, 0 updated, 0 unchanged; i holds 4 records.\n"
-        f"Warning: {MINILM} knows no token of 3 texts (emoji, a script that it lacks, or very long words); no search "
-        "finds them by meaning, and they come last.\n",
+        f"Warning: {MINILM} knows no token of 3 texts (emoji, an unsupported script, or very long words); "
+        "search cannot find them by meaning and lists them last.\n",
     )
     code, out, err = run("search", "🐘", "--index", "i")
     assert (code, err) == (

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vecindex import AddReport, Index, TextWithoutToken
-from vecindex.index import encode_ahead as pipeline
+from vecindex.index import encode_ahead
 from vecindex.index.long_texts import OnLong
 from vecindex.store.writer import MissingVectors, Writer
 
@@ -33,7 +33,7 @@ def encoder() -> BareEncoder:
 @pytest.fixture
 def index(tmp_path: Path, encoder: BareEncoder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     """An index whose ``add`` commits every two records."""
-    monkeypatch.setattr(pipeline, "RECORDS_A_READ", 2)
+    monkeypatch.setattr(encode_ahead, "RECORDS_A_READ", 2)
     with opened(tmp_path / "i", model=encoder) as index:
         yield index
 
@@ -95,7 +95,7 @@ def test_of_a_model_that_comes_between_it_is_told_too(
         tries.append(1)
         if len(tries) > 1:
             return real(self, *arguments, **named)
-        monkeypatch.setattr(index._language, "encoder", lambda space: Other(weights="v" * 64))
+        monkeypatch.setattr(index._model, "encoder", lambda space: Other(weights="v" * 64))
         raise MissingVectors(["needed too"])
 
     monkeypatch.setattr(Writer, "add", overtaken)
@@ -120,8 +120,8 @@ TEXTS = st.sampled_from(["~", "~ ~", "one", "two ~", " ".join(WORDS), " ".join(W
 def test_the_index_is_as_if_they_had_never_been_there(adds: list[tuple[str, str]], on_long: OnLong) -> None:
     states = []
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as home:
-        patch.setattr(pipeline, "RECORDS_A_READ", 5)
-        patch.setattr(pipeline, "TEXTS_TO_BEGIN_WITH", 1)
+        patch.setattr(encode_ahead, "RECORDS_A_READ", 5)
+        patch.setattr(encode_ahead, "TEXTS_TO_BEGIN_WITH", 1)
         patch.setattr(BareEncoder, "texts_at_once", 2)  # so that a window has several commits
         for name, some in (("all", adds), ("good", [(key, text) for key, text in adds if text.strip("~ ")])):
             with opened(Path(home) / name, model=BareEncoder()) as index:
@@ -159,7 +159,7 @@ def test_its_file_and_line_are_named(model: str, here: Path) -> None:
     for more in ([], ["--text", "a dog"]):
         assert run("add", "a.txt", "b.jsonl", *more, "--model", model) == (
             *(1, ""),
-            f"Error: {NO_TOKEN}\nFix it, or skip bad rows with --skip-bad.\n",
+            f"Error: {NO_TOKEN}\nThis model adds no tokens of its own: leave the text out, or skip such texts with --skip-bad.\n",
         )
     code, _, err = run("add", "--text", "a dog", "--text", "\u200b", "--key", "d", "--key", "e", "--model", model)
     assert (code, err.splitlines()[0]) == (1, "Error: item 1, 'e': the text '\\u200b' has no tokens")
@@ -171,13 +171,13 @@ def test_it_is_left_out_with_other_bad_rows(model: str) -> None:
     first, rest = err.split("\n", 1)
     assert first.startswith("Skipped: b.jsonl:3: ")
     assert rest == (
-        f"3 added, 0 updated, 0 unchanged; i holds 3 records.\nSkipped: {NO_TOKEN}\nWarning: 2 bad rows left out.\n"
+        f"Skipped: {NO_TOKEN}\n3 added, 0 updated, 0 unchanged; i holds 3 records.\nWarning: 2 bad rows left out.\n"
     )
     arguments = ["--skip-bad", "--text", "\u200b", "--key", "d", "--model", model]
     assert run("add", "-", "--format", "jsonl", *arguments, stdin=f'{BAD}{{"text": "a dog"}}\n')[2] == (
-        "1 added, 0 updated, 0 unchanged; i holds 4 records.\n"
         "Skipped: item 0, 'd': the text '\\u200b' has no tokens\n"
-        "Skipped: <stdin>:1: the text '\\u200b\\u200b' has no tokens\nWarning: 2 bad rows left out.\n"
+        "Skipped: <stdin>:1: the text '\\u200b\\u200b' has no tokens\n"
+        "1 added, 0 updated, 0 unchanged; i holds 4 records.\nWarning: 2 bad rows left out.\n"
     )
 
 
@@ -186,7 +186,8 @@ def test_only_the_first_of_many_are_named(model: str, here: Path) -> None:
     err = run("add", "many.jsonl", "--skip-bad", "--model", model)[2]
     assert err.count("Skipped: many.jsonl:") == 20
     assert err.endswith(
-        "Skipped: many.jsonl:21: the text '\\u200b\\u200b' has no tokens\nWarning: 30 bad rows left out.\n"
+        "Skipped: many.jsonl:21: the text '\\u200b\\u200b' has no tokens\n"
+        "1 added, 0 updated, 0 unchanged; i holds 1 record.\nWarning: 30 bad rows left out.\n"
     )
 
 

@@ -1,0 +1,140 @@
+"""The upkeep of an open index: fast fields, tuned codes, compaction, repair, and removing kept side indexes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from ..encoders.load import LoadOptions
+from ..errors import InvalidInput
+from ..filters.tree import Refused, parse_path, path_text
+from ..search.check_codes import check_codes
+from ..search.tune import Trial
+from ..search.upkeep import Upkeep
+from ..store.disk.lock import MIGRATION_LOCK_FILE, WriterLock
+from ..store.side_indexes import drop_sides
+from ..store.soundness.repair import repair
+from ..store.sql.reads import Catalog
+from ..store.writer import Writer
+from ..values.arguments import entrance
+from ..values.records import CompactReport, VerifyReport
+from .model import Model
+from .reader import Reader
+
+
+class Maintained(Reader):
+    """The part of an `Index` that looks after what is stored."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        readonly: bool,
+        model: Model | None,
+        settings: LoadOptions | None,
+        lock_timeout: float,
+    ) -> None:
+        super().__init__(path, readonly=readonly, model=model, settings=settings)
+        self._lock_timeout = lock_timeout
+        self._upkeep = Upkeep(self._folder, self._snapshots, self._accelerator, self._writer)
+
+    @entrance()
+    def index_field(self, field: str) -> bool:
+        """Makes filters on a metadata field fast; returns False if they already are.
+
+        ``field`` is written as in filters: ``year``, or ``author.name`` for a nested field.
+        """
+        self._check_writable()
+        try:
+            name = path_text(parse_path(field))
+        except Refused as refused:
+            raise InvalidInput(f"{field!r} is not a field name: {refused.reason}", "Write it as in a filter.") from None
+        with self._writer() as writer:
+            return writer.index_field(name)
+
+    @entrance()
+    def tune(
+        self,
+        recall: float = 0.99,
+        latency_ms: float | None = None,
+        *,
+        queries: Sequence[str] | Any = (),
+        progress: Callable[[Trial], None] | None = None,
+    ) -> Trial:
+        """Finds the fastest codes that reach a recall, measured against exact search, and keeps them.
+
+        Args:
+            recall: the share of the exact 10 nearest records that a search must find, on average.
+            latency_ms: the median time that a search may take, in milliseconds.
+            queries: typical texts or vectors, of which up to 200 are used; stored vectors fill the rest.
+            progress: called with each setting that was measured.
+
+        Returns:
+            The chosen setting and what was measured. `info` shows it.
+
+        Raises:
+            InvalidInput: nothing reaches the recall in that time, or the index is so small that search is exact.
+        """
+        self._check_writable()
+        vectors = self._model.query_vectors(queries, self._space()) if len(queries) else None
+        return self._upkeep.tune(recall, latency_ms, vectors, progress)
+
+    @entrance()
+    def compact(self, *, cache: bool = False) -> CompactReport:
+        """Gives back the space of deleted and replaced records; readers are not disturbed.
+
+        Until then the index remembers the vectors of deleted records, so their texts need not be encoded again.
+        ``cache=True`` forgets all remembered texts, also those of live records.
+        """
+        self._check_writable()
+        report = self._upkeep.compact(empty_cache=cache)
+        self._upkeep.tidy()
+        return report
+
+    @entrance()
+    def repair(self, *, encode: bool = False) -> VerifyReport:
+        """Repairs what can be repaired, then verifies again. Other writers wait; readers are not disturbed.
+
+        Args:
+            encode: if the vector file is missing or cut short, encode the texts again whose vectors are lost. This
+                takes as long as adding them did. False leaves such an index as it is.
+
+        Raises:
+            IndexLocked, StorageError, ModelNotFound, SpaceMismatch: earlier repairs stay.
+        """
+        self._check_writable()
+        renew = partial(self._upkeep.renew_codes, anew=True)
+        report = repair(self._snapshots, self._writer_of, check_codes, renew, lambda: self.encoder, encode)
+        self._accelerator.forget()  # new codes may have the file name of the damaged ones
+        if report.repaired:
+            self._upkeep.tidy()
+        return report
+
+    def drop_old(self) -> int:
+        """Removes the side indexes of finished and unfinished migrations; returns the bytes given back.
+
+        Raises IndexLocked while a migration runs.
+        """
+        self._check_writable()
+        with WriterLock(self._folder, 0, MIGRATION_LOCK_FILE), self._writer() as writer, writer.locked():
+            return drop_sides(self._folder)
+
+    @contextlib.contextmanager
+    def _writer(self) -> Iterator[Writer]:
+        with self._snapshots.borrow() as catalog:
+            yield self._writer_of(catalog)
+
+    def _writer_of(self, catalog: Catalog) -> Writer:
+        return Writer(self._folder, catalog, self._lock_timeout)
+
+    def _check_writable(self) -> None:
+        if self.readonly:
+            raise InvalidInput(f"{self.path} was opened readonly", "Open it with readonly=False to change it.")
+
+    def _check_sound(self) -> None:
+        """Checks the files as the first search does, so that nothing is added to a damaged index."""
+        with self._snapshots.take():
+            pass
