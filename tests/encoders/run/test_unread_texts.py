@@ -159,7 +159,8 @@ def test_its_file_and_line_are_named(model: str, here: Path) -> None:
     for more in ([], ["--text", "a dog"]):
         assert run("add", "a.txt", "b.jsonl", *more, "--model", model) == (
             *(1, ""),
-            f"Error: {NO_TOKEN}\nThis model adds no tokens of its own: leave the text out, or skip such texts with --skip-bad.\n",
+            f"Error: {NO_TOKEN}\n"
+            "This model adds no tokens of its own: leave the text out, or skip such texts with --skip-bad.\n",
         )
     code, _, err = run("add", "--text", "a dog", "--text", "\u200b", "--key", "d", "--key", "e", "--model", model)
     assert (code, err.splitlines()[0]) == (1, "Error: item 1, 'e': the text '\\u200b' has no tokens")
