@@ -20,20 +20,36 @@ from ..support.blocks import GUIDE
 
 COMMAND = "python -m tests.guide.make_pages"
 WIDTH = 100
+_MADE = f"This page is made by `{COMMAND}`.\n"
 
-_CLI = f"""# Command line
+_UPKEEP = (
+    *("index-field", "tune", "verify", "compact", "backup", "export", "import", "migrate", "selftest", "models"),
+    "completion",
+)
+_CLI = """# Command line
 
-Every command with its help text, as `vecindex COMMAND --help` prints it.
+The commands for every day, with the help texts that `vecindex COMMAND --help` prints.
 
-This page is made by `{COMMAND}`. Options that many commands share are listed once, at the end.
+The others are in [cli-upkeep](cli-upkeep.md).
 """
-_PYTHON = f"""# Python API
+_CLI_UPKEEP = """# Command line: upkeep
 
-Every public name of the package, with its parameters, results and errors.
+The commands for models, upkeep and exchange, with their help texts.
 
-This page is made from the docstrings by `{COMMAND}`. [python](python.md) is the tour, and
-[troubleshooting](troubleshooting.md) explains the errors. Results are frozen dataclasses; their fields are the
-parameters shown here.
+Those for every day are in [cli](cli.md).
+"""
+_PYTHON = """# Python API
+
+Every public name of the package except the index, with its parameters, results and errors.
+
+[python](python.md) is the tour, and [python-index](python-index.md) has the methods of an index.
+Results are frozen dataclasses; their fields are the parameters shown here.
+"""
+_INDEX = """# Python API: the index
+
+Every method of an open index, with its parameters, results and errors.
+
+[python](python.md) is the tour, and [python-api](python-api.md) has the other names.
 """
 _ENCODER = ("encode", "encode_tokens", "count_tokens", "space")
 """What a user needs of `vecindex.Encoder`; the rest serves the encoders themselves."""
@@ -42,12 +58,22 @@ _ITEM = re.compile(r"(\w+(?:, \w+)*)(: |\.$)")
 
 
 def cli_page() -> str:
+    return _cli_page(_CLI, lambda name: name not in _UPKEEP)
+
+
+def cli_upkeep_page() -> str:
+    return _cli_page(_CLI_UPKEEP, lambda name: name in _UPKEEP)
+
+
+def _cli_page(head: str, belongs: Callable[[str], bool]) -> str:
     commands = dict(_commands(main, "vecindex"))
     uses = Counter(key for command in commands.values() for param in command.params if (key := _help(command, param)))
     helps = Counter(option for option, _ in uses)
     shared = {key for key, count in uses.items() if count >= 4 and helps[key[0]] == 1}
-    sections = [_CLI]
+    sections = [head, f"Options that many commands share are at the end. {_MADE}"]
     for name, command in commands.items():
+        if not belongs([*name.split(), ""][1]):
+            continue
         own = copy.copy(command)
         own.params = [param for param in command.params if _help(command, param) not in shared]
         own.add_help_option = False
@@ -76,16 +102,20 @@ def python_page() -> str:
     classes = {name: each for name, each in named.items() if isinstance(each, type)}
     failures = {name: each for name, each in classes.items() if issubclass(each, (Exception, Warning))}
     results = sorted(classes.keys() - failures.keys() - {"Index", "Encoder"})
-    sections = [_PYTHON, "## Functions\n"]
+    sections = [_PYTHON, f"[troubleshooting](troubleshooting.md) explains the errors. {_MADE}", "## Functions\n"]
     sections += [_entry(f"vecindex.{name}", named[name]) for name in sorted(named.keys() - classes.keys())]
-    sections.append(f"## Index\n\n{_text(vecindex.Index)}\n")
-    sections += [_entry(f"index.{name}", each) for name, each in _members(vecindex.Index)]
     sections.append(f"## Encoder\n\n{_text(vecindex.Encoder)}\n")
     sections += [_entry(f"encoder.{name}", each) for name, each in _members(vecindex.Encoder) if name in _ENCODER]
     sections.append("## Records and results\n")
     sections += [_entry(f"vecindex.{name}", classes[name]) for name in results]
     sections.append("## Errors and warnings\n")
     sections.append("\n".join(f"- `{name}{_signature(each)}`" for name, each in failures.items()) + "\n")
+    return "\n".join(sections)
+
+
+def index_page() -> str:
+    sections = [_INDEX, _MADE, f"{_text(vecindex.Index)}\n"]
+    sections += [_entry(f"index.{name}", each).replace("### ", "## ", 1) for name, each in _members(vecindex.Index)]
     return "\n".join(sections)
 
 
@@ -138,7 +168,12 @@ def _text(each: Any) -> str:
     return "\n".join(lines).replace("``", "`")
 
 
-PAGES: dict[Path, Callable[[], str]] = {GUIDE / "cli.md": cli_page, GUIDE / "python-api.md": python_page}
+PAGES: dict[Path, Callable[[], str]] = {
+    GUIDE / "cli.md": cli_page,
+    GUIDE / "cli-upkeep.md": cli_upkeep_page,
+    GUIDE / "python-api.md": python_page,
+    GUIDE / "python-index.md": index_page,
+}
 
 
 if __name__ == "__main__":

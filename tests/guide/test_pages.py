@@ -8,9 +8,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
 import vecindex
+from vecindex.cli import main
 from vecindex.cli.commands.guide import TOPICS
 
 from ..support.blocks import GUIDE, README
@@ -93,7 +95,32 @@ def test_every_warning_is_in_the_python_page() -> None:
 
 def test_every_public_name_and_every_method_of_an_index_is_in_the_python_api() -> None:
     text = (GUIDE / "python-api.md").read_text(encoding="utf-8")
+    index = (GUIDE / "python-index.md").read_text(encoding="utf-8")
     methods = {f"index.{name}" for name in dir(vecindex.Index) if not name.startswith("_")}
-    headings = set(re.findall(r"^### ([\w.]+)$", text, flags=re.MULTILINE))
+    headings = set(re.findall(r"^## ([\w.]+)$", index, flags=re.MULTILINE))
     assert methods - headings == {"index.path", "index.readonly"} & methods
     assert [name for name in vecindex.__all__ if name not in text] == []
+
+
+def _options(command: click.Command) -> set[str]:
+    return {option for param in command.params for option in param.opts} | {"--help"}
+
+
+def _all_options(group: click.Command) -> set[str]:
+    inner = group.commands.values() if isinstance(group, click.Group) else ()
+    return _options(group).union(*map(_all_options, inner))
+
+
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.stem)
+def test_commands_and_options_within_the_text_of_a_page_exist(page: Path) -> None:
+    for code in re.findall(r"(?<!`)`([^`]+)`(?!`)", page.read_text(encoding="utf-8")):
+        options = set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", code))
+        if code.startswith("vecindex ") and code.split()[1] != "COMMAND":
+            command: click.Command = main
+            for word in code.split()[1:]:
+                if isinstance(command, click.Group) and word in command.commands:
+                    command = command.commands[word]
+            assert command is not main or options, code
+            assert options <= _options(command), code
+        elif code.startswith("-"):
+            assert options <= _all_options(main), code

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 TOPICS = (
     *("quickstart", "adding", "searching", "filters", "models", "long-texts", "migrate", "exchange"),
-    *("python", "python-api", "cli", "how-it-works", "on-disk", "durability", "security"),
-    *("figures", "troubleshooting", "upgrading", "changes"),
+    *("python", "python-api", "python-index", "cli", "cli-upkeep"),
+    *("how-it-works", "on-disk", "durability", "security", "figures", "troubleshooting", "upgrading", "changes"),
 )
 """The names of the pages, in the order in which a newcomer would read them."""
 
