@@ -28,7 +28,7 @@ def test_backup_reports_what_it_copied(folder: Path, tmp_path: Path) -> None:
 def test_backup_does_not_replace_an_existing_path(folder: Path, tmp_path: Path) -> None:
     advice = "Name a path that does not exist, or remove it first."
     (tmp_path / "b").write_text("mine")
-    assert run("backup", tmp_path / "b", "--index", folder) == failed(f"{tmp_path / 'b'} exists already", advice)
+    assert run("backup", tmp_path / "b", "--index", folder) == failed(f"{tmp_path / 'b'} already exists", advice)
     assert run("backup", tmp_path / "c", "--index", tmp_path / "none") == no_index(tmp_path / "none")
 
 
@@ -90,5 +90,5 @@ def test_no_index_is_created_before_the_space_of_foreign_vectors_is_named(here: 
 def test_export_does_not_replace_an_existing_file(here: Path) -> None:
     (here / "e.jsonl").write_text("mine")
     advice = "Name a path that does not exist, or remove it first."
-    assert run("export", "e.jsonl") == failed(f"{here / 'e.jsonl'} exists already", advice)
+    assert run("export", "e.jsonl") == failed(f"{here / 'e.jsonl'} already exists", advice)
     assert (here / "e.jsonl").read_text() == "mine"

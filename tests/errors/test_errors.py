@@ -184,7 +184,7 @@ CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], 
     ),
     errors.StorageError: (
         *(refused, {"path": "{f}/vecindex.db"}),
-        "{f}/vecindex.db cannot be used: it was removed, or replaced by another one, after it was opened.",
+        "{f}/vecindex.db cannot be used: it was removed or replaced after it was opened.",
     ),
     errors.OutOfMemory: (
         *(no_memory, {"doing": "FAISS was loaded"}),

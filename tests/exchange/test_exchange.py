@@ -296,7 +296,7 @@ def test_a_missing_pyarrow_is_an_error(folder: Path, tmp_path: Path, monkeypatch
 @in_every_format
 def test_an_existing_file_is_never_replaced(folder: Path, tmp_path: Path, format: str) -> None:
     (tmp_path / "e").write_text("mine")
-    with opened(folder) as index, pytest.raises(InvalidInput, match=r"exists already\. Name a path that does not"):
+    with opened(folder) as index, pytest.raises(InvalidInput, match=r"already exists\. Name a path that does not"):
         index.export(tmp_path / "e", format)
     assert (tmp_path / "e").read_text() == "mine"
 

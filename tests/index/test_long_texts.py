@@ -210,13 +210,13 @@ def test_what_only_looks_like_a_part_is_left_alone_and_never_overwritten(index: 
     index.add(["short"], keys=["a"], on_long="split")
     assert set(state_of(index)) == {"a#9", "a#x", "a"}
     index.add(["mine"], keys=["a#2"])
-    with pytest.raises(InvalidInput, match="its part would be named 'a#2', which is another record's key"):
+    with pytest.raises(InvalidInput, match="its part would get the key 'a#2', which is another record's key"):
         index.add([LONG], keys=["a"], on_long="split")
     assert set(state_of(index)) == {"a#9", "a#x", "a", "a#2"}
 
 
-TAKEN = "the key 'a#1' is that of a part of the text of 'a', which is stored in parts. Give it another key, or delete"
-WOULD_TAKE = "the text of 'a' is too long and its part would be named 'a#1', which is another record's key"
+TAKEN = "the key 'a#1' is the key of a part of 'a', whose text is stored in parts. Give it another key, or delete"
+WOULD_TAKE = "the text of 'a' is too long, and its part would get the key 'a#1', which is another record's key"
 
 
 @pytest.mark.parametrize("metadata", [None, {}, {"n": 1}, {"x": "part_of"}])
@@ -377,6 +377,7 @@ def test_lost_tokens_survive_export_and_import_and_old_files_are_read(tmp_path: 
         index.add([LONG], keys=["a"])
         index.export(tmp_path / "e.jsonl")
     line = json.loads((tmp_path / "e.jsonl").read_text())
+    assert line.pop("tokens_lost") == 48
     for truncated, lost in ((48, 48), (True, 1), (False, 0), (0, 0)):
         (tmp_path / "old.jsonl").write_text(json.dumps({**line, "truncated": truncated}))
         with opened(tmp_path / f"c{truncated}") as copy:
@@ -391,7 +392,7 @@ def test_parquet_files_of_earlier_versions_are_read(tmp_path: Path) -> None:
         index.add([LONG, "one"], keys=["a", "b"])
         index.export(tmp_path / "e.parquet")
     table = pq.read_table(tmp_path / "e.parquet")
-    column = table.schema.get_field_index("truncated")
+    column = table.schema.get_field_index("tokens_lost")
     assert table.column(column).to_pylist() == [48, 0]
     pq.write_table(table.set_column(column, "truncated", arrow.array([True, False])), tmp_path / "old.parquet")
     with opened(tmp_path / "c") as copy:

@@ -262,5 +262,7 @@ def test_an_index_that_crossed_a_fork_says_so(tmp_path: Path) -> None:
         os.close(write)
         with os.fdopen(read) as pipe:
             said = pipe.read()
-        assert said.startswith(f"the index was opened by process {os.getpid()}, of which this one, {pid}, is a fork")
+        assert said.startswith(
+            f"the index was opened by process {os.getpid()}, of which this process, {pid}, is a fork"
+        )
         assert len(index.search("one")) == 1

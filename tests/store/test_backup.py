@@ -187,15 +187,15 @@ def test_what_is_there_is_never_replaced(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "full" / "note").write_text("mine")
     with opened(folder) as index:
         for name, message in {
-            "file": "exists already",
+            "file": "already exists",
             "full": "is a folder that is not empty",
-            "i": "is within the index",
-            "i/b": "is within the index",
+            "i": "is inside the index",
+            "i/b": "is inside the index",
         }.items():
             with pytest.raises(InvalidInput) as caught:
                 index.backup(tmp_path / name)
             assert caught.value.message == f"{tmp_path / name} {message}"
-        with pytest.raises(InvalidInput, match=f"there is no folder {tmp_path}/deep. Make it first: mkdir -p"):
+        with pytest.raises(InvalidInput, match=f"there is no folder {tmp_path}/deep. Create it first: mkdir -p"):
             index.backup(tmp_path / "deep" / "b")
         with pytest.raises(InvalidInput, match="'' cannot be a path: it is empty"):
             index.backup("")

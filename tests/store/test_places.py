@@ -172,7 +172,7 @@ def test_every_call_says_that_the_index_was_replaced(tmp_path: Path, how: str) -
             for handle in (index, reader) if name in READING else (index,):
                 with pytest.raises(StorageError) as caught:
                     act(handle)
-                assert caught.value.reason == "it was removed, or replaced by another one, after it was opened", name
+                assert caught.value.reason == "it was removed or replaced after it was opened", name
                 assert caught.value.command_advice == "Open it again, or run the command again."
         assert sorted(p.name for p in tmp_path.iterdir()) == (["aside", "i"] if how == "replaced" else ["aside"])
         if how == "replaced":
@@ -188,7 +188,7 @@ def test_a_second_connection_of_one_handle_does_not_open_another_index(tmp_path:
     with vecindex.open(path) as index, index._snapshots.borrow():  # so that the next call needs another connection
         path.rename(tmp_path / "aside")
         rows(path, "new")
-        with pytest.raises(StorageError, match="replaced by another one"):
+        with pytest.raises(StorageError, match="removed or replaced"):
             index.get("k1")
         path.rename(tmp_path / "new")
         (tmp_path / "aside").rename(path)
@@ -212,5 +212,5 @@ def test_an_index_that_is_replaced_while_a_search_begins_gives_no_row_of_the_oth
 
     with vecindex.open(path) as index:
         monkeypatch.setattr(vecindex.store.generation.Generation, "read", classmethod(replaced_first))
-        with pytest.raises(StorageError, match="replaced by another one"):
+        with pytest.raises(StorageError, match="removed or replaced"):
             index.similar("k1")

@@ -107,7 +107,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str, str, str]] = {
     ),
     "a fingerprint": (
         lambda f: sql(f, "update manifest set fingerprint = 'other'"),
-        *("vecindex.db", f"the fingerprint other is not that of its space, {toy_space().fingerprint}", REPAIR),
+        *("vecindex.db", f"the fingerprint other does not match that of its space, {toy_space().fingerprint}", REPAIR),
     ),
     "tokens lost": (
         lambda f: sql(f, "update records set lost = 1 where key = 'd'"),

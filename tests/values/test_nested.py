@@ -148,7 +148,7 @@ def test_verify_names_metadata_that_no_filter_can_read(tmp_path: Path) -> None:
         with pytest.raises(CorruptIndex):
             index.search("one", where="year = 1")
         (fault,) = index.verify().faults
-        assert fault.reason.startswith("the record 'k' has metadata that is nested 2100 deep, more than ")
+        assert fault.reason.startswith("the record 'k' has metadata that is nested 2100 levels deep, more than ")
         assert fault.repair.endswith(" k")
         index.delete(["k"])
         assert [hit.key for hit in index.search("one", where="year = 2")] == ["l"]

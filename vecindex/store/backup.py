@@ -1,9 +1,9 @@
-"""How is an index copied while others write, compact and read: one generation of it, whole, checked, opening by itself.
+"""Copies one generation of an index, whole and checked, while others write, compact and read.
 
 1. A writer commits meanwhile: the read transaction and the mapping both stay at the generation that was taken.
-2. A compaction removes the vector file or the codes: the mapping keeps the vectors; codes are derived, and left out.
-3. Something is damaged: it is named, and no backup is left that would hide the damage until it is needed.
-4. Killed on the way: see `fresh`.
+2. A compaction removes the vector file or the codes: the mapping keeps the vectors; codes are left out, being derived.
+3. Something is damaged: the error names it, and no backup is left that would hide the damage until it is needed.
+4. Killed on the way: see `atomic_create`.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from .vectors import ROWS_A_BLOCK, vector_file
 _PAGES_A_STEP = 4_096
 
 Progress = Callable[[int, int], None]
-"""Called with how much is done and how much there is."""
+"""Called with how much is done, and the total."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackupReport:
-    """What ``backup`` copied: records, rows of the vector file (dead ones included), and the copy's bytes."""
+    """What ``backup`` copied: records, rows of the vector file including dead ones, and the bytes of the copy."""
 
     records: int
     rows: int
@@ -45,20 +45,20 @@ class BackupReport:
 
 
 def backup(snapshots: Snapshots, destination: str | os.PathLike[str], progress: Progress | None = None) -> BackupReport:
-    """Copies the newest generation to a new index at ``destination``; needs no lock, and keeps nobody waiting.
+    """Copies the newest generation to a new index at ``destination``, without a lock.
 
-    Every vector and record that is copied is compared with its checksum. ``progress`` counts bytes.
+    Checks every vector and record with its checksum. ``progress`` counts bytes.
 
     Raises:
-        InvalidInput: something is at ``destination`` that is not an empty folder, or it is within the index.
+        InvalidInput: there is something other than an empty folder at ``destination``, or it is inside the index.
         CorruptIndex: a file of the index is damaged.
-        StorageError: nothing is left at ``destination``, as with the others.
+        StorageError: it cannot be written. Nothing is left at ``destination``, whatever is raised.
     """
     path = resolved(destination)
     report = progress or (lambda done, total: None)
     with snapshots.borrow() as catalog:
         if path.is_relative_to(catalog.folder):
-            raise InvalidInput(f"{path} is within the index", "Name a path outside of it.")
+            raise InvalidInput(f"{path} is inside the index", "Name a path outside of it.")
         with fresh_folder(path, like=catalog.folder) as copy:
             with _one_generation(catalog) as generation:
                 manifest = generation.manifest
@@ -74,10 +74,10 @@ def backup(snapshots: Snapshots, destination: str | os.PathLike[str], progress: 
 
 
 def set_aside(snapshots: Snapshots, path: Path) -> None:
-    """Makes the newest generation an index of its own at ``path`` too, under the writer's lock.
+    """Keeps the newest generation as an index of its own at ``path``, under the writer's lock.
 
-    The vectors are not copied where the file system has links: committed rows are never written again. Until the index
-    has another vector file the two share this one, so until then ``path`` must not be written to; see `sides`.
+    The vector file is linked, not copied, if the file system has hard links: committed rows are never written again.
+    The two indexes share it until this one gets a new file, so ``path`` must not be written to until then.
 
     Raises:
         CorruptIndex, StorageError: nothing is at ``path``.
@@ -97,7 +97,7 @@ def set_aside(snapshots: Snapshots, path: Path) -> None:
 
 @contextlib.contextmanager
 def _one_generation(catalog: Catalog) -> Iterator[Generation]:
-    """What is committed now, inside a read transaction, with nothing known of it yet that an earlier search checked."""
+    """What is committed now, inside a read transaction; nothing of it counts as checked yet."""
     for attempt in range(1, TRIES + 1):
         with catalog.reading() as manifest:
             try:
@@ -111,23 +111,23 @@ def _one_generation(catalog: Catalog) -> Iterator[Generation]:
 
 
 def _copy_database(catalog: Catalog, folder: Path, exactly: bool, report: Callable[[float], None]) -> None:
-    """Copies the database as the read transaction that ``catalog`` is in sees it."""
+    """Copies the database as the read transaction of ``catalog`` sees it."""
     path = folder / DATABASE_FILE
     os.close(create(path, catalog.path, exactly))
     with catalog.errors(), contextlib.closing(disk().connect(str(path))) as target:
         try:
-            target.execute("pragma synchronous = off")  # it is synced whole, at the end
+            target.execute("pragma synchronous = off")  # it is synced at the end
             catalog.sqlite.backup(
                 target, pages=_PAGES_A_STEP, progress=lambda _, left, pages: report(1 - left / max(pages, 1))
             )
-        except sqlite3.OperationalError as error:  # a full disk, say: reading needs nothing that could be refused
+        except sqlite3.OperationalError as error:  # such as a full disk; reading cannot be refused
             raise refused_by_sqlite(path, error) from error
 
 
 def _copy_vectors(
     generation: Generation, source: Path, folder: Path, exactly: bool, report: Callable[[int], None]
 ) -> None:
-    """Copies the committed rows, each live one compared with its checksum."""
+    """Copies the committed rows, and checks each live one."""
     manifest = generation.manifest
     if manifest.rows == 0:
         return
@@ -141,12 +141,12 @@ def _copy_vectors(
 
 
 def _copy_codes(generation: Generation, folder: Path) -> bool:
-    """Copies the codes' files; False, and none of them, if one is missing or damaged: they come back by themselves."""
+    """Copies the codes' files; if one is missing or damaged, copies none and returns False, since they are derived."""
     codes = generation.manifest.codes
     if codes is None:
         return False
     try:
-        contents = [generation.codes_file(part)() for part in range(len(codes.names))]
+        contents = [generation.codes_file(number)() for number in range(len(codes.names))]
     except CorruptIndex:
         return False
     for name, content in zip(codes.names, contents, strict=True):
@@ -155,7 +155,7 @@ def _copy_codes(generation: Generation, folder: Path) -> bool:
 
 
 def _check(original: Path, folder: Path, manifest: Manifest, has_codes: bool) -> None:
-    """Makes the copied database durable, after making sure that it is the generation of ``manifest``, undamaged."""
+    """Checks that the copied database is the generation of ``manifest`` and sound, and makes it durable."""
     try:
         copy = Catalog(folder)
         try:

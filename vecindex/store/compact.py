@@ -1,9 +1,9 @@
-"""How is the space of dead rows given back: a new vector file without them, then one transaction that renumbers.
+"""Frees the space of dead rows: writes a new vector file without them, then renumbers the rows in one transaction.
 
 1. Killed before the COMMIT: the new files are orphans, which the next writer removes.
 2. Killed after it: the old files are orphans, likewise.
-3. A reader of the old generation keeps its mapping of the old file, removed or not.
-4. A row of the old file is damaged: it is not carried over as if it were what was written; nothing changes.
+3. A reader of the old generation keeps its mapping of the old file, even once that is removed.
+4. A row of the old file is damaged: an error, and nothing changes, since a copy would get a valid checksum.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from .vectors import (
 from .writer import Writer
 
 PublishCodes = Callable[[Manifest, Vectors], CodesFiles | None]
-"""Writes codes over the vectors of a manifest; None where exact search is as good."""
+"""Writes codes over the vectors of a manifest; returns None if exact search is as good."""
 
 
 def compact(
     folder: Path, catalog: Catalog, writer: Writer, publish_codes: PublishCodes, empty_cache: bool = False
 ) -> CompactReport:
-    """Drops the dead rows and gives their space back; readers are not disturbed, writers wait.
+    """Drops the dead rows and frees their space; readers are not disturbed, writers wait.
 
-    The cache forgets the texts of dropped rows; with ``empty_cache`` all texts.
+    The cache drops the texts of these rows, or all texts with ``empty_cache``.
 
     Raises:
-        IndexLocked, StorageError, CorruptIndex: the index is as it was.
+        IndexLocked, StorageError, CorruptIndex: the index is unchanged.
     """
     with writer.locked() as manifest:
         before, cached = folder_bytes(folder), catalog.count_cached()
@@ -69,7 +69,7 @@ def compact(
 
 
 def _copied(old: Vectors, live: Rows, sums: Sums, path: Path, new_path: Path) -> Vectors:
-    """The live rows of the file at ``path`` as a new, checked file."""
+    """Copies the live rows of the file at ``path`` to a new file, and checks them."""
     copy_rows(old, live, new_path, like=path)
     vectors = map_rows(new_path, len(live), old.shape[1])
     for start in range(0, len(live), ROWS_A_BLOCK):

@@ -1,6 +1,6 @@
-"""What is kept of one generation between searches: the mapping, its checksums, dead rows, and rows that filters allow.
+"""Keeps the state of one generation between searches: mapped vectors, checksums, dead rows, and filters' results.
 
-A generation is read as the difference to the one before it: a commit costs its readers what it changed.
+A generation is read as the difference to an earlier one, so that a commit costs its readers only what it changed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TESTS_KEPT = 1_000
 
 
 class Allowed:
-    """The rows that a search may return: ``count`` of them; ``bitmap``, the lowest bit first, is None for all rows."""
+    """The ``count`` rows that a search may return; ``bitmap``, lowest bit first, is None if all rows are allowed."""
 
     def __init__(self, count: int, bitmap: Bits | None, total: int) -> None:
         self.count = count
@@ -49,7 +49,7 @@ class Allowed:
 
 
 class Generation:
-    """One committed state, shared by all searches of it; only caches change after it is made."""
+    """One committed state, shared by all searches of it; only its caches change later."""
 
     def __init__(self, folder: Path, manifest: Manifest, vectors: Vectors, sums: Sums, dead: Bits) -> None:
         self.manifest = manifest
@@ -58,7 +58,7 @@ class Generation:
         self._sums = sums
         self._dead = dead
         self._path = vector_file(folder, manifest.vectors)
-        # Rows of each block that were found right; shared with the generations that follow on the same file.
+        # How many rows of each block were found sound; shared with later generations of the same file.
         self._checked: dict[int, int] = {}
         self._filters: OrderedDict[Filter, Allowed] = OrderedDict()
         self._unmatched: dict[Asked, FilterWarning | None] = {}
@@ -73,10 +73,10 @@ class Generation:
 
     @classmethod
     def read(cls, catalog: Catalog, manifest: Manifest, before: Generation | None) -> Generation:
-        """The generation of ``manifest``, whose read transaction ``catalog`` is in; ``before`` is one seen earlier.
+        """Reads the generation of ``manifest`` in its read transaction; ``before`` is an earlier one, if any.
 
         Raises:
-            CorruptIndex: a file is not what the manifest says.
+            CorruptIndex: a file contradicts the manifest.
         """
         path = vector_file(catalog.folder, manifest.vectors)
         vectors = map_rows(path, manifest.rows, manifest.dimension)
@@ -104,13 +104,13 @@ class Generation:
         if follows and before:
             generation._checked = before._checked
             if before.manifest.generation == manifest.generation:
-                # Only what is derived has changed. What they share they guard together.
+                # Only derived data has changed. They share caches, so they share the lock too.
                 generation._filters, generation._lock = before._filters, before._lock
                 generation._unmatched = before._unmatched
         return generation
 
     def allowed(self, where: Filter, select: Callable[[], Rows]) -> Allowed:
-        """The rows that a filter allows, by ``select`` when they are not known yet."""
+        """The rows that a filter allows; calls ``select`` if they are not known yet."""
         with self._lock:
             if where in self._filters:
                 self._filters.move_to_end(where)
@@ -128,7 +128,7 @@ class Generation:
         return found
 
     def unmatched(self, catalog: Catalog, where: Filter, matched: bool) -> list[FilterWarning]:
-        """See `unmatched`; ``catalog`` is in a read transaction of this generation."""
+        """See `sql.unmatched`; ``catalog`` must be in a read transaction of this generation."""
         if not self.manifest.records:
             return []
         found = []
@@ -142,18 +142,18 @@ class Generation:
         return [warning for warning in found if warning is not None]
 
     def check(self, rows: Rows) -> None:
-        """Raises CorruptIndex if the vector of one of these rows is not what was written."""
+        """Raises CorruptIndex if the vector of one of these rows is damaged."""
         check_rows(self.vectors, rows, self._sums, self._path)
 
     def check_range(self, start: int, stop: int) -> None:
-        """The same for all rows of a range; what was found right once is not read again."""
+        """Like `check` for a range of rows; what was found sound once is not read again."""
         for block in range(start // ROWS_A_BLOCK, -(-stop // ROWS_A_BLOCK)):
             first = block * ROWS_A_BLOCK
             last = min(first + ROWS_A_BLOCK, self.manifest.rows)
             if self._checked.get(block, 0) >= last - first:
                 continue
             bad = np.flatnonzero(checksums(self.vectors[first:last]) != self._sums[first:last])
-            # A dead row's vector is never scored, but a scan passes over it: it says nothing, right or wrong.
+            # A scan reads the vectors of dead rows but never scores them, so damage there does not matter.
             bad = bad[~np.unpackbits(self._dead[first // 8 : -(-last // 8)], bitorder="little")[bad].astype(bool)]
             if len(bad):
                 raise CorruptIndex(str(self._path), damaged_rows(first + bad))
@@ -161,19 +161,19 @@ class Generation:
 
     @property
     def _most_codes(self) -> int:
-        """More bytes than any codes of the vectors take, with what is kept of their clusters."""
+        """More bytes than any codes of the vectors can take, clusters included."""
         rows, dimension = self.manifest.rows, self.manifest.dimension
         return 8 * dimension * (rows + dimension) + 256 * rows + 2**20
 
-    def codes_file(self, part: int) -> Callable[[], memoryview]:
-        """One of the codes' files, mapped now, so that it may be removed, and checked when its content is asked for.
+    def codes_file(self, number: int) -> Callable[[], memoryview]:
+        """Maps one of the codes' files now, so that it may be removed; the result checks it and returns its content.
 
         Raises:
-            CorruptIndex: it is missing (newer ones may have replaced it); or, when called, is not what was published.
+            CorruptIndex: it is missing (newer ones may have replaced it); or, from the result, it is damaged.
         """
         codes = self.manifest.codes
         assert codes is not None
-        path = self._folder / codes.names[part]
+        path = self._folder / codes.names[number]
         try:
             content = memoryview(mapped(path, at_most=self._most_codes))
         except OSError as error:
@@ -184,7 +184,7 @@ class Generation:
             raise CorruptIndex(str(path), f"it cannot be read: {error}") from None
 
         def checked() -> memoryview:
-            if hashlib.sha256(content).hexdigest() != codes.digests[part]:
+            if hashlib.sha256(content).hexdigest() != codes.digests[number]:
                 raise CorruptIndex(str(path), "it is not what was published")
             return content
 

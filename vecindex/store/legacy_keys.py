@@ -1,4 +1,4 @@
-"""Under which keys did earlier versions store rows that were given none: by their text alone."""
+"""Finds records that earlier versions stored under a key derived from the text alone."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def with_legacy_keys(
     find: Callable[[set[str]], Mapping[str, Stored]],
     parts_of: Callable[[set[str]], Iterable[Stored]] | None = None,
 ) -> Sequence[Incoming]:
-    """The same, those that earlier versions stored under a key by their text alone under that key.
+    """Gives each record the key that an earlier version stored it under, if one did.
 
-    They did so with every row that had no key; what such a row said is compared `as_read`. ``find`` and ``parts_of``
-    find what is stored under keys, whole and in parts.
+    Earlier versions derived the key of a record without one from its text alone, not from its metadata. Stored metadata
+    is compared `as_read`. ``find`` and ``parts_of`` find what is stored under keys, whole and in parts.
     """
     by_text = {
         place: derived_key(item.text)

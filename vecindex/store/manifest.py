@@ -1,4 +1,4 @@
-"""What is committed: the one row of the manifest table, with a checksum over all that it says."""
+"""Reads, checks and writes the manifest: the one row that says what is committed."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ..values.nested import read_json
 from ..values.space import Space
 
 CODES_FILE = re.compile(r"codes-[0-9]+-[0-9]+-[0-9]+-[0-9a-f]{8}-[a-z]+\.faiss")
-"""What a file of codes is named."""
+"""The names of files of codes."""
 _DIGEST = re.compile("[0-9a-f]{64}")
 _TIME = re.compile(r"[0-9]{4}-[0-9T:.+-]{1,40}")
-_MOST = 2**62  # what is added to it is still a number of SQLite's
+_MOST = 2**62  # so that a sum still fits into SQLite's integers
 _MOST_DIMENSIONS = 2**24
 
 
 @dataclass(frozen=True, slots=True)
 class CodesFiles:
-    """The accelerator over the first ``rows`` rows: its files' names and SHA-256 digests, and the search's settings.
+    """The accelerator over the first ``rows`` rows: its files' names and SHA-256 digests, and its settings as JSON.
 
-    ``settings`` is JSON that `search.settings` reads. The files are made of the vectors; nothing is lost with them.
+    The files are derived from the vectors, and can be made again.
     """
 
     rows: int
@@ -38,17 +38,17 @@ class CodesFiles:
 
     @classmethod
     def from_json(cls, text: str) -> CodesFiles:
-        """What `to_json` wrote; raises ValueError for anything else, names of other files above all."""
+        """Reads what `to_json` wrote; raises ValueError for anything else, above all for names of other files."""
         values = read_json(text)
         if not isinstance(values, dict) or values.keys() != {"rows", "settings", "names", "digests"}:
             raise ValueError(f"its codes are {_shown(text)}")
         rows, names, digests = values["rows"], _texts(values["names"]), _texts(values["digests"])
         if type(rows) is not int or not isinstance(values["settings"], str) or not names or len(names) != len(digests):
             raise ValueError(f"its codes are {_shown(text)}")
-        for what, pattern, given in (("file", CODES_FILE, names), ("digest", _DIGEST, digests)):
+        for what, pattern, given in (("file name", CODES_FILE, names), ("digest", _DIGEST, digests)):
             for each in given:
                 if not pattern.fullmatch(each):
-                    raise ValueError(f"{_shown(each)} is no name of a {what} of codes")
+                    raise ValueError(f"{_shown(each)} is not a valid {what} of codes")
         return cls(rows, values["settings"], names, digests)
 
 
@@ -57,7 +57,7 @@ class Manifest:
     """``rows`` in the vector file number ``vectors``, ``dead`` ones included, as of commit ``generation``.
 
     ``fields`` are the metadata fields that have an SQL index, as filters write them. ``written_by`` is the environment
-    of the encoder that wrote the newest vectors (`Encoder.environment`), None where none were encoded here.
+    of the encoder that wrote the newest vectors (`Encoder.environment`), None if none were encoded here.
     """
 
     generation: int
@@ -80,7 +80,7 @@ class Manifest:
 
 
 COLUMNS = ("generation", "vectors", "rows", "dead", "space", "created", "codes", "fields", "written_by")
-"""The manifest's columns besides format, fingerprint (for people) and check, which is `checksum` of these."""
+"""The manifest's columns except format, fingerprint (for people) and crc, the `checksum` of these."""
 Row = tuple[int, int, int, int, str | None, str, str | None, str, str | None]
 
 assert tuple(field.name for field in fields(Manifest)) == COLUMNS
@@ -95,7 +95,7 @@ def to_row(manifest: Manifest) -> Row:
 
 
 def from_row(row: Sequence[object]) -> Manifest:
-    """The manifest that a row of `COLUMNS` says; raises ValueError with the reason where it says nonsense."""
+    """The manifest in a row of `COLUMNS`; raises ValueError with the reason if the row makes no sense."""
     check_types(row)
     generation, vectors, rows, dead, space_json, created, codes_json, fields_json, environment_json = cast(Row, row)
     try:
@@ -106,7 +106,7 @@ def from_row(row: Sequence[object]) -> Manifest:
     except (TypeError, ValueError, KeyError) as error:
         raise ValueError(f"its manifest cannot be read: {error}") from None
     except RecursionError:
-        raise ValueError("its manifest cannot be read: it is nested too deep") from None
+        raise ValueError("its manifest cannot be read: it is nested too deeply") from None
     if (
         not 0 <= dead <= rows <= _MOST
         or (rows and space is None)
@@ -120,12 +120,12 @@ def from_row(row: Sequence[object]) -> Manifest:
             f"dead, {_shown(space_json)}, codes {_shown(codes_json)}"
         )
     if not _TIME.fullmatch(created):
-        raise ValueError(f"its manifest says that it was created {_shown(created)}")
+        raise ValueError(f"its manifest has the creation time {_shown(created)}")
     return Manifest(generation, vectors, rows, dead, space, created, codes, names, written_by)
 
 
 def check_types(row: Sequence[object]) -> None:
-    """Raises ValueError where a column of a manifest's row, or of the first of its columns, has another type."""
+    """Raises ValueError if a value in a manifest's row, or in the first columns of one, has the wrong type."""
     for name, value, types in zip(COLUMNS, row, _TYPES, strict=False):
         if type(value) not in types:
             raise ValueError(f"its manifest's {name} is {_shown(value)}")
@@ -146,7 +146,7 @@ def _fields(text: str) -> tuple[str, ...]:
         except Refused:
             is_one = False
         if not is_one:
-            raise ValueError(f"{_shown(name)} is no name of a field")
+            raise ValueError(f"{_shown(name)} is not the name of a field")
     if len(set(names)) != len(names):
         raise ValueError("a field is named twice")
     return names
@@ -172,5 +172,5 @@ def _shown(value: object) -> str:
 
 
 def checksum(row: Sequence[object]) -> int:
-    """CRC-32 of the row, of `check_types`, as JSON."""
+    """CRC-32 of the row as JSON; its types must have been checked."""
     return zlib.crc32(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass"))

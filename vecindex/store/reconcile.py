@@ -1,4 +1,4 @@
-"""What does adding these records to those change: a pure decision, taken before encoding and again under the lock."""
+"""Decides what adding records changes in what is stored, before encoding and again under the lock; pure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Incoming:
     """A record to add, never changed; ``metadata`` is JSON text, or None to keep what is stored.
 
     ``vector`` (D,) float32 of unit length was made elsewhere; without it the text must be encoded. ``part_of`` is the
-    key of the record whose text this is a part of. ``named`` says that the key was given, and not derived; ``again``
-    that an earlier one of the same input has it. ``item`` is its position in the input, and ``origin`` its file and
-    line, if any: errors name them.
+    key of the record whose text this is a part of. ``named`` says that the key was given, not derived; ``again`` that
+    an earlier record of the same input has it. ``item`` is its position in the input, and ``origin`` its file and line,
+    if any, for errors.
     """
 
     key: str
@@ -34,7 +34,7 @@ class Incoming:
 
 @dataclass(slots=True)
 class Changes:
-    """What to write: ``written`` get a new row with a vector; ``relabelled`` are records that get other metadata."""
+    """What to write: ``written`` get a new row with a vector; ``relabelled`` keep theirs and get new metadata."""
 
     written: list[Incoming] = field(default_factory=list)
     relabelled: list[tuple[Stored, str]] = field(default_factory=list)
@@ -50,10 +50,10 @@ def reconcile(
     vector_at: Callable[[int], Vectors],
     whole: bool = False,
 ) -> Changes:
-    """The changes that leave the same records as adding ``incoming`` one by one, with each key written at most once.
+    """The changes with the same result as adding ``incoming`` one by one, but each key is written at most once.
 
-    ``stored`` holds what is stored under their keys, and ``vector_at`` finds a stored row's vector. With ``whole`` a
-    stored text that was truncated is encoded again. New rows are in the order of each key's last text.
+    ``stored`` holds the records with these keys, and ``vector_at`` finds the vector of a stored row. With ``whole``,
+    stored texts that were truncated are encoded again. New rows are in the order of each key's last text.
     """
     if not stored and len({item.key for item in incoming}) == len(incoming):
         return Changes(written=list(incoming), added=len(incoming))
@@ -103,7 +103,7 @@ def reconcile(
 
 
 def same_json(a: str, b: str) -> bool:
-    """Whether two JSON texts say the same, members in any order; a damaged one says nothing."""
+    """Whether two JSON texts are equal except for the order of members; False if one is damaged."""
     if a == b:
         return True
     try:

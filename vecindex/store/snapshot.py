@@ -1,11 +1,11 @@
-"""What does one search see: the records and vectors of one generation, whatever is committed meanwhile.
+"""Gives each search the records and vectors of one generation, whatever is committed meanwhile.
 
 1. A writer commits during a search: SQLite's read transaction and the mapping both stay at the old count of rows.
 2. A writer overwrites bytes beyond the committed rows: the mapping ends before them.
-3. A compaction removes the vector file after the manifest was read and before it is mapped: the manifest is read
-   again; once mapped, the removed file lives until the mapping goes. The same holds for codes.
-4. The index is replaced by another one at the same path, or removed: said to be so, by its device and number.
-5. The process forks: SQLite's connections must not cross, so the child is told to open the index again.
+3. A compaction removes the vector file after the manifest was read and before the file is mapped: the manifest is read
+   again. Once mapped, the removed file lives as long as the mapping. The same holds for codes.
+4. The index is removed, or replaced by another one: an error, found by device and inode.
+5. The process forks: a child must not use its parent's SQLite connections, so it is told to open the index again.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class Snapshot:
     def codes(self) -> CodesFiles | None:
         return self.manifest.codes
 
-    def codes_file(self, part: int) -> Callable[[], memoryview]:
+    def codes_file(self, number: int) -> Callable[[], memoryview]:
         """See `Generation.codes_file`."""
-        return self._generation.codes_file(part)
+        return self._generation.codes_file(number)
 
     def find(self, keys: Iterable[str]) -> dict[str, Stored]:
         found = self._catalog.find(keys)
@@ -77,7 +77,7 @@ class Snapshot:
         return self._catalog.count_cached()
 
     def cached(self, texts: Iterable[str]) -> dict[str, tuple[Entry, Vectors]]:
-        """Those of these texts that were encoded here already: the cache's entry, and a copy of the vector (D,)."""
+        """For each of these texts in the cache: its entry and a copy of its vector (D,)."""
         digests = {text_digest(text): text for text in texts}
         found = sound(self._catalog.cached(digests), self.vectors)
         return {digests[entry.digest]: (entry, vector) for entry, vector in found}
@@ -89,7 +89,7 @@ class Snapshot:
         return self._catalog.fetch(rows)
 
     def allowed(self, where: Filter | None) -> Allowed:
-        """The rows that a search may return: those of records that the filter selects."""
+        """The rows of the records that the filter selects, which a search may return."""
         if where is None:
             return self._generation.alive
         return on_own_stack(
@@ -97,9 +97,9 @@ class Snapshot:
         )
 
     def unmatched(self, where: Filter | None, wanted: int | None = None) -> list[FilterWarning]:
-        """What is to be said of a filter whose tests match nothing that is stored; see `unmatched`.
+        """Warnings of conditions of a filter that match nothing; see `sql.unmatched`.
 
-        Looked for where fewer records than ``wanted`` match, or all; wherever that is None.
+        They are looked for if fewer records than ``wanted`` match, or all do, or ``wanted`` is None.
         """
         if where is None:
             return []
@@ -109,16 +109,16 @@ class Snapshot:
         return on_own_stack(self._generation.unmatched, self._catalog, where, count > 0)
 
     def check(self, rows: Rows) -> None:
-        """Raises CorruptIndex if the vector of one of these rows is not what was written."""
+        """See `Generation.check`."""
         self._generation.check(rows)
 
     def check_range(self, start: int, stop: int) -> None:
-        """The same for all rows of a range; what was found right once is not read again."""
+        """See `Generation.check_range`."""
         self._generation.check_range(start, stop)
 
 
 class Snapshots:
-    """Hands out snapshots of one index to any number of threads; keeps connections and the mapping between searches."""
+    """Gives any number of threads snapshots of one index; keeps connections and the mapping between searches."""
 
     def __init__(self, folder: Path, readonly: bool) -> None:
         self._folder = folder
@@ -132,12 +132,12 @@ class Snapshots:
 
     @contextlib.contextmanager
     def borrow(self) -> Iterator[Catalog]:
-        """A connection that nobody else uses meanwhile; there are as many as were ever needed at once."""
+        """A connection for the caller alone; as many are kept as were ever needed at once."""
         if self.closed:
             raise InvalidInput("the index is closed", "Open it again with vecindex.open(path).")
         if os.getpid() != self._process:
             raise InvalidInput(
-                f"the index was opened by process {self._process}, of which this one, {os.getpid()}, is a fork",
+                f"the index was opened by process {self._process}, of which this process, {os.getpid()}, is a fork",
                 "Open it in each process with vecindex.open(path), after the fork.",
             )
         try:  # `memory_errors` would take a microsecond of every search
@@ -146,7 +146,7 @@ class Snapshots:
             except IndexError:
                 catalog = Catalog(self._folder, self._readonly)
                 self._identity = self._identity or catalog.identity
-                if catalog.identity != self._identity:  # its records and the vectors mapped before are of two indexes
+                if catalog.identity != self._identity:  # its records and the mapped vectors are of two indexes
                     catalog.close()
                     raise replaced(catalog.path) from None
             try:
@@ -164,7 +164,7 @@ class Snapshots:
 
     @contextlib.contextmanager
     def take(self) -> Iterator[Snapshot]:
-        """A snapshot of what is committed now, to be used inside the ``with``."""
+        """A snapshot of what is committed now, to use inside a ``with``."""
         with self.borrow() as catalog:
             for attempt in range(1, TRIES + 1):
                 with catalog.reading() as manifest:
@@ -193,7 +193,7 @@ class Snapshots:
         if newest is not None and newest.manifest == manifest:
             return newest
         generation = Generation.read(catalog, manifest, newest)
-        catalog.check_in_place()  # what was mapped by its name lies beside what was read
+        catalog.check_in_place()  # the file that was mapped by name belongs to what was read
         if self._newest is None or self._newest.manifest.generation <= manifest.generation:
             self._newest = generation
         return generation

@@ -1,14 +1,15 @@
-"""How does an index change its embedding space: all vectors are replaced at once, and the old index is kept beside.
+"""Switches an index to another embedding space: replaces all vectors at once, and keeps the old index inside it.
 
-The new vectors come from a side index, an ordinary one with the same records in the other space.
+The new vectors come from a side index, an ordinary index with the same records in the other space.
 
-1. Killed before the COMMIT: what is aside and the new files are leftovers; the next writer removes them, see `sides`.
-2. Killed after it: the old files are orphans, likewise; the index aside has names of its own for them.
-3. Something is refused before it: as 1, and what is left is removed at once.
-4. Interrupted right after it: the switch is done, and nothing of it may be taken back.
+1. Killed before the COMMIT: the kept index and the new files are leftovers, which the next writer removes; see
+   `side_indexes`.
+2. Killed after it: the old files are orphans, likewise; the kept index has its own names (hard links) for them.
+3. An error before it: as 1, but the leftovers are removed at once.
+4. Interrupted right after it: the switch is done, and nothing of it may be undone.
 5. A reader of the old generation keeps its mapping, and sees the new space with its next snapshot.
-6. A record without a vector in the side index, or another text there: nothing changes. It was brought up to date under
-   the lock, so this cannot be.
+6. A record that has no vector, or another text, in the side index: nothing changes. This cannot happen, since the side
+   index was brought up to date under the lock.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from .vectors import ROWS_A_BLOCK, Rows, Sums, checksums, map_rows, remove_orpha
 from .writer import Writer
 
 CatchUp = Callable[[Manifest], Snapshots | None]
-"""Brings the side index up to date, while no other writer can change the old one, and hands it out; None: not now."""
+"""Brings the side index up to date and returns it, called under the writer's lock; None if that would take long."""
 
 
 def switch(
@@ -49,11 +50,10 @@ def switch(
 ) -> tuple[Manifest, Path] | None:
     """Gives the index the vectors of the side index, which are in ``space``.
 
-    Returns what was committed, and where the index as it was is kept; None, and nothing was, where ``catch_up`` says
-    so.
+    Returns what was committed and where the old index is kept; None if ``catch_up`` returned None and nothing changed.
 
     Raises:
-        IndexLocked, StorageError, CorruptIndex: the index is as it was.
+        IndexLocked, StorageError, CorruptIndex: the index is unchanged.
     """
     with snapshots.borrow() as catalog, writer.locked() as manifest:
         side = catch_up(manifest)
@@ -65,7 +65,7 @@ def switch(
             after = _committed(folder, catalog, side, manifest, publish_codes)
         except BaseException:
             with contextlib.suppress(VecindexError):
-                if catalog.manifest().vectors == manifest.vectors:  # else it was committed, and an interrupt came after
+                if catalog.manifest().vectors == manifest.vectors:  # else an interrupt came after the commit
                     remove_orphans(folder, manifest.vectors, manifest.codes.names if manifest.codes else ())
                     remove_side(aside)
             raise
@@ -76,7 +76,7 @@ def switch(
 def _committed(
     folder: Path, catalog: Catalog, side: Snapshots, manifest: Manifest, publish_codes: PublishCodes
 ) -> Manifest:
-    """Writes the vectors of the side index in the order of the index's rows, and commits them."""
+    """Writes the vectors of the side index in the order of the index's live rows, and commits them."""
     live = catalog.live_rows(manifest.rows)
     sums = np.zeros(len(live), np.uint32)
     digests, lost = np.zeros((len(live), 16), np.uint8), np.full(len(live), -1, np.int64)  # -1: not for the cache
@@ -119,14 +119,14 @@ def _committed(
 def _same(record: Stored, found: dict[str, Stored]) -> Stored:
     other = found.get(record.key)
     if other is None or other.text != record.text:
-        raise AssertionError(f"the side index was not brought up to date: {record.key!r}")  # a mistake of ours
+        raise AssertionError(f"the side index was not brought up to date: {record.key!r}")
     return other
 
 
 def _usual(records: Sequence[Stored], side: Snapshot) -> Iterator[Entry | None]:
-    """The cache's entry of each record whose vector the model made of the text in the usual way, else None.
+    """The cache's entry of each record whose vector the model made of its text in the usual way, else None.
 
-    The side index's cache alone knows: others were given, or are means of parts, and must not be served as the model's.
+    Only the side index's cache knows. Vectors that were given, or are means of parts, must not get into the cache.
     """
     known = side.cached(record.text for record in records)
     for record in records:

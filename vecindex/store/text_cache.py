@@ -1,10 +1,10 @@
-"""Which texts were encoded here already, and where does each one's vector lie? Words and checks of the cache.
+"""Defines and checks the entries of the cache: which texts were encoded here, and in which row each vector is.
 
-The cache holds no vectors: an entry names a row of the vector file, a record's or a dead one that was not compacted
-away yet. All rows are of the index's one space, so a text's digest is all that an entry needs to be found by.
+The cache holds no vectors. An entry names a row of the vector file, of a record or a dead one that was not compacted
+yet. All rows are in the index's one space, so the digest of a text identifies its entry.
 
-An entry is found right by itself, whatever else is damaged: its checksum covers its digest, what the text lost, and
-the checksum of the vector that it was made for. Where these do not fit together, the text is encoded again.
+An entry can be checked by itself, whatever else is damaged: its checksum covers its digest, the number of lost tokens
+and the checksum of its vector. If they do not match, the text is encoded again.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ import numpy as np
 from .vectors import Rows, Vectors, checksums
 
 BYTES_AN_ENTRY = 36
-"""What an entry takes in the database, pages that are not full included; measured at 100,000."""
+"""What an entry takes in the database, including pages that are not full; measured with 100,000 entries."""
 _COVERED = struct.Struct("<16sQI")
 
 
 @dataclass(slots=True)  # not frozen: as many are made as texts are added, and freezing costs three times as much
 class Entry:
-    """A row of the table ``cached``, never changed: the text of ``digest`` has the vector at ``row``."""
+    """A row of the table ``cached``, never changed: the text with ``digest`` has the vector at ``row``."""
 
     digest: bytes
     row: int
@@ -45,7 +45,7 @@ def entry_crc(digest: bytes, lost: int, checksum: int) -> int:
 
 
 def sound(entries: Sequence[Entry], vectors: Vectors) -> list[tuple[Entry, Vectors]]:
-    """Those ``entries`` that are what was written, each with a copy (D,) of its vector among ``vectors`` (rows, D)."""
+    """The undamaged ``entries``, each with a copy (D,) of its vector among ``vectors`` (rows, D)."""
     inside = [entry for entry in entries if 0 <= entry.row < len(vectors) and 0 <= entry.lost < 2**63]
     if not inside:
         return []

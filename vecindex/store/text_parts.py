@@ -1,9 +1,9 @@
-"""How are the parts of a long text stored: records of their own, which say whose parts they are.
+"""Names and recognises the parts of a long text, which are stored as records of their own.
 
-The parts of the record KEY have the keys KEY#1, KEY#2 and so on, and in their metadata ``part_of``, the key, and
-``span``, the characters of the whole text that they are: from the first to behind the last, counted from 0.
+The parts of the record KEY have the keys KEY#1, KEY#2 and so on. Their metadata has ``part_of``, which is KEY, and
+``span``, the characters of the whole text: the first and the one after the last, counted from 0.
 
-A part never takes the place of another record, nor another record that of a part: one of the two would be lost.
+A part never replaces another record, nor does another record replace a part: one of the two would be lost.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def part_key(key: str, number: int) -> str:
 
 
 def is_part_key(key: str, owner: str) -> bool:
-    """Whether ``key`` is what `part_key` makes of ``owner``."""
+    """Whether ``key`` is the key of a part of ``owner``."""
     number = key.removeprefix(f"{owner}#")
     return key != number and number.isascii() and number.isdigit() and number[0] != "0"
 
 
 def owner_of(record: Stored | Incoming) -> str | None:
-    """Whose part a record is, if its metadata says that it is one."""
+    """The key of the record that this one is a part of, or None."""
     if record.metadata is None or PART_OF not in record.metadata:
         return None
     try:
@@ -43,16 +43,16 @@ def owner_of(record: Stored | Incoming) -> str | None:
 
 
 def common_metadata(record: Stored) -> Mapping[str, Any]:
-    """A part's metadata without what says that it is one: that of the whole."""
+    """A part's metadata without ``part_of`` and ``span``: that of the whole text."""
     metadata: dict[str, Any] = read_json(record.metadata)
     return {name: value for name, value in metadata.items() if name not in (PART_OF, SPAN)}
 
 
 def refuse_clashes(incoming: Sequence[Incoming], stored: Mapping[str, Stored], parted: Collection[str]) -> None:
-    """Raises InvalidInput where a part would take another record's key, or another record that of a part.
+    """Raises InvalidInput if a part would take another record's key, or another record that of a part.
 
-    ``stored`` holds what is stored under the keys of ``incoming``, and ``parted`` are keys with parts of their own.
-    What changes nothing is no clash, nor is a record that says itself whose part it is, as exported ones do.
+    ``stored`` holds the records with the keys of ``incoming``; the keys in ``parted`` have parts of their own. A record
+    that changes nothing does not clash, nor one whose own metadata says whose part it is, as in exports.
     """
     before: dict[str, Stored | Incoming] = dict(stored)
     parted = {item.part_of for item in incoming if item.part_of is not None} | {*parted}
@@ -62,7 +62,7 @@ def refuse_clashes(incoming: Sequence[Incoming], stored: Mapping[str, Stored], p
         if item.part_of is not None:
             if item.key in parted or (known is not None and owner != item.part_of):
                 raise InvalidInput(
-                    f"the text of {item.part_of!r} is too long and its part would be named {item.key!r}, which is "
+                    f"the text of {item.part_of!r} is too long, and its part would get the key {item.key!r}, which is "
                     "another record's key",
                     "Give one of the two another key, or choose another on_long.",
                 )
@@ -77,6 +77,6 @@ def refuse_clashes(incoming: Sequence[Incoming], stored: Mapping[str, Stored], p
 def taken_by_a_part(key: str, owner: str) -> InvalidInput:
     """The error for a record that would take the key of a part of ``owner``."""
     return InvalidInput(
-        f"the key {key!r} is that of a part of the text of {owner!r}, which is stored in parts",
+        f"the key {key!r} is the key of a part of {owner!r}, whose text is stored in parts",
         "Give it another key, or delete that part first.",
     )

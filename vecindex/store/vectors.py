@@ -1,7 +1,7 @@
-"""Row r of the vector file: bytes [4*r*D, 4*(r+1)*D), little-endian float32, unit length; and its checksum.
+"""Reads, writes and checks the vector file; row r is bytes [4*r*D, 4*(r+1)*D), little-endian float32, unit length.
 
-Only rows below the committed count are ever read; only bytes at or beyond it are ever written. A writer that was
-killed leaves bytes beyond the count, which the next one overwrites and cuts.
+Only rows below the committed count are ever read, and only bytes beyond it are ever written. A killed writer leaves
+bytes beyond the count, which the next one overwrites and cuts.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ Rows = npt.NDArray[np.int64]
 Sums = npt.NDArray[np.uint32]
 
 ROWS_A_BLOCK = 4096
-"""Rows whose checksums, and whose deletion, are stored together."""
+"""How many rows have their checksums, and marks of deletion, in one row of a table."""
 _ROWS_A_COPY = 16_384
 _LENGTH_TOLERANCE = 1e-4
 _MADE = re.compile(rf"vectors-[0-9]+\.f32|{CODES_FILE.pattern}|{TEMPORARY.pattern}")
 
 
 def vector_file(folder: Path, number: int) -> Path:
-    """The vector file's path; ``number`` is raised by every compaction."""
+    """The path of vector file ``number``, which every compaction increments."""
     return folder / f"vectors-{number}.f32"
 
 
 def append(path: Path, rows: int, vectors: Vectors) -> None:
-    """Writes ``vectors`` (n, D) behind the ``rows`` committed ones, durably; they count only once the database says.
+    """Writes ``vectors`` (n, D) durably behind the ``rows`` committed ones; they count once the database says so.
 
-    A file that has other names, as a copy made of hard links has, is copied first: those keep what they hold.
+    A file with other names (hard links) is copied first, so that those keep what they hold.
     """
     data = np.ascontiguousarray(vectors, dtype="<f4")
     if has_other_names(path):
@@ -47,7 +47,7 @@ def append(path: Path, rows: int, vectors: Vectors) -> None:
 
 
 def copy_rows(source: Vectors, rows: Rows, path: Path, like: Path) -> None:
-    """Writes the given rows of ``source`` (n, D) as a new vector file that is as open as ``like``, durably."""
+    """Writes the given rows of ``source`` (n, D) durably as a new vector file with the mode of ``like``."""
 
     def pieces() -> Iterator[memoryview]:
         for start in range(0, len(rows), _ROWS_A_COPY):
@@ -58,11 +58,11 @@ def copy_rows(source: Vectors, rows: Rows, path: Path, like: Path) -> None:
 
 
 def checksums(vectors: Vectors) -> Sums:
-    """A checksum (n,) uint32 of each of ``vectors`` (n, D), which a change of any one bit of the row changes.
+    """A checksum (n,) uint32 of each of ``vectors`` (n, D), which differs if any one bit of the row differs.
 
     The row's bytes, padded with zeros to a multiple of 8, are little-endian 64-bit words w_0, w_1, ...; with the odd
     numbers m_i = splitmix64(i) | 1 and h = sum(w_i * m_i) mod 2**64, the checksum is h ^ (h >> 32) mod 2**32.
-    It is a multilinear hash (https://arxiv.org/abs/1202.4961), and is computed as fast as the rows are read.
+    This multilinear hash (https://arxiv.org/abs/1202.4961) is computed as fast as the rows are read.
     """
     data = np.ascontiguousarray(vectors, dtype="<f4")
     if data.shape[1] % 2:
@@ -93,14 +93,14 @@ def _multipliers(count: int) -> npt.NDArray[np.uint64]:
 
 
 def check_rows(vectors: Vectors, rows: Rows, sums: Sums, path: Path) -> None:
-    """Raises CorruptIndex if one of these ``rows`` of ``vectors`` is not what its checksum in ``sums`` says."""
+    """Raises CorruptIndex if one of these ``rows`` of ``vectors`` does not have its checksum in ``sums``."""
     bad = rows[checksums(vectors[rows]) != sums[rows]]
     if len(bad):
         raise CorruptIndex(str(path), damaged_rows(bad))
 
 
 def damaged_rows(rows: Rows) -> str:
-    """The reason to give for rows whose checksum is wrong."""
+    """The reason of a CorruptIndex for rows whose checksum is wrong."""
     first = ", ".join(str(row) for row in rows[:5].tolist())
     return (
         f"its row {first} is not what was written"
@@ -110,16 +110,16 @@ def damaged_rows(rows: Rows) -> str:
 
 
 def remove_orphans(folder: Path, number: int, codes: tuple[str, ...]) -> None:
-    """Removes what killed processes left behind: vector files and codes other than the committed, unfinished files."""
+    """Removes what killed processes left: vector files and codes that are not committed, and unfinished files."""
     kept = {vector_file(folder, number).name, *codes}
     remove_files(folder / name for name in names(folder) if _MADE.fullmatch(name) and name not in kept)
 
 
 def map_rows(path: Path, rows: int, dimension: int) -> Vectors:
-    """The first ``rows`` vectors, (rows, dimension), read-only and mapped, not read.
+    """Maps the first ``rows`` vectors, (rows, dimension), read-only.
 
     Raises:
-        CorruptIndex: the file is missing, or shorter than that.
+        CorruptIndex: the file is missing or too short.
     """
     if rows == 0:
         return np.empty((0, dimension), dtype=np.float32)
@@ -134,7 +134,7 @@ def map_rows(path: Path, rows: int, dimension: int) -> Vectors:
 
 
 def release(vectors: Vectors) -> None:
-    """Lets go of the memory that a mapping's pages take, once all of it was read; they are read again when needed."""
+    """Frees the memory of a mapping's pages after all of it was read; they are read again when needed."""
     base: object = vectors
     while isinstance(base, (np.ndarray, memoryview)):
         base = base.base if isinstance(base, np.ndarray) else base.obj

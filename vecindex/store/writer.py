@@ -1,4 +1,4 @@
-"""The commit: how records and vectors become durable and visible together, or not at all.
+"""Commits records and vectors, so that they become durable and visible together or not at all.
 
 Add, with the writer's lock held: (1) read the manifest; (2) write vectors behind the committed rows, fsync; (3) in one
 SQLite transaction insert the records, bury the rows they replace, raise rows and generation; (4) COMMIT.
@@ -6,9 +6,9 @@ SQLite transaction insert the records, bury the rows they replace, raise rows an
 1. Killed at (2): bytes beyond the committed rows, which nobody reads and the next writer overwrites.
 2. Killed at (3): the same, and SQLite rolls its own part back.
 3. Killed after (4): everything is there; the operating system released the lock.
-4. Another writer changed a key while its text was encoded: what to write is decided again under the lock; a text that
-   then lacks a vector is handed back to be encoded, nothing written.
-5. Power lost after (4): vectors were synced before the COMMIT that counts them, the log with it (synchronous = full).
+4. Another writer changed a key while its text was encoded: what to write is decided again under the lock. If a text
+   lacks a vector then, nothing is written and the caller encodes it.
+5. Power lost after (4): the vectors were synced before the COMMIT, and SQLite's log with it (synchronous = full).
 6. The disk is full at (2) or (3): as 1 and 2, with a `StorageError`.
 """
 
@@ -44,9 +44,9 @@ LOCK_SECONDS = 10.0
 
 @dataclass(slots=True, eq=False)  # not frozen: as many are made as texts are added
 class TextVector:
-    """A text's vector, (D,) float32 of unit length, and how many tokens of the text it does not cover; never changed.
+    """A text's vector, (D,) float32 of unit length, never changed; ``lost`` is as in `Stored`.
 
-    ``digest``, the text's, says that it was encoded here in the usual way: the cache may serve it again.
+    ``digest`` is the text's if the vector was encoded here in the usual way, so that the cache may serve it again.
     """
 
     vector: Vectors
@@ -55,7 +55,7 @@ class TextVector:
 
 
 class MissingVectors(Exception):
-    """Another writer was faster: these ``texts`` need vectors after all. Never leaves the package."""
+    """These ``texts`` need vectors after all, since another writer was faster. Never leaves the package."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         super().__init__(texts)
@@ -69,7 +69,7 @@ class Writer:
         self._folder = folder
         self._catalog = catalog
         self._timeout = timeout
-        # It is filled with texts alone, and what it holds of metadata may be old: none of it says what is a part.
+        # A side index is filled with texts alone; old metadata in it does not say which records are parts.
         self._is_side = is_side(folder)
 
     def add(
@@ -82,16 +82,16 @@ class Writer:
         owners: Collection[str] = (),
         whole: bool = False,
     ) -> AddReport:
-        """Adds records that have a vector of their own or whose texts have one in ``vectors``, all in ``space``.
+        """Adds records with their own vectors or whose texts have one in ``vectors``, all in ``space``.
 
-        ``block`` (n, D) are the records' own vectors in their order, where they are at hand like that; ``written_by``
-        is the environment of the encoder that made some of ``vectors``, None where none were made now. Each of the
-        keys ``owners`` is added whole or in parts: what is stored of it and not among ``incoming`` is removed.
+        ``block`` (n, D) holds the records' own vectors in their order, if they are at hand as one array. ``written_by``
+        is the environment of the encoder that made some of ``vectors``, None if none were made now. Each of the keys
+        ``owners`` is added whole or in parts: everything stored of it that is not among ``incoming`` is removed.
         ``whole`` is as in `reconcile`.
 
         Raises:
-            MissingVectors: a text without a vector must be written; nothing was.
-            InvalidInput: a part would take another record's key, or another record that of a part; nothing was written.
+            MissingVectors: a text to write has no vector; nothing was written.
+            InvalidInput: a part would take another record's key, or a record that of a part; nothing was written.
             SpaceMismatch, IndexLocked, StorageError: nothing was written.
         """
         with self.locked() as manifest:
@@ -99,7 +99,7 @@ class Writer:
                 raise SpaceMismatch(manifest.space.describe(), space.describe(), manifest.space.differences(space))
             path = vector_file(self._folder, manifest.vectors)
             if block is not None or any(item.vector is not None for item in incoming):
-                incoming = with_legacy_keys(incoming, self._catalog.find)  # of texts to encode it was asked before
+                incoming = with_legacy_keys(incoming, self._catalog.find)  # done before for texts to encode
             keys = {item.key for item in incoming}
             stored = self._catalog.find(keys)
             gone = self._catalog.find(key for key in owners if key not in keys)
@@ -154,7 +154,7 @@ class Writer:
     def _refuse_clashes(
         self, incoming: Sequence[Incoming], stored: Mapping[str, Stored], gone: Mapping[str, Stored]
     ) -> None:
-        """See `refuse_clashes`; a record that is ``gone`` because its text is parted now must not be a part either."""
+        """See `refuse_clashes`; a record that is ``gone``, now that its text is stored in parts, must not be a part."""
         if self._is_side:
             return
         for key, record in gone.items():
@@ -164,12 +164,12 @@ class Writer:
         refuse_clashes(incoming, stored, {str(owner_of(part)) for part in self._catalog.parts_of(new)})
 
     def _stale(self, keys: Collection[str], owners: Collection[str], gone: Mapping[str, Stored]) -> list[int]:
-        """The rows of what is stored of ``owners`` and is not among ``keys``."""
+        """The rows of everything stored of ``owners`` that is not among ``keys``."""
         parts = (part for part in self._catalog.parts_of(owners) if part.key not in keys)
         return list({each.row for each in (*gone.values(), *parts)})
 
     def delete(self, keys: Sequence[str]) -> int:
-        """Deletes the records that have these keys, all or none; returns how many.
+        """Deletes the records with these keys, all or none; returns how many.
 
         Raises:
             RecordNotFound: a key has no record; nothing was deleted.
@@ -182,25 +182,25 @@ class Writer:
             return self._delete(manifest, np.array(list(rows.values()), np.int64))
 
     def delete_where(self, where: Filter) -> int:
-        """Deletes the records that the filter selects; returns how many. Warns first, as `warn_of_unmatched` does."""
+        """Deletes the records that the filter selects; returns how many. Warns of conditions that match nothing."""
         with self.locked() as manifest:
             warn_of_unmatched(self._catalog, manifest, where)
             return self._delete(manifest, self._catalog.rows_where(where, manifest.fields))
 
     def set_codes(self, vectors: int, publish: Callable[[Manifest], CodesFiles | None]) -> bool:
-        """Makes what ``publish`` writes the codes of vector file number ``vectors``; False if that is no longer it."""
+        """Publishes codes of vector file number ``vectors``; returns False if there is a newer file."""
         with self.locked() as manifest:
             if manifest.vectors != vectors:
                 return False
             codes = publish(manifest)
             with self._catalog.changing() as tables:
                 tables.annotate(replace(manifest, codes=codes))
-            # A reader that is about to map the codes before does without them, this once.
+            # A reader that is about to map the old codes searches without them this once.
             remove_orphans(self._folder, manifest.vectors, codes.names if codes else ())
             return True
 
     def index_field(self, field: str) -> bool:
-        """Gives the metadata field an SQL index; False if it has one."""
+        """Gives the metadata field an SQL index; returns False if it has one."""
         with self.locked() as manifest:
             if field in manifest.fields:
                 return False
@@ -212,7 +212,7 @@ class Writer:
 
     @contextmanager
     def locked(self) -> Iterator[Manifest]:
-        """The writer's lock, and what is committed while it is held; what killed writers left behind is gone."""
+        """Holds the writer's lock; yields what is committed. What killed writers left behind is removed first."""
         with WriterLock(self._folder, self._timeout) as lock:
             self._catalog.check_in_place()
             manifest = self._catalog.manifest()
@@ -234,7 +234,7 @@ class Writer:
 
 
 def _lookup(path: Path, manifest: Manifest) -> Callable[[int], Vectors]:
-    """Finds the vector of a stored row; maps the file when it is first asked."""
+    """Returns a function that finds the vector of a stored row, and maps the file when first called."""
     mapped: list[Vectors] = []
 
     def vector_at(row: int) -> Vectors:
@@ -253,14 +253,14 @@ def _with_vectors(incoming: Sequence[Incoming], block: Vectors | None) -> Sequen
 
 
 def _vectors_of(written: Sequence[Incoming], vectors: Mapping[str, TextVector]) -> list[TextVector]:
-    """What to write for each record; raises MissingVectors."""
+    """The vector to write for each record; raises MissingVectors."""
     if missing := [item.text for item in written if item.vector is None and item.text not in vectors]:
         raise MissingVectors(missing)
     return [vectors[item.text] if item.vector is None else TextVector(item.vector, 0) for item in written]
 
 
 def _entries(written: Sequence[Stored], found: Sequence[TextVector], sums: Sums) -> Iterator[Entry]:
-    """The cache's entries for those of the written records that may have one."""
+    """The cache's entries for the written records that may have one."""
     for record, vector, checksum in zip(written, found, sums.tolist(), strict=False):
         if vector.digest is not None:
             crc = entry_crc(vector.digest, vector.lost, checksum)

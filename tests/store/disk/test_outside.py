@@ -320,7 +320,7 @@ def test_a_name_in_the_manifest_leads_nowhere_else(folder: Path, victim: Victim,
         with watched(victim):
             outcome = run(*command, "--index", str(folder))
         assert outcome.exit_code == 1
-        assert "is no name of a file of codes" in outcome.stderr + outcome.stdout
+        assert "is not a valid file name of codes" in outcome.stderr + outcome.stdout
     assert not (tmp_path / "out").exists()
 
 

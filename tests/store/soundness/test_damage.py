@@ -78,7 +78,7 @@ def test_a_page_of_the_records_that_cannot_be_read_is_not_repaired(tmp_path: Pat
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "it is a SQLite database, but not one of vecindex"),
+        (b"", "it is an SQLite database, but not a vecindex one"),
         (b"garbage" * 1000, "file is not a database"),
         (b"SQLite format 3\0" + b"\xff" * 5000, "file is not a database"),
     ],
@@ -144,7 +144,7 @@ def test_an_empty_manifest_and_a_missing_database_are_corrupt(folder: Path) -> N
         index.search("one")
     (folder / "vecindex.db").unlink()
     for options in ({}, {"create": False}, {"readonly": True}):
-        with pytest.raises(CorruptIndex, match="it is missing, and the vectors beside it say nothing without it"):
+        with pytest.raises(CorruptIndex, match="it is missing, and the vectors beside it are useless without it"):
             opened(folder, **options)
 
 
@@ -161,10 +161,10 @@ def test_commits_that_a_damaged_log_swallows_are_missed(tmp_path: Path) -> None:
     content[len(content) // 2] ^= 1
     log.write_bytes(content)
     for readonly in (True, False):
-        with pytest.raises(CorruptIndex, match="were made and are gone") as caught:
+        with pytest.raises(CorruptIndex, match=r"commits .* are lost") as caught:
             opened(tmp_path / "copy", readonly=readonly)
         assert caught.value.path == str(log)
-    (tmp_path / "copy" / "writer.lock").unlink()  # as the message says, for one that was put back on purpose
+    (tmp_path / "copy" / "writer.lock").unlink()  # as the message says, for one that was restored on purpose
     with opened(tmp_path / "copy") as index:
         assert len(index) < 2
 

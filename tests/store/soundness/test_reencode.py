@@ -303,7 +303,7 @@ def test_verify_and_repair_never_advise_verify(folder: Path) -> None:
         result = CliRunner().invoke(main, [*arguments, "--index", str(folder)])
         assert result.exit_code == 1
         assert "vecindex.db is damaged: its manifest is not what was written" in result.stderr
-        assert result.stderr.endswith("Restore the directory from a backup, or add the texts again to a new index.\n")
+        assert result.stderr.endswith("Restore the directory from a backup, or add the texts to a new index.\n")
     with pytest.raises(CorruptIndex) as caught:
         opened(folder)
     assert "verify" in caught.value.advice

@@ -1,10 +1,10 @@
-"""How does a new file or folder appear at its path whole and durable, or not at all? What is there is never replaced.
+"""Makes a new file or folder appear at its path whole and durable, or not at all; never replaces what is there.
 
-It is made within a folder ``.creating-NAME-<16 hex digits>`` beside, under a lock that the system releases at a crash.
+It is made in a folder ``.creating-NAME-<16 hex digits>`` beside its path, with a lock that a crash releases.
 
-1. Killed while it is made: that folder stays, and nothing is at NAME; the next attempt at NAME removes it.
-2. Two processes make the same NAME: each has a folder of its own, and whoever is second is refused.
-3. Power lost afterwards: what is within was synced before it got its name, and the name after.
+1. Killed while it is made: that folder stays and nothing is at NAME; the next attempt at NAME removes the folder.
+2. Two processes make the same NAME: each has its own folder, and the second is refused.
+3. Power lost afterwards: the content was synced before it got its name, and the name after that.
 """
 
 from __future__ import annotations
@@ -31,12 +31,11 @@ _BUFFER = 2**20
 def fresh_folder(path: Path, like: Path, exactly: bool = False) -> Iterator[Path]:
     """Makes a folder that appears at ``path`` once the block is done; yields a temporary one to fill with files.
 
-    It is as open as the folder ``like``; see `files.create`.
-
-    Every file in it must be durable by then; `written` makes such. If the block raises, nothing is left.
+    Its permissions are those of the folder ``like``; see `files.create`. Every file in it must be durable when the
+    block ends; `written` makes such files. If the block raises, nothing is left.
 
     Raises:
-        InvalidInput: something is at ``path`` that is not an empty folder, or there is no folder to make it in.
+        InvalidInput: there is something other than an empty folder at ``path``, or no folder to make it in.
         StorageError: the file system refuses it.
     """
     with _workshop(path) as folder:
@@ -44,14 +43,14 @@ def fresh_folder(path: Path, like: Path, exactly: bool = False) -> Iterator[Path
         make_folder(inside, like, exactly)
         yield inside
         disk().sync(inside)
-        _refuse_taken(path)  # somebody else may have been faster
+        _refuse_taken(path)  # another process may have been faster
         disk().rename(inside, path)
         disk().sync(path.parent)
 
 
 @contextlib.contextmanager
 def fresh_file(path: Path) -> Iterator[Path]:
-    """As `fresh_folder` for one file: yields the temporary path to write it to, durably."""
+    """Like `fresh_folder`, for one file: yields the temporary path to write it to, durably."""
     with _workshop(path) as folder:
         inside = folder / path.name
         yield inside
@@ -67,9 +66,9 @@ def fresh_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def written(path: Path, like: Path, exactly: bool = False) -> Iterator[BinaryIO]:
-    """A new file to write to, from the first byte to the last; it is durable when the block is done.
+    """A new file to write from first byte to last, durable when the block is done.
 
-    It is as open as the file ``like``; see `files.create`.
+    Its permissions are those of the file ``like``; see `files.create`.
     """
     raw = _Raw(create(path, like, exactly))
     with io.BufferedWriter(raw, _BUFFER) as stream:
@@ -78,10 +77,7 @@ def written(path: Path, like: Path, exactly: bool = False) -> Iterator[BinaryIO]
 
 
 def resolved(path: str | os.PathLike[str], what: str = "a path", advice: str = "Name a file or a directory.") -> Path:
-    """The absolute path, which a later change of the working directory does not change.
-
-    Raises InvalidInput where it cannot be ``what`` it is given as.
-    """
+    """The absolute path, so that a later change of the working directory has no effect; raises InvalidInput."""
     try:
         if not os.fspath(path):
             raise ValueError("it is empty")
@@ -93,7 +89,7 @@ def resolved(path: str | os.PathLike[str], what: str = "a path", advice: str = "
 
 
 class _Raw(io.RawIOBase):
-    """A file that is written through the one door to the disk."""
+    """A file that is written by `disk`."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -118,11 +114,11 @@ class _Raw(io.RawIOBase):
 
 @contextlib.contextmanager
 def _workshop(path: Path) -> Iterator[Path]:
-    """A folder beside ``path``, for this process alone; it is removed in the end, with what is still in it."""
+    """A folder beside ``path`` for this process alone; it is removed at the end, with everything still in it."""
     with storage_errors(path):
         _refuse_taken(path)
         if not path.parent.is_dir():
-            raise InvalidInput(f"there is no folder {path.parent}", f"Make it first: mkdir -p {path.parent}")
+            raise InvalidInput(f"there is no folder {path.parent}", f"Create it first: mkdir -p {path.parent}")
         _remove_abandoned(path)
         folder = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{secrets.token_hex(8)}")
         disk().make_folder(folder, 0o700)
@@ -136,15 +132,15 @@ def _workshop(path: Path) -> Iterator[Path]:
 def _refuse_taken(path: Path) -> None:
     if not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
         return
-    what = "is a folder that is not empty" if path.is_dir() else "exists already"
+    what = "is a folder that is not empty" if path.is_dir() else "already exists"
     raise InvalidInput(f"{path} {what}", "Name a path that does not exist, or remove it first.")
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Removes what killed processes left of their attempts at ``path``."""
+    """Removes what killed processes left of their attempts to make ``path``."""
     made = re.compile(re.escape(f"{TEMPORARY_PREFIX}{path.name}-") + "[0-9a-f]{16}")
     for name in names(path.parent):
         folder = path.with_name(name)
         if made.fullmatch(name) and is_ours(folder):
-            with contextlib.suppress(VecindexError), WriterLock(folder, 0):  # else one that is at work, or is not ours
+            with contextlib.suppress(VecindexError), WriterLock(folder, 0):  # unless a process is at work in it
                 remove_tree(folder, last=LOCK_FILE)

@@ -1,4 +1,4 @@
-"""One connection to an index's database: opened, its transactions, and SQLite's errors as ours."""
+"""Opens a connection to an index's database, runs its transactions, and maps SQLite's errors to ours."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from .refusals import refused, refused_by_sqlite
 from .system_calls import disk
 
 BUSY_SECONDS = 10.0
-_SQLITE = (3, 38, 0)  # strict tables, and -> in the SQL of filters
-_CACHE_KIB = 65_536  # a commit's pages stay in memory: SQLite's own 2 MB spill to the log and back
+_SQLITE = (3, 38, 0)  # for strict tables, and for -> in the SQL of filters
+_CACHE_KIB = 65_536  # so that a commit's pages stay in memory: SQLite's default of 2 MB spills to the log and back
 _PAGES_A_CHECKPOINT = 4_000
-# What SQLite calls an OperationalError although the file is to blame.
+# What SQLite raises as an OperationalError although the file is damaged.
 _SIGNS_OF_DAMAGE = ("malformed JSON", "Could not decode to UTF-8", "no such column", "no such table", "no such index")
 
 
 class State(NamedTuple):
-    """What a change of the database, or of its log, changes; the log's size, and whether its shared memory is used."""
+    """Values that differ after a change of the database or its log; the log's size; whether shared memory is in use."""
 
     files: tuple[int, ...]
     log: int
     is_shared: bool
 
 
-_ELSEWHERE = "Open the index once where it may be written to, or copy its folder to such a place"
+_ELSEWHERE = "Open the index once where it is writable, or copy its folder to such a place"
 
 
 def replaced(path: Path) -> StorageError:
-    """What is said where the index at ``path`` is not the one that was opened."""
-    reason = "it was removed, or replaced by another one, after it was opened"
+    """The error if the index at ``path`` is not the one that was opened."""
+    reason = "it was removed or replaced after it was opened"
     return StorageError(str(path), reason, "Open it again, or run the command again.")
 
 
 class _Errors:
-    """What `Connection.errors` gives: a class, since a generator takes a microsecond, and a search enters it often."""
+    """Maps errors inside a ``with``. A class, since a generator takes a microsecond and a search enters it often."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -52,7 +52,7 @@ class _Errors:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if not isinstance(error, sqlite3.DatabaseError) or isinstance(error, sqlite3.ProgrammingError):
-            return  # the latter is a mistake of ours, not of the file
+            return  # a ProgrammingError is our mistake, not a fault of the file
         reason = str(error)
         if isinstance(error, sqlite3.OperationalError) and not any(sign in reason for sign in _SIGNS_OF_DAMAGE):
             if "locked" in reason or "busy" in reason:
@@ -62,14 +62,14 @@ class _Errors:
 
 
 _live: dict[int, tuple[int, int] | None] = {}
-"""Which databases this process has open with their shared memory, by connection.
+"""The databases that this process has open with shared memory, by connection.
 
-To close another descriptor of such a file would end the locks that SQLite has on it.
+Closing another descriptor of such a file would end SQLite's locks on it.
 """
 
 
 class Connection:
-    """SQLite on the database of the index in ``folder``; for one thread at a time."""
+    """A connection to the database of the index in ``folder``; for one thread at a time."""
 
     def __init__(self, folder: Path, readonly: bool = False) -> None:
         """Raises IndexNotFound, CorruptIndex or StorageError."""
@@ -80,7 +80,7 @@ class Connection:
             self._refuse_missing()
         if sqlite3.sqlite_version_info < _SQLITE:
             needed = ".".join(map(str, _SQLITE))
-            raise StorageError(str(self.path), f"Python has SQLite {sqlite3.sqlite_version}; {needed} is needed")
+            raise StorageError(str(self.path), f"Python has SQLite {sqlite3.sqlite_version}, but {needed} is needed")
         with self.errors():
             self._readonly = readonly
             self._name = str(self.path)
@@ -119,15 +119,15 @@ class Connection:
                 raise
 
     def check_in_place(self) -> None:
-        """Raises StorageError where the index was replaced since it was opened: the files beside are another's now."""
+        """Raises StorageError if the index was replaced since it was opened: its other files are not ours then."""
         if self._found() != self.identity:
             raise replaced(self.path)
 
     def vacuum(self) -> None:
-        """Gives the pages that deleted records left back to the file system."""
+        """Returns the pages of deleted records to the file system."""
         with self.errors():
             self.sqlite.execute("vacuum")
-            # Not waited for, since the writer's lock is held: with a reader at work the next checkpoint does it.
+            # This does not wait for readers, since the writer's lock is held: the next checkpoint does it then.
             self.sqlite.execute("pragma busy_timeout = 0")
             try:
                 self.sqlite.execute("pragma wal_checkpoint(truncate)").fetchone()
@@ -144,12 +144,12 @@ class Connection:
             self.sqlite.execute("rollback")
 
     def _connect(self, may_freeze: bool = True) -> tuple[sqlite3.Connection, State | None]:
-        """A connection, and the state of the files if SQLite reads them without its shared memory, as nobody writes.
+        """A connection, and the state of the files if SQLite reads them without its shared memory.
 
-        SQLite needs that file (-shm) to read, and makes it: in a folder that may not be written to, or on a full disk,
-        it cannot. Where there is none, nobody is at work: then a database without a log can be read as one that does
-        not change, and a log that a crash has left can be read without locks, its index kept in memory. Others may
-        change the index all the same: `transaction` opens it again when they have.
+        SQLite needs that file (-shm) to read, and cannot create it in a read-only folder or on a full disk. If there is
+        none, nobody is writing: then a database without a log can be read as immutable, and a log that a crash has
+        left can be read without locks, its index kept in memory. Others may change the index later: `transaction`
+        connects again when they have.
         """
         base = f"{self.path.absolute().as_uri()}?mode="
         try:
@@ -177,7 +177,7 @@ class Connection:
             _live[id(self)] = self.identity
 
     def _found(self) -> tuple[int, int] | None:
-        """Device and number of what the database's name stands for now; None where it stands for nothing."""
+        """Device and inode of the file that has the database's name now; None if there is none."""
         try:
             stat = os.stat(self._name)
         except (FileNotFoundError, NotADirectoryError):
@@ -198,7 +198,7 @@ class Connection:
         return State((stat.st_ino, stat.st_size, stat.st_mtime_ns, changed), log, is_shared)
 
     def _configured(self, uri: str, first: str = "pragma synchronous = full") -> sqlite3.Connection:
-        # Statements are begun and ended here, never by the driver (isolation_level None). Another thread may close.
+        # Transactions are begun and ended here, never by the driver (isolation_level=None). Another thread may close.
         connection = disk().connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False)
         try:
             connection.execute(first)
@@ -213,15 +213,15 @@ class Connection:
 
     def _refuse_missing(self) -> None:
         if self.folder.is_dir() and any(name.startswith("vectors-") for name in names(self.folder)):
-            raise CorruptIndex(str(self.path), "it is missing, and the vectors beside it say nothing without it")
+            raise CorruptIndex(str(self.path), "it is missing, and the vectors beside it are useless without it")
         raise IndexNotFound(str(self.folder))
 
 
 def _is_in_use(shared_memory: str) -> bool:
-    """Whether a process has begun to use the file; on a full disk SQLite leaves it behind with nothing but zeros."""
+    """Whether a process has begun to use the file; on a full disk SQLite leaves one of zeros."""
     try:
         return any(beginning(Path(shared_memory), 136))
     except FileNotFoundError:
         return False
     except OSError:
-        return True  # it is somebody's
+        return True  # it belongs to somebody

@@ -1,6 +1,6 @@
-"""How do bytes become durable, and how are they read again: with the errors of the operating system as ours.
+"""Reads, writes and removes the files of an index, and maps the operating system's errors to ours.
 
-Whatever is opened inside an index is opened here or by `store.disk`; see there for why.
+Every file inside an index is opened here or in `system_calls`, which says why.
 """
 
 from __future__ import annotations
@@ -22,19 +22,16 @@ from .system_calls import Irregular, disk, regular, within
 DATABASE_FILE = "vecindex.db"
 TEMPORARY_PREFIX = ".creating-"
 TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]{16}(-journal|-wal|-shm)?")
-"""What a file is named that is not done yet, and SQLite's own files beside it."""
-_OTHER_NAMES = "it has other names (hard links), under which what is written would show too"
-_SEPARATE = "Copy the folder of the index (cp -R) and use the copy, or remove the other names."
+"""The names of unfinished files, and of SQLite's files beside them."""
+_OTHER_NAMES = "it has other names (hard links), and writing to it would change them too"
+_SEPARATE = "Copy the folder of the index (cp -R) and use the copy, or remove the other links."
 _LEVELS = 16
-"""So deep are the folders that are removed; what was made here is not half as deep."""
+"""How deep a folder may be nested to be removed; what is made here is not half as deep."""
 
 
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Maps what the operating system refuses to `StorageError`, or to `OutOfMemory`.
-
-    What is no file or folder, where one must be, is a `CorruptIndex`.
-    """
+    """Maps an OSError to `StorageError` or `OutOfMemory`, or `CorruptIndex` if there is no regular file or folder."""
     try:
         yield
     except Irregular as error:
@@ -49,12 +46,12 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a regular file at ``path``; False too where that cannot be seen."""
+    """Whether there is a regular file at ``path``; also False if that cannot be found out."""
     return _is(path, stat.S_ISREG)
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is a folder at ``path``, and not a link to one; False too where that cannot be seen."""
+    """Whether there is a folder, not a link, at ``path``; also False if that cannot be found out."""
     return _is(path, stat.S_ISDIR)
 
 
@@ -66,7 +63,7 @@ def _is(path: Path, kind: Callable[[int], bool]) -> bool:
 
 
 def check_folder(path: Path) -> bool:
-    """Whether there is a folder at ``path``; raises CorruptIndex where something else is, a link, say."""
+    """Whether there is a folder at ``path``; raises CorruptIndex if there is something else, such as a link."""
     with storage_errors(path):
         try:
             with within(path):
@@ -76,7 +73,7 @@ def check_folder(path: Path) -> bool:
 
 
 def names(folder: Path) -> list[str]:
-    """What lies in a folder, sorted; raises StorageError, or CorruptIndex where it is no folder."""
+    """The names in a folder, sorted; raises StorageError, or CorruptIndex if it is not a folder."""
     with storage_errors(folder), within(folder) as opened:
         descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=opened)
         try:
@@ -99,7 +96,7 @@ def mapped(path: Path, size: int = 0, at_most: int | None = None) -> mmap.mmap:
 
     Raises:
         OSError: it cannot be opened.
-        ValueError: it is empty, holds fewer bytes, or more than ``at_most``.
+        ValueError: it is empty, holds fewer bytes, or holds more than ``at_most``.
     """
     descriptor = regular(path, os.O_RDONLY)
     try:
@@ -107,20 +104,20 @@ def mapped(path: Path, size: int = 0, at_most: int | None = None) -> mmap.mmap:
         if found < size:
             raise ValueError(f"it holds {found} bytes")
         if at_most is not None and found > at_most:
-            raise ValueError(f"it holds {found} bytes, and {at_most} would be many")
+            raise ValueError(f"it holds {found} bytes, more than the {at_most} that are plausible")
         return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
     finally:
         os.close(descriptor)
 
 
 def check_database(path: Path) -> bool:
-    """Whether there is a database at ``path``, looked at before SQLite opens it and what lies beside it by name.
+    """Whether there is a database at ``path``; checks it and the files beside it before SQLite opens them by name.
 
-    A journal names another file, which SQLite removes when it is done; an index has a log instead, and never a journal.
+    A journal can name another file, which SQLite then removes. An index has a log and never a journal.
 
     Raises:
-        CorruptIndex: one of these files is no regular file, or there is a journal.
-        StorageError: that cannot be seen, or a file that SQLite writes to has other names (hard links).
+        CorruptIndex: one of these files is not a regular file, or there is a journal.
+        StorageError: they cannot be examined, or a file that SQLite writes to has other names (hard links).
     """
     if not path.parent.is_dir():
         return False
@@ -135,16 +132,16 @@ def check_database(path: Path) -> bool:
             if not stat.S_ISREG(found[suffix].st_mode):
                 raise Irregular(beside, found[suffix].st_mode)
             if suffix == "-journal":
-                raise CorruptIndex(str(beside), "an index has no such file, and SQLite would do what it says")
-            if suffix and found[suffix].st_nlink > 1:  # even who only reads writes to these
+                raise CorruptIndex(str(beside), "an index has no such file, and SQLite would follow its instructions")
+            if suffix and found[suffix].st_nlink > 1:  # readers write to these, too
                 raise StorageError(str(beside), _OTHER_NAMES, _SEPARATE)
     if "-wal" in found and found["-wal"].st_size and "" in found and found[""].st_nlink > 1:
-        raise StorageError(str(path), _OTHER_NAMES, _SEPARATE)  # the log is moved into it when it is closed
+        raise StorageError(str(path), _OTHER_NAMES, _SEPARATE)  # closing moves the log into it
     return "" in found
 
 
 def folder_bytes(folder: Path) -> int:
-    """The bytes of the files in a folder, and in those within, while files may come and go."""
+    """The bytes of all files in a folder and its subfolders, while files may come and go."""
     total, waiting = 0, [folder]
     while waiting:
         inside = waiting.pop()
@@ -157,7 +154,7 @@ def folder_bytes(folder: Path) -> int:
                         else:
                             total += entry.stat(follow_symlinks=False).st_size
         except OSError as error:
-            if inside == folder:  # else it went
+            if inside == folder:  # a subfolder may have gone
                 raise refused(folder, error) from error
     return total
 
@@ -166,10 +163,10 @@ def folder_bytes(folder: Path) -> int:
 
 
 def create(path: Path, like: Path | None = None, exactly: bool = True) -> int:
-    """A descriptor to write to the file at ``path``, which is made if need be; raises OSError.
+    """A descriptor to write to the file at ``path``, which is created if needed; raises OSError.
 
-    A new file is as open as ``like``, or as the database beside it: the mode of that, ``exactly``, or less the umask.
-    ``exactly`` is for what belongs to the index itself: then root also gives it to the owner of ``like``.
+    A new file gets the mode of ``like``, or of the database beside it, less the umask. ``exactly``, for files of the
+    index itself, ignores the umask, and root also gives the file to the owner of ``like``.
     """
     found = _stat(like or path.with_name(DATABASE_FILE))
     if found is None or os.path.lexists(path):
@@ -181,7 +178,7 @@ def create(path: Path, like: Path | None = None, exactly: bool = True) -> int:
 
 
 def make_folder(path: Path, like: Path, exactly: bool = True) -> None:
-    """Makes a folder that is as open as the folder ``like``; see `create`. Raises OSError."""
+    """Makes a folder with the mode of the folder ``like``; see `create`. Raises OSError."""
     found = _stat(like)
     if found is None or os.path.lexists(path):
         disk().make_folder(path)
@@ -205,7 +202,7 @@ def _stat(path: Path) -> os.stat_result | None:
 
 def _keep(descriptor: int, found: os.stat_result) -> None:
     now = os.fstat(descriptor)
-    with contextlib.suppress(OSError):  # a file system that has no owners or modes
+    with contextlib.suppress(OSError):  # a file system without owners or modes
         if os.geteuid() == 0 and (now.st_uid, now.st_gid) != (found.st_uid, found.st_gid):
             os.fchown(descriptor, found.st_uid, found.st_gid)
         if (now.st_mode ^ found.st_mode) & 0o777:
@@ -213,21 +210,21 @@ def _keep(descriptor: int, found: os.stat_result) -> None:
 
 
 def has_other_names(path: Path) -> bool:
-    """Whether the file at ``path`` has more names than one (hard links): what is written to it would show there."""
+    """Whether the file at ``path`` has several names (hard links), so that writing to it would change them all."""
     found = _stat(path)
     return found is not None and found.st_nlink > 1
 
 
 def check_single(path: Path) -> None:
-    """Raises StorageError where a file that is to be written has other names."""
+    """Raises StorageError if a file that is to be written has other names."""
     if has_other_names(path):
         raise StorageError(str(path), _OTHER_NAMES, _SEPARATE)
 
 
 def write_at(path: Path, offset: int, data: memoryview) -> None:
-    """Writes ``data`` at ``offset``, cuts the file behind it and makes it durable; makes the file if need be."""
+    """Writes ``data`` at ``offset``, cuts the file behind it and makes it durable; creates the file if needed."""
     with storage_errors(path):
-        # A first writer that was killed may have left the file without its name being durable.
+        # A killed first writer may have left the file before its name was durable.
         name_may_be_lost = offset == 0 or not path.exists()
         descriptor = create(path)
         try:
@@ -235,7 +232,7 @@ def write_at(path: Path, offset: int, data: memoryview) -> None:
             disk().cut(descriptor, offset + len(data))
             disk().sync(path)
         except OSError:
-            with contextlib.suppress(OSError):  # a full disk gets back what did not fit
+            with contextlib.suppress(OSError):  # free what did fit on a full disk
                 disk().cut(descriptor, offset)
             raise
         finally:
@@ -245,10 +242,7 @@ def write_at(path: Path, offset: int, data: memoryview) -> None:
 
 
 def publish(path: Path, pieces: Iterable[memoryview], like: Path | None = None) -> None:
-    """Writes a file that appears at ``path`` whole and durable, or not at all, in place of what was there.
-
-    ``like`` is as in `create`.
-    """
+    """Writes a file that replaces ``path`` whole and durable, or not at all; ``like`` is as in `create`."""
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
     with storage_errors(path):
         try:
@@ -271,10 +265,10 @@ def publish(path: Path, pieces: Iterable[memoryview], like: Path | None = None) 
 
 @contextlib.contextmanager
 def new_file(path: Path, like: Path | None = None) -> Iterator[Path]:
-    """Makes a file that appears at ``path`` whole or not at all, its folders too; yields a temporary one to fill.
+    """Makes a file that appears at ``path`` whole or not at all, and its folders; yields a temporary file to fill.
 
-    If another process makes ``path`` meanwhile, that one stays and this one is thrown away. With ``like``, the file and
-    its folder are as open as that one and its folder.
+    If another process makes ``path`` meanwhile, that one stays and this one is discarded. With ``like``, the file and
+    its folder get the modes of that file and its folder.
     """
     with storage_errors(path):
         is_new = not path.parent.exists()
@@ -304,7 +298,7 @@ def new_file(path: Path, like: Path | None = None) -> Iterator[Path]:
                 with contextlib.suppress(FileNotFoundError):
                     disk().remove(left)
             if is_new and not path.exists():
-                with contextlib.suppress(OSError):  # somebody else's files are in it by now
+                with contextlib.suppress(OSError):  # another process has put files into it
                     disk().remove_folder(path.parent)
 
 
@@ -318,17 +312,14 @@ def _write_all(descriptor: int, data: memoryview, offset: int) -> None:
 
 
 def remove_files(paths: Iterable[Path]) -> None:
-    """Removes files that nobody needs; one that stays is met again by the next writer."""
+    """Removes files that nobody needs; the next writer tries again if one cannot be removed."""
     for path in paths:
         with contextlib.suppress(OSError):
             disk().remove(path)
 
 
 def is_ours(path: Path) -> bool:
-    """Whether there is a folder at ``path`` that this process may have made: a real one, of the same user.
-
-    For root that is the owner of the folder that holds it, too.
-    """
+    """Whether ``path`` is a real folder of this process's user; for root also of the owner of the folder above it."""
     with contextlib.suppress(OSError), within(path.parent) as parent:
         return _is_ours(os.lstat(path.name, dir_fd=parent), os.fstat(parent))
     return False
@@ -341,9 +332,9 @@ def _is_ours(found: os.stat_result, parent: os.stat_result) -> bool:
 
 
 def remove_tree(path: Path, last: str | None = None) -> None:
-    """Removes a folder with all that is in it, as far as the file system allows, the file ``last`` after the others.
+    """Removes a folder and everything in it, as far as the file system allows, with the file ``last`` as the last.
 
-    A link is removed, and what it leads to is not looked at; nor is a folder of another user, or another file system.
+    A link is removed and not followed. A folder of another user or on another file system is left.
     """
     with contextlib.suppress(OSError), within(path.parent) as parent:
         _remove(path, parent, last, _LEVELS)
@@ -353,7 +344,7 @@ def _remove(path: Path, parent: int, last: str | None, levels: int) -> None:
     if not stat.S_ISDIR(os.lstat(path.name, dir_fd=parent).st_mode):
         disk().remove(path, parent)
         return
-    # What is removed is what was looked at: all of it is named relative to this descriptor.
+    # Everything is named relative to this descriptor, so that what is removed is what was examined.
     descriptor = os.open(path.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:
         if levels == 0 or not _is_ours(os.fstat(descriptor), os.fstat(parent)):

@@ -1,9 +1,12 @@
-"""Who may write: the one writer's lock, held by the operating system, so that a crash releases it.
+"""Locks an index for its one writer; the operating system holds the lock, so a crash releases it.
 
-Its file holds the last commit that a writer ended with, and, while it is held, who holds it and since when.
+The lock's file has a note of the last commit that a writer ended with and, while it is held, the holder and since when.
 
-A fork has the descriptor of what its parent holds, and with it the lock, as long as either is open. So a lock is let go
-by name, not by closing alone, and a fork closes at once what it has inherited: it holds nothing.
+A fork inherits the descriptor and with it the lock, which stays held as long as either process has it open. So a lock
+is released explicitly, not only closed, and a fork closes what it inherited at once: it holds nothing.
+
+The library filelock would save one call of flock: the file must be opened by `system_calls`, holds the note, and names
+the holder for `IndexLocked`. Nor would it make the store run on Windows, where files cannot be opened within a folder.
 """
 
 from __future__ import annotations
@@ -31,10 +34,10 @@ _held: set[WriterLock] = set()
 
 
 class WriterLock:
-    """Held inside the ``with``, by the process that entered it; in a fork of that, by nobody."""
+    """Held inside a ``with`` by the process that entered it; a fork of that process does not hold it."""
 
     def __init__(self, folder: Path, timeout: float, name: str = LOCK_FILE) -> None:
-        """``timeout`` is how many seconds to wait for another writer, or whoever else the lock's file is for."""
+        """``timeout`` is how many seconds to wait for another holder."""
         self._path = folder / name
         self._timeout = timeout
         self._descriptor = -1
@@ -59,7 +62,7 @@ class WriterLock:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self not in _held:
-            return  # a fork, which has let go of it
+            return  # a fork, which has released it
         _held.discard(self)
         try:
             with contextlib.suppress(OSError):
@@ -70,11 +73,11 @@ class WriterLock:
             os.close(self._descriptor)
 
     def note_commit(self, generation: int, created: str) -> None:
-        """Leaves a note of the last commit, which is durable by now, for `last_commit`."""
+        """Notes the last commit, which must be durable, for `last_commit`."""
         self._note = _note(generation, created)
 
     def _write(self, content: bytes) -> None:
-        # The length first: what others read in between is a note that is cut, or one without a holder.
+        # The length first: what others read in between is a note that was cut, or one without a holder.
         disk().cut(self._descriptor, len(content))
         if content:
             disk().write(self._descriptor, memoryview(content), 0)
@@ -93,28 +96,28 @@ class WriterLock:
                 time.sleep(_POLL_SECONDS)
 
     def _holder(self) -> tuple[int | None, str | None, float | None]:
-        """Process id, host, and for how many seconds it has had the lock."""
+        """Process id, host, and for how many seconds it has held the lock."""
         content = os.pread(self._descriptor, _MOST_BYTES, 0)
         lines = content[len(_valid_note(content)) :].decode(errors="replace").splitlines()
         if len(lines) == 3 and _is_number(lines[0]) and _is_number(lines[2]):
             return int(lines[0]), lines[1], max(0.0, time.time() - int(lines[2]))
-        return None, None, None  # it has the lock and has not written yet
+        return None, None, None  # it has not written them yet
 
 
-def _let_go_in_a_fork() -> None:
+def _release_in_a_fork() -> None:
     while _held:
         with contextlib.suppress(OSError):
             os.close(_held.pop()._descriptor)
 
 
-os.register_at_fork(after_in_child=_let_go_in_a_fork)
+os.register_at_fork(after_in_child=_release_in_a_fork)
 
 
 def last_commit(folder: Path) -> tuple[int, str] | None:
-    """The generation that was committed when a writer last ended in order, and the index's time of creation.
+    """The generation of the noted commit, and when the index was created; None if there is no valid note.
 
-    A database of the same index that is older has lost commits: SQLite takes a damaged log to end at the damage.
-    Raises CorruptIndex where the lock's file is no regular file.
+    If the database of that index is older, commits were lost: SQLite takes a damaged log to end at the damage.
+    Raises CorruptIndex if the lock's file is not a regular file.
     """
     try:
         note = _valid_note(beginning(folder / LOCK_FILE, _MOST_BYTES))
@@ -138,7 +141,7 @@ def _note(generation: int, created: str) -> bytes:
 
 
 def _valid_note(content: bytes) -> bytes:
-    """The note at the beginning of ``content``, if one is there and whole."""
+    """The note at the beginning of ``content``, or nothing if it is not whole."""
     words = content.partition(b"\n")[0].decode(errors="replace").split(" ")
     if len(words) != 4 or not _is_number(words[1]):
         return b""

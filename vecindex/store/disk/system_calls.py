@@ -1,10 +1,10 @@
-"""The one door to the disk: every call that changes a file, and every connection to SQLite, goes through it.
+"""Makes every system call that changes a file, and every connection to SQLite, for the whole store.
 
-Tests and ``vecindex selftest`` replace it by a `Disk` of their own: one that ends the process before a step, that
-refuses a call, or that writes down what a power cut would leave.
+Tests and ``vecindex selftest`` replace the `Disk`: by one that kills the process before a step, refuses a call, or
+records what a power cut would leave.
 
-An index may come from a stranger. So nothing here goes through a symbolic link at the end of a path, nor through one in
-place of the folder that holds it, and only regular files are opened: each call is made relative to an opened folder.
+An index may come from a stranger. So no call follows a symbolic link at the end of a path or in place of the folder
+that holds it, and only regular files are opened: each call is made relative to an opened folder.
 """
 
 from __future__ import annotations
@@ -28,24 +28,21 @@ _KINDS = {
 
 
 class Irregular(OSError):
-    """Something lies at ``filename`` that an index never has there; ``strerror`` says what."""
+    """There is something at ``filename`` that an index never has there; ``strerror`` says what."""
 
     def __init__(self, path: Path, mode: int, wanted: str = "a regular file") -> None:
         super().__init__(None, f"it is {_KINDS.get(stat.S_IFMT(mode), 'a device')}, not {wanted}", str(path))
 
 
 class Disk:
-    """What the operating system offers, under the names of what is done with it. Raises OSError.
-
-    A ``folder`` is a descriptor of the one that holds ``path``, where it is open already.
-    """
+    """The system calls. They raise OSError. ``folder`` is a descriptor of the folder of ``path``, if it is open."""
 
     def open(self, path: Path, mode: int = 0o666) -> int:
-        """A descriptor for reading and writing; makes the file if need be, with ``mode`` less the umask."""
+        """A descriptor for reading and writing; creates the file if needed, with ``mode`` less the umask."""
         return regular(path, os.O_RDWR | os.O_CREAT, mode)
 
     def write(self, descriptor: int, data: memoryview, offset: int) -> int:
-        """Writes some of ``data`` at ``offset``; how many bytes."""
+        """Writes some of ``data`` at ``offset``; returns how many bytes."""
         return os.pwrite(descriptor, data, offset)
 
     def cut(self, descriptor: int, size: int) -> None:
@@ -53,7 +50,7 @@ class Disk:
         os.ftruncate(descriptor, size)
 
     def sync(self, path: Path) -> None:
-        """Makes a file's content durable, or the names in a folder."""
+        """Makes the content of a file durable, or the names in a folder."""
         with within(path.parent) as folder:
             descriptor = os.open(path.name or ".", os.O_RDONLY | _HARMLESS, dir_fd=folder)
         try:
@@ -62,22 +59,22 @@ class Disk:
             os.close(descriptor)
 
     def link(self, source: Path, path: Path) -> None:
-        """A second name, which must be free."""
+        """Gives a file a second name, which must be free."""
         with within(source.parent) as before, within(path.parent) as after:
             os.link(source.name, path.name, src_dir_fd=before, dst_dir_fd=after, follow_symlinks=False)
 
     def rename(self, source: Path, path: Path) -> None:
-        """Another name, in place of what had it."""
+        """Gives a file or folder another name, replacing the file that had it."""
         with within(source.parent) as before, within(path.parent) as after:
             os.replace(source.name, path.name, src_dir_fd=before, dst_dir_fd=after)
 
     def remove(self, path: Path, folder: int | None = None) -> None:
-        """Removes a file, or a link, never what it leads to."""
+        """Removes a file, or a link, but never what the link leads to."""
         with within(path.parent, folder) as inside:
             os.unlink(path.name, dir_fd=inside)
 
     def make_folder(self, path: Path, mode: int = 0o777) -> None:
-        """Makes a folder, with ``mode`` less the umask, and those above it, where they are missing."""
+        """Makes a folder with ``mode`` less the umask, and missing ones above it."""
         path.mkdir(mode, parents=True, exist_ok=True)
 
     def remove_folder(self, path: Path, folder: int | None = None) -> None:
@@ -86,7 +83,7 @@ class Disk:
             os.rmdir(path.name, dir_fd=inside)
 
     def connect(self, database: str, **options: Any) -> sqlite3.Connection:
-        """A connection to SQLite, which does the rest by itself."""
+        """Connects to SQLite, which makes calls of its own."""
         connection: sqlite3.Connection = sqlite3.connect(database, **options)
         return connection
 
@@ -96,11 +93,11 @@ _HARMLESS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # no lin
 
 @contextlib.contextmanager
 def within(path: Path, opened: int | None = None) -> Iterator[int]:
-    """A descriptor of the folder at ``path``, to name what is in it by; ``opened`` where there is one already.
+    """A descriptor of the folder at ``path``, to name files in it relative to; ``opened`` if there is one already.
 
     Raises:
-        Irregular: it is something else, a link to a folder, say.
-        OSError: it is missing, or may not be searched.
+        Irregular: it is something else, such as a link to a folder.
+        OSError: it is missing, or permission to search it is missing.
     """
     if opened is not None:
         yield opened
@@ -122,7 +119,7 @@ def regular(path: Path, flags: int, mode: int = 0) -> int:
     """A descriptor of the regular file at ``path``, opened with ``flags``.
 
     Raises:
-        Irregular: it is a link, a FIFO, or anything else that is no regular file; it is not opened.
+        Irregular: it is a link, a FIFO, or anything else but a regular file; it is not opened.
         OSError: as `os.open`.
     """
     with within(path.parent) as folder:
@@ -156,7 +153,7 @@ def disk() -> Disk:
 
 @contextlib.contextmanager
 def replaced(other: Disk) -> Iterator[None]:
-    """``other`` in place of the disk, for the whole process; for tests and self-tests."""
+    """Replaces the disk by ``other`` for the whole process; for tests and the self-test."""
     global _current
     before, _current = _current, other
     try:

@@ -1,4 +1,4 @@
-"""What can be damaged, and what repairs it: the words that `verify` and `repair` share."""
+"""Names the kinds of damage and what repairs each, for `verify` and `repair`."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ _FAULTS_LISTED = 1_000
 
 
 class Kind(Enum):
-    """What is damaged, and so how it is repaired."""
+    """What is damaged, and therefore how it is repaired."""
 
     LOST = "lost"
-    """Nothing here makes it again."""
+    """Cannot be repaired."""
     RECORD = "record"
-    """A record is not what was written: deleted, and added again, by the user."""
+    """A damaged record: the user deletes it and adds it again."""
     NAMELESS = "nameless"
-    """The same, and its key cannot be typed either: `repair` deletes it."""
+    """A damaged record whose key cannot be typed: `repair` deletes it."""
     VECTOR = "vector"
-    """A vector that is encoded again from its record's text; by the user where the index has no encoder."""
+    """A damaged vector: encoded again from its record's text, or added again by the user if there is no encoder."""
     VECTORS = "vectors"
-    """The file of vectors is missing or cut: made again of all texts, where that is asked for by name."""
+    """The vector file is missing or too short: all texts are encoded again, but only on request."""
     SUMS = "sums"
     """A block of the vectors' checksums: computed again."""
     DEAD = "dead"
-    """The list of dead rows: every row without a record, since the number of records is right."""
+    """The list of dead rows: made again of all rows without a record, since the number of records is right."""
     INDEXES = "indexes"
-    """SQLite's indexes or free pages: made again from the tables, which can be read."""
+    """SQLite's indexes or free pages: made again from the tables, which are readable."""
     FIELD = "field"
     """A metadata field lacks its SQL index."""
     FINGERPRINT = "fingerprint"
-    """The space's fingerprint is not that of the space, which has a checksum."""
+    """The fingerprint does not match the space, which has a checksum: written again."""
     CACHE = "cache"
-    """Entries of the cache, which only spares work: it is emptied."""
+    """Entries of the cache, which only saves work: it is emptied."""
     CODES = "codes"
-    """Derived from the vectors."""
+    """Codes, which are derived from the vectors: made again."""
 
 
 @dataclass(slots=True)
 class Examination:
-    """What was found: ``faults``, of which so many are kept, and the rows or blocks of each kind."""
+    """What was found: up to 1,000 ``faults``, and the rows or blocks of each kind."""
 
     folder: Path
     manifest: Manifest | None = None
@@ -56,7 +56,7 @@ class Examination:
     _omitted: int = 0
 
     def add(self, kind: Kind, path: Path, reason: str, number: int = 0, key: str | None = None) -> None:
-        """``number`` is the row or block; ``key`` names the record that only its deletion repairs."""
+        """Adds a fault of row or block ``number``; ``key`` is of a record that must be deleted to repair it."""
         self.found.setdefault(kind, []).append(number)
         if len(self.faults) >= _FAULTS_LISTED:
             self._omitted += 1
@@ -71,7 +71,7 @@ class Examination:
         self.faults.append(Fault(str(path), reason, repair))
 
     def unrepaired(self, encode: bool) -> None:
-        """A repair was tried, with ``encode`` or not: another one is no way to mend what it has left."""
+        """Changes the advice after a repair, with ``encode`` or without: repeating it would not help."""
         needs_encoding = Kind.VECTORS in self.found and Kind.LOST not in self.found and not encode
         instead = command(self.folder, _ENCODE) if needs_encoding else _RESTORE
         tried = command(self.folder, _REPAIR)
@@ -87,7 +87,7 @@ class Examination:
 
 
 def command(folder: Path, name: str, argument: str | None = None) -> str:
-    """A command line on the index in ``folder`` that can be pasted into a shell."""
+    """A command line for the index in ``folder`` that can be pasted into a shell."""
     line = f"vecindex {name} --index {shlex.quote(str(folder))}"
     if argument is None:
         return line

@@ -1,12 +1,12 @@
-"""How do stored texts get vectors again: those of damaged rows, or of all rows where the file of vectors is lost.
+"""Encodes stored texts again: those of damaged rows, or all if the vector file is lost.
 
-Under the writer's lock, as the rest of a repair. What the model finds no token in has no vector; such records are told,
-and left as they are.
+The writer's lock is held, as during all of a repair. A text in which the model finds no token has no vector; such
+records are returned and left as they are.
 
-1. A damaged row: its text gets a new row, as if it were added, one commit for each thousand.
-2. The file is missing, or cut: a new file is filled beside, with the rows that are still there and are what was
-   written, and the others' texts encoded again; then one transaction renumbers, as in a compaction. Killed before it,
-   the file is an orphan, which the next writer removes.
+1. Damaged rows: the texts get new rows, as if they were added, with a commit for every 1,024.
+2. The file is missing or too short: a new file gets the rows that are left and sound, and new vectors of the other
+   texts; then one transaction renumbers, as in a compaction. If killed before that, the file is an orphan, which the
+   next writer removes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def encode_rows(catalog: Catalog, rows: Sequence[int], encoder: MakeEncoder) -> list[int]:
-    """Encodes the texts of the records at these rows again; returns the rows of those that no vector can be made of."""
+    """Encodes the texts of the records at these rows again; returns the rows whose texts cannot be encoded."""
     left: list[int] = []
     for start in range(0, len(rows), TEXTS_A_COMMIT):
         stored = catalog.fetch(rows[start : start + TEXTS_A_COMMIT])
@@ -47,7 +47,7 @@ def encode_rows(catalog: Catalog, rows: Sequence[int], encoder: MakeEncoder) -> 
 
 
 def encode_lost(catalog: Catalog, encoder: MakeEncoder) -> list[Stored]:
-    """Makes the file of vectors again; returns the records that no vector can be made of: then nothing was changed.
+    """Makes the vector file again; if texts cannot be encoded, returns their records and changes nothing.
 
     Raises:
         CorruptIndex: a record is damaged; nothing was changed.
@@ -95,7 +95,7 @@ def encode_lost(catalog: Catalog, encoder: MakeEncoder) -> list[Stored]:
 
 
 def _kept(catalog: Catalog, manifest: Manifest) -> Callable[[Rows], tuple[Vectors, Mask]]:
-    """Finds the vectors of rows (n, D) in what is left of the file, and which of them are what was written (n,)."""
+    """Returns a function that finds vectors of rows (n, D) in what is left of the file, and which are sound (n,)."""
     path = vector_file(catalog.folder, manifest.vectors)
     there: Vectors = np.empty((0, manifest.dimension), np.float32)
     sums: Sums = np.empty(0, np.uint32)
@@ -117,7 +117,7 @@ def _kept(catalog: Catalog, manifest: Manifest) -> Callable[[Rows], tuple[Vector
 
 
 def _encoded(stored: Sequence[Stored], encoder: Encoder) -> tuple[Vectors, Rows, Mask]:
-    """Vectors (n, D) and lost tokens (n,) of the records' texts, and for which of them a vector can be made (n,)."""
+    """Vectors (n, D) and lost tokens (n,) of the records' texts, and which of them can be encoded (n,)."""
     texts = [record.text for record in stored]
     possible = np.ones(len(texts), np.bool_)
     vectors = np.zeros((len(texts), encoder.space.dimension), np.float32)
@@ -134,7 +134,7 @@ def _encoded(stored: Sequence[Stored], encoder: Encoder) -> tuple[Vectors, Rows,
             left = [text for text, is_possible in zip(texts, possible, strict=True) if is_possible]
     vectors[possible], lost[possible] = encoded.vectors, encoded.uncovered
     for place in np.flatnonzero(lost % UNKNOWN).tolist():
-        if possible[place] and not stored[place].tokens_lost:  # the vector stood for all of the text
+        if possible[place] and not stored[place].tokens_lost:  # the old vector covered all of the text
             whole = encoder.encode_all([texts[place]], on_long="mean")
             vectors[place], lost[place] = whole.vectors[0], whole.uncovered[0]
     return vectors, lost, possible & are_sound(vectors)

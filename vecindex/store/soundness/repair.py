@@ -1,17 +1,17 @@
-"""What of a damaged index is made right again, from what is sound in it, and how.
+"""Repairs a damaged index from what is sound in it.
 
-Under the writer's lock, one transaction a step, so that a killed repair leaves each step done or not begun; the next
-one begins with a new examination. What cannot be repaired stays as it is, and is in the report; and where a part is
+This holds the writer's lock and uses one transaction for each step, so a killed repair leaves each step done or not
+begun; the next repair examines the index again. What cannot be repaired is left as it is and reported. If something is
 lost, so that a backup is needed, nothing in the database is changed.
 
-1. SQLite's indexes and free pages: taken out of the schema and made again from the tables, then the file is rewritten.
+1. SQLite's indexes and free pages: removed from the schema and made again from the tables, then the file is rewritten.
    ``reindex`` and ``drop index`` would read the damaged pages to free them.
-2. Checksums whose own checksum is wrong: from the vectors, of which the unit length says that they are probably right.
-3. The list of dead rows: every row without a record, where as many records are there as the manifest counts.
-4. The cache: emptied, since it only spares work; in step 1 too, where its pages may be the damaged ones.
-5. Damaged vectors: the texts are encoded again and get new rows, as if they were added; all of them, if that is asked
-   for by name, where the file of vectors is missing or cut. See `reencode`.
-6. Codes: after the lock is let go, as after any change; only where all vectors are sound.
+2. Checksums whose own checksum is wrong: from the vectors, which are probably sound if they have unit length.
+3. The list of dead rows: every row without a record, if there are as many records as the manifest counts.
+4. The cache: emptied, since it only saves work; in step 1 too, where its pages may be the damaged ones.
+5. Damaged vectors: the texts are encoded again and get new rows, as if they were added. If the vector file is missing
+   or too short, all texts are, but only on request. See `reencode`.
+6. Codes: after the lock is released, as after any change, and only if all vectors are sound.
 """
 
 from __future__ import annotations
@@ -52,19 +52,19 @@ def repair(
     encoder: Callable[[], Encoder],
     encode: bool = False,
 ) -> VerifyReport:
-    """Repairs what can be, and verifies again; ``encoder`` is asked for only where a vector is damaged.
+    """Repairs what can be repaired, and verifies again; calls ``encoder`` only if a vector is damaged.
 
-    Where the file of vectors is lost, all of it is made again if ``encode`` says so; else nothing is changed.
+    If the vector file is lost, ``encode`` makes all of it again; without it nothing is changed.
 
     Raises:
-        IndexLocked, StorageError, ModelNotFound, SpaceMismatch: what was repaired until then stays so.
+        IndexLocked, StorageError, ModelNotFound, SpaceMismatch: what was repaired until then stays repaired.
     """
     with snapshots.borrow() as catalog:
         before = examine(catalog, check_codes)
         left = _Left()
         if before.faults and _is_repairable(before, encode):
             with writer(catalog).locked():
-                # Only now nobody else changes anything.
+                # Examined again, since nobody else changes anything now.
                 left = _repair(catalog, examine(catalog, check_codes), encoder, encode)
             with contextlib.suppress(CorruptIndex):  # in the report
                 if not _codes_are_sound(snapshots, check_codes):
@@ -80,19 +80,19 @@ def repair(
 
 @dataclass(slots=True)
 class _Left:
-    """What no vector can be made of: ``rows`` of damaged vectors, ``records`` without any."""
+    """Records whose texts cannot be encoded: ``rows`` of damaged vectors, ``records`` without a vector."""
 
     rows: list[int] = field(default_factory=list)
     records: list[Stored] = field(default_factory=list)
 
 
 def _identity(fault: Fault) -> tuple[str, str]:
-    # A record that was encoded again has another row: the same fault of it is not repaired.
+    # Encoding again changes the row of a record, but if it has the same fault then, that is not repaired.
     return fault.path, re.sub(r" \(row \d+\)", "", fault.reason)
 
 
 def _is_repairable(found: Examination, encode: bool) -> bool:
-    # A database whose tables are damaged is not written to: that could make wrong answers of errors.
+    # A database with damaged tables is not written to, which could turn errors into wrong answers.
     return Kind.LOST not in found.found and (encode or Kind.VECTORS not in found.found)
 
 
@@ -110,14 +110,14 @@ def _codes_are_sound(snapshots: Snapshots, check_codes: CheckCodes) -> bool:
 def _repair(catalog: Catalog, found: Examination, encoder: Callable[[], Encoder], encode: bool) -> _Left:
     left = _Left()
     if not _is_repairable(found, encode):
-        return left  # found only now
+        return left  # this was found only now
     for kind, step in _STEPS.items():
         if kind in found.found:
             with contextlib.suppress(CorruptIndex):  # in the report
                 step(catalog, found.found[kind])
     space = catalog.manifest().space
     if space is None or space.is_external:
-        return left  # only who made these vectors can make them again
+        return left  # only their maker can make these vectors again
     if Kind.VECTORS in found.found and Kind.RECORD not in found.found:
         left.records = encode_lost(catalog, encoder)
     elif Kind.VECTOR in found.found:
@@ -138,8 +138,8 @@ def _make_indexes(catalog: Catalog, numbers: Sequence[int]) -> None:
             execute(sql)
         tables = Tables(catalog.sqlite)
         tables.create_field_indexes(manifest.fields)
-        tables.commit(manifest)  # another generation: what filters selected in this one may be wrong
-    catalog.vacuum()  # the pages of the indexes before are in no list of free pages
+        tables.commit(manifest)  # a new generation, since cached results of filters may be wrong
+    catalog.vacuum()  # the pages of the old indexes are in no list of free pages
 
 
 def _write_manifest_again(catalog: Catalog, numbers: Sequence[int]) -> None:
@@ -190,4 +190,4 @@ _STEPS: dict[Kind, Callable[[Catalog, Sequence[int]], None]] = {
     Kind.NAMELESS: _delete_nameless,
     Kind.CACHE: _empty_cache,
 }
-"""In this order: each needs what those before it have repaired."""
+"""In this order, since each step needs what earlier ones repaired."""

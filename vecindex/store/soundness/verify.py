@@ -1,9 +1,9 @@
-"""Is the index sound: every invariant of its files, each fault named with its file and with what repairs it.
+"""Checks every invariant of an index's files, and names for each fault the file and what repairs it.
 
-The tables are read as they lie, not by `Catalog`, which refuses what is damaged.
+Tables are read directly, since `Catalog` refuses damaged rows.
 
-1. A compaction, or new codes, come between reading the manifest and opening a file: a fault of the files counts only
-   when it is still there after the manifest was read again.
+1. A compaction or new codes come between reading the manifest and opening a file: a fault of a file counts only if it
+   is still there after the manifest was read again.
 2. Everything else is read in one transaction, of one generation, whatever is committed meanwhile.
 """
 
@@ -32,7 +32,7 @@ from ..vectors import ROWS_A_BLOCK, Sums, Vectors, are_sound, checksums, map_row
 from .faults import Examination, Kind
 
 CheckCodes = Callable[[Snapshot], None]
-"""Raises CorruptIndex if the codes of a snapshot, whose other files are sound, are not those of its vectors."""
+"""Raises CorruptIndex if the codes of a snapshot do not match its vectors; its other files must be sound."""
 
 _MANY = 2**24
 _RECORDS = (
@@ -40,7 +40,7 @@ _RECORDS = (
     "typeof(key) || typeof(text) || typeof(metadata) || typeof(lost) "
     "from records not indexed where row between ? and ? order by row"
 )
-_BEYOND_REPAIR = "Restore the directory from a backup, or add the texts again to a new index."
+_BEYOND_REPAIR = "Restore the directory from a backup, or add the texts to a new index."
 _INDEXES = "select name from sqlite_master where type = 'index'"
 _NEEDED = ("idx_records_key", "idx_dead_generation")
 
@@ -51,7 +51,7 @@ _VERDICTS = ("is sound", "is not finite and of unit length", "is not what was wr
 
 @contextlib.contextmanager
 def examining() -> Iterator[None]:
-    """What is so damaged that it cannot be opened is not to be verified, or repaired: that is what was tried."""
+    """Advises a backup where an index cannot even be opened, instead of the verify or repair that was tried."""
     try:
         yield
     except CorruptIndex as error:
@@ -60,13 +60,13 @@ def examining() -> Iterator[None]:
 
 @examining()
 def verify(snapshots: Snapshots, check_codes: CheckCodes) -> VerifyReport:
-    """Checks one generation whole; reads everything once, in bounded memory."""
+    """Checks one generation completely; reads everything once, in bounded memory."""
     with snapshots.borrow() as catalog:
         return examine(catalog, check_codes).report()
 
 
 def examine(catalog: Catalog, check_codes: CheckCodes, hopeless: Collection[int] = ()) -> Examination:
-    """As `verify`, for `repair`; ``hopeless`` are rows whose texts cannot be encoded again."""
+    """`verify` for `repair`; ``hopeless`` are rows whose texts cannot be encoded again."""
     try:
         structure = catalog.integrity_fault()
     except CorruptIndex as error:
@@ -86,9 +86,9 @@ def examine(catalog: Catalog, check_codes: CheckCodes, hopeless: Collection[int]
                 continue
             found.add(Kind.LOST, Path(error.path), error.reason)
         break
-    catalog.check_in_place()  # else these may be the faults of two indexes taken together
+    catalog.check_in_place()  # else these may be faults of two indexes mixed together
     if structure is not None:
-        # Where all records could be read and are as many as there should be, the rest is made again from them.
+        # If all records can be read and their number is right, everything else can be made again from them.
         _structure(catalog, structure, found)
     return found
 
@@ -101,7 +101,7 @@ def _structure(catalog: Catalog, reason: str, found: Examination) -> None:
 
 
 def _files(catalog: Catalog, manifest: Manifest, check_codes: CheckCodes, found: Examination) -> Vectors | None:
-    """The vectors, mapped; and whether the codes are theirs, which only sound checksums can tell."""
+    """Maps the vectors, and checks the codes, which needs sound checksums."""
     try:
         vectors = map_rows(vector_file(catalog.folder, manifest.vectors), manifest.rows, manifest.dimension)
     except CorruptIndex as error:
@@ -112,7 +112,7 @@ def _files(catalog: Catalog, manifest: Manifest, check_codes: CheckCodes, found:
         try:
             snapshot = Snapshot(catalog, Generation.read(catalog, manifest, None))
         except CorruptIndex:
-            return vectors  # reported where it is examined
+            return vectors  # reported later
         try:
             check_codes(snapshot)
         except CorruptIndex as error:
@@ -124,7 +124,7 @@ def _manifest(catalog: Catalog, manifest: Manifest, found: Examination) -> None:
     expected = manifest.space.fingerprint if manifest.space else None
     written = catalog.fingerprint()
     if written != expected:
-        reason = f"the fingerprint {written} is not that of its space, {expected}"
+        reason = f"the fingerprint {written} does not match that of its space, {expected}"
         found.add(Kind.FINGERPRINT, catalog.path, reason)
     with catalog.errors():
         names = {name for (name,) in catalog.sqlite.execute(_INDEXES)}
@@ -132,7 +132,7 @@ def _manifest(catalog: Catalog, manifest: Manifest, found: Examination) -> None:
         if name not in names:
             found.add(Kind.INDEXES, catalog.path, f"its SQL index {name} is missing")
     for number, name in enumerate(manifest.fields):
-        # One of another release of SQLite is as good here: the next writer makes it again.
+        # An index of another SQLite release is fine here: the next writer makes it again.
         if not any(other.startswith(f"field {name}, SQLite ") for other in names):
             found.add(Kind.FIELD, catalog.path, f"the field {name!r} has no SQL index", number)
 
@@ -140,7 +140,7 @@ def _manifest(catalog: Catalog, manifest: Manifest, found: Examination) -> None:
 def _rows(
     catalog: Catalog, manifest: Manifest, vectors: Vectors | None, found: Examination, hopeless: Collection[int]
 ) -> None:
-    """Every row below the committed count is a record's or dead, and not both; blockwise, and what each block holds."""
+    """Checks block by block that each committed row is either a record or dead, and what the records hold."""
     if (reason := _too_few(catalog, manifest)) is not None:
         found.add(Kind.LOST, catalog.path, reason)
         return
@@ -184,7 +184,7 @@ def _rows(
 
 
 def _too_few(catalog: Catalog, manifest: Manifest) -> str | None:
-    """What is wrong where nothing speaks for as many rows as the manifest says, and to go over them would take ages."""
+    """What is wrong if the manifest claims far more rows than the tables can have, too many to go through."""
     if manifest.rows <= _MANY:
         return None
     with catalog.errors():
@@ -198,7 +198,7 @@ def _too_few(catalog: Catalog, manifest: Manifest) -> str | None:
 
 
 class _Known:
-    """What the cache's entries are compared with, 16 bytes a row.
+    """What the cache's entries are compared with, in 16 bytes a row.
 
     That is the checksum of the row's vector, -1 if it is unknown, and the first 64 bits of the digest of its text, 0 if
     the row is dead.
@@ -210,7 +210,7 @@ class _Known:
 
 
 def _cached(catalog: Catalog, known: _Known, found: Examination) -> None:
-    """Every entry of the cache names a row with the vector that it was made for, and, where that lives, its text."""
+    """Checks that each entry of the cache matches the vector of its row and, if the row is live, the text."""
     wrong = 0
     try:
         with catalog.errors():
@@ -230,7 +230,7 @@ def _cached(catalog: Catalog, known: _Known, found: Examination) -> None:
 
 
 def _sums(catalog: Catalog, block: int, count: int, found: Examination) -> Sums | None:
-    """The checksums of a block of ``count`` rows, if they are what was written."""
+    """The checksums of a block of ``count`` rows; None if they are damaged."""
     with catalog.errors():
         row = catalog.sqlite.execute("select sums, crc from sums where block = ?", (block,)).fetchone()
     if row is None or not isinstance(row[0], bytes) or zlib.crc32(row[0]) != row[1] or len(row[0]) != 4 * count:
@@ -242,7 +242,7 @@ def _sums(catalog: Catalog, block: int, count: int, found: Examination) -> Sums 
 
 
 def _dead(catalog: Catalog, block: int, count: int) -> Mask | None:
-    """The dead among a block's rows, and among those behind the last one; None if the list is damaged."""
+    """Which rows of a block are dead, rows behind the last one included; None if the list is damaged."""
     sql = "select bits, crc from dead not indexed where block = ?"
     with catalog.errors():
         row = catalog.sqlite.execute(sql, (block,)).fetchone()
@@ -255,7 +255,7 @@ def _dead(catalog: Catalog, block: int, count: int) -> Mask | None:
 
 
 def _damaged(vectors: Vectors, sums: Sums | None) -> Verdicts:
-    """For each of these vectors, which of `_VERDICTS` it gets."""
+    """The index into `_VERDICTS` for each of these vectors."""
     verdicts = np.where(are_sound(vectors), 0, 1).astype(np.int8)
     if sums is not None:
         verdicts[checksums(vectors) != sums] = 2
@@ -271,10 +271,10 @@ def _records(
     texts: npt.NDArray[np.uint64],
     hopeless: Collection[int],
 ) -> Mask:
-    """The rows of a block that have a record; each is read, and told if its vector is ``bad``.
+    """Checks the records of a block, whose vectors may be ``bad``; returns which rows have a record.
 
-    Where that cannot be made again, as of rows that are ``hopeless``, the record is to be deleted.
-    ``texts`` (rows,) gets the first 64 bits of the digest of each one's text.
+    If a bad vector cannot be made again, as in ``hopeless`` rows, the record must be deleted. Writes the first 64 bits
+    of the digest of each text to ``texts`` (rows,).
     """
     path = vector_file(catalog.folder, manifest.vectors)
     external = manifest.space is None or manifest.space.is_external
@@ -297,7 +297,7 @@ def _records(
 
 
 def _read(catalog: Catalog, first: int, last: int) -> Iterator[tuple[int, str | None, bytes, str | None]]:
-    """Row, key (None if it is no text), text and what is wrong, for each record of a range of rows."""
+    """Row, key (None if it is not text), text and what is wrong, for each record in a range of rows."""
     with catalog.errors():
         for row, key, text, metadata, lost, crc, types in catalog.sqlite.execute(_RECORDS, (first, last)):
             fault = None
@@ -326,10 +326,10 @@ def _metadata_fault(catalog: Catalog, metadata: bytes) -> str | None:
     except ValueError:
         return "has metadata that is not a JSON object"
     except RecursionError:
-        return f"has metadata that is nested {nesting(metadata.decode())} deep, more than can be read"
-    # Earlier versions took metadata that SQLite cannot read, so that every filter fails.
+        return f"has metadata that is nested {nesting(metadata.decode())} levels deep, more than can be read"
+    # Earlier versions accepted metadata that SQLite cannot read, so that every filter fails.
     if metadata.count(b"[") + metadata.count(b"{") > MAX_NESTING:
         sql = "select json_valid(cast(? as text))"
         if not catalog.sqlite.execute(sql, (metadata,)).fetchone()[0]:
-            return f"has metadata that is nested {nesting(metadata.decode())} deep, more than filters can read"
+            return f"has metadata that is nested {nesting(metadata.decode())} levels deep, more than filters can read"
     return None

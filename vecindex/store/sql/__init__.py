@@ -1,1 +1,1 @@
-"""Every SQL statement: the tables, what reads them, what changes them, and upgrades of older formats."""
+"""Every SQL statement: the schema, what reads it, what writes it, and upgrades of older formats."""

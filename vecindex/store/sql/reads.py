@@ -1,6 +1,6 @@
-"""Every SQL statement that reads an index; plain sqlite3, since this is the hot path.
+"""Runs every SQL statement that reads an index, with plain sqlite3, since this is the hot path.
 
-Reading happens inside `reading`: SQLite in WAL mode then shows one generation, whatever is committed meanwhile.
+Read inside `reading`: SQLite in WAL mode then shows one generation, whatever is committed meanwhile.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from .schema import FORMAT
 from .writes import BYTES_A_BLOCK, Tables, field_index, field_indexes
 
 _A_STATEMENT = 500
-_SMALL = 2**20  # bytes, some 5,000 records: checked in 15 ms
+_SMALL = 2**20  # bytes: some 5,000 records, checked in 15 ms
 _MANIFEST = f"select {', '.join(COLUMNS)}, crc from manifest"
 _RECORD = "select row, key, text, metadata, lost, crc from records"
 
 
 class Catalog(Connection):
-    """What one connection reads and writes; for one thread at a time."""
+    """A connection that reads the records and the manifest; `changing` writes. For one thread at a time."""
 
     def __init__(self, folder: Path, readonly: bool = False) -> None:
         """Raises IndexNotFound, CorruptIndex, StorageError or IncompatibleFormat."""
@@ -54,7 +54,7 @@ class Catalog(Connection):
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[Tables]:
-        """One write transaction, under the writer's lock, so that the manifest read under it stays true."""
+        """One write transaction; only under the writer's lock, so that the manifest read there stays valid."""
         with self.writing():
             tables = Tables(self.sqlite)
             tables.create_field_indexes(self.manifest().fields)
@@ -64,12 +64,12 @@ class Catalog(Connection):
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Manifest]:
-        """One read transaction: everything read inside belongs to the manifest's generation."""
+        """One read transaction: everything read inside is of the manifest's generation."""
         with self.transaction():
             yield self.manifest()
 
     def manifest(self) -> Manifest:
-        """What is committed; raises CorruptIndex where it contradicts itself."""
+        """What is committed; raises CorruptIndex if it contradicts itself."""
         with self.errors():
             row = self.sqlite.execute(_MANIFEST).fetchone()
         if self._last is not None and self._last[0] == row:
@@ -88,7 +88,7 @@ class Catalog(Connection):
         return manifest
 
     def losses(self) -> tuple[int, int, int]:
-        """How many records were truncated, how many tokens they lost together, and of how many none is known."""
+        """How many records were truncated, how many tokens they lost in all, and in how many no token is known."""
         with self.errors():
             sql = (
                 "select total(lost % :unknown > 0), total(lost % :unknown), total(lost >= :unknown) "
@@ -101,11 +101,11 @@ class Catalog(Connection):
         return truncated, tokens, unknown
 
     def count_cached(self) -> int:
-        """How many texts are in the cache."""
+        """How many texts the cache holds."""
         return int(self._one("select count(*) from cached"))
 
     def cached(self, digests: Iterable[bytes]) -> list[Entry]:
-        """The cache's entries for these texts, in any order, as they lie there: `cache.sound` tells what is of use."""
+        """The cache's entries for these texts, unchecked and in any order; see `text_cache.sound`."""
         wanted, found = list(digests), list[Entry]()
         with self.errors():
             for start in range(0, len(wanted), _A_STATEMENT):
@@ -115,11 +115,11 @@ class Catalog(Connection):
         return found
 
     def find(self, keys: Iterable[str]) -> dict[str, Stored]:
-        """The records that have these keys; a key without a record is left out."""
+        """The records with these keys, by key; a key without a record is left out."""
         return {stored.key: stored for stored in self._among("key", list(keys))}
 
     def parts_of(self, keys: Iterable[str]) -> list[Stored]:
-        """The records that are parts of the texts of these keys; see `parts`."""
+        """The records that are parts of the texts of these keys; see `text_parts`."""
         sql, found = f"{_RECORD} where key >= ? and key < ?", list[Stored]()
         with self.errors():
             for key in keys:
@@ -129,20 +129,20 @@ class Catalog(Connection):
         return found
 
     def rows_of(self, keys: Iterable[str]) -> dict[str, int]:
-        """The rows of the records that have these keys, damaged ones too; a key without a record is left out."""
+        """The rows of the records with these keys, even if damaged; a key without a record is left out."""
         sql = "select row from records where key = ?"
         with self.errors():
             found = {key: self.sqlite.execute(sql, (key,)).fetchone() for key in keys}
         return {key: self._whole(row[0]) for key, row in found.items() if row is not None}
 
     def fetch(self, rows: Iterable[int]) -> list[Stored]:
-        """The records at these rows, in their order; every row must be alive."""
+        """The records at these rows, in the same order; every row must be live."""
         wanted = list(rows)
         found = {stored.row: stored for stored in self._among("row", wanted)}
         try:
             return [found[row] for row in wanted]
         except KeyError:
-            raise CorruptIndex(str(self.path), "a row of the vector file is neither a record's nor dead") from None
+            raise CorruptIndex(str(self.path), "a row of the vector file is neither a record nor dead") from None
 
     def records(self) -> Iterator[Stored]:
         """All records by row."""
@@ -155,24 +155,24 @@ class Catalog(Connection):
         with self.errors():
             found = [key for (key,) in self.sqlite.execute("select key from records order by row")]
         if not all(type(key) is str for key in found):
-            raise CorruptIndex(str(self.path), "a key is no text")
+            raise CorruptIndex(str(self.path), "a key is not text")
         return found
 
     def live_rows(self, rows: int) -> Rows:
-        """The rows of all records, ascending; raises CorruptIndex where one is beyond the committed ``rows``."""
+        """The rows of all records, ascending; raises CorruptIndex if one is beyond the committed ``rows``."""
         found = self._rows("select row from records order by row")
         if len(found):
             self.check_within((int(found.min()), int(found.max())), rows)
         return found
 
     def check_within(self, found: Iterable[int], rows: int) -> None:
-        """Raises CorruptIndex where one of the rows that were ``found`` is beyond the committed ``rows``."""
+        """Raises CorruptIndex if one of the rows ``found`` is beyond the committed ``rows``."""
         for row in found:
             if not 0 <= row < rows:
                 raise CorruptIndex(str(self.path), f"it holds records beyond its {rows} rows")
 
     def rows_where(self, where: Filter, indexed: Collection[str] = ()) -> Rows:
-        """The rows whose records the filter selects, in any order; ``indexed`` fields have an SQL index."""
+        """The rows of the records that the filter selects, in any order; ``indexed`` fields have an SQL index."""
         with self.errors():
             there = field_indexes(self.sqlite) if indexed else set()
         usable = frozenset(parse_path(field) for field in indexed if field_index(field) in there)
@@ -209,19 +209,19 @@ class Catalog(Connection):
         return [(block, bits) for block, bits, _ in found]
 
     def fingerprint(self) -> str | None:
-        """The space's fingerprint as it was written, to be compared with the space's own."""
+        """The fingerprint as it was written, to compare with that of the space."""
         found = self._one("select fingerprint from manifest")
         return None if found is None else str(found)
 
     def integrity_fault(self) -> str | None:
-        """What SQLite's own check finds first, if anything."""
+        """The first fault that SQLite's own check finds, if any."""
         found = str(self._one("pragma integrity_check(1)"))
         return None if found == "ok" else found
 
     def check_small(self) -> None:
-        """Checks the database whole if that takes milliseconds; raises CorruptIndex.
+        """Checks the whole database if that takes milliseconds; raises CorruptIndex.
 
-        Damage that hides a record from a filter or from its key is seen by nothing else but `verify`.
+        Only this and `verify` find damage that hides a record from a filter or from its key.
         """
         with storage_errors(self.path):
             if self.path.stat().st_size > _SMALL:
@@ -232,13 +232,14 @@ class Catalog(Connection):
             pass
 
     def metadata(self, record: Stored) -> dict[str, Any]:
-        """A record's metadata as an object; raises CorruptIndex."""
+        """Parses a record's metadata; raises CorruptIndex."""
         try:
             return metadata_of(record.metadata)
         except ValueError:
             raise CorruptIndex(str(self.path), f"the metadata of {record.key!r} is not a JSON object") from None
         except RecursionError:
-            reason = f"the metadata of {record.key!r} is nested {nesting(record.metadata)} deep, more than can be read"
+            levels = nesting(record.metadata)
+            reason = f"the metadata of {record.key!r} is nested {levels} levels deep, more than can be read"
             raise CorruptIndex(str(self.path), reason) from None
 
     def _check_format(self) -> None:
@@ -255,21 +256,21 @@ class Catalog(Connection):
             if found is not None and found[0] != FORMAT:
                 raise IncompatibleFormat(str(self.folder), found[0], FORMAT)
         if not {"manifest", "records", "sums", "dead", "cached"} <= tables:
-            raise CorruptIndex(str(self.path), "it is a SQLite database, but not one of vecindex")
+            raise CorruptIndex(str(self.path), "it is an SQLite database, but not a vecindex one")
 
     def _check_is_newest(self) -> None:
-        noted = last_commit(self.folder)  # before the manifest: what is noted is durable by then
+        noted = last_commit(self.folder)  # read before the manifest, since a noted commit is durable
         manifest = self.manifest()
         if noted is not None and noted[1] == manifest.created and noted[0] > manifest.generation:
             raise CorruptIndex(
                 f"{self.path}-wal",
-                f"commits {manifest.generation + 1} to {noted[0]} were made and are gone; if an older "
-                f"{DATABASE_FILE} was put back on purpose, remove {LOCK_FILE}",
+                f"commits {manifest.generation + 1} to {noted[0]} are lost; if you restored an older {DATABASE_FILE} "
+                f"on purpose, remove {LOCK_FILE}",
             )
 
     def _stored(self, row: tuple[int, str, str, str, int, int]) -> Stored:
         number, key, text, metadata, lost, crc = row
-        # One by one, since every record of a small index comes by here when it is opened.
+        # Written out for speed: opening a small index reads every record here.
         are_texts = type(key) is str and type(text) is str and type(metadata) is str
         are_numbers = type(number) is int and type(lost) is int and lost >= 0
         if not (are_texts and are_numbers and record_crc(key, text, metadata, lost) == crc):
@@ -277,7 +278,7 @@ class Catalog(Connection):
         return Stored(number, key, text, metadata, lost)
 
     def _among(self, column: Literal["row", "key"], values: Sequence[int] | Sequence[str]) -> Iterator[Stored]:
-        """The records that have one of these rows or keys, in any order."""
+        """The records with these rows or keys, in any order."""
         with self.errors():
             for start in range(0, len(values), _A_STATEMENT):
                 some = values[start : start + _A_STATEMENT]
@@ -295,11 +296,11 @@ class Catalog(Connection):
             try:
                 return np.fromiter((row[0] for row in found), dtype=np.int64)
             except (TypeError, ValueError, OverflowError) as error:
-                raise CorruptIndex(str(self.path), f"the row of a record is no number: {error}") from None
+                raise CorruptIndex(str(self.path), f"the row of a record is not a number: {error}") from None
 
     def _whole(self, row: object) -> int:
         if type(row) is not int:
-            raise CorruptIndex(str(self.path), f"the row {row!r:.200} of a record is no number")
+            raise CorruptIndex(str(self.path), f"the row {row!r:.200} of a record is not a number")
         return row
 
 

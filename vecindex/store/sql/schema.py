@@ -1,24 +1,24 @@
-"""Every table of vecindex.db, and how it is made. sqlite_utils is used here only: importing it costs a search's time.
+"""Defines and creates the tables of vecindex.db. Only this imports sqlite_utils, which takes as long as a search.
 
 ::
 
     manifest   one row: format, generation (commits so far), vectors (number of the vector file), rows (committed,
                dead ones included), dead (how many), space (JSON, NULL until the first add) and its fingerprint,
                created, codes (JSON: the accelerator's files, or NULL), fields (JSON: the indexed metadata fields),
-               written_by (JSON: what the encoder that wrote the newest vectors says of where it ran, or NULL),
+               written_by (JSON: the environment of the encoder that wrote the newest vectors, or NULL),
                crc (CRC-32 of the others as JSON)
     records    row (position in the vector file), key, text, metadata (JSON object), lost (how many tokens of the
-               text the vector does not cover, and `records.UNKNOWN` more where the model knows none of them; 1 in a
-               record of format 1 or 2 stands for "at least one"),
-               crc (CRC-32 of key, text and metadata, and of lost where it is not 0, a NUL between)
-    sums       block, sums: the checksums of rows 4096*block and so on, 4 bytes each (`store.vectors.checksums`),
-               crc (their CRC-32)
-    dead       block, generation (of its last change), bits: a bitmap of the rows 4096*block and so on whose record was
-               deleted or replaced, the lowest bit first; crc (its CRC-32)
-    cached     digest (the first 128 bits of the SHA-256 of a text that was encoded here), row (whose vector is the
-               text's), lost (as in records), crc (`text_cache.entry_crc`: of digest, lost and the vector's checksum)
+               text the vector does not cover, plus `records.UNKNOWN` if the model knows none of them; 1 in a
+               record from format 1 or 2 means "at least one"),
+               crc (CRC-32 of key, text and metadata, and of lost if it is not 0, joined by NUL)
+    sums       block, sums: the checksums of the 4096 rows from 4096*block on, 4 bytes each
+               (`store.vectors.checksums`), crc (their CRC-32)
+    dead       block, generation (of its last change), bits: a bitmap, lowest bit first, of the 4096 rows from
+               4096*block on whose records were deleted or replaced; crc (its CRC-32)
+    cached     digest (the first 128 bits of the SHA-256 of a text that was encoded here), row (that has the text's
+               vector), lost (as in records), crc (`text_cache.entry_crc`: of digest, lost and the vector's checksum)
 
-Every row below ``manifest.rows`` is in exactly one of ``records`` and ``dead``. Rows of ``cached`` may be either.
+Every row below ``manifest.rows`` is in exactly one of ``records`` and ``dead``. Rows in ``cached`` may be in either.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ CREATE_CACHED = (
 
 
 def index_exists(folder: Path) -> bool:
-    """Whether there is an index at ``folder``, damaged or not; False too where that cannot be seen."""
+    """Whether there is an index at ``folder``, damaged or not; also False if that cannot be found out."""
     return os.path.lexists(folder / DATABASE_FILE)
 
 
 def create_index(folder: Path, beside: Path | None = None) -> None:
-    """Makes an empty index at ``folder``, which must not exist or be empty; keeps one made there meanwhile.
+    """Makes an empty index at ``folder``, which must be missing or empty; keeps an index that is there.
 
-    It is as open as the index ``beside``, if there is one.
+    Its files get the modes of the index ``beside``, if given.
 
     Raises:
-        InvalidInput: ``folder`` is a file, or holds something else.
+        InvalidInput: ``folder`` is a file, or holds other files.
         StorageError: it cannot be written to; nothing is left of the attempt.
     """
     with storage_errors(folder):
@@ -74,14 +74,14 @@ def create_index(folder: Path, beside: Path | None = None) -> None:
             except sqlite3.Error as error:
                 raise refused_by_sqlite(folder / DATABASE_FILE, error) from error
     except StorageError:
-        if not index_exists(folder):  # else another process was faster, and its writer has tidied up after us
+        if not index_exists(folder):  # else another process made it first, and its writer removed our file
             raise
     if beside is None:
         keep_out_of_repositories(folder)
 
 
 def keep_out_of_repositories(folder: Path) -> None:
-    """Lets git ignore the index in ``folder``, where nothing says yet whether it should; one that cannot be, is not."""
+    """Makes git ignore the index in ``folder``, unless it has a .gitignore or cannot be written to."""
     if not os.path.lexists(folder / IGNORE_FILE):
         with contextlib.suppress(StorageError):
             publish(folder / IGNORE_FILE, [memoryview(_IGNORED)])
@@ -96,14 +96,14 @@ def _create_database(path: Path) -> None:
         created = datetime.now(timezone.utc).isoformat(timespec="seconds")
         write_manifest(connection, Manifest(0, 1, 0, 0, None, created))
         connection.commit()
-        # Closing would do it too, but keep quiet about a disk that refuses it, and the log does not come along.
+        # Closing would do it too, but hide an error, and the log does not move with the file.
         connection.execute("pragma wal_checkpoint(truncate)").fetchone()
     finally:
         connection.close()
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
-    """The tables of this format, empty, in a transaction that the caller commits."""
+    """Creates the empty tables of this format, in a transaction that the caller commits."""
     from sqlite_utils import Database
 
     db = Database(connection)
@@ -129,7 +129,7 @@ def create_tables(connection: sqlite3.Connection) -> None:
 
 
 def create_manifest(connection: sqlite3.Connection) -> None:
-    """The manifest's table alone."""
+    """Creates only the manifest's table."""
     from sqlite_utils import Database
 
     Database(connection).table("manifest").create(
@@ -145,7 +145,7 @@ def create_manifest(connection: sqlite3.Connection) -> None:
 
 
 def write_manifest(connection: sqlite3.Connection, manifest: Manifest) -> None:
-    """Makes ``manifest`` what is committed, once the caller's transaction is."""
+    """Writes the manifest, in a transaction that the caller commits."""
     row = to_row(manifest)
     names = ", ".join(COLUMNS)
     fingerprint = manifest.space.fingerprint if manifest.space else None

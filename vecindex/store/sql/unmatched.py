@@ -1,6 +1,6 @@
-"""Which tests of a filter can match nothing that is stored, since no record has the field, or none with such a value?
+"""Finds the conditions of a filter that match nothing, since no record has the field or such a value in it.
 
-A test is looked at only where it may be so, by one statement that ends at the first record that speaks against it.
+Only conditions that may match nothing are looked up, each by a statement that stops at the first record with a match.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from ..manifest import Manifest
 from .reads import Catalog
 
 Asked = tuple[Path, tuple[Kind, ...], bool]
-"""A field, the kinds of value that a test asks for there, none for any, and whether they are items of a list."""
+"""A field, the kinds of value that a condition wants (none for any), and whether as items of a list."""
 
-_LOOKED_AT = 1_000  # records whose fields are named
+_LOOKED_AT = 1_000  # records, for the names of fields
 _NAMED = 12
 _ASKED = {Kind.NULL: "null", Kind.BOOL: "true or false", Kind.NUMBER: "a number", Kind.STRING: "a string"}
 _HELD = {
@@ -27,9 +27,9 @@ _HELD = {
 
 
 def asked(node: Filter, matched: bool) -> Iterator[Asked]:
-    """What the tests of a filter ask for that are not known to match something.
+    """What the conditions of a filter ask for, except those that are known to match something.
 
-    ``matched`` says that the filter does: where it is an and, so does each of its tests.
+    ``matched`` says that the filter matches something; if it is a conjunction, so does each of its conditions.
     """
     match node:
         case Compare(path, _, value) if not matched:
@@ -53,7 +53,7 @@ def asked(node: Filter, matched: bool) -> Iterator[Asked]:
 
 
 def unmatched(catalog: Catalog, what: Asked, indexed: Collection[Path]) -> FilterWarning | None:
-    """The warning that no record holds what is asked for; None where one does."""
+    """The warning that no record holds what is asked for; None if one does."""
     path, kinds, in_list = what
     types = [name for kind in kinds for name in kind.value]
     at = path_literal(path) if path in indexed else "?"
@@ -76,7 +76,7 @@ def unmatched(catalog: Catalog, what: Asked, indexed: Collection[Path]) -> Filte
 
 
 def warn_of_unmatched(catalog: Catalog, manifest: Manifest, where: Filter) -> None:
-    """Warns of each test of a filter that no record can meet, whatever the filter selects."""
+    """Warns of each condition of a filter that no record meets, whatever the filter selects."""
     if manifest.records:
         indexed = frozenset(map(parse_path, manifest.fields))
         tests: list[Asked] = on_own_stack(lambda: list(asked(where, False)))
@@ -90,7 +90,7 @@ def _one_of(expression: str, types: list[str]) -> str:
 
 
 def _held(catalog: Catalog, path: Path, in_list: bool) -> tuple[str, ...]:
-    """What the records hold there, or their lists there, in words."""
+    """What the records hold in a field, or in lists in that field, in words."""
     sql, parameters = "select distinct json_type(metadata, ?) from records", [json_path(path)]
     if in_list:
         sql = "select distinct type from records, json_each(metadata -> ?) where json_type(metadata, ?) = 'array'"
@@ -101,7 +101,7 @@ def _held(catalog: Catalog, path: Path, in_list: bool) -> tuple[str, ...]:
 
 
 def _fields(catalog: Catalog) -> tuple[str, ...]:
-    """Fields that some records have, as they are written in a filter."""
+    """Some fields that records have, as filters write them."""
     sql = (
         f"select distinct key from (select metadata from records limit {_LOOKED_AT}) as some, json_each(some.metadata) "
         f"order by key limit {_NAMED}"

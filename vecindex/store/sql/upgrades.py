@@ -1,7 +1,7 @@
-"""How does an index of an older format become one of this: a function for each, in the transaction that records it.
+"""Upgrades indexes of older formats, with one function and one transaction for each format.
 
-A killed migration leaves the old format as it was. Format 1 had no checksums, and its dead rows were a table of rows;
-format 2 had no cache, and knew of a text only that it was truncated, not how many tokens it lost.
+A killed upgrade leaves the old format as it was. Format 1 had no checksums and a table of dead rows. Format 2 had no
+cache, and of a text only whether it was truncated, not how many tokens it lost.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _COLUMNS_2 = ("generation", "vectors", "rows", "dead", "space", "created", "code
 
 
 def to_newest(folder: Path, timeout: float) -> int | None:
-    """Brings the index in ``folder`` to this version's format; the one it had, or None if there was nothing to do.
+    """Upgrades the index in ``folder`` to the newest format; returns the old format, or None if it was the newest.
 
     Raises:
-        IncompatibleFormat: it is of a newer version.
-        IndexLocked, StorageError, CorruptIndex: it is as it was.
+        IncompatibleFormat: a newer version wrote it.
+        IndexLocked, StorageError, CorruptIndex: it is unchanged.
     """
     connection = Connection(folder)
     try:
         if _format(connection) in (FORMAT, None):
-            return None  # opening says what is wrong with one that has no format
+            return None  # opening it says what is wrong if it has no format
         with WriterLock(folder, timeout):
             found = _format(connection)
-            if found in MIGRATIONS:
+            if found in UPGRADES:
                 with connection.writing():
-                    MIGRATIONS[found](connection)
+                    UPGRADES[found](connection)
             reached = _format(connection)
             if reached != FORMAT:
                 raise IncompatibleFormat(str(folder), reached or 0, FORMAT)
@@ -57,7 +57,7 @@ def _format(connection: Connection) -> int | None:
 
 
 def from_1(connection: Connection) -> None:
-    """Checksums of records and vectors, dead rows as bitmaps, and the tables and columns that came later."""
+    """Adds checksums of records and vectors, bitmaps of dead rows, and everything that format 2 lacked."""
     execute = connection.sqlite.execute
     written = _only_row(connection, ("generation", "vectors", "rows", "space", "created"))
     buried = [row for (row,) in execute("select row from dead")]
@@ -88,7 +88,7 @@ def from_1(connection: Connection) -> None:
 
 
 def from_2(connection: Connection) -> None:
-    """Lost tokens in place of a mark, the cache, and the environment that vectors were written in."""
+    """Adds the number of lost tokens in place of a mark, the cache, and the environment that wrote the vectors."""
     execute = connection.sqlite.execute
     *columns, crc = _only_row(connection, (*_COLUMNS_2, "crc"))
     manifest = _manifest(connection, (*columns, None))
@@ -97,7 +97,7 @@ def from_2(connection: Connection) -> None:
     execute("drop table manifest")
     create_manifest(connection.sqlite)
     execute("alter table records rename column truncated to lost")
-    # A record that was damaged before must not pass for sound afterwards: only sound ones get their new checksum.
+    # Only sound records get a new checksum, so that damaged ones do not pass for sound afterwards.
     connection.sqlite.create_function("record_crc", 4, record_crc, deterministic=True)
     execute(
         "update records set crc = record_crc(key, text, metadata, lost) "
@@ -108,7 +108,7 @@ def from_2(connection: Connection) -> None:
 
 
 def _only_row(connection: Connection, columns: Sequence[str]) -> Sequence[object]:
-    """What the table of the manifest says; raises CorruptIndex where it is empty."""
+    """The row of the manifest's table; raises CorruptIndex if it is empty."""
     found: Sequence[object] | None = connection.sqlite.execute(f"select {', '.join(columns)} from manifest").fetchone()
     if found is None:
         raise CorruptIndex(str(connection.path), "its manifest is empty")
@@ -122,5 +122,5 @@ def _manifest(connection: Connection, row: Sequence[object]) -> Manifest:
         raise CorruptIndex(str(connection.path), str(error)) from None
 
 
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: from_1, 2: from_2}
-"""The way from each older format to this one."""
+UPGRADES: dict[int, Callable[[Connection], None]] = {1: from_1, 2: from_2}
+"""The upgrade of each older format to the newest."""

@@ -1,6 +1,6 @@
-"""Every SQL statement that changes an index: inside `Connection.writing`, under the writer's lock.
+"""Runs every SQL statement that changes an index, inside `Connection.writing` and under the writer's lock.
 
-What changes rows returns the manifest that says so, for `commit` to write.
+Methods that change rows return the new manifest, for `commit` to write.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..vectors import ROWS_A_BLOCK, Rows, Sums
 from .schema import write_manifest
 
 Bits = npt.NDArray[np.uint8]
-"""A bitmap of rows, the lowest bit first."""
+"""A bitmap of rows, lowest bit first."""
 BYTES_A_BLOCK = ROWS_A_BLOCK // 8
 
 
@@ -32,27 +32,27 @@ def field_index(field: str) -> str:
 
 
 def field_indexes(connection: sqlite3.Connection) -> set[str]:
-    """The names of the SQL indexes on metadata fields that there are, of any release of SQLite."""
+    """The names of all SQL indexes on metadata fields, of any SQLite release."""
     found = connection.execute("select name from sqlite_master where type = 'index' and name like 'field %'")
     return {name for (name,) in found}
 
 
 class Tables:
-    """The tables of one connection, to be changed."""
+    """Changes the tables of one connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._sqlite = connection
 
     def commit(self, manifest: Manifest) -> None:
-        """The next generation is ``manifest``."""
+        """Makes ``manifest`` the next generation."""
         self.annotate(replace(manifest, generation=manifest.generation + 1))
 
     def annotate(self, manifest: Manifest) -> None:
-        """What is derived from the records changes, the generation does not."""
+        """Writes a manifest that differs only in what is derived from the records; the generation stays."""
         write_manifest(self._sqlite, manifest)
 
     def insert(self, manifest: Manifest, records: Sequence[Stored], sums: Sums) -> Manifest:
-        """New records at the rows behind the committed ones, with their vectors' checksums."""
+        """Inserts records at the rows behind the committed ones, with the checksums of their vectors."""
         self._sqlite.executemany(
             "insert into records (row, key, text, metadata, lost, crc) values (?, ?, ?, ?, ?, ?)",
             (
@@ -69,7 +69,7 @@ class Tables:
         return replace(manifest, rows=manifest.rows + len(records))
 
     def set_sums(self, first_block: int, sums: Sums) -> None:
-        """The checksums of the rows from block ``first_block`` on."""
+        """Stores the checksums of the rows from block ``first_block`` on."""
         blocks = (sums[i : i + ROWS_A_BLOCK].tobytes() for i in range(0, len(sums), ROWS_A_BLOCK))
         self._sqlite.executemany(
             "insert or replace into sums (block, sums, crc) values (?, ?, ?)",
@@ -77,7 +77,7 @@ class Tables:
         )
 
     def remember(self, entries: Iterable[Entry]) -> None:
-        """Puts these texts into the cache, each at its newest row: that is the one which is likely to stay longest."""
+        """Puts these texts into the cache, each at its newest row, which is likely to stay longest."""
         self._sqlite.executemany(
             "insert or replace into cached (digest, row, lost, crc) values (?, ?, ?, ?)",
             # In the order of the table, each of its pages is looked for once.
@@ -85,39 +85,39 @@ class Tables:
         )
 
     def forget(self, digests: Iterable[object] | None = None) -> None:
-        """Takes these texts out of the cache, or all of them."""
+        """Removes these texts from the cache, or all."""
         if digests is None:
             self._sqlite.execute("delete from cached")
         else:
             self._sqlite.executemany("delete from cached where digest = ?", ((digest,) for digest in digests))
 
     def set_metadata(self, changes: Iterable[tuple[Stored, str]]) -> None:
-        """New metadata (JSON text) for these records."""
+        """Gives these records new metadata (JSON text)."""
         self._sqlite.executemany(
             "update records set metadata = ?, crc = ? where row = ?",
             ((metadata, record_crc(old.key, old.text, metadata, old.lost), old.row) for old, metadata in changes),
         )
 
     def set_lost(self, changes: Iterable[tuple[Stored, int]]) -> None:
-        """How many tokens of their texts the vectors of these records do not cover."""
+        """Gives these records a new value of ``lost``."""
         self._sqlite.executemany(
             "update records set lost = ?, crc = ? where row = ?",
             ((lost, record_crc(old.key, old.text, old.metadata, lost), old.row) for old, lost in changes),
         )
 
     def bury(self, manifest: Manifest, rows: Rows) -> Manifest:
-        """Deletes the records at these rows, which are dead from now on; none of them may be so already."""
+        """Deletes the records at these rows, which must not be dead yet, and marks the rows as dead."""
         rows = np.unique(rows)  # the manifest counts each once
         if len(rows) == 0:
             return manifest
         found = self._sqlite.executemany("delete from records where row = ?", ((row,) for row in rows.tolist()))
         if found.rowcount != len(rows):
-            raise sqlite3.DatabaseError(f"{len(rows)} records were to be deleted, and {found.rowcount} were there")
+            raise sqlite3.DatabaseError(f"{len(rows)} records were to be deleted, but only {found.rowcount} exist")
         self.mark_dead(manifest, rows)
         return replace(manifest, dead=manifest.dead + len(rows))
 
     def mark_dead(self, manifest: Manifest, rows: Rows) -> None:
-        """Sets the bits of these rows in the list of the dead."""
+        """Sets the bits of these rows in the list of dead rows."""
         rows = np.sort(rows)
         blocks, starts = np.unique(rows // ROWS_A_BLOCK, return_index=True)
         for block, dead in zip(blocks.tolist(), np.split(rows, starts[1:]), strict=True):
@@ -134,11 +134,11 @@ class Tables:
             )
 
     def renumber(self, live: Rows, sums: Sums) -> None:
-        """After a compaction: the i-th live row becomes row i, with checksum ``sums[i]``, and none is dead.
+        """After a compaction: the i-th live row becomes row i with checksum ``sums[i]``, and no row is dead.
 
-        The cache forgets the rows that are gone.
+        Drops the cache's entries of rows that are gone.
         """
-        # Ascending order: a row's new number is never above its old one, so it is free when its turn comes.
+        # In ascending order a row's new number is free when its turn comes, since it is never above the old one.
         moved = np.flatnonzero(live != np.arange(len(live)))
         self._sqlite.executemany(
             "update records set row = ? where row = ?", zip(moved.tolist(), live[moved].tolist(), strict=True)
@@ -163,11 +163,11 @@ class Tables:
             self._sqlite.create_function("renumbered", 1, None)
 
     def create_field_indexes(self, fields: Iterable[str]) -> None:
-        """The SQL indexes for filters on these metadata fields, and no others.
+        """Makes the SQL indexes on these metadata fields, and drops all others.
 
-        SQLite's releases differ in the last bit of some numbers that they read from JSON, and a record is not found in
-        an index that another release filled when it is to be removed. So an index is named after the release, and
-        made again by the first writer that has another one.
+        SQLite releases differ in the last bit of some numbers that they read from JSON, so a release may not find the
+        entry to remove in an index that another one filled. An index is therefore named after the release, and the
+        first writer with another release makes it again.
         """
         wanted = {field_index(field): field for field in fields}
         found = field_indexes(self._sqlite)
