@@ -31,7 +31,7 @@ RECORDS = [
 
 
 def rounded(text: str) -> str:
-    """``text`` with every number of many digits, a score, at four."""
+    """``text`` with scores rounded to four digits."""
     return re.sub(r"-?\d\.\d{5,}", lambda number: f"{float(number[0]):.4f}", text)
 
 
@@ -117,7 +117,7 @@ def test_search_takes_only_records_that_match_the_filter() -> None:
     ("format_", "nothing"),
     [("text", ""), ("json", "[]\n"), ("jsonl", ""), ("csv", "rank,key,score,text,metadata\n")],
 )
-def test_search_says_that_nothing_matches(format_: str, nothing: str) -> None:
+def test_search_without_hits_says_so(format_: str, nothing: str) -> None:
     code, out, err = run("search", "my name", "--where", "lang = 'de'", "--format", format_)
     assert (code, out.replace("\r\n", "\n"), err) == (0, nothing, "No record matches.\n")
 

@@ -1,4 +1,4 @@
-"""Do the commands that look after an index say what they did: fields, deletions by filter, plans, tuning?"""
+"""The commands that look after an index: indexed fields, deletions by filter, search reports and tuning."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def index(here: Path, encoder: Encoder) -> Path:
 
 @pytest.fixture
 def large(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An index of vectors that is large enough to be tuned, since the limits are low here."""
+    """An index of vectors that is large enough to be tuned with lowered limits."""
     for module, name in ((upkeep, "ROWS_FOR_CODES"), (plan, "CODED_ROWS"), (tune, "CODED_ROWS")):
         monkeypatch.setattr(module, name, 500)
     vectors = np.random.default_rng(0).standard_normal((ROWS, 64))
@@ -37,7 +37,7 @@ def large(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("index")
-def test_index_field_says_what_is_new() -> None:
+def test_index_field_says_which_fields_are_new() -> None:
     assert run("index-field", "n") == (0, "", "n is indexed now.\n")
     assert run("index-field", "n", "author.name") == (
         *(0, ""),
@@ -61,7 +61,7 @@ def test_delete_takes_keys_or_a_filter() -> None:
 
 
 @pytest.mark.usefixtures("index")
-def test_search_explains_beside_the_hits_how_it_found_them() -> None:
+def test_search_explain_prints_how_the_hits_were_found() -> None:
     plainly = run("search", "one", "-k", "2")
     code, out, err = run("search", "one", "-k", "2", "--explain")
     assert (code, out) == plainly[:2]
@@ -72,7 +72,7 @@ def test_search_explains_beside_the_hits_how_it_found_them() -> None:
 
 
 @pytest.mark.usefixtures("large")
-def test_tune_says_what_it_chose_and_info_shows_it() -> None:
+def test_tune_and_info_print_the_chosen_settings() -> None:
     code, out, err = run("tune", "--recall", "0.9")
     assert (code, out) == (0, "")
     said = re.fullmatch(
@@ -95,6 +95,6 @@ def test_tune_says_what_it_chose_and_info_shows_it() -> None:
         ([], 1, "Error: the index has 4 rows, and tuning needs at least"),
     ],
 )
-def test_tune_refuses_what_makes_no_sense(arguments: list[str], code: int, message: str) -> None:
+def test_tune_refuses_invalid_arguments(arguments: list[str], code: int, message: str) -> None:
     found, _, err = run("tune", *arguments)
     assert (found, message in err) == (code, True), err

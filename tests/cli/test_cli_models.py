@@ -1,4 +1,4 @@
-"""Do the models commands list, show, compile and remove what they say, and nothing else?"""
+"""The models commands list, show, compile and remove models."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ INT8 = "int8" if has_exact_int8() else "int8-7bit"
 
 @pytest.fixture
 def model(small_model: SmallModel, here: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A model's folder, and a cache in which nothing is compiled."""
+    """A model's folder, and an empty cache."""
     monkeypatch.setenv("VECINDEX_CACHE", str(here / "cache"))
     return str(small_model(here))
 
 
 @pytest.fixture
 def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A random model of 32 dimensions loses more than one that has learned something."""
+    """Lower bounds: a random model of 32 dimensions loses more in int8 than a trained one."""
     monkeypatch.setattr(agreement, "LEAST_MEAN", 0.9)
     monkeypatch.setattr(agreement, "LEAST_COSINE", 0.5)
 
@@ -46,7 +46,7 @@ def test_models_without_a_command_lists(model: str) -> None:
     assert run("models", "--format", "json") == run("models", "list", "--format", "json")
 
 
-def test_compile_says_what_it_made(model: str) -> None:
+def test_compile_prints_size_and_folder(model: str) -> None:
     code, out, err = run("models", "compile", model)
     assert (code, out) == (0, "")
     space = load_encoder(model).space
@@ -59,7 +59,7 @@ def test_compile_says_what_it_made(model: str) -> None:
 
 
 @pytest.mark.usefixtures("lenient")
-def test_int8_is_shown_with_its_agreement_and_measured_on_the_users_sample(model: str, here: Path) -> None:
+def test_int8_is_shown_with_its_agreement_on_the_users_sample(model: str, here: Path) -> None:
     (here / "mine.txt").write_text("the cat\nthe dog sat\non the mat\n")
     code, out, err = run("models", "compile", model, "--precision", "int8", "--sample", "mine.txt")
     assert (code, out) == (0, "")
@@ -80,7 +80,7 @@ def test_int8_is_shown_with_its_agreement_and_measured_on_the_users_sample(model
 
 @pytest.mark.usefixtures("lenient")
 @pytest.mark.parametrize("before", [False, True], ids=["new", "compiled before"])
-def test_int8_that_agrees_too_little_is_refused_with_its_figures_and_not_kept(
+def test_int8_below_the_bounds_is_refused_and_not_kept(
     model: str, here: Path, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
     (here / "mine.txt").write_text("the cat\nthe dog\n")
@@ -100,7 +100,7 @@ def test_int8_that_agrees_too_little_is_refused_with_its_figures_and_not_kept(
     assert not any(path.name.startswith("compiling-") for path in (here / "cache" / "compiled").iterdir())
 
 
-def test_show_tells_all_that_is_known(model: str) -> None:
+def test_show_prints_all_facts(model: str) -> None:
     code, out, err = run("models", "show", model)
     assert (code, err) == (0, "")
     fields = dict(re.findall(r"^(\w+(?: \w+)?)  +(.+)$", out, re.MULTILINE))
@@ -117,7 +117,7 @@ def test_show_tells_all_that_is_known(model: str) -> None:
     assert found["faults"] is None
 
 
-def test_show_verifies_what_was_written(model: str) -> None:
+def test_show_verify_finds_a_damaged_file(model: str) -> None:
     run("models", "compile", model)
     code, out, _ = run("models", "show", model, "--verify")
     assert (code, "files            intact\n" in out) == (0, True)
@@ -129,13 +129,13 @@ def test_show_verifies_what_was_written(model: str) -> None:
     assert (code, "files            model.onnx.data is not what was written: " in out) == (1, True)
 
 
-def test_show_of_an_unknown_model_says_where_was_looked(model: str) -> None:
+def test_show_of_an_unknown_model_names_the_places_that_were_tried(model: str) -> None:
     code, out, err = run("models", "show", "no/such")
     assert (code, out) == (1, "")
     assert "the model no/such was not found; tried: the folder no/such" in err
 
 
-def test_a_default_model_that_is_refused_hides_no_other(model: str, hub: Path) -> None:
+def test_an_unsupported_default_model_hides_no_other(model: str, hub: Path) -> None:
     run("models", "compile", model)
     place = hub / "models--sentence-transformers--all-MiniLM-L6-v2"
     commit = "c" * 40
@@ -151,7 +151,7 @@ def test_a_default_model_that_is_refused_hides_no_other(model: str, hub: Path) -
 
 
 @pytest.mark.usefixtures("lenient")
-def test_remove_takes_what_was_compiled_and_leaves_the_model(model: str) -> None:
+def test_remove_deletes_compiled_files_only(model: str) -> None:
     run("models", "compile", model, "--precision", "int8")
     sizes = {each["precision"]: each["bytes"] for each in json.loads(run("models", "--format", "json")[1])}
     code, out, err = run("models", "remove", model, "--precision", "int8")
@@ -167,6 +167,6 @@ def test_remove_takes_what_was_compiled_and_leaves_the_model(model: str) -> None
     assert (code, "vecindex's own cache (nothing of it is compiled there)" in err) == (1, True)
 
 
-def test_a_sample_is_for_fewer_bits(model: str) -> None:
+def test_a_sample_is_refused_with_fp32(model: str) -> None:
     with pytest.raises(InvalidInput, match="a sample is used for int8 only"):
         models.compile_model(model, sample=Sample("mine", ["one", "two"]))

@@ -1,4 +1,4 @@
-"""Where the command line speaks and how much: streams that are missing, -q and -v, JSON errors, and suggestions."""
+"""Output of the command line: missing streams, -q and -v, errors in JSON, suggestions and completion."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def folder(here: Path) -> Path:
 
 
 def in_child(act: Callable[[], None]) -> int:
-    """The exit status of a process forked from this one that does ``act``, as ``vecindex`` ends by itself."""
+    """Runs ``act`` in a forked process; returns its exit status."""
     child = os.fork()
     if child == 0:
         status = 99
@@ -50,11 +50,11 @@ def command(*arguments: str) -> None:
     main(list(arguments), prog_name="vecindex")
 
 
-# --- streams that are not there
+# --- missing streams
 
 
 @pytest.mark.parametrize("broken", ["closed", "None", "full", "pipe"])
-def test_a_message_that_cannot_be_written_stops_nothing(folder: Path, broken: str) -> None:
+def test_a_message_that_cannot_be_written_is_dropped(folder: Path, broken: str) -> None:
     def act() -> None:
         os.close(2)
         if broken == "closed":
@@ -88,7 +88,7 @@ def test_an_error_without_standard_error_keeps_its_exit_code(folder: Path) -> No
 
 
 @pytest.mark.parametrize("closed", [None, "closed"])
-def test_an_answer_without_standard_output_is_an_error(
+def test_a_closed_standard_output_is_an_error_where_an_answer_is_printed(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], closed: str | None
 ) -> None:
     out = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
@@ -103,7 +103,7 @@ def test_an_answer_without_standard_output_is_an_error(
     assert end.value.code == 0
 
 
-def test_descriptors_that_are_closed_are_held_by_the_null_device() -> None:
+def test_closed_standard_descriptors_are_opened_on_the_null_device() -> None:
     def act() -> None:
         for number in range(3):
             os.close(number)
@@ -114,7 +114,7 @@ def test_descriptors_that_are_closed_are_held_by_the_null_device() -> None:
     assert in_child(act) == 0
 
 
-def test_all_streams_closed_is_no_failure(folder: Path) -> None:
+def test_a_command_works_with_all_streams_closed(folder: Path) -> None:
     done = subprocess.run(
         ["sh", "-c", f'exec "{sys.executable}" -m vecindex delete a --index i <&- >&- 2>&-'],
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
@@ -124,7 +124,7 @@ def test_all_streams_closed_is_no_failure(folder: Path) -> None:
         assert index.keys() == ["b", "c"]
 
 
-def test_output_that_cannot_be_written_is_said_once(folder: Path) -> None:
+def test_output_that_cannot_be_written_is_reported_once(folder: Path) -> None:
     done = subprocess.run(
         ["sh", "-c", f'exec "{sys.executable}" -m vecindex info --index i >/dev/full'],
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
@@ -147,17 +147,17 @@ def test_the_package_runs_as_a_module(here: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"vecindex {vecindex.__version__}\n", "")
 
 
-# --- how much is said
+# --- quiet and verbose
 
 
 @pytest.mark.parametrize("arguments", [["-q", "delete", "a"], ["delete", "a", "-q"], ["delete", "--quiet", "a"]])
-def test_quiet_leaves_out_messages_but_not_errors(folder: Path, arguments: Sequence[str]) -> None:
+def test_quiet_silences_messages_but_not_errors(folder: Path, arguments: Sequence[str]) -> None:
     assert run(*arguments, "--index", "i") == (0, "", "")
     code, out, err = run(*arguments, "--index", "i")
     assert (code, out, err.splitlines()[0]) == (1, "", "Error: no record has the key 'a'")
 
 
-def test_verbose_shows_where_an_error_came_from(folder: Path) -> None:
+def test_verbose_prints_the_traceback_of_an_error(folder: Path) -> None:
     quiet = run("delete", "nobody", "--index", "i")
     code, out, err = run("-v", "delete", "nobody", "--index", "i")
     assert err.startswith("Traceback (most recent call last):\n")
@@ -169,7 +169,7 @@ def test_verbose_shows_where_an_error_came_from(folder: Path) -> None:
 # --- errors for programs
 
 
-def test_under_json_an_error_is_json_with_its_fields(folder: Path) -> None:
+def test_with_json_an_error_is_json_with_its_fields(folder: Path) -> None:
     code, out, err = run("get", "nobody\x1b", "--index", "i", "--format", "json")
     assert (code, out, "\x1b" in err) == (1, "", False)
     assert json.loads(err) == {
@@ -191,7 +191,7 @@ def test_under_json_an_error_is_json_with_its_fields(folder: Path) -> None:
         ["--format", "json"],
     ],
 )
-def test_under_json_wrong_use_is_json_and_exits_2(arguments: list[str]) -> None:
+def test_with_json_a_usage_error_is_json_and_exits_with_2(arguments: list[str]) -> None:
     code, out, err = run("similar", *arguments)
     assert (code, out) == (2, "")
     found = json.loads(err)["error"]
@@ -214,7 +214,7 @@ def test_a_terminal_gets_no_control_character_in_json(folder: Path) -> None:
 
 
 def on_terminal(arguments: Sequence[str], environment: dict[str, str]) -> str:
-    """What a command prints on standard output where that is a terminal."""
+    """What a command prints on a terminal."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(arguments, stdout=theirs, env=environment)
     os.close(theirs)
@@ -229,7 +229,7 @@ def on_terminal(arguments: Sequence[str], environment: dict[str, str]) -> str:
     return shown.decode().replace("\r\n", "\n")
 
 
-# --- other names
+# --- suggestions
 
 
 @pytest.mark.parametrize(
@@ -255,13 +255,13 @@ def on_terminal(arguments: Sequence[str], environment: dict[str, str]) -> str:
         (["version"], "No such command 'version'. Did you mean '--version'?"),
     ],
 )
-def test_wrong_use_names_what_does_it_here(arguments: list[str], message: str) -> None:
+def test_other_programs_names_get_a_suggestion(arguments: list[str], message: str) -> None:
     code, out, err = run(*arguments)
     said = json.loads(err)["error"]["message"] if err.startswith("{") else err.splitlines()[-1].removeprefix("Error: ")
     assert (code, out, said) == (2, "", message)
 
 
-# --- answers for programs
+# --- reports for programs
 
 
 def answered(*arguments: str) -> Any:
@@ -270,7 +270,7 @@ def answered(*arguments: str) -> Any:
     return json.loads(out)
 
 
-def test_commands_that_change_something_answer_in_json(folder: Path) -> None:
+def test_commands_that_change_the_index_report_in_json(folder: Path) -> None:
     assert answered("index-field", "n", "--format", "json") == {"fields": [{"field": "n", "new": True}]}
     assert answered("delete", "a", "--format", "json") == {"deleted": 1, "path": "i", "records": 2}
     compacted = answered("compact", "--format", "json")
@@ -287,7 +287,7 @@ def test_commands_that_change_something_answer_in_json(folder: Path) -> None:
     assert run("export", "-", "--report", "json", "--index", "i")[0] == 2
 
 
-def test_verify_answers_in_json_and_by_its_exit_code(folder: Path) -> None:
+def test_verify_reports_in_json_and_by_its_exit_code(folder: Path) -> None:
     assert answered("verify", "--format", "json") == {"ok": True, "records": 3, "rows": 3, "faults": [], "repaired": []}
     (folder / "vectors-1.f32").write_bytes(b"\0" * 12 * DIMENSION)
     code, out, err = run("verify", "--format", "json", "--index", "i")
@@ -300,7 +300,7 @@ def test_verify_answers_in_json_and_by_its_exit_code(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_prints_a_script_that_asks_this_command(shell: str) -> None:
+def test_completion_prints_a_script_for_the_shell(shell: str) -> None:
     code, out, err = run("completion", shell)
     assert (code, err) == (0, "")
     assert f"_VECINDEX_COMPLETE={shell}_complete" in out
@@ -320,7 +320,7 @@ def test_a_shell_completes_commands_options_and_folders(monkeypatch: pytest.Monk
     assert completed("vecindex info --index not", 3) == ["dir,not"]
 
 
-def test_a_library_for_which_there_is_no_memory_is_said_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_does_not_fit_in_memory_is_an_out_of_memory_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(text: str) -> None:
         def raising(*_: object, **__: object) -> None:
             raise ImportError(text)

@@ -1,4 +1,4 @@
-"""How results look: what cannot disturb a terminal, what programs read back, and what ``explain`` shows."""
+"""Formats of results: terminals get no control characters, programs read them back, and ``explain`` is complete."""
 
 from __future__ import annotations
 
@@ -61,19 +61,19 @@ HITS = st.lists(
         ("Köln \\n 今日 🚆 e\u0301", "Köln \\n 今日 🚆 e\u0301"),
     ],
 )
-def test_printable_escapes_what_could_disturb_a_terminal(text: str, shown: str) -> None:
+def test_printable_escapes_unsafe_characters(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 
 @given(st.text())
-def test_printable_text_is_one_line_that_every_terminal_can_be_sent(text: str) -> None:
+def test_printable_text_is_one_line_without_control_characters(text: str) -> None:
     shown = printable(text)
     assert len(shown.encode().decode().splitlines()) == (1 if text else 0)
     assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 for c in shown)
     assert printable(shown) == shown
 
 
-def test_counted_knows_the_plural() -> None:
+def test_counted_forms_the_plural() -> None:
     assert [counted(n, "row") for n in (0, 1, 2)] == ["0 rows", "1 row", "2 rows"]
 
 
@@ -92,7 +92,7 @@ def test_stored_escape_sequences_do_not_reach_the_terminal(
 ERRORS: list[errors.VecindexError] = [
     errors.IndexNotFound("a"),
     errors.RecordNotFound("k\x1b[2J"),
-    errors.InvalidInput("it is wrong", "Mend it."),
+    errors.InvalidInput("it is wrong", "Fix it."),
     errors.InvalidFilter("no value", "a =", 3),
     errors.SourceError("a\x1b[2J.txt", 3, "is bad"),
     errors.ModelNotFound("m", ["here", "there"]),
@@ -126,7 +126,7 @@ def test_every_error_is_shown_with_its_advice_and_no_traceback(
         assert verified == shown
 
 
-def test_every_kind_of_error_is_tried_above() -> None:
+def test_every_kind_of_error_is_covered() -> None:
     assert {type(error) for error in ERRORS} == set(errors.VecindexError.__subclasses__())
 
 
@@ -134,7 +134,7 @@ def test_every_kind_of_error_is_tried_above() -> None:
 
 
 @given(HITS)
-def test_hits_come_back_from_every_format_for_programs(hits: list[Hit]) -> None:
+def test_hits_can_be_read_back_from_every_format_for_programs(hits: list[Hit]) -> None:
     plain = [{"rank": h.rank, "key": h.key, "score": h.score, "text": h.text, "metadata": h.metadata} for h in hits]
     expected = [{**fields, **({"truncated": h.lost} if h.lost else {})} for h, fields in zip(hits, plain, strict=True)]
     assert json.loads(hits_as("json", hits)) == expected
@@ -205,7 +205,7 @@ def test_models_for_people() -> None:
 # --- explain
 
 
-def test_an_explanation_for_people_whole() -> None:
+def test_a_whole_explanation_for_people() -> None:
     tokens = (
         TokenExplanation(0, "a", 7, 0.75, 0.5),
         TokenExplanation(1, "b\x1b", 1234567, 0.5, -0.25),

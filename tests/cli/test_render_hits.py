@@ -1,4 +1,4 @@
-"""What is shown of hits: snippets, metadata fields, scores, and what terminals and spreadsheets must not run."""
+"""Formats of hits: snippets, metadata fields and scores, safe for terminals and spreadsheets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILLER = "lorem ipsum dolor sit amet " * 40
 # --- snippets
 
 
-def test_a_snippet_is_around_most_of_the_querys_words() -> None:
+def test_a_snippet_has_most_of_the_querys_words() -> None:
     text = f"{FILLER}A plant of the desert. {FILLER}Some plants need little water, such as cacti. {FILLER}"
     found = snippet(text, "plant that needs little water")
     assert "Some plants need little water, such as cacti." in found
@@ -46,7 +46,7 @@ def test_the_end_of_a_text_is_marked_on_one_side_only() -> None:
     assert found == f"…{FILLER[-len(found) + 6 :]}water"
 
 
-def test_short_words_count_whole_and_long_ones_by_their_beginning() -> None:
+def test_short_words_match_whole_and_long_ones_by_their_beginning() -> None:
     text = f"inside inner {FILLER}it is in here {FILLER}"
     assert "it is in here" in snippet(text, "in")
     assert snippet(f"{FILLER}Gardeners {FILLER}", "gardener").count("Gardeners") == 1
@@ -54,14 +54,14 @@ def test_short_words_count_whole_and_long_ones_by_their_beginning() -> None:
 
 @examples(100)
 @given(st.text(max_size=600), st.text(max_size=50), st.integers(10, 300))
-def test_a_snippet_has_the_width_that_is_said_and_is_of_the_text(text: str, query: str, width: int) -> None:
+def test_a_snippet_is_a_passage_of_at_most_the_given_width(text: str, query: str, width: int) -> None:
     found = snippet(text, query, width)
     assert len(found) <= width
     assert found == text if len(text) <= width else found.strip("…") in text or "…" in text
 
 
 @pytest.mark.parametrize("text", ["ab " * 4_000_000, "x" * 10_000_000, "the cat " * 1_000_000])
-def test_a_snippet_of_ten_megabytes_takes_no_time(text: str) -> None:
+def test_a_snippet_of_ten_megabytes_is_fast(text: str) -> None:
     start = time.perf_counter()
     assert len(snippet(text, "the cat ab x")) <= SNIPPET
     assert time.perf_counter() - start < 0.5
@@ -79,7 +79,7 @@ def rows(text: str) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text, newline="")))
 
 
-def test_csv_is_exact_unless_asked_to_be_safe() -> None:
+def test_csv_is_exact_unless_it_must_be_safe() -> None:
     assert rows(hits_as("csv", HITS))[1][:4] == ["1", "=1+1", "-0.5", "@SUM(A1)\x1b"]
     shown = Shown(fields=("lang", "year", "author.name"), csv_safe=True)
     assert rows(hits_as("csv", HITS, shown)) == [
@@ -90,7 +90,7 @@ def test_csv_is_exact_unless_asked_to_be_safe() -> None:
 
 
 @pytest.mark.parametrize("start", [*"=+-@\t\r\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
-def test_every_beginning_of_a_formula_is_quoted(start: str) -> None:
+def test_every_start_of_a_formula_is_quoted(start: str) -> None:
     hit = Hit(1, "k", 0.5, f"{start}x", {})
     assert rows(hits_as("csv", [hit], Shown(csv_safe=True)))[1][3] == f"'{start}x"
 
@@ -102,7 +102,7 @@ def test_a_terminal_gets_no_control_character_in_csv() -> None:
     assert rows(of_lists)[1][4] == '["\\u202e"]'
 
 
-def test_fields_choose_what_is_shown_of_the_metadata() -> None:
+def test_fields_choose_the_metadata_that_is_shown() -> None:
     shown = Shown(fields=("author.name", "year", "none"))
     assert hits_as("text", HITS, shown).splitlines() == [
         '1  -0.5000  @SUM(A1)\\x1b  [=1+1]  {"author.name": "+x", "year": -2019}',
@@ -133,7 +133,7 @@ def folder(here: Path) -> Path:
 
 
 @pytest.mark.usefixtures("folder")
-def test_longer_texts_are_snippets_unless_full_or_for_programs() -> None:
+def test_long_texts_are_snippets_unless_full_or_for_programs() -> None:
     short, full = (run("similar", "b", "-k", "1", *more)[1] for more in ([], ["--full"]))
     assert (len(short) < SNIPPET + 50, len(full) > 2 * len(FILLER)) == (True, True)
     assert json.loads(run("similar", "b", "-k", "1", "--format", "json")[1])[0]["text"] == f"{FILLER}water {FILLER}"
@@ -151,7 +151,7 @@ def test_hits_below_a_score_are_left_out() -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_fields_are_named_with_commas() -> None:
+def test_fields_are_separated_by_commas() -> None:
     expected = '1  0.6000  three  [c]  {"n": 2, "m.x": "y"}\n'
     for arguments in (["--fields", "n,m.x"], ["--fields", "n", "--fields", "m.x"]):
         assert run("similar", "b", "--where", "n = 2", *arguments) == (0, expected, "")

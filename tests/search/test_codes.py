@@ -1,4 +1,4 @@
-"""Do codes change an answer? Each route against the exact one, where estimates are good and where they mislead."""
+"""Searches with codes: each route against the exact answer, with good and with misleading estimates."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def masks(vectors: Vectors, query: Vectors) -> dict[str, Mask]:
 
 @pytest.mark.parametrize("settings", [TWO_BITS, CLUSTERED], ids=["flat", "clustered"])
 @pytest.mark.parametrize("name", ["real-like", slow("thousands of copies")])
-def test_filters_of_every_density_against_and_along_the_query(name: str, settings: CodeSettings) -> None:
+def test_recall_with_filters_of_every_density(name: str, settings: CodeSettings) -> None:
     vectors, queries = collection(name)
     routes = set()
     for label, mask in masks(vectors, queries[0]).items():
@@ -81,7 +81,7 @@ def test_filters_of_every_density_against_and_along_the_query(name: str, setting
     assert routes >= {Route.NONE, Route.RANK, Route.MASKED} | (set() if settings.lists else {Route.CODES})
 
 
-def test_codes_and_masked_codes_give_the_same_answer() -> None:
+def test_fast_and_masked_codes_give_the_same_answer() -> None:
     vectors, queries = collection("real-like")
     codes = coded("real-like", TWO_BITS)
     for mask in masks(vectors, queries[0]).values():
@@ -97,7 +97,7 @@ def test_codes_and_masked_codes_give_the_same_answer() -> None:
             assert [ranking.rows.tolist() for ranking in dense._coded(job)] == plain
 
 
-def test_clustered_codes_find_more_in_more_clusters() -> None:
+def test_recall_grows_with_the_number_of_scanned_clusters() -> None:
     vectors, queries = collection("real-like")
     found = []
     for probes in (1, 4, 16):
@@ -108,7 +108,7 @@ def test_clustered_codes_find_more_in_more_clusters() -> None:
 
 
 @pytest.mark.parametrize("dimension", every(3, [1, 2, 3, 5, 8, 33]))
-def test_low_dimensions_end_in_an_exact_search_where_they_must(dimension: int) -> None:
+def test_recall_in_low_dimensions(dimension: int) -> None:
     vectors = unit_vectors(20_100, dimension)
     for settings in (ONE_BIT, TWO_BITS):
         assert recall(ArrayView(vectors, build(vectors, settings)), unit_vectors(3, dimension, 7)) >= 0.99
@@ -124,7 +124,7 @@ def test_a_tiny_index_may_have_codes(rows: int) -> None:
         assert recall(ArrayView(vectors, codes), vectors[:2]) == 1.0
 
 
-def test_a_batch_is_answered_as_its_queries_are() -> None:
+def test_a_batch_gives_the_same_answers_as_single_queries() -> None:
     vectors, queries = collection("thousands of copies")
     view = ArrayView(vectors, coded("thousands of copies", ONE_BIT), np.arange(N) % 10 > 0)
     queries = np.concatenate([queries] * 6)
@@ -148,7 +148,7 @@ def test_large_batches_are_answered_in_blocks(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("tail", every(3, [1, 7, 500, 5000]))
-def test_rows_behind_the_codes_are_scored_and_merged(tail: int) -> None:
+def test_rows_of_the_tail_are_scored_and_merged(tail: int) -> None:
     vectors, queries = collection("real-like")
     vectors = np.concatenate([vectors, grouped(tail, 20, seed=40)])
     vectors[-1] = queries[0]
@@ -164,7 +164,7 @@ def test_rows_behind_the_codes_are_scored_and_merged(tail: int) -> None:
         assert traced(filtered, queries[0]).tail == (tail if traced(filtered, queries[0]).coded else len(vectors))
 
 
-def test_copies_in_codes_and_tail_tie_by_row() -> None:
+def test_equal_vectors_in_codes_and_tail_are_ordered_by_row() -> None:
     vectors, _ = collection("real-like")
     vectors = np.concatenate([vectors, vectors[:300]])
     view = ArrayView(vectors, coded("real-like", TWO_BITS))
@@ -172,16 +172,16 @@ def test_copies_in_codes_and_tail_tie_by_row() -> None:
         assert answers(view, vectors[row][None, :], 2)[0].rows.tolist() == [row, N + row]
 
 
-def test_allowed_rows_may_all_lie_in_the_tail() -> None:
+def test_all_allowed_rows_may_be_in_the_tail() -> None:
     vectors = np.concatenate([collection("real-like")[0], grouped(6000, 20, seed=40)])
     mask = np.arange(len(vectors)) >= N
     assert recall(ArrayView(vectors, coded("real-like", ONE_BIT), mask), unit_vectors(3, seed=9)) == 1.0
 
 
-# --- what a search tells of itself ------------------------------------------------------------------------------------
+# --- the search report ------------------------------------------------------------------------------------
 
 
-def test_an_explanation_says_what_was_done() -> None:
+def test_a_search_report_says_what_was_done() -> None:
     vectors, queries = collection("real-like")
     hits, told = run.explain(ArrayView(vectors, coded("real-like", TWO_BITS)), queries[0], 10)
     assert [int(hit.key[1:]) for hit in hits] == rank(vectors, None, queries[0], 10).rows.tolist()
@@ -195,14 +195,14 @@ def test_an_explanation_says_what_was_done() -> None:
     assert (exact.route, exact.candidates, exact.coded) == (Route.SCAN, 0, 0)
 
 
-def test_copies_beyond_the_candidates_are_searched_for_to_the_end() -> None:
+def test_more_copies_than_candidates_end_in_an_exhaustive_search() -> None:
     vectors, queries = collection("thousands of copies")
     told = traced(ArrayView(vectors, coded("thousands of copies", TWO_BITS)), queries[0])
     assert told.widened
     assert told.exhaustive
 
 
-def test_no_doubt_at_all_takes_candidates_as_they_come() -> None:
+def test_doubt_decides_whether_a_search_is_widened() -> None:
     vectors, queries = collection("no structure at all")
     codes = build(vectors, replace(ONE_BIT, doubt=1.0))
     assert not any(traced(ArrayView(vectors, codes), query).widened for query in queries)
@@ -210,12 +210,12 @@ def test_no_doubt_at_all_takes_candidates_as_they_come() -> None:
     assert all(traced(ArrayView(vectors, codes), query).widened for query in queries)
 
 
-def test_codes_that_turn_out_to_be_of_no_use_are_done_without() -> None:
+def test_a_search_goes_on_without_codes_that_cannot_be_used() -> None:
     vectors, queries = collection("real-like")
     view = ArrayView(vectors, coded("real-like", ONE_BIT))
-    view.codes = None  # promised, and not there when they are loaded
+    view.codes = None  # announced, but they cannot be loaded
     assert traced(view, queries[0]).route is Route.SCAN
     assert recall(view, queries) == 1.0
-    view.codes = build(vectors[:20_500], ONE_BIT)  # not those that were promised
+    view.codes = build(vectors[:20_500], ONE_BIT)  # not the announced ones
     assert traced(view, queries[0]).coded == 20_500
     assert recall(view, queries) >= 0.99

@@ -1,4 +1,4 @@
-"""Are codes that were saved, and their settings, the same again when they are read, and is anything else refused?"""
+"""Saved codes and settings are read back unchanged, and anything else is refused."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_masked_codes_are_loaded_when_a_filter_needs_them() -> None:
     assert recall(view, queries) >= 0.99
 
 
-def test_masked_codes_that_cannot_be_loaded_are_done_without() -> None:
+def test_a_search_goes_on_without_masked_codes_that_cannot_be_loaded() -> None:
     vectors, queries = collection("real-like")
     loaders = saved(coded("real-like", ONE_BIT)) | {MASKED: lambda: np.zeros(100, np.uint8)}
     view = ArrayView(vectors, load(loaders, ONE_BIT, D, N), np.arange(N) % 4 == 0)
@@ -160,12 +160,12 @@ def test_settings_survive_json(settings: CodeSettings) -> None:
         '{"bits": 1, "factor": 5, "measured": 3}',
     ],
 )
-def test_nonsense_is_no_settings(text: str) -> None:
+def test_invalid_settings_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         CodeSettings.from_json(text)
 
 
-def test_default_settings_follow_from_the_dimension() -> None:
+def test_default_settings_depend_on_the_dimension() -> None:
     bits = {dimension: settings.bits for dimension in range(1, 5000) if (settings := default_settings(dimension))}
     assert sorted(bits) == list(range(48, 5000))
     assert [bits[d] for d in (48, 95, 96, 255, 256, 384, 4096)] == [4, 4, 2, 2, 1, 1, 1]

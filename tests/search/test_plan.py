@@ -1,4 +1,4 @@
-"""Does a search take the way that costs least, and is the plan what it says?"""
+"""A search takes the cheapest route."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CLUSTERED = CodeSettings(bits=1, factor=5, lists=1024, probes=32)
         ),  # passing over a million rows costs more than copying 5,000
     ],
 )
-def test_without_codes_every_allowed_row_is_looked_at(rows: int, allowed: int, k: int, expected: Plan) -> None:
+def test_without_codes_every_allowed_row_is_searched(rows: int, allowed: int, k: int, expected: Plan) -> None:
     assert plan(rows, allowed, k, 384) == expected
     assert plan(rows, allowed, k, 384, ONE_BIT, coded=min(rows, CODED_ROWS - 1)) == expected
 
@@ -54,25 +54,25 @@ def test_without_codes_every_allowed_row_is_looked_at(rows: int, allowed: int, k
         (20_000, 20_000, 10, Route.CODES, 200),
     ],
 )
-def test_codes_of_384_dimensions(rows: int, allowed: int, k: int, route: Route, asked: int) -> None:
+def test_routes_with_codes_of_384_dimensions(rows: int, allowed: int, k: int, route: Route, asked: int) -> None:
     coded = 0 if asked == 0 else rows
     assert plan(rows, allowed, k, 384, ONE_BIT, rows) == Plan(route, rows, allowed, min(k, allowed), asked, coded)
 
 
-def test_clustered_codes_leave_rows_out_as_they_go() -> None:
+def test_clustered_codes_use_the_mask_unless_every_row_is_allowed() -> None:
     assert plan(10**6, 10**6, 10, 384, CLUSTERED, 10**6).route is Route.CODES
     assert plan(10**6, 900_000, 10, 384, CLUSTERED, 10**6).route is Route.MASKED
     assert plan(10**6, 500, 10, 384, CLUSTERED, 10**6).route is Route.RANK
 
 
-def test_a_long_tail_makes_codes_not_worth_it() -> None:
+def test_codes_are_not_used_with_a_long_tail() -> None:
     short = plan(101_000, 101_000, 10, 384, ONE_BIT, 100_000)
     assert (short.route, short.coded, short.tail) == (Route.CODES, 100_000, 1_000)
     assert plan(1_000_000, 1_000_000, 10, 384, ONE_BIT, 20_000).route is Route.SCAN
 
 
 @pytest.mark.parametrize("dimension", [96, 256, 384, 768, 3072])
-def test_the_more_rows_are_allowed_the_more_general_the_way(dimension: int) -> None:
+def test_routes_follow_the_number_of_allowed_rows(dimension: int) -> None:
     order = [Route.NONE, Route.RANK, Route.MASKED, Route.CODES]
     allowed = [0, *(2**n for n in range(17)), 100_000]
     routes = [plan(100_000, each, 10, dimension, ONE_BIT, 100_000).route for each in allowed]
@@ -80,5 +80,5 @@ def test_the_more_rows_are_allowed_the_more_general_the_way(dimension: int) -> N
     assert set(routes) == set(order)
 
 
-def test_few_hits_still_get_enough_candidates_to_judge_the_estimates_by() -> None:
+def test_few_hits_get_the_candidates_of_five() -> None:
     assert [candidates(k, ONE_BIT) for k in (1, 5, 10, 100)] == [100, 100, 200, 2000]

@@ -1,4 +1,4 @@
-"""What a query that cannot be searched for, or only in part, gives: an error, or a warning that says what was read."""
+"""Blank queries are refused; queries longer than the model reads give a warning."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_blank_query_is_refused_everywhere(index: Index, query: str, tmp_path:
 
 
 @pytest.mark.parametrize("query", SHOWN)
-def test_a_query_of_which_something_shows_is_searched_for(index: Index, query: str) -> None:
+def test_a_query_with_a_visible_character_is_searched(index: Index, query: str) -> None:
     assert len(index.search(query)) == 2
 
 
@@ -65,7 +65,7 @@ def test_a_blank_query_is_refused_on_the_command_line(index: Index) -> None:
 LONG = "one " * (MAX_TOKENS + 4) + "one"
 
 
-def test_a_query_longer_than_the_model_reads_is_warned_of_where_it_is_asked(index: Index) -> None:
+def test_a_long_query_gives_a_warning_at_the_callers_line(index: Index) -> None:
     with pytest.warns(QueryTruncated) as caught:
         index.search(LONG)
     (warned,) = caught
@@ -84,7 +84,7 @@ def test_a_query_longer_than_the_model_reads_is_warned_of_where_it_is_asked(inde
     assert str(found[1]).startswith("query 3 has ")
 
 
-def test_warnings_are_silenced_or_made_errors_as_pythons_own(index: Index) -> None:
+def test_warnings_can_be_silenced_or_turned_into_errors(index: Index) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VecindexWarning)
         assert [hit.text for hit in index.search(LONG)] == ["one", "two"]
@@ -94,7 +94,7 @@ def test_warnings_are_silenced_or_made_errors_as_pythons_own(index: Index) -> No
     assert issubclass(VecindexWarning, UserWarning)
 
 
-def test_the_command_line_says_it_in_one_line(here: Path, encoder: Encoder) -> None:
+def test_the_command_line_prints_the_warning_in_one_line(here: Path, encoder: Encoder) -> None:
     with vecindex.open("i", model=encoder) as index:
         index.add(["hello"])
     for _ in range(2):

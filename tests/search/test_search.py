@@ -1,4 +1,4 @@
-"""Is every answer the exact one: the same rows, scores and order as scoring each row by itself?"""
+"""Every answer is exact: the same rows, scores and order as scoring each row by itself."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_rows_score_does_not_depend_on_the_other_rows(dimension: int, n: int, 
     assert together == pytest.approx((vectors.astype(np.float64) @ query.astype(np.float64)), abs=exact.ROUNDING / 2)
 
 
-def test_nor_does_it_in_more_dimensions_than_einsum_buffers() -> None:
+def test_nor_does_it_with_more_dimensions_than_einsum_buffers() -> None:
     vectors, query = unit_vectors(20, 9001), unit_vectors(1, 9001, 1)[0]
     assert scores(vectors, query).tolist() == [scores(vectors[i : i + 1], query)[0] for i in range(20)]
 
@@ -126,7 +126,7 @@ def test_scan_and_rank_give_the_exact_answer_ties_included(collection: str, allo
 
 @pytest.mark.parametrize("n", [20_000, 20_481])
 @pytest.mark.parametrize("number", [1, 19, 20, 21])
-def test_scan_of_twenty_thousand_rows_is_exact_whichever_way_faiss_goes(n: int, number: int) -> None:
+def test_scan_of_20_000_rows_is_exact_for_one_and_for_many_queries(n: int, number: int) -> None:
     vectors = unit_vectors(n, 24)
     vectors[5000:9000] = vectors[4999]
     queries = unit_vectors(number, 24, seed=2)
@@ -182,7 +182,7 @@ LARGE = RANK_ROWS + 2000
 
 
 def fill(folder: Path, vectors: Vectors, dead: range) -> None:
-    """Writes an index as the design says it lies on disk, without the writer; row r has the metadata {"r": r % 100}."""
+    """Writes an index in its format on disk without the writer; row r has the metadata {"r": r % 100}."""
     create_index(folder)
     append(vector_file(folder, 1), 0, vectors)
     catalog = Catalog(folder)
@@ -241,7 +241,7 @@ def test_search_equals_the_oracle_with_dead_rows_and_filters(
         assert all(type(hit.score) is float and -1 <= hit.score <= 1 for hit in hits)
 
 
-def test_a_search_that_compacts_first_gives_the_same_hits(tmp_path: Path) -> None:
+def test_hits_are_the_same_after_a_compaction(tmp_path: Path) -> None:
     fill(tmp_path / "i", unit_vectors(LARGE), range(0, LARGE, 3))
     with vecindex.open(tmp_path / "i", model=ToyEncoder()) as index:
         queries = unit_vectors(25, seed=4)
@@ -260,12 +260,12 @@ def test_search_many_equals_searching_one_by_one(large: Index, number: int) -> N
     assert [plain(h) for h in large.search_many(queries, k=7)] == [plain(large.search(q, k=7)) for q in queries]
 
 
-def test_search_many_of_nothing_is_nothing(large: Index) -> None:
+def test_search_many_without_queries_is_empty(large: Index) -> None:
     assert large.search_many([]) == []
     assert large.search_many(np.empty((0, DIMENSION), np.float32)) == []
 
 
-def test_similar_leaves_the_record_out_even_among_hundreds_of_its_copies(large: Index) -> None:
+def test_similar_leaves_the_record_out_among_hundreds_of_copies(large: Index) -> None:
     copies = [f"k{r}" for r in range(3999, 4300) if r % 50 and r != 4299]
     assert [hit.key for hit in large.similar("k4299", k=len(copies))] == copies
     assert [hit.rank for hit in large.similar("k4299", k=3)] == [1, 2, 3]
@@ -316,7 +316,7 @@ def test_a_query_that_is_neither_text_nor_vector_is_refused(large: Index, query:
         large.search(query)
 
 
-def test_one_text_is_no_sequence_of_queries(large: Index) -> None:
+def test_search_many_refuses_a_single_text(large: Index) -> None:
     for text in ("text", b"text"):
         with pytest.raises(InvalidInput, match="queries is one string, not a sequence"):
             large.search_many(text)
@@ -330,13 +330,13 @@ def test_k_must_be_a_whole_number_of_hits(large: Index, k: Any) -> None:
     assert len(large.search("x", k=np.int32(3))) == 3
 
 
-def test_a_bad_filter_is_refused_before_anything_is_searched(large: Index) -> None:
+def test_an_invalid_filter_is_refused_before_the_search(large: Index) -> None:
     for ask in (large.search, large.similar):
         with pytest.raises(InvalidFilter):
             ask("no such key", where="r >")
 
 
-def test_the_same_vector_scores_no_more_than_one(tmp_path: Path) -> None:
+def test_a_score_is_never_more_than_one(tmp_path: Path) -> None:
     vectors = unit_vectors(3000)
     over = [r for r in range(3000) if scores(vectors[r : r + 1], vectors[r])[0] > 1]
     assert over  # some products of a unit vector with itself round to more

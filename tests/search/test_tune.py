@@ -1,4 +1,4 @@
-"""Are tuned settings those that were measured, and is what cannot be reached said?"""
+"""Tuning returns the fastest measured settings that reach the recall, or an error with the best."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ made: dict[tuple[int, int], Codes] = {}
 
 
 def built_once(vectors: Vectors, settings: CodeSettings) -> Codes:
-    """As `build`, for the vectors above alone."""
+    """As `build`, cached, for the vectors above."""
     key = (settings.bits, settings.lists)
     made[key] = made.get(key) or build(vectors, settings)
     made[key].settings = settings
@@ -57,7 +57,7 @@ def test_the_tuned_settings_are_the_fastest_that_reach_the_recall() -> None:
     assert all(0 < trial.recall <= 1 and trial.p50_ms > 0 for trial in seen)
 
 
-def test_a_low_recall_is_not_widened_away_and_a_high_one_is() -> None:
+def test_only_searches_for_a_high_recall_are_widened() -> None:
     vectors, queries = rows_and_queries()
     low = tune(vectors, queries, 0.5, build=built_once)
     assert (low.settings.doubt, low.settings.lists) == (1.0, 0)
@@ -67,7 +67,7 @@ def test_a_low_recall_is_not_widened_away_and_a_high_one_is() -> None:
     assert high.settings.recall >= 0.99
 
 
-def test_what_cannot_be_reached_names_the_best_that_was_found() -> None:
+def test_an_unreachable_recall_is_an_error_that_names_the_best_settings() -> None:
     vectors, queries = rows_and_queries()
     with pytest.raises(InvalidInput, match=r"recall 0\.9 within 0\.001 ms; the best reached recall (0\.9|1\.0)"):
         tune(vectors, queries, 0.9, 0.001, build=built_once)
@@ -88,7 +88,7 @@ def test_what_cannot_be_reached_names_the_best_that_was_found() -> None:
         (N, 0, 0.9, "no queries"),
     ],
 )
-def test_what_makes_no_sense_is_refused(rows: int, queries: int, wanted: float, message: str) -> None:
+def test_invalid_arguments_are_refused(rows: int, queries: int, wanted: float, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         tune(unit_vectors(rows, 8), unit_vectors(queries, 8), wanted)
 

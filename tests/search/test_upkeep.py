@@ -1,4 +1,4 @@
-"""What does an index do by itself, and when: codes made and extended, dead rows dropped; what does tuning change?"""
+"""Upkeep: codes are made and extended, and dead rows are dropped; tuned settings are kept."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def unit(rows: int, seed: int) -> Vectors:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Codes begin to pay at 500 rows instead of 20,000."""
+    """Codes are used from 500 rows on instead of 20,000."""
     for module, name, value in (
         *((upkeep, "ROWS_FOR_CODES", 500), (upkeep, "_TAIL", 100), (upkeep, "_TAIL_WITHIN_AN_ADD", 500)),
         *((plan, "CODED_ROWS", 500), (plan, "RANK_ROWS", 50), (tune, "CODED_ROWS", 500)),
-        # So few rows are scanned faster than their codes; and then nothing here would be tested.
+        # Scanning so few rows is faster than using codes, and would leave the codes untested.
         *((plan, "_scan", lambda *_: 1e12), (plan, "_rank", lambda rows, allowed, _: 1.0 if allowed < 50 else 1e12)),
     ):
         monkeypatch.setattr(module, name, value)
@@ -73,7 +73,7 @@ def files(index: Index) -> set[str]:
     return {path.name for path in Path(index.path).glob("codes-*")}
 
 
-def test_codes_are_made_by_an_add_and_find_what_an_exact_search_finds(index: Index, vectors: Vectors) -> None:
+def test_codes_made_by_an_add_find_the_exact_answer(index: Index, vectors: Vectors) -> None:
     info = index.info()
     assert (info.tail_rows, info.codes) == (0, "4 bits a dimension, 10 candidates a hit, 3000 rows")
     assert len(files(index)) == 2
@@ -97,7 +97,7 @@ def test_a_tail_is_searched_exactly_until_it_is_long_enough_for_codes(index: Ind
         assert [hit.key for hit in index.search(query, k=10)] == exact(more, query)
 
 
-def test_how_a_search_was_done_is_explained(index: Index, vectors: Vectors) -> None:
+def test_explain_search_reports_the_route(index: Index, vectors: Vectors) -> None:
     hits, explanation = index.explain_search(vectors[7], k=3)
     assert [hit.key for hit in hits] == [hit.key for hit in index.search(vectors[7], k=3)]
     assert (explanation.rows, explanation.allowed, explanation.coded, explanation.tail) == (ROWS, ROWS, ROWS, 0)
@@ -108,7 +108,7 @@ def test_how_a_search_was_done_is_explained(index: Index, vectors: Vectors) -> N
 
 
 @pytest.mark.parametrize("what", ["removed", "damaged"])
-def test_lost_codes_cost_time_not_answers_and_come_back_with_the_next_change(
+def test_lost_codes_do_not_change_answers_and_return_with_the_next_change(
     index: Index, vectors: Vectors, what: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     index.close()
@@ -139,7 +139,7 @@ ANSWERS: dict[str, Callable[[Index, Vectors], list[str]]] = {
 
 @pytest.mark.parametrize("what", ["damaged", "unreadable"])
 @pytest.mark.parametrize("by", ANSWERS)
-def test_codes_of_which_a_part_is_found_damaged_when_first_needed_are_done_without(
+def test_a_search_goes_on_when_masked_codes_are_found_damaged(
     index: Index,
     vectors: Vectors,
     by: str,
@@ -151,16 +151,16 @@ def test_codes_of_which_a_part_is_found_damaged_when_first_needed_are_done_witho
     if what == "damaged":
         (masked,) = Path(index.path).glob("codes-*-masked.faiss")
         masked.write_bytes(masked.read_bytes()[:-1] + b"?")
-    else:  # as it was published, and still nothing that FAISS reads
+    else:  # as published, and yet FAISS cannot read it
 
         def unreadable(*_: object) -> None:
             raise ValueError("the 'masked' codes cannot be read")
 
         monkeypatch.setattr(codes, "_with_ids", unreadable)
-    monkeypatch.setattr(plan, "_codes", lambda *_: 1e13)  # the masked part is what a filter is searched with
+    monkeypatch.setattr(plan, "_codes", lambda *_: 1e13)  # a filter needs the masked codes
     logging.getLogger("vecindex").propagate = True
     with vecindex.open(index.path) as again:
-        assert again.explain_search(vectors[7])[1].coded == ROWS  # only the other part is loaded for that
+        assert again.explain_search(vectors[7])[1].coded == ROWS  # this loads the fast codes only
         assert caplog.text == ""
         for _ in range(2):
             assert ANSWERS[by](again, vectors[7]) == exact(vectors, vectors[7], slice(1500))
@@ -187,7 +187,7 @@ def test_codes_that_cannot_be_read_are_tried_once(
         assert Path(fault.path).exists()
 
 
-def test_more_than_thirty_percent_dead_are_dropped_at_once(index: Index, vectors: Vectors) -> None:
+def test_more_than_30_percent_of_dead_rows_are_dropped_at_once(index: Index, vectors: Vectors) -> None:
     index.delete(where="n < 800")
     assert (index.info().dead_rows, len(index)) == (800, 2200)
     index.delete(where="n < 1100")
@@ -196,7 +196,7 @@ def test_more_than_thirty_percent_dead_are_dropped_at_once(index: Index, vectors
         assert [hit.key for hit in index.search(query, k=10)] == exact(vectors, query, slice(1100, None))
 
 
-def test_upkeep_that_fails_does_not_fail_the_change(
+def test_failed_upkeep_does_not_fail_the_change(
     index: Index, vectors: Vectors, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Full(Disk):
@@ -214,7 +214,7 @@ def test_upkeep_that_fails_does_not_fail_the_change(
     assert index.info().tail_rows == 0
 
 
-def test_tuning_is_measured_kept_and_shown(index: Index, vectors: Vectors) -> None:
+def test_tuned_settings_are_kept_and_shown(index: Index, vectors: Vectors) -> None:
     trials: list[Any] = []
     chosen = index.tune(recall=0.9, progress=trials.append)
     assert chosen.recall >= 0.9
@@ -245,7 +245,7 @@ def test_a_small_index_needs_no_tuning(tmp_path: Path) -> None:
             index.tune()
 
 
-def test_an_index_that_crossed_a_fork_says_so(tmp_path: Path) -> None:
+def test_an_index_opened_before_a_fork_is_refused_in_the_child(tmp_path: Path) -> None:
     with opened(tmp_path / "i") as index:
         index.add(["one"])
         read, write = os.pipe()

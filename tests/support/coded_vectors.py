@@ -72,7 +72,7 @@ class ArrayView:
 
 
 def answers(view: ArrayView, queries: Vectors, k: int) -> list[Ranking]:
-    """What a search finds; every row of it was scored exactly, and checked before."""
+    """What a search finds; asserts that every row was checked and scored exactly."""
     found = dense.rankings(view, queries, k)
     for query, ranking in zip(queries, found, strict=True):
         assert len(ranking.rows) == min(k, view._allowed.count)
@@ -83,7 +83,7 @@ def answers(view: ArrayView, queries: Vectors, k: int) -> list[Ranking]:
 
 
 def recall(view: ArrayView, queries: Vectors, k: int = 10) -> float:
-    """The share of the exact answer's hits, ties broken as there, that a search finds."""
+    """The share of the exact answer's rows that a search finds."""
     rows = view._allowed.rows()
     hits = [
         len(np.intersect1d(found.rows, rank(view.vectors, rows, query, k).rows)) / min(k, len(rows))

@@ -106,7 +106,7 @@ class Maintained(Reader):
             IndexLocked, StorageError, ModelNotFound, SpaceMismatch: earlier repairs stay.
         """
         self._check_writable()
-        renew = partial(self._upkeep.renew_codes, anew=True)
+        renew = partial(self._upkeep.renew_codes, rebuild=True)
         report = repair(self._snapshots, self._writer_of, check_codes, renew, lambda: self.encoder, encode)
         self._accelerator.forget()  # new codes may have the file name of the damaged ones
         if report.repaired:

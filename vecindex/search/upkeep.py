@@ -119,15 +119,15 @@ class Upkeep:
             return compact(self._folder, catalog, writer, self.write_codes, empty_cache)
 
     @memory_errors("codes were made")
-    def renew_codes(self, anew: bool = False) -> None:
-        """Gives all committed rows codes: extends the existing ones, or makes new ones if ``anew`` or damaged."""
+    def renew_codes(self, rebuild: bool = False) -> None:
+        """Gives all committed rows codes: extends the existing ones, or makes new ones if ``rebuild`` or damaged."""
         with self._snapshots.take() as snapshot:
             manifest, vectors = snapshot.manifest, snapshot.vectors
             wanted = settings_of(manifest)
             if wanted is None or manifest.rows == 0:
                 return
             _check(snapshot)
-            codes = None if anew else _loaded(snapshot)
+            codes = None if rebuild else _loaded(snapshot)
         if codes is None:
             codes = build(vectors, wanted)
         else:
