@@ -90,7 +90,7 @@ def test_int8_below_the_bounds_is_refused_and_not_kept(
     code, out, err = run("models", "compile", model, "--precision", "int8", "--sample", "mine.txt")
     assert (code, out) == (1, "")
     assert re.search(
-        rf"in {INT8} its vectors agree too little with those in fp32: mean cosine 0\.\d+, least 0\.\d+, .*; "
+        rf"in {INT8} its vectors differ too much from those in fp32: mean cosine 0\.\d+, least 0\.\d+, .*; "
         r"the bounds are 0\.99? for the mean and ",
         err,
     )

@@ -63,7 +63,7 @@ def test_a_disk_that_is_full_while_compiling_is_not_the_models_fault(
     with caplog.at_level(logging.WARNING, "vecindex"), limited(resource.RLIMIT_FSIZE, 20_000):
         slow = load_encoder(model)
     assert slow.runtime == "torch"
-    assert any("is not compiled this time, and runs on torch" in record.getMessage() for record in caplog.records)
+    assert any("is not compiled this time and runs on torch" in record.getMessage() for record in caplog.records)
     assert not refusal_file(slow.space.fingerprint).exists()
     fast = load_encoder(model)
     assert fast.runtime == "onnxruntime"
@@ -139,8 +139,8 @@ def test_a_user_without_a_home_compiles_in_a_temporary_place(
     with compiler._scratch_folder() as folder:
         assert str(folder).startswith(tempfile.gettempdir())
     (told,) = caplog.records
-    assert "cannot be written to" in told.getMessage()
-    assert "Set VECINDEX_CACHE to a folder" in told.getMessage()
+    assert "is not writable" in told.getMessage()
+    assert "Set VECINDEX_CACHE to a writable folder" in told.getMessage()
 
 
 LACKS = [

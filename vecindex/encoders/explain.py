@@ -1,6 +1,6 @@
 """Explains what each token adds to a text's vector, and to its cosine with a query.
 
-The sentence vector of unit length is a sum of one term for each token, v = sum_t p_t (`Head.parts`). With mean pooling
+The sentence vector of unit length is a sum of one term for each token, v = sum_t p_t (`Head.terms`). With mean pooling
 alone, p_t = w_t h_t / |sum_t w_t h_t|, where h_t are the last hidden states and w_t their weights. A token's share of v
 is p_t . v, and its contribution to the cosine with another unit vector q is p_t . q. Shares sum to 1 and contributions
 to the cosine, up to rounding.
@@ -81,13 +81,13 @@ def explain(text: str, against: str | None = None, *, encoder: Encoder | None = 
     (encoded,) = encoder.encode_tokens([text])
     tokens, states = encoded.tokens, encoded.vectors
     pooled = np.arange(len(states)) >= encoder.pooled_from("document")
-    parts = encoder.head.parts(encoded.vectors, pooled).astype(np.float64)
-    vector = parts.sum(axis=0)
-    shares = (parts @ vector).tolist()
+    terms = encoder.head.terms(encoded.vectors, pooled).astype(np.float64)
+    vector = terms.sum(axis=0)
+    shares = (terms @ vector).tolist()
     contributions: list[float] | list[None] = [None] * len(shares)
     score = None
     if against is not None:
-        added = parts @ encoder.encode([against], role="query")[0].astype(np.float64)
+        added = terms @ encoder.encode([against], role="query")[0].astype(np.float64)
         contributions, score = added.tolist(), float(added.sum())
     return Explanation(
         text=text,

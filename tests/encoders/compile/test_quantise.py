@@ -162,7 +162,7 @@ def test_7_bits_leave_the_sums_of_two_products_room(tmp_path: Path) -> None:
 
 def test_an_old_opset_is_refused(tmp_path: Path) -> None:
     path = graph(tmp_path / "m", [helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": array(4, 4)}, 12)
-    with pytest.raises(ValueError, match="its graph is of opset 12"):
+    with pytest.raises(ValueError, match="its graph has opset 12"):
         quantise(path, tmp_path / "int8.onnx", 8)
 
 
@@ -225,7 +225,7 @@ def test_agreement_is_measured_on_different_texts(encoder: Encoder) -> None:
     assert (same.sample, same.texts, same.top10) == ("mine", 2, 1.0)
     assert same.mean == pytest.approx(1, abs=1e-6)
     assert same.accepted
-    with pytest.raises(InvalidInput, match="the sample mine holds 1 different texts"):
+    with pytest.raises(InvalidInput, match="the sample mine has 1 different texts"):
         measure(encoder, encoder, "mine", ["one", "one"])
 
 

@@ -12,7 +12,7 @@ import torch
 
 from vecindex import mean_pool, pool_features
 from vecindex.encoders.run.encoder import Encoder
-from vecindex.encoders.run.pooling import pool, token_parts, unit_length
+from vecindex.encoders.run.pooling import pool, token_terms, unit_length
 from vecindex.errors import InvalidInput
 
 from ...support.places import PROJECT
@@ -152,7 +152,7 @@ def test_a_row_without_a_token_is_an_error_that_names_the_row(as_kind: Any) -> N
 def test_a_mask_of_other_values_is_an_error(as_kind: Any, value: float) -> None:
     mask = MASK.astype(np.float32)
     mask[0, 1] = value
-    with pytest.raises(InvalidInput, match=r"^the attention mask holds something else than 0 and 1"):
+    with pytest.raises(InvalidInput, match=r"^the attention mask contains a value other than 0 and 1"):
         mean_pool(as_kind(VECTORS), as_kind(mask))
 
 
@@ -163,10 +163,10 @@ def test_a_mask_of_other_values_is_an_error(as_kind: Any, value: float) -> None:
         ((2, 6), (2, 3), r"must have 3 dimensions .* not the shape \(2, 6\): flattening loses"),
         ((6,), (3,), r"must have 3 dimensions .* not the shape \(6,\): flattening loses"),
         ((1, 2, 3, 2), (2, 3), r"must have 3 dimensions .* not the shape \(1, 2, 3, 2\)\."),
-        ((2, 3, 2), (2, 4), r"the attention mask has the shape \(2, 4\), the token vectors \(2, 3, 2\)"),
-        ((2, 3, 2), (3, 2), r"the attention mask has the shape \(3, 2\), the token vectors \(2, 3, 2\)"),
-        ((2, 3, 2), (2, 3, 1), r"the attention mask has the shape \(2, 3, 1\), the token vectors \(2, 3, 2\)"),
-        ((1, 3, 2), (3,), r"the attention mask has the shape \(3,\), the token vectors \(1, 3, 2\)"),
+        ((2, 3, 2), (2, 4), r"the attention mask has the shape \(2, 4\), and the token vectors have \(2, 3, 2\)"),
+        ((2, 3, 2), (3, 2), r"the attention mask has the shape \(3, 2\), and the token vectors have \(2, 3, 2\)"),
+        ((2, 3, 2), (2, 3, 1), r"the attention mask has the shape \(2, 3, 1\), and the token vectors have \(2, 3, 2\)"),
+        ((1, 3, 2), (3,), r"the attention mask has the shape \(3,\), and the token vectors have \(1, 3, 2\)"),
     ],
 )
 def test_shapes_that_do_not_fit_are_an_error_that_names_both(
@@ -206,7 +206,7 @@ def test_each_mode_makes_its_sentence_vectors_and_tells_the_tokens_parts(
     np.testing.assert_allclose(pooled, expected, rtol=1e-6)
     listed: Any = (modes,) if isinstance(modes, str) else modes
     for text, mask, vector in zip(vectors, POOLED_MASK, expected, strict=True):
-        parts = token_parts(text, mask, listed)
+        parts = token_terms(text, mask, listed)
         assert parts.shape == (3, len(vector))
         assert not parts[mask == 0].any()
         np.testing.assert_allclose(parts.sum(axis=0), vector, rtol=1e-6)
@@ -265,7 +265,7 @@ def padded_flat() -> Array:
         (VECTORS, "one array of 2 padded texts: without the attention mask, padding cannot be told from tokens"),
         (VECTORS.tolist(), "one array of 2 padded texts"),
         (torch.from_numpy(VECTORS), "one array of 2 padded texts"),
-        ([VECTORS[:1], VECTORS[:1, :, :1]], "item 1 has vectors of 1 numbers, item 0 of 2"),
+        ([VECTORS[:1], VECTORS[:1, :, :1]], "item 1 has vectors of 1 numbers, and item 0 of 2"),
         ([VECTORS[:1], VECTORS[0]], r"item 1 has the shape \(3, 2\), not \[1, T, D\]"),
         ([VECTORS[:1], VECTORS], r"item 1 has the shape \(2, 3, 2\), not \[1, T, D\]"),
         ([VECTORS[:1, :0]], r"item 0 has the shape \(1, 0, 2\), not \[1, T, D\]"),

@@ -1,1 +1,1 @@
-"""How does a model get fast: exported to ONNX, rewritten, checked, and kept in the cache."""
+"""Makes a model fast: exports it to ONNX, rewrites the graph, checks it, and keeps it in the cache."""

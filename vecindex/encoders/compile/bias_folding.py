@@ -1,20 +1,21 @@
-"""How do the biases around a compiled model's layer norms disappear: into weights that are there anyway.
+"""Folds the biases around a model's layer norms into weights that exist anyway, so that they cost no time.
 
-Adding a bias reads and writes all that a product has just made, which is a twentieth of the time where products are
-fast. A layer norm gives h = g z + d with constants g and d and Σ z = 0, so that Σ h/g = Σ d/g = s, whatever the text.
+Adding a bias reads and writes the whole result of a matrix product, a twentieth of the time where products are fast.
+A layer norm computes h = g z + d with constants g and d and Σ z = 0, so Σ h/g = Σ d/g = s for every text.
 With u = 1/(g s), u·h is always 1, and
 
     h W + b = h (W + u bᵀ)
 
-A bias a of what is added to h before the next layer norm, as attention and feed-forward do, goes into d, and the
-products of h are freed of it in the same way:
+Attention and feed-forward add something with a bias a to h before the next layer norm. That bias moves into d, and the
+products of h are corrected in the same way:
 
     h' = h + a + c,   h W + b = h' (W + u' (b - (a + c) W)ᵀ)
 
-The number c is free, since the next layer norm takes the mean away. It keeps s far from 0, where u would be so large
-that rounding errors grew with it; what cannot be kept from that is left as it is. All this is exact but for rounding.
+The number c is free, since the next layer norm subtracts the mean. It is chosen to keep s far from 0, because a large u
+would amplify rounding errors; a layer norm where that is impossible is left unchanged. All this is exact but for
+rounding.
 
-int8 is made of the graph without it: another range of h is another rounding, and so another space.
+int8 encoders are made without folding: a different range of h is rounded differently, which would be another space.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ from .graph_uses import names_used, set_constants
 _Array = npt.NDArray[np.float64]
 
 MOST_GROWTH = 8.0
-"""Of rounding errors: of h' against h, and of u·h', which is |u| |h'|; 1 is the least that either can be."""
+"""The largest accepted growth of rounding errors: that of h' relative to h, times that of u·h', which is |u| |h'|."""
 _DATA = "folded.data"
 
 
 @dataclass(frozen=True, slots=True)
 class _Bias:
-    """A node that adds a constant vector, ``value``, to what is called ``to``."""
+    """A node that adds the constant vector ``value`` to the tensor named ``to``."""
 
     node: onnx.NodeProto
     to: str
@@ -57,9 +58,9 @@ class _Product:
 
 
 def fold_biases(source: Path, target: Path) -> int:
-    """Writes the model in ``source`` without the biases that it can do without; gives how many those are.
+    """Writes the model in ``source`` with its biases folded to ``target``; returns how many were folded.
 
-    Its constants go into a file beside ``target``. Nothing is written where there are none such.
+    Its constants go into a file beside ``target``. Nothing is written if no bias can be folded.
     """
     model = onnx.load(str(source))
     folded = _Folder(model.graph).run()
@@ -69,7 +70,7 @@ def fold_biases(source: Path, target: Path) -> int:
 
 
 class _Folder:
-    """One graph: finds layer norms and what is made of them by what they are, never by their names."""
+    """One graph; recognises layer norms and products by their structure, never by their names."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._graph = graph
@@ -88,7 +89,7 @@ class _Folder:
         return folded
 
     def _fold(self, norm: onnx.NodeProto) -> int:
-        """Folds the biases of the products of a layer norm's output and of what is added to it; gives how many."""
+        """Folds the biases around one layer norm; returns how many."""
         h = norm.output[0]
         if not _of_last_axis(norm) or len(norm.input) < 3 or len(norm.output) > 1:
             return 0
@@ -116,10 +117,10 @@ class _Folder:
             self._remove(bias)
         return len(folded)
 
-    # --- what is there
+    # --- recognising
 
     def _product(self, node: onnx.NodeProto, left: str) -> _Product | None:
-        """A node as a product of ``left`` with a matrix that nothing else uses; None if it is none."""
+        """The node as a product of ``left`` with a matrix that nothing else uses; None if it is not one."""
         if node.op_type != "MatMul" or node.input[0] != left or self._uses[node.input[1]] > 1:
             return None
         weight = self._constant(node.input[1], 2)
@@ -128,7 +129,7 @@ class _Folder:
         return None if weight is None else _Product(node, weight, bias)
 
     def _is_normed_sum(self, node: onnx.NodeProto, part: str) -> bool:
-        """Whether a node adds something else to ``part`` for a layer norm alone, to which a constant is nothing."""
+        """Whether a node adds something to ``part`` and only a layer norm reads the sum, so that a constant is lost."""
         if node.op_type != "Add" or list(node.input).count(part) != 1 or self._uses[node.output[0]] != 1:
             return False
         (user,) = self._users[node.output[0]] or (node,)
@@ -136,7 +137,7 @@ class _Folder:
         return user.op_type == "LayerNormalization" and _of_last_axis(user) and alone
 
     def _added(self, sums: Sequence[onnx.NodeProto], part: str, others: Sequence[_Bias]) -> _Bias | None:
-        """The bias of what is added to ``part``, if nothing else sees it and it is none of the ``others``."""
+        """The bias of what is added to ``part``, if nothing else reads it and it is not one of the ``others``."""
         taken = {bias.node.output[0] for bias in others}
         for name in (name for node in sums for name in node.input if name != part and name not in taken):
             bias = self._bias_of(name) if self._uses[name] == 1 else None
@@ -145,7 +146,7 @@ class _Folder:
         return None
 
     def _bias_of(self, name: str) -> _Bias | None:
-        """What adds a constant vector to something that nothing else uses, and is called so; None if nothing does."""
+        """The bias whose sum is ``name``, if the tensor that it is added to has no other use."""
         node = self._makers.get(name)
         if node is None or node.op_type != "Add":
             return None
@@ -156,22 +157,22 @@ class _Folder:
         return None
 
     def _constant(self, name: str, rank: int) -> _Array | None:
-        """The float32 constant of this name, exactly, if it has so many axes."""
+        """The float32 constant of this name, widened, if it has ``rank`` axes."""
         tensor = self._constants.get(name)
         if tensor is None or tensor.data_type != onnx.TensorProto.FLOAT or len(tensor.dims) != rank:
             return None
         return np.asarray(numpy_helper.to_array(tensor), dtype=np.float64)
 
-    # --- what becomes of it
+    # --- rewriting
 
     def _replace(self, node: onnx.NodeProto, place: int, value: _Array) -> None:
-        """Gives a node another constant; what others use stays as it is."""
+        """Gives a node a new constant; other users of the old one keep it."""
         name = node.input[place] = f"folded/{node.output[0]}"
         self._constants[name] = numpy_helper.from_array(value.astype(np.float32), name)
         self._uses[name] = 1
 
     def _remove(self, bias: _Bias) -> None:
-        """Leaves out a sum: what it was added to takes its name."""
+        """Removes a bias's sum; the tensor that it was added to takes its name."""
         maker = self._makers[bias.to]
         name = bias.node.output[0]
         maker.output[list(maker.output).index(bias.to)] = name
@@ -180,13 +181,13 @@ class _Folder:
 
 
 def _plane(scale: _Array, offset: _Array, added: _Array) -> tuple[_Array, _Array] | None:
-    """The shift (a + c) of a layer norm's output, and the vector u of which its product with that output is 1.
+    """The shift (a + c) of a layer norm's output, and the vector u whose product with the shifted output is 1.
 
-    None if every choice would let rounding errors grow.
+    None if rounding errors would grow too much whatever c is.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         inverse = 1 / scale
-        usual = np.sqrt(np.median(scale**2 + offset**2))  # of a number in h
+        usual = np.sqrt(np.median(scale**2 + offset**2))  # the usual size of a number in h
         shifts = [added - added.mean() + c for c in (usual, -usual)]
         sums = [float(((offset + shift) * inverse).sum()) for shift in shifts]
         shift, total = max(zip(shifts, sums, strict=True), key=lambda each: abs(each[1]))

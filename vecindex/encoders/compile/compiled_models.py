@@ -1,4 +1,4 @@
-"""Is a compiled encoder of this space at hand, and sound: its folder, what stands beside it, and why there is none."""
+"""Keeps compiled models in the cache: finds, loads, checks and removes them, and remembers failed exports."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ log = logging.getLogger("vecindex")
 
 RECORD = "encoder.json"
 COMPILING = "compiling-"
-"""How the names of folders begin that are being written, or being removed."""
+"""The prefix of folders that are being written or removed."""
 
-_COMPILER = 4  # raised when compiled folders of before must not be used any more: 3 made up weights that were missing
-_GRAPH = 2  # raised when graphs are made in another way, and those of before are as right: 2 folds and lays out
-_SAID = 2  # versions before kept a lack of memory or disk space in mind too: what they refused is tried once more
+_COMPILER = 4  # raised when older compiled folders must not be used: version 3 made up weights that were missing
+_GRAPH = 2  # raised when graphs change but older ones stay correct: version 2 folds biases and changes the layout
+_SAID = 2  # version 1 also remembered a lack of memory or disk space, so its refusals are ignored
 _VERSIONS = ("onnxruntime", "torch", "transformers", "sentence-transformers")
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What `RECORD` says of a compiled encoder.
+    """The contents of a compiled encoder's `RECORD`.
 
-    ``origin`` is the door that the model came through, ``files`` has the SHA-256 of each, ``agreement`` is the least
-    cosine to the reference over the probes, and ``sample`` what fewer bits cost; each where it was measured.
-    ``made_with`` is `made_with` of when its graph was made, and ``unread`` are the arrays in the model's files that
-    nothing reads.
+    ``origin`` says where the model's files came from, and ``files`` has the SHA-256 of each compiled file.
+    ``agreement`` is the lowest cosine to the reference over the probes, and ``sample`` the agreement of int8 with fp32;
+    each is None if it was not measured. ``made_with`` is what `made_with` returned when the graph was made, and
+    ``unread`` names the arrays in the model's files that nothing reads.
     """
 
     space: Space
@@ -70,7 +70,7 @@ def write_record(folder: Path, compiled: Compiled) -> None:
 
 
 def read_record(folder: Path) -> Compiled:
-    """Raises OSError, ValueError, KeyError or TypeError where there is none of this version."""
+    """Raises OSError, ValueError, KeyError or TypeError if there is no record of this version."""
     record = read_json(folder / RECORD)
     if record.pop("compiler") != _COMPILER:
         raise _OtherCompiler("it was compiled by another version of vecindex")
@@ -80,7 +80,7 @@ def read_record(folder: Path) -> Compiled:
 
 
 class _OtherCompiler(ValueError):
-    """Of another version: nothing is wrong with it."""
+    """The record is of another version; nothing is wrong with it."""
 
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
@@ -88,9 +88,9 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 def load_compiled(space: Space, threads: int | None) -> OnnxEncoder | None:
-    """The compiled encoder of this space; None if there is none. A damaged one is taken away, to be made again."""
+    """The compiled encoder of this space; None if there is none. A damaged one is removed, to be compiled again."""
     folder = compiled_folder(space.fingerprint)
-    if not os.path.isdir(folder):  # unlike Path.is_dir, this never raises
+    if not os.path.isdir(folder):  # unlike Path.is_dir, it never raises
         return None
     if reason := distrust_any(folder, cache_folder()):
         tell(reason)
@@ -102,10 +102,10 @@ def load_compiled(space: Space, threads: int | None) -> OnnxEncoder | None:
         return open_folder(folder, space, record.padding_id, threads, record.made_with)
     except _OtherCompiler as error:
         log.debug("%s: %s", folder, error)
-    except Exception as error:  # whatever onnxruntime or tokenizers call it
+    except Exception as error:  # onnxruntime and tokenizers raise many classes
         if reason := lack(error):
             raise said(error, f"the compiled model in {folder} was loaded", reason) from error
-        log.warning("The compiled model in %s cannot be used (%s); it is compiled again.", folder, error)
+        log.warning("The compiled model in %s cannot be used (%s), so it is compiled again.", folder, error)
     take_away(folder)
     return None
 
@@ -118,7 +118,7 @@ def open_folder(folder: Path, space: Space, padding_id: int, threads: int | None
 
 
 def faults(folder: Path, record: Compiled, anew: bool = False) -> Iterator[str]:
-    """What is wrong with the files; ``anew`` reads them all, though nothing says that they changed."""
+    """What is wrong with the files; ``anew`` reads them all, even those that seem unchanged."""
     for name, expected in record.files.items():
         try:
             found = (sha256 if anew else file_digest)(folder / name)
@@ -126,11 +126,11 @@ def faults(folder: Path, record: Compiled, anew: bool = False) -> Iterator[str]:
             yield f"{name} cannot be read: {error.strerror}"
             continue
         if found != expected:
-            yield f"{name} is not what was written: its SHA-256 is {found[:12]}, and was {expected[:12]}"
+            yield f"{name} is not what was written: its SHA-256 is {found[:12]}, not {expected[:12]}"
 
 
 def take_away(folder: Path) -> None:
-    """Removes a compiled folder: out of sight first, so that nobody sees half of one."""
+    """Removes a compiled folder; renames it first, so that nobody sees half of one."""
     aside = folder.with_name(f"{COMPILING}{secrets.token_hex(8)}")
     with contextlib.suppress(OSError):
         folder.rename(aside)
@@ -138,7 +138,7 @@ def take_away(folder: Path) -> None:
 
 
 def every_compiled() -> Iterator[tuple[Path, Compiled]]:
-    """All compiled encoders in the cache, with their folders."""
+    """The folders and records of all compiled encoders in the cache."""
     for record_file in sorted((cache_folder() / "compiled").glob(f"*/{RECORD}")):
         with contextlib.suppress(*UNREADABLE):
             if distrust_any(record_file.parent, cache_folder()):
@@ -152,14 +152,14 @@ def every_compiled() -> Iterator[tuple[Path, Compiled]]:
 
 
 def refuse(space: Space, reason: str) -> None:
-    """Keeps in mind that the export of this model failed, until another version of a library is installed."""
+    """Remembers that the export of this model failed, until another version of a library is installed."""
     with contextlib.suppress(OSError):
         refused = {"reason": reason, "said": _SAID, **_versions(), "space": asdict(space)}
         write_json(refusal_file(space.fingerprint), refused)
 
 
 def refusal(space: Space) -> str | None:
-    """Why the export failed; None if it was not tried, or not with what is installed."""
+    """Why the export failed; None if it was not tried with the installed versions."""
     try:
         found = read_trusted(refusal_file(space.fingerprint))
         versions = {name: found[name] for name in _versions()}
@@ -169,18 +169,18 @@ def refusal(space: Space) -> str | None:
 
 
 def forget_refusal(space: Space) -> None:
-    """The export is tried again."""
+    """Lets the export be tried again."""
     with contextlib.suppress(OSError):
         refusal_file(space.fingerprint).unlink()
 
 
 def made_with() -> str:
-    """What would make a graph now: the versions on which it depends."""
+    """The versions that would make a graph now."""
     return ", ".join(f"{name} {version}" for name, version in {**_versions(), "graph": str(_GRAPH)}.items())
 
 
 def _versions() -> dict[str, str]:
-    """The versions on which an export depends, asked without importing any of them."""
+    """The versions on which an export depends, found without importing any of the libraries."""
     versions = {"compiler": str(_COMPILER)}
     for name in _VERSIONS:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -189,7 +189,7 @@ def _versions() -> dict[str, str]:
 
 
 def runtime_of(space: Space) -> str:
-    """What runs this space's encoder on this machine, as far as can be told without loading anything."""
+    """The runtime of this space's encoder on this machine, as far as it is known without loading anything."""
     if space.is_static:
         return "numpy"
     with contextlib.suppress(*UNREADABLE):

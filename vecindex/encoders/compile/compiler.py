@@ -1,10 +1,13 @@
-"""How is a model compiled: exported, checked, and put in its place in the cache, whole or not at all.
+"""Compiles a model: exports it, checks it, and publishes it in the cache, whole or not at all.
 
-In order: sentence-transformers encodes probe texts; the model is exported into a folder of its own and rewritten for
-speed; the compiled encoder encodes the same probes; only if they agree is the folder renamed to its place. In int8 the
-compiled fp32 encoder takes the reference's part, and a sample of texts that of the probes. Two processes that compile
-at once both work; the second to finish finds the place taken and throws its own away. A process killed meanwhile leaves
-a ``compiling-*`` folder that nobody reads and that the next compilation removes once it is a day old.
+The steps: the model is exported into a scratch folder and rewritten for speed; sentence-transformers and the compiled
+encoder encode the same probe texts; only if their vectors agree is the folder renamed to its final name. An int8
+encoder is compared with the compiled fp32 one, on a sample of texts.
+
+1. Two processes compile the same model at once: both succeed; the second to finish finds the name taken and discards
+   its own folder.
+2. A process is killed: it leaves a ``compiling-*`` folder that nobody reads. The next compilation removes it once it
+   is a day old.
 """
 
 from __future__ import annotations
@@ -55,14 +58,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("vecindex")
 
 MOST_CHANGE = 1e-4
-"""Of a token's vector, as a part of its length, by a rewriting that is exact but for rounding."""
+"""The largest accepted change of a token's vector by a rewrite for speed, relative to its length."""
 
 _STALE_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Texts on which fewer bits are measured, and where they are from."""
+    """The texts on which int8 is measured, and where they come from."""
 
     name: str = BUILT_IN
     texts: Sequence[str] = SAMPLE
@@ -70,24 +73,24 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An encoder that was just compiled, and what is kept of it."""
+    """An encoder that was just compiled, and its record."""
 
     encoder: OnnxEncoder
     compiled: Compiled
 
 
 class _NotExportedError(Exception):
-    """The reference works, and its export does not; says why."""
+    """The reference works but its export does not; says why."""
 
 
 def compiled_or_torch(files: ModelFiles, space: Space, threads: int | None) -> Encoder:
-    """The encoder in fp32: compiled now, or the reference itself if it cannot be exported, which is kept in mind."""
+    """The encoder in fp32: compiled now, or the reference if it cannot be exported, which is remembered."""
     if refusal(space) is None:
         try:
             return _compile_full(files, space, threads).encoder
-        except EncodingFailed as error:  # for this time alone: nothing is kept in mind
+        except EncodingFailed as error:  # a passing lack of memory or disk space is not remembered
             log.warning(
-                "%s is not compiled this time, and runs on torch, which is slower: %s.", files.name, error.reason
+                "%s is not compiled this time and runs on torch, which is slower: %s.", files.name, error.reason
             )
             return reference(files, space, threads)
         except _NotExportedError as error:
@@ -104,7 +107,7 @@ def compiled_or_torch(files: ModelFiles, space: Space, threads: int | None) -> E
 
 
 def compile_full(files: ModelFiles, space: Space, threads: int | None = None) -> Made:
-    """Compiles a model in fp32; raises UnsupportedModel if it cannot be exported, which is kept in mind too."""
+    """Compiles a model in fp32; raises UnsupportedModel if it cannot be exported, which is remembered."""
     try:
         return _compile_full(files, space, threads)
     except _NotExportedError as error:
@@ -116,11 +119,11 @@ def compile_full(files: ModelFiles, space: Space, threads: int | None = None) ->
 def compile_fewer_bits(
     files: ModelFiles, space: Space, threads: int | None = None, sample: Sample | None = None
 ) -> Made:
-    """Compiles a model in int8; in fp32 first if that is not there, with which it is compared.
+    """Compiles a model in int8, and first in fp32, which int8 is compared with, if that is missing.
 
     Raises:
-        UnsupportedModel: it cannot be exported, or its vectors agree too little with those in fp32 on the sample;
-            nothing is kept.
+        UnsupportedModel: the model cannot be exported, or its vectors differ too much from those in fp32 on the
+            sample; nothing is kept.
     """
     full = _full_encoder(files, space, threads)
     log.info("Compiling %s in %s; this happens once.", files.name, space.precision)
@@ -139,7 +142,7 @@ def compile_fewer_bits(
 
 
 def measure_again(files: ModelFiles, encoder: Encoder, sample: Sample) -> Agreement:
-    """Measures an int8 encoder that is compiled already on another sample; one that fails is removed."""
+    """Measures a compiled int8 encoder on a different sample; an encoder that fails is removed."""
     folder = compiled_folder(encoder.space.fingerprint)
     try:
         agreement = _accepted(_full_encoder(files, encoder.space, None), encoder, sample)
@@ -151,7 +154,7 @@ def measure_again(files: ModelFiles, encoder: Encoder, sample: Sample) -> Agreem
 
 
 def static_reference(files: ModelFiles, space: Space) -> Encoder:
-    """A static embedding as the model's own libraries read it; raises MissingExtra where they are not installed."""
+    """A static embedding as sentence-transformers reads it; raises MissingExtra if it is not installed."""
     try:
         from ..run.torch import TorchStatic
     except ImportError as error:
@@ -161,13 +164,13 @@ def static_reference(files: ModelFiles, space: Space) -> Encoder:
 
 @lacks_said("the model was loaded")
 def reference(files: ModelFiles, space: Space, threads: int | None) -> TorchEncoder:
-    """The encoder as the model's own libraries run it; raises MissingExtra where they are not installed."""
+    """The encoder as sentence-transformers runs it; raises MissingExtra if it is not installed."""
     try:
         from ..run.torch import TorchEncoder
     except ImportError as error:
         if lack(error):
             raise
-        # A machine that only searches can do without these gigabytes, as long as its models are compiled elsewhere.
+        # A machine that only searches can do without these gigabytes if its models are compiled elsewhere.
         raise MissingExtra("", f"compiling {files.name} ({error})") from error
     return TorchEncoder(files.folder, space, threads)
 
@@ -183,7 +186,7 @@ def _compile_full(files: ModelFiles, space: Space, threads: int | None) -> Made:
             if lack(error):
                 raise
             raise _NotExportedError(error.reason) from error
-        except Exception as error:  # onnxruntime has many kinds, and the exporter more
+        except Exception as error:  # onnxruntime and the exporter raise many classes
             if lack(error):
                 raise
             raise _NotExportedError(f"onnxruntime refuses the exported graph ({first_line(error)})") from error
@@ -204,7 +207,7 @@ def _compile_full(files: ModelFiles, space: Space, threads: int | None) -> Made:
 
 
 def _full_encoder(files: ModelFiles, space: Space, threads: int | None) -> OnnxEncoder:
-    """The fp32 encoder from which, and against which, one in fewer bits is made."""
+    """The fp32 encoder that an int8 one is compared with."""
     full_space = replace(space, precision="fp32")
     if (full := load_compiled(full_space, threads)) is not None:
         return full
@@ -222,10 +225,10 @@ def _only_on_torch(model: str, reason: str) -> UnsupportedModel:
 
 
 def _export(whole: TorchEncoder, folder: Path, rewrite: Callable[[Path], Path], fused: bool = False) -> None:
-    """Writes what an `OnnxEncoder` needs into ``folder``, with the graph that ``rewrite`` makes of the exported one.
+    """Writes what an `OnnxEncoder` needs into ``folder``, with the exported graph rewritten by ``rewrite``.
 
-    ``rewrite`` is given the file of a graph whose constants are worked out, beside which it may write; it says which
-    file is to be used.
+    ``rewrite`` gets the path of a graph with folded constants. It may write files beside it, and returns the path of
+    the graph to use.
     """
     from ..run.onnx import MODEL_FILE, save_optimized
     from ..run.text_tokenizer import TOKENIZER_FILE
@@ -244,7 +247,7 @@ def _export(whole: TorchEncoder, folder: Path, rewrite: Callable[[Path], Path], 
 
 
 def _faster(whole: TorchEncoder, plain: Path) -> Path:
-    """The graph rewritten for speed, in so far as it then gives what the plain one gives."""
+    """The graph after the rewrites for speed that leave its output unchanged."""
     from ..run.onnx import token_vectors
     from .bias_folding import fold_biases
     from .token_layout import lay_out
@@ -262,27 +265,27 @@ def _faster(whole: TorchEncoder, plain: Path) -> Path:
             if not change.max() <= MOST_CHANGE:
                 raise ValueError(f"its token vectors change by {change.max():.1e}")
             best = target
-        except Exception as error:  # it is for speed alone
-            log.debug("%s is not %s: %s.", whole.space.model, name, first_line(error))
+        except Exception as error:  # the rewrite is only for speed
+            log.debug("%s cannot be %s: %s.", whole.space.model, name, first_line(error))
     return best
 
 
 def _quantise(whole: TorchEncoder, folder: Path, space: Space) -> None:
-    """Writes an encoder in fewer bits into ``folder``."""
+    """Writes an int8 encoder into ``folder``."""
     try:
         from .quantise import quantise
     except ImportError as error:
         raise MissingExtra("", f"compiling {space.model} in {space.precision} ({error})") from error
 
     def rewrite(plain: Path) -> Path:
-        target = plain.with_name("fewer_bits.onnx")
+        target = plain.with_name("int8.onnx")
         if not quantise(plain, target, 7 if space.precision == "int8-7bit" else 8).products:
-            raise ValueError("its graph has no product with constant weights")
+            raise ValueError("its graph has no matrix product with constant weights")
         return target
 
     try:
         _export(whole, folder, rewrite, fused=True)
-    except Exception as error:  # whatever onnx and onnxruntime call it
+    except Exception as error:  # onnx and onnxruntime raise many classes
         reason = error.reason if isinstance(error, UnsupportedModel) else first_line(error)
         raise UnsupportedModel(
             space.model, f"it cannot be compiled in {space.precision}: {reason}", "Use it in fp32."
@@ -290,13 +293,13 @@ def _quantise(whole: TorchEncoder, folder: Path, space: Space) -> None:
 
 
 def _accepted(full: Encoder, compiled: Encoder, sample: Sample) -> Agreement:
-    """How well two encoders agree on a sample; raises UnsupportedModel if that is not enough."""
+    """How well two encoders agree on a sample; raises UnsupportedModel if not well enough."""
     agreement = measure(full, compiled, sample.name, sample.texts)
     if agreement.accepted:
         return agreement
     raise UnsupportedModel(
         compiled.space.model,
-        f"in {compiled.space.precision} its vectors agree too little with those in fp32: {agreement.describe()}; "
+        f"in {compiled.space.precision} its vectors differ too much from those in fp32: {agreement.describe()}; "
         f"the bounds are {LEAST_MEAN} for the mean and {LEAST_COSINE} for the least",
         "Use it in fp32.",
     )
@@ -308,7 +311,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _scratch_folder() -> Iterator[Path]:
-    """A folder to compile in, in the cache if that can be written to; removed at the end unless it was renamed."""
+    """A folder to compile in, in the cache if that is writable; removed at the end unless it was renamed."""
     parent = cache_folder() / "compiled"
     try:
         make_folder(parent, cache_folder())
@@ -320,15 +323,15 @@ def _scratch_folder() -> Iterator[Path]:
             tell(reason)
         else:
             log.warning(
-                "The cache %s cannot be written to (%s); the model is compiled in a temporary place, again every time. "
-                "Set VECINDEX_CACHE to a folder that can be written to, or to a DIR that was filled before with "
+                "The cache %s is not writable (%s), so the model is compiled into a temporary folder each time. "
+                "Set VECINDEX_CACHE to a writable folder, or to a DIR that was filled before with "
                 "`vecindex models compile MODEL --to DIR`, which may be read-only.",
                 parent,
                 error,
             )
         folder = Path(tempfile.mkdtemp(prefix="vecindex-compiling-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        yield folder  # it stays as long as the process: the encoder may open its files again
+        yield folder  # kept until the process ends, since the encoder may open its files again
         return
     try:
         yield folder
@@ -337,11 +340,11 @@ def _scratch_folder() -> Iterator[Path]:
 
 
 def _publish(folder: Path, encoder: OnnxEncoder, compiled: Compiled) -> OnnxEncoder:
-    """Renames a compiled folder to its place, and gives the encoder that is there.
+    """Renames a compiled folder to its final name and returns the encoder there.
 
-    If another process came first, its folder stays and is as good.
+    If another process came first, its folder stays: it is just as good.
     """
-    encoder.hold()  # whatever becomes of the folder, this process has its encoder
+    encoder.hold()  # whatever happens to the folder, this process keeps its encoder
     place = compiled_folder(compiled.space.fingerprint)
     if folder.parent != place.parent:
         return encoder

@@ -1,8 +1,8 @@
-"""How does a compiled transformer attend to a long text in bounded memory: a few tokens at a time, each to all of them.
+"""Computes attention in bounded memory in exported models: a few tokens at a time attend to the whole text.
 
-Attention takes a table of T x T numbers for each head, 3 GB for 8,192 tokens and 12 heads, of which onnxruntime holds
-several at once. Each row is for itself, so a few rows at a time give the same sums. torch's own kernel does likewise,
-and is not exported.
+Attention needs a matrix of T x T numbers for each head, 3 GB for 8,192 tokens and 12 heads, and onnxruntime holds
+several at once. Its rows are independent, so a few rows at a time give the same sums. torch's own kernel works the same
+way, but cannot be exported.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 LONG = 1024
-"""Tokens up to which a model needs none of this: its tables are 50 MB at most."""
+"""Models that read at most this many tokens do not need it: their matrices have at most 50 MB."""
 NUMBERS_AT_ONCE = 2**22
-"""Of the table of a batch; 16 MB."""
+"""The most numbers of a batch's matrices at a time; 16 MB."""
 
 _PLAIN = "eager"
-_IN_PARTS = "vecindex_in_parts"
+_SLICED = "vecindex_sliced"
 
 
 @contextlib.contextmanager
 def attention_for_export(model: Any, max_tokens: int) -> Iterator[None]:
-    """``model``, of the transformers library, computes its attention in plain products, which onnxruntime runs fastest.
+    """Makes a transformers model compute its attention in plain matrix products, which onnxruntime runs fastest.
 
-    Where it reads long texts these are in parts, if it lets its attention be chosen.
+    The products of a model that reads long texts are sliced, if the model lets its attention be chosen.
     """
     before = model.config._attn_implementation
-    ALL_ATTENTION_FUNCTIONS.register(_IN_PARTS, _in_parts)
-    ALL_MASK_ATTENTION_FUNCTIONS.register(_IN_PARTS, ALL_MASK_ATTENTION_FUNCTIONS[_PLAIN])
+    ALL_ATTENTION_FUNCTIONS.register(_SLICED, _sliced)
+    ALL_MASK_ATTENTION_FUNCTIONS.register(_SLICED, ALL_MASK_ATTENTION_FUNCTIONS[_PLAIN])
     try:
         try:
-            model.set_attn_implementation(_IN_PARTS if max_tokens > LONG else _PLAIN)
+            model.set_attn_implementation(_SLICED if max_tokens > LONG else _PLAIN)
         except ValueError:
             model.set_attn_implementation(_PLAIN)
         yield
@@ -45,7 +45,7 @@ def attention_for_export(model: Any, max_tokens: int) -> Iterator[None]:
         model.set_attn_implementation(before)
 
 
-def _in_parts(
+def _sliced(
     module: torch.nn.Module,
     query: Tensor,
     key: Tensor,
@@ -54,7 +54,7 @@ def _in_parts(
     scaling: float | None = None,
     **settings: Any,
 ) -> tuple[Tensor, None]:
-    """What transformers asks of an attention function: (B, H, T, D) each, and a mask (B, 1, T, T) to add."""
+    """Transformers' interface of an attention function: (B, H, T, D) each, and a mask (B, 1, T, T) to add."""
     groups = getattr(module, "num_key_value_groups", 1)
     if groups > 1:
         key, value = (each.repeat_interleave(groups, dim=1) for each in (key, value))
@@ -65,7 +65,7 @@ def _in_parts(
 
 @cache
 def _scripted() -> Any:
-    """`_attend` with its loop, which tracing would unroll as often as it was run for the example."""
+    """`_attend` as a script, which keeps its loop; tracing would unroll it for the length of the example."""
     return torch.jit.script(_attend)
 
 
@@ -76,10 +76,10 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: floa
         found = torch.matmul(torch.softmax(torch.matmul(query, columns) * scale + mask, dim=-1), value)
     else:
         rows = max(rows, 1)
-        parts: list[Tensor] = []
+        slices: list[Tensor] = []
         for i in range((query.size(2) + rows - 1) // rows):
             start, stop = i * rows, (i + 1) * rows
             scores = torch.matmul(query[:, :, start:stop], columns) * scale + mask[:, :, start:stop]
-            parts.append(torch.matmul(torch.softmax(scores, dim=-1), value))
-        found = torch.cat(parts, dim=2)
+            slices.append(torch.matmul(torch.softmax(scores, dim=-1), value))
+        found = torch.cat(slices, dim=2)
     return found

@@ -1,4 +1,8 @@
-"""What of a model's graph is used, and by what?"""
+"""Finds which names of an ONNX graph are used, within branches and loops too, and removes what is not.
+
+`onnxruntime.transformers.onnx_model.OnnxModel` does similar bookkeeping, but its pruning keeps only some of the names
+that branches and loops read from the graph around them.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,14 @@ import onnx
 
 
 def names_used(graph: onnx.GraphProto) -> Iterator[str]:
-    """Every name that a graph's nodes read and that it gives, once for each time."""
+    """Every name that a graph's nodes read or that it outputs, once for each use."""
     for node in graph.node:
         yield from node_uses(node)
     yield from (each.name for each in graph.output)
 
 
 def node_uses(node: onnx.NodeProto) -> Iterator[str]:
-    """The names that a node reads, within its branches and loops too."""
+    """The names that a node reads, also within its branches and loops."""
     yield from node.input
     for attribute in node.attribute:
         for graph in (attribute.g, *attribute.graphs):
@@ -24,7 +28,7 @@ def node_uses(node: onnx.NodeProto) -> Iterator[str]:
 
 
 def set_constants(graph: onnx.GraphProto, constants: Iterable[onnx.TensorProto]) -> None:
-    """Gives a graph those of the constants that it uses, instead of its own."""
+    """Replaces a graph's constants by those of ``constants`` that it uses."""
     used = set(names_used(graph))
     kept = [each for each in constants if each.name in used]
     del graph.initializer[:]
@@ -32,7 +36,7 @@ def set_constants(graph: onnx.GraphProto, constants: Iterable[onnx.TensorProto])
 
 
 def needed_nodes(nodes: Sequence[onnx.NodeProto], outputs: AbstractSet[str]) -> list[onnx.NodeProto]:
-    """Those of the nodes, which are in the order of their work, of which ``outputs`` are made."""
+    """The nodes from which ``outputs`` are computed; ``nodes`` are in topological order."""
     needed: list[onnx.NodeProto] = []
     names = set(outputs)
     for node in reversed(nodes):

@@ -1,4 +1,4 @@
-"""Does an encoder make the vectors that sentence-transformers itself makes: held against it on probe texts."""
+"""Checks an encoder against sentence-transformers on probe texts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from ..run.torch import TorchEncoder
 
 AGREEMENT = 0.99999
-"""The least cosine between a probe's vector and the one that sentence-transformers itself makes of it."""
+"""The lowest accepted cosine between a probe's vector and the one that sentence-transformers computes."""
 
-# Lengths from no word to over the maximum, several scripts: what a wrongly traced graph gets wrong first.
+# Lengths from no word to over the maximum, in several scripts: what a wrongly traced graph gets wrong first.
 PROBES = (
     "",
     "My name is Aun",
@@ -30,13 +30,13 @@ PROBES = (
     "Сегодня идёт дождь, и мы остаёмся дома.",
     "a long text " * 40,
 )
-_PROBE_PAIRS = 1200  # of a word and a number, in a text that repeats nothing: more than most models read
+_PROBE_PAIRS = 1200  # pairs of a word and a number in a text without repetition: more than most models read
 
 
 def probed(reference: TorchEncoder, encoder: Encoder) -> float:
-    """The least cosine to what sentence-transformers itself makes of the probes, over both roles."""
+    """The lowest cosine between the encoder's and sentence-transformers' vectors, over all probes and both roles."""
     space = reference.space
-    # Beyond every window of its attention, with other things there than within: else a lost window would not show.
+    # Longer than every window of its attention, with different words beyond it, or a lost window would not show.
     pairs = max(_PROBE_PAIRS, min(reference.reach, space.max_tokens) // 2 + 100)
     long = " ".join(f"{word} {n}" for n, word in zip(range(pairs), cycle(PROBES[2].split()), strict=False))
     roles: tuple[Role, ...] = ("document", "query")
@@ -47,7 +47,7 @@ def probed(reference: TorchEncoder, encoder: Encoder) -> float:
 
 
 def _role_agreement(reference: TorchEncoder, encoder: Encoder, texts: Sequence[str], role: Role) -> float:
-    """The least cosine, alone and batched; NaN counts as disagreement."""
+    """The lowest cosine, alone and in a batch; NaN counts as disagreement."""
     prompt, skipped = reference.space.prompt(role), reference.pooled_from(role)
     tokens = reference.tokenizer.tokenize([prompt + text for text in texts])
     probes = [text for text, found in zip(texts, tokens, strict=True) if len(found.ids) > skipped]

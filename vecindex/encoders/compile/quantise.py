@@ -1,16 +1,16 @@
-"""How does a compiled model compute in int8: its graph is rewritten, product by product.
+"""Rewrites a model's graph to compute in int8, one matrix product after the other.
 
 A product of token vectors with constant weights, Y = X W, becomes
 
     q = round(X / s) + 128, s = max |X| / 127 of each row;  Y = s (q - 128) V diag(t),  W = V diag(t)
 
-with whole numbers V of 8 bits (or 7) and a scale t for each column. Each row of X, a token, has a scale of its own, so
-that a vector depends on no other token, text or batch; onnxruntime's own dynamic quantisation has one for the whole
-batch, and the same text alone and in a batch then agrees to a cosine of 0.988 only. The sums are of whole numbers,
-which are exact in any order and on any machine.
+with integers V of 8 (or 7) bits and a scale t for each column. Each row of X, a token, has its own scale, so that a
+vector does not depend on other tokens, texts or batches; onnxruntime's own dynamic quantisation has one scale for the
+whole batch, and the same text alone and in a batch then agrees only to a cosine of 0.988. Integer sums are exact in any
+order and on any machine.
 
-The table of word vectors is kept in 8 bits too, with a scale a row. All else stays float32. What is computed here is
-part of the space: change it, and the new arithmetic needs a new name in `spec.Precision`.
+The table of word vectors has 8 bits too, with a scale for each row. Everything else stays float32. This arithmetic is
+part of the space: if it changes, it needs a new name in `space.Precision`.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ..run.pooling import FloatArray
-from .graph_uses import node_uses, set_constants
+from .graph_uses import needed_nodes, set_constants
 
 Bits = Literal[7, 8]
 
 _CONTRIBUTED = "com.microsoft"
 _LEAST_OPSET = 13
 _TABLE_ROWS = 1024
-"""Rows from which a table is worth its second look-up: of words, not of positions."""
+"""The fewest rows that make a table worth a second lookup: tables of words, not of positions."""
 _ACTIVATION_LARGEST = 127
 _ZERO_POINT = 128
 _LARGEST_OF_WEIGHTS: dict[Bits, int] = {7: 63, 8: 127}
-_TINY = 1e-30  # a row of zeros has a scale too
+_TINY = 1e-30  # so that a row of zeros has a scale
 
 
 @dataclass(frozen=True, slots=True)
 class Quantised:
-    """How much of a graph is int8 now: ``products`` with constant weights, ``tables`` that are looked up in."""
+    """How many ``products`` with constant weights and lookup ``tables`` of a graph are int8 now."""
 
     products: int
     tables: int
 
 
 def quantise(source: Path, target: Path, bits: Bits) -> Quantised:
-    """Writes the model in ``source`` with its constant weights in so many bits to ``target``, in one file."""
+    """Writes the model in ``source`` with its constant weights in ``bits`` bits to ``target``, in one file."""
     model = onnx.load(str(source))
     rewriter = _Rewriter(model.graph, _opset(model), bits)
     done = rewriter.run()
@@ -61,12 +61,12 @@ def quantise(source: Path, target: Path, bits: Bits) -> Quantised:
 def _opset(model: onnx.ModelProto) -> int:
     opset = next(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     if opset < _LEAST_OPSET:
-        raise ValueError(f"its graph is of opset {opset}; the least that can be rewritten is {_LEAST_OPSET}")
+        raise ValueError(f"its graph has opset {opset}; at least {_LEAST_OPSET} is needed")
     return opset
 
 
 class _Rewriter:
-    """One graph: finds products and tables by what they are, never by their names."""
+    """One graph; recognises products and tables by their structure, never by their names."""
 
     def __init__(self, graph: onnx.GraphProto, opset: int, bits: Bits) -> None:
         self._graph = graph
@@ -90,14 +90,14 @@ class _Rewriter:
             else:
                 self._nodes.append(node)
         del self._graph.node[:]
-        self._graph.node.extend(self._needed(self._nodes))
+        self._graph.node.extend(needed_nodes(self._nodes, {each.name for each in self._graph.output}))
         set_constants(self._graph, [*self._graph.initializer, *self._new.values()])
         return Quantised(products, tables)
 
     # --- products
 
     def _product(self, node: onnx.NodeProto) -> bool:
-        """Replaces a MatMul or Gemm whose right side is a constant matrix; False if it is none."""
+        """Replaces a MatMul or Gemm whose right side is a constant matrix; False if the node is not one."""
         if node.op_type not in ("MatMul", "Gemm") or node.domain not in ("", "ai.onnx"):
             return False
         settings = {a.name: helper.get_attribute_value(a) for a in node.attribute}
@@ -124,14 +124,14 @@ class _Rewriter:
         return True
 
     def _quantised_weight(self, weight: FloatArray) -> tuple[str, str]:
-        """The names of its whole numbers (in, out) and of the scales of its columns (out,)."""
+        """The names of its integers (in, out) and of its columns' scales (out,)."""
         scales = np.abs(weight).max(axis=0) / self._largest
         scales[scales == 0] = 1
         values = np.rint(weight / scales).astype(np.int8)
         return self._constant(values), self._constant(scales.astype(np.float32))
 
     def _quantised_input(self, name: str, width: int) -> tuple[str, str]:
-        """The names of: what ``name`` (..., width) is in 8 bits, and the scales of its rows (..., 1).
+        """The names of ``name`` (..., width) in 8 bits and of its rows' scales (..., 1).
 
         Products with the same input share them.
         """
@@ -140,24 +140,24 @@ class _Rewriter:
             limited = self._add("Max", largest, self._constant(np.float32(_TINY)))
             scales = self._add("Mul", limited, self._constant(np.float32(1 / _ACTIVATION_LARGEST)))
             # QuantizeLinear takes a scale a row of a matrix, as a vector.
-            vector = self._add("Reshape", scales, self._whole([-1]))
+            vector = self._add("Reshape", scales, self._integers([-1]))
             zero = numpy_helper.from_array(np.array([_ZERO_POINT], dtype=np.uint8))
             zeros = self._add("ConstantOfShape", self._add("Shape", vector), value=zero)
-            flat = self._add("Reshape", name, self._whole([-1, width]))
+            flat = self._add("Reshape", name, self._integers([-1, width]))
             values = self._add("QuantizeLinear", flat, vector, zeros, axis=0)
-            # As it was before: the product then has the shape of the one that it replaces, and fusions see its width.
+            # In the input's shape again: the product then has the shape of the one it replaces, which fusions need.
             self._inputs[name] = (self._add("Reshape", values, self._add("Shape", name)), scales)
         return self._inputs[name]
 
     def _reduce_max(self, name: str) -> str:
         if self._opset >= 18:
-            return self._add("ReduceMax", name, self._whole([-1]), keepdims=1)
+            return self._add("ReduceMax", name, self._integers([-1]), keepdims=1)
         return self._add("ReduceMax", name, axes=[-1], keepdims=1)
 
     # --- tables
 
     def _table(self, node: onnx.NodeProto) -> bool:
-        """Replaces a look-up of rows of a large constant matrix; False if it is none."""
+        """Replaces a lookup of rows in a large constant matrix; False if the node is not one."""
         if node.op_type != "Gather" or any(a.name == "axis" and a.i != 0 for a in node.attribute):
             return False
         table = self._matrix(node.input[0])
@@ -174,7 +174,7 @@ class _Rewriter:
     # --- constants and nodes
 
     def _matrix(self, name: str) -> FloatArray | None:
-        """The constant float32 matrix of this name; None if it is none."""
+        """The constant float32 matrix of this name; None if it is not one."""
         node = self._makers.get(name)
         if name in self._initializers:
             tensor = self._initializers[name]
@@ -191,7 +191,7 @@ class _Rewriter:
             return None
         return np.asarray(numpy_helper.to_array(tensor))
 
-    def _whole(self, numbers: list[int]) -> str:
+    def _integers(self, numbers: list[int]) -> str:
         return self._constant(np.array(numbers, dtype=np.int64))
 
     def _constant(self, value: npt.NDArray[np.generic] | np.generic) -> str:
@@ -208,16 +208,3 @@ class _Rewriter:
             output = f"int8/{kind}_{self._count}"
         self._nodes.append(helper.make_node(kind, list(inputs), [output], domain=domain, **settings))
         return output
-
-    def _needed(self, nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
-        """The nodes without constants and views of them that nobody uses any more, which hold the old weights."""
-        while True:
-            used = {n for node in nodes for n in node_uses(node)} | {each.name for each in self._graph.output}
-            kept = [
-                node
-                for node in nodes
-                if node.op_type not in ("Constant", "Identity", "Transpose") or used.intersection(node.output)
-            ]
-            if len(kept) == len(nodes):
-                return nodes
-            nodes = kept

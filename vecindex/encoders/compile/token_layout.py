@@ -1,13 +1,14 @@
-"""In what order do a compiled model's tokens lie, so that as few as possible are moved between its steps?
+"""Changes the order of tokens in a model's graph, so that attention copies less.
 
-Exported, a batch of B texts of T tokens is (B, T, D), text by text. Attention then moves queries, keys and values to
-(B, H, T, D/H), a table for each of H heads, and what it found back again: four copies of the batch in each layer. With
-the first tokens of all texts first, (T, B, D), onnxruntime's products take three of the four as they lie.
+An exported model orders a batch of B texts of T tokens as (B, T, D), text by text. Attention then transposes queries,
+keys and values to (B, H, T, D/H), a matrix for each of H heads, and its result back again: four copies of the batch in
+each layer. In the order (T, B, D), with the first tokens of all texts first, onnxruntime's products read three of the
+four without a copy.
 
-For everything else tokens are the rows of one matrix (T B, D). What is added to a product of it is then where the
-product begins, as one Gemm, and not a pass over it of its own.
+Everywhere else tokens are the rows of one matrix (T B, D). A tensor added to a product of that matrix becomes part of
+the product, as one Gemm, instead of another pass over the result.
 
-Only numbers are moved here: the same sums are made of them, but for their rounding.
+Numbers only change places: the sums are the same, but for rounding.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _MICROSOFT = "com.microsoft"
 
 @dataclass(frozen=True, slots=True)
 class _Scores:
-    """``scale`` times a product of queries and keys by head, and what is added to it."""
+    """``scale`` times the product of queries and keys for each head, and the tensors added to it."""
 
     query: str
     key: str
@@ -44,16 +45,16 @@ class _Scores:
 
 @dataclass(frozen=True, slots=True)
 class _Attention:
-    """What is made of tokens' queries, keys and values, (B, T, H ``size``) each, and is so shaped itself."""
+    """Attention over queries, keys and values of the shape (B, T, H ``size``), which its result has too."""
 
     scores: _Scores
     value: str
 
 
 def lay_out(source: Path, target: Path) -> int:
-    """Writes the model in ``source`` with its tokens by position; gives in how many attentions that saves copies.
+    """Writes the model in ``source`` with its tokens in order of position; returns how many attentions that speeds up.
 
-    Its constants stay where they are: ``target`` is to be in the same folder. Nothing is written where it saves none.
+    Its constants stay in their file, so ``target`` must be in the same folder. Nothing is written if none is sped up.
     """
     model = onnx.load(str(source), load_external_data=False)
     attentions = _Layout(model.graph).run()
@@ -65,10 +66,10 @@ def lay_out(source: Path, target: Path) -> int:
 
 
 class _Layout:
-    """One graph with one output (B, T, D): finds the steps that take tokens each for itself, and what is between them.
+    """One graph with one output (B, T, D): finds the steps that treat each token alone, and the attentions between.
 
-    ``_width`` has how many numbers a token has in what is known to be (B, T, width); ``_firsts`` are those of which it
-    is not known how they are made: a layer norm's output is taken to be tokens if all that follows agrees with that.
+    ``_width`` maps each tensor known to be (B, T, width) to its width. ``_firsts`` are the first of these, the outputs
+    of layer norms: they are assumed to be tokens if everything that follows agrees with that.
     """
 
     def __init__(self, graph: onnx.GraphProto) -> None:
@@ -93,10 +94,10 @@ class _Layout:
             return 0
         return attentions
 
-    # --- what is there
+    # --- recognising
 
     def _width_of(self, node: onnx.NodeProto) -> int | None:
-        """How many numbers a node gives for each token; None if that is not what it does."""
+        """How many numbers a node outputs for each token; None if it does not treat each token alone."""
         first = self._width.get(node.input[0]) if node.input else None
         if node.op_type == "LayerNormalization" and len(node.output) == 1 and _attribute(node, "axis", -1) == -1:
             if first is None:
@@ -116,7 +117,7 @@ class _Layout:
         return self._width[attention.value]
 
     def _attention(self, node: onnx.NodeProto) -> _Attention | None:
-        """The attention that ends in a node: softmax(scale Q K' + ...) V, the heads side by side again."""
+        """The attention whose last node this is: softmax(scale Q K' + ...) V, with the heads side by side again."""
         back = self._made(node.input[0], "Transpose") if node.op_type == "Reshape" else None
         product = self._made(back.input[0], "MatMul") if back and _attribute(back, "perm") == _BY_HEAD else None
         weights = self._made(product.input[0], "Softmax") if product else None
@@ -148,18 +149,18 @@ class _Layout:
         return None
 
     def _by_head(self, name: str, order: Sequence[int]) -> tuple[str, int] | None:
-        """What (B, T, H D) becomes ``name`` if it is parted into heads of D and put in this order, and D."""
+        """The tensor (B, T, H D) that becomes ``name`` when it is split into heads of D and transposed, and D."""
         moved = self._made(name, "Transpose")
-        parted = self._made(moved.input[0], "Reshape") if moved and _attribute(moved, "perm") == list(order) else None
-        shape = self._made(parted.input[1], "Concat") if parted else None
-        if parted is None or shape is None or len(shape.input) != 4:
+        split = self._made(moved.input[0], "Reshape") if moved and _attribute(moved, "perm") == list(order) else None
+        shape = self._made(split.input[1], "Concat") if split else None
+        if split is None or shape is None or len(shape.input) != 4:
             return None
         size = self._number(shape.input[3])
         by_text = self._is_size(shape.input[0], 0) and self._is_size(shape.input[1], 1)
-        return (parted.input[0], int(size)) if size and size > 0 and by_text else None
+        return (split.input[0], int(size)) if size and size > 0 and by_text else None
 
     def _is_size(self, name: str, axis: int) -> bool:
-        """Whether this is how long something is along an axis."""
+        """Whether this is the size of something along an axis."""
         node = self._makers.get(name)
         while node is not None and node.op_type == "Unsqueeze":
             node = self._makers.get(node.input[0])
@@ -167,12 +168,12 @@ class _Layout:
         return gathered and node is not None and self._made(node.input[0], "Shape") is not None
 
     def _made(self, name: str, kind: str) -> onnx.NodeProto | None:
-        """The node that makes what is called so, if it is of this kind."""
+        """The node that outputs this name, if it is of this kind."""
         node = self._makers.get(name)
         return node if node is not None and node.op_type == kind else None
 
     def _number(self, name: str) -> float | None:
-        """The constant of this name, if it is one number."""
+        """The constant of this name, if it is a single number."""
         tensor = self._constants.get(name)
         return float(numpy_helper.to_array(tensor).item()) if tensor and math.prod(tensor.dims) == 1 else None
 
@@ -181,7 +182,7 @@ class _Layout:
         return tensor.dims[0] if tensor and len(tensor.dims) == 1 else None
 
     def _needed(self, name: str) -> set[str]:
-        """``name`` and all tokens of which it is made, back to where they are first."""
+        """``name`` and all token tensors that it is computed from, back to the first."""
         found: set[str] = set()
         ahead = [name]
         while ahead:
@@ -196,12 +197,12 @@ class _Layout:
                 ahead += self._makers[name].input
         return found
 
-    # --- what becomes of it
+    # --- rewriting
 
     def _write(self, moved: set[str], output: str) -> bool:
-        """Rewrites the graph, unless something else uses what is not (B, T, width) any more; says whether it did.
+        """Rewrites the graph and returns True, unless something else reads a tensor that would change its shape.
 
-        What is ``moved`` is called otherwise, `_rows`.
+        The tensors in ``moved`` get new names, `_rows`.
         """
         (ids, *_) = self._graph.input
         shape = self._node("Shape", [ids.name], "layout/shape")
@@ -245,15 +246,15 @@ class _Layout:
         self._written.append(written)
 
     def _is_product(self, name: str) -> bool:
-        """Whether this is a product that nothing uses but the sum that it is part of."""
+        """Whether this is a product that only one node reads."""
         return self._makers[name].op_type == "MatMul" and self._uses[name] == 1
 
     def _write_attention(self, name: str, attention: _Attention, batch: str) -> None:
         width, size = self._width[attention.value], attention.scores.size
-        parted = self._shaped(batch, [width // size, size])
+        split = self._shaped(batch, [width // size, size])
         parts = {"query": attention.scores.query, "key": attention.scores.key, "value": attention.value}
         query, key, value = (
-            self._node("Reshape", [_rows(each), parted], f"{name}/{part}") for part, each in parts.items()
+            self._node("Reshape", [_rows(each), split], f"{name}/{part}") for part, each in parts.items()
         )
         settings = {"transB": 1, "transBatchA": 1, "transBatchB": 1, "alpha": attention.scores.scale}
         scores = self._node("FusedMatMul", [query, key], f"{name}/scores", _MICROSOFT, **settings)
@@ -264,7 +265,7 @@ class _Layout:
         self._matrix(self._node("Transpose", [found], f"{name}/moved", perm=[2, 0, 1, 3]), width, _rows(name))
 
     def _matrix(self, name: str, width: int, output: str) -> None:
-        """Tokens as the rows of one matrix."""
+        """Reshapes tokens to the rows of one matrix."""
         self._node("Reshape", [name, self._constant(f"layout/rows{width}", [-1, width])], output)
 
     def _shaped(self, batch: str, rest: list[int]) -> str:
@@ -285,7 +286,7 @@ class _Layout:
 
 
 def _rows(name: str) -> str:
-    """What (B, T, width) is called when it is the rows of a matrix (T B, width)."""
+    """The new name of (B, T, width) as the rows of a matrix (T B, width)."""
     return f"{name}/rows"
 
 

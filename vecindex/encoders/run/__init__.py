@@ -1,1 +1,1 @@
-"""How do texts become vectors: tokens, a runtime for the transformer, pooling."""
+"""Turns texts into vectors: tokens, a runtime for the transformer, pooling."""

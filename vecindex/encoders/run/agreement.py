@@ -1,10 +1,10 @@
-"""Is a model in fewer bits good enough: how well its vectors agree with those in fp32, on which texts, and the bounds.
+"""Measures how well a model's vectors in fewer bits agree with those in fp32, and sets the bounds.
 
-The bounds lie between what was measured of sound arithmetic and of unsound. all-MiniLM-L6-v2 over 5,700 texts (STS
-Benchmark, Common Voice in English and in others, SciFact's abstracts): 8 bits have a mean cosine of 0.9955 to 0.9974
-and a least of 0.976, 7 bits 0.9939 to 0.9961 and 0.973; their Spearman correlation on STS Benchmark dev is 0.06 and
-0.16 points lower than that of fp32. onnxruntime's own quantisation where its sums overflow has a mean of 0.958, and
-loses 0.4 points.
+The bounds lie between measurements of correct and of overflowing arithmetic. all-MiniLM-L6-v2 over 5,700 texts (STS
+Benchmark, Common Voice in English and other languages, SciFact's abstracts): 8 bits have a mean cosine of 0.9955 to
+0.9974 and a least of 0.976, 7 bits 0.9939 to 0.9961 and 0.973; their Spearman correlation on STS Benchmark dev is 0.06
+and 0.16 points lower than that of fp32. onnxruntime's own quantisation, whose sums overflow on some processors, has a
+mean of 0.958 there and loses 0.4 points.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _ASKED = 500
 class Agreement:
     """How well two encoders agree on ``texts`` texts from ``sample``.
 
-    ``mean`` and ``least`` are cosines between a text's two vectors. ``top10`` is the share of a text's 10 nearest
-    neighbours that are the same in both, among 500 texts at most.
+    ``mean`` and ``least`` are of the cosines between a text's two vectors. ``top10`` is the share of a text's 10
+    nearest neighbours that are the same for both, averaged over at most 500 texts.
     """
 
     sample: str
@@ -41,11 +41,11 @@ class Agreement:
 
     @property
     def accepted(self) -> bool:
-        """Whether both cosines reach their bounds; NaN never does."""
+        """Whether both cosines reach their bounds, which NaN never does."""
         return self.mean >= LEAST_MEAN and self.least >= LEAST_COSINE
 
     def describe(self) -> str:
-        """In half a line, for people."""
+        """A summary of half a line."""
         return (
             f"mean cosine {self.mean:.4f}, least {self.least:.4f}, {100 * self.top10:.1f} % of the top {_TOP} the same "
             f"({self.texts} texts, {self.sample})"
@@ -53,21 +53,24 @@ class Agreement:
 
 
 def measure(full: Encoder, fewer: Encoder, sample: str, texts: Sequence[str]) -> Agreement:
-    """Compares an encoder in fp32 and one in fewer bits on these texts."""
+    """Compares an encoder in fp32 with one in fewer bits on these texts."""
     texts = list(dict.fromkeys(texts))
     if len(texts) < 2:
-        raise InvalidInput(f"the sample {sample} holds {len(texts)} different texts", "Give 2 or more; 50 say more.")
+        raise InvalidInput(
+            f"the sample {sample} has {len(texts)} different texts",
+            "Use at least 2; 50 or more give a better measurement.",
+        )
     return compare(sample, full.encode(texts), fewer.encode(texts))
 
 
 def compare(sample: str, one: FloatArray, other: FloatArray) -> Agreement:
-    """How well the vectors (n, D) of the same texts agree, of two texts or more."""
+    """How well two sets of vectors (n, D) of the same texts agree; n is at least 2."""
     cosines = (one * other).sum(axis=1)
     return Agreement(sample, len(one), float(cosines.mean()), float(cosines.min()), _same_nearest(one, other))
 
 
 def _same_nearest(one: FloatArray, other: FloatArray) -> float:
-    """Of `_ASKED` texts, drawn evenly, and among all of them: a table of all pairs would not fit into memory."""
+    """The share of equal neighbours of at most `_ASKED` texts, evenly spaced, so that memory is bounded."""
     k = min(_TOP, len(one) - 1)
     asked = np.linspace(0, len(one) - 1, min(len(one), _ASKED)).astype(int).tolist()
     return float(np.mean([len(_nearest(one, row, k) & _nearest(other, row, k)) / k for row in asked]))
@@ -149,4 +152,4 @@ SAMPLE = (
     "trained once, and a small part of it is adapted to each of the tasks. What is gained in comfort is paid for in "
     "computing time, and so much work goes into models that give nearly the same answers with fewer bits.",
 )
-"""Texts of many kinds: short and long, questions, code, numbers, several languages and scripts."""
+"""Texts of many kinds: short and long, questions, code, numbers, and several languages and scripts."""

@@ -1,6 +1,6 @@
-"""What computes here: the libraries' versions and its instructions, which may change last digits.
+"""Describes what computes here: library versions and processor instructions, which may change a vector's last digits.
 
-Kept beside the vectors in an index, so that another machine can see that it is another, and look.
+It is stored beside the vectors in an index, so that a different machine notices the difference and can check.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _TELLING = re.compile(r"avx|amx|fma|asimd|sve|sme|i8mm|bf16|vnni")
 
 @cache
 def instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
-    """The processor's instruction sets for arithmetic on vectors, as Linux names them; empty where it does not say."""
+    """The processor's vector instruction sets by their Linux names; empty if the system does not list them."""
     try:
         with cpuinfo.open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:  # the first processor speaks for all; the others' lines are not made
+            for line in lines:  # the first processor stands for all, and the other lines are not read
                 name, _, value = line.partition(":")
                 if name.strip() in ("flags", "Features"):
                     return frozenset(filter(_TELLING.match, value.split()))
@@ -30,17 +30,17 @@ def instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
 
 
 def has_exact_int8() -> bool:
-    """Whether the processor sums products of 8-bit numbers in 32 bits; False where it is not known.
+    """Whether the processor sums products of 8-bit numbers in 32 bits; False if that is unknown.
 
-    Without that, the fast instructions of x86 add two products in 16 bits, which overflow unless one factor has 7.
+    Otherwise the fast x86 instructions add two products in 16 bits, which overflow unless one factor has only 7 bits.
     """
     if platform.system() == "Darwin" and platform.machine() == "arm64":
-        return True  # every one that Apple made has them
+        return True  # all of Apple's processors have them
     return not _EXACT_INT8.isdisjoint(instructions())
 
 
 def environment(runtime: str, **versions: str) -> dict[str, str]:
-    """The runtime with its libraries' ``versions``, and the processor."""
+    """The runtime, the ``versions`` of its libraries, and the processor."""
     return {
         "runtime": runtime,
         **versions,

@@ -1,6 +1,6 @@
-"""What follows the transformer: pooling, then dense layers and unit length as the model says, the cut to fewer numbers.
+"""Turns token vectors into sentence vectors: pooling, then the model's dense layers, truncation, and unit length.
 
-A head is the same code for every runtime, so that what `explain` shows is what search uses. All of it is float32.
+All runtimes share this code, so that `explain` shows what search uses. All of it is float32.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...errors import UnsupportedModel
 from ...values.space import PoolingMode, Space
 from ..config.modules import Activation, DenseFiles, Modules
 from ..config.weights import WEIGHTS_FILE, Array, arrays, save_arrays
-from .pooling import FloatArray, Parts, pool, token_parts, unit_length
+from .pooling import FloatArray, Terms, pool, token_terms, unit_length
 
 HEAD_FILE = "head.safetensors"
 
@@ -47,30 +47,30 @@ class Dense:
         out = ACTIVATIONS[self.activation](linear)
         return out if self.residual is None else out + vectors @ self.residual.T
 
-    def parts(self, parts: Parts) -> Parts:
-        """From parts (T, in) that sum to a vector, parts (T, out) that sum to what becomes of it.
+    def terms(self, terms: Terms) -> Terms:
+        """Turns terms (T, in) that sum to a vector into terms (T, out) that sum to this layer's output for it.
 
-        The bias is shared out evenly; an activation scales each number of the sum, and so all its parts alike.
+        The bias is divided evenly. An activation scales each number of the sum, and all its terms by the same factor.
         """
-        linear = parts @ self.weight.T
+        linear = terms @ self.weight.T
         if self.bias is not None:
-            linear = linear + self.bias / len(parts)
+            linear = linear + self.bias / len(terms)
         total = linear.sum(axis=0)
         out = ACTIVATIONS[self.activation](total)
         safe = np.where(total == 0, 1, total)
-        scaled = np.where(total == 0, out / len(parts), linear * (out / safe))
-        return scaled if self.residual is None else scaled + parts @ self.residual.T
+        scaled = np.where(total == 0, out / len(terms), linear * (out / safe))
+        return scaled if self.residual is None else scaled + terms @ self.residual.T
 
 
 class Normalize:
-    """To unit length."""
+    """Scales vectors to unit length."""
 
     def __call__(self, vectors: FloatArray) -> FloatArray:
         return unit_length(vectors)
 
-    def parts(self, parts: Parts) -> Parts:
-        """From parts (T, D) that sum to a vector, parts that sum to the vector at unit length."""
-        return parts / max(float(np.linalg.norm(parts.sum(axis=0))), 1e-12)
+    def terms(self, terms: Terms) -> Terms:
+        """Turns terms (T, D) that sum to a vector into terms that sum to the vector at unit length."""
+        return terms / max(float(np.linalg.norm(terms.sum(axis=0))), 1e-12)
 
 
 Layer = Dense | Normalize
@@ -78,7 +78,7 @@ Layer = Dense | Normalize
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """The ``layers`` behind the pooling of ``modes``, and the cut to the first ``dimension`` numbers."""
+    """Pooling of ``modes``, the ``layers`` after it, and truncation to the first ``dimension`` numbers."""
 
     modes: tuple[PoolingMode, ...]
     layers: tuple[Layer, ...]
@@ -86,15 +86,15 @@ class Head:
 
     @classmethod
     def plain(cls, space: Space) -> Head:
-        """The head of a space without dense layers, of which nothing but the space need be known."""
+        """The head of a space without dense layers."""
         return cls(space.pooling_modes, (), space.dimension)
 
     @classmethod
     def read(cls, modules: Modules, space: Space) -> Head:
-        """The head of a space, its dense layers from the model's own files.
+        """The head of a space, with the dense layers in the model's own files.
 
         Raises:
-            UnsupportedModel: a layer's weights are missing, damaged or of another shape than its config says.
+            UnsupportedModel: a layer's weights are missing, damaged, or do not have the shape that its config says.
         """
         try:
             layers = tuple(_dense(layer) if layer else Normalize() for layer in modules.dense)
@@ -103,7 +103,7 @@ class Head:
         return cls(space.pooling_modes, layers, space.dimension)
 
     def save(self, folder: Path) -> None:
-        """Writes `HEAD_FILE`, of which `load` makes this head again; nothing for a head without layers."""
+        """Writes `HEAD_FILE`, which `load` reads; writes nothing if there are no layers."""
         if not self.layers:
             return
         named, about = {}, []
@@ -117,13 +117,13 @@ class Head:
 
     @classmethod
     def load(cls, folder: Path, space: Space) -> Head:
-        """The head of a space from a compiled folder; raises ValueError where its file is missing or damaged."""
+        """The head of a space from a compiled folder; raises ValueError if its file is missing or damaged."""
         if not space.head:
             return cls.plain(space)
         named, about = arrays(folder / HEAD_FILE)
         layers: list[Layer] = []
         for place, activation in enumerate(json.loads(about.get("layers", "[]"))):
-            bias, residual = (_floats(named.get(f"{place}.{part}")) for part in ("bias", "residual"))
+            bias, residual = (_floats(named.get(f"{place}.{name}")) for name in ("bias", "residual"))
             weight = _floats(named.get(f"{place}.weight"))
             layers.append(Normalize() if weight is None else Dense(weight, bias, activation, residual))
         if not layers:
@@ -131,7 +131,7 @@ class Head:
         return cls(space.pooling_modes, tuple(layers), space.dimension)
 
     def __call__(self, token_vectors: npt.NDArray[Any], mask: npt.NDArray[Any]) -> FloatArray:
-        """Sentence vectors (B, dimension) of unit length from token vectors (B, T, D) and what is pooled (B, T)."""
+        """Sentence vectors (B, dimension) of unit length from token vectors (B, T, D) and their mask (B, T)."""
         return self.after_pooling(pool(token_vectors, mask, self.modes))
 
     def after_pooling(self, vectors: FloatArray) -> FloatArray:
@@ -140,22 +140,22 @@ class Head:
             vectors = layer(vectors)
         return unit_length(vectors[:, : self.dimension])
 
-    def parts(self, token_vectors: FloatArray, mask: npt.NDArray[Any]) -> Parts:
-        """What each token of one text (T, D) adds: (T, dimension), whose sum is the sentence vector of unit length."""
-        parts = token_parts(token_vectors, mask, self.modes)
+    def terms(self, token_vectors: FloatArray, mask: npt.NDArray[Any]) -> Terms:
+        """What each token of one text (T, D) adds: terms (T, dimension) that sum to the unit-length sentence vector."""
+        terms = token_terms(token_vectors, mask, self.modes)
         for layer in self.layers:
-            parts = layer.parts(parts)
-        return Normalize().parts(parts[:, : self.dimension])
+            terms = layer.terms(terms)
+        return Normalize().terms(terms[:, : self.dimension])
 
 
 def _dense(files: DenseFiles) -> Dense:
-    """A dense layer from its files; raises ValueError where they are damaged or do not fit its config."""
+    """A dense layer from its files; raises ValueError if they are damaged or do not match its config."""
     path = files.folder / WEIGHTS_FILE
     named, _ = arrays(path)
     if odd := sorted(named.keys() - {"linear.weight", "linear.bias", "residual.weight"}):
         raise ValueError(f"{path} holds {odd[0]}, which no dense layer has")
     bias, residual, weight = (_floats(named.get(name)) for name in ("linear.bias", "residual.weight", "linear.weight"))
-    # What the config says of its size is believed only once the weights say the same.
+    # The size in the config is trusted only if the weights agree.
     if files.residual and residual is None and weight is not None and weight.shape == (files.inputs, files.inputs):
         residual = np.eye(files.inputs, dtype=np.float32)
     expected = {

@@ -1,10 +1,10 @@
-"""How do token vectors become one sentence vector: the masked mean and its kin.
+"""Pools token vectors into one sentence vector: the masked mean and the other pooling modes.
 
-A transformer returns one vector a token, the last hidden state: ``(B, T, D)`` for B texts padded to T tokens. The
-attention mask ``(B, T)`` is 1 on real tokens and 0 on padding. Every pooling mode is a sum of parts, one a real token:
-its vector times a weight, or, of a maximum, the features in which it is the largest. That is why `vecindex.explain` can
-say exactly what each token adds.
-Mean pooling as in Reimers and Gurevych 2019, https://arxiv.org/abs/1908.10084, section 3.
+A transformer returns one vector for each token, the last hidden state: ``(B, T, D)`` for B texts padded to T tokens.
+The attention mask ``(B, T)`` is 1 on real tokens and 0 on padding. Every pooling mode is a sum of one term for each
+real token: its vector times a weight or, for a maximum, the features in which it is the largest. That is why
+`vecindex.explain` can say exactly what each token adds. Mean pooling follows Reimers and Gurevych 2019,
+https://arxiv.org/abs/1908.10084, section 3.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ...values.arrays import is_tensor, mask_numbers, numbers
 from ...values.space import PoolingMode
 
 FloatArray = npt.NDArray[np.float32]
-Parts = npt.NDArray[np.float64]
+Terms = npt.NDArray[np.float64]
 
 _WHAT_FLATTENING_LOSES = (
     "flattening loses which numbers belong to one token (a row) and which to one feature (a column), and padding "
@@ -45,7 +45,7 @@ def mean_pool(token_vectors: Any, attention_mask: Any) -> Any:
         (B, D) float32, of the kind that came in: a torch tensor (on the same device, differentiable) for torch.
 
     Raises:
-        InvalidInput: the shapes do not fit, the mask holds something else than 0 and 1, or a row of it is all 0.
+        InvalidInput: the shapes do not match, the mask contains a value other than 0 and 1, or a row of it is all 0.
     """
     if is_tensor(token_vectors):
         return _mean_pool_torch(token_vectors, attention_mask)
@@ -89,7 +89,7 @@ def pool_features(features: Any) -> FloatArray:
     for i, item in enumerate(items):
         if item.shape[1] != items[0].shape[1]:
             raise InvalidInput(
-                f"item {i} has vectors of {item.shape[1]} numbers, item 0 of {items[0].shape[1]}",
+                f"item {i} has vectors of {item.shape[1]} numbers, and item 0 of {items[0].shape[1]}",
                 "Pool the outputs of one model at a time.",
             )
     return np.stack([item.mean(axis=0, dtype=np.float32) for item in items])
@@ -101,35 +101,35 @@ def pool(
     """Sentence vectors, not normalised, from token vectors (B, T, D) and their mask (B, T).
 
     Returns:
-        (B, D) float32; of several modes the vectors one behind the other, (B, modes * D).
+        (B, D) float32; with several modes their vectors are concatenated, (B, modes * D).
 
     Raises:
-        InvalidInput: a row of the mask is all 0, or holds something else than 0 and 1.
+        InvalidInput: a row of the mask is all 0 or contains a value other than 0 and 1.
     """
     real = attention_mask != 0
     _check_mask(bool(np.logical_or(~real, attention_mask == 1).all()), real.any(axis=1))
-    # Zeroed rather than only weighted by 0: 0 x NaN is NaN.
+    # Set to zero, not only weighted by 0, since 0 x NaN is NaN.
     clean = token_vectors if real.all() else np.where(real[:, :, None], token_vectors, 0)
     clean = clean.astype(np.float32, copy=False)
     each = [_pooled(clean, real, mode) for mode in ([modes] if isinstance(modes, str) else modes)]
     return each[0] if len(each) == 1 else np.concatenate(each, axis=1)
 
 
-def token_parts(
+def token_terms(
     token_vectors: npt.NDArray[Any], attention_mask: npt.NDArray[Any], modes: Sequence[PoolingMode]
-) -> Parts:
-    """What each token of one text adds to its sentence vector: the parts sum to what `pool` makes of it.
+) -> Terms:
+    """What each token of one text adds to its sentence vector: terms that sum to the result of `pool`.
 
     Args:
         token_vectors: (T, D).
         attention_mask: (T,), 1 for each token that is pooled; not all 0.
 
     Returns:
-        (T, modes * D) float64: parts may be large and nearly cancel. A maximum belongs to the first token that has it.
+        (T, modes * D) float64: terms may be large and nearly cancel. A maximum belongs to the first token that has it.
     """
     real = attention_mask != 0
     vectors = np.where(real[:, None], token_vectors, 0).astype(np.float64)
-    return np.concatenate([_parts(vectors, real, mode) for mode in modes], axis=1)
+    return np.concatenate([_terms(vectors, real, mode) for mode in modes], axis=1)
 
 
 def _pooled(vectors: FloatArray, real: npt.NDArray[np.bool_], mode: PoolingMode) -> FloatArray:
@@ -139,7 +139,7 @@ def _pooled(vectors: FloatArray, real: npt.NDArray[np.bool_], mode: PoolingMode)
     return np.asarray(np.matmul(_WEIGHTS[mode](real)[:, None, :], vectors)[:, 0, :])
 
 
-def _parts(vectors: Parts, real: npt.NDArray[np.bool_], mode: PoolingMode) -> Parts:
+def _terms(vectors: Terms, real: npt.NDArray[np.bool_], mode: PoolingMode) -> Terms:
     if mode == "max":
         best = np.where(real[:, None], vectors, -np.inf).argmax(axis=0)
         return np.where(np.arange(len(vectors))[:, None] == best, vectors, 0)
@@ -154,14 +154,14 @@ def unit_length(vectors: npt.NDArray[np.floating[Any]]) -> FloatArray:
 
 
 UNIT_TOLERANCE = 5e-6
-"""A vector whose squared length differs from 1 by less is left as it is, so that a stored one comes back the same."""
+"""A vector whose squared length is closer to 1 stays as it is, so that a stored vector comes back unchanged."""
 
 
 def unit_vectors(vectors: npt.NDArray[Any], first: int = 0) -> FloatArray:
-    """Vectors (n, D) of numbers that were made elsewhere, at unit length, float32.
+    """Vectors (n, D) that were made elsewhere, scaled to unit length, float32.
 
     Raises:
-        InvalidInput: one is zero or not finite; it is named by its row, counted from ``first``.
+        InvalidInput: a vector is zero or not finite; the message names its row, counted from ``first``.
     """
     found = np.asarray(vectors, dtype=np.float32) if vectors.dtype == np.float16 else np.asarray(vectors)
     if found.dtype == np.float32:
@@ -182,13 +182,13 @@ def unit_vectors(vectors: npt.NDArray[Any], first: int = 0) -> FloatArray:
 
 
 def widened(vectors: npt.NDArray[Any]) -> npt.NDArray[np.floating[Any]]:
-    """Converts to floats wide enough for absolute values of integers and for squares of narrow floats."""
+    """The vectors as floats wide enough for their absolute values and squares, which may not fit their own type."""
     return vectors if vectors.dtype == np.longdouble else vectors.astype(np.float64)
 
 
 def unit_length_of(wide: npt.NDArray[np.floating[Any]], largest: npt.NDArray[np.floating[Any]]) -> FloatArray:
-    """Rows of (N, D) at unit length, float32; ``largest`` (N, 1) are their largest absolute numbers, none of them 0."""
-    scaled = (wide / largest).astype(np.float64)  # first to a size whose squares neither overflow nor vanish
+    """Rows of (N, D) at unit length, float32; ``largest`` (N, 1) are their largest absolute values, none of them 0."""
+    scaled = (wide / largest).astype(np.float64)  # so that squares neither overflow nor vanish
     units: FloatArray = (scaled / np.linalg.norm(scaled, axis=1, keepdims=True)).astype(np.float32)
     return units
 
@@ -202,7 +202,7 @@ def _sqrt_weights(real: npt.NDArray[np.bool_]) -> FloatArray:
 
 
 def _position_weights(real: npt.NDArray[np.bool_]) -> FloatArray:
-    # Muennighoff 2022, https://arxiv.org/abs/2202.08904, section 4.1: position t of a text, from 1, counts t times.
+    # Muennighoff 2022, https://arxiv.org/abs/2202.08904, section 4.1: position t, counted from 1, has the weight t.
     positions = real * np.arange(1, real.shape[1] + 1, dtype=np.float32)
     return np.asarray(positions / positions.sum(axis=1, keepdims=True), dtype=np.float32)
 
@@ -255,7 +255,7 @@ def _integers(torch: Any) -> tuple[Any, ...]:
 
 
 def _narrow(vectors: npt.NDArray[Any], what: str) -> FloatArray:
-    """The same in float32; raises InvalidInput for a finite number that it does not hold."""
+    """The vectors in float32; raises InvalidInput for a finite number that float32 cannot hold."""
     if vectors.dtype in (np.float32, np.float16):
         return np.asarray(vectors, np.float32)
     with np.errstate(over="ignore", under="ignore"):
@@ -274,7 +274,7 @@ def _check_shapes(vectors: tuple[int, ...], mask: tuple[int, ...]) -> None:
         )
     if mask != vectors[:2]:
         raise InvalidInput(
-            f"the attention mask has the shape {mask}, the token vectors {vectors}",
+            f"the attention mask has the shape {mask}, and the token vectors have {vectors}",
             f"Pass the mask that the tokenizer returned with these tokens, of shape {vectors[:2]}.",
         )
 
@@ -282,16 +282,16 @@ def _check_shapes(vectors: tuple[int, ...], mask: tuple[int, ...]) -> None:
 def _check_mask(binary: bool, has_token: npt.NDArray[np.bool_]) -> None:
     if not binary:
         raise InvalidInput(
-            "the attention mask holds something else than 0 and 1", "Pass the tokenizer's attention_mask as it is."
+            "the attention mask contains a value other than 0 and 1", "Pass the tokenizer's attention_mask unchanged."
         )
     if not has_token.all():
         raise InvalidInput(
-            f"row {int(np.argmin(has_token))} of the attention mask is all 0: it has no token to take the mean of",
+            f"row {int(np.argmin(has_token))} of the attention mask is all 0, so it has no token to pool",
             "Leave that text out, or tokenize it with its special tokens.",
         )
 
 
-_DEEPEST = 32  # a list may hold itself
+_DEEPEST = 32  # a list may contain itself
 
 
 def _depth(value: Any) -> int:
