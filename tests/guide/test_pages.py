@@ -78,6 +78,36 @@ def test_every_error_has_a_section_in_troubleshooting() -> None:
     assert named == set(ERRORS)
 
 
+MESSAGES = (
+    vecindex.IndexNotFound("PATH"),
+    vecindex.RecordNotFound("KEY"),
+    vecindex.TextTooLong(4, "KEY", "TEXT", 312, 256, "MODEL"),
+    vecindex.TextWithoutToken("TEXT", False, 4, "KEY"),
+    vecindex.InvalidFilter("REASON", "FILTER", 7),
+    vecindex.SourceError("PATH", 2, "REASON"),
+    vecindex.ModelNotFound("MODEL", ["PLACES"]),
+    vecindex.UnsupportedModel("MODEL", "REASON"),
+    vecindex.SpaceMismatch("SPACE", "SPACE", "DIFFERENCE"),
+    vecindex.IndexLocked("PATH", 4711, "HOST", 10, 25),
+    vecindex.IncompatibleFormat("PATH", 4, 3),
+    vecindex.CorruptIndex("PATH", "REASON"),
+    vecindex.StorageError("PATH", "REASON"),
+    vecindex.OutOfMemory("DOING"),
+    vecindex.EncodingFailed("REASON", "ADVICE"),
+    vecindex.MissingExtra("parquet", "WHAT"),
+)
+
+
+@pytest.mark.parametrize("error", MESSAGES, ids=lambda error: type(error).__name__)
+def test_troubleshooting_shows_the_message_of_an_error(error: vecindex.VecindexError) -> None:
+    text = (GUIDE / "troubleshooting.md").read_text(encoding="utf-8")
+    assert f"\n## {type(error).__name__}\n\nMessage: `{error.message}`\n" in text
+
+
+def test_every_error_with_a_message_of_its_own_is_shown_with_it() -> None:
+    assert {type(error).__name__ for error in MESSAGES} == {*ERRORS} - {"InvalidInput"}
+
+
 @pytest.mark.parametrize("name", ERRORS)
 def test_troubleshooting_names_the_fields_of_an_error_and_what_else_it_is(name: str) -> None:
     section = (GUIDE / "troubleshooting.md").read_text(encoding="utf-8").split(f"\n## {name}\n")[1].split("\n\n- ")[0]
