@@ -44,7 +44,10 @@ DOORS: dict[str, tuple[str, ...]] = {
         *("encoders.run.torch", "encoders.run.cuda", "encoders.compile.export", "encoders.compile.export_attention"),
         "encoders.config.complete",
     ),
-    "transformers": ("encoders.run.torch", "encoders.compile.export_attention", "encoders.config.complete"),
+    "transformers": (
+        *("encoders.run.torch", "encoders.compile.export_attention"),
+        *("encoders.config.complete", "encoders.config.remote_code"),
+    ),
     "sentence_transformers": ("encoders.run.torch",),
     "huggingface_hub": ("encoders.locate.hub",),
     "onnx": tuple(f"encoders.compile.{name}" for name in ("quantise", "bias_folding", "token_layout", "graph_uses")),

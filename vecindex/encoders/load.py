@@ -107,7 +107,7 @@ def load_for_space(space: Space, options: LoadOptions | None = None) -> Encoder:
     """
     options = options or LoadOptions()
     check_options(options)
-    folder = None if hub_name(space.model) else known_folder(_model_of(space))
+    folder = None if hub_name(space.model) else known_folder(files_fingerprint(space))
     changeable = folder is not None and os.path.isdir(folder)
     if not changeable and options.device != "cuda" and (encoder := load_compiled(space, options.threads)):
         return encoder
@@ -128,7 +128,7 @@ def space_of(files: ModelFiles, precision: Precision | None = None, dimensions: 
     """The space that a model's files define, in this precision; remembers a folder that the user gave for it."""
     space = read_space(files.folder, files.name, file_digest, dimensions)
     if files.origin == "path":
-        remember_folder(_model_of(space), files.folder)
+        remember_folder(files_fingerprint(space), files.folder)
     return replace(space, revision=files.revision, precision=precision or "fp32")
 
 
@@ -187,7 +187,7 @@ def _on_gpu(files: ModelFiles, space: Space) -> Encoder:
     return CudaEncoder(files.folder, space)
 
 
-def _model_of(space: Space) -> str:
+def files_fingerprint(space: Space) -> str:
     """The fingerprint of a model's files alone, in any precision and dimension."""
     return replace(space, precision="fp32", dimension=1).fingerprint
 

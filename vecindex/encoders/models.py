@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InvalidInput, ModelNotFound, UnsupportedModel
 from ..values.space import Precision, Space
 from .compile.compiled_models import Compiled, every_compiled, faults, load_compiled, read_record, runtime_of, take_away
 from .compile.compiler import Sample, compile_fewer_bits, compile_full, measure_again
-from .load import precision_here, space_of
+from .load import files_fingerprint, precision_here, space_of
 from .locate.resolve import ModelFiles, resolve
 from .locate.vecindex_cache import compiled_folder, refusal_file
 from .run.agreement import Agreement
@@ -121,12 +121,12 @@ def compile_model(
         raise UnsupportedModel(space.model, "it has no transformer, so there is nothing to compile", "Use it as it is.")
     folder = compiled_folder(space.fingerprint)
     encoder = load_compiled(space, None)
-    if encoder is not None:
-        known = read_record(folder).sample
-        agreement = measure_again(files, encoder, sample) if sample else known
-        return CompileReport(space, str(folder), _bytes(folder), True, agreement)
-    made = compile_full(files, space) if precision == "fp32" else compile_fewer_bits(files, space, sample=sample)
-    return CompileReport(space, str(folder), _bytes(folder), False, made.compiled.sample)
+    if encoder is None:
+        made = compile_full(files, space) if precision == "fp32" else compile_fewer_bits(files, space, sample=sample)
+        agreement = made.compiled.sample
+    else:
+        agreement = measure_again(files, encoder, sample) if sample else read_record(folder).sample
+    return CompileReport(space, str(folder), _bytes(folder), encoder is not None, agreement)
 
 
 def remove_model(name: str, precision: Precision | None = None) -> list[ModelAtHand]:
@@ -161,7 +161,7 @@ def _compiled_as(name: str) -> Sequence[tuple[Path, Compiled]]:
             return prefixed
     with contextlib.suppress(ModelNotFound, UnsupportedModel):
         full = space_of(resolve(name, offline=True))
-        same = [(f, r) for f, r in every if _in_fp32(r.space, full.dimension).fingerprint == full.fingerprint]
+        same = [(f, r) for f, r in every if files_fingerprint(r.space) == files_fingerprint(full)]
         if same:
             return same
     hub_name, _, revision = name.partition("@")
@@ -169,10 +169,6 @@ def _compiled_as(name: str) -> Sequence[tuple[Path, Compiled]]:
     return [
         (f, r) for f, r in every if r.space.model in names and (not revision or r.space.revision.startswith(revision))
     ]
-
-
-def _in_fp32(space: Space, dimension: int) -> Space:
-    return replace(space, precision="fp32", dimension=dimension)
 
 
 def _at_hand(space: Space, folder: Path, record: Compiled | None, files: ModelFiles | None = None) -> ModelAtHand:

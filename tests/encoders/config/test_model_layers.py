@@ -176,7 +176,7 @@ def test_a_dense_layers_pickle_is_refused_with_advice(dense: Path) -> None:
     (dense / "2_Dense" / "model.safetensors").rename(dense / "2_Dense" / "pytorch_model.bin")
     with pytest.raises(UnsupportedModel, match=r"a pickle \(2_Dense/pytorch_model.bin\).*save it again with") as caught:
         read(dense)
-    assert caught.value.advice == "Choose another model."
+    assert caught.value.advice == "Use another model."
 
 
 # --- fewer dimensions ------------------------------------------------------------------------------------------------

@@ -45,19 +45,11 @@ MODULES: dict[str, Files] = {
     "Normalize": Files(optional=("config.json",)),
 }
 """By the name of the module's class in sentence-transformers; a plain transformer is one without modules.json."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """One kind of model: the files at the top of its folder, and the modules that it begins with."""
-
-    top: Files
-    first: tuple[str, ...]
-
-
 TOP = Files((MODULES_FILE,), (SENTENCE_FILE,))
-TRANSFORMER = Layout(TOP, ("Transformer", "Pooling"))
-STATIC = Layout(TOP, ("StaticEmbedding",))
-PLAIN = Layout(Files(), ("PlainTransformer",))
-LISTED = (TRANSFORMER, STATIC)
-"""The layouts whose modules are listed in modules.json; layers (Dense, Normalize) may follow the first ones."""
+"""The files beside the modules, except in the folder of a plain transformer."""
+
+Layout = tuple[str, ...]
+"""A kind of model: the modules that it begins with. Any number of Dense and Normalize may follow in modules.json."""
+TRANSFORMER: Layout = ("Transformer", "Pooling")
+STATIC: Layout = ("StaticEmbedding",)
+PLAIN: Layout = ("PlainTransformer",)

@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, NoReturn, TypeGuard, get_args
+from typing import Any, Literal, NoReturn, TypeGuard, TypeVar, get_args
 
 from ...errors import UnsupportedModel
 from ...values.space import PoolingMode
-from .layouts import LISTED, MODULES, MODULES_FILE, PLAIN, STATIC, Layout
-from .small_files import DEEPEST, OddFileError, check_weights, read_json
+from .layouts import MODULES, MODULES_FILE, PLAIN, STATIC, TRANSFORMER, Layout
+from .small_files import DEEPEST, check_weights, read_json
 from .weights import WEIGHTS_FILE, pickle_among, pickle_refused
 
+Value = TypeVar("Value")
 Activation = Literal["Identity", "Tanh", "ReLU", "Sigmoid"]
 
 _SUPPORTED = "supported: Transformer, Pooling or StaticEmbedding, then any Dense and Normalize"
@@ -108,8 +109,8 @@ class ModelReader:
             if optional:
                 return None
             raise UnsupportedModel(self.model, f"its folder {self.folder} holds no {name}") from None
-        except (OddFileError, OSError) as error:
-            raise self._unreadable(path, error) from None
+        except (ValueError, OSError) as error:
+            self._unreadable(path, error)
         if type(value).__name__ != kind:
             self.refuse(f"{path} holds a {type(value).__name__}, not a {kind}")
         return value
@@ -138,12 +139,16 @@ class ModelReader:
         self.check(check_weights, file)
         return file
 
-    def check(self, look: Callable[[Path], None], path: Path) -> None:
-        """Refuses the model if ``look``, a check of `small_files`, objects to ``path``."""
+    def check(self, look: Callable[[Path], Value], path: Path) -> Value:
+        """What ``look`` returns for ``path``; refuses the model if it raises ValueError or OSError."""
         try:
-            look(path)
-        except (OddFileError, OSError) as error:
-            raise self._unreadable(path, error) from None
+            return look(path)
+        except (ValueError, OSError) as error:
+            self._unreadable(path, error)
+
+    def _unreadable(self, path: Path, error: ValueError | OSError) -> NoReturn:
+        reason = f"{path} cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
+        raise UnsupportedModel(self.model, reason) from None
 
     def no_weights(self, path: str) -> NoReturn:
         """Refuses a folder without safetensors, and says what can be done about it."""
@@ -151,10 +156,6 @@ class ModelReader:
         if pickle := pickle_among(file.name for file in folder.glob("*")):
             raise pickle_refused(self.model, within(path, pickle))
         self.refuse(f"its folder {folder} holds no {WEIGHTS_FILE}")
-
-    def _unreadable(self, path: Path, error: OddFileError | OSError) -> UnsupportedModel:
-        reason = f"{path} cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
-        return UnsupportedModel(self.model, reason)
 
 
 def within(path: str, name: str) -> str:
@@ -174,10 +175,10 @@ def read_modules(read: ModelReader) -> Modules:
         return Modules(PLAIN, "", Pooling(("mean",), _width(read, config)))
     listed = listed_modules(read)
     kinds = tuple(kind for kind, _ in listed)
-    layout = next((layout for layout in LISTED if kinds[: len(layout.first)] == layout.first), None)
-    if layout is None or not {*kinds[len(layout.first) :]} <= {*_READ_LAYER}:
+    layout = next((layout for layout in (TRANSFORMER, STATIC) if kinds[: len(layout)] == layout), ())
+    if not layout or not {*kinds[len(layout) :]} <= {*_READ_LAYER}:
         read.refuse(f"its modules are {', '.join(kinds) or 'none'}; {_SUPPORTED}")
-    layers = tuple(_READ_LAYER[kind](read, path) for kind, path in listed[len(layout.first) :])
+    layers = tuple(_READ_LAYER[kind](read, path) for kind, path in listed[len(layout) :])
     return Modules(layout, listed[0][1], None if layout == STATIC else _pooling(read, listed[1][1]), layers)
 
 
@@ -244,9 +245,7 @@ def _width(read: ModelReader, config: Mapping[str, Any]) -> int:
 
 def _dense(read: ModelReader, path: str) -> DenseFiles:
     name = within(path, "config.json")
-    config = read.module("Dense", path)["config.json"]
-    read.only(name, config, ("in_features", "out_features", "bias", "activation_function", "use_residual", *_SIDES))
-    _check_sides(read, name, config)
+    config = _layer(read, "Dense", path, "in_features", "out_features", "bias", "activation_function", "use_residual")
     sizes = (config.get("in_features"), config.get("out_features"))
     flags = (config.get("bias", True), config.get("use_residual", False))
     if not is_size(sizes[0]) or not is_size(sizes[1]) or not all(isinstance(flag, bool) for flag in flags):
@@ -261,19 +260,20 @@ def _dense(read: ModelReader, path: str) -> DenseFiles:
 
 def _normalize(read: ModelReader, path: str) -> None:
     if path:  # else config.json is the transformer's
-        name = within(path, "config.json")
-        config = read.module("Normalize", path).get("config.json", {})
-        read.only(name, config, _SIDES)
-        _check_sides(read, name, config)
+        _layer(read, "Normalize", path)
 
 
 _READ_LAYER: dict[str, Callable[[ModelReader, str], DenseFiles | None]] = {"Dense": _dense, "Normalize": _normalize}
 
 
-def _check_sides(read: ModelReader, name: str, config: Mapping[str, Any]) -> None:
+def _layer(read: ModelReader, kind: str, path: str, *known: str) -> dict[str, Any]:
+    """The settings of a layer, which may be only the known ones."""
+    name, config = within(path, "config.json"), dict(read.module(kind, path).get("config.json", {}))
+    read.only(name, config, (*known, *_SIDES))
     for side in _SIDES:
         if config.get(side) not in (None, _SENTENCE):
             read.refuse(f"{name} sets {side} to {config[side]}; supported: {_SENTENCE}")
+    return config
 
 
 def is_size(value: object) -> TypeGuard[int]:

@@ -82,7 +82,7 @@ def _transformer(
     read: ModelReader, modules: Modules, pooling: Pooling, file_digest: FileDigest, common: dict[str, Any]
 ) -> Space:
     path = modules.path
-    files = read.module(modules.layout.first[0], path)
+    files = read.module(modules.layout[0], path)
     config, tokenizer = files["config.json"], files.get("tokenizer_config.json", {})
     check_choices(read, within(path, "config.json"), config)
     if "adapter_config.json" in files:
@@ -112,10 +112,7 @@ def _transformer(
 def _static(read: ModelReader, path: str, file_digest: FileDigest, common: dict[str, Any]) -> Space:
     file = read.weights(path)
     definition = read.module("StaticEmbedding", path)["tokenizer.json"]
-    try:
-        found = shapes(file)
-    except ValueError as error:
-        read.refuse(str(error))
+    found = read.check(shapes, file)
     shape = found.get("embedding.weight", found.get("embeddings", ()))
     if len(shape) != 2:
         read.refuse(f"{file} holds no token vectors (embedding.weight or embeddings)")
@@ -251,18 +248,11 @@ def _weights(read: ModelReader, path: str, file_digest: FileDigest) -> str:
     for file in files:
         read.check(check_weights, file)
         if file.stat().st_size > _LARGE:
-            _check_header(read, file)
+            read.check(check_header, file)
     if WEIGHTS_FILE not in (file.name for file in files):
         _check_shards(read, path, {file.name for file in files})
     digests = {file.name: file_digest(file) for file in files}
     return digests[WEIGHTS_FILE] if list(digests) == [WEIGHTS_FILE] else digest(digests)
-
-
-def _check_header(read: ModelReader, file: Path) -> None:
-    try:
-        check_header(file)
-    except ValueError as error:
-        read.refuse(str(error))
 
 
 def _check_shards(read: ModelReader, path: str, found: set[str]) -> None:

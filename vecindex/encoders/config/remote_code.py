@@ -10,8 +10,7 @@ is refused by name.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from .modules import ModelReader, within
@@ -38,19 +37,6 @@ _OTHER_CODE = (
 """Settings that change what is computed, or that run other code."""
 
 
-@dataclass(frozen=True, slots=True)
-class Native:
-    """A library's own classes.
-
-    ``classes`` returns the names of the config and the models of a model type, none if the library lacks the type.
-    ``has_tokenizer`` says whether it has a tokenizer of this name.
-    """
-
-    library: str
-    classes: Callable[[str], tuple[str, ...]]
-    has_tokenizer: Callable[[str], bool]
-
-
 def check_choices(read: ModelReader, name: str, config: Mapping[str, Any]) -> None:
     """Refuses a config, read from the file ``name``, that chooses other code, kernels or files."""
     for key, value in config.items():
@@ -67,52 +53,55 @@ def check_choices(read: ModelReader, name: str, config: Mapping[str, Any]) -> No
             check_choices(read, name, value)
 
 
-def can_do_without(read: ModelReader, path: str, native: Native) -> bool:
-    """Whether the model asks to run its own code, and the library has the same; the transformer is in ``path``.
-
-    Raises:
-        UnsupportedModel: the library has no equivalent of that code.
-    """
-    names = (within(path, "config.json"), within(path, "tokenizer_config.json"))
-    config, tokenizer = (read.json(name, optional=True) or {} for name in names)
-    if reason := _not_the_models(config, native):
-        _refuse(read, names[0], config[_MAP], reason)
-    if reason := _not_the_tokenizers(tokenizer, native):
-        _refuse(read, names[1], tokenizer[_MAP], reason)
-    return _MAP in config or _MAP in tokenizer
+def check_native_classes(read: ModelReader, path: str) -> None:
+    """Refuses a model that asks to run code which transformers lacks; the transformer is in ``path``."""
+    reasons = {"config.json": _not_the_models, "tokenizer_config.json": _not_the_tokenizers}
+    for name, reason_of in reasons.items():
+        config = read.json(within(path, name), optional=True) or {}
+        if (named := config.get(_MAP)) and (reason := reason_of(config, named)):
+            what = f"{within(path, name)} asks to run code that comes with the model ({_MAP}: {json.dumps(named)})"
+            read.refuse(f"{what}; such code is never run, and {reason}")
 
 
-def _not_the_models(config: Mapping[str, Any], native: Native) -> str:
-    """Why the library's own classes are not those that config.json names; empty if they are.
+def _not_the_models(config: Mapping[str, Any], named: Any) -> str:
+    """Why transformers' own classes are not those that config.json names; empty if they are.
 
     If the library adopted a type later, the config and the model kept their names. Code for a type that the library
     always had is a different model under that type's name, with other weights or another kind of attention.
     """
-    named = config.get(_MAP)
-    if not named:
-        return ""
     kind = config.get("model_type")
-    own = native.classes(kind) if isinstance(kind, str) else ()
+    own = _own_classes(kind) if isinstance(kind, str) else ()
     if not own:
-        return f"{native.library} has no model of the type {kind!r}"
+        return f"transformers has no model of the type {kind!r}"
     used = {k: v for k, v in named.items() if not k.startswith(_HEADED)} if isinstance(named, Mapping) else {}
     if "AutoConfig" in used and set(used) <= {"AutoConfig", "AutoModel"} and {*map(_class, used.values())} <= {*own}:
         return ""
-    return f"the model of the type {kind!r} in {native.library} is a different one ({', '.join(own)})"
+    return f"the model of the type {kind!r} in transformers is a different one ({', '.join(own)})"
 
 
-def _not_the_tokenizers(config: Mapping[str, Any], native: Native) -> str:
+def _own_classes(kind: str) -> tuple[str, ...]:
+    """The names of transformers' own config and models of a type; none if it lacks the type."""
+    import transformers
+
+    auto: Any = transformers.models.auto
+    config = auto.configuration_auto.CONFIG_MAPPING_NAMES.get(kind)
+    models = auto.modeling_auto.MODEL_MAPPING_NAMES.get(kind)
+    if config is None or models is None:
+        return ()
+    return (config, models) if isinstance(models, str) else (config, *models)
+
+
+def _not_the_tokenizers(config: Mapping[str, Any], named: Any) -> str:
     """As `_not_the_models`, for tokenizer_config.json, which names a slow and a fast class; one of them may be None."""
-    named = config.get(_MAP)
-    if not named:
-        return ""
+    import transformers
+
     if isinstance(named, Mapping) and set(named) == {"AutoTokenizer"}:
         named = named["AutoTokenizer"]
     own = str(config.get("tokenizer_class")).removesuffix("Fast")
     given = {_class(each).removesuffix("Fast") for each in named if each} if isinstance(named, list) else set()
-    if given == {own} and native.has_tokenizer(own):
+    if given == {own} and isinstance(getattr(transformers, own, None), type):
         return ""
-    return f"{native.library} has no tokenizer of that name"
+    return "transformers has no tokenizer of that name"
 
 
 def _shown(value: object) -> str:
@@ -123,8 +112,3 @@ def _shown(value: object) -> str:
 def _class(reference: object) -> str:
     """The name of the class in "owner/repository--module.Class"."""
     return str(reference).rsplit(".", 1)[-1]
-
-
-def _refuse(read: ModelReader, name: str, named: object, reason: str) -> None:
-    what = f"{name} asks to run code that comes with the model ({_MAP}: {json.dumps(named)})"
-    read.refuse(f"{what}; such code is never run, and {reason}")

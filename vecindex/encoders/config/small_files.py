@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +46,13 @@ def read_json(path: Path) -> Any:
     content = _read(path, MOST_VOCABULARY if vocabulary else MOST_JSON)
     try:
         value = json.loads(content)
-        if not vocabulary and _depth(value) > _MOST_DEPTH:
-            raise OddFileError(f"{path} is nested more than {_MOST_DEPTH} levels deep")
-        return value
     except RecursionError:
         raise OddFileError(f"{path} is nested too deeply") from None
-    except OddFileError:
-        raise
     except ValueError as error:
         raise OddFileError(f"{path} cannot be read: {error}") from None
+    if not vocabulary and _depth(value) > _MOST_DEPTH:
+        raise OddFileError(f"{path} is nested more than {_MOST_DEPTH} levels deep")
+    return value
 
 
 def check_weights(path: Path) -> None:
@@ -132,13 +130,10 @@ def _check_pointer(path: Path, content: bytes) -> None:
 def _depth(value: Any) -> int:
     """How deeply a value is nested in objects and lists."""
     level, depth = [value], 0
-    while level := [child for each in level for child in _children(each)]:
+    while level := [child for each in level if isinstance(each, dict | list) for child in _children(each)]:
         depth += 1
     return depth
 
 
-def _children(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        yield from value.values()
-    elif isinstance(value, list):
-        yield from value
+def _children(value: dict[str, Any] | list[Any]) -> Collection[Any]:
+    return value.values() if isinstance(value, dict) else value

@@ -103,7 +103,7 @@ class _Check:
     def _modules(self) -> list[tuple[str, str]]:
         """The kind and the folder of each module; none if modules.json is damaged, which its reader reports."""
         if not self._has(MODULES_FILE):
-            return [(kind, "") for kind in PLAIN.first]
+            return [(kind, "") for kind in PLAIN]
         with contextlib.suppress(UnsupportedModel):
             return listed_modules(ModelReader(self.folder, ""))
         return []

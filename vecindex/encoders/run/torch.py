@@ -23,7 +23,7 @@ from ...errors import UnsupportedModel
 from ...values.space import Role, Space
 from ..config.complete import Held, all_weights_required, check_counts
 from ..config.modules import ModelReader, Modules, is_size, read_modules, within
-from ..config.remote_code import Native, can_do_without
+from ..config.remote_code import check_native_classes
 from .checks import first_line
 from .encoder import Encoder
 from .environment import environment
@@ -160,7 +160,7 @@ def _sentence_transformer(folder: Path, space: Space, modules: Modules) -> tuple
         stack.enter_context(model_errors(space.model, "loaded"))
         unread: list[str] = []
         if not modules.static:
-            can_do_without(read, modules.path, _NATIVE)
+            check_native_classes(read, modules.path)
             held = Held.within(folder / modules.path)
             check_counts(read.json(within(modules.path, "config.json")), held)
             unread = stack.enter_context(all_weights_required(held))
@@ -179,19 +179,6 @@ def _sentence_transformer(folder: Path, space: Space, modules: Modules) -> tuple
         model[1] = type(model[1])(model[0].get_embedding_dimension())
         getattr(model[0], "modality_config", {}).pop("message", None)
     return model, tuple(unread)
-
-
-def _own_classes(kind: str) -> tuple[str, ...]:
-    """The names of transformers' own config and model classes for a model type; empty if it has no such type."""
-    auto: Any = transformers.models.auto
-    config = auto.configuration_auto.CONFIG_MAPPING_NAMES.get(kind)
-    models = auto.modeling_auto.MODEL_MAPPING_NAMES.get(kind)
-    if config is None or models is None:
-        return ()
-    return (config, models) if isinstance(models, str) else (config, *models)
-
-
-_NATIVE = Native("transformers", _own_classes, lambda name: isinstance(getattr(transformers, name, None), type))
 
 
 def _truth(model: Any, space: Space, texts: Sequence[str], role: Role) -> FloatArray:
