@@ -1,8 +1,8 @@
-"""Does damage ever give a wrong answer, a crash or a hang? ``python tests/bench/damage.py --count 500 --seed 0``
+"""Counts wrong answers, crashes and hangs after damage: ``python tests/bench/damage.py --count 500 --seed 0``
 
-Each damage is done to a fresh copy of an index of 3,000 rows, which a forked child then opens, searches, verifies, and
-repairs or adds to; every answer is compared with the undamaged index's. Exits 1 if one is wrong, an exception is not
-ours, or a child crashes or hangs.
+Each damage is done to a fresh copy of an index of 3,000 rows. A fork then opens, searches and verifies it, and repairs
+it or adds to it; every answer is compared with that of the undamaged index. Exits with 1 if an answer is wrong, an
+exception is not ours, or a fork crashes or hangs.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--file", default="", help="damage files whose names end so, .db say")
-    parser.add_argument("--only", type=int, help="this one damage, with every detail")
+    parser.add_argument("--file", default="", help="damage only files whose names end with this, such as .db")
+    parser.add_argument("--only", type=int, help="do only this damage, and print every detail")
     arguments = parser.parse_args()
     verdicts: Counter[str] = Counter()
     kinds: dict[str, Counter[str]] = {}
@@ -47,7 +47,7 @@ def main() -> int:
     print(f"\n{'damage':<20}" + "".join(f"{verdict:>10}" for verdict in verdicts))
     for kind, counts in [*sorted(kinds.items()), ("all", verdicts)]:
         print(f"{kind:<20}" + "".join(f"{counts[verdict]:>10}" for verdict in verdicts))
-    print(f"errors: {dict(errors)}; bad answers that verify does not see either: {unseen}")
+    print(f"errors: {dict(errors)}; wrong answers that verify does not notice: {unseen}")
     return int(any(verdict not in _GOOD for verdict in verdicts))
 
 

@@ -36,7 +36,7 @@ def test_nothing_is_lost_and_nothing_is_left_behind(tmp_path: Path, old: list[st
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_lost_is_named_and_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_record_is_named_and_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed_and_changed(path: Path, work: Any, seconds: float | None = None) -> tuple[list[Any], bool]:
         found = killed(path, work, 0.5)
         with vecindex.open(path) as index:  # behind everyone's back
@@ -52,7 +52,7 @@ def test_what_is_lost_is_named_and_is_a_failure(tmp_path: Path, monkeypatch: pyt
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_way_of_losing_something_is_noticed(tmp_path: Path) -> None:
+def test_every_kind_of_loss_is_noticed(tmp_path: Path) -> None:
     folder = tmp_path / "i"
 
     def put(text: str, *keys: str) -> None:
@@ -94,7 +94,7 @@ def test_every_way_of_losing_something_is_noticed(tmp_path: Path) -> None:
     assert examine(folder, states["deleted"], {}, True) == ({}, Finding("lost", "there is no index any more"))
 
 
-def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> None:
+def test_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"missing/.* cannot be used: No such file or directory"):
         next(crash_test.crash_test(tmp_path / "missing", 1, 0))
 
@@ -103,18 +103,18 @@ def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> None:
     ("work", "reason"),
     [(lambda say: 1 / 0, "ZeroDivisionError: division by zero"), (lambda say: os._exit(3), "exit status 3")],
 )
-def test_a_process_that_ends_by_itself_is_an_error(tmp_path: Path, work: Any, reason: str) -> None:
+def test_process_that_ends_by_itself_is_an_error(tmp_path: Path, work: Any, reason: str) -> None:
     with pytest.raises(StorageError, match=f"ended by itself: {reason}"):
         killed(tmp_path, work)
 
 
-def test_a_process_that_does_not_end_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_that_does_not_end_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crash_test, "_HANGS_SECONDS", 0.1)
     with pytest.raises(StorageError, match="did not end within 0 seconds"):
         killed(tmp_path, lambda say: time.sleep(60))
 
 
-def test_interrupted_it_removes_what_it_made(tmp_path: Path) -> None:
+def test_interrupted_selftest_removes_its_files(tmp_path: Path) -> None:
     code = "from vecindex.cli.commands.selftest import selftest; selftest()"
     with subprocess.Popen(
         [sys.executable, "-c", code, "--runs", "1000", "--folder", str(tmp_path)], stderr=subprocess.DEVNULL
@@ -135,7 +135,7 @@ def waiting(seconds: float) -> Iterator[None]:
     raise AssertionError("waited in vain")
 
 
-def test_a_writer_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+def test_writer_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
 from vecindex.index.crash_test import killed

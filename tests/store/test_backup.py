@@ -1,4 +1,4 @@
-"""Is a backup one moment of an index, whole and checked, whatever happens meanwhile; and else not there at all?"""
+"""A backup is one moment of an index, whole and checked, or it does not exist."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def with_codes(path: Path) -> Path:
-    """An index that is large enough for codes: 20,000 records of 64 dimensions."""
+    """An index large enough for codes: 20,000 records of 64 dimensions."""
     vectors = np.random.default_rng(0).normal(size=(20_000, 64)).astype(np.float32)
     with vecindex.open(path) as index:
         index.add((f"text {n}" for n in range(20_000)), vectors=vectors, space="random")
@@ -41,7 +41,7 @@ def with_codes(path: Path) -> Path:
 # --- what is copied
 
 
-def test_a_backup_is_an_index_that_holds_the_same(folder: Path, tmp_path: Path) -> None:
+def test_backup_is_an_index_with_the_same_contents(folder: Path, tmp_path: Path) -> None:
     with opened(folder) as index:
         index.add(["x " * 40], keys=["long"])
         report = index.backup(tmp_path / "b")
@@ -64,7 +64,7 @@ def test_a_backup_is_an_index_that_holds_the_same(folder: Path, tmp_path: Path) 
         assert len(index) == 4
 
 
-def test_an_index_without_records_can_be_copied(tmp_path: Path) -> None:
+def test_empty_index_can_be_backed_up(tmp_path: Path) -> None:
     with opened(tmp_path / "i") as index:
         report = index.backup(tmp_path / "b")
     assert (report.records, report.rows) == (0, 0)
@@ -72,7 +72,7 @@ def test_an_index_without_records_can_be_copied(tmp_path: Path) -> None:
         assert copy.add(["one"]).added == 1
 
 
-def test_an_index_opened_readonly_can_be_copied(folder: Path, tmp_path: Path) -> None:
+def test_readonly_index_can_be_backed_up(folder: Path, tmp_path: Path) -> None:
     with opened(folder, readonly=True) as index:
         index.backup(tmp_path / "b")
     with opened(tmp_path / "b") as copy:
@@ -90,7 +90,7 @@ def test_codes_are_copied_and_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", ["removed", "damaged"])
-def test_codes_that_are_gone_or_damaged_are_left_out(tmp_path: Path, harm: str) -> None:
+def test_missing_or_damaged_codes_are_left_out_of_a_backup(tmp_path: Path, harm: str) -> None:
     folder = with_codes(tmp_path / "i")
     codes = sorted(folder.glob("codes-*"))[0]
     codes.unlink() if harm == "removed" else codes.write_bytes(b"x" * codes.stat().st_size)
@@ -102,7 +102,7 @@ def test_codes_that_are_gone_or_damaged_are_left_out(tmp_path: Path, harm: str) 
         assert copy.verify() == vecindex.VerifyReport(20_000, 20_000, ())
 
 
-def test_a_backup_is_of_the_moment_it_began_whatever_writers_do_meanwhile(folder: Path, tmp_path: Path) -> None:
+def test_backup_shows_the_moment_it_began(folder: Path, tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
     with opened(folder) as index, opened(folder) as writer:
 
@@ -122,7 +122,7 @@ def test_a_backup_is_of_the_moment_it_began_whatever_writers_do_meanwhile(folder
         assert copy.verify() == vecindex.VerifyReport(3, 5, ())
 
 
-def test_a_large_database_is_copied_in_steps_as_of_one_moment(tmp_path: Path) -> None:
+def test_large_database_is_copied_in_steps_as_of_one_moment(tmp_path: Path) -> None:
     with opened(tmp_path / "i") as index, opened(tmp_path / "i") as writer:
         index.add([f"text {n}" for n in range(50)], metadata=[{"filler": "x" * 500_000}] * 50)
         steps = 0
@@ -142,9 +142,9 @@ def test_a_large_database_is_copied_in_steps_as_of_one_moment(tmp_path: Path) ->
 # --- what is refused
 
 
-def test_a_damaged_vector_is_named_and_no_backup_is_left(folder: Path, tmp_path: Path) -> None:
+def test_damaged_vector_is_named_and_leaves_no_backup(folder: Path, tmp_path: Path) -> None:
     with opened(folder) as index:
-        index.search("one")  # what was found right before is looked at again
+        index.search("one")  # what was found sound before is checked again
         with (folder / "vectors-1.f32").open("r+b") as file:
             file.seek(3 * ROW_BYTES)
             file.write(b"\x01")
@@ -155,7 +155,7 @@ def test_a_damaged_vector_is_named_and_no_backup_is_left(folder: Path, tmp_path:
     assert names(tmp_path) == {"i"}
 
 
-def test_a_damaged_vector_of_a_deleted_record_is_no_obstacle(folder: Path, tmp_path: Path) -> None:
+def test_damaged_vector_of_a_deleted_record_does_not_prevent_a_backup(folder: Path, tmp_path: Path) -> None:
     with (folder / "vectors-1.f32").open("r+b") as file:
         file.seek(1 * ROW_BYTES)
         file.write(b"\x01")
@@ -171,7 +171,7 @@ def test_a_damaged_vector_of_a_deleted_record_is_no_obstacle(folder: Path, tmp_p
         ("delete from records where key = 'a'", "it does not hold the 3 records that it counts"),
     ],
 )
-def test_a_damaged_record_is_named_and_no_backup_is_left(
+def test_damaged_record_is_named_and_leaves_no_backup(
     folder: Path, tmp_path: Path, statement: str, reason: str
 ) -> None:
     sql(folder, statement)
@@ -181,7 +181,7 @@ def test_a_damaged_record_is_named_and_no_backup_is_left(
     assert names(tmp_path) == {"i"}
 
 
-def test_what_is_there_is_never_replaced(folder: Path, tmp_path: Path) -> None:
+def test_backup_never_replaces_anything(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "note").write_text("mine")
@@ -203,7 +203,7 @@ def test_what_is_there_is_never_replaced(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == (tmp_path / "full" / "note").read_text() == "mine"
 
 
-def test_an_empty_folder_is_filled(folder: Path, tmp_path: Path) -> None:
+def test_backup_fills_an_empty_folder(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     with opened(folder) as index:
         index.backup(tmp_path / "b")
@@ -211,7 +211,7 @@ def test_an_empty_folder_is_filled(folder: Path, tmp_path: Path) -> None:
     assert names(tmp_path) == {"b", "i"}
 
 
-def test_who_is_second_at_a_path_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_second_backup_to_one_path_is_refused(folder: Path, tmp_path: Path) -> None:
     with opened(folder) as index:
 
         def overtake(done: int, total: int) -> None:
@@ -225,14 +225,14 @@ def test_who_is_second_at_a_path_is_refused(folder: Path, tmp_path: Path) -> Non
         assert state_of(copy) == SMALL_STATE
 
 
-def test_a_full_disk_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:
+def test_backup_to_a_full_disk_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:
     with opened(folder) as index, replaced(Full(200)):
         with pytest.raises(StorageError, match="No space left on device"):
             index.backup(tmp_path / "b")
         assert names(tmp_path) == {"i"}
 
 
-def test_an_interrupted_backup_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:
+def test_interrupted_backup_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:
     def interrupt(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
@@ -282,16 +282,14 @@ for nth in range(1, 200):
 """
 
 
-def test_a_backup_killed_at_any_step_is_whole_or_not_there_and_the_next_one_tidies_up(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_backup_killed_at_any_step_is_whole_or_missing_and_the_next_one_cleans_up(folder: Path, tmp_path: Path) -> None:
     lines = output(child(KILLS, folder, tmp_path / "b")).splitlines()
     attempts: list[tuple[int, list[str]]] = [json.loads(line) for line in lines]
     assert len(attempts) > 12
     for _, there in attempts[:-1]:
         left = [name for name in there if name.startswith(".creating-b-")]
         assert set(there) - {"i"} == set(left)
-        assert len(left) <= 1  # the one before was removed
+        assert len(left) <= 1  # the previous one was removed
     assert "b" in attempts[-1][1]
     with opened(tmp_path / "b") as copy:
         assert state_of(copy) == SMALL_STATE
@@ -302,7 +300,7 @@ def test_a_backup_killed_at_any_step_is_whole_or_not_there_and_the_next_one_tidi
     assert names(tmp_path) == {"b", "i"}
 
 
-def test_what_another_process_is_making_is_left_alone(folder: Path, tmp_path: Path) -> None:
+def test_unfinished_backup_of_another_process_is_left_alone(folder: Path, tmp_path: Path) -> None:
     busy, other = tmp_path / f".creating-b-{'0' * 16}", tmp_path / f".creating-b-c-{'0' * 16}"
     for path in (busy, other):
         path.mkdir()

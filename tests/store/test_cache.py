@@ -1,4 +1,4 @@
-"""Is a text that was encoded once found again, under any key, and only where its vector is what was written?"""
+"""The cache finds a text that was encoded once, under any key, unless its vector is damaged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def index(tmp_path: Path, encoder: ToyEncoder) -> Iterator[Index]:
 
 
 def cached(index: Index) -> dict[str, int]:
-    """The row of each digest, in hex."""
+    """The row of each digest in hex."""
     return {digest.hex(): row for digest, row in sql(index.path, "select digest, row from cached")}
 
 
@@ -41,7 +41,7 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def test_an_entry_is_a_digest_a_row_lost_tokens_and_a_checksum(index: Index, tmp_path: Path) -> None:
+def test_cache_entry_is_digest_row_lost_tokens_and_checksum(index: Index, tmp_path: Path) -> None:
     index.add(["one", LONG], keys=["a", "b"])
     content = (tmp_path / "i" / "vectors-1.f32").read_bytes()
     rows = sorted(sql(index.path, "select row, digest, lost, crc from cached"))
@@ -52,7 +52,7 @@ def test_an_entry_is_a_digest_a_row_lost_tokens_and_a_checksum(index: Index, tmp
     assert (index.info().cached_texts, index.info().cache_bytes) == (2, 2 * BYTES_AN_ENTRY)
 
 
-def test_a_text_under_another_key_is_not_encoded_again(index: Index, encoder: ToyEncoder) -> None:
+def test_text_under_another_key_is_not_encoded_again(index: Index, encoder: ToyEncoder) -> None:
     index.add(["one", "two"], keys=["a", "b"])
     encoder.encoded = 0
     assert index.add(["two", "three", "one"], keys=["c", "d", "e"]) == AddReport(added=3)
@@ -65,7 +65,7 @@ def test_a_text_under_another_key_is_not_encoded_again(index: Index, encoder: To
     assert index.verify().ok
 
 
-def test_a_text_whose_record_was_deleted_or_replaced_is_not_encoded_again(index: Index, encoder: ToyEncoder) -> None:
+def test_text_of_a_deleted_or_replaced_record_is_not_encoded_again(index: Index, encoder: ToyEncoder) -> None:
     index.add(["one", "two"], keys=["a", "b"])
     index.delete(["a"])
     index.add(["zwei"], keys=["b"])
@@ -75,7 +75,7 @@ def test_a_text_whose_record_was_deleted_or_replaced_is_not_encoded_again(index:
     assert index.search("one", k=1)[0].key == "a"
 
 
-def test_an_entry_follows_its_text_to_the_newest_row_and_through_a_compaction(
+def test_cache_entry_follows_its_text_to_the_newest_row_and_through_compaction(
     index: Index, encoder: ToyEncoder
 ) -> None:
     index.add(["zero", "one", "two"], keys=["z", "a", "b"])
@@ -101,7 +101,7 @@ def test_compact_can_empty_the_cache(index: Index, encoder: ToyEncoder) -> None:
     assert encoder.encoded == 1
 
 
-def test_a_truncated_text_is_as_truncated_from_the_cache(index: Index, encoder: ToyEncoder) -> None:
+def test_truncated_text_from_the_cache_is_still_truncated(index: Index, encoder: ToyEncoder) -> None:
     index.add([LONG], keys=["a"])
     encoder.encoded = 0
     assert index.add([LONG], keys=["b"]) == AddReport(added=1, truncated=1, tokens_lost=9)
@@ -109,7 +109,7 @@ def test_a_truncated_text_is_as_truncated_from_the_cache(index: Index, encoder: 
     assert [hit.lost for hit in index.search("word", k=2)] == [9, 9]
 
 
-def test_vectors_made_elsewhere_are_not_the_encoders(index: Index, encoder: ToyEncoder) -> None:
+def test_vectors_made_elsewhere_are_not_cached(index: Index, encoder: ToyEncoder) -> None:
     theirs = ToyEncoder().encode(["one"]) + np.eye(1, 16) / 1000
     index.add(["one"], keys=["a"], vectors=theirs, space=toy_space())
     assert cached(index) == {}
@@ -119,7 +119,7 @@ def test_vectors_made_elsewhere_are_not_the_encoders(index: Index, encoder: ToyE
 
 
 @pytest.mark.parametrize("what", ["a vector", "a live row", "a dead row", "a row beyond", "lost", "crc"])
-def test_what_is_not_what_was_written_is_encoded_again(index: Index, encoder: ToyEncoder, what: str) -> None:
+def test_damaged_cache_entry_is_encoded_again(index: Index, encoder: ToyEncoder, what: str) -> None:
     index.add(["one", "two", "three"], keys=["a", "b", "c"])
     index.delete(["c"])
     entry = f"where digest = x'{digest('one')}'"
@@ -135,7 +135,7 @@ def test_what_is_not_what_was_written_is_encoded_again(index: Index, encoder: To
     assert cached(index)[digest("one")] == 3
 
 
-def test_a_page_of_the_cache_that_cannot_be_read_is_made_anew(tmp_path: Path) -> None:
+def test_unreadable_page_of_the_cache_is_repaired(tmp_path: Path) -> None:
     path = tmp_path / "i"
     with opened(path) as index:
         index.add([f"text {n}" for n in range(2000)])
@@ -150,7 +150,7 @@ def test_a_page_of_the_cache_that_cannot_be_read_is_made_anew(tmp_path: Path) ->
         assert index.verify().ok
 
 
-def test_what_the_encoder_says_of_itself_is_kept_with_the_newest_vectors(tmp_path: Path) -> None:
+def test_environment_of_the_encoder_is_stored_with_the_newest_vectors(tmp_path: Path) -> None:
     class Telling(ToyEncoder):
         def environment(self) -> dict[str, str]:
             return {"machine": machine}

@@ -1,4 +1,4 @@
-"""Is an index read where nobody can write, and noticed to be another one where it was replaced?"""
+"""An index is read where nobody can write, and an index that was replaced is noticed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIVE = SMALL_STATE | {"e": ("five", {})}
 
 
 def crashed(path: Path) -> Path:
-    """A small index whose last writer, who added "five", was killed: its commit is in the log alone."""
+    """A small index whose last writer added "five" and was killed: the commit is only in the log."""
     small_index(path)
     pid = os.fork()
     if pid == 0:
@@ -52,9 +52,7 @@ def check_reading(folder: Path, expected: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("left", ["nothing", "a log", "a log and shared memory", "an empty log"])
-def test_an_index_on_a_read_only_disk_is_read_with_every_commit_that_a_crash_left_in_its_log(
-    tmp_path: Path, left: str
-) -> None:
+def test_read_only_disk_shows_commits_that_a_crash_left_in_the_log(tmp_path: Path, left: str) -> None:
     folder = crashed(tmp_path / "i") if left.startswith("a log") else small_index(tmp_path / "i")
     if left == "a log":
         (folder / "vecindex.db-shm").unlink()
@@ -73,7 +71,7 @@ def test_an_index_on_a_read_only_disk_is_read_with_every_commit_that_a_crash_lef
 
 
 @pytest.mark.parametrize("left", ["nothing", "a log"])
-def test_an_index_on_a_full_disk_is_read_and_can_be_added_to_once_there_is_room(tmp_path: Path, left: str) -> None:
+def test_index_on_a_full_disk_is_readable_and_writable_once_there_is_room(tmp_path: Path, left: str) -> None:
     made = crashed(tmp_path / "i") if left == "a log" else small_index(tmp_path / "i")
     place = tmp_path / "disk"
     place.mkdir()
@@ -99,9 +97,9 @@ def test_an_index_on_a_full_disk_is_read_and_can_be_added_to_once_there_is_room(
     on_a_small_disk(place, 2**20, act)
 
 
-def test_what_others_write_meanwhile_is_seen_by_who_reads_without_shared_memory(tmp_path: Path) -> None:
+def test_reader_without_shared_memory_sees_later_commits(tmp_path: Path) -> None:
     folder = small_index(tmp_path / "i")
-    read, write = os.pipe()  # from the fork, which can only read, to the writer; and back
+    read, write = os.pipe()  # from the fork, which can only read, to the writer, and back
     back, forth = os.pipe()
 
     def act() -> None:
@@ -178,11 +176,11 @@ def test_every_call_says_that_the_index_was_replaced(tmp_path: Path, how: str) -
         if how == "replaced":
             path.rename(tmp_path / "new")
         (tmp_path / "aside").rename(path)
-        assert len(index) == len(reader) == 3  # it is the one that was opened again
+        assert len(index) == len(reader) == 3  # it is the index that was opened again
     assert sorted(p.name for p in tmp_path.iterdir()) == (["i", "new"] if how == "replaced" else ["i"])
 
 
-def test_a_second_connection_of_one_handle_does_not_open_another_index(tmp_path: Path) -> None:
+def test_second_connection_does_not_open_a_replaced_index(tmp_path: Path) -> None:
     path = tmp_path / "i"
     rows(path, "old")
     with vecindex.open(path) as index, index._snapshots.borrow():  # so that the next call needs another connection
@@ -195,7 +193,7 @@ def test_a_second_connection_of_one_handle_does_not_open_another_index(tmp_path:
         assert index.get("k1").text == "old 1"
 
 
-def test_an_index_that_is_replaced_while_a_search_begins_gives_no_row_of_the_other(
+def test_search_gives_no_row_of_an_index_that_replaced_this_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upkeep, "ROWS_FOR_CODES", 32)

@@ -1,4 +1,4 @@
-"""Does an index behave like a dict that remembers its order, whatever is done to it and in whichever order?"""
+"""An index behaves like an ordered dict, whatever is done to it and in which order."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ FILTERS: list[tuple[Any, Any]] = [
 
 
 def canonical(metadata: Any) -> str:
-    return json.dumps(metadata, sort_keys=True)  # where 1, 1.0 and True differ, as they do not in a dict
+    return json.dumps(metadata, sort_keys=True)  # in which 1, 1.0 and True differ, unlike in a dict
 
 
 class IndexMachine(RuleBasedStateMachine):
@@ -89,7 +89,7 @@ class IndexMachine(RuleBasedStateMachine):
             else:
                 added, updated = added + (old is None), updated + (old is not None)
             state[key] = new
-            if old is None or old[0] != text:  # a new row; other metadata leaves the record where it is
+            if old is None or old[0] != text:  # a new row; new metadata alone does not move the record
                 changed.pop(key, None)
             changed[key] = None
         moved = [key for key in changed if key not in before or before[key][0] != state[key][0]]

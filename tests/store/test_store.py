@@ -1,4 +1,4 @@
-"""What lies on disk, what does an add change of it, and where can an index be?"""
+"""The files of an index, what an add changes in them, and where an index can be created."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 # --- what is on disk -------------------------------------------------------------------------------------------------
 
 
-def test_row_r_lies_at_4_r_d_little_endian_and_every_row_is_a_records_or_dead(folder: Path) -> None:
+def test_row_r_is_at_4_r_d_little_endian_and_is_a_record_or_dead(folder: Path) -> None:
     content = (folder / "vectors-1.f32").read_bytes()
     assert len(content) == 5 * ROW_BYTES
     texts = ["one", "two", "three", "four", "drei"]
@@ -62,7 +62,7 @@ def test_row_r_lies_at_4_r_d_little_endian_and_every_row_is_a_records_or_dead(fo
 
 
 @given(st.integers(1, 40), st.integers(0, 2**32 - 1), st.data())
-def test_a_checksum_is_as_defined_and_changes_with_any_bit(dimension: int, seed: int, data: st.DataObject) -> None:
+def test_checksum_is_as_defined_and_changes_with_any_bit(dimension: int, seed: int, data: st.DataObject) -> None:
     vectors = np.random.default_rng(seed).standard_normal((3, dimension)).astype("<f4")
     sums = checksums(vectors)
     assert sums.tolist() == [by_definition(vector.tobytes()) for vector in vectors]
@@ -73,7 +73,7 @@ def test_a_checksum_is_as_defined_and_changes_with_any_bit(dimension: int, seed:
     assert np.flatnonzero(after != sums).tolist() == [bit // (32 * dimension)]
 
 
-def test_compaction_keeps_order_and_vectors_and_leaves_one_shorter_file(folder: Path) -> None:
+def test_compaction_keeps_order_and_vectors_in_one_shorter_file(folder: Path) -> None:
     before = (folder / "vectors-1.f32").read_bytes()
     with opened(folder) as index:
         report = index.compact()
@@ -97,7 +97,7 @@ def test_bytes_beyond_the_committed_rows_are_ignored_and_overwritten(folder: Pat
     assert (folder / "vectors-1.f32").stat().st_size == 6 * ROW_BYTES
 
 
-def test_a_row_is_buried_once_and_a_dead_one_not_again(folder: Path) -> None:
+def test_dead_row_cannot_be_buried_again(folder: Path) -> None:
     catalog = Catalog(folder)
     try:
         before = catalog.manifest()
@@ -128,12 +128,12 @@ ITEMS = st.lists(
 
 
 def one_by_one(state: State, items: list[Incoming]) -> tuple[State, int, int, int]:
-    """The plain meaning of adding: for each item, compare with what is there, then write it."""
+    """Adds the items one by one: compares each with what is stored, then writes it."""
     counts = {"added": 0, "updated": 0, "unchanged": 0}
     for item in items:
         before = state.get(item.key)
         metadata = (before[1] if before else {}) if item.metadata is None else json.loads(item.metadata)
-        # As JSON texts, since Python takes {"m": True} and {"m": 1} to be equal.
+        # As JSON text, since {"m": True} and {"m": 1} are equal in Python.
         same = before and json.dumps([item.text, metadata], sort_keys=True) == json.dumps([*before], sort_keys=True)
         counts["unchanged" if same else "updated" if before else "added"] += 1
         state = state | {item.key: (item.text, metadata)}
@@ -141,7 +141,7 @@ def one_by_one(state: State, items: list[Incoming]) -> tuple[State, int, int, in
 
 
 @given(ITEMS, ITEMS)
-def test_reconcile_leaves_what_adding_one_by_one_leaves(first: list[Incoming], second: list[Incoming]) -> None:
+def test_reconcile_equals_adding_one_by_one(first: list[Incoming], second: list[Incoming]) -> None:
     before, *_ = one_by_one({}, first)
     stored = {
         key: Stored(row, key, text, json.dumps(metadata), 0)
@@ -161,7 +161,7 @@ def test_reconcile_leaves_what_adding_one_by_one_leaves(first: list[Incoming], s
     assert len(touched) == len(set(touched))
 
 
-def test_json_texts_are_the_same_whatever_the_order_of_members_and_never_across_types() -> None:
+def test_json_texts_are_equal_in_any_order_but_not_across_types() -> None:
     assert same_json('{"a":1,"b":[2]}', '{"b":[2],"a":1}')
     assert not same_json('{"a":1}', '{"a":true}')
     assert not same_json('{"a":[1,2]}', '{"a":[2,1]}')
@@ -170,7 +170,7 @@ def test_json_texts_are_the_same_whatever_the_order_of_members_and_never_across_
 # --- where an index can be -------------------------------------------------------------------------------------------
 
 
-def test_a_file_and_a_directory_of_other_things_are_refused_and_left_alone(tmp_path: Path) -> None:
+def test_file_or_directory_of_other_files_is_refused_and_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("mine")
     with pytest.raises(InvalidInput, match=r"notes.txt is a file, not the directory of an index"):
@@ -180,7 +180,7 @@ def test_a_file_and_a_directory_of_other_things_are_refused_and_left_alone(tmp_p
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("notes.txt", "mine")]
 
 
-def test_an_index_is_made_in_an_empty_directory_and_below_missing_ones(tmp_path: Path) -> None:
+def test_index_is_created_in_an_empty_directory_and_below_missing_ones(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "empty", tmp_path / "a" / "b" / "c"):
         opened(path).close()
@@ -188,7 +188,7 @@ def test_an_index_is_made_in_an_empty_directory_and_below_missing_ones(tmp_path:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "empty"]
 
 
-def test_without_create_and_readonly_nothing_is_made(tmp_path: Path) -> None:
+def test_nothing_is_created_readonly_or_without_create(tmp_path: Path) -> None:
     for options in ({"create": False}, {"readonly": True}):
         with pytest.raises(IndexNotFound) as caught:
             opened(tmp_path / "none", **options)
@@ -204,7 +204,7 @@ def test_readonly_refuses_changes_and_writes_nothing(folder: Path) -> None:
                 change()
         assert [hit.key for hit in index.search("four", k=1)] == ["d"]
         assert state_of(index) == SMALL_STATE
-    # SQLite leaves its empty log and the log's index behind a reader.
+    # After reading, SQLite leaves its empty log and the log's index.
     assert {p.name: p.read_bytes() for p in folder.iterdir() if p.name in before} == before
 
 
@@ -214,7 +214,7 @@ import vecindex
 from tests.support.toy import ToyEncoder
 opened, failed = vecindex.open, vecindex.VecindexError
 with opened(sys.argv[1], model=ToyEncoder(), readonly=True) as index:
-    index.search("warm"), index.verify()  # everything is imported now, while the modules can be read
+    index.search("warm"), index.verify()  # imports everything while the modules are readable
 for name in ("vecindex.db-wal", "vecindex.db-shm") if sys.argv[2] == "closed" and os.getuid() == 0 else ():
     os.remove(os.path.join(sys.argv[1], name))
 if os.getuid() == 0:
@@ -229,8 +229,8 @@ except failed as error:
 
 
 @pytest.mark.parametrize("closed", [True, False], ids=["no log beside it", "with a log beside it"])
-def test_an_index_in_a_directory_that_cannot_be_written_can_be_read(closed: bool) -> None:
-    public = Path(tempfile.mkdtemp())  # pytest's own are closed to other users
+def test_index_in_an_unwritable_directory_is_readable(closed: bool) -> None:
+    public = Path(tempfile.mkdtemp())  # other users cannot enter pytest's own
     public.chmod(0o755)
     folder = public / "i"
     with opened(folder) as index:
@@ -258,9 +258,9 @@ def test_an_index_in_a_directory_that_cannot_be_written_can_be_read(closed: bool
     assert done.stdout == f"['d'] {4 if closed else 5} True\nStorageError\n"
 
 
-def test_an_interrupt_right_after_a_transaction_began_leaves_the_connection_usable(folder: Path) -> None:
+def test_interrupt_at_the_start_of_a_transaction_leaves_the_connection_usable(folder: Path) -> None:
     class Interrupting:
-        """A connection on which Ctrl-C arrives when ``begin`` has been run."""
+        """A connection on which Ctrl-C arrives right after ``begin``."""
 
         def __init__(self, real: Any) -> None:
             self.real = real

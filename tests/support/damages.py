@@ -1,7 +1,7 @@
-"""An index, every kind of damage to its files, and what the index then answers, each asked in a process of its own.
+"""Damages an index's files in every way, and judges its answers, each in its own process.
 
-An answer may be right, or an error of ours that names what is damaged; never wrong, another exception, a crash or a
-hang. Used by `tests.store.soundness.test_damage` and ``tests/bench/damage.py``.
+An answer may be right, or our error that names what is damaged; never wrong, another exception, a crash or a hang.
+Used by `tests.store.soundness.test_damage` and ``tests/bench/damage.py``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import faiss  # noqa: F401  # before the forks, which share it; nothing is searched before them
+import faiss  # noqa: F401  # before forking, so that forks share it; nothing is searched before
 import numpy as np
 import numpy.typing as npt
 
@@ -33,7 +33,7 @@ ROWS, DIMENSION, SEED_OF_ANOTHER = 3000, 64, 99
 TIMEOUT = 60.0
 SPACE = toy_space(dimension=DIMENSION)
 ENCODED = [str(number) for number in range(200)]
-"""Texts of one word, whose vectors do not depend on what they are encoded with."""
+"""Texts of one word, whose vectors do not depend on the rest of the batch."""
 REPAIRED = " after repair"
 Answers = dict[str, Any]
 Floats = npt.NDArray[np.float32]
@@ -58,7 +58,7 @@ def vectors_of(seed: int, rows: int) -> Floats:
 
 
 def make(folder: Path, rows: int, seed: int, with_codes: bool, log_in: Path | None = None) -> None:
-    """An index of ``rows`` rows, some dead; and a copy whose last two commits are in SQLite's log only."""
+    """Makes an index of ``rows`` rows, some dead, and a copy whose last two commits are only in SQLite's log."""
     upkeep.ROWS_FOR_CODES = 100 if with_codes else 10**9
     upkeep._TAIL = 64
     upkeep._DEAD = 10**9
@@ -86,7 +86,7 @@ def make(folder: Path, rows: int, seed: int, with_codes: bool, log_in: Path | No
 
 
 def ask(answers: Answers, name: str, question: Callable[[], Any]) -> None:
-    """Notes the answer, or what was raised."""
+    """Records the answer, or what was raised."""
     try:
         answers[name] = question()
     except RecordNotFound as error:
@@ -104,7 +104,7 @@ def read(answers: Answers, folder: Path, readonly: bool, suffix: str = "") -> No
         for number, query in enumerate(queries):
             ask(answers, f"search {number}{suffix}", lambda query=query: hits(index.search(query, k=10)))  # type: ignore[misc]
         for where in ("lang = 'de'", "n < 700", "lang = 'fr' and n >= 1500", "lang in ('en', 'fr')"):
-            for query, k in ((queries[0], 10), (queries[1], ROWS)):  # every row: one that is missed or not meant shows
+            for query, k in ((queries[0], 10), (queries[1], ROWS)):  # all rows, so that a missing or wrong one shows
                 name = f"search {k} where {where}{suffix}"
                 ask(answers, name, lambda q=query, k=k, w=where: hits(index.search(q, k=k, where=w)))  # type: ignore[misc]
         ask(answers, f"similar{suffix}", lambda: hits(index.similar("key-00100", k=5)))
@@ -129,14 +129,14 @@ def glance(index: vecindex.Index) -> Any:
 
 
 def faults(report: vecindex.VerifyReport) -> list[str]:
-    """The damaged files, and how they are repaired."""
+    """The damaged files and how to repair them."""
     return sorted({f"{Path(fault.path).name} ({fault.repair.split(' --index')[0]})" for fault in report.faults})
 
 
 def act(folder: Path, answers: Answers, repairs: bool) -> None:
-    """Reads, verifies, and either repairs and reads again or adds."""
+    """Reads, verifies, and then either repairs and reads again, or adds."""
     plan.CODED_ROWS = plan.RANK_ROWS = 0
-    plan._rank = plan._scan = lambda *_: float("inf")  # codes are used wherever there are any
+    plan._rank = plan._scan = lambda *_: float("inf")  # codes are used whenever there are any
     upkeep._DEAD = 10**9
 
     def verify() -> Any:
@@ -152,7 +152,7 @@ def act(folder: Path, answers: Answers, repairs: bool) -> None:
         with vecindex.open(folder, lock_timeout=0, model=encoder()) as index:
             vector = vectors_of(7, 1)
             added = index.add(["new"], keys=["new"], vectors=vector, space=SPACE)
-            index.add(ENCODED, keys=[f"again-{text}" for text in ENCODED])  # by the cache, as far as it is sound
+            index.add(ENCODED, keys=[f"again-{text}" for text in ENCODED])  # from the cache, as far as it is sound
             again = [record(index, f"again-{text}") for text in ENCODED]
             return added.added, hits(index.search(vector[0], k=1)), record(index, "new")[:2], again
 
@@ -170,7 +170,7 @@ def act(folder: Path, answers: Answers, repairs: bool) -> None:
 
 
 def child(work: Callable[[], Any], timeout: float = TIMEOUT) -> Any:
-    """What ``work`` returns in a process of its own; {"crash": signal or code} or {"hang": seconds} if nothing."""
+    """What ``work`` returns in a fork; {"crash": signal or code} or {"hang": seconds} if it returns nothing."""
     read, write = os.pipe()
     started = time.monotonic()
     process = os.fork()
@@ -179,7 +179,7 @@ def child(work: Callable[[], Any], timeout: float = TIMEOUT) -> Any:
         code = 1
         try:
             with open(os.devnull, "w") as nowhere:
-                os.dup2(nowhere.fileno(), 2)  # warnings of codes that are not used
+                os.dup2(nowhere.fileno(), 2)  # for warnings about unused codes
             with os.fdopen(write, "w") as out:
                 json.dump(work(), out)
             code = 0
@@ -218,7 +218,7 @@ def asked(folder: Path, repairs: bool = False) -> Any:
 
 @dataclass(frozen=True)
 class Base:
-    """An index, and the answers it gives."""
+    """An index and its answers."""
 
     name: str
     folder: Path
@@ -235,7 +235,7 @@ def answers_of_copy(folder: Path, copy: Path) -> Answers:
 
 
 def bases(at: Path, rows: int) -> tuple[list[Base], Path]:
-    """The indexes to damage (with codes, without, with a log) and one of the same names and other content."""
+    """The indexes to damage (with codes, without, with a log), and one with the same file names and other content."""
     child(lambda: make(at / "codes", rows, 1, True), 600)
     child(lambda: make(at / "plain", rows, 1, False), 600)
     child(lambda: make(at / "closed", rows, 1, False, at / "log"), 600)
@@ -249,7 +249,7 @@ def bases(at: Path, rows: int) -> tuple[list[Base], Path]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a damage led to: ``verdict`` is right, error, wrong, unmapped, crash or hang."""
+    """The result of a damage: ``verdict`` is right, error, wrong, unmapped, crash or hang."""
 
     number: int
     what: str
@@ -257,7 +257,7 @@ class Outcome:
     details: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     seen: bool = True
-    """Whether verify found a fault, or could not be asked."""
+    """Whether verify found a fault or could not run."""
 
 
 def judge(base: Base, number: int, what: str, answers: Any) -> Outcome:
@@ -283,7 +283,7 @@ def judge(base: Base, number: int, what: str, answers: Any) -> Outcome:
 def outcomes(
     count: int, seed: int, scratch: Path, only: int | None = None, end: str = "", rows: int = ROWS
 ) -> Iterator[Outcome]:
-    """What ``count`` damages led to; the n-th is the same for the same seed, and can be done alone."""
+    """The outcomes of ``count`` damages; the n-th depends only on the seed, and ``only`` runs a single one."""
     found, other = bases(scratch, rows)
     found = [base for base in found if any(base.folder.glob(f"*{end}"))]
     for number in range(count) if only is None else [only]:

@@ -1,4 +1,4 @@
-"""Every kind of damage to a file, each decided by a `random.Random`."""
+"""Damages files in random ways, decided by a `random.Random`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PAGE = 4096
 
 
 def damage(folder: Path, other: Path, chance: random.Random, end: str = "") -> tuple[str, str]:
-    """Damages one file, whose name ends so; the kind of damage, and the file's name."""
+    """Damages one file whose name ends with ``end``; returns the kind of damage and the file's name."""
     kind, (harm, _) = chance.choices(list(HARM.items()), [weight for _, weight in HARM.values()])[0]
     weights = {".db": 5, ".f32": 2, ".faiss": 1, "-wal": 2, "-shm": 0.5, ".lock": 0.5}
     names = sorted(path.name for path in folder.iterdir() if path.name.endswith(end) and path.name != ".gitignore")
@@ -88,4 +88,4 @@ HARM: dict[str, tuple[Harm, float]] = {
     **{"cut": (cut, 2), "bit": (flip, 4), "garbage": (garbage, 3), "zeros": (zeros, 2), "swap": (swap, 2)},
     **{"other": (replace, 1), "removed": (remove, 0.5), "empty": (empty, 0.5)},
 }
-"""Each kind of damage, and how often it is done."""
+"""Each kind of damage, with its weight."""

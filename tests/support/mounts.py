@@ -1,4 +1,4 @@
-"""A fork of this process that sees a folder mounted read-only, or a small disk in its place; nobody else does."""
+"""Runs code in a fork that alone sees a folder mounted read-only, or a small disk in its place."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _READ_ONLY, _REMOUNT, _BIND, _RECURSIVE, _PRIVATE = 1, 32, 4096, 16384, 1 << 18
 
 
 class _Refused(Exception):
-    """This system lets nobody mount anything here."""
+    """Mounting is not possible on this system."""
 
 
 def seen_read_only(folder: Path, act: Callable[[], object]) -> None:
-    """Calls ``act`` in a fork in which nothing in ``folder`` can be changed, root or not."""
+    """Calls ``act`` in a fork in which nothing in ``folder`` can be changed, not even by root."""
 
     def mount() -> None:
         _mount(folder, folder, None, _BIND)
@@ -54,7 +54,7 @@ def _in_a_fork(mount: Callable[[], None], act: Callable[[], object]) -> None:
         said = pipe.read()
     os.waitpid(pid, 0)
     if said.startswith("skip "):
-        pytest.skip(f"nothing can be mounted here: {said[5:]}")
+        pytest.skip(f"mounting is not possible here: {said[5:]}")
     assert said == "", said
 
 

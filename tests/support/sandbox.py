@@ -1,6 +1,6 @@
-"""Does a call touch what it was not given: files of somebody else, the network, other programs.
+"""Notices whether a call touches what it was not given: other files, the network, other programs.
 
-``Victim`` is a tree of such files. How to use it::
+``Victim`` is a tree of such files. Use it like this::
 
     def test_a_link_in_place_of_the_config_is_refused(tmp_path):
         victim = Victim(tmp_path / "victim")
@@ -9,11 +9,10 @@
             outcome = run("search", "one", "--index", str(index))   # a command, in this process
         assert outcome.exit_code == 1 and "config.json" in outcome.stderr
 
-Leaving ``watched`` raises AssertionError where the victim's tree is another than before (names, inodes, modes, times,
-contents), where a file of it was opened even to be read (inotify tells, of calls inside SQLite and FAISS too), where
-a socket was used or a program started, or where the block took longer than ``seconds``, as it does when something
-waits for a FIFO. `run` raises it where a command ends in an exception that is not ours. What is read through a hard
-link beside the tree is not noticed: that is a name of its own.
+Leaving ``watched`` raises AssertionError if the victim's tree has changed (names, inodes, modes, times, contents), if a
+file of it was opened, even for reading (inotify sees calls inside SQLite and FAISS too), if a socket was used or a
+program started, or if the block took longer than ``seconds``, as when something waits for a FIFO. `run` raises it if a
+command ends with an exception that is not ours. Reading through a hard link outside the tree is not noticed.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ _HANGS = 60.0
 
 @contextlib.contextmanager
 def quick_folder(otherwise: Path) -> Iterator[Path]:
-    """A folder in memory where the system has a place for it, for what is not about durability."""
+    """A folder in memory, if the system has a place for it, for tests that are not about durability."""
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK):
         yield otherwise
@@ -63,7 +62,7 @@ def quick_folder(otherwise: Path) -> Iterator[Path]:
 
 
 class Victim:
-    """Files that nobody may touch, in ``root``, which is made."""
+    """Files that nobody may touch, in ``root``, which is created."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -97,7 +96,7 @@ def _link(path: Path, victim: Victim) -> None:
 
 def _socket(path: Path, victim: Victim) -> None:
     before = Path.cwd()
-    os.chdir(path.parent)  # the name of a socket may have 107 bytes
+    os.chdir(path.parent)  # a socket's name has at most 107 bytes
     try:
         with contextlib.closing(socket.socket(socket.AF_UNIX)) as made:
             made.bind(path.name)
@@ -118,11 +117,11 @@ KINDS: dict[str, Callable[[Path, Victim], object]] = {
     "noise": lambda path, victim: path.write_bytes(Random(1).randbytes(5000)),
     "huge": lambda path, victim: os.truncate(_made(path), 2**40),
 }
-"""How to make each at a path; the huge file takes no space."""
+"""Makes each kind at a path; the huge file takes no space."""
 
 
 def plant(path: Path, kind: str, victim: Victim) -> None:
-    """Makes one of `KINDS` in place of what is at ``path``, whose folders are made."""
+    """Makes one of `KINDS` in place of what is at ``path``; creates missing folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if os.path.lexists(path):
         if path.is_dir() and not path.is_symlink():
@@ -142,7 +141,7 @@ def _made(path: Path) -> Path:
 
 @contextlib.contextmanager
 def watched(victim: Victim, seconds: float = 10.0) -> Iterator[None]:
-    """See above; only in the main thread, and not within another such block."""
+    """See above; only in the main thread, and not nested."""
     seen = _listen()
     victim.opens.names()
     with _time_limit(seconds):
@@ -163,9 +162,9 @@ _hooked = threading.Event()
 
 
 def _listen() -> list[str]:
-    """The events of this process that nothing here may cause, from now on."""
+    """The forbidden events of this process from now on."""
     if not _hooked.is_set():
-        sys.addaudithook(_hear)  # for good: Python takes none away
+        sys.addaudithook(_hear)  # for good, since Python cannot remove it
         _hooked.set()
     _heard[:] = [[]]
     return _heard[0]
@@ -176,18 +175,18 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
         return
     if event.startswith(_ON_THE_NETWORK) or event.startswith(_PROGRAMS) or event in _CODE:
         if event.startswith("socket.") and len(arguments) > 1 and getattr(arguments[0], "family", 0) == socket.AF_UNIX:
-            return  # within this machine: a pipe of asyncio's, say
+            return  # within this machine, such as a pipe of asyncio
         _heard[0].append(f"{event} {arguments[1:]!r:.200}")
 
 
 class _Opens:
-    """The files of a tree that are opened, and what is changed in it, as the kernel tells."""
+    """The files of a tree that are opened or changed, as the kernel reports."""
 
     def __init__(self, root: Path) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         self._descriptor = libc.inotify_init1(_IN_CLOEXEC | _IN_NONBLOCK)
         if self._descriptor < 0:
-            raise OSError(ctypes.get_errno(), "inotify is not to be had")
+            raise OSError(ctypes.get_errno(), "inotify is not available")
         weakref.finalize(self, os.close, self._descriptor)
         self._paths = {}
         for path in [root, *root.rglob("*")]:
@@ -196,7 +195,7 @@ class _Opens:
                 self._paths[watch] = path
 
     def names(self) -> list[str]:
-        """What was opened or changed since this was last asked."""
+        """What was opened or changed since the last call."""
         found, content = [], b""
         while True:
             try:
@@ -218,11 +217,11 @@ class _Opens:
 @contextlib.contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
     def over(number: int, frame: object) -> None:
-        raise AssertionError(f"not done after {seconds} s:\n{''.join(traceback.format_stack(limit=6))}")
+        raise AssertionError(f"not finished after {seconds} s:\n{''.join(traceback.format_stack(limit=6))}")
 
     before = signal.signal(signal.SIGALRM, over)
     signal.setitimer(signal.ITIMER_REAL, seconds)
-    faulthandler.dump_traceback_later(seconds + _HANGS, exit=True)  # where the signal's handler is never reached
+    faulthandler.dump_traceback_later(seconds + _HANGS, exit=True)  # if the signal's handler is never reached
     try:
         yield
     finally:
@@ -244,7 +243,7 @@ class Outcome:
 
 
 def run(*arguments: str, input: str | bytes | None = None) -> Outcome:
-    """Runs a command in this process; raises AssertionError where it ends in an exception that is not ours."""
+    """Runs a command in this process; raises AssertionError if it ends with an exception that is not ours."""
     result = CliRunner().invoke(main, arguments, input=input)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         told = "".join(traceback.format_exception(result.exception))

@@ -1,4 +1,4 @@
-"""What does SQLite do to files? Its own calls to the operating system (the VFS), seen by ctypes.
+"""Watches SQLite's own file calls (its VFS) by ctypes.
 
 https://www.sqlite.org/c3ref/vfs.html and https://www.sqlite.org/c3ref/io_methods.html: the default VFS's ``xOpen`` and
 ``xDelete`` are replaced in place, and each file that is opened gets a copy of its table of methods.
@@ -50,17 +50,17 @@ class _Methods(ctypes.Structure):
 
 
 _METHODS = {1: 12, 2: 16, 3: 18}
-"""How many methods the table of each version has."""
+"""The number of methods in the table of each version."""
 _kept: list[object] = []
-"""What SQLite has pointers to. Files may be closed after the hook is gone, so nothing is ever let go."""
+"""What SQLite has pointers to; kept for ever, since files may be closed after the hook is gone."""
 
 
 class Unhookable(Exception):
-    """SQLite is linked so that its functions cannot be reached."""
+    """SQLite's functions cannot be reached, because of how it is linked."""
 
 
 class SqliteFiles:
-    """Hands every file call of SQLite to `call`, in whichever thread it happens."""
+    """Passes every file call of SQLite, in any thread, to `call`."""
 
     def __init__(self) -> None:
         self._paths: dict[int, str | None] = {}
@@ -69,12 +69,12 @@ class SqliteFiles:
         self._errors: list[BaseException] = []
 
     def call(self, kind: str, path: str | None, do: Callable[[], int], **more: Any) -> int:
-        """Does it; what ``do`` returns is SQLite's result code. An OSError becomes one."""
+        """Makes the call; ``do`` returns SQLite's result code, and an OSError becomes one."""
         raise NotImplementedError
 
     @contextlib.contextmanager
     def hooked(self) -> Iterator[None]:
-        """Files that are opened inside are watched, for as long as they are open. Raises Unhookable."""
+        """Watches files that are opened inside for as long as they are open. Raises Unhookable."""
         vfs = _default_vfs()
         before = vfs.open, vfs.delete
         open_, delete = _Open(self._opening(_Open(vfs.open))), _Delete(self._deleting(_Delete(vfs.delete)))
@@ -88,12 +88,12 @@ class SqliteFiles:
                 raise self._errors[0]
 
     def _result(self, code: int, do: Callable[[], int]) -> int:
-        """What ``do`` returns; ``code``, or that the disk is full, where it is refused."""
+        """What ``do`` returns; ``code``, or FULL for a full disk, if it raises OSError."""
         try:
             return do()
         except OSError as error:
             return FULL if error.errno == errno.ENOSPC and code in (WRITE, TRUNCATE) else code
-        except BaseException as error:  # would be lost in SQLite
+        except BaseException as error:  # SQLite would swallow it
             self._errors.append(error)
             return code
 
@@ -106,7 +106,7 @@ class SqliteFiles:
                 return self.call("create" if is_new else "open", path, lambda: real(vfs, name, file, flags, out))
 
             pointer = c_void_p.from_address(file)
-            pointer.value = None  # as SQLite wants it of an xOpen that fails
+            pointer.value = None  # SQLite requires this of an xOpen that fails
             result = self._result(CANNOT_OPEN, do)
             if result == 0 and pointer.value:
                 self._paths[file] = path
@@ -181,13 +181,13 @@ def _default_vfs() -> _Vfs:
     try:
         import _sqlite3
 
-        # The functions of the library that this module is linked with, wherever that is; its own if it brought one.
+        # The library that this module is linked with, which may be its own.
         library = ctypes.CDLL(getattr(_sqlite3, "__file__", None))
         find, version = library.sqlite3_vfs_find, library.sqlite3_libversion
     except (ImportError, OSError, AttributeError) as error:
         raise Unhookable(f"SQLite's functions cannot be reached: {error}") from None
     version.restype, find.restype, find.argtypes = c_char_p, POINTER(_Vfs), [c_char_p]
     if version().decode() != sqlite3.sqlite_version:
-        raise Unhookable(f"Python uses SQLite {sqlite3.sqlite_version}, and found was {version().decode()}")
+        raise Unhookable(f"Python uses SQLite {sqlite3.sqlite_version}, but {version().decode()} was found")
     found: _Vfs = find(None).contents
     return found

@@ -1,4 +1,4 @@
-"""What do other processes and threads see: of a writer that works, of one that waits?"""
+"""What other processes and threads see while a writer works or waits."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ with WriterLock(Path(sys.argv[1]), 0):
 """
 
 
-def test_a_second_writer_waits_for_the_first(tmp_path: Path) -> None:
+def test_second_writer_waits_for_the_first(tmp_path: Path) -> None:
     with opened(tmp_path / "i", lock_timeout=20) as index:
         process = child(HOLDING, tmp_path / "i", 0.5)
         assert process.stdout is not None
@@ -50,7 +50,7 @@ def test_a_second_writer_waits_for_the_first(tmp_path: Path) -> None:
         output(process)
 
 
-def test_a_writer_that_waited_in_vain_names_who_holds_the_index_and_reading_goes_on(tmp_path: Path) -> None:
+def test_lock_timeout_names_the_holder_and_reading_continues(tmp_path: Path) -> None:
     with opened(tmp_path / "i", lock_timeout=0.1) as index:
         index.add(["one", "two"], keys=["a", "b"])
         process = child(HOLDING, tmp_path / "i", 60)
@@ -71,7 +71,7 @@ def test_a_writer_that_waited_in_vain_names_who_holds_the_index_and_reading_goes
         assert index.delete(["a"]) == 1
 
 
-def test_an_unchanged_add_needs_no_lock(tmp_path: Path) -> None:
+def test_unchanged_add_needs_no_lock(tmp_path: Path) -> None:
     with opened(tmp_path / "i", lock_timeout=0) as index:
         index.add(["one"])
         process = child(HOLDING, tmp_path / "i", 60)
@@ -85,7 +85,7 @@ def test_an_unchanged_add_needs_no_lock(tmp_path: Path) -> None:
 # --- beside a writer -------------------------------------------------------------------------------------------------
 
 
-def test_readers_beside_a_writer_see_whole_commits_only(tmp_path: Path) -> None:
+def test_readers_see_only_whole_commits_of_a_writer(tmp_path: Path) -> None:
     with opened(tmp_path / "i") as index:
         index.add([f"g0 k{k}" for k in range(KEYS)], keys=[f"k{k}" for k in range(KEYS)], metadata=[{"g": 0}] * KEYS)
         processes = [child(WRITING, tmp_path / "i", 3), *(child(READING, tmp_path / "i", 2) for _ in range(2))]
@@ -102,7 +102,7 @@ def test_readers_beside_a_writer_see_whole_commits_only(tmp_path: Path) -> None:
             thread.join()
         written, *read = (int(output(process)) for process in processes)
         assert written > 20
-        assert len(seen) == 2  # a thread that met something else died of it
+        assert len(seen) == 2  # a thread that saw anything else raised
         assert min(*seen, *read) > 5
         assert index.verify().ok
 
@@ -155,12 +155,12 @@ def test_two_creators_at_once_share_one_index(tmp_path: Path) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> float:
-    """SQLite waits this many seconds for others instead of ten."""
+    """SQLite waits for others for this many seconds instead of ten."""
     monkeypatch.setattr(connection, "BUSY_SECONDS", 0.5)
     return 0.5
 
 
-def test_a_compaction_does_not_wait_for_readers(tmp_path: Path, impatient: float) -> None:
+def test_compaction_does_not_wait_for_readers(tmp_path: Path, impatient: float) -> None:
     with opened(tmp_path / "i") as index, opened(tmp_path / "i") as other:
         index.add(["one", "two"], keys=["a", "b"])
         with index._snapshots.take():
@@ -171,7 +171,7 @@ def test_a_compaction_does_not_wait_for_readers(tmp_path: Path, impatient: float
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_vector_file_that_a_compaction_takes_away_is_looked_up_again(
+def test_vector_file_removed_by_a_compaction_is_looked_up_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(tmp_path / "i") as writer, opened(tmp_path / "i") as reader:
@@ -181,7 +181,7 @@ def test_a_vector_file_that_a_compaction_takes_away_is_looked_up_again(
 
         def compact_first(self: Snapshots, connection: Any, manifest: Any) -> Any:
             calls.append(manifest.vectors)
-            if len(calls) < 3:  # the manifest is read, its vectors are not mapped yet
+            if len(calls) < 3:  # the manifest is read, but its vectors are not mapped yet
                 with monkeypatch.context() as unpatched:
                     unpatched.setattr(Snapshots, "_see", real)
                     writer.add([f"one {len(calls)}"], keys=["a"])
@@ -197,7 +197,7 @@ def test_a_vector_file_that_a_compaction_takes_away_is_looked_up_again(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_verify_beside_a_compaction_finds_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_during_a_compaction_finds_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(tmp_path / "i") as writer, opened(tmp_path / "i", readonly=True) as reader:
         writer.add(["one", "two"], keys=["a", "b"])
         real: Callable[..., Any] = Catalog.live_rows
@@ -217,7 +217,7 @@ def test_verify_beside_a_compaction_finds_no_fault(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_search_keeps_its_generation_while_others_commit_and_compact(tmp_path: Path) -> None:
+def test_search_keeps_its_generation_while_others_commit_and_compact(tmp_path: Path) -> None:
     with opened(tmp_path / "i") as index, opened(tmp_path / "i") as other:
         index.add(["one", "two"], keys=["a", "b"])
         with index._snapshots.take() as snapshot:
@@ -232,7 +232,7 @@ def test_a_search_keeps_its_generation_while_others_commit_and_compact(tmp_path:
         assert index.get("b").text == "two"
 
 
-def test_a_text_that_another_writer_brought_back_is_encoded_after_all(
+def test_text_that_another_writer_restored_is_encoded_after_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(tmp_path / "i") as index, opened(tmp_path / "i") as other:
@@ -245,7 +245,7 @@ def test_a_text_that_another_writer_brought_back_is_encoded_after_all(
             if len(tries) == 1:
                 with monkeypatch.context() as unpatched:
                     unpatched.setattr(Writer, "add", real)
-                    other.add(["two"], keys=["a"])  # now "one" is no longer what is stored, and was not encoded
+                    other.add(["two"], keys=["a"])  # now "one" is not stored any more, and was not encoded
             return real(self, *arguments, **named)
 
         monkeypatch.setattr(Writer, "add", overtaken)
@@ -255,7 +255,7 @@ def test_a_text_that_another_writer_brought_back_is_encoded_after_all(
         assert index.verify().ok
 
 
-def test_generations_that_share_what_filters_allow_never_change_it_at_once(tmp_path: Path) -> None:
+def test_generations_that_share_filter_results_never_change_them_at_once(tmp_path: Path) -> None:
     with opened(tmp_path / "i") as index:
         index.add(["one"], metadata=[{"n": 1}])
         with index._snapshots.borrow() as borrowed, borrowed.reading() as manifest:

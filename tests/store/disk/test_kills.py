@@ -36,14 +36,14 @@ def killed_acts(acts: list[str], count: int, scratch: Path) -> list[Any]:
 
 
 @pytest.mark.parametrize("count", [7, slow(15)])
-def test_a_writer_killed_at_any_step_has_done_all_or_nothing(tmp_path: Path, count: int) -> None:
+def test_writer_killed_at_any_step_has_done_all_or_nothing(tmp_path: Path, count: int) -> None:
     kills = killed_acts(list(CHANGES), count, tmp_path)
     assert [kill for kill in kills if kill[-1] != "None"] == []
     assert {act for act, _, was_killed, returned, _ in kills if was_killed and not returned} == set(CHANGES)
     assert any(returned for _, _, was_killed, returned, _ in kills if was_killed)
 
 
-def test_an_add_killed_at_each_of_its_steps_has_done_all_or_nothing(tmp_path: Path) -> None:
+def test_add_killed_at_each_of_its_steps_has_done_all_or_nothing(tmp_path: Path) -> None:
     kills = killed_acts(["add"], EVERY_STEP, tmp_path)
     assert [kill for kill in kills if kill[-1] != "None"] == []
     assert {was_killed for _, _, was_killed, _, _ in kills} == {True}
@@ -55,14 +55,14 @@ def test_an_add_killed_at_each_of_its_steps_has_done_all_or_nothing(tmp_path: Pa
 
 
 @pytest.mark.parametrize("count", [20, slow(50)])
-def test_a_creator_killed_at_any_step_leaves_no_half_index(tmp_path: Path, count: int) -> None:
+def test_creation_killed_at_any_step_leaves_no_half_index(tmp_path: Path, count: int) -> None:
     kills = killed_acts(["create"], count, tmp_path)
     assert [kill for kill in kills if kill[-1] != "None"] == []
     steps = {step.split("-")[0] for _, step, *_ in kills}
     assert {"write .creating", "sql CREATE"} <= steps
 
 
-def test_compacting_after_a_compaction_was_killed_removes_what_it_left(tmp_path: Path) -> None:
+def test_compaction_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     with opened(tmp_path / "i") as index:
         index.add(["one"])
         (tmp_path / "i" / "vectors-7.f32").write_bytes(b"left behind")
@@ -89,7 +89,7 @@ def keys_of(batch: int) -> list[str]:
     return [derive_key(f"text {batch} {n}", {"batch": batch}) for n in range(5)]
 
 
-def test_what_was_acknowledged_survives_a_kill_at_any_moment(tmp_path: Path) -> None:
+def test_acknowledged_changes_survive_a_kill_at_any_moment(tmp_path: Path) -> None:
     moments = random.Random(7)
     expected: set[int] = set()
     start = 0
@@ -106,7 +106,7 @@ def test_what_was_acknowledged_survives_a_kill_at_any_moment(tmp_path: Path) -> 
             expected |= set(batches)
             assert index.verify().ok
             start = last + 2 + (-(last + 2)) % 4
-            for batch in range(last + 1, start):  # the next child begins with a whole round
+            for batch in range(last + 1, start):  # the next process begins with a whole round
                 index.add([f"text {batch} {n}" for n in range(5)], metadata=[{"batch": batch}] * 5)
             for batch in {batch - 2 for batch in range(3, start, 4)} & {
                 hit.metadata["batch"] for hit in index.search("text", k=100_000)

@@ -1,4 +1,4 @@
-"""Does what was acknowledged survive a power cut, wherever it comes, and would this test notice a missing sync?"""
+"""Acknowledged changes survive a power cut at any moment, and these tests would notice a missing sync."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def _conditions() -> Iterator[None]:
 
 @pytest.mark.parametrize("count", [12, slow(40)])
 @pytest.mark.parametrize("act", CHANGES)
-def test_a_power_cut_at_any_moment_leaves_all_of_a_change_or_nothing(tmp_path: Path, act: str, count: int) -> None:
+def test_power_cut_at_any_moment_leaves_all_of_a_change_or_nothing(tmp_path: Path, act: str, count: int) -> None:
     found = list(cuts(record([act], tmp_path / "r", seed=3), count, 1, tmp_path / "cut"))
     assert [cut for cut in found if cut.finding] == []
     assert {cut.acknowledged for cut in found} == {0, 1}
 
 
 @pytest.mark.parametrize("seed", every(3, range(3)))
-def test_changes_before_the_one_that_was_cut_off_are_all_there(tmp_path: Path, seed: int) -> None:
+def test_changes_before_a_power_cut_are_all_there(tmp_path: Path, seed: int) -> None:
     acts = Random(seed).sample(SEQUENCE, len(SEQUENCE))
     recording = record(acts, tmp_path / "r", seed, reopen=seed == 1)
     found = list(cuts(recording, 50, seed, tmp_path / "cut"))
@@ -62,7 +62,7 @@ class SyncsNoFolders(Unsynced):
 
 
 class SyncsWithoutSqlite(Unsynced):
-    """Its log is not synced before a commit returns: the pragma is lost."""
+    """SQLite does not sync its log before a commit returns: the pragma is lost."""
 
     def connect(self, database: str, **options: Any) -> sqlite3.Connection:
         class Connection(sqlite3.Connection):
@@ -74,7 +74,7 @@ class SyncsWithoutSqlite(Unsynced):
 
 def found_by(disk: type[Unsynced], act: str, folder: Path) -> Iterator[Cut]:
     for seed in range(6):
-        # SQLite syncs the folder with a log that it has made, which would hide what is missing later.
+        # SQLite syncs the folder with a log that it created, which would hide a later missing sync.
         recording = record(
             [act] if act == "create" else ["relabel", act], folder / f"r{seed}", seed, disk, reopen=False
         )
@@ -89,7 +89,7 @@ def found_by(disk: type[Unsynced], act: str, folder: Path) -> Iterator[Cut]:
         *itertools.product([SyncsWithoutSqlite], ["add", "update", "delete"]),
     ],
 )
-def test_a_missing_sync_is_found(tmp_path: Path, disk: type[Unsynced], act: str) -> None:
+def test_missing_sync_is_found(tmp_path: Path, disk: type[Unsynced], act: str) -> None:
     cut = next(found_by(disk, act, tmp_path), None)
     assert cut is not None
     assert cut.finding is not None

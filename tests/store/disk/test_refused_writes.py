@@ -1,4 +1,4 @@
-"""What does a write that the file system refuses change: nothing, and is it said to be the file system's doing?"""
+"""A write that the file system refuses changes nothing and raises an error that says why."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("for_good", "most"), [(False, 8), slow(False, None), (True, 2), slow(True, 5)])
 @pytest.mark.parametrize("act", CHANGES)
-def test_a_refused_call_is_an_error_of_ours_and_the_index_stays_usable(
+def test_refused_call_is_our_error_and_the_index_stays_usable(
     tmp_path: Path, act: str, for_good: bool, most: int | None
 ) -> None:
     if reason := why_unhookable():
@@ -67,8 +67,8 @@ def test_a_refused_call_is_an_error_of_ours_and_the_index_stays_usable(
     prepare(act, tmp_path / "r", seed)
     before = stored(act, tmp_path / "r")
     after, calls = _undisturbed(act, tmp_path / "r", seed)
-    # Each of our own calls is refused once, and some of SQLite's, with another error in turn. A disk that stays full
-    # is tried at fewer places.
+    # Each of our own calls is refused once, and some of SQLite's, with alternating errors. A disk that stays full is
+    # tried at fewer places.
     ours = [nth for nth, step in enumerate(calls, 1) if not step.by_sqlite]
     its = [nth for nth, step in enumerate(calls, 1) if step.by_sqlite]
     draw = Random(seed)
@@ -83,7 +83,7 @@ def test_a_refused_call_is_an_error_of_ours_and_the_index_stays_usable(
 
 
 def _undisturbed(act: str, root: Path, seed: int) -> tuple[Contents, list[Step]]:
-    """What the act makes of the index, and its file calls."""
+    """What the index holds after the act, and the act's file calls."""
     found: list[Contents] = []
     copy = root.with_name("copy")
     shutil.copytree(root, copy)
@@ -108,12 +108,12 @@ def _attempt(act: str, root: Path, seed: int, refusing: Refusing, before: Conten
             found = contents(index)  # reading needs no space
             assert found == after or (failed and found == before), str(refusing.refused)
             if refusing.refused is None:
-                index.close()  # which finishes what can as well be finished later, and so never fails
+                index.close()  # never fails, since what it does can be done later
                 index = None
         refusing.nth = None
         index = index or open_for(act, folder)
         assert index.verify().ok, str(refusing.refused)
-        # A backup that failed when its name had been given already is there, and may be.
+        # A backup that failed after it got its name may exist.
         if failed and contents(index) == before and not backup_of(root, seed).exists():
             CHANGES[act](index, Random(seed), root)
         assert contents(index) == after
@@ -147,16 +147,16 @@ def limited(folder: Path, act: str, limit: int) -> str:
     return done.stdout + done.stderr
 
 
-def test_a_database_that_cannot_grow_is_a_storage_error_and_the_index_stays_usable(folder: Path) -> None:
+def test_database_that_cannot_grow_is_a_storage_error_and_the_index_stays_usable(folder: Path) -> None:
     assert limited(folder, "add", 20_000) == "StorageError\n['a', 'c', 'd'] True 1\n"
 
 
-def test_an_index_that_cannot_be_made_is_a_storage_error_and_leaves_nothing(tmp_path: Path) -> None:
+def test_index_that_cannot_be_created_is_a_storage_error_and_leaves_nothing(tmp_path: Path) -> None:
     assert limited(tmp_path / "i", "create", 2000) == "StorageError\n"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_vector_files_name_is_durable_even_if_the_first_add_failed(tmp_path: Path) -> None:
+def test_name_of_the_vector_file_is_durable_after_a_failed_first_add(tmp_path: Path) -> None:
     class Syncs(Watch):
         def __init__(self) -> None:
             self.synced: list[Path] = []
@@ -175,7 +175,7 @@ def test_the_vector_files_name_is_durable_even_if_the_first_add_failed(tmp_path:
 
 
 class FailingSync(Watch):
-    """A disk that takes what is written, and is full when it comes to writing it down; or fails otherwise."""
+    """A disk that accepts writes and raises when they are synced."""
 
     def __init__(self, code: int = errno.ENOSPC) -> None:
         self._code = code
@@ -185,7 +185,7 @@ class FailingSync(Watch):
             raise OSError(self._code, os.strerror(self._code))
 
 
-def test_a_refused_write_says_which_file_and_why(folder: Path) -> None:
+def test_refused_write_names_the_file_and_the_reason(folder: Path) -> None:
     with opened(folder) as index, watched(FailingSync(), sqlite=False), pytest.raises(StorageError) as caught:
         index.add(["five"], keys=["e"])
     assert (caught.value.path, caught.value.reason) == (str(folder / "vectors-1.f32"), "No space left on device")
@@ -202,7 +202,7 @@ def test_a_refused_write_says_which_file_and_why(folder: Path) -> None:
         (errno.EIO, "Check the free disk space and the permissions"),
     ],
 )
-def test_the_advice_follows_what_the_system_refused(folder: Path, code: int, advice: str) -> None:
+def test_advice_follows_the_reason_of_the_refusal(folder: Path, code: int, advice: str) -> None:
     with opened(folder) as index, watched(FailingSync(code), sqlite=False), pytest.raises(StorageError) as caught:
         index.add(["five"], keys=["e"])
     assert caught.value.reason == os.strerror(code)
@@ -211,7 +211,7 @@ def test_the_advice_follows_what_the_system_refused(folder: Path, code: int, adv
 
 
 @pytest.mark.parametrize("spare", range(7))
-def test_too_few_descriptors_are_said_to_be_that_by_whoever_meets_them(folder: Path, spare: int) -> None:
+def test_too_many_open_files_is_reported_as_such(folder: Path, spare: int) -> None:
     with opened(folder) as index:
         assert index.encoder
         lowest = os.dup(0)
@@ -234,7 +234,7 @@ def test_too_few_descriptors_are_said_to_be_that_by_whoever_meets_them(folder: P
         assert index.verify().ok
 
 
-def test_to_look_whether_an_index_is_in_use_leaves_sqlites_locks_in_place(folder: Path) -> None:
+def test_checking_for_use_keeps_sqlites_locks(folder: Path) -> None:
     def locks() -> list[str]:
         number = os.stat(folder / "vecindex.db-shm").st_ino
         return [line.split(" ", 1)[1] for line in Path("/proc/locks").read_text().splitlines() if f":{number} " in line]
@@ -252,7 +252,7 @@ class Short(Disk):
         return super().write(descriptor, data[:3], offset)
 
 
-def test_a_write_that_the_system_cuts_short_is_continued(tmp_path: Path) -> None:
+def test_short_write_is_continued(tmp_path: Path) -> None:
     with replaced(Short()):
         files.write_at(tmp_path / "f", 2, memoryview(b"0123456789"))
         files.write_at(tmp_path / "f", 4, memoryview(b"abc"))
@@ -260,7 +260,7 @@ def test_a_write_that_the_system_cuts_short_is_continued(tmp_path: Path) -> None
     assert vectors.vector_file(tmp_path, 7) == tmp_path / "vectors-7.f32"
 
 
-def test_a_write_that_did_not_fit_gives_its_space_back(folder: Path) -> None:
+def test_write_that_does_not_fit_frees_its_space(folder: Path) -> None:
     before = (folder / "vectors-1.f32").stat().st_size
     with opened(folder) as index, watched(FailingSync(), sqlite=False), pytest.raises(StorageError):
         index.add([f"text {i}" for i in range(100)])

@@ -1,4 +1,4 @@
-"""Would the watch of `tests.support.sandbox` notice what it is there for?"""
+"""The watch in `tests.support.sandbox` notices what it should."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ TOUCHES: dict[str, Callable[[Victim], object]] = {
 
 
 @pytest.mark.parametrize("touch", TOUCHES)
-def test_a_touch_of_the_victim_is_noticed(tmp_path: Path, touch: str) -> None:
+def test_touching_the_victim_is_noticed(tmp_path: Path, touch: str) -> None:
     victim = Victim(tmp_path / "victim")
-    with pytest.raises(AssertionError, match=r"^(opened or changed|done|not done)"), watched(victim, seconds=0.5):
+    with pytest.raises(AssertionError, match=r"^(opened or changed|done|not finished)"), watched(victim, seconds=0.5):
         TOUCHES[touch](victim)
 
 
-def test_what_touches_nothing_of_it_passes(tmp_path: Path) -> None:
+def test_not_touching_the_victim_passes(tmp_path: Path) -> None:
     victim = Victim(tmp_path / "victim")
     with watched(victim):
         (tmp_path / "x").write_text("x")
@@ -67,7 +67,7 @@ def test_what_touches_nothing_of_it_passes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_anything_may_be_planted_twice(tmp_path: Path, kind: str) -> None:
+def test_everything_can_be_planted_twice(tmp_path: Path, kind: str) -> None:
     victim = Victim(tmp_path / "victim")
     for _ in range(2):
         plant(tmp_path / "a" / "b", kind, victim)

@@ -1,6 +1,6 @@
-"""An index from a stranger: whatever lies in it in place of its files, no command touches anything outside.
+"""No command touches anything outside a received index, whatever is planted in place of its files.
 
-Variants are drawn from what may be planted, where, and which command meets it; `tests.support.sandbox` watches it.
+Random variants choose what is planted, where, and which command meets it; `tests.support.sandbox` watches.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _codes_of_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An index with codes, dead rows, a log, a lock of each kind."""
+    """An index with codes, dead rows, a log and both locks."""
     root = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(upkeep, "ROWS_FOR_CODES", 32)
@@ -57,7 +57,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def places(folder: Path) -> list[str]:
-    """What an index opens, makes, renames or removes, by its path inside or beside it."""
+    """The paths, inside an index or beside it, that are opened, created, renamed or removed."""
     (codes, *_) = sorted(path.name for path in folder.glob("codes-*"))
     return [
         *("vecindex.db", "vecindex.db-wal", "vecindex.db-shm", "vecindex.db-journal"),
@@ -124,7 +124,7 @@ def tmp_path(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-def test_nothing_outside_is_touched_whatever_lies_in_an_index(made: Path, tmp_path: Path) -> None:
+def test_received_index_never_leads_outside_its_folder(made: Path, tmp_path: Path) -> None:
     victim = Victim(tmp_path / "victim")
     draw = Random(14)
     pairs = [(place, kind) for place in places(made) for kind in KINDS]

@@ -1,4 +1,4 @@
-"""An index whose tables say what no writer says, their checksums right: each a CorruptIndex that names the file."""
+"""Tables with nonsense and valid checksums raise a CorruptIndex that names the file."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ WRITING: dict[str, Callable[[Index], object]] = {
 
 
 def errors_of(folder: Path) -> list[CorruptIndex]:
-    """Those of every act, of changes on copies; raises what else is raised, AssertionError where verify is clean."""
+    """The errors of every act, with changes on copies; other errors are raised, and verify must find something."""
     found: list[CorruptIndex] = []
 
     def tried(act: Callable[[Index], object], index: Index) -> None:
@@ -71,7 +71,7 @@ def errors_of(folder: Path) -> list[CorruptIndex]:
         except CorruptIndex as error:
             found.append(error)
         except RecordNotFound:
-            pass  # under its key there is none
+            pass  # there is none under its key
 
     try:
         with opened(folder, create=False) as index:
@@ -108,7 +108,7 @@ MANIFEST: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("column", "value"), MANIFEST, ids=lambda value: str(value)[:30])
-def test_a_manifest_that_says_nonsense_is_named(folder: Path, column: str, value: Any) -> None:
+def test_nonsense_in_the_manifest_is_a_named_error(folder: Path, column: str, value: Any) -> None:
     rewrite(folder, **{column: value})
     with pytest.raises(CorruptIndex) as caught:
         opened(folder)
@@ -117,7 +117,7 @@ def test_a_manifest_that_says_nonsense_is_named(folder: Path, column: str, value
 
 
 @pytest.mark.parametrize("rows", [6, 2**25, 2**40, 2**62])
-def test_rows_that_nothing_holds_are_said_at_once(folder: Path, rows: int) -> None:
+def test_absurd_row_count_is_refused_at_once(folder: Path, rows: int) -> None:
     for dead in (2, rows - 3):
         rewrite(folder, rows=rows, dead=dead)
         assert len(errors_of(folder)) >= 8
@@ -136,7 +136,7 @@ def test_rows_that_nothing_holds_are_said_at_once(folder: Path, rows: int) -> No
         {"x": 1},
     ],
 )
-def test_a_space_that_says_nonsense_is_named(folder: Path, change: dict[str, Any]) -> None:
+def test_nonsense_in_the_space_is_a_named_error(folder: Path, change: dict[str, Any]) -> None:
     with opened(folder) as index:
         space = json.loads(index.encoder.space.to_json())
     rewrite(folder, space=space | change)
@@ -157,7 +157,7 @@ def test_a_space_that_says_nonsense_is_named(folder: Path, change: dict[str, Any
     ],
     ids=str,
 )
-def test_codes_that_say_nonsense_are_named(folder: Path, codes: dict[str, Any]) -> None:
+def test_nonsense_in_the_list_of_codes_is_a_named_error(folder: Path, codes: dict[str, Any]) -> None:
     sound = {"rows": 5, "settings": '{"bits": 1, "factor": 10}', "names": ["codes-1-5-1-00000000-fast.faiss"]}
     rewrite(folder, codes={**sound, "digests": ["0" * 64], **codes})
     with pytest.raises(CorruptIndex, match=r"vecindex\.db is damaged: its manifest"):
@@ -167,8 +167,8 @@ def test_codes_that_say_nonsense_are_named(folder: Path, codes: dict[str, Any]) 
 @pytest.mark.parametrize(
     "settings", ["", "[]", "{}", '{"bits": 3, "factor": 1}', '{"bits": "1", "factor": []}', NESTED]
 )
-def test_settings_of_codes_that_say_nonsense_are_damaged_codes(folder: Path, settings: str) -> None:
-    """They only propose: an index answers without them, and `repair` takes them away."""
+def test_nonsense_in_settings_of_codes_is_a_fault_of_the_codes(folder: Path, settings: str) -> None:
+    """Codes only propose: an index answers without them, and `repair` removes them."""
     codes = {"rows": 5, "settings": settings, "names": ["codes-1-5-1-00000000-fast.faiss"], "digests": ["0" * 64]}
     rewrite(folder, codes=codes)
     with opened(folder) as index:
@@ -182,7 +182,7 @@ def test_settings_of_codes_that_say_nonsense_are_damaged_codes(folder: Path, set
 
 
 def _sealed(what: str, connection: sqlite3.Connection) -> None:
-    """Makes the checksums of records right."""
+    """Makes the checksums of records valid."""
     if "records" in what:
         for row, *covered in connection.execute("select rowid, key, text, metadata, lost from records").fetchall():
             connection.execute("update records set crc = ? where rowid = ?", (record_crc(*covered), row))
@@ -210,7 +210,7 @@ TABLES = [
 
 
 @pytest.mark.parametrize("statement", TABLES, ids=lambda statement: statement[:70])
-def test_tables_that_say_nonsense_are_named(folder: Path, statement: str) -> None:
+def test_nonsense_in_tables_is_a_named_error(folder: Path, statement: str) -> None:
     with closing(loosened(folder)) as connection:
         connection.execute(statement)
         _sealed(statement, connection)
@@ -221,7 +221,7 @@ def test_tables_that_say_nonsense_are_named(folder: Path, statement: str) -> Non
 
 @pytest.mark.parametrize("value", ["'x'", "null", "-1", "1.5", "x'00'", "9223372036854775807"])
 @pytest.mark.parametrize("column", ["digest", "row", "lost", "crc"])
-def test_a_cache_that_says_nonsense_serves_nothing(folder: Path, column: str, value: str) -> None:
+def test_nonsense_in_the_cache_is_not_served(folder: Path, column: str, value: str) -> None:
     with closing(loosened(folder)) as connection:
         connection.execute("create table other as select * from cached")
         connection.execute(f"update other set {column} = {value}")
@@ -235,7 +235,7 @@ def test_a_cache_that_says_nonsense_serves_nothing(folder: Path, column: str, va
         assert index.repair().ok
 
 
-def test_a_note_of_the_lock_that_says_nonsense_is_no_note(folder: Path) -> None:
+def test_nonsense_in_the_note_of_the_lock_is_ignored(folder: Path) -> None:
     for text in ("committed \u00b2 x 00000000\n", "\u00b2\nhost\n\u00b2\n", "x" * 5000):
         (folder / "writer.lock").write_text(text)
         with opened(folder) as index:
@@ -254,7 +254,7 @@ def test_a_note_of_the_lock_that_says_nonsense_is_no_note(folder: Path) -> None:
         *("update manifest set format = 'x'", "update manifest set format = 1.5", "drop table records"),
     ],
 )
-def test_an_older_format_that_says_nonsense_is_named(tmp_path: Path, number: int, statement: str) -> None:
+def test_nonsense_in_an_older_format_is_a_named_error(tmp_path: Path, number: int, statement: str) -> None:
     folder = shutil.copytree(GOLDEN / f"format-{number}", tmp_path / "i")
     with closing(loosened(folder)) as connection:
         connection.execute(statement)

@@ -1,4 +1,4 @@
-"""Is every kind of damage found and named, with the file it is in and what repairs it?"""
+"""Every kind of damage is found and named, with its file and what repairs it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_verify_names_the_damaged_file_and_what_repairs_it(folder: Path, what: s
     assert fault.repair.replace(f" --index {folder}", "") == repair
 
 
-def test_verify_ignores_the_vectors_of_dead_rows(folder: Path) -> None:
+def test_verify_ignores_vectors_of_dead_rows(folder: Path) -> None:
     overwrite(folder / "vectors-1.f32", 1 * ROW_BYTES, b"\xff" * 4)
     with opened(folder) as index:
         assert index.verify().ok
@@ -56,14 +56,14 @@ def test_verify_lists_a_thousand_faults_and_counts_the_rest(tmp_path: Path) -> N
     assert (len(faults), faults[-1].reason) == (1001, "50 more faults are not listed")
 
 
-def test_a_manifest_that_was_damaged_while_open_is_a_fault(folder: Path) -> None:
+def test_manifest_damaged_while_open_is_a_fault(folder: Path) -> None:
     with opened(folder) as index:
         sql(folder, "update manifest set rows = 4")
         reasons = [(fault.reason, fault.repair) for fault in index.verify().faults]
     assert reasons == [("its manifest is not what was written", RESTORE)]
 
 
-def test_a_page_of_the_records_that_cannot_be_read_is_not_repaired(tmp_path: Path) -> None:
+def test_unreadable_page_of_records_is_not_repaired(tmp_path: Path) -> None:
     path = tmp_path / "i"
     with opened(path) as index:
         index.add([f"text number {n} {'x' * 300}" for n in range(100)])
@@ -84,7 +84,7 @@ def test_a_page_of_the_records_that_cannot_be_read_is_not_repaired(tmp_path: Pat
     ],
 )
 @pytest.mark.parametrize("readonly", [False, True])
-def test_opening_garbage_is_a_corrupt_index(folder: Path, content: bytes, reason: str, readonly: bool) -> None:
+def test_opening_garbage_raises_corrupt_index(folder: Path, content: bytes, reason: str, readonly: bool) -> None:
     (folder / "vecindex.db").write_bytes(content)
     with pytest.raises(CorruptIndex) as caught:
         opened(folder, readonly=readonly)
@@ -93,7 +93,7 @@ def test_opening_garbage_is_a_corrupt_index(folder: Path, content: bytes, reason
 
 @examples(60)
 @given(data=st.data())
-def test_a_damaged_head_of_the_database_never_raises_anything_but_our_errors(
+def test_damaged_database_header_raises_only_our_errors(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     path = tmp_path_factory.mktemp("damaged") / "i"
@@ -119,8 +119,8 @@ print(json.dumps([asdict(each) for each in outcomes(int(sys.argv[2]), 0, Path(sy
 
 
 @pytest.mark.parametrize("number", [15, slow(60)])
-def test_random_damages_give_right_answers_or_our_errors(tmp_path: Path, number: int) -> None:
-    # In a process of its own: where FAISS has already searched, its threads are missing in a forked child.
+def test_random_damage_gives_right_answers_or_our_errors(tmp_path: Path, number: int) -> None:
+    # In a new process, since a fork lacks the threads of FAISS if that has searched before.
     done = subprocess.run(
         [sys.executable, "-c", _DAMAGES, str(tmp_path), str(number)],
         cwd=PROJECT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=True,
@@ -131,14 +131,14 @@ def test_random_damages_give_right_answers_or_our_errors(tmp_path: Path, number:
     assert counts.keys() == {"right", "error"}, [each for each in found if each["verdict"] not in ("right", "error")]
 
 
-def test_another_format_is_named_with_ours(folder: Path) -> None:
+def test_unsupported_format_is_named_with_the_supported_one(folder: Path) -> None:
     sql(folder, "update manifest set format = 4")
     with pytest.raises(IncompatibleFormat) as caught:
         opened(folder)
     assert (caught.value.path, caught.value.found, caught.value.supported) == (str(folder), 4, 3)
 
 
-def test_an_empty_manifest_and_a_missing_database_are_corrupt(folder: Path) -> None:
+def test_empty_manifest_or_missing_database_is_corrupt(folder: Path) -> None:
     sql(folder, "delete from manifest")
     with pytest.raises(CorruptIndex, match="its manifest is empty"), opened(folder) as index:
         index.search("one")
@@ -151,11 +151,11 @@ def test_an_empty_manifest_and_a_missing_database_are_corrupt(folder: Path) -> N
 # --- what SQLite itself does not see
 
 
-def test_commits_that_a_damaged_log_swallows_are_missed(tmp_path: Path) -> None:
+def test_commits_lost_with_a_damaged_log_are_noticed(tmp_path: Path) -> None:
     with opened(tmp_path / "i") as index:
         index.add(["one"], keys=["a"])
         index.add(["two"], keys=["b"])
-        shutil.copytree(tmp_path / "i", tmp_path / "copy")  # with a log that holds both commits
+        shutil.copytree(tmp_path / "i", tmp_path / "copy")  # with both commits in the log
     log = tmp_path / "copy" / "vecindex.db-wal"
     content = bytearray(log.read_bytes())
     content[len(content) // 2] ^= 1
@@ -170,13 +170,13 @@ def test_commits_that_a_damaged_log_swallows_are_missed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("note", [b"", b"committed 99", b"committed 99 2026 00000000\n", b"\xff" * 2000])
-def test_a_damaged_note_of_the_last_commit_accuses_nobody(folder: Path, note: bytes) -> None:
+def test_damaged_note_of_the_last_commit_is_ignored(folder: Path, note: bytes) -> None:
     (folder / "writer.lock").write_bytes(note)
     with opened(folder) as index:
         assert (len(index), index.verify().ok, index.delete(["a"])) == (3, True, 1)
 
 
-def test_a_record_that_a_filter_would_miss_is_noticed_in_a_small_index(folder: Path) -> None:
+def test_small_index_notices_a_record_that_a_filter_would_miss(folder: Path) -> None:
     sql(folder, "update records set metadata = '{\"n\":4}' where key = 'd'")
     with opened(folder) as index, pytest.raises(CorruptIndex, match="'d' is not what was written"):
         index.search("one", where={"n": 3})

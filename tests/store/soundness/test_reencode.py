@@ -1,4 +1,4 @@
-"""Do stored texts get vectors again: where the file of them is lost, and where a stored vector is no direction?"""
+"""Stored texts are encoded again if the vector file is lost or a stored vector lacks unit length."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def answers(index: Index) -> Any:
 
 
 @pytest.mark.parametrize("what", LOST)
-def test_a_lost_file_of_vectors_is_made_again_where_that_is_asked_for(folder: Path, what: str) -> None:
+def test_lost_vector_file_is_encoded_again_on_request(folder: Path, what: str) -> None:
     with opened(folder) as index:
         expected = answers(index)
     damage, name, reason, _ = FAULTS[what]
@@ -59,7 +59,7 @@ def test_a_lost_file_of_vectors_is_made_again_where_that_is_asked_for(folder: Pa
         assert (report.faults, report.records, report.rows) == ((), 3, 3)
         assert [(fault.path, fault.reason) for fault in report.repaired] == [(str(folder / name), reason)]
         assert (state_of(index), answers(index)) == (SMALL_STATE, expected)
-        # Of a file that lacks its last byte only the last row is lost.
+        # Only the last row is lost if the file lacks its last byte.
         assert encoder.encoded - 3 == (1 if what == "a vector file cut" else 3)
         assert (index.repair(encode=True).repaired, index.verify().ok) == ((), True)
         index.add(["five"], keys=["e"])
@@ -67,7 +67,7 @@ def test_a_lost_file_of_vectors_is_made_again_where_that_is_asked_for(folder: Pa
     assert [path.name for path in folder.glob("*.f32")] == ["vectors-2.f32"]
 
 
-def test_what_is_left_of_a_lost_file_is_kept_only_if_it_is_what_was_written(folder: Path) -> None:
+def test_sound_rows_left_in_a_cut_vector_file_are_kept(folder: Path) -> None:
     os.truncate(folder / "vectors-1.f32", 4 * ROW_BYTES)
     overwrite(folder / "vectors-1.f32", 0, b"\xff" * 8)
     with opened(folder) as index:
@@ -75,7 +75,7 @@ def test_what_is_left_of_a_lost_file_is_kept_only_if_it_is_what_was_written(fold
         assert index.search("one", k=1)[0].key == "a"
 
 
-def test_records_keep_what_their_vectors_cover_and_codes_are_made_anew(
+def test_encoding_again_keeps_what_vectors_cover_and_rebuilds_codes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upkeep, "ROWS_FOR_CODES", 20)
@@ -98,7 +98,7 @@ def test_records_keep_what_their_vectors_cover_and_codes_are_made_anew(
         assert index.search("text 7", k=1)[0].key == "k7"
 
 
-def test_a_text_without_a_token_is_named_and_nothing_is_changed_until_it_is_deleted(tmp_path: Path) -> None:
+def test_text_without_a_token_blocks_encoding_again_until_deleted(tmp_path: Path) -> None:
     folder = tmp_path / "i"
     with opened(folder) as index:
         index.add(["one", "~", "two"], keys=["a", "b", "c"])
@@ -118,7 +118,7 @@ def test_a_text_without_a_token_is_named_and_nothing_is_changed_until_it_is_dele
         assert index.keys() == ["a", "c"]
 
 
-def test_an_encoder_that_refuses_a_text_and_does_not_name_it_ends_the_repair(tmp_path: Path) -> None:
+def test_encoder_that_refuses_an_unnamed_text_ends_the_repair(tmp_path: Path) -> None:
     class Silent(BareEncoder):
         def without_token(self, texts: Any, role: Any = "document") -> list[str]:
             return []
@@ -131,7 +131,7 @@ def test_an_encoder_that_refuses_a_text_and_does_not_name_it_ends_the_repair(tmp
     assert list((tmp_path / "i").glob("*.f32")) == []
 
 
-def test_a_damaged_record_beside_lost_vectors_is_to_be_deleted_first(folder: Path) -> None:
+def test_damaged_record_beside_lost_vectors_must_be_deleted_first(folder: Path) -> None:
     (folder / "vectors-1.f32").unlink()
     sql(folder, "update records set text = 'five' where key = 'd'")
     with opened(folder) as index:
@@ -143,7 +143,7 @@ def test_a_damaged_record_beside_lost_vectors_is_to_be_deleted_first(folder: Pat
         assert sorted(state_of(index)) == ["a", "c"]
 
 
-def test_vectors_that_were_made_elsewhere_cannot_be_made_again_here(tmp_path: Path) -> None:
+def test_lost_vectors_made_elsewhere_cannot_be_encoded_again(tmp_path: Path) -> None:
     with vecindex.open(tmp_path / "i") as index:
         index.add(["one", "two"], vectors=np.eye(2))
         (tmp_path / "i" / "vectors-1.f32").unlink()
@@ -152,7 +152,7 @@ def test_vectors_that_were_made_elsewhere_cannot_be_made_again_here(tmp_path: Pa
         assert index.export(tmp_path / "texts.jsonl", vectors=False).records == 2
 
 
-def test_an_encoding_that_is_killed_leaves_the_index_as_it_was(folder: Path) -> None:
+def test_killed_encoding_leaves_the_index_unchanged(folder: Path) -> None:
     class Dying(ToyEncoder):
         def environment(self) -> dict[str, str]:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -171,7 +171,7 @@ def test_an_encoding_that_is_killed_leaves_the_index_as_it_was(folder: Path) -> 
         assert state_of(index) == SMALL_STATE
 
 
-def test_the_command_asks_for_it_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_encodes_again_only_with_the_option(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Index, "encoder", ToyEncoder())
 
     def run(*arguments: str) -> tuple[int, str]:
@@ -190,7 +190,7 @@ def test_the_command_asks_for_it_by_name(folder: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("lost", [True, False])
-def test_texts_are_exported_without_vectors_and_can_be_added_again(folder: Path, tmp_path: Path, lost: bool) -> None:
+def test_export_without_vectors_can_be_added_again(folder: Path, tmp_path: Path, lost: bool) -> None:
     if lost:
         (folder / "vectors-1.f32").unlink()
     path = tmp_path / "texts.jsonl"
@@ -215,7 +215,7 @@ def test_texts_are_exported_without_vectors_and_can_be_added_again(folder: Path,
 
 
 def make_row(folder: Path, row: int, numbers: bytes) -> None:
-    """A vector of these bytes, with the checksum that it would have had."""
+    """Stores a vector of these bytes with its checksum."""
     overwrite(folder / "vectors-1.f32", row * ROW_BYTES, numbers)
     sums = checksums(map_rows(folder / "vectors-1.f32", 5, 16)).tobytes()
     sql(folder, f"update sums set sums = x'{sums.hex()}', crc = {zlib.crc32(sums)}")
@@ -225,7 +225,7 @@ NUMBERS = {"zero": bytes(ROW_BYTES), "not a number": b"\0\0\xc0\x7f" * 16}
 
 
 @pytest.mark.parametrize("what", NUMBERS)
-def test_a_stored_vector_without_a_direction_is_encoded_again(folder: Path, what: str) -> None:
+def test_stored_vector_without_unit_length_is_encoded_again(folder: Path, what: str) -> None:
     make_row(folder, 3, NUMBERS[what])
     sql(folder, "delete from cached")
     with opened(folder) as index:
@@ -242,7 +242,7 @@ class NothingIn(BareEncoder):
 
 
 class ZeroFor(ToyEncoder):
-    """Gives a text a vector of zeros, and does not notice."""
+    """Gives a text a zero vector without an error."""
 
     def encode_all(self, texts: Any, role: Any = "document", on_long: Any = "truncate") -> Any:
         encoded = super().encode_all(texts, role, on_long)
@@ -252,7 +252,7 @@ class ZeroFor(ToyEncoder):
 
 @pytest.mark.parametrize("model", [NothingIn(), ZeroFor()], ids=["says so", "does not notice"])
 @pytest.mark.parametrize("what", NUMBERS)
-def test_what_has_no_vector_is_never_said_to_be_repaired_and_can_be_deleted_by_name(
+def test_record_that_cannot_be_encoded_is_reported_and_can_be_deleted(
     folder: Path, what: str, model: ToyEncoder
 ) -> None:
     make_row(folder, 3, NUMBERS[what])
@@ -269,11 +269,11 @@ def test_what_has_no_vector_is_never_said_to_be_repaired_and_can_be_deleted_by_n
         assert index.verify().ok
 
 
-def test_no_number_that_json_lacks_reaches_it(folder: Path, tmp_path: Path) -> None:
+def test_no_nan_or_infinity_reaches_json_output(folder: Path, tmp_path: Path) -> None:
     make_row(folder, 3, NUMBERS["not a number"])
     with opened(folder) as index:
         hits = index.search("four", k=9)
-        assert [hit.key for hit in hits][-1] == "d"  # behind those that have a score
+        assert [hit.key for hit in hits][-1] == "d"  # after the hits that have a score
         assert np.isnan(hits[-1].score)
         with pytest.raises(CorruptIndex, match=r"the vector of 'd' \(row 3\) is not finite"):
             index.export(tmp_path / "out.jsonl")
@@ -284,7 +284,7 @@ def test_no_number_that_json_lacks_reaches_it(folder: Path, tmp_path: Path) -> N
     assert json_text(finite) == json.dumps(finite, indent=2) + "\n"
 
 
-def test_scores_that_are_no_numbers_hide_no_others() -> None:
+def test_nan_scores_do_not_hide_other_hits() -> None:
     found = np.linspace(-1, 1, 3000).astype(np.float32)
     found[::3] = np.nan
     ranking = best(np.arange(3000), found, 5)
@@ -309,14 +309,14 @@ def test_verify_and_repair_never_advise_verify(folder: Path) -> None:
     assert "verify" in caught.value.advice
 
 
-def test_a_repair_that_leaves_something_does_not_advise_the_same_repair(folder: Path) -> None:
+def test_incomplete_repair_does_not_advise_the_same_repair(folder: Path) -> None:
     sql(folder, "delete from records where key = 'a'")
     sql(folder, "update manifest set fingerprint = 'other'")
     with opened(folder) as index:
         assert {fault.repair for fault in index.repair().faults} == {RESTORE}
 
 
-def test_verify_of_an_open_index_that_goes_away_says_so(folder: Path) -> None:
+def test_verify_of_an_open_index_that_is_removed_says_so(folder: Path) -> None:
     with opened(folder) as index:
         shutil.rmtree(folder)
         with pytest.raises(StorageError, match="it was removed"):

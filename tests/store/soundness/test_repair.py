@@ -1,4 +1,4 @@
-"""Is what can be made right again made right, are the answers the same then, and is the rest left as it is?"""
+"""Repair fixes what can be fixed, with the same answers afterwards, and leaves the rest unchanged."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def answers(index: Index) -> Any:
 
 
 @pytest.mark.parametrize("what", REPAIRED)
-def test_what_can_be_repaired_is_and_gives_the_same_answers(folder: Path, what: str) -> None:
+def test_repaired_index_gives_the_same_answers(folder: Path, what: str) -> None:
     damage, name, reason, _ = FAULTS[what]
     with opened(folder) as index:
         expected, state = sorted(answers(index)), SMALL_STATE
-        if what == "a key that is no UTF-8":  # nobody can name that record any more
+        if what == "a key that is no UTF-8":  # that record cannot be named any more
             index.delete(["d"])
             expected, state = sorted(answers(index)), {key: SMALL_STATE[key] for key in "ac"}
             folder = small_index(folder.with_name("again"))
@@ -63,7 +63,7 @@ def test_what_can_be_repaired_is_and_gives_the_same_answers(folder: Path, what: 
 
 
 @pytest.mark.parametrize("what", DELETED)
-def test_a_damaged_record_can_be_deleted_by_the_command_that_verify_prints(folder: Path, what: str) -> None:
+def test_verify_prints_the_command_that_deletes_a_damaged_record(folder: Path, what: str) -> None:
     FAULTS[what][0](folder)
     key = "-it's" if what == "a key" else "d"
     with opened(folder) as index:
@@ -76,9 +76,9 @@ def test_a_damaged_record_can_be_deleted_by_the_command_that_verify_prints(folde
 
 
 @pytest.mark.parametrize("what", LOST + ENCODED)
-def test_what_is_lost_is_left_as_it_is_and_stays_in_the_report(folder: Path, what: str) -> None:
+def test_unrepairable_damage_is_left_and_reported(folder: Path, what: str) -> None:
     FAULTS[what][0](folder)
-    sql(folder, "update manifest set fingerprint = 'other'")  # could be repaired, but not beside that
+    sql(folder, "update manifest set fingerprint = 'other'")  # could be repaired, but not with that
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "writer.lock"}
     with opened(folder) as index:
         report = index.repair()
@@ -86,7 +86,7 @@ def test_what_is_lost_is_left_as_it_is_and_stays_in_the_report(folder: Path, wha
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "writer.lock"} == before
 
 
-def test_a_damaged_vector_is_encoded_again_with_what_its_record_says(tmp_path: Path) -> None:
+def test_damaged_vector_is_encoded_again_as_its_record_says(tmp_path: Path) -> None:
     long = "word " * 50
     with opened(tmp_path / "i") as index:
         index.add(["one", long.strip()], keys=["a", "b"], metadata=[{}, {"n": 1}])
@@ -102,7 +102,7 @@ def test_a_damaged_vector_is_encoded_again_with_what_its_record_says(tmp_path: P
         np.testing.assert_array_equal(found.vector, vector)
 
 
-def test_vectors_made_elsewhere_are_left_to_those_who_made_them(tmp_path: Path) -> None:
+def test_vectors_made_elsewhere_are_not_repaired(tmp_path: Path) -> None:
     with vecindex.open(tmp_path / "i") as index:
         index.add(["one", "two"], keys=["a", "it's b"], vectors=np.eye(2))
         overwrite(tmp_path / "i" / "vectors-1.f32", 8, bytes(8))
@@ -111,7 +111,7 @@ def test_vectors_made_elsewhere_are_left_to_those_who_made_them(tmp_path: Path) 
         assert (index.delete(["it's b"]), index.verify().ok) == (1, True)
 
 
-def test_pages_of_the_sql_indexes_are_made_again(tmp_path: Path) -> None:
+def test_damaged_pages_of_sql_indexes_are_rebuilt(tmp_path: Path) -> None:
     path = tmp_path / "i"
     with opened(path) as index:
         index.add([f"text {n}" for n in range(500)], metadata=[{"n": n} for n in range(500)])
@@ -127,7 +127,7 @@ def test_pages_of_the_sql_indexes_are_made_again(tmp_path: Path) -> None:
         assert len(sql(path, "select name from sqlite_master where type = 'index'")) == 3
 
 
-def test_a_wrong_entry_of_an_sql_index_is_found_and_made_again(tmp_path: Path) -> None:
+def test_wrong_entry_of_an_sql_index_is_found_and_repaired(tmp_path: Path) -> None:
     path = tmp_path / "i"
     with opened(path) as index:
         index.add(["one", "two"], metadata=[{"lang": "abcdefgh"}, {"lang": "x"}])
@@ -164,7 +164,7 @@ CODES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("what", CODES)
 @pytest.mark.parametrize("part", ["fast", "masked"])
-def test_damaged_codes_are_made_again(coded: Path, what: str, part: str) -> None:
+def test_damaged_codes_are_rebuilt(coded: Path, what: str, part: str) -> None:
     (path,) = coded.glob(f"*-{part}.faiss")
     CODES[what](path)
     with vecindex.open(coded) as index:
@@ -172,7 +172,7 @@ def test_damaged_codes_are_made_again(coded: Path, what: str, part: str) -> None
         assert (index.repair().ok, index.verify().ok) == (True, True)
 
 
-def test_codes_of_other_vectors_are_found(coded: Path) -> None:
+def test_codes_of_other_vectors_are_a_fault(coded: Path) -> None:
     with vecindex.open(coded) as index:
         with index._snapshots.take() as snapshot:
             vectors = np.array(snapshot.vectors)
@@ -184,7 +184,7 @@ def test_codes_of_other_vectors_are_found(coded: Path) -> None:
         assert index.repair().ok
 
 
-def test_dead_rows_that_are_no_numbers_do_not_disturb_new_codes(coded: Path) -> None:
+def test_dead_rows_with_nan_do_not_disturb_new_codes(coded: Path) -> None:
     with vecindex.open(coded) as index:
         index.delete(["k7"])
         overwrite(coded / "vectors-1.f32", 7 * 256, b"\xff" * 256)
@@ -194,7 +194,7 @@ def test_dead_rows_that_are_no_numbers_do_not_disturb_new_codes(coded: Path) -> 
         assert len(list(coded.glob("*.faiss"))) == 2
 
 
-def test_a_repair_that_is_killed_at_any_step_can_be_done_again(tmp_path: Path) -> None:
+def test_repair_killed_at_any_step_can_be_repeated(tmp_path: Path) -> None:
     class Dying(Disk):
         def __init__(self, last: int) -> None:
             self.left = last
@@ -243,12 +243,12 @@ def test_a_repair_that_is_killed_at_any_step_can_be_done_again(tmp_path: Path) -
     assert last > 3
 
 
-def test_repair_leaves_a_readonly_index_alone(folder: Path) -> None:
+def test_repair_of_a_readonly_index_is_refused(folder: Path) -> None:
     with opened(folder, readonly=True) as index, pytest.raises(InvalidInput, match="was opened readonly"):
         index.repair()
 
 
-def test_readers_go_on_during_a_repair(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readers_continue_during_a_repair(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "BUSY_SECONDS", 0.0)
 
     class Asking(ToyEncoder):
@@ -262,7 +262,7 @@ def test_readers_go_on_during_a_repair(folder: Path, monkeypatch: pytest.MonkeyP
         assert index.repair().ok
 
 
-def test_the_command_prints_what_was_repaired_and_what_is_left(folder: Path) -> None:
+def test_command_prints_what_was_repaired_and_what_is_left(folder: Path) -> None:
     def run(*arguments: str) -> tuple[int, str]:
         result = CliRunner().invoke(main, [*arguments, "--index", str(folder)])
         return result.exit_code, result.stdout

@@ -1,4 +1,4 @@
-"""Is an index of every released format read, with all that it held? The golden ones are as their version wrote them."""
+"""Indexes of every released format are read with everything in them; the golden ones were written by old versions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def old(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return Path(shutil.copytree(GOLDEN / f"format-{request.param}", tmp_path / "i"))
 
 
-def test_an_old_format_is_brought_up_to_date_when_it_is_opened_for_writing(old: Path) -> None:
+def test_old_format_is_upgraded_when_opened_for_writing(old: Path) -> None:
     vectors = (old / "vectors-1.f32").read_bytes()
     with opened(old) as index:
         state = state_of(index)
@@ -34,7 +34,7 @@ def test_an_old_format_is_brought_up_to_date_when_it_is_opened_for_writing(old: 
         assert state[long] == ("w " * 40, {})
         info = index.info()
         assert (info.format, info.records, info.dead_rows, info.truncated, info.model) == (FORMAT, 5, 2, 1, "toy")
-        assert (info.tokens_lost, info.cached_texts) == (1, 0)  # at least one, as far as it knew
+        assert (info.tokens_lost, info.cached_texts) == (1, 0)  # "at least one", as the old format knew it
         assert index.search("w", k=1)[0].lost == 1
         assert index.search("drei", k=1)[0].key == "c"
         assert [hit.key for hit in index.search("one", k=9, where={"n": {"$gte": 2}})] in (["c", "d"], ["d", "c"])
@@ -47,7 +47,7 @@ def test_an_old_format_is_brought_up_to_date_when_it_is_opened_for_writing(old: 
     assert vectors[:64] == (old / "vectors-2.f32").read_bytes()[:64]
 
 
-def test_readonly_says_how_to_bring_it_up_to_date(old: Path) -> None:
+def test_readonly_says_how_to_upgrade(old: Path) -> None:
     with pytest.raises(IncompatibleFormat, match="this version reads format 3"):
         opened(old, readonly=True)
     opened(old).close()
@@ -55,7 +55,7 @@ def test_readonly_says_how_to_bring_it_up_to_date(old: Path) -> None:
         assert len(index) == 5
 
 
-def test_a_migration_that_fails_leaves_the_old_format(tmp_path: Path) -> None:
+def test_failed_upgrade_leaves_the_old_format(tmp_path: Path) -> None:
     old = Path(shutil.copytree(GOLDEN / "format-1", tmp_path / "i"))
     (old / "vectors-1.f32").write_bytes(b"short")
     before = sql(old, "select * from records")
@@ -65,7 +65,7 @@ def test_a_migration_that_fails_leaves_the_old_format(tmp_path: Path) -> None:
     assert sql(old, "select * from records") == before
 
 
-def test_what_is_damaged_in_format_2_is_not_taken_to_be_sound_afterwards(tmp_path: Path) -> None:
+def test_damage_in_format_2_is_still_found_after_the_upgrade(tmp_path: Path) -> None:
     old = Path(shutil.copytree(GOLDEN / "format-2", tmp_path / "i"))
     sql(old, "update records set text = 'x' where truncated = 1")
     with opened(old) as index:
@@ -73,7 +73,7 @@ def test_what_is_damaged_in_format_2_is_not_taken_to_be_sound_afterwards(tmp_pat
         assert fault.reason.endswith("is not what was written")
 
 
-def test_a_damaged_manifest_of_format_2_is_not_brought_up_to_date(tmp_path: Path) -> None:
+def test_damaged_manifest_of_format_2_is_not_upgraded(tmp_path: Path) -> None:
     old = Path(shutil.copytree(GOLDEN / "format-2", tmp_path / "i"))
     sql(old, "update manifest set rows = 6")
     with pytest.raises(CorruptIndex, match="its manifest is not what was written"):
@@ -81,14 +81,14 @@ def test_a_damaged_manifest_of_format_2_is_not_brought_up_to_date(tmp_path: Path
     assert sql(old, "select format from manifest") == [(2,)]
 
 
-def test_an_old_format_keeps_its_indexed_fields(tmp_path: Path) -> None:
+def test_upgrade_keeps_indexed_fields(tmp_path: Path) -> None:
     old = Path(shutil.copytree(GOLDEN / "format-2", tmp_path / "i"))
     with opened(old) as index:
         assert index.info().indexed_fields == ("n",)
         assert index.verify().ok
 
 
-def test_a_format_before_the_first_is_refused(old: Path) -> None:
+def test_unknown_format_is_refused(old: Path) -> None:
     sql(old, "update manifest set format = 0")
     with pytest.raises(VecindexError, match="has format 0"):
         opened(old)
