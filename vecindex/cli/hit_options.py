@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from .options import Decorator, format_option
+from .options import Decorator, format_option, gathered
 from .output import emit, is_terminal, say, stdout
 from .render.hits import HIT_FORMATS, SNIPPET, Shown, hits_as
 
@@ -70,21 +69,5 @@ _OPTIONS: tuple[Decorator, ...] = (
 )
 
 
-def printing_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options for printing hits; the command gets them as one argument, ``printer``."""
-
-    @functools.wraps(command)
-    def collected(
-        format_: str,
-        full: bool,
-        fields: tuple[str, ...] | None,
-        min_score: float | None,
-        csv_safe: bool,
-        **others: Any,
-    ) -> Any:
-        return command(printer=HitPrinter(format_, full, fields, min_score, csv_safe), **others)
-
-    wrapped: Callable[..., Any] = collected
-    for option in reversed(_OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped
+printing_options = gathered("printer", HitPrinter, _OPTIONS)
+"""The options for printing hits, as the argument ``printer``."""

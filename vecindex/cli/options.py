@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,32 +136,29 @@ where_option: Decorator = click.option(
 )
 
 
-def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that choose a model; the command gets them as one argument, ``chosen``."""
+def gathered(argument: str, make: type[Any], options: Sequence[Decorator]) -> Decorator:
+    """Adds ``options`` to a command, which gets them as one ``argument``: the dataclass ``make`` with their values."""
 
-    @functools.wraps(command)
-    def collected(
-        model: str | None,
-        precision: Precision | None,
-        device: Device,
-        dimensions: int | None,
-        offline: bool | None,
-        **others: Any,
-    ) -> Any:
-        return command(chosen=ModelOptions(model, precision, device, dimensions, offline), **others)
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def collected(**values: Any) -> Any:
+            made = make(**{field.name: values.pop(field.name) for field in fields(make)})
+            return command(**{argument: made}, **values)
 
-    wrapped: Callable[..., Any] = offline_option(collected)
-    for option in reversed(_MODEL_OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped
+        wrapped: Callable[..., Any] = collected
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        return wrapped
+
+    return decorate
 
 
-def format_option(*formats: str) -> Decorator:
-    """The option --format with these choices; the first is the default."""
-    return _answer_option("--format", formats, "The format of the output.")
+model_options = gathered("chosen", ModelOptions, (*_MODEL_OPTIONS, offline_option))
+"""The options that choose a model, as the argument ``chosen``."""
 
 
-def _answer_option(name: str, formats: Sequence[str], help_: str) -> Decorator:
+def format_option(*formats: str, name: str = "--format", help_: str = "The format of the output.") -> Decorator:
+    """The option --format, or ``name``, with these choices; the first is the default."""
     return click.option(
         name,
         "format_" if name == "--format" else "report_as",
@@ -180,9 +177,9 @@ def _answered_in(ctx: click.Context, param: click.Parameter, value: str) -> str:
 
 
 _REPORT = "The format of the report; json is printed on standard output."
-report_option: Decorator = _answer_option("--report", ("text", "json"), _REPORT)
+report_option = format_option("text", "json", name="--report", help_=_REPORT)
 """The option --report text|json, for commands whose --format is that of a file."""
-answer_option: Decorator = _answer_option("--format", ("text", "json"), _REPORT)
+answer_option = format_option("text", "json", help_=_REPORT)
 """The option --format text|json, for commands that change something."""
 
 

@@ -125,14 +125,11 @@ class _DictParser:
                 raise Refused(f"'{key}' needs a list of values, not {type(operand).__name__}")
             among = one_of(path, {value_of(raw) for raw in operand})
             return among if key == "$in" else negate(among)
-        if key == "$exists":
+        if key in ("$exists", "$null"):
             if not isinstance(operand, bool):
-                raise Refused("'$exists' needs True or False")
-            return Exists(path) if operand else negate(Exists(path))
-        if key == "$null":
-            if not isinstance(operand, bool):
-                raise Refused("'$null' needs True or False")
-            return IsNull(path) if operand else negate(IsNull(path))
+                raise Refused(f"'{key}' needs True or False")
+            test = Exists(path) if key == "$exists" else IsNull(path)
+            return test if operand else negate(test)
         if key == "$contains":
             return Contains(path, value_of(operand))
         if key == "$like":

@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterable
 from typing import Any, Protocol
 
 from ..errors import Advice, CorruptIndex, OutOfMemory
-from ..errors.warnings import FilterWarning
 from ..filters.tree import Filter
 from ..store.generation import Allowed
 from ..store.manifest import CodesFiles, Manifest
@@ -144,7 +142,11 @@ class SnapshotView:
     def __init__(self, snapshot: Snapshot, accelerator: Accelerator) -> None:
         self._snapshot = snapshot
         self._accelerator = accelerator
+        # A snapshot does the rest itself; `unmatched` is not part of a `View`.
         self.vectors: Vectors = snapshot.vectors
+        self.allowed, self.unmatched = snapshot.allowed, snapshot.unmatched
+        self.check, self.check_range = snapshot.check, snapshot.check_range
+        self.fetch, self.metadata = snapshot.fetch, snapshot.metadata
 
     @property
     def coded(self) -> int:
@@ -171,22 +173,3 @@ class SnapshotView:
 
     def refuse(self, codes: Codes, error: CorruptIndex | ValueError) -> None:
         self._accelerator.refuse(self._snapshot, codes, error)
-
-    def unmatched(self, where: Filter | None, wanted: int) -> list[FilterWarning]:
-        """See `Snapshot.unmatched`."""
-        return self._snapshot.unmatched(where, wanted)
-
-    def allowed(self, where: Filter | None) -> Allowed:
-        return self._snapshot.allowed(where)
-
-    def check(self, rows: Rows) -> None:
-        self._snapshot.check(rows)
-
-    def check_range(self, start: int, stop: int) -> None:
-        self._snapshot.check_range(start, stop)
-
-    def fetch(self, rows: Iterable[int]) -> list[Stored]:
-        return self._snapshot.fetch(rows)
-
-    def metadata(self, record: Stored) -> dict[str, Any]:
-        return self._snapshot.metadata(record)
