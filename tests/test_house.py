@@ -14,7 +14,7 @@ import pytest
 
 import vecindex
 from vecindex.encoders.run.encoder import Encoder
-from vecindex.values.records import derive_key
+from vecindex.values.keys import derive_key
 
 from .support.imports import PACKAGE, Import, imports, modules
 

@@ -144,7 +144,11 @@ CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], 
         {"key": "nobody"},
         "no record has the key 'nobody'. Use index.keys()",
     ),
-    errors.InvalidInput: (bad_input, {}, "records is one str, not a sequence. Put it in a list, one for each text."),
+    errors.InvalidInput: (
+        bad_input,
+        {},
+        "records is a single str, not a sequence. Pass a list with one item for each text.",
+    ),
     errors.TextTooLong: (
         *(too_long, {"item": 1, "key": "d", "tokens": 41, "limit": 32, "model": "toy"}),
         "item 1, 'd': the text 'word word word word word word word word '... has 41 tokens, and toy reads only 32. Sh",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import vecindex
 from vecindex.encoders.run.encoder import Encoder
-from vecindex.values.records import derive_key
+from vecindex.values.keys import derive_key
 
 from ..support.places import PROJECT
 

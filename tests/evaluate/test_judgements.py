@@ -41,15 +41,15 @@ def test_trec_has_spaces_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "line", "reason"),
     [
-        ("q.txt", "", None, "it holds nothing"),
+        ("q.txt", "", None, "it is empty"),
         ("q.txt", "one\n\0\n", 2, "byte 1 of the line is NUL"),
-        ("q.jsonl", '{"_id": "a", "text": "x"}\n{"_id": "a", "text": "y"}', 2, "the query 'a' is there twice"),
-        ("q.jsonl", '{"text": "x"}', 1, 'it is no object with "_id" and "text"'),
-        ("q.jsonl", '{"_id": "a", "text": 1}', 1, "its text is no string"),
+        ("q.jsonl", '{"_id": "a", "text": "x"}\n{"_id": "a", "text": "y"}', 2, "the query 'a' is repeated"),
+        ("q.jsonl", '{"text": "x"}', 1, 'it is not an object with "_id" and "text"'),
+        ("q.jsonl", '{"_id": "a", "text": 1}', 1, "its text is not a string"),
         ("q.jsonl", "x", 1, "not valid JSON at column 1"),
-        ("qrels", "h\tk\ts\n1\tonly\n", 2, "it does not hold query, key and relevance"),
-        ("qrels", "1\tk\tx\n1\tk\tnan\n", 2, "it does not hold query, key and relevance"),
-        ("qrels", "query\tkey\tscore\n", None, "it holds nothing"),
+        ("qrels", "h\tk\ts\n1\tonly\n", 2, "it does not have a query, a key and a relevance"),
+        ("qrels", "1\tk\tx\n1\tk\tnan\n", 2, "it does not have a query, a key and a relevance"),
+        ("qrels", "query\tkey\tscore\n", None, "it is empty"),
     ],
 )
 def test_what_cannot_be_used_is_named_with_its_line(

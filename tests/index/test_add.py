@@ -10,7 +10,7 @@ import pytest
 
 from vecindex import AddReport, Index, InvalidInput, Record
 from vecindex.index import encode_ahead
-from vecindex.values.records import derive_key
+from vecindex.values.keys import derive_key
 
 from ..support.helpers import opened
 from ..support.toy import ToyEncoder
@@ -149,8 +149,8 @@ def test_an_error_among_the_records_keeps_whole_commits_and_adding_again_adds_th
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"records": "one text"}, "records is one str, not a sequence"),
-        ({"records": b"bytes"}, "records is one bytes, not a sequence"),
+        ({"records": "one text"}, "records is a single str, not a sequence"),
+        ({"records": b"bytes"}, "records is a single bytes, not a sequence"),
         ({"records": ["a", b"b"]}, "a text must be a string, not bytes"),
         ({"records": ["a", 1]}, "a text must be a string, not int"),
         ({"records": ["a", None], "keys": ["a", "b"]}, "a text must be a string, not NoneType"),
@@ -165,9 +165,12 @@ def test_an_error_among_the_records_keeps_whole_commits_and_adding_again_adds_th
         ({"records": ["a"], "metadata": [[1]]}, "metadata must be a JSON object, not list"),
         ({"records": ["a"], "metadata": [{"m": float("nan")}]}, "metadata cannot be written as JSON"),
         ({"records": ["a"], "metadata": [{"m": {1, 2}}]}, "metadata cannot be written as JSON"),
-        ({"records": ["a"], "metadata": [{1: 2}]}, "metadata would not come back from JSON as it is"),
-        ({"records": ["a"], "metadata": [{"m": (1,)}]}, "metadata would not come back from JSON as it is"),
-        ({"records": ["a"], "metadata": [{"a\0b": 1}]}, "a member whose name holds a NUL"),
+        ({"records": ["a"], "metadata": [{1: 2}]}, "metadata would not be the same when it is read back"),
+        (
+            {"records": ["a"], "metadata": [{"m": (1,)}]},
+            "metadata would not be the same when it is read back from JSON",
+        ),
+        ({"records": ["a"], "metadata": [{"a\0b": 1}]}, "a name with a NUL character"),
     ],
 )
 def test_what_cannot_be_stored_is_refused_and_nothing_is_added(

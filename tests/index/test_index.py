@@ -19,8 +19,8 @@ import vecindex
 from vecindex import AddReport, Index, InvalidInput, Record, RecordNotFound, SpaceMismatch, StorageError
 from vecindex.index.model import IndexModel
 from vecindex.store.disk.files import folder_bytes
-from vecindex.values import records as records_module
-from vecindex.values.records import derive_key
+from vecindex.values import keys, metadata, texts
+from vecindex.values.keys import derive_key
 
 from ..support.helpers import opened
 from ..support.toy import DIMENSION, ToyEncoder, toy_space
@@ -53,7 +53,7 @@ def test_delete_is_all_or_none_and_counts_records(index: Index) -> None:
     assert index.delete(["a", "b", "a"]) == 2
     assert index.delete([]) == 0
     assert (len(index), index.info().generation, index.info().dead_rows) == (1, 2, 2)
-    with pytest.raises(InvalidInput, match="keys is one str, not a sequence"):
+    with pytest.raises(InvalidInput, match="keys is a single str, not a sequence"):
         index.delete("c")
 
 
@@ -316,16 +316,17 @@ def test_what_is_too_long_for_sqlite_is_refused_before_it_is_taken_for_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # SQLite stores a billion bytes in a row.
-    assert records_module.LONGEST_TEXT + records_module.LONGEST_METADATA + records_module.LONGEST_KEY < 10**9
-    for name, longest in (("LONGEST_TEXT", 40), ("LONGEST_METADATA", 20), ("LONGEST_KEY", 10)):
-        monkeypatch.setattr(records_module, name, longest)
+    assert texts.LONGEST_TEXT + metadata.LONGEST_METADATA + keys.LONGEST_KEY < 10**9
+    monkeypatch.setattr(texts, "LONGEST_TEXT", 40)
+    monkeypatch.setattr(metadata, "LONGEST_METADATA", 20)
+    monkeypatch.setattr(keys, "LONGEST_KEY", 10)
     with opened(tmp_path / "i") as index:
         index.add(["x" * 40, "é" * 20], keys=["k" * 10, "b"], metadata=[{"a": "x" * 12}, {}])
         for arguments, said in (
-            ({"records": ["one", "x" * 41]}, "item 1: a text has 41 bytes in UTF-8, and at most 40 can be stored"),
-            ({"records": ["é" * 21]}, "item 0: a text has 42 bytes in UTF-8, and at most 40 can be stored"),
-            ({"records": ["y"], "metadata": [{"a": "x" * 13}]}, "item 0: metadata has 21 bytes in UTF-8, and at most"),
-            ({"records": ["y"], "keys": ["k" * 11]}, "item 0: a key has 11 bytes in UTF-8, and at most 10 can be"),
+            ({"records": ["one", "x" * 41]}, "item 1: a text has 41 bytes in UTF-8, but at most 40 can be stored"),
+            ({"records": ["é" * 21]}, "item 0: a text has 42 bytes in UTF-8, but at most 40 can be stored"),
+            ({"records": ["y"], "metadata": [{"a": "x" * 13}]}, "item 0: metadata has 21 bytes in UTF-8, but at most"),
+            ({"records": ["y"], "keys": ["k" * 11]}, "item 0: a key has 11 bytes in UTF-8, but at most 10 can be"),
         ):
             with pytest.raises(InvalidInput, match=re.escape(said)):
                 index.add(**arguments)

@@ -366,7 +366,7 @@ def test_no_text_is_long_for_a_model_without_a_limit(tmp_path: Path, on_long: On
 
 
 def test_on_long_is_one_of_four_and_for_texts_that_are_encoded(index: Index) -> None:
-    with pytest.raises(InvalidInput, match=r"on_long is 'drop'\. It is one of: truncate, error, split, mean"):
+    with pytest.raises(InvalidInput, match=r"on_long is 'drop'\. Use one of: truncate, error, split, mean"):
         index.add(["one"], on_long="drop")  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="on_long= says how texts are encoded, but vectors were given"):
         index.add(["one"], vectors=np.eye(1, 16), space="theirs", on_long="mean")

@@ -266,7 +266,7 @@ def test_the_command(small_model: SmallModel, tmp_path: Path) -> None:
     index = str(tmp_path / "index")
     (tmp_path / "texts.txt").write_text("the cat sat\na dog\nrain on the sun\n")
     (tmp_path / "queries.jsonl").write_text('{"_id": "1", "text": "a dog"}\n')
-    key = vecindex.values.records.derive_key("a dog")
+    key = vecindex.values.keys.derive_key("a dog")
     (tmp_path / "qrels.tsv").write_text(f"query-id\tcorpus-id\tscore\n1\t{key}\t1\n")
 
     def run(*arguments: str, code: int = 0) -> Any:

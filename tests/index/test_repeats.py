@@ -13,7 +13,7 @@ import vecindex
 from vecindex import AddReport, Index, Record
 from vecindex.errors import InvalidInput
 from vecindex.sources import read, source
-from vecindex.values.records import derive_key
+from vecindex.values.keys import derive_key
 from vecindex.values.repeats import SeenKeys
 
 from ..support.commands import run

@@ -169,8 +169,8 @@ def test_of_another_model_all_dimensions_are_named(model: Path, small_model: Sma
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"precision": "int4"}, "the precision 'int4' is not known"),
-        ({"device": "tpu"}, "the device 'tpu' is not known"),
+        ({"precision": "int4"}, "the precision 'int4' is unknown"),
+        ({"device": "tpu"}, "the device 'tpu' is unknown"),
         ({"precision": "bf16"}, "bf16 needs a GPU"),
         ({"dimensions": 33}, "33 dimensions were asked for, but .* has 32"),
         ({"dimensions": 0}, "0 dimensions were asked for"),

@@ -50,7 +50,7 @@ def test_a_sound_compiled_model_stays_where_no_file_can_be_opened(encoder: Encod
     with limited(resource.RLIMIT_NOFILE, spare), pytest.raises(EncodingFailed) as caught:
         compiled_models.load_compiled(encoder.space, None)
     assert "Too many open files" in caught.value.reason
-    assert caught.value.advice.startswith("Nothing is wrong with the model.")
+    assert caught.value.advice.startswith("The model is fine.")
     assert sorted((file.name, file.stat().st_ino) for file in folder.iterdir()) == before
     assert compiled_models.load_compiled(encoder.space, None) is not None
 

@@ -59,7 +59,7 @@ def test_a_query_with_a_visible_character_is_searched(index: Index, query: str) 
 
 def test_a_blank_query_is_refused_on_the_command_line(index: Index) -> None:
     for command in (["search", ""], ["search", "\u200b", "--explain"], ["explain", "one", "--against", " "]):
-        assert run(*command, "--index", index.path) == failed("the query is blank", "Ask with at least one word.")
+        assert run(*command, "--index", index.path) == failed("the query is blank", "Pass at least one word.")
 
 
 LONG = "one " * (MAX_TOKENS + 4) + "one"

@@ -318,7 +318,7 @@ def test_a_query_that_is_neither_text_nor_vector_is_refused(large: Index, query:
 
 def test_search_many_refuses_a_single_text(large: Index) -> None:
     for text in ("text", b"text"):
-        with pytest.raises(InvalidInput, match="queries is one string, not a sequence"):
+        with pytest.raises(InvalidInput, match="queries is a single string, not a sequence"):
             large.search_many(text)
 
 

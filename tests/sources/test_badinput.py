@@ -13,7 +13,9 @@ import pytest
 
 import vecindex
 from vecindex.encoders.run.encoder import Encoder
-from vecindex.values.records import Record, derive_key, is_blank
+from vecindex.values.keys import derive_key
+from vecindex.values.records import Record
+from vecindex.values.texts import is_blank
 
 from ..support.commands import failed, run
 from ..support.places import SHARED

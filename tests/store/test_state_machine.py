@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 import vecindex
 from vecindex import Hit, Record, RecordNotFound
 from vecindex.search.exact import scores
-from vecindex.values.records import derive_key
+from vecindex.values.keys import derive_key
 
 from ..support.extent import examples
 from ..support.toy import ToyEncoder

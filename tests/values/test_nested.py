@@ -14,8 +14,8 @@ import pytest
 
 from vecindex import CorruptIndex, InvalidFilter, InvalidInput, Record, SourceError
 from vecindex.filters.parse import parse
+from vecindex.values.metadata import checked_metadata
 from vecindex.values.nested import MAX_NESTING, nesting, on_own_stack
-from vecindex.values.records import checked_metadata
 
 from ..support.commands import run
 from ..support.helpers import opened
@@ -172,7 +172,7 @@ def test_the_longest_integers_are_stored_and_compared_exactly(tmp_path: Path, nu
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**25, 10**400])
 def test_longer_integers_are_refused_everywhere(tmp_path: Path, number: int) -> None:
     for metadata in ({"n": number}, {"n": [1, {"m": number}]}):
-        with pytest.raises(InvalidInput, match=r"metadata 'n' holds the integer .*, and integers have 64 bits at most"):
+        with pytest.raises(InvalidInput, match=r"metadata 'n' holds the integer .*, but integers have at most 64 bits"):
             checked_metadata(metadata)
     reason = "integers have at most 64 bits" if number < 10**300 else "numbers beyond 1.8e308 cannot be compared"
     with pytest.raises(InvalidFilter, match=reason):

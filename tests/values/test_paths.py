@@ -92,6 +92,6 @@ def test_a_home_that_is_nowhere_is_an_error_and_no_folder(
 ) -> None:
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 54321)  # a container's user, whom no table of users names
-    with pytest.raises(InvalidInput, match=r"'~.* lies in a home directory, and this user has none\. Set HOME"):
+    with pytest.raises(InvalidInput, match=r"'~.* is in a home directory, but this user has none\. Set HOME"):
         act()
     assert list(here.iterdir()) == []

@@ -63,7 +63,7 @@ def test_any_numbers_will_do_and_are_brought_to_unit_length(index: Index, tmp_pa
     wide = np.asarray(vectors, np.float64)
     expected = wide / np.linalg.norm(wide, axis=1, keepdims=True)
     for text, vector in zip(TEXTS, expected, strict=True):
-        found = index.get(vecindex.values.records.derive_key(text)).vector
+        found = index.get(vecindex.values.keys.derive_key(text)).vector
         assert found == pytest.approx(vector, abs=1e-6)
         assert index.search(vector, k=1)[0].text == text
 

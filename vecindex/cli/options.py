@@ -208,7 +208,7 @@ def _verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 def json_object(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, Any] | None:
     """A callback that parses a JSON object that can be stored as metadata."""
     from ..sources.strict_json import parsed
-    from ..values.records import checked_metadata
+    from ..values.metadata import checked_metadata
 
     if value is None:
         return None

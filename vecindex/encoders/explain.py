@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InvalidInput
-from ..values.arguments import entrance, shown
-from ..values.records import checked_query
+from ..values.arguments import entrance
+from ..values.scalars import shown
+from ..values.texts import checked_query
 from .load import load_encoder
 from .run.encoder import Encoder
 

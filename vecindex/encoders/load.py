@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
 from ..errors import Advice, InvalidInput, MissingExtra, ModelNotFound, SpaceMismatch, UnsupportedModel
-from ..values.arguments import choice, entrance
+from ..values.arguments import entrance
+from ..values.scalars import choice
 from ..values.space import Precision, Space
 from .compile.compiled_models import load_compiled
 from .compile.compiler import compile_fewer_bits, compiled_or_torch, reference, static_reference

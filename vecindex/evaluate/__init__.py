@@ -1,1 +1,1 @@
-"""How good are the answers: relevance measures, and the files that hold judgements."""
+"""Measures the quality of results: relevance measures, and files of queries and judgements."""

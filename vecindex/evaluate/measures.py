@@ -1,4 +1,4 @@
-"""How good is a ranking: relevance measures over lists of keys, best first."""
+"""Relevance measures of rankings, which are lists of keys, best first."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from math import log2
 
 
 def ndcg(ranking: Sequence[str], relevance: Mapping[str, float], k: int = 10) -> float:
-    """nDCG@k: the discounted gain of the first k of ``ranking`` as a share of the best that there is, from 0 to 1.
+    """nDCG@k: the discounted cumulative gain of the first k keys, divided by the best possible one; from 0 to 1.
 
-    DCG = sum over ranks i, from 1, of relevance / log2(i + 1), as in https://doi.org/10.1145/582415.582418 and
-    trec_eval; a key that ``relevance`` does not name counts 0. Where nothing is relevant it is 0.
+    DCG is the sum over ranks i, from 1, of relevance / log2(i + 1), as in https://doi.org/10.1145/582415.582418 and
+    trec_eval. A key that is not in ``relevance`` counts 0. If nothing is relevant, the result is 0.
     """
 
     def dcg(gains: Sequence[float]) -> float:
@@ -21,6 +21,6 @@ def ndcg(ranking: Sequence[str], relevance: Mapping[str, float], k: int = 10) ->
 
 
 def overlap(one: Sequence[str], other: Sequence[str]) -> float:
-    """The share of the longer ranking's keys that are in both, in any order; 1 for two empty ones."""
+    """The share of the longer ranking's keys that are in both rankings, in any order; 1 for two empty rankings."""
     longer = max(len(one), len(other))
     return len(set(one) & set(other)) / longer if longer else 1.0

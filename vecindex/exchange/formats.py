@@ -25,7 +25,7 @@ from pathlib import Path
 from ..errors import Advice, InvalidInput
 from ..store.stored import Stored
 from ..store.vectors import Vectors
-from ..values.arguments import shown
+from ..values.scalars import shown
 from ..values.space import Space
 
 RECORDS_FILE = "records.jsonl"

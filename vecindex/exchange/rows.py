@@ -17,8 +17,10 @@ from ..sources.fields import metadata_in
 from ..sources.lines import decoded, lines, without_end
 from ..sources.origin import unreadable
 from ..sources.strict_json import parsed
-from ..values.records import checked_key, checked_metadata, checked_text, derived_key
+from ..values.keys import checked_key, derived_key
+from ..values.metadata import checked_metadata
 from ..values.space import Space
+from ..values.texts import checked_text
 from .formats import ADVICE, space_from
 from .parquet import MissingVector, Parquet
 

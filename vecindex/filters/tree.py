@@ -38,7 +38,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from ..values.arguments import plain
+from ..values.scalars import plain
 
 Path: TypeAlias = "tuple[str, ...]"
 """The names from the top of the metadata to a field; at least one."""

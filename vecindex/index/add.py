@@ -29,8 +29,11 @@ from ..store.snapshot import Snapshots
 from ..store.vectors import Vectors
 from ..store.writer import Writer
 from ..values.arrays import numbers
-from ..values.records import AddReport, Metadata, Record, checked_key, checked_metadata, checked_text, derived_key
+from ..values.keys import checked_key, derived_key
+from ..values.metadata import checked_metadata
+from ..values.records import AddReport, Metadata, Record
 from ..values.space import Space
+from ..values.texts import checked_text
 from .encode_ahead import Pipeline
 from .long_texts import POLICIES
 from .model import IndexModel

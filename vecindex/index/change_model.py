@@ -38,8 +38,9 @@ from ..store.stored import Stored
 from ..store.switch import switch
 from ..store.vectors import Rows
 from ..store.writer import Writer
-from ..values.records import AddReport, Hit, Record, checked_query
+from ..values.records import AddReport, Hit, Record
 from ..values.space import Precision, Space
+from ..values.texts import checked_query
 from .long_texts import OnLong
 from .model import IndexModel, Model
 

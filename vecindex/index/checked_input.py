@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from ..errors import Advice, SourceError, VecindexError
 from ..machine.batching import windows
 from ..sources import Source, read
-from ..values.records import Metadata, Record, derive_key
+from ..values.keys import derive_key
+from ..values.records import Metadata, Record
 from ..values.repeats import SeenKeys
 from .long_texts import POLICIES, OnLong
 from .repeats import KEYS_AT_ONCE, OnDuplicate

@@ -27,7 +27,7 @@ from ..store.disk.files import storage_errors
 from ..store.disk.steps import Killing, Watched
 from ..store.disk.system_calls import replaced
 from ..store.sql.schema import index_exists
-from ..values.records import checked_metadata
+from ..values.metadata import checked_metadata
 from .facade import Index
 from .facade import open as open_index
 

@@ -21,8 +21,11 @@ from ..store.snapshot import Snapshots
 from ..store.sql.schema import FORMAT, create_index, index_exists
 from ..store.sql.upgrades import to_newest
 from ..store.writer import LOCK_SECONDS
-from ..values.arguments import choice, each, entrance, judgements, named_texts, path_or, unordered
-from ..values.records import AddReport, Metadata, Record, checked_key
+from ..values.arguments import entrance
+from ..values.columns import each, judgements, named_texts, unordered
+from ..values.keys import checked_key
+from ..values.records import AddReport, Metadata, Record
+from ..values.scalars import choice, path_or
 from ..values.space import Precision, Space
 from .add import Adding
 from .change_model import Migration, MigrationReport, target_encoder

@@ -13,8 +13,9 @@ from ..store.snapshot import Snapshots
 from ..store.text_cache import text_digest
 from ..store.text_parts import PART_OF, SPAN, common_metadata, owner_of, part_key
 from ..store.writer import TextVector
+from ..values.metadata import checked_metadata
 from ..values.nested import read_json
-from ..values.records import UNKNOWN, checked_metadata
+from ..values.records import UNKNOWN
 
 OnLong = Literal["truncate", "error", "split", "mean"]
 

@@ -16,9 +16,10 @@ from ..errors import Advice, InvalidInput, SpaceMismatch, TextWithoutToken
 from ..errors.warnings import QueryTruncated, QueryUnknown, named, warn
 from ..search.run import unit_queries
 from ..store.vectors import Vectors
-from ..values.arguments import each, shown, string
-from ..values.records import checked_query
+from ..values.columns import each
+from ..values.scalars import shown, string
 from ..values.space import EXTERNAL, Precision, Space
+from ..values.texts import checked_query
 
 Model = str | os.PathLike[str] | Encoder
 

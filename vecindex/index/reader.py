@@ -33,9 +33,11 @@ from ..store.sql.schema import FORMAT
 from ..store.stored import Stored
 from ..store.text_cache import BYTES_AN_ENTRY
 from ..store.vectors import Vectors
-from ..values.arguments import destination, entrance, flag
+from ..values.arguments import entrance
+from ..values.keys import checked_key
 from ..values.paths import expanded
-from ..values.records import Hit, IndexInfo, Record, VerifyReport, checked_key
+from ..values.records import Hit, IndexInfo, Record, VerifyReport
+from ..values.scalars import destination, flag
 from ..values.space import Space
 from .drift import SAMPLES, Sample, check_vectors
 from .model import IndexModel, Model

@@ -1,1 +1,1 @@
-"""What does this machine give: cores, memory, threads, and what it refuses."""
+"""What this machine provides and refuses: cores, memory, threads, and optional packages."""

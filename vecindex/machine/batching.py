@@ -1,4 +1,4 @@
-"""How is a long stream of texts cut into windows that fit into memory: by count, and by length."""
+"""Cuts a stream of texts into windows that fit into memory, by count and by length."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 CHARACTERS = 1_000_000
-"""A window ends with the text that fills it up to so many; a tokenizer needs some hundred bytes for each."""
+"""A window ends with the text that reaches this length; a tokenizer needs a few hundred bytes a character."""
 
 
 def windows(
     items: Iterable[Item], count: int, text: Callable[[Item], str], limit: int = CHARACTERS
 ) -> Iterator[list[Item]]:
-    """Lists of at most ``count`` items, fewer where their texts fill ``limit`` characters; together all, in order."""
+    """All items in order, in lists of at most ``count``, or fewer once their texts reach ``limit`` characters."""
     window: list[Item] = []
     characters = 0
     for item in items:

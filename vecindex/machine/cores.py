@@ -1,4 +1,4 @@
-"""How many cores may this process use?"""
+"""Counts the cores that this process may use."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from pathlib import Path
 
 
 def available_cores() -> int:
-    """The cores that this process may run on, no more than its control groups pay for."""
+    """The number of cores that this process may run on, within the quotas of its control groups."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = min(quotas(), default=math.inf)
     return max(1, min(cores, math.ceil(quota))) if math.isfinite(quota) else cores
 
 
 def quotas(own: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> Iterator[float]:
-    """The processor seconds a second that each control group which this process is in allows, where it is limited.
+    """The CPU quota, in cores, of each control group of this process that has one.
 
-    ``own`` names the groups, one a line (cgroups(7)): version 2 has no controllers and one tree, version 1 a tree for
-    each. A group is within its parents' limits too. In a container the tree may begin at the container's own group.
+    ``own`` names the groups, one a line (see cgroups(7)): version 2 lists no controllers and has one tree, version 1
+    has a tree for each controller. The limits of parent groups apply too. In a container the tree may begin at the
+    container's own group.
     """
     lines: list[str] = []
     with contextlib.suppress(OSError):

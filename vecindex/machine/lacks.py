@@ -1,6 +1,6 @@
-"""Did the system refuse something, memory or room or a thread: it passes, and says nothing about a model.
+"""Recognises errors of a passing lack: the system refused memory, disk space, files or a thread.
 
-A library says it in its own words, as an error of its own or as a cause behind one.
+Such an error says nothing about a model. Libraries raise it in their own words, or as the cause of another error.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _OTHERS = re.compile(
 
 
 def lack(error: BaseException) -> str:
-    """What the system refused, where that is what an error or a cause of it is about; else empty."""
+    """What the system refused, if that is the reason of an error or of one of its causes; otherwise empty."""
     for each in _chain(error):
         if isinstance(each, MemoryError):
             return "memory ran out"
@@ -47,13 +47,13 @@ def lack(error: BaseException) -> str:
 
 
 def is_lack(text: str) -> bool:
-    """Whether these words of a library are about what the system refused."""
+    """Whether this message of a library says that the system refused something."""
     return bool(_MEMORY.search(text) or _OTHERS.search(text))
 
 
 @contextlib.contextmanager
 def lacks_said(doing: str) -> Iterator[None]:
-    """Says of an error behind which there is a lack that it is one; ``doing`` is as in "the model was loaded"."""
+    """Maps an error that is due to a lack to `said`; ``doing`` says when, such as "the model was loaded"."""
     try:
         yield
     except (OutOfMemory, EncodingFailed):
@@ -65,12 +65,12 @@ def lacks_said(doing: str) -> Iterator[None]:
 
 
 def said(error: BaseException, doing: str, reason: str) -> VecindexError:
-    """The error to raise for a lack."""
+    """The error to raise for a lack: OutOfMemory or EncodingFailed."""
     if any(isinstance(each, MemoryError) for each in _chain(error)) or _MEMORY.search(reason):
         return OutOfMemory(doing)
     return EncodingFailed(
-        f"the system refused something while {doing} ({reason})",
-        "Nothing is wrong with the model. Free disk space, or raise this process's limits (ulimit), and try again.",
+        f"the system refused a resource while {doing} ({reason})",
+        "The model is fine. Free disk space, or raise the limits of this process (ulimit), and try again.",
     )
 
 

@@ -1,8 +1,8 @@
-"""Is there memory left: asked before a library is given work that it cannot fail at in order, and said as one error.
+"""Checks that memory is available before calling a library that would crash without it, and maps MemoryError.
 
-Libraries in C end the process where an allocation of theirs is refused: OpenBLAS exits, OpenMP aborts, and FAISS dies
-of a segmentation fault while it is loaded. So the memory is asked for here first, where a process's address space is
-limited (``ulimit -v``, a batch system). Otherwise Linux grants it, and nothing is asked.
+C libraries end the process when an allocation fails: OpenBLAS exits, OpenMP aborts, and FAISS segfaults while it is
+loaded. So where the address space of the process is limited (``ulimit -v``, a batch system), the memory is requested
+here first. Otherwise Linux always grants it, and nothing is checked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..errors import OutOfMemory
 
 @contextlib.contextmanager
 def memory_errors(doing: str) -> Iterator[None]:
-    """Maps MemoryError to `OutOfMemory`; also a decorator. ``doing`` ends the sentence "memory ran out while ..."."""
+    """Maps MemoryError to `OutOfMemory`; also a decorator. ``doing`` completes "memory ran out while ..."."""
     try:
         yield
     except OutOfMemory:
@@ -27,18 +27,18 @@ def memory_errors(doing: str) -> Iterator[None]:
 
 
 def check_room(needed: int, doing: str) -> None:
-    """Raises OutOfMemory where the process's address space is limited, and not so many bytes of it are left."""
+    """Raises OutOfMemory if the address space is limited and ``needed`` bytes are not available."""
     if is_limited() and not has_room(needed):
         raise OutOfMemory(doing)
 
 
 def is_limited() -> bool:
-    """Whether this process's address space is limited."""
+    """Whether the address space of this process is limited."""
     return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
 def has_room(needed: int) -> bool:
-    """Whether the system gives so many bytes to this process now; they are given back at once, and never touched."""
+    """Whether the system grants this many bytes now; they are released at once, and never touched."""
     try:
         mmap.mmap(-1, needed).close()
     except (OSError, MemoryError, OverflowError):

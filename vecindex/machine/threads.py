@@ -1,4 +1,4 @@
-"""Work begun in another thread, and done in this one where no other can be had."""
+"""Runs work in another thread, or in this one if no thread is available."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ Result = TypeVar("Result")
 
 
 def in_thread(pool: ThreadPoolExecutor, work: Callable[..., Result], *arguments: Any, **named: Any) -> Future[Result]:
-    """``work`` with these arguments in a thread of ``pool``; what it returns or raises is the future's.
+    """Submits ``work`` with these arguments to ``pool``.
 
-    Pools take no more work once the main thread has ended, where an ``atexit`` function or a thread that outlives it
-    may still want some; and the system may refuse another thread. Then the work is done now, before this returns.
+    A pool accepts no work once the main thread has ended, when ``atexit`` functions and other threads may still have
+    some, and the system may refuse to start a thread. In both cases the work is done before this returns.
     """
     unclaimed = threading.Lock()
 
     def claimed() -> Result:
-        # A pool that could not start a thread has queued the work all the same, and a later thread would do it again.
+        # A pool that fails to start a thread has queued the work anyway, and a later thread would repeat it.
         if not unclaimed.acquire(blocking=False):
-            raise RuntimeError("this was done before")
+            raise RuntimeError("this work was already done")
         return work(*arguments, **named)
 
     try:

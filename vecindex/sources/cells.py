@@ -12,8 +12,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NoReturn, get_args
 
-from ..values.arguments import choice
-from ..values.records import checked_metadata
+from ..values.metadata import checked_metadata
+from ..values.scalars import choice
 from .strict_json import unique_members
 
 Types = Literal["auto", "text"]

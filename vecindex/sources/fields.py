@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from ..errors import Advice, InvalidInput
-from ..values.records import checked_text
+from ..values.texts import checked_text
 
 _ASCII_WHITESPACE = " \t\n\r\v\f"
 _KINDS = {

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 from ..errors import InvalidInput, SourceError
-from ..values.records import Record, checked_text
+from ..values.records import Record
+from ..values.texts import checked_text
 from .lines import Line, decoded, lines, without_end
 from .origin import Format, Source
 from .readers import delimited, jsonl

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from ..values.keys import as_read, derived_key
 from ..values.nested import read_json
-from ..values.records import as_read, derived_key
 from .reconcile import Incoming
 from .stored import Stored
 from .text_parts import common_metadata, owner_of

@@ -1,1 +1,1 @@
-"""The nouns that go in and come out, and the checks of what is given: records, spaces, metadata, arguments."""
+"""The nouns of the package (records, metadata, embedding spaces), and the checks of arguments."""

@@ -1,4 +1,4 @@
-"""How deep may JSON be nested, and how is it read and written wherever the caller's own stack ends."""
+"""Limits the nesting of JSON, and reads and writes it even where the caller's stack is nearly exhausted."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 MAX_NESTING = 100
-"""How deep metadata and filters may be nested; metadata is a level itself. Far below the limits of Python (1,000, the
-caller's calls included) and of SQLite (1,000 or 2,000, by its release)."""
+"""How deep metadata and filters may be nested; the metadata object is a level itself. Python's limit is 1,000, which
+includes the caller's frames, and SQLite's is 1,000 or 2,000, depending on the release."""
 
 _Result = TypeVar("_Result")
 _STRINGS_AND_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
 
 
 def on_own_stack(function: Callable[..., _Result], *arguments: Any) -> _Result:
-    """``function(*arguments)``, called again in a thread where a deep caller left it too little of the stack.
+    """``function(*arguments)``, repeated in a new thread if a deep caller left it too little of the stack.
 
     Raises:
-        RecursionError: a whole stack is too little too.
+        RecursionError: a whole stack is not enough either.
     """
     try:
         return function(*arguments)
@@ -44,12 +44,12 @@ def on_own_stack(function: Callable[..., _Result], *arguments: Any) -> _Result:
 
 
 def read_json(text: str | bytes) -> Any:
-    """As `json.loads`; raises RecursionError only for what is nested deeper than Python reads at all."""
+    """As `json.loads`; raises RecursionError only for JSON that is nested deeper than Python can read at all."""
     return on_own_stack(json.loads, text)
 
 
 def nesting(text: str) -> int:
-    """How deep the arrays and objects in a JSON text are nested; 0 for a scalar."""
+    """How deep arrays and objects are nested in a JSON text; 0 for a scalar."""
     deepest = depth = 0
     for found in _STRINGS_AND_BRACKETS.finditer(text):
         mark = found.group()

@@ -1,4 +1,4 @@
-"""Which path does somebody mean: ``~`` is their home, also where no shell stood between to say so."""
+"""Expands ``~`` in paths, which a shell does not do for Python callers and quoted arguments."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from ..errors import InvalidInput
 
 
 def expanded(path: str | os.PathLike[str]) -> str:
-    """The path, with a leading ``~`` or ``~NAME`` as the home of its user.
+    """The path, with a leading ``~`` or ``~NAME`` replaced by that user's home directory.
 
-    A name that no user has stays as it is, as in a shell. Raises InvalidInput where ``~`` itself is nowhere, which must
-    not become a folder of that name.
+    An unknown NAME is left unchanged, as in a shell. Raises InvalidInput if the current user has no home directory;
+    otherwise a folder named "~" would be created.
     """
     given = os.fspath(path)
     found = os.path.expanduser(given)
     if found == given and (given == "~" or given.startswith("~" + os.sep)):
-        raise InvalidInput(f"{given!r} lies in a home directory, and this user has none", "Set HOME, or write it out.")
+        raise InvalidInput(
+            f"{given!r} is in a home directory, but this user has none", "Set HOME, or pass the full path."
+        )
     return found

@@ -1,4 +1,4 @@
-"""Which embedding space is this: everything that changes a vector, and the fingerprint of it."""
+"""Describes an embedding space: every setting that changes a vector, and their fingerprint."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Any, Literal, cast
 
 Role = Literal["document", "query"]
 PoolingMode = Literal["mean", "cls", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
-"""Which tokens make the sentence vector.
+"""How token vectors become the sentence vector.
 
-``mean`` is the mean of all real tokens, ``cls`` the first one alone, ``lasttoken`` the last one, ``max`` the largest
-number of each feature, ``mean_sqrt_len_tokens`` the sum over the square root of how many there are, ``weightedmean``
-the mean in which the t-th token (from 1) counts t times.
+``mean`` is the mean of all real tokens, ``cls`` the first token, ``lasttoken`` the last one, ``max`` the maximum of
+each feature, ``mean_sqrt_len_tokens`` the sum divided by the square root of the number of tokens, and ``weightedmean``
+the mean in which token t, from 1, has the weight t.
 """
 Precision = Literal["fp32", "int8", "int8-7bit", "bf16", "fp16"]
-"""How exactly the transformer computes; ``int8-7bit`` has its weights cut to 7 bits, for processors without VNNI."""
+"""The numbers that the transformer computes with; ``int8-7bit`` has 7-bit weights, for processors without VNNI."""
 
 EXTERNAL = "external"
-"""Stands where a space of vectors made elsewhere has nothing to say."""
+"""Stands for the settings of a space whose vectors were made elsewhere."""
 STATIC = "StaticEmbedding"
-"""The architecture of a space whose tokens have one vector each, whatever stands around them."""
+"""The architecture of a space in which a token has the same vector in every text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
     """An embedding space: two vectors may be compared only if their spaces' fingerprints are equal.
 
-    ``model`` and ``revision`` are where it came from and no part of the fingerprint: the same files elsewhere are the
-    same space. ``normalize`` says whether the model itself ends in unit length; stored vectors always do. ``pooling``
-    is a `PoolingMode`, or several joined by ``+``, whose vectors are concatenated; ``head`` describes the dense layers
-    behind it. A ``max_tokens`` of 0 is no limit.
+    ``model`` and ``revision`` say where it came from. They are not part of the fingerprint: the same files elsewhere
+    are the same space. ``normalize`` says whether the model itself normalises its output; stored vectors always have
+    unit length. ``pooling`` is a `PoolingMode`, or several joined by ``+``, whose vectors are concatenated; ``head``
+    describes the dense layers after it. A ``max_tokens`` of 0 means no limit.
     """
 
     model: str
@@ -53,7 +53,7 @@ class Space:
 
     @classmethod
     def external(cls, name: str, dimension: int) -> Space:
-        """The space of vectors that were made elsewhere: nothing is known of it but a name and the dimension."""
+        """The space of vectors that were made elsewhere, of which only a name and the dimension are known."""
         return cls(
             model=name,
             dimension=dimension,
@@ -70,40 +70,41 @@ class Space:
 
     @property
     def is_external(self) -> bool:
-        """Whether its vectors were made elsewhere, so that no text can be encoded into it here."""
+        """Whether its vectors were made elsewhere, so that texts cannot be encoded here."""
         return self.architecture == EXTERNAL
 
     @property
     def is_static(self) -> bool:
-        """Whether each token has one vector, so that there is no transformer to run."""
+        """Whether each token has a fixed vector, so that there is no transformer to run."""
         return self.architecture == STATIC
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256, in hex, of everything above but where it came from, as canonical JSON.
+        """SHA-256, in hex, of all settings except model and revision, as canonical JSON.
 
-        What was added after the first release counts only where it says something, so that no fingerprint changed.
+        Settings that were added after the first release are left out if they have their default, so that no
+        fingerprint changed.
         """
         settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _ORIGIN}
         return digest({k: v for k, v in settings.items() if k not in _LATER or v != _LATER[k]})
 
     @property
     def pooling_modes(self) -> tuple[PoolingMode, ...]:
-        """The modes in the order in which their vectors are concatenated."""
+        """The pooling modes, in the order in which their vectors are concatenated."""
         return cast("tuple[PoolingMode, ...]", tuple(self.pooling.split("+")))
 
     def prompt(self, role: Role) -> str:
-        """What is put before a text of this role."""
+        """The prompt that precedes a text of this role."""
         return self.query_prompt if role == "query" else self.document_prompt
 
     def describe(self) -> str:
-        """The space in half a line, for people."""
+        """The space in half a line, for messages."""
         if self.is_external:
             return f"{self.model} ({self.dimension} dimensions, vectors made elsewhere)"
         return f"{self.model} ({self.dimension} dimensions, {self.precision}, fingerprint {self.fingerprint[:12]})"
 
     def differences(self, other: Space) -> str:
-        """The settings in which two spaces differ, with both values; digests are shortened."""
+        """The settings that differ between two spaces, with both values; digests are shortened."""
         names = (f.name for f in fields(self) if f.name not in _ORIGIN)
         pairs = ((name, getattr(self, name), getattr(other, name)) for name in names)
         return ", ".join(f"{name}: {_short(mine)} / {_short(theirs)}" for name, mine, theirs in pairs if mine != theirs)
@@ -119,17 +120,19 @@ class Space:
             value = getattr(space, field.name)
             wanted = _TYPES.get(field.name, str)
             if type(value) is not wanted:
-                raise ValueError(f"its space's {field.name} is {value!r:.200}, not of the type {wanted.__name__}")
+                raise ValueError(
+                    f"its space has the {field.name} {value!r:.200}, which is not of the type {wanted.__name__}"
+                )
         if space.dimension < 1 or space.max_tokens < 0:
-            raise ValueError(f"its space has {space.dimension} dimensions and {space.max_tokens} tokens")
+            raise ValueError(f"its space has {space.dimension} dimensions and at most {space.max_tokens} tokens")
         if space.truncation not in ("right", "left"):
-            raise ValueError(f"its space's truncation is {space.truncation!r:.200}")
+            raise ValueError(f"its space has the unknown truncation {space.truncation!r:.200}")
         return space
 
 
 _ORIGIN = ("model", "revision")
 _TYPES: dict[str, type] = {"dimension": int, "max_tokens": int, "normalize": bool, "prompt_pooled": bool}
-"""Of what is no text."""
+"""The types of settings that are not strings."""
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 _LATER = {"head": "", "prompt_pooled": True, "truncation": "right"}
 

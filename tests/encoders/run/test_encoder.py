@@ -254,14 +254,14 @@ def test_an_unknown_role_is_an_error(role: Any) -> None:
 
 @pytest.mark.parametrize("on_long", ["splt", "split", "", None])
 def test_an_unknown_fate_of_long_texts_is_an_error(on_long: Any) -> None:
-    with pytest.raises(InvalidInput, match=r"on_long is .*\. It is one of: truncate, error, mean\."):
+    with pytest.raises(InvalidInput, match=r"on_long is .*\. Use one of: truncate, error, mean\."):
         ToyEncoder().encode_all(["red"], on_long=on_long)
 
 
 @pytest.mark.parametrize("threads", [0, -1, "2", 1.5, True])
 def test_threads_are_a_whole_number_of_cores(threads: Any, tmp_path: Path) -> None:
     for load in (load_encoder, partial(load_encoder, runtime="torch"), partial(vecindex.open, tmp_path / "i")):
-        with pytest.raises(InvalidInput, match=r"threads is .*\. Give a whole number of cores, 1 or more\."):
+        with pytest.raises(InvalidInput, match=r"threads is .*\. Pass a whole number of cores, 1 or more\."):
             load(threads=threads)
     assert not (tmp_path / "i").exists()
 
@@ -324,8 +324,8 @@ def test_encode_tokens_gives_each_texts_own_tokens_and_vectors(encoder: Encoder)
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        ("one text", "^texts is one str, not a sequence"),
-        (b"bytes", "^texts is one bytes, not a sequence"),
+        ("one text", "^texts is a single str, not a sequence"),
+        (b"bytes", "^texts is a single bytes, not a sequence"),
         (["good", 3], "a text must be a string"),
         ([None], "a text must be a string"),
         ([b"bytes"], "a text must be a string"),

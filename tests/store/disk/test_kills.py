@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from vecindex.index.crash_test import Say, killed
-from vecindex.values.records import derive_key
+from vecindex.values.keys import derive_key
 
 from ...support.acts import CHANGES
 from ...support.children import child, output

@@ -121,7 +121,9 @@ def add(
     from ...index.checked_input import CheckedInput
     from ...index.long_texts import POLICIES
     from ...sources import Format, source
-    from ...values.records import Record, checked_key, checked_text
+    from ...values.keys import checked_key
+    from ...values.records import Record
+    from ...values.texts import checked_text
 
     if used := [name for name in POLICIES[on_long].reserved if name in (metadata or {})]:
         raise click.UsageError(

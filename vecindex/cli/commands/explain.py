@@ -30,7 +30,7 @@ def explain(text: str, against: str | None, format_: str, chosen: ModelOptions, 
     """
     from ...encoders.explain import explain as explain_text
     from ...store.sql.schema import index_exists
-    from ...values.records import checked_query
+    from ...values.texts import checked_query
 
     if against is not None:
         checked_query(against)

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import EncodingFailed, TextWithoutToken
-from ...values.arguments import choice, column, each
-from ...values.records import checked_text
+from ...values.columns import column, each
+from ...values.scalars import choice
 from ...values.space import Role, Space
+from ...values.texts import checked_text
 from .pooling import FloatArray
 
 OnLong = Literal["truncate", "error", "mean"]

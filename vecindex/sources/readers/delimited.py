@@ -18,7 +18,8 @@ from itertools import chain
 from typing import Any, Literal, TypedDict
 
 from ...errors import Advice, InvalidInput, SourceError
-from ...values.records import Record, checked_key
+from ...values.keys import checked_key
+from ...values.records import Record
 from ..cells import Value, column_kinds, json_object, number
 from ..fields import is_blank, listed, metadata_in, repeated, sentence
 from ..lines import Line, decoded, lines

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import Advice, InvalidInput
-from ...values.records import Record, checked_key, checked_metadata
+from ...values.keys import checked_key
+from ...values.metadata import checked_metadata
+from ...values.records import Record
 from ..fields import is_hit, kind, listed, metadata_in, sentence
 from ..origin import Source
 from ..strict_json import parsed
