@@ -184,7 +184,7 @@ def test_an_unknown_suffix_asks_for_the_format() -> None:
     write("notes.md", "one\n")
     code, out, err = run("add", "notes.md")
     assert (code, out) == (1, "")
-    assert err.startswith("Error: notes.md: the suffix '.md' is none that is known\nSay the format with --format: txt ")
+    assert err.startswith("Error: notes.md: unknown suffix '.md'\nPass the format with --format: txt ")
     assert run("add", "notes.md", "--format", "txt") == added(1, 1)
 
 
@@ -199,8 +199,8 @@ def test_a_bad_row_anywhere_adds_nothing_of_anything() -> None:
     write("bad.jsonl", '{"text": "ok"}\n{"text": 3}\n')
     assert run("add", "good.txt", "bad.jsonl", "--text", "more") == failed(
         "bad.jsonl:2: the field 'text' must be a string, not a number",
-        'Every line is one whole object like {"text": "...", "key": "...", "metadata": {...}}; '
-        "--skip-bad leaves bad rows out.",
+        'Every line must be one object like {"text": "...", "key": "...", "metadata": {...}}; '
+        "--skip-bad skips bad rows.",
     )
     assert not Path(".vecindex").exists()
 

@@ -18,7 +18,7 @@ def test_names_that_parts_have_are_refused_with_file_and_line_before_anything_is
     write("a.jsonl", '{"text": "one"}\n\n{"text": "two", "span": 1}\n')
     write("b.csv", 'text,part_of\n"three\nlines",x\n')
     says = "is reserved for the parts of long texts"
-    advice = "Rename it, or choose another --on-long; --skip-bad leaves bad rows out."
+    advice = "Rename it, or choose another --on-long; --skip-bad skips bad rows."
     split = ["--on-long", "split", "--text", "x"]
     assert run("add", "many.txt", "a.jsonl", *split) == failed(f"a.jsonl:3: the metadata field 'span' {says}", advice)
     assert run("add", "b.csv", "a.jsonl", *split) == failed(f"b.csv:3: the metadata field 'part_of' {says}", advice)

@@ -170,13 +170,12 @@ def test_a_line_of_ten_megabytes_is_one_record() -> None:
         (
             b"\x7fELF\x02\x01\x01\x00\x00\n",
             "byte 8 of the line is NUL, so this is not UTF-8 text",
-            "Check that it is no binary file; convert UTF-16 with iconv -f UTF-16LE -t UTF-8 FILE > NEW.",
+            "Check that it is not a binary file; convert UTF-16 with iconv -f UTF-16LE -t UTF-8 FILE > NEW.",
         ),
         (
             b"\x89one\r\n\x1a\n",
             "byte 1 of the line (0x89) is not UTF-8",
-            "Convert the file (from Windows: iconv -f CP1252 -t UTF-8 FILE > NEW), or leave bad rows out with "
-            "--skip-bad.",
+            "Convert the file (from Windows: iconv -f CP1252 -t UTF-8 FILE > NEW), or skip bad rows with --skip-bad.",
         ),
         (
             "one\n".encode("utf-16"),
@@ -186,12 +185,12 @@ def test_a_line_of_ten_megabytes_is_one_record() -> None:
         (
             "one\n".encode("utf-16-le"),
             "byte 2 of the line is NUL, so this is not UTF-8 text",
-            "Check that it is no binary file; convert UTF-16 with iconv -f UTF-16LE -t UTF-8 FILE > NEW.",
+            "Check that it is not a binary file; convert UTF-16 with iconv -f UTF-16LE -t UTF-8 FILE > NEW.",
         ),
     ],
     ids=["binary with NUL", "binary without", "UTF-16", "UTF-16 without a mark"],
 )
-def test_a_file_that_is_no_utf_8_text_is_refused(content: bytes, reason: str, advice: str, here: Path) -> None:
+def test_a_file_that_is_not_utf_8_text_is_refused(content: bytes, reason: str, advice: str, here: Path) -> None:
     (here / "notes.txt").write_bytes(content)
     assert run("add", "notes.txt") == failed(f"notes.txt:1: {reason}", advice)
     assert not (here / ".vecindex").exists()
@@ -201,7 +200,7 @@ def test_a_file_that_is_no_utf_8_text_is_refused(content: bytes, reason: str, ad
     ("mark", "remedy", "mended", "options"),
     [
         (";", "csv is separated by commas, unless its first line is sep=;", "sep=;\n", []),
-        ("\t", "csv is separated by commas, and tsv by tabs: --format tsv", "", ["--format", "tsv"]),
+        ("\t", "csv is separated by commas, and tsv by tabs: use --format tsv", "", ["--format", "tsv"]),
     ],
 )
 def test_a_csv_of_other_separators_is_added_by_what_the_error_says(

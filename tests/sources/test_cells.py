@@ -93,7 +93,7 @@ def test_a_column_named_metadata_that_holds_objects_is_the_records_metadata() ->
     content = 'key,text,metadata,year\na,x,"{""lang"": ""en""}",1990\nb,y,,\n'
     assert records("a.csv", content) == [Record("x", "a", {"year": 1990, "lang": "en"}), Record("y", "b", {})]
     both = 'text,metadata,lang\nx,"{""lang"": ""en""}",th\n'
-    assert refused("a.csv", both) == (2, "named beside metadata and within: 'lang'")
+    assert refused("a.csv", both) == (2, "both beside and inside 'metadata': 'lang'")
     assert values("words", column="metadata") == ["words"]
 
 

@@ -28,7 +28,7 @@ GOOD = '{"text": "good"}\n'
 @pytest.mark.usefixtures("here")
 class TestJsonl:
     def test_a_byte_order_mark_within_a_file_is_named(self) -> None:
-        reason = "the line begins with a byte order mark (U+FEFF), as happens when files are joined"
+        reason = "the line begins with a byte order mark (U+FEFF), probably because files were joined"
         assert refused("a.jsonl", "\ufeff" + GOOD + "\ufeff" + GOOD) == (2, reason)
         assert with_bad_rows("a.jsonl", "\ufeff" + GOOD + "\ufeff" + GOOD) == (["good"], [(2, reason)])
 
@@ -56,7 +56,7 @@ class TestJsonl:
 
     def test_a_name_beside_metadata_and_within_is_a_bad_row(self) -> None:
         content = GOOD + '{"text": "a", "lang": "en", "metadata": {"lang": "en"}}'
-        assert refused("a.jsonl", content) == (2, "named beside metadata and within: 'lang'")
+        assert refused("a.jsonl", content) == (2, "both beside and inside 'metadata': 'lang'")
 
     def test_other_fields_can_hold_text_and_key(self) -> None:
         content = '{"id": 3, "body": "a", "text": "b", "key": "k"}'
@@ -87,8 +87,8 @@ class TestJsonl:
             ('{"text": "a", "x": NaN}', "NaN is not JSON"),
             ('{"text": "a", "x": [-Infinity]}', "-Infinity is not JSON"),
             ('{"text": "a", "x": -1e400}', "the number -1e400 is too large for a double"),
-            ('{"text": "a", "text": "b"}', "named twice in one object: 'text'"),
-            ('{"text": "a", "metadata": {"x": {"y": 1, "y": 1}}}', "named twice in one object: 'y'"),
+            ('{"text": "a", "text": "b"}', "repeated in one object: 'text'"),
+            ('{"text": "a", "metadata": {"x": {"y": 1, "y": 1}}}', "repeated in one object: 'y'"),
             ('"a"', 'expected an object like {"text": "..."}, not a string'),
             ('["a"]', 'expected an object like {"text": "..."}, not an array'),
             ("[" * 1_000_000, "not usable JSON: nested too deeply"),
@@ -199,7 +199,7 @@ class TestTables:
         named = "; the columns are: 'id', 'text', 'body'"
         assert refused("a.csv", content, text_column="x") == (1, "no column 'x'" + named)
         assert refused("a.csv", content, key_column="x") == (1, "no column 'x'" + named)
-        assert refused("a.csv", content, key_column="TEXT") == (1, "'text' is the text already" + named)
+        assert refused("a.csv", content, key_column="TEXT") == (1, "'text' is already the text" + named)
 
     @pytest.mark.parametrize(
         ("content", "reason"),
@@ -207,8 +207,8 @@ class TestTables:
             ("a,b\n1,2\n", "no column 'text'; the columns are: 'a', 'b'"),
             (",text\n0,a\n", "column 1 of the header has no name; the columns are: '', 'text'"),
             ("text,x,x\n", "the header names a column twice: 'x'"),
-            ("id;text\n1;a\n", "the header is one column, 'id;text', but looks separated by semicolons"),
-            ("id\ttext\n1\ta\n", "the header is one column, 'id\\ttext', but looks separated by tabs"),
+            ("id;text\n1;a\n", "the header is one column, 'id;text', but looks as if it was separated by semicolons"),
+            ("id\ttext\n1\ta\n", "the header is one column, 'id\\ttext', but looks as if it was separated by tabs"),
             ('"text\n', "a quote is opened and never closed"),
             (b"text,\xe9\n", "byte 6 of the line (0xE9) is not UTF-8"),
         ],

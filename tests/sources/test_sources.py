@@ -68,7 +68,7 @@ class TestTxt:
 
     def test_utf16_that_was_appended_is_named(self) -> None:
         content = b"one\n" + "two\n".encode("utf-16-le").join([b"\xff\xfe", b""])
-        reason = "the line begins with a byte order mark of UTF-16 (FF FE); the first is UTF-8"
+        reason = "the line begins with a UTF-16 byte order mark (FF FE), but the file is UTF-8"
         assert refused("a.txt", content) == (2, reason)
 
     @pytest.mark.parametrize("raw", [b"\xed\xa0\x80", b"\xc0\xaf", b"\xf4\x90\x80\x80", b"\xff"])
@@ -165,9 +165,9 @@ class TestSource:
             ),
             ("a.bz2", b"BZh91AY&SY\x94", "a bzip2 file", "bunzip2 -c a.bz2"),
             ("a.xz", b"\xfd7zXZ\0\0", "an xz file", "xz -dc a.xz"),
-            ("a.zip", b"PK\x03\x04\x14\0\0\0a.txt", "a zip archive", "Unpack it, and add the files in it"),
+            ("a.zip", b"PK\x03\x04\x14\0\0\0a.txt", "a zip archive", "Unpack it and add its files"),
             ("a.docx", b"PK\x03\x04\x14\0[Content_Types].xml\0word/document.xml", "a Word document", "Write its texts"),
-            ("a.xlsx", b"PK\x03\x04\x14\0xl/workbook.xml", "an Excel workbook", "Save it as csv, and add that"),
+            ("a.xlsx", b"PK\x03\x04\x14\0xl/workbook.xml", "an Excel workbook", "Save it as csv and add that"),
             (
                 "a.pdf",
                 b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",

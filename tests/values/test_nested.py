@@ -189,4 +189,4 @@ def test_longer_integers_are_refused_everywhere(tmp_path: Path, number: int) -> 
 
 def test_a_name_twice_in_metadata_is_said_on_the_command_line(tmp_path: Path) -> None:
     code, _, err = run("add", "--text", "x", "--metadata", '{"a": 1, "a": 2}', "--index", str(tmp_path / "i"))
-    assert (code, "named twice in one object: 'a'. Keep one; only one value can be stored." in err) == (2, True)
+    assert (code, "repeated in one object: 'a'. Keep one; only one value can be stored." in err) == (2, True)

@@ -100,7 +100,7 @@ class CheckedInput:
             f"the metadata field {used[0]!r} is reserved for the parts of long texts",
             Advice(
                 "Rename it, or choose another on_long.",
-                typed="Rename it, or choose another --on-long; --skip-bad leaves bad rows out.",
+                typed="Rename it, or choose another --on-long; --skip-bad skips bad rows.",
             ),
         )
 

@@ -1,4 +1,4 @@
-"""What records are in this file: txt, jsonl, csv and tsv, read a row at a time.
+"""Reads the records of txt, jsonl, csv and tsv files, a row at a time.
 
 ::
 

@@ -1,8 +1,8 @@
-"""What values are in the columns of a table, whose cells are all written as text: no digit is ever lost.
+"""Finds the types of a table's columns, whose cells are all text, without losing a digit.
 
-A column is of numbers only if writing each of its numbers back gives the same characters. So ``01234``, ``+1``,
-``1.10``, ``1e5``, `` 1``, ``NaN`` and integers beyond 64 bits keep their whole column text, and a filter by it need not
-ask which of its cells happen to look like numbers. Empty cells say nothing, of the column or of the record.
+A column holds numbers only if each number, written back, gives the same characters. One ``01234``, ``+1``, ``1.10``,
+``1e5``, `` 1``, ``NaN`` or integer beyond 64 bits makes the whole column text, so all values of a column have one type
+in filters. Empty cells have no type, and are left out of the record.
 """
 
 from __future__ import annotations
@@ -17,19 +17,18 @@ from ..values.scalars import choice
 from .strict_json import unique_members
 
 Types = Literal["auto", "text"]
-"""``auto`` finds out what is in each column; ``text`` takes every cell as it is written, an empty one too."""
+"""``auto`` detects the type of each column; ``text`` keeps every cell as it is written, empty ones too."""
 
 Value = Callable[[str], Any]
-"""The value that a cell holds; raises ValueError where it is not of this kind."""
-
+"""Converts a cell to its value; raises ValueError if the cell is not of this kind."""
 
 checked_types = choice(get_args(Types))
 
 
 def column_kinds(positions: Iterable[int], rows: Iterable[Sequence[str]]) -> Mapping[int, Value]:
-    """How to read the cells of each of the columns at these ``positions`` that is not text.
+    """How to read the cells of those columns at ``positions`` that are not text.
 
-    No more rows are read than are needed to know that all of them are text.
+    Stops reading as soon as all of them are known to be text.
     """
     undecided = set(positions)
     found: dict[int, Value] = {}
@@ -46,7 +45,7 @@ def column_kinds(positions: Iterable[int], rows: Iterable[Sequence[str]]) -> Map
 
 
 def number(cell: str) -> int | float:
-    """The number that is written ``cell`` in exactly these characters; raises ValueError."""
+    """The number that is written exactly as ``cell``; raises ValueError."""
     whole = cell[1:] if cell.startswith("-") else cell
     if whole.isdigit():
         found = int(cell) if len(whole) < 20 else 2**63
@@ -60,7 +59,7 @@ def number(cell: str) -> int | float:
 
 
 def truth(cell: str) -> bool:
-    """True or false as Python, pandas, R and spreadsheets write them; raises ValueError."""
+    """A boolean as Python, pandas, R or a spreadsheet writes it; raises ValueError."""
     try:
         return _TRUTH[cell]
     except KeyError:
@@ -102,7 +101,7 @@ def _json(cell: str, bracket: str) -> Any:
         found = _DECODER.decode(cell)
     except RecursionError:
         raise ValueError(cell) from None
-    checked_metadata({"": found})  # what metadata does not hold, as what is nested too deeply, stays text
+    checked_metadata({"": found})  # what metadata cannot hold, such as deep nesting, stays text
     return found
 
 

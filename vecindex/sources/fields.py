@@ -1,4 +1,4 @@
-"""What of a row is usable: checks and words that the formats with fields share."""
+"""Checks and wording that the formats with fields share."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ _KINDS = {
 
 
 def is_blank(text: str) -> bool:
-    """Whether only ASCII whitespace is there, as in the lines that separate the sentences of a txt file."""
+    """Whether ``text`` is only ASCII whitespace, like the lines that separate sentences in a txt file."""
     return not text.strip(_ASCII_WHITESPACE)
 
 
 def sentence(text: str) -> str:
-    """``text`` itself; raises InvalidInput where it is blank, or cannot be stored."""
+    """``text`` itself; raises InvalidInput if it is blank or cannot be stored."""
     if is_blank(text):
         raise InvalidInput(
             "the text is empty",
             Advice(
-                "Write a sentence there, or leave it out.",
-                typed="Write a sentence there, or leave bad rows out with --skip-bad.",
+                "Add a sentence, or leave the row out.",
+                typed="Add a sentence, or skip bad rows with --skip-bad.",
             ),
         )
     return checked_text(text)
 
 
 def metadata_in(others: dict[str, Any]) -> dict[str, Any] | None:
-    """The metadata in a row's fields that are nothing else: what the field "metadata" holds, and all the others.
+    """The metadata in a row's remaining fields: the object in the field "metadata", and all other fields.
 
-    None where nothing is said, which is not the same as none: an update then keeps what is stored.
+    None, unlike ``{}``, means that the row says nothing: an update then keeps what is stored.
     """
     beside = {name: value for name, value in others.items() if name != "metadata"}
     own = others.get("metadata")
@@ -54,13 +54,13 @@ def metadata_in(others: dict[str, Any]) -> dict[str, Any] | None:
         )
     if twice := [name for name in beside if name in own]:
         raise InvalidInput(
-            f"named beside metadata and within: {listed(twice)}", "Keep one of the two; both would be metadata."
+            f"both beside and inside 'metadata': {listed(twice)}", "Keep one of the two; both would be metadata."
         )
     return {**beside, **own}
 
 
 def is_hit(fields: Collection[str], rank: object, score: object, metadata: object) -> bool:
-    """Whether a row is a result of `vecindex search`: its rank and score are of a query, and not of the record."""
+    """Whether a row is a result of `vecindex search`, whose rank and score belong to the query, not to the record."""
     numbers = type(rank) is int and type(score) in (int, float)
     return numbers and isinstance(metadata, dict) and {"rank", "key", "score", "text", "metadata"} <= set(fields)
 
@@ -71,7 +71,7 @@ def kind(value: object) -> str:
 
 
 def repeated(names: Sequence[str]) -> list[str]:
-    """The names that are there more than once, in order."""
+    """The names that occur more than once, in order."""
     return [name for name, times in Counter(names).items() if times > 1]
 
 

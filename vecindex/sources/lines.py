@@ -1,8 +1,8 @@
-"""What lines are in these bytes: numbered, in bounded memory, each decoded by itself.
+"""Splits bytes into numbered lines, in bounded memory, and decodes each line by itself.
 
 A line ends at LF, CR LF or CR and nowhere else: U+2028, U+0085, VT and FF are part of a sentence (str.splitlines would
-cut there; bytes.splitlines does not). Decoding line by line gives every error its line, and lets reading go on with the
-next.
+split there; bytes.splitlines does not). Decoding line by line gives every error its line, and reading can go on with
+the next one.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ Line = tuple[int, bytes]
 """Its number, from 1, and its bytes with their line end."""
 
 MAX_LINE = 64 * 2**20
-"""Bytes; a longer line is a bad row, so that a binary file with no line end in it cannot fill the memory."""
+"""Bytes. A longer line is a bad row, so that a binary file without line ends cannot fill the memory."""
 _CHUNK = 2**14
 
-# UTF-32 first: the mark of UTF-16, little-endian, begins its mark too.
+# UTF-32 first: its little-endian mark begins with that of UTF-16.
 _OTHER_ENCODINGS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
@@ -31,9 +31,9 @@ _OTHER_ENCODINGS = (
 
 
 def lines(stream: IO[bytes], name: str) -> Iterator[Line]:
-    """Every line of ``stream``, without the byte order mark; of a line that is too long, the first MAX_LINE + 1 bytes.
+    """Every line of ``stream``, without the byte order mark; a line that is too long is cut to MAX_LINE + 1 bytes.
 
-    Raises SourceError where the whole is no UTF-8, or cannot be read on.
+    Raises SourceError if the file is in another encoding or cannot be read.
     """
     for number, raw in enumerate(_split(stream, name), start=1):
         if number == 1:
@@ -44,7 +44,7 @@ def lines(stream: IO[bytes], name: str) -> Iterator[Line]:
 
 def _split(stream: IO[bytes], name: str) -> Iterator[bytes]:
     number = 0
-    begun: list[bytes] = []  # of the line that no chunk so far has ended, as far as it matters
+    begun: list[bytes] = []  # the start of a line that no chunk has ended yet
     length = 0
     held = b""
     at_end = False
@@ -72,23 +72,23 @@ def _split(stream: IO[bytes], name: str) -> Iterator[bytes]:
 
 
 def decoded(raw: bytes) -> str:
-    """The text of one line, its line end included; bytes are counted from 1, after a byte order mark.
+    """The text of one line with its line end; raises InvalidInput if it is not UTF-8.
 
-    Raises InvalidInput for what is not UTF-8 text.
+    Errors count bytes from 1, after a byte order mark.
     """
     if len(raw) > MAX_LINE:
         raise InvalidInput(f"the line is longer than {MAX_LINE:,} bytes", "Check that this is a file of sentences.")
     for mark, encoding in _OTHER_ENCODINGS:
         if raw.startswith(mark):
             raise InvalidInput(
-                f"the line begins with a byte order mark of {encoding} ({mark.hex(' ').upper()}); the first is UTF-8",
-                f"Convert what was appended (iconv -f {encoding} -t UTF-8), and put the file together again.",
+                f"the line begins with a {encoding} byte order mark ({mark.hex(' ').upper()}), but the file is UTF-8",
+                f"Convert the part that was appended (iconv -f {encoding} -t UTF-8) and join the files again.",
             )
     nul = raw.find(b"\0")
     if nul >= 0:
         raise InvalidInput(
             f"byte {nul + 1} of the line is NUL, so this is not UTF-8 text",
-            "Check that it is no binary file; convert UTF-16 with iconv -f UTF-16LE -t UTF-8 FILE > NEW.",
+            "Check that it is not a binary file; convert UTF-16 with iconv -f UTF-16LE -t UTF-8 FILE > NEW.",
         )
     try:
         return raw.decode("utf-8")
@@ -98,7 +98,7 @@ def decoded(raw: bytes) -> str:
             Advice(
                 "Convert the file (from Windows: iconv -f CP1252 -t UTF-8 FILE > NEW).",
                 typed="Convert the file (from Windows: iconv -f CP1252 -t UTF-8 FILE > NEW), "
-                "or leave bad rows out with --skip-bad.",
+                "or skip bad rows with --skip-bad.",
             ),
         ) from None
 

@@ -1,4 +1,4 @@
-"""What is this file, if it is not text: told by its first bytes, so that an error can call it what it is."""
+"""Recognises files that are not text by their first bytes, so that an error can name the format."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..errors import Advice
 
 START = 512
-"""Bytes of a file that are enough to tell."""
+"""The number of bytes needed to recognise a file."""
 
 _IMPORT = Advice(
     "To add texts together with their vectors: index.import_(path).",
@@ -23,9 +23,9 @@ _WRITE = "Write its texts to a .txt, .csv or .jsonl file."
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a file is: ``name`` with its article, and what to do to ``add`` what is in it.
+    """A file format: its ``name`` with an article, and ``advice`` on how to add such a file.
 
-    ``advice`` may hold the places {path}, the file's name as a shell takes it, and {format}, an option or nothing.
+    ``advice`` may contain the fields {path}, the quoted file name, and {format}, an option or nothing.
     """
 
     name: str
@@ -37,7 +37,7 @@ def _packed(name: str, command: str) -> Kind:
     return Kind(f"{name} file", Advice(f"Unpack it: {command} {{path}} > NEW", typed=typed))
 
 
-# Zip comes with what is packed first, since other programs' documents are such archives.
+# Many document formats are zip archives, so `kind_of` looks into those.
 _STARTS: tuple[tuple[bytes, Kind], ...] = (
     (b"PAR1", Kind("a Parquet file", _IMPORT)),
     (b"\x93NUMPY", Kind("a NumPy array (npy)", _FOLDER)),
@@ -51,8 +51,8 @@ _STARTS: tuple[tuple[bytes, Kind], ...] = (
     (b"\x28\xb5\x2f\xfd", _packed("a Zstandard", "zstd -dc")),
     (b"BZh", _packed("a bzip2", "bunzip2 -c")),
     (b"\xfd7zXZ\0", _packed("an xz", "xz -dc")),
-    (b"7z\xbc\xaf\x27\x1c", Kind("a 7-Zip archive", "Unpack it, and add the files in it.")),
-    (b"PK\x03\x04", Kind("a zip archive", "Unpack it, and add the files in it.")),
+    (b"7z\xbc\xaf\x27\x1c", Kind("a 7-Zip archive", "Unpack it and add its files.")),
+    (b"PK\x03\x04", Kind("a zip archive", "Unpack it and add its files.")),
     (
         b"SQLite format 3\0",
         Kind("an SQLite database", "Write its rows as csv: sqlite3 -header -csv {path} 'select ...'"),
@@ -70,7 +70,7 @@ _STARTS: tuple[tuple[bytes, Kind], ...] = (
 )
 _IN_ZIP: tuple[tuple[bytes, Kind], ...] = (
     (b"word/", Kind("a Word document")),
-    (b"xl/", Kind("an Excel workbook", "Save it as csv, and add that.")),
+    (b"xl/", Kind("an Excel workbook", "Save it as csv and add that.")),
     (b"ppt/", Kind("a PowerPoint document")),
     (b"[Content_Types].xml", Kind("a Word, Excel or PowerPoint document")),
     (b"mimetypeapplication/vnd.oasis", Kind("an OpenDocument file")),
@@ -88,10 +88,7 @@ _SUFFIXES = {
 
 
 def kind_of(start: bytes) -> Kind | None:
-    """What a file that begins with these bytes is; None for text, and for what is not known.
-
-    ``start`` is the file's first `START` bytes, or all of them.
-    """
+    """The format of a file that starts with ``start``, its first `START` bytes; None for text and unknown formats."""
     if _is_text(start):
         return None
     kind = next((kind for magic, kind in _STARTS if start.startswith(magic)), None)
@@ -103,7 +100,7 @@ def kind_of(start: bytes) -> Kind | None:
 
 
 def kind_by_suffix(suffix: str) -> Kind | None:
-    """What a file with this suffix, its dot included, must be taken for where no format is said."""
+    """The format of files with this suffix (with its dot), for when no format is given."""
     return _SUFFIXES.get(suffix.lower())
 
 
@@ -111,7 +108,7 @@ def _is_text(start: bytes) -> bool:
     if b"\0" in start:
         return False
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(start)  # a character that is cut at the end is no fault
+        codecs.getincrementaldecoder("utf-8")().decode(start)  # a character may be cut at the end
     except UnicodeDecodeError:
         return False
     return not any(byte < 9 or 13 < byte < 27 for byte in start)

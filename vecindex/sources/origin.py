@@ -1,4 +1,4 @@
-"""Where do sentences come from, in which format, and how are the bytes opened again and again."""
+"""Finds a source of sentences, a file or standard input, and its format; opens its bytes as often as needed."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ STDIN = "-"
 
 
 class Format(str, Enum):
-    """How a file says where one sentence ends and the next begins; ``description`` is for people."""
+    """A format of sentences; ``description`` is for people."""
 
     description: str
 
-    def __new__(cls, value: str, description: str = "") -> Format:  # one argument is a look-up: Format("csv")
+    def __new__(cls, value: str, description: str = "") -> Format:  # with one argument, a lookup: Format("csv")
         member = str.__new__(cls, value)
         member._value_ = value
         member.description = description
@@ -52,7 +52,7 @@ _SUFFIXES = {
 class Source:
     """A file of sentences, made by `source`; ``path`` "-" is standard input.
 
-    It can be read as often as one likes, but not twice at the same time. Close it, or use it in a ``with`` statement.
+    It can be read any number of times, but not twice at the same time. Close it, or use it in a ``with`` statement.
     """
 
     path: str
@@ -60,15 +60,15 @@ class Source:
     text_column: str | None = None
     key_column: str | None = None
     types: Types = "auto"
-    """How the cells of csv and tsv are read; see `cells`."""
+    """How to read the cells of csv and tsv; see `cells`."""
     learnt: list[Mapping[int, Value]] = field(default_factory=list, repr=False, compare=False)
-    """What kinds of columns there are, once they were looked at; see `delimited.learn`."""
+    """The detected kinds of columns, once known; see `delimited.learn`."""
     copy: IO[bytes] | None = field(default=None, repr=False, compare=False)
-    """The bytes of what gives them only once (standard input, a pipe)."""
+    """A copy of what can be read only once (standard input, a pipe)."""
 
     @property
     def name(self) -> str:
-        """What errors call it."""
+        """The name in error messages."""
         return _name(self.path)
 
     @contextmanager
@@ -82,7 +82,7 @@ class Source:
             yield stream
 
     def close(self) -> None:
-        """Delete the copy, if there is one."""
+        """Deletes the copy, if there is one."""
         if self.copy is not None:
             self.copy.close()
 
@@ -101,17 +101,16 @@ def source(
     key_column: str | None = None,
     types: Types = "auto",
 ) -> Source:
-    """The source at ``path``; "-" is standard input, read to its end here so that it can be read again.
+    """The source at ``path``; "-" is standard input, which is read to its end and copied.
 
-    ``format`` None takes it from the suffix, and txt for standard input; ``types`` is how the cells of csv and tsv are
-    read: "auto" makes numbers, booleans, lists and objects of columns that hold nothing else, and leaves empty cells
-    out; "text" takes each as it is written. Raises SourceError where there is nothing to read or the format is not
-    known.
+    ``format`` None goes by the suffix, and is txt for standard input. ``types`` says how to read the cells of csv and
+    tsv: "auto" converts columns of only numbers, booleans, lists or objects, and leaves out empty cells; "text" keeps
+    each cell as it is written. Raises SourceError if there is nothing to read or the format is unknown.
     """
     path = expanded(path)
     types = checked_types("types", types)
     if text_column is not None and text_column == key_column:
-        raise InvalidInput(f"the text and the key cannot both be {text_column!r}", "Name two columns, or only one.")
+        raise InvalidInput(f"the text and the key cannot both be {text_column!r}", "Name two different ones.")
     once = path == STDIN or not _is_regular(path)
     if not once:
         _refuse_other_kinds(path, _start(path))
@@ -123,8 +122,8 @@ def source(
             None,
             "a txt source has no columns",
             Advice(
-                "Leave text_column= and key_column= out, or say with format= that it is csv, tsv or jsonl.",
-                typed="Leave --text-column and --key-column out, or say with --format that it is csv, tsv or jsonl.",
+                "Leave text_column= and key_column= out, or set format= to csv, tsv or jsonl.",
+                typed="Leave --text-column and --key-column out, or set --format to csv, tsv or jsonl.",
             ),
         )
     copy = _copied(path) if once else None
@@ -141,14 +140,14 @@ def _is_regular(path: str) -> bool:
     except PermissionError as error:
         raise _unreadable(path, error) from None
     except (OSError, ValueError):
-        # Whatever else keeps stat from finding a file (a name too long, a NUL within) means that there is none:
-        # most often a sentence stands where a path belongs.
+        # Any other failure (a name too long, a NUL in it) means that there is no such file. Most often it is a sentence
+        # in the place of a path.
         raise SourceError(
             path,
             None,
             "no such file",
             Advice(
-                "Check the path; a sentence itself is added with index.add([...]).",
+                "Check the path; add a sentence itself with index.add([...]).",
                 typed=f"To add this as a sentence: vecindex add --text {_quoted(path)}",
             ),
         ) from None
@@ -177,11 +176,11 @@ def _start(path: str) -> bytes:
         with open(path, "rb") as stream:
             return stream.read(START)
     except OSError:
-        return b""  # told by whoever reads it
+        return b""  # whoever reads the file raises the error
 
 
 def _refuse_other_kinds(path: str, start: bytes) -> None:
-    """Raises SourceError for a file that is not text, and says what it is."""
+    """Raises SourceError for a file that is not text."""
     if (kind := kind_of(start)) is not None:
         raise _other_kind(path, kind)
 
@@ -200,7 +199,7 @@ def _quoted(words: str, longest: int = 60) -> str:
     words = " ".join(words.split())
     if len(words) > longest:
         words = words[:longest].rstrip() + "..."
-    # Double quotes work in every shell, cmd.exe too, unless something within means something to the shell.
+    # Double quotes work in every shell, also cmd.exe, unless the words contain special characters.
     return shlex.quote(words) if any(c in '"$`\\!%' for c in words) else f'"{words}"'
 
 
@@ -215,20 +214,20 @@ def _from_suffix(path: str) -> Format:
             raise SourceError(
                 path,
                 None,
-                "a .json file is one JSON document, and add reads jsonl, an object a line",
+                "a .json file is one JSON document, but add reads jsonl, one object a line",
                 Advice(
-                    f"Convert it: jq -c '.[]' {shlex.quote(path)} > NEW.jsonl; if it is jsonl, say so with format=.",
+                    f"Convert it: jq -c '.[]' {shlex.quote(path)} > NEW.jsonl; if it is jsonl, pass format='jsonl'.",
                     typed=f"Convert it: jq -c '.[]' {shlex.quote(path)} | vecindex add - --format jsonl; "
-                    "if it is jsonl, say so: --format jsonl.",
+                    "if it is jsonl, use --format jsonl.",
                 ),
             ) from None
-        what = f"the suffix {suffix!r} is none that is known" if suffix else "the name has no suffix"
+        what = f"unknown suffix {suffix!r}" if suffix else "the name has no suffix"
         formats = "; ".join(f"{each.value} ({each.description})" for each in Format)
         raise SourceError(
             path,
             None,
             what,
-            Advice(f"Say the format with format=: {formats}.", typed=f"Say the format with --format: {formats}."),
+            Advice(f"Pass the format with format=: {formats}.", typed=f"Pass the format with --format: {formats}."),
         ) from None
 
 
@@ -266,7 +265,7 @@ def _unreadable(path: str, error: OSError) -> SourceError:
 
 
 def unreadable(name: str, line: int | None, error: OSError) -> SourceError:
-    """The SourceError for what the operating system refused."""
+    """The SourceError for a read that the operating system refused."""
     return SourceError(
-        name, line, f"cannot be read: {error.strerror or error}", "Check that it is there and that you may read it."
+        name, line, f"cannot be read: {error.strerror or error}", "Check that it exists and that you may read it."
     )

@@ -1,7 +1,6 @@
-"""What does a text of JSON say, read strictly?
+"""Parses JSON strictly: no NaN, no repeated names in an object, no number beyond the range of a double.
 
-What Python's json lets through would be stored as something else or not at all: so no NaN, no name twice in an object,
-and no number beyond a double's range.
+Python's json accepts these, and they would be stored as something else or not at all.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from .fields import listed, repeated
 
 
 def parsed(text: str, advice: str) -> Any:
-    """The value in ``text``. Raises InvalidInput, with ``advice`` where it is no JSON at all."""
+    """The value in ``text``. Raises InvalidInput, with ``advice`` if it is not JSON at all."""
     try:
         return on_own_stack(_DECODER.decode, text)
     except json.JSONDecodeError as error:
@@ -26,11 +25,11 @@ def parsed(text: str, advice: str) -> Any:
 
 
 def unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of these members; raises InvalidInput where two have one name."""
+    """The object with these members; raises InvalidInput if two have the same name."""
     found = dict(members)
     if len(found) < len(members):
         twice = repeated([name for name, _ in members])
-        raise InvalidInput(f"named twice in one object: {listed(twice)}", "Keep one; only one value can be stored.")
+        raise InvalidInput(f"repeated in one object: {listed(twice)}", "Keep one; only one value can be stored.")
     return found
 
 

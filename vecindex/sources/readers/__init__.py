@@ -1,1 +1,1 @@
-"""One reader for each format that has fields."""
+"""Readers of the formats with fields."""

@@ -1,10 +1,10 @@
-"""What records are in this table: csv and tsv, with a header row.
+"""Reads csv and tsv tables with a header row.
 
-Quotes differ, on purpose. In csv they protect commas, line ends and quotes (RFC 4180). In tsv they are characters like
-any other (IANA text/tab-separated-values), since sentences often begin with one. Measured with csv's quotes instead: of
-the 1,500 rows of the STS Benchmark's dev.tsv 60 are refused and 4 lose their quotes; of Common Voice's 1,206,630, 4,076
-and 6,861. One form is read as csv in a tsv too, quotes around and doubled ones within: pandas writes a sentence that
-holds quotes so, and of Common Voice's rows one looks like that, which is csv's.
+Quotes differ on purpose. In csv they protect commas, line ends and quotes (RFC 4180). In tsv they are ordinary
+characters (IANA text/tab-separated-values), since sentences often begin with one. Reading tsv with csv's quotes would
+refuse 60 of the 1,500 rows of the STS Benchmark's dev.tsv, and 4 would lose their quotes; of Common Voice's 1,206,630
+rows, 4,076 and 6,861. One form is read as in csv even in a tsv: a cell in quotes with doubled quotes inside. pandas
+writes sentences with quotes that way, and only one row of Common Voice looks like it, which is indeed csv.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 
 
 def rows(source: Source, given: Iterator[Line]) -> Iterator[Record | SourceError]:
-    """Every row after the header. Raises SourceError where the header makes no row readable."""
+    """Every row after the header. Raises SourceError if the header cannot be used."""
     table = _table(source, given)
     if table is None:
         return
@@ -57,7 +57,7 @@ def rows(source: Source, given: Iterator[Line]) -> Iterator[Record | SourceError
 
 
 def learn(source: Source) -> None:
-    """Finds out, once, what kinds of columns a table has, where that matters; raises SourceError as `rows` does."""
+    """Detects the column types of a table, once, if they are wanted; raises SourceError as `rows` does."""
     if source.format not in _DIALECTS or source.types == "text" or source.learnt:
         return
     with source.opened() as stream:
@@ -69,7 +69,7 @@ def learn(source: Source) -> None:
 
 
 def _table(source: Source, given: Iterator[Line]) -> tuple[_Feed, _Columns, Iterator[list[str] | SourceError]] | None:
-    """The columns that the header names, and the rows behind it; None where there is not even a header."""
+    """The columns that the header names, and the rows after it; None if there is no header."""
     separator = _DIALECTS[source.format]["delimiter"]
     if source.format is Format.CSV:
         given, separator = _separator(given, separator)
@@ -87,7 +87,7 @@ def _table(source: Source, given: Iterator[Line]) -> tuple[_Feed, _Columns, Iter
 
 
 def _separator(given: Iterator[Line], usual: str) -> tuple[Iterator[Line], str]:
-    """The lines without a first one like ``sep=;``, which says to Excel what separates the fields; and what does."""
+    """The lines without a first line like ``sep=;``, which tells Excel the separator; and the separator."""
     first = next(given, None)
     if first is None:
         return given, usual
@@ -96,7 +96,7 @@ def _separator(given: Iterator[Line], usual: str) -> tuple[Iterator[Line], str]:
 
 
 class _Feed:
-    """Decoded lines for csv.reader, which knows nothing of where a row began or what was wrong with its bytes."""
+    """Decoded lines for csv.reader; remembers where a row began and which of its bytes were bad."""
 
     def __init__(self, name: str, given: Iterator[Line]) -> None:
         self._name = name
@@ -118,18 +118,18 @@ class _Feed:
         try:
             return decoded(raw)
         except InvalidInput as error:
-            # csv.reader goes on to the end of the row, and the fault is reported in its place.
+            # csv.reader continues to the end of the row; then the fault is reported instead of the row.
             self.fault = self.fault or SourceError(self._name, self._number, error.message, error.advice)
             return raw.replace(b"\0", b"?").decode("utf-8", "replace")
 
     def is_blank(self, row: Sequence[str]) -> bool:
-        """Whether nothing was written in ``row``: a blank line, or the bare commas that spreadsheets leave below."""
+        """Whether ``row`` is blank: an empty line, or the bare commas that spreadsheets leave at the end."""
         return not self._quotes and all(is_blank(cell) for cell in row)
 
     def skip_quoted(self) -> None:
-        """Leave out the lines up to the end of the quoted field that the last line ended in.
+        """Skips the lines to the end of the quoted field in which the last line ended.
 
-        Going on in the midst of a field would take its lines for rows, and in a table of one column for records.
+        Otherwise the field's lines would be read as rows, and in a table with one column as records.
         """
         with contextlib.suppress(StopIteration):
             while self._quotes % 2:
@@ -140,7 +140,7 @@ class _Feed:
         return SourceError(self._name, self._start, reason, advice)
 
     def span(self) -> str:
-        """The lines of the row so far, if there are several."""
+        """Names the lines of the row so far, if there are several."""
         return "" if self._number <= self._start else f", in the row of lines {self._start} to {self._number}"
 
     def _next(self) -> bytes:
@@ -159,7 +159,7 @@ def _cells(feed: _Feed, format: Format, separator: str) -> Iterator[list[str] | 
         except StopIteration:
             return
         except csv.Error as error:
-            # After an error csv.reader begins afresh with the next line.
+            # After an error csv.reader starts again with the next line.
             problem = str(error)
             if problem.startswith("field larger") and format is Format.CSV:
                 feed.skip_quoted()
@@ -172,27 +172,27 @@ def _cells(feed: _Feed, format: Format, separator: str) -> Iterator[list[str] | 
 
 
 def _problem(problem: str, feed: _Feed) -> SourceError:
-    """csv.Error in words that say what to do; its own text begins alike in all Pythons (3.10 to 3.13 tried)."""
+    """A csv.Error with advice; its text starts the same in Python 3.10 to 3.13."""
     if problem.startswith("field larger"):
         return feed.error(
             f"a field is longer than {csv.field_size_limit():,} characters{feed.span()}",
-            "Put texts this long in a .jsonl file; if there are none, a quote is opened here and never closed.",
+            "Put texts this long in a .jsonl file. If there are none, a quote is opened here and never closed.",
         )
     if problem.startswith("unexpected end"):
         return feed.error(
             f"a quote is opened and never closed{feed.span()}",
-            'Close it; a field that begins with a quote needs quotes around it, and "" for each one within.',
+            'Close it. A field that begins with a quote needs quotes around it, and "" for each quote inside.',
         )
     return feed.error(
-        f"not valid CSV: {problem}{feed.span()}", 'Put quotes around the whole field, and "" for each one within.'
+        f"not valid CSV: {problem}{feed.span()}", 'Put quotes around the whole field, and "" for each quote inside.'
     )
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """Which column holds what; ``text``, ``key`` and ``others``, the metadata, are positions in ``names``.
+    """The columns of a table; ``text``, ``key`` and ``others``, the metadata, are positions in ``names``.
 
-    ``kinds`` are those of the columns that are not text; None takes every cell as it is written, an empty one too.
+    ``kinds`` are those of the columns that are not text; None keeps every cell as it is written, empty ones too.
     """
 
     names: Sequence[str]
@@ -208,7 +208,7 @@ class _Columns:
             found = "1 field" if len(cells) == 1 else f"{len(cells)} fields"
             raise InvalidInput(
                 f"{found} where the header has {len(self.names)}",
-                "A tsv field holds no tab and no line end; write such texts as csv or jsonl."
+                "A tsv field cannot hold a tab or a line end; use csv or jsonl for such texts."
                 if self.plain_quotes
                 else "Put quotes around a field that holds a comma, a quote or a line end.",
             )
@@ -217,11 +217,11 @@ class _Columns:
         return Record(sentence(cells[self.text]), key, self._metadata(cells))
 
     def fit(self, cells: Sequence[str]) -> bool:
-        """Whether there are as many as the header has."""
+        """Whether there are as many cells as the header has names."""
         return len(cells) == len(self.names)
 
     def plain(self, cells: Sequence[str]) -> Sequence[str]:
-        """The cells without what only csv's quotes mean."""
+        """The cells, unquoted if they are quoted as in csv."""
         return [_unquoted(cell) for cell in cells] if self.plain_quotes else cells
 
     def _metadata(self, cells: Sequence[str]) -> dict[str, Any] | None:
@@ -234,12 +234,12 @@ class _Columns:
             if cell := cells[position]:
                 kind = self.kinds.get(position)
                 metadata[self.names[position]] = cell if kind is None else kind(cell)
-        # A column of that name that holds objects is what `vecindex search --format csv` writes.
+        # `vecindex search --format csv` writes metadata as a column of objects.
         return (metadata_in(metadata) or {}) if isinstance(metadata.get("metadata"), dict) else metadata
 
 
 def _unquoted(cell: str) -> str:
-    """``cell``, or what it stands for where only a writer of csv can have made it: quoted, quotes within doubled."""
+    """``cell``, unquoted if it is in quotes with doubled quotes inside, as only a csv writer makes it."""
     within = cell[1:-1]
     if '""' in within and cell[0] == cell[-1] == '"' and '"' not in within.replace('""', ""):
         return within.replace('""', '"')
@@ -251,22 +251,22 @@ def _columns(header: Sequence[str], source: Source, separator: str) -> _Columns:
         if not name.strip():
             raise InvalidInput(
                 f"column {position} of the header has no name; the columns are: {listed(header)}",
-                "The first row names every column (pandas: to_csv(..., index=False)).",
+                "The first row must name every column (pandas: to_csv(..., index=False)).",
             )
     if twice := repeated(header):
-        raise InvalidInput(f"the header names a column twice: {listed(twice)}", "Give every column a name of its own.")
+        raise InvalidInput(f"the header names a column twice: {listed(twice)}", "Give every column a different name.")
     plain_quotes = _DIALECTS[source.format]["quoting"] == csv.QUOTE_NONE
     if plain_quotes and all(len(name) > 1 and name[0] == name[-1] == '"' for name in header):
         raise InvalidInput(
             "the header is quoted as in csv, but in tsv quotes are part of the text",
-            "Write the file as csv or jsonl, or without quotes around fields.",
+            "Save the file as csv or jsonl, or without quotes around fields.",
         )
     text = _text_column(header, source, separator)
     key = _find(header, "key" if source.key_column is None else source.key_column)
     if source.key_column is None:
         key = None if key == text else key
     elif key is None or key == text:
-        what = f"no column {source.key_column!r}" if key is None else f"{header[text]!r} is the text already"
+        what = f"no column {source.key_column!r}" if key is None else f"{header[text]!r} is already the text"
         raise InvalidInput(
             f"{what}; the columns are: {listed(header)}",
             Advice(
@@ -298,28 +298,28 @@ def _text_column(header: Sequence[str], source: Source, separator: str) -> int:
     raise InvalidInput(
         f"no column {wanted!r}; the columns are: {listed(header)}",
         Advice(
-            "The first row is the header; name the column of the sentences "
-            "with text_column=, or read a plain list as txt.",
-            typed="The first row is the header; name the column of the sentences with --text-column, "
+            "The first row is the header. Name the column of the sentences with text_column=, "
+            "or read a plain list as txt.",
+            typed="The first row is the header. Name the column of the sentences with --text-column, "
             "or use --format txt for a plain list.",
         ),
     )
 
 
 def _refuse_other_separators(name: str, format: Format, own: str) -> None:
-    """Semicolons are what Excel writes in half of Europe; read as one column, whole rows would become sentences."""
+    """Excel writes semicolons in half of Europe; read as one column, whole rows would become sentences."""
     other = next((each for each in _SEPARATORS if each != own and each in name), None)
     if other is not None:
         is_ = f"{format.value} is separated by {_SEPARATORS[own]}"
         if other == "\t":
-            typed = f"{is_}, and tsv by tabs: --format tsv"
+            typed = f"{is_}, and tsv by tabs: use --format tsv"
             remedy = f"{is_}, and tsv by tabs: pass format='tsv'", typed
         elif format is Format.CSV:
             remedy = (f"{is_}, unless its first line is sep={other}",) * 2
         else:
             remedy = (is_,) * 2
         raise InvalidInput(
-            f"the header is one column, {listed([name])}, but looks separated by {_SEPARATORS[other]}",
+            f"the header is one column, {listed([name])}, but looks as if it was separated by {_SEPARATORS[other]}",
             Advice(
                 f"{remedy[0]}; if this is one column, name it with text_column=.",
                 typed=f"{remedy[1]}; if this is one column, name it with --text-column.",
@@ -328,7 +328,7 @@ def _refuse_other_separators(name: str, format: Format, own: str) -> None:
 
 
 def _find(header: Sequence[str], wanted: str) -> int | None:
-    """The position of the column ``wanted``; upper and lower case, and spaces around, matter only between several."""
+    """The position of the column ``wanted``; case and surrounding spaces matter only if several match."""
     if wanted in header:
         return header.index(wanted)
     alike = [i for i, name in enumerate(header) if name.strip().casefold() == wanted.strip().casefold()]

@@ -1,4 +1,4 @@
-"""What record is in this line of JSON."""
+"""Reads a record from a line of JSON."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ..strict_json import parsed
 
 _SHAPE = '{"text": "...", "key": "...", "metadata": {...}}'
 _ADVICE = Advice(
-    f"Every line is one whole object like {_SHAPE}.",
-    typed=f"Every line is one whole object like {_SHAPE}; --skip-bad leaves bad rows out.",
+    f"Every line must be one object like {_SHAPE}.",
+    typed=f"Every line must be one object like {_SHAPE}; --skip-bad skips bad rows.",
 )
-_ARRAY_ADVICE = "Write one object a line; a JSON array is not JSONL."
+_ARRAY_ADVICE = "Write one object per line; a JSON array is not JSONL."
 
 
 def record(line: str, source: Source) -> Record:
@@ -75,8 +75,8 @@ def _metadata(others: dict[str, Any]) -> dict[str, Any] | None:
 def _object(line: str) -> dict[str, Any]:
     if line.startswith("\ufeff"):
         raise InvalidInput(
-            "the line begins with a byte order mark (U+FEFF), as happens when files are joined",
-            "Remove it, for example with: sed 's/^\\xEF\\xBB\\xBF//' FILE > NEW",
+            "the line begins with a byte order mark (U+FEFF), probably because files were joined",
+            "Remove it, for example: sed 's/^\\xEF\\xBB\\xBF//' FILE > NEW",
         )
     advice = _ARRAY_ADVICE if line.lstrip().startswith("[") else _ADVICE
     value = parsed(line, advice)
