@@ -1,4 +1,4 @@
-"""What does each token add: shares sum to 1, contributions to the score, and the score is search's own."""
+"""Shares of the tokens sum to 1, their contributions sum to the score, and it is the score of a search."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..support.models.small_model import SmallModel
 from ..support.toy import DIMENSION, MAX_TOKENS, ToyEncoder
 
 
-def test_a_texts_tokens_and_their_shares_are_the_toy_encoders_exactly() -> None:
+def test_tokens_and_shares_are_exact_for_the_toy_encoder() -> None:
     toy = ToyEncoder()
     (encoded,) = toy.encode_tokens(["red green blue"])
     sentence = encoded.vectors.astype(np.float64).mean(axis=0)
@@ -36,7 +36,7 @@ def test_a_texts_tokens_and_their_shares_are_the_toy_encoders_exactly() -> None:
     np.testing.assert_allclose([t.share for t in explained.tokens], expected, atol=1e-6)
 
 
-def test_a_text_of_one_token_is_all_that_token() -> None:
+def test_the_only_token_of_a_text_has_the_whole_share() -> None:
     explained = explain("red", against="red", encoder=ToyEncoder())
     (token,) = explained.tokens
     assert token.share == pytest.approx(1, abs=1e-6)
@@ -135,7 +135,7 @@ def test_an_explanation_cannot_be_changed_and_is_json() -> None:
 
 
 @pytest.mark.parametrize("text", [3, None, b"bytes", "lone \ud800 surrogate"])
-def test_what_is_no_text_is_refused_on_both_sides(text: Any) -> None:
+def test_a_text_or_query_that_is_not_a_string_is_refused(text: Any) -> None:
     with pytest.raises(InvalidInput):
         explain(text, encoder=ToyEncoder())
     if text is not None:

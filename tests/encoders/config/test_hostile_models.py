@@ -1,4 +1,4 @@
-"""A model's folder is data, whoever made it: it is right, or refused by name in seconds, and touches nothing."""
+"""A model's folder is untrusted data: it is used or refused by name in seconds, and touches nothing else."""
 
 from __future__ import annotations
 
@@ -184,9 +184,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize(("change", "reason"), REFUSED.values(), ids=REFUSED)
-def test_a_folder_that_is_not_what_it_says_is_refused_by_name(
-    model: Path, tmp_path: Path, change: Change, reason: str
-) -> None:
+def test_an_inconsistent_folder_is_refused_by_name(model: Path, tmp_path: Path, change: Change, reason: str) -> None:
     change(model)
     before = {path: path.stat().st_mtime_ns for path in model.rglob("*")}
     with watched(Victim(tmp_path / "victim"), 20), pytest.raises(UnsupportedModel, match=reason):
@@ -210,7 +208,9 @@ SOUND: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("change", SOUND.values(), ids=SOUND)
-def test_what_changes_no_vector_is_let_be(model: Path, tmp_path: Path, change: Change, expected: FloatArray) -> None:
+def test_differences_that_change_no_vector_are_accepted(
+    model: Path, tmp_path: Path, change: Change, expected: FloatArray
+) -> None:
     change(model)
     with watched(Victim(tmp_path / "victim"), 20):
         encoder = load_encoder(model, runtime="torch")
@@ -227,7 +227,7 @@ FILES = (
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_whatever_lies_in_place_of_a_file_nothing_outside_is_touched(
+def test_odd_files_in_a_model_touch_nothing_outside(
     plain: Path, tmp_path: Path, name: str, expected: FloatArray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VECINDEX_CACHE", str(tmp_path / "cache"))
@@ -254,9 +254,7 @@ def tried(model: Path) -> tuple[FloatArray | None, str]:
         return None, str(error)
 
 
-def test_a_token_that_was_added_without_a_row_is_text_and_what_is_not_read_is_named(
-    model: Path, expected: FloatArray
-) -> None:
+def test_an_added_token_without_a_row_is_text_and_unread_arrays_are_named(model: Path, expected: FloatArray) -> None:
     tokenizer = json.loads((model / "tokenizer.json").read_text())
     added = {**tokenizer["added_tokens"][0], "id": 92, "content": "<image>"}
     tokenizer["added_tokens"].append(added)
@@ -274,7 +272,7 @@ def test_a_token_that_was_added_without_a_row_is_text_and_what_is_not_read_is_na
 # --- other modules ---------------------------------------------------------------------------------------------------
 
 
-def test_a_dense_layer_has_its_own_weights_and_no_others(
+def test_a_dense_layer_has_exactly_its_own_weights(
     plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VECINDEX_CACHE", str(tmp_path / "cache"))
@@ -306,22 +304,20 @@ STATIC: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize(("change", "reason"), STATIC.values(), ids=STATIC)
-def test_a_static_model_that_is_not_what_it_says_is_refused_by_name(
-    tmp_path: Path, change: Change, reason: str
-) -> None:
+def test_an_inconsistent_static_model_is_refused_by_name(tmp_path: Path, change: Change, reason: str) -> None:
     folder = static_model(tmp_path / "static")
     change(folder)
     with watched(Victim(tmp_path / "victim"), 20), pytest.raises(UnsupportedModel, match=reason):
         load_encoder(folder)
 
 
-def test_what_a_static_model_does_not_read_is_named(tmp_path: Path) -> None:
+def test_unread_arrays_of_a_static_model_are_named(tmp_path: Path) -> None:
     folder = static_model(tmp_path / "static")
     weights(lambda found: {**found, "other": found["embedding.weight"][:1]})(folder)
     assert details(str(folder))[0].unread == ("other",)
 
 
-def test_nothing_is_stored_by_a_model_of_which_weights_are_missing(model: Path, here: Path) -> None:
+def test_a_model_with_missing_weights_stores_nothing(model: Path, here: Path) -> None:
     # They were made up by chance, and vectors differed from load to load, under one fingerprint.
     without("layer.1.")(model)
     outcome = run("add", "--text", "the cat", "--model", str(model))
@@ -330,7 +326,7 @@ def test_nothing_is_stored_by_a_model_of_which_weights_are_missing(model: Path, 
         assert len(index) == 0
 
 
-def test_what_another_thread_loads_meanwhile_is_not_looked_at(model: Path) -> None:
+def test_models_that_other_threads_load_are_not_checked(model: Path) -> None:
     from transformers import BertModel
 
     from vecindex.encoders.config.complete import Held, all_weights_required

@@ -1,4 +1,4 @@
-"""What do a model's files say: each setting is read, and what is not done here is refused by name."""
+"""Each setting in a model's files is read, and an unsupported one is refused by name."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_pooling_is_read_in_the_old_and_the_new_form(model: Path, pooling: dict[
     ("sentence", "tokenizer", "positions", "expected"),
     [(16, 32, 64, 16), (None, 32, 64, 32), (None, 128, 64, 64), (None, None, 64, 64), (None, 10**30, 64, 64)],
 )
-def test_the_maximum_is_the_sentence_configs_else_the_least_of_the_others(
+def test_the_maximum_is_that_of_the_sentence_config_or_else_the_least_of_the_others(
     model: Path, sentence: int | None, tokenizer: int | None, positions: int, expected: int
 ) -> None:
     edit(model, "sentence_bert_config.json", max_seq_length=sentence)
@@ -82,13 +82,13 @@ def test_without_its_optional_files_a_model_has_no_prompts(model: Path) -> None:
     assert (space.max_tokens, space.query_prompt, space.document_prompt) == (64, "", "")
 
 
-def test_what_libraries_a_model_requires_changes_nothing(model: Path) -> None:
+def test_required_libraries_do_not_change_the_space(model: Path) -> None:
     before = read(model)
     edit(model, "config_sentence_transformers.json", requirements={"sentence_transformers": ">=5.0"})
     assert read(model) == before
 
 
-def test_the_names_of_code_that_is_not_run_are_no_part_of_the_space(model: Path) -> None:
+def test_names_of_custom_code_do_not_change_the_space(model: Path) -> None:
     before = read(model)
     edit(model, "config.json", auto_map={"AutoModel": "modeling.Model"})
     edit(model, "tokenizer_config.json", auto_map={"AutoTokenizer": ["tokenizing.Tokenizer", None]})
@@ -113,7 +113,7 @@ PASSAGE = (
         ({"prompts": {"query": "q: "}}, ("q: ", ""), []),
     ],
 )
-def test_a_prompt_for_passages_is_not_used_and_said_not_to_be(
+def test_a_passage_prompt_is_not_used_and_a_warning_says_so(
     model: Path,
     caplog: pytest.LogCaptureFixture,
     config: dict[str, Any],
@@ -242,7 +242,7 @@ REFUSED: dict[str, tuple[str, object, str]] = {
 
 
 @pytest.mark.parametrize(("name", "value", "reason"), REFUSED.values(), ids=REFUSED)
-def test_what_this_version_does_not_do_is_refused_by_name(model: Path, name: str, value: object, reason: str) -> None:
+def test_unsupported_settings_are_refused_by_name(model: Path, name: str, value: object, reason: str) -> None:
     write(model, name, value)
     with pytest.raises(UnsupportedModel) as caught:
         read(model)
@@ -266,7 +266,7 @@ def test_weights_are_read_from_safetensors_only(model: Path) -> None:
         read(model)
 
 
-def test_a_folder_that_is_no_model_is_said_to_be_none(tmp_path: Path) -> None:
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match=r"holds no modules\.json"):
         read(tmp_path)
 
@@ -290,7 +290,7 @@ def test_damaged_json_is_refused_and_named(model: Path, name: str, content: str)
         ("sentence_bert_config.json", {"max_seq_length": True}),
     ],
 )
-def test_a_setting_of_another_type_is_refused(model: Path, name: str, change: dict[str, object]) -> None:
+def test_a_setting_of_the_wrong_type_is_refused(model: Path, name: str, change: dict[str, object]) -> None:
     if name != "sentence_bert_config.json":
         edit(model, "sentence_bert_config.json", max_seq_length=None)
     edit(model, name, **change)
@@ -299,7 +299,7 @@ def test_a_setting_of_another_type_is_refused(model: Path, name: str, change: di
 
 
 @pytest.mark.parametrize(("name", "refused"), [("cosine", False), ("dot", False), ("euclidean", True)])
-def test_a_model_to_be_compared_by_something_else_is_refused(model: Path, name: str, refused: bool) -> None:
+def test_only_models_compared_by_cosine_or_dot_are_accepted(model: Path, name: str, refused: bool) -> None:
     write(model, "config_sentence_transformers.json", {"similarity_fn_name": name})
     if refused:
         with pytest.raises(UnsupportedModel, match="its vectors are compared by euclidean"):

@@ -1,4 +1,4 @@
-"""Where are a model's parts and what is behind its pooling: folders, prompts, dense layers, fewer dimensions."""
+"""The folders of a model's modules, its prompts, dense layers and fewer dimensions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_transformer_in_a_folder_of_its_own_is_the_same_space(model: Path) -> 
     assert read(model) == before
 
 
-def test_a_dot_is_the_models_own_folder(model: Path) -> None:
+def test_a_path_of_a_dot_is_the_models_own_folder(model: Path) -> None:
     before = read(model)
     write(model, "modules.json", [{**MODULES[0], "path": "."}, *MODULES[1:]])
     assert read(model) == before
@@ -48,14 +48,14 @@ def test_the_transformers_settings_may_have_the_name_of_its_kind(model: Path) ->
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("roberta", 62), ("mpnet", 62), ("xlm-roberta", 62), ("bert", 64)])
-def test_positions_that_padding_takes_hold_no_token(model: Path, kind: str, expected: int) -> None:
+def test_positions_reserved_for_padding_hold_no_token(model: Path, kind: str, expected: int) -> None:
     edit(model, "config.json", model_type=kind, pad_token_id=1)
     edit(model, "sentence_bert_config.json", max_seq_length=64)
     assert read(model).max_tokens == expected
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
-def test_the_side_that_is_cut_is_read(model: Path, side: str) -> None:
+def test_the_truncation_side_is_read(model: Path, side: str) -> None:
     edit(model, "tokenizer_config.json", truncation_side=side, padding_side="left")
     assert read(model).truncation == side
 
@@ -71,7 +71,7 @@ def test_the_side_that_is_cut_is_read(model: Path, side: str) -> None:
         ({"prompts": {}, "default_prompt_name": "query"}, ("", "")),
     ],
 )
-def test_a_default_prompt_is_for_models_that_have_no_other(
+def test_a_default_prompt_applies_only_without_another(
     model: Path, changes: dict[str, Any], expected: tuple[str, str]
 ) -> None:
     edit(model, "config_sentence_transformers.json", **changes)
@@ -81,9 +81,7 @@ def test_a_default_prompt_is_for_models_that_have_no_other(
 # --- plain folders ---------------------------------------------------------------------------------------------------
 
 
-def test_a_plain_transformers_folder_gets_mean_pooling_and_one_line_that_says_so(
-    model: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_plain_transformer_gets_mean_pooling_and_a_warning(model: Path, caplog: pytest.LogCaptureFixture) -> None:
     (model / "modules.json").unlink()
     edit(model, "config.json", hidden_size=8)
     with caplog.at_level(logging.WARNING, "vecindex"):
@@ -96,7 +94,7 @@ def test_a_plain_transformers_folder_gets_mean_pooling_and_one_line_that_says_so
     assert (space.query_prompt, space.document_prompt, space.head) == ("", "", "")
 
 
-def test_a_plain_folder_that_does_not_say_its_width_is_refused(model: Path) -> None:
+def test_a_plain_transformer_without_its_width_is_refused(model: Path) -> None:
     (model / "modules.json").unlink()
     edit(model, "config.json", hidden_size=None)
     with pytest.raises(UnsupportedModel, match="does not give the size of a token's vector"):
@@ -132,7 +130,7 @@ def test_a_dense_layer_is_described_with_its_weights(dense: Path) -> None:
     )
 
 
-def test_what_is_between_dense_layers_is_part_of_the_head_and_what_is_behind_them_is_not(dense: Path) -> None:
+def test_the_head_ends_with_the_last_dense_layer(dense: Path) -> None:
     write(dense, "modules.json", [*MODULES[:2], MODULES[2], DENSE])
     space = read(dense)
     assert space.head == f"Normalize | Dense 8 to 4, Tanh, bias, {hashlib.sha256(b'dense').hexdigest()}"
@@ -165,7 +163,7 @@ def test_a_dense_layers_settings_are_read(dense: Path, changes: dict[str, object
         ({"in_features": 9}, "takes 9 numbers, but the module before it gives 8"),
     ],
 )
-def test_a_dense_layer_that_is_not_known_here_is_refused(dense: Path, changes: dict[str, object], reason: str) -> None:
+def test_an_unsupported_dense_layer_is_refused(dense: Path, changes: dict[str, object], reason: str) -> None:
     edit(dense, "2_Dense/config.json", **changes)
     with pytest.raises(UnsupportedModel) as caught:
         read(dense)
@@ -185,7 +183,7 @@ def test_a_dense_layers_pickle_is_refused_with_advice(dense: Path) -> None:
 @pytest.mark.parametrize(
     ("own", "asked", "expected"), [(None, None, 8), (None, 3, 3), (5, None, 5), (5, 7, 7), (100, None, 8), (None, 8, 8)]
 )
-def test_fewer_dimensions_are_as_asked_or_as_the_model_says(
+def test_fewer_dimensions_are_those_asked_for_or_the_models_own(
     model: Path, own: int | None, asked: int | None, expected: int
 ) -> None:
     full = read(model)
@@ -196,6 +194,6 @@ def test_fewer_dimensions_are_as_asked_or_as_the_model_says(
 
 
 @pytest.mark.parametrize("asked", [0, -1, 9, True, 2.5])
-def test_dimensions_that_there_are_not_are_an_error(model: Path, asked: Any) -> None:
+def test_invalid_dimensions_are_an_error(model: Path, asked: Any) -> None:
     with pytest.raises(InvalidInput, match=f"{asked} dimensions were asked for, but a/model has 8"):
         read_space(model, "a/model", digest, asked)

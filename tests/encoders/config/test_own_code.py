@@ -1,4 +1,4 @@
-"""Is code that comes with a model never run, and is a model refused if nothing of the library stands for that code?"""
+"""Code that comes with a model is never run; without an equivalent in the library, the model is refused."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_code_would_run_if_it_were_trusted(model: Path, ran: Path) -> None:
     ids=["none", "fast", "both"],
 )
 @pytest.mark.parametrize("folder", ["", "0_Transformer"])
-def test_where_the_library_has_the_same_it_is_taken(
+def test_the_librarys_own_equivalent_classes_are_used(
     model: Path, ran: Path, tokenizer: dict[str, Any], folder: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     without = load_encoder(model)
@@ -117,7 +117,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("name", "changes", "reason"), REFUSED.values(), ids=REFUSED)
-def test_other_code_is_refused_by_name_and_never_run(
+def test_custom_code_is_refused_by_name_and_never_run(
     model: Path, ran: Path, name: str, changes: dict[str, Any], reason: str
 ) -> None:
     edit(model, name, **changes)
@@ -127,7 +127,7 @@ def test_other_code_is_refused_by_name_and_never_run(
     assert not ran.exists()
 
 
-def test_weights_of_other_code_are_refused(model: Path, ran: Path) -> None:
+def test_weights_that_fit_only_custom_code_are_refused(model: Path, ran: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
     weights = load_file(model / "model.safetensors")
@@ -139,6 +139,6 @@ def test_weights_of_other_code_are_refused(model: Path, ran: Path) -> None:
     assert not ran.exists()
 
 
-def test_an_empty_table_of_code_asks_for_nothing(model: Path) -> None:
+def test_an_empty_auto_map_is_accepted(model: Path) -> None:
     edit(model, "config.json", auto_map={})
     assert load_encoder(model, runtime="torch").encode(TEXTS).shape == (2, 32)

@@ -1,4 +1,4 @@
-"""What of the hub's cache is whole, whoever filled it, and what does a download bring, leave out and leave behind."""
+"""Which revisions in the hub's cache are complete, and what a download fetches and leaves out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vecindex.encoders.run.encoder import Encoder
 from vecindex.errors import ModelNotFound, UnsupportedModel
 
 from ...support.children import environment
-from ...support.models.hubs import REVISION, Hub, asked_in_vain, cached_model, files_of, listed, serving
+from ...support.models.hubs import REVISION, Hub, cached_model, files_of, listed, noted_as_missing, serving
 from ...support.models.model_files import DENSE, MODULES, digest, make, write
 
 OF_TRANSFORMERS = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
@@ -55,8 +55,8 @@ def sharded(snapshot: Path, *there: str) -> None:
 # --- what is whole ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("known", [asked_in_vain, listed], ids=["asked in vain", "listed"])
-def test_without_modules_json_it_is_a_plain_model_where_the_hub_is_known_to_have_none(
+@pytest.mark.parametrize("known", [noted_as_missing, listed], ids=["noted as missing", "listed"])
+def test_without_modules_json_a_model_is_plain_only_if_the_hub_is_known_to_lack_it(
     hub: Path, known: Callable[[Path], None]
 ) -> None:
     snapshot = cached_model(hub, "a/model", leave_out="modules.json")
@@ -71,7 +71,7 @@ def test_without_modules_json_it_is_a_plain_model_where_the_hub_is_known_to_have
         resolve("a/model", offline=True)
 
 
-def test_what_transformers_alone_left_of_the_default_model_does_not_go_before_the_extra(
+def test_an_incomplete_default_model_in_the_cache_does_not_precede_the_extra(
     hub: Path, minilm: Path, encoder: Encoder
 ) -> None:
     snapshot = cached_model(hub)
@@ -92,7 +92,7 @@ def test_what_transformers_alone_left_of_the_default_model_does_not_go_before_th
         *("2_Dense/config.json", "2_Dense/model.safetensors"),
     ],
 )
-def test_a_file_that_the_modules_need_is_missing_whatever_is_known(snapshot: Path, name: str) -> None:
+def test_a_required_file_is_reported_missing(snapshot: Path, name: str) -> None:
     (snapshot / name).unlink()
     assert inspect(snapshot).missing == name
     with pytest.raises(ModelNotFound, match=f"incomplete: no {name}"):
@@ -106,7 +106,7 @@ def test_a_file_that_the_modules_need_is_missing_whatever_is_known(snapshot: Pat
         *("special_tokens_map.json", "added_tokens.json", "adapter_config.json", "3_Normalize/config.json"),
     ],
 )
-def test_a_file_that_not_every_model_has_is_missing_where_the_repository_has_it(snapshot: Path, name: str) -> None:
+def test_an_optional_file_is_reported_missing_if_the_repository_has_it(snapshot: Path, name: str) -> None:
     (snapshot / name).unlink(missing_ok=True)
     assert inspect(snapshot).missing == ""
     listed(snapshot)
@@ -115,14 +115,14 @@ def test_a_file_that_not_every_model_has_is_missing_where_the_repository_has_it(
     assert inspect(snapshot).missing == name
 
 
-def test_of_the_sentence_configs_the_first_is_enough(snapshot: Path) -> None:
+def test_only_the_first_sentence_config_is_required(snapshot: Path) -> None:
     listed(snapshot, "sentence_roberta_config.json")
     assert inspect(snapshot).missing == ""
     (snapshot / "sentence_bert_config.json").unlink()
     assert inspect(snapshot).missing == "sentence_bert_config.json"
 
 
-def test_every_part_that_the_index_of_the_weights_names_is_needed(snapshot: Path) -> None:
+def test_every_shard_in_the_index_of_weights_is_required(snapshot: Path) -> None:
     sharded(snapshot, SHARDS[0])
     assert inspect(snapshot).missing == SHARDS[1]
     with pytest.raises(ModelNotFound, match=f"incomplete: no {SHARDS[1]}"):
@@ -133,7 +133,7 @@ def test_every_part_that_the_index_of_the_weights_names_is_needed(snapshot: Path
     assert inspect(snapshot).missing == "model.safetensors"
 
 
-def test_the_transformer_is_where_modules_json_says(snapshot: Path) -> None:
+def test_the_transformer_is_in_the_folder_that_modules_json_names(snapshot: Path) -> None:
     write(snapshot, "modules.json", [{**MODULES[0], "path": "./0_Transformer/"}, *MODULES[1:]])
     (snapshot / "0_Transformer").mkdir()
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
@@ -143,7 +143,7 @@ def test_the_transformer_is_where_modules_json_says(snapshot: Path) -> None:
 
 
 @pytest.mark.parametrize("modules", ["[{", "{}", "[]", "[7]", '[{"type": "custom_st.Transformer", "path": "0"}]'])
-def test_modules_that_cannot_be_used_are_refused_by_their_reader(snapshot: Path, modules: str) -> None:
+def test_a_damaged_modules_json_is_refused_by_its_reader(snapshot: Path, modules: str) -> None:
     write(snapshot, "modules.json", modules)
     assert inspect(snapshot).missing == ""
     with pytest.raises(UnsupportedModel):
@@ -151,13 +151,13 @@ def test_modules_that_cannot_be_used_are_refused_by_their_reader(snapshot: Path,
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"format_version": 2, "files": {}}', '{"format_version": 1}'])
-def test_a_list_of_files_that_cannot_be_read_says_nothing(snapshot: Path, content: str) -> None:
+def test_an_unreadable_list_of_files_is_ignored(snapshot: Path, content: str) -> None:
     (snapshot / "modules.json").unlink()
     write(snapshot.parents[1], f"trees/{REVISION}.json", content)
     assert inspect(snapshot).missing == "modules.json"
 
 
-def test_every_file_that_is_read_is_looked_for(snapshot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_file_that_the_reader_reads_is_checked(snapshot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     original = ModelReader.json
 
@@ -182,26 +182,26 @@ def test_every_file_that_is_read_is_looked_for(snapshot: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("path", ["", "2_Dense/"])
-def test_a_pickle_in_the_cache_is_refused_as_one_offline(snapshot: Path, path: str) -> None:
+def test_a_pickle_in_the_cache_is_refused_offline(snapshot: Path, path: str) -> None:
     (snapshot / f"{path}model.safetensors").rename(snapshot / f"{path}pytorch_model.bin")
     with pytest.raises(UnsupportedModel, match=rf"are a pickle \({path}pytorch_model\.bin\).*save it again"):
         resolve("a/model", offline=True)
 
 
-def test_a_pickle_that_transformers_left_is_refused_as_one_offline(hub: Path) -> None:
+def test_a_pickle_without_modules_json_is_refused_offline(hub: Path) -> None:
     snapshot = cached_model(hub, "a/model", leave_out="modules.json")
     (snapshot / "model.safetensors").rename(snapshot / "pytorch_model.bin")
     with pytest.raises(UnsupportedModel, match=r"its weights are a pickle \(pytorch_model\.bin\)"):
         load_encoder("a/model", offline=True)
 
 
-def test_a_pickle_of_the_default_model_does_not_go_before_the_extra(hub: Path, minilm: Path) -> None:
+def test_a_pickle_of_the_default_model_does_not_precede_the_extra(hub: Path, minilm: Path) -> None:
     snapshot = cached_model(hub)
     (snapshot / "model.safetensors").rename(snapshot / "pytorch_model.bin")
     assert resolve(offline=True).origin == "minilm extra"
 
 
-def test_of_models_at_hand_a_pickle_is_none(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pickle_is_not_listed_among_the_models(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vecindex.encoders.locate.resolve._EXTRA_PACKAGE", "vecindex_no_such_package")
     snapshot = cached_model(hub)
     (snapshot / "model.safetensors").rename(snapshot / "pytorch_model.bin")
@@ -213,14 +213,14 @@ def test_of_models_at_hand_a_pickle_is_none(hub: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("beside", ["training_args.bin", "optimizer.pt", "rng_state_0.pth"])
-def test_what_training_left_is_no_model(snapshot: Path, beside: str) -> None:
+def test_files_left_by_training_are_not_weights(snapshot: Path, beside: str) -> None:
     (snapshot / "model.safetensors").rename(snapshot / beside)
     with pytest.raises(ModelNotFound, match=r"incomplete: no model\.safetensors"):
         resolve("a/model", offline=True)
 
 
 @pytest.mark.parametrize("known", ["index", "list"])
-def test_a_pickle_beside_safetensors_that_did_not_arrive_is_not_what_is_refused(snapshot: Path, known: str) -> None:
+def test_a_pickle_beside_missing_safetensors_is_not_the_reason_reported(snapshot: Path, known: str) -> None:
     (snapshot / "pytorch_model.bin").write_bytes(b"pickle")
     if known == "index":
         sharded(snapshot)
@@ -265,7 +265,7 @@ def forget_the_list(hub: Path) -> None:
     shutil.rmtree(hub / "models--a--model" / "trees", ignore_errors=True)
 
 
-def test_a_download_brings_only_safe_files_and_is_there_afterwards(hub: Path, fake_hub: Hub, encoder: Encoder) -> None:
+def test_a_download_fetches_only_safe_files_and_is_cached(hub: Path, fake_hub: Hub, encoder: Encoder) -> None:
     first = resolved(fake_hub)
     assert first.stdout.split()[:2] == ["download", "a/model"], first.stdout + first.stderr
     assert first.stderr == "Downloading a/model from the hub; this happens once.\n"
@@ -284,7 +284,9 @@ def test_a_pinned_revision_is_downloaded_as_that_revision(hub: Path, fake_hub: H
     assert resolve(f"a/model@{REVISION}", offline=True).revision == REVISION
 
 
-def test_what_transformers_alone_left_is_completed(hub: Path, fake_hub: Hub, minilm: Path, encoder: Encoder) -> None:
+def test_an_incomplete_cache_is_completed_by_a_download(
+    hub: Path, fake_hub: Hub, minilm: Path, encoder: Encoder
+) -> None:
     snapshot = cached_model(hub, "a/model")
     shutil.rmtree(snapshot)
     snapshot.mkdir()
@@ -295,7 +297,7 @@ def test_what_transformers_alone_left_is_completed(hub: Path, fake_hub: Hub, min
     assert load_encoder("a/model", offline=True).space.fingerprint == encoder.space.fingerprint
 
 
-def test_a_plain_model_that_was_downloaded_is_known_to_be_one(hub: Path) -> None:
+def test_a_downloaded_plain_model_is_complete_offline(hub: Path) -> None:
     with serving(small()) as server:
         assert resolved(server).stdout.startswith("download ")
     forget_the_list(hub)
@@ -304,7 +306,7 @@ def test_a_plain_model_that_was_downloaded_is_known_to_be_one(hub: Path) -> None
 
 @pytest.mark.parametrize("client", ["with its list", "without a list"])
 @pytest.mark.parametrize("kind", ["sentences", "plain"])
-def test_an_interrupted_download_is_none(hub: Path, kind: str, client: str) -> None:
+def test_an_interrupted_download_is_incomplete(hub: Path, kind: str, client: str) -> None:
     files = small()
     if kind == "sentences":
         files |= {"modules.json": json.dumps(MODULES[:2]).encode(), "1_Pooling/config.json": b"{}"}
@@ -323,7 +325,7 @@ def test_an_interrupted_download_is_none(hub: Path, kind: str, client: str) -> N
     assert (resolve("a/model", offline=True).folder / last).exists()
 
 
-def test_a_download_whose_modules_json_did_not_arrive_is_no_plain_model(hub: Path) -> None:
+def test_a_download_without_its_modules_json_is_not_a_plain_model(hub: Path) -> None:
     with serving(small() | {"modules.json": json.dumps(MODULES[:2]).encode()}) as server:
         server.broken.add("modules.json")
         assert "a download from the hub (modules.json did not arrive)" in resolved(server).stdout
@@ -342,7 +344,7 @@ def test_a_repository_of_pickles_is_refused_before_anything_is_downloaded(hub: P
     assert (ran.stderr, server.asked, list(hub.iterdir())) == ("", [], [])
 
 
-def test_a_layer_whose_weights_are_a_pickle_is_refused_as_one(hub: Path) -> None:
+def test_a_layer_whose_weights_are_a_pickle_is_refused(hub: Path) -> None:
     modules = json.dumps([*MODULES[:2], DENSE]).encode()
     files = small() | {"modules.json": modules, "1_Pooling/config.json": b"{}", "2_Dense/config.json": b"{}"}
     with serving(files | {"2_Dense/pytorch_model.bin": b"pickle"}) as server:
@@ -354,7 +356,7 @@ def test_a_layer_whose_weights_are_a_pickle_is_refused_as_one(hub: Path) -> None
         resolve("a/model", offline=True)
 
 
-def test_what_a_repository_lacks_is_told_by_the_reader(hub: Path) -> None:
+def test_a_file_that_the_repository_lacks_is_left_to_the_reader(hub: Path) -> None:
     files = small()
     del files["tokenizer.json"]
     with serving(files) as server:

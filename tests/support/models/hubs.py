@@ -1,4 +1,4 @@
-"""A hub on this machine, and its local cache as programs leave it: written by hand, or filled from that hub."""
+"""A hub on this machine, and its local cache as programs leave it."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def cached_model(hub: Path, name: str = DEFAULT_MODEL, leave_out: str = "", revi
     return snapshot
 
 
-def asked_in_vain(snapshot: Path, name: str = "modules.json") -> None:
-    """The mark that the hub's client leaves where the repository has no such file."""
+def noted_as_missing(snapshot: Path, name: str = "modules.json") -> None:
+    """Leaves the mark of the hub's client that the repository has no such file."""
     mark = snapshot.parents[1] / ".no_exist" / snapshot.name / name
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
 
 
 def listed(snapshot: Path, *names: str) -> None:
-    """The list of a repository's files that newer clients keep: of what is there, and of these."""
+    """Writes the list of a repository's files that newer clients keep: the cached files and these names."""
     every = {*names, *(file.relative_to(snapshot).as_posix() for file in snapshot.rglob("*") if file.is_file())}
     tree = snapshot.parents[1] / "trees" / f"{snapshot.name}.json"
     tree.parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""The files of a small model, written by hand: what a space is read from, without any weights that could be run."""
+"""The files of a small model from which a space can be read, without real weights."""
 
 from __future__ import annotations
 
