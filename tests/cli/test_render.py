@@ -136,7 +136,7 @@ def test_every_kind_of_error_is_covered() -> None:
 @given(HITS)
 def test_hits_can_be_read_back_from_every_format_for_programs(hits: list[Hit]) -> None:
     plain = [{"rank": h.rank, "key": h.key, "score": h.score, "text": h.text, "metadata": h.metadata} for h in hits]
-    expected = [{**fields, **({"truncated": h.lost} if h.lost else {})} for h, fields in zip(hits, plain, strict=True)]
+    expected = [fields | ({"tokens_lost": h.lost} if h.lost else {}) for h, fields in zip(hits, plain, strict=True)]
     assert json.loads(hits_as("json", hits)) == expected
     lines = hits_as("jsonl", hits).split("\n")
     assert [json.loads(line) for line in lines[:-1]] == expected

@@ -86,10 +86,10 @@ def _text(hits: Sequence[Hit], shown: Shown) -> str:
 
 
 def _members(hit: Hit, shown: Shown) -> dict[str, Any]:
-    """What programs get; ``truncated``, the number of lost tokens, and ``unknown`` only where they apply."""
+    """What programs get. ``tokens_lost`` and ``unknown`` are only there if they apply."""
     # Not asdict, which copies the metadata with a call a level.
     members = {"rank": hit.rank, "key": hit.key, "score": hit.score, "text": hit.text, "metadata": shown.metadata(hit)}
-    return {**members, **({"truncated": hit.lost} if hit.lost else {}), **({"unknown": True} if hit.unknown else {})}
+    return {**members, **({"tokens_lost": hit.lost} if hit.lost else {}), **({"unknown": True} if hit.unknown else {})}
 
 
 def _json(hits: Sequence[Hit], shown: Shown) -> str:

@@ -25,7 +25,7 @@ def record(line: str, source: Source) -> Record:
     fields = _object(line)
     names = list(fields)
     if is_hit(fields, fields.get("rank"), fields.get("score"), fields.get("metadata")):
-        for name in ("rank", "score", "truncated"):
+        for name in ("rank", "score", "tokens_lost", "truncated"):  # earlier versions wrote "truncated"
             fields.pop(name, None)
     return Record(_text(fields, names, source.text_column), _key(fields, names, source.key_column), _metadata(fields))
 
