@@ -1,14 +1,14 @@
-"""How fast are texts encoded and added, against bare onnxruntime and sentence-transformers, in one run.
+"""Measures how fast texts are encoded and added, compared with bare onnxruntime and sentence-transformers.
 
     python tests/bench/encode.py [--sentences 5000] [--rounds 3]
 
-The share of the limit is what the model's matrix products take, padding not counted, at the best rate at which numpy or
-torch keeps multiplying float32 matrices here, as a part of the whole time: tokens, pooling and all that is no product
-count against it. Both are measured in turns, `TURNS` a round, as a shared machine is faster in one minute than in the
-next; beside it stands the share of the best single product. ``bare`` is onnxruntime on the same compiled model with
-nothing around it: tokenized, sorted by length, batched, mean pooled, written here independently. ``add`` is index.add
-into a new index, to durable and searchable. ``add, process`` is the whole command, start and model loading included,
-beside a process that does the bare encoding alone.
+The share of the limit is the time that the model's matrix products need, padding not counted, at the best rate that
+numpy or torch sustains here, divided by the whole time; tokenizing, pooling and everything else count against it. Both
+are measured in turns, `TURNS` a round, since a shared machine's speed changes from minute to minute; the share of the
+best single product is printed too. ``bare`` is onnxruntime on the same compiled model with nothing around it:
+tokenizing, sorting by length, batching and mean pooling are written here independently. ``add`` is index.add into a new
+index, until it is durable and searchable. ``add, process`` is the whole command, with start-up and model loading,
+compared with a process that only does the bare encoding.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TURNS = 4
 
 
 class Bare:
-    """The least that turns texts into vectors with onnxruntime."""
+    """The minimum that turns texts into vectors with onnxruntime."""
 
     def __init__(self, folder: Path, max_tokens: int) -> None:
         import onnxruntime  # after vecindex, which keeps it from reporting to its maker

@@ -1,10 +1,10 @@
-"""What is a core's time spent on in a forward pass in fp32, and how far is it from that core's products alone?
+"""Measures what one core spends its time on in a forward pass in fp32, compared with its matrix products alone.
 
     python tests/bench/forward.py [--rounds 100]
 
-One batch of sentences of 14 tokens, the most usual length, on one core, in turns: the compiled model; the same model in
-torch with oneDNN's kernels, which add biases, GELU and sums while a product is still in the processor's registers; a
-product of two 1,024 x 1,024 matrices in torch. Then onnxruntime's own profile of the compiled model, by kind of step.
+A batch of sentences of 14 tokens, the most common length, runs on one core, in turns: in the compiled model, and in
+torch with oneDNN's kernels, which add biases, GELU and sums while a product is still in registers. A product of two
+1,024 x 1,024 matrices in torch is the third. Then follows onnxruntime's own profile of the compiled model, by operator.
 """
 
 from __future__ import annotations

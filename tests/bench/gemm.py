@@ -1,4 +1,4 @@
-"""How fast can this machine multiply float32 matrices, and how many operations does a transformer take for a token."""
+"""Measures how fast this machine multiplies float32 matrices, and counts a transformer's operations for each token."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 
 SIZES = (1024, 2048)
 OPERATIONS = 150e9
-"""Of one job: half a second of a fast pair of cores."""
+"""The operations of one job, about half a second on two fast cores."""
 
 
 class Products:
-    """Products of square float32 matrices on all cores, of numpy and of torch, in two sizes.
+    """Products of square float32 matrices on all cores, by numpy and by torch, in two sizes.
 
-    ``jobs`` repeat each for `OPERATIONS`; ``best`` is the best rate of a single one so far, in GFLOP/s. A single one
-    may be done faster than many are, while the processor is cool or its neighbours are quiet.
+    ``jobs`` repeats each for `OPERATIONS`. ``best`` is the best rate of a single product so far, in GFLOP/s, which may
+    be higher than the rate of many, while the processor is cool or its neighbours are quiet.
     """
 
     def __init__(self) -> None:

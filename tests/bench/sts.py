@@ -1,4 +1,4 @@
-"""Are the vectors as good as sentence-transformers' own: Spearman's correlation on the STS Benchmark's dev set.
+"""Compares the vectors' quality with sentence-transformers': Spearman's correlation on the STS Benchmark's dev set.
 
 python tests/bench/sts.py
 """
@@ -21,7 +21,7 @@ from vecindex.encoders.locate.resolve import resolve
 def main() -> None:
     path = DATA / "stsb" / "dev.tsv"
     if not path.exists():
-        sys.exit(f"{path} is not here; this benchmark needs the STS Benchmark's dev set.")
+        sys.exit(f"{path} is missing; this benchmark needs the STS Benchmark's dev set.")
     with path.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
     gold = [float(row["score"]) for row in rows]

@@ -34,7 +34,7 @@ def folded(graph: Graph, folder: Path, *outputs: str) -> tuple[int, Counted]:
     return count, Counted(onnx.load(str(target)))
 
 
-def test_a_layer_with_its_norm_behind_loses_all_its_biases(tmp_path: Path) -> None:
+def test_all_biases_of_a_post_norm_layer_are_folded(tmp_path: Path) -> None:
     graph = Graph()
     h = graph.norm("x")
     parts = [graph.dense(h, first=first) for first in (True, False, True)]
@@ -46,7 +46,7 @@ def test_a_layer_with_its_norm_behind_loses_all_its_biases(tmp_path: Path) -> No
     assert after.kinds["Add"] == 2  # the sums before the norms
 
 
-def test_products_of_a_norm_whose_input_goes_on_lose_their_biases_and_the_others_keep_theirs(tmp_path: Path) -> None:
+def test_in_a_pre_norm_layer_only_the_biases_of_the_norms_products_are_folded(tmp_path: Path) -> None:
     graph = Graph()
     stream = "x"
     for _ in range(2):
@@ -55,14 +55,14 @@ def test_products_of_a_norm_whose_input_goes_on_lose_their_biases_and_the_others
     assert (count, after.kinds["Add"]) == (2, 4)
 
 
-def test_a_shape_that_is_asked_for_is_no_use_of_the_numbers(tmp_path: Path) -> None:
+def test_reading_only_the_shape_does_not_prevent_folding(tmp_path: Path) -> None:
     graph = Graph()
     h = graph.norm("x")
     shaped = graph.node("Reshape", graph.dense(h), graph.node("Shape", h))
     assert folded(graph, tmp_path, shaped)[0] == 1
 
 
-def test_two_norms_may_share_their_constants(tmp_path: Path) -> None:
+def test_two_norms_that_share_constants_are_folded(tmp_path: Path) -> None:
     graph = Graph()
     scale, offset = graph.constant(vector(about=1)), graph.constant(vector())
     h = graph.norm("x", scale, offset)
@@ -135,7 +135,7 @@ def with_a_product_of_two(graph: Graph, h: str) -> Sequence[str]:
         normed_over_one_number,
     ],
 )
-def test_a_norm_that_is_used_in_another_way_is_left_as_it_is(rest: Any, tmp_path: Path) -> None:
+def test_a_norm_with_any_other_use_is_unchanged(rest: Any, tmp_path: Path) -> None:
     graph = Graph()
     count, after = folded(graph, tmp_path, *rest(graph, graph.norm("x")))
     assert count == 0
@@ -144,7 +144,7 @@ def test_a_norm_that_is_used_in_another_way_is_left_as_it_is(rest: Any, tmp_path
     }
 
 
-def test_what_is_added_keeps_its_bias_where_something_else_sees_it(tmp_path: Path) -> None:
+def test_the_added_bias_is_kept_if_something_else_reads_the_sum(tmp_path: Path) -> None:
     graph = Graph()
     h = graph.norm("x")
     added = graph.feed_forward(h)
@@ -153,13 +153,13 @@ def test_what_is_added_keeps_its_bias_where_something_else_sees_it(tmp_path: Pat
     assert (count, after.kinds["Add"]) == (1, 2)
 
 
-def test_a_norm_that_nearly_leaves_out_a_number_gives_its_constant_by_it(tmp_path: Path) -> None:
+def test_a_norm_with_a_scale_near_zero_is_folded(tmp_path: Path) -> None:
     graph = Graph()
     h = graph.norm("x", np.array([1e-4] + [1.0] * (WIDTH - 1), dtype=np.float32))
     assert folded(graph, tmp_path, graph.dense(h))[0] == 1
 
 
-def test_what_is_added_keeps_its_bias_where_its_product_is_seen(tmp_path: Path) -> None:
+def test_the_added_bias_is_kept_if_something_else_reads_its_product(tmp_path: Path) -> None:
     graph = Graph()
     h = graph.norm("x")
     added = graph.feed_forward(h)
@@ -168,20 +168,20 @@ def test_what_is_added_keeps_its_bias_where_its_product_is_seen(tmp_path: Path) 
     assert count == 1
 
 
-def test_a_product_of_a_norm_that_is_added_to_it_loses_its_bias_once(tmp_path: Path) -> None:
+def test_a_bias_that_is_both_added_and_of_a_product_is_folded_once(tmp_path: Path) -> None:
     graph = Graph()
     h = graph.norm("x")
     assert folded(graph, tmp_path, graph.norm(graph.node("Add", h, graph.dense(h))))[0] == 1
 
 
-def test_a_bias_of_one_number_is_no_vector_to_shift_by(tmp_path: Path) -> None:
+def test_a_bias_of_one_number_is_not_folded(tmp_path: Path) -> None:
     graph = Graph()
     h = graph.norm("x")
     added = graph.node("Add", graph.node("Tanh", graph.dense(h)), graph.constant(vector(1)))
     assert folded(graph, tmp_path, graph.norm(graph.node("Add", h, added)))[0] == 1
 
 
-def test_a_norm_over_the_last_two_axes_has_no_plane(tmp_path: Path) -> None:
+def test_a_norm_over_the_last_two_axes_is_not_folded(tmp_path: Path) -> None:
     graph = Graph()
     scale, offset = (vector(WIDTH).reshape(2, 4) for _ in range(2))
     split = graph.node("Reshape", "x", graph.constant(np.array([-1, 2, 4])))
@@ -191,19 +191,19 @@ def test_a_norm_over_the_last_two_axes_has_no_plane(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 10, 1000])
-def test_a_mean_of_what_is_added_is_no_burden(size: float) -> None:
+def test_the_mean_of_the_added_bias_does_not_matter(size: float) -> None:
     scale, offset = np.linspace(0.5, 1.5, WIDTH), np.linspace(-0.2, 0.3, WIDTH)
     shift, _ = bias_folding._plane(scale, offset, np.full(WIDTH, size)) or pytest.fail("it can be moved")
     assert np.abs(shift).max() < 1.5
 
 
-def test_what_is_added_is_left_where_it_would_drown_the_norm() -> None:
+def test_an_added_bias_that_would_drown_the_norm_is_not_folded() -> None:
     added = np.linspace(-500.0, 500.0, WIDTH)
     assert bias_folding._plane(np.ones(WIDTH), np.zeros(WIDTH), added) is None
 
 
 @pytest.mark.parametrize("scales", [[0.0] + [1.0] * (WIDTH - 1), [1.0, -1.0] * (WIDTH // 2)])
-def test_a_norm_of_which_rounding_errors_would_grow_is_left_as_it_is(scales: list[float], tmp_path: Path) -> None:
+def test_a_norm_is_not_folded_if_rounding_errors_would_grow(scales: list[float], tmp_path: Path) -> None:
     graph = Graph()
     offset = np.full(WIDTH, 0.01, dtype=np.float32)
     offset[0] = 0.02
@@ -211,7 +211,7 @@ def test_a_norm_of_which_rounding_errors_would_grow_is_left_as_it_is(scales: lis
     assert folded(graph, tmp_path, graph.dense(h))[0] == 0
 
 
-def test_the_plane_is_kept_away_from_the_origin() -> None:
+def test_the_plane_stays_away_from_the_origin() -> None:
     scale, added = np.linspace(0.5, 1.5, WIDTH), np.zeros(WIDTH)
     offset = np.linspace(-1.0, 1.0, WIDTH)
     offset -= (offset / scale).sum() / (1 / scale).sum()  # Σ d/g = 0: the plane of h goes through the origin
@@ -226,7 +226,7 @@ def test_the_plane_is_kept_away_from_the_origin() -> None:
 # --- in a compiled model ---------------------------------------------------------------------------------------------
 
 
-def test_the_default_model_adds_no_bias(encoder: Encoder) -> None:
+def test_the_compiled_default_model_adds_no_bias(encoder: Encoder) -> None:
     graph = onnx.load(str(compiled_folder(encoder.space.fingerprint) / MODEL_FILE), load_external_data=False).graph
     vectors = {each.name for each in graph.initializer if len(each.dims) == 1}
     adding = [node for node in graph.node if node.op_type in ("Add", "Gemm")]
@@ -234,9 +234,7 @@ def test_the_default_model_adds_no_bias(encoder: Encoder) -> None:
     assert [node.name for node in adding if vectors.intersection(node.input)] == []
 
 
-def test_int8_is_made_of_the_biases_as_they_are(
-    small_model: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_int8_is_made_without_folding(small_model: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = small_model(tmp_path)
 
     def constants(cache: str) -> bytes:
@@ -263,7 +261,7 @@ def _wrong(source: Path, target: Path) -> int:
 
 @pytest.mark.parametrize("rewrite", [_fails, _wrong])
 @pytest.mark.parametrize("place", [(bias_folding, "fold_biases"), (token_layout, "lay_out")])
-def test_a_model_that_cannot_be_rewritten_is_compiled_as_it_is(
+def test_a_model_that_cannot_be_rewritten_is_compiled_unchanged(
     rewrite: Any, place: tuple[Any, str], small_model: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = small_model(tmp_path)

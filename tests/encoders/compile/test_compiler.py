@@ -112,7 +112,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 }
 
 
-def test_an_encoder_goes_on_when_its_compiled_files_are_removed(model: Path, cache: Path) -> None:
+def test_an_encoder_keeps_working_after_its_compiled_files_are_removed(model: Path, cache: Path) -> None:
     load_encoder(model)
     encoder = load_encoder(model, threads=2)
     expected = encoder.encode(["the cat"])
@@ -122,7 +122,7 @@ def test_an_encoder_goes_on_when_its_compiled_files_are_removed(model: Path, cac
 
 
 @pytest.mark.parametrize("damage", every(4, DAMAGES))
-def test_a_damaged_compiled_model_is_made_again_with_a_warning(
+def test_a_damaged_compiled_model_is_compiled_again_with_a_warning(
     model: Path, cache: Path, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
     whole = load_encoder(model)
@@ -191,7 +191,7 @@ def test_a_model_whose_export_disagrees_runs_on_torch_and_is_not_exported_again(
     assert len(wrong_export) == 1
 
 
-def test_another_version_of_a_library_is_a_reason_to_export_again(
+def test_a_failed_export_is_tried_again_with_another_library_version(
     model: Path, cache: Path, wrong_export: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     space = load_encoder(model).space
@@ -218,7 +218,7 @@ def test_what_the_exporter_refuses_runs_on_torch(model: Path, cache: Path, monke
     assert not refusal_file(space.fingerprint).exists()
 
 
-def test_damage_that_no_time_tells_of_is_found_by_reading(model: Path, cache: Path) -> None:
+def test_damage_that_looks_unchanged_is_found_by_reading(model: Path, cache: Path) -> None:
     space = load_encoder(model).space
     folder = compiled_folder(space.fingerprint)
     weights = folder / "model.onnx.data"
@@ -253,7 +253,7 @@ def test_two_processes_that_compile_at_once_both_succeed(model: Path, cache: Pat
     assert os.listdir(cache / "compiled") == [outputs[0].split()[1]]
 
 
-def test_a_loser_of_the_race_uses_what_the_winner_published(
+def test_the_loser_of_a_race_uses_what_the_winner_published(
     model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fingerprint = load_encoder(model).space.fingerprint
@@ -270,7 +270,7 @@ def test_a_loser_of_the_race_uses_what_the_winner_published(
     assert os.listdir(cache / "compiled") == [fingerprint]
 
 
-def test_another_process_that_clears_the_place_away_does_no_harm(
+def test_another_process_may_remove_the_compiled_folder(
     model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It found nothing there, then this process published, then it removed "the damaged folder" to publish its own.
@@ -309,7 +309,7 @@ def test_a_kill_while_compiling_leaves_nothing_that_is_used(model: Path, cache: 
     assert os.listdir(cache / "compiled") == [encoder.space.fingerprint]
 
 
-def test_without_a_place_to_keep_it_a_model_still_encodes(
+def test_a_model_encodes_even_if_it_cannot_be_cached(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")

@@ -49,7 +49,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return saved(root / "model", modules)
 
 
-def test_long_texts_in_parts_give_sentence_transformers_own_vectors(
+def test_sliced_attention_gives_sentence_transformers_vectors(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sentence_transformers import SentenceTransformer

@@ -90,7 +90,7 @@ def test_gemm_is_rewritten_with_its_settings(tmp_path: Path, settings: dict[str,
     assert close(before, after)
 
 
-def test_weights_behind_names_views_and_constant_nodes_are_found(tmp_path: Path) -> None:
+def test_weights_are_found_through_identities_transposes_and_constant_nodes(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Constant", [], ["c"], value=numpy_helper.from_array(array(24, 24))),
         helper.make_node("Identity", ["w"], ["same"]),
@@ -110,7 +110,7 @@ def test_weights_behind_names_views_and_constant_nodes_are_found(tmp_path: Path)
     assert all(each.data_type != FLOAT or len(each.dims) < 2 for each in rewritten.initializer), "old weights are kept"
 
 
-def test_what_is_no_product_with_weights_stays(tmp_path: Path) -> None:
+def test_other_nodes_than_products_with_weights_are_unchanged(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("MatMul", ["x", "x"], ["a"]),
         helper.make_node("MatMul", ["w", "a"], ["b"]),
@@ -124,7 +124,7 @@ def test_what_is_no_product_with_weights_stays(tmp_path: Path) -> None:
     assert np.array_equal(before, after)
 
 
-def test_a_large_table_is_kept_in_8_bits_a_row_each(tmp_path: Path) -> None:
+def test_a_large_table_has_8_bits_and_a_scale_for_each_row(tmp_path: Path) -> None:
     table = array(2000, 16) * np.geomspace(1e-3, 1e3, 2000)[:, None].astype(np.float32)
     path = graph(
         tmp_path / "m", [helper.make_node("Gather", ["t", "x"], ["y"])], {"t": table}, 17, onnx.TensorProto.INT64
@@ -136,7 +136,7 @@ def test_a_large_table_is_kept_in_8_bits_a_row_each(tmp_path: Path) -> None:
     assert (np.abs(after - before).max(axis=-1) <= np.abs(before).max(axis=-1) / 127 * 0.501).all()
 
 
-def test_a_rows_numbers_depend_on_that_row_alone(tmp_path: Path) -> None:
+def test_a_row_does_not_depend_on_other_rows(tmp_path: Path) -> None:
     path = graph(tmp_path / "m", [helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": array(24, 40)}, 17)
     rows = array(6, 24) * np.array([1, 1000, 1e-4, 0, 1, 1], np.float32)[:, None]
     _, before, after = both(path, rows)
@@ -146,7 +146,7 @@ def test_a_rows_numbers_depend_on_that_row_alone(tmp_path: Path) -> None:
     assert close(before[2], after[2])
 
 
-def test_7_bits_leave_the_sums_of_two_products_room(tmp_path: Path) -> None:
+def test_7_bits_leave_room_for_the_sum_of_two_products(tmp_path: Path) -> None:
     path = graph(tmp_path / "m", [helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": array(24, 40)}, 17)
     _, before, after = both(path, array(5, 24), bits=7)
     assert close(before, after, bits=7)
@@ -174,7 +174,7 @@ def int8(minilm: Path) -> Encoder:
     return load_encoder(precision="int8")
 
 
-def test_int8_vectors_are_near_those_in_fp32_and_of_a_space_of_their_own(encoder: Encoder, int8: Encoder) -> None:
+def test_int8_vectors_are_close_to_fp32_and_have_their_own_space(encoder: Encoder, int8: Encoder) -> None:
     texts = ["My name is Aun", "my name", "It rains.", "a long text " * 50]
     cosines = (encoder.encode(texts) * int8.encode(texts)).sum(axis=1)
     assert cosines.min() > 0.98
@@ -229,7 +229,7 @@ def test_agreement_is_measured_on_different_texts(encoder: Encoder) -> None:
         measure(encoder, encoder, "mine", ["one", "one"])
 
 
-def test_the_nearest_are_compared_without_a_table_of_all_pairs() -> None:
+def test_neighbours_are_compared_without_a_table_of_all_pairs() -> None:
     one = unit_rows(20_000, 8)
     tracemalloc.start()
     found = compare("mine", one, one)
@@ -238,7 +238,7 @@ def test_the_nearest_are_compared_without_a_table_of_all_pairs() -> None:
     assert (found.texts, found.top10) == (20_000, 1.0)
 
 
-def test_the_share_of_the_nearest_is_that_of_all_texts_where_they_are_few() -> None:
+def test_the_share_of_equal_neighbours_covers_all_texts_if_they_are_few() -> None:
     one, other = unit_rows(60, 8), unit_rows(60, 8)
 
     def nearest(vectors: Any) -> Any:
@@ -253,7 +253,7 @@ def test_the_share_of_the_nearest_is_that_of_all_texts_where_they_are_few() -> N
     ("mean", "least", "accepted"),
     [(0.99, 0.95, True), (0.9899, 0.97, False), (0.995, 0.9499, False), (float("nan"), float("nan"), False)],
 )
-def test_both_bounds_count(mean: float, least: float, accepted: bool) -> None:
+def test_both_bounds_must_be_reached(mean: float, least: float, accepted: bool) -> None:
     assert Agreement("s", 9, mean, least, 1.0).accepted is accepted
 
 
@@ -271,7 +271,7 @@ def test_both_bounds_count(mean: float, least: float, accepted: bool) -> None:
         (set(), False),
     ],
 )
-def test_what_the_processor_can_do_is_read_from_its_flags(
+def test_instructions_are_read_from_the_processors_flags(
     monkeypatch: pytest.MonkeyPatch, found: set[str], expected: bool
 ) -> None:
     monkeypatch.setattr(environment, "instructions", lambda: frozenset(found))
@@ -279,7 +279,7 @@ def test_what_the_processor_can_do_is_read_from_its_flags(
     assert environment.has_exact_int8() is expected
 
 
-def test_apples_processors_say_nothing_and_can(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_apple_processors_have_exact_int8_without_listing_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "instructions", frozenset)
     monkeypatch.setattr("platform.system", lambda: "Darwin")
     monkeypatch.setattr("platform.machine", lambda: "arm64")

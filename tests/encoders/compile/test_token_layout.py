@@ -93,7 +93,7 @@ def laid_out(graph: Transformer, folder: Path, output: str) -> tuple[int, Counte
     return count, Counted(onnx.load(str(result)))
 
 
-def test_one_copy_a_layer_is_left_of_four_and_no_sum_of_a_product_but_with_its_bias(tmp_path: Path) -> None:
+def test_each_layer_copies_once_and_sums_become_part_of_products(tmp_path: Path) -> None:
     graph = Transformer()
     count, after = laid_out(graph, tmp_path, graph.run())
     assert count == 2
@@ -142,7 +142,7 @@ class Gated(Transformer):
 
 
 @pytest.mark.parametrize("kind", [ScaledByDivision, NotScaled, WithABiasOfHeads, Unmasked, NormedBefore, Gated])
-def test_other_transformers_are_laid_out_too(kind: type[Transformer], tmp_path: Path) -> None:
+def test_other_transformers_are_rewritten_too(kind: type[Transformer], tmp_path: Path) -> None:
     graph = kind()
     count, after = laid_out(graph, tmp_path, graph.run())
     assert (count, after.kinds["FusedMatMul"], after.kinds["Gemm"]) == (2, 4, 4)
@@ -282,7 +282,7 @@ class AMatrixIsAdded(Transformer):
         *(ScoresFromMeans, AStackOfMatrices),
     ],
 )
-def test_what_takes_tokens_in_another_way_is_left_as_it_is(kind: type[Transformer], tmp_path: Path) -> None:
+def test_a_graph_that_treats_tokens_differently_is_unchanged(kind: type[Transformer], tmp_path: Path) -> None:
     graph = kind()
     assert laid_out(graph, tmp_path, graph.run())[0] == 0
 
@@ -294,12 +294,12 @@ def test_what_takes_tokens_in_another_way_is_left_as_it_is(kind: type[Transforme
         lambda graph, h: graph.node("Reshape", h, graph.constant(np.array([-1, WIDTH]))),
     ],
 )
-def test_a_model_that_gives_no_tokens_is_left_as_it_is(last: Callable[[Graph, str], str], tmp_path: Path) -> None:
+def test_a_model_whose_output_is_not_tokens_is_unchanged(last: Callable[[Graph, str], str], tmp_path: Path) -> None:
     graph = Transformer()
     assert laid_out(graph, tmp_path, last(graph, graph.run()))[0] == 0
 
 
-def test_a_norm_after_something_else_is_where_tokens_are_laid_out(tmp_path: Path) -> None:
+def test_tokens_change_their_order_after_the_first_norm(tmp_path: Path) -> None:
     graph = AProductOfTwo()
     h = graph.norm(graph.run(layers=1))
     count, after = laid_out(graph, tmp_path, Transformer.layer(graph, h))
@@ -318,13 +318,13 @@ class ScoresFromTheWordsShape(Transformer):
         return self.node("Add", super().scores(product), texts)
 
 
-def test_a_shape_that_is_asked_of_the_words_is_that_of_texts(tmp_path: Path) -> None:
+def test_a_shape_read_from_the_word_vectors_keeps_its_order(tmp_path: Path) -> None:
     graph = ScoresFromTheWordsShape()
     count, after = laid_out(graph, tmp_path, graph.run())
     assert (count, after.kinds["Cast"], after.kinds["Shape"]) == (2, 2, 2)
 
 
-def test_a_product_that_is_used_twice_is_made_once(tmp_path: Path) -> None:
+def test_a_product_that_is_used_twice_is_computed_once(tmp_path: Path) -> None:
     graph = Transformer()
     h = graph.run(layers=1)
     product = graph.plain(h)
@@ -333,7 +333,7 @@ def test_a_product_that_is_used_twice_is_made_once(tmp_path: Path) -> None:
     assert (count, after.kinds["Gemm"]) == (1, 2)
 
 
-def test_the_default_model_moves_its_tokens_once_a_layer(encoder: Encoder) -> None:
+def test_the_default_model_copies_once_in_each_layer(encoder: Encoder) -> None:
     graph = onnx.load(str(compiled_folder(encoder.space.fingerprint) / MODEL_FILE), load_external_data=False).graph
     kinds = [node.op_type for node in graph.node]
     assert {kind: kinds.count(kind) for kind in ("Softmax", "FusedMatMul", "Gemm", "Transpose")} == {

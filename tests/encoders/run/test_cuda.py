@@ -226,7 +226,7 @@ def test_a_nearly_full_gpu_gets_smaller_batches(minilm: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_device_that_computes_something_else_is_refused_with_figures(
+def test_a_device_that_computes_wrong_vectors_is_refused_with_figures(
     folder: Path, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     noise = torch.Generator().manual_seed(0)
@@ -360,7 +360,7 @@ def test_an_add_passes_at_most_texts_at_once(
 # --- choosing the device ---------------------------------------------------------------------------------------------
 
 
-def test_the_device_cuda_loads_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_cuda_loads_a_cuda_encoder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda, "_device", lambda name, precision: torch.device("cpu"))
     for precision in ("fp32", "bf16", "fp16"):
         encoder = load_encoder(folder, device="cuda", precision=precision)

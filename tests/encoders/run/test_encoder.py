@@ -44,7 +44,7 @@ def test_both_runtimes_give_sentence_transformers_own_vectors(
     assert cosines(reference.encode(texts), expected).min() >= 0.99999
 
 
-def test_the_first_examples_scores(encoder: Encoder, reference: Encoder) -> None:
+def test_the_scores_of_the_first_example(encoder: Encoder, reference: Encoder) -> None:
     for runtime in (encoder, reference):
         scores = runtime.encode(SEEDS) @ runtime.encode(["my name"], role="query")[0]
         np.testing.assert_allclose(scores, [0.5415, 0.2923, 0.1512, 0.1081], atol=5e-4)
@@ -113,7 +113,7 @@ def test_a_tokenizer_without_special_tokens_encodes_every_text_but_the_empty_one
     assert cosines(fast.encode(["the cat"]), reference.encode(["the cat"])).min() >= 0.99999
 
 
-def test_what_the_libraries_refuse_to_run_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_model_that_the_libraries_cannot_run_is_refused_by_name(tmp_path: Path) -> None:
     folder = transformer_folder(tmp_path / "model", WITHOUT_PADDING)
     for runtime in get_args(Runtime):
         with pytest.raises(UnsupportedModel, match=r"it cannot be run \(.*pad.*\)"):
@@ -206,7 +206,7 @@ def test_no_core_waits_for_another_at_the_end_of_a_window(monkeypatch: pytest.Mo
     np.testing.assert_array_equal(OneSlow().encode(texts), ToyEncoder().encode(texts))
 
 
-def test_what_was_begun_ends_with_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_cancels_the_batches_that_have_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vecindex.encoders.run.encoder.TOKENS_A_BATCH", 4)
 
     class Failing(ToyEncoder):
@@ -224,7 +224,7 @@ def test_what_was_begun_ends_with_a_failure(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(("cores", "texts"), [(1, 44), (2, 102), (8, 409), (64, 409)])
-def test_a_batch_is_larger_where_cores_share_it(cores: int, texts: int) -> None:
+def test_a_batch_is_larger_if_cores_share_it(cores: int, texts: int) -> None:
     class Sharing(ToyEncoder):
         sharing = cores
         sizes: ClassVar[set[int]] = set()
@@ -253,7 +253,7 @@ def test_an_unknown_role_is_an_error(role: Any) -> None:
 
 
 @pytest.mark.parametrize("on_long", ["splt", "split", "", None])
-def test_an_unknown_fate_of_long_texts_is_an_error(on_long: Any) -> None:
+def test_an_unknown_on_long_is_an_error(on_long: Any) -> None:
     with pytest.raises(InvalidInput, match=r"on_long is .*\. Use one of: truncate, error, mean\."):
         ToyEncoder().encode_all(["red"], on_long=on_long)
 
@@ -266,7 +266,7 @@ def test_threads_are_a_whole_number_of_cores(threads: Any, tmp_path: Path) -> No
     assert not (tmp_path / "i").exists()
 
 
-def test_a_text_without_a_token_is_an_error_where_the_tokenizer_adds_none() -> None:
+def test_a_text_without_a_token_is_an_error_if_the_tokenizer_adds_none() -> None:
     bare = BareEncoder()
     for texts in (["~"], ["red", "~"]):
         with pytest.raises(TextWithoutToken, match="the text '~' has no token") as caught:
@@ -282,7 +282,7 @@ def test_a_text_without_a_token_is_an_error_where_the_tokenizer_adds_none() -> N
 
 
 @pytest.mark.parametrize("runtime", ["encoder", "reference"])
-def test_an_encoder_may_be_used_from_several_threads(runtime: str, request: pytest.FixtureRequest) -> None:
+def test_several_threads_can_use_an_encoder(runtime: str, request: pytest.FixtureRequest) -> None:
     shared: Encoder = request.getfixturevalue(runtime)
     texts = ["hello " * 300, "my name"]
 
@@ -294,7 +294,7 @@ def test_an_encoder_may_be_used_from_several_threads(runtime: str, request: pyte
     assert results == [[(256, 302), (4, 4)]] * 200
 
 
-def test_truncated_is_told_exactly(encoder: Encoder, reference: Encoder) -> None:
+def test_lost_tokens_are_counted_exactly(encoder: Encoder, reference: Encoder) -> None:
     # [CLS] and [SEP] take two of the 256 tokens.
     texts = ["hello " * 254, "hello " * 255, "", "hello " * 10_000]
     for runtime in (encoder, reference):
@@ -303,7 +303,7 @@ def test_truncated_is_told_exactly(encoder: Encoder, reference: Encoder) -> None
         assert [len(t.ids) for t in runtime.tokenizer.tokenize(texts)] == [256, 256, 2, 256]
 
 
-def test_both_runtimes_tokenize_alike(encoder: Encoder, reference: Encoder) -> None:
+def test_both_runtimes_tokenize_equally(encoder: Encoder, reference: Encoder) -> None:
     texts = varied_texts()
     fast, slow = encoder.tokenizer.tokenize(texts), reference.tokenizer.tokenize(texts)
     for text, a, b in zip(texts, fast, slow, strict=True):
@@ -335,7 +335,7 @@ def test_encode_tokens_gives_each_texts_own_tokens_and_vectors(encoder: Encoder)
         (7, "texts"),
     ],
 )
-def test_what_is_no_sequence_of_texts_is_an_error(texts: Any, message: str) -> None:
+def test_anything_but_a_sequence_of_texts_is_an_error(texts: Any, message: str) -> None:
     toy = ToyEncoder()
     for encode in (toy.encode, toy.encode_all, toy.encode_tokens):
         with pytest.raises(InvalidInput, match=message):

@@ -109,7 +109,7 @@ def test_a_model_gives_sentence_transformers_own_vectors(
     assert cosines(expected["document"][:1], expected["document"][-1:])[0] < 0.99, "or this test shows nothing"
 
 
-def test_what_is_compiled_is_kept_and_gives_them_too(family: Family, base: Path, tmp_path: Path) -> None:
+def test_a_cached_compiled_model_gives_the_same_vectors(family: Family, base: Path, tmp_path: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
     folder = VARIANTS["dense chain"].save(tmp_path, base)
@@ -123,7 +123,9 @@ def test_what_is_compiled_is_kept_and_gives_them_too(family: Family, base: Path,
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_what_each_token_adds_sums_to_the_score(base: Path, graph: tuple[Path, int], name: str, tmp_path: Path) -> None:
+def test_the_tokens_contributions_sum_to_the_score(
+    base: Path, graph: tuple[Path, int], name: str, tmp_path: Path
+) -> None:
     folder = VARIANTS[name].save(tmp_path, base)
     encoder = fast(folder, read_space(folder, "a/model", file_digest), graph)
     text, query = "the quick brown fox jumps over a lazy dog in the old town by the sea", "a dog"

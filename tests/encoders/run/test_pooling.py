@@ -49,7 +49,7 @@ def test_torch_in_gives_torch_out() -> None:
     assert pooled.tolist() == MEANS
 
 
-def test_the_kind_of_the_token_vectors_decides_what_comes_out() -> None:
+def test_the_result_has_the_kind_of_the_token_vectors() -> None:
     from_numpy = mean_pool(VECTORS, torch.from_numpy(MASK))
     from_torch = mean_pool(torch.from_numpy(VECTORS), MASK)
     from_lists = mean_pool(VECTORS.tolist(), MASK.tolist())
@@ -60,12 +60,12 @@ def test_the_kind_of_the_token_vectors_decides_what_comes_out() -> None:
 
 
 @pytest.mark.parametrize("kind", [np.bool_, np.int8, np.int64, np.float32])
-def test_a_mask_of_any_number_type_holds_0_and_1(kind: type[np.generic]) -> None:
+def test_a_mask_may_have_any_number_type(kind: type[np.generic]) -> None:
     assert mean_pool(VECTORS, MASK.astype(kind)).tolist() == MEANS
     assert mean_pool(torch.from_numpy(VECTORS), torch.from_numpy(MASK.astype(kind))).tolist() == MEANS
 
 
-def test_padding_at_the_left_and_between_tokens_is_left_out_too() -> None:
+def test_padding_on_the_left_and_between_tokens_is_ignored() -> None:
     assert mean_pool(VECTORS, [[0, 1, 0], [1, 0, 1]]).tolist() == [[3, 4], [7, 9.5]]
 
 
@@ -77,7 +77,7 @@ def test_what_lies_under_the_mask_never_matters(junk: float) -> None:
     assert mean_pool(torch.from_numpy(vectors), torch.from_numpy(MASK)).tolist() == MEANS
 
 
-def test_a_nan_of_a_real_token_is_not_hidden() -> None:
+def test_a_nan_in_a_real_token_is_not_hidden() -> None:
     vectors = VECTORS.copy()
     vectors[1, 0, 0] = np.nan
     assert np.isnan(mean_pool(vectors, MASK)).tolist() == [[False, False], [True, False]]
@@ -169,7 +169,7 @@ def test_a_mask_of_other_values_is_an_error(as_kind: Any, value: float) -> None:
         ((1, 3, 2), (3,), r"the attention mask has the shape \(3,\), and the token vectors have \(1, 3, 2\)"),
     ],
 )
-def test_shapes_that_do_not_fit_are_an_error_that_names_both(
+def test_mismatched_shapes_are_an_error_that_names_both(
     as_kind: Any, vectors: tuple[int, ...], mask: tuple[int, ...], message: str
 ) -> None:
     with pytest.raises(InvalidInput, match=message):
@@ -197,9 +197,7 @@ ROOT = float(np.sqrt(2))
         (("cls", "max"), [[1, 2, 3, 2], [5, 6, 7, 6]]),
     ],
 )
-def test_each_mode_makes_its_sentence_vectors_and_tells_the_tokens_parts(
-    modes: Any, expected: list[list[float]]
-) -> None:
+def test_each_mode_pools_and_its_terms_sum_to_the_result(modes: Any, expected: list[list[float]]) -> None:
     vectors = np.where(POOLED_MASK[:, :, None] == 1, POOLED, np.nan)
     pooled = pool(vectors, POOLED_MASK, modes)
     assert pooled.dtype == np.float32
@@ -212,7 +210,7 @@ def test_each_mode_makes_its_sentence_vectors_and_tells_the_tokens_parts(
         np.testing.assert_allclose(parts.sum(axis=0), vector, rtol=1e-6)
 
 
-def test_unit_length_leaves_a_row_of_zeros() -> None:
+def test_unit_length_keeps_a_row_of_zeros() -> None:
     units = unit_length(np.array([[3, 4], [0, 0]], dtype=np.float64))
     assert units.dtype == np.float32
     assert units.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)], [0, 0]]
@@ -224,7 +222,7 @@ def test_unit_length_leaves_a_row_of_zeros() -> None:
 @pytest.mark.parametrize(
     "as_kind", [lambda a: a.tolist(), np.asarray, torch.as_tensor], ids=["lists", "numpy", "torch"]
 )
-def test_the_questions_arrays_become_one_vector_a_sentence(as_kind: Any) -> None:
+def test_the_arrays_of_the_question_become_one_vector_for_each_sentence(as_kind: Any) -> None:
     items = question_features()
     pooled = pool_features([as_kind(item) for item in items])
     assert pooled.shape == (4, 768)
@@ -274,7 +272,7 @@ def padded_flat() -> Array:
         ([], "cannot be pooled"),
     ],
 )
-def test_what_cannot_be_pooled_is_an_error_that_says_why_and_what_to_pass(features: Any, message: str) -> None:
+def test_features_that_cannot_be_pooled_are_an_error_with_advice(features: Any, message: str) -> None:
     with pytest.raises(InvalidInput, match=message) as caught:
         pool_features(features)
     assert "one [1, T, D] array for each text" in caught.value.advice or "one model" in caught.value.advice

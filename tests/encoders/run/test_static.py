@@ -90,7 +90,7 @@ def test_shared_and_weighted_vectors_are_unfolded_as_sentence_transformers_does(
     assert cosines(slow.encode(texts), truths(folder, texts)).min() >= 0.99999
 
 
-def test_the_tokenizers_own_maximum_is_kept(tmp_path: Path) -> None:
+def test_the_tokenizers_maximum_is_kept(tmp_path: Path) -> None:
     folder = static_model(tmp_path / "model")
     for side, words in (("Right", "the quick brown"), ("Left", "a lazy dog")):
         truncation = {"direction": side, "max_length": 3, "strategy": "LongestFirst", "stride": 0}
@@ -141,7 +141,7 @@ def test_a_text_of_ten_megabytes_is_encoded_in_bounded_memory(tmp_path: Path) ->
     assert int(kilobytes) < 300_000
 
 
-def test_what_each_token_adds_sums_to_the_score(tmp_path: Path) -> None:
+def test_the_tokens_contributions_sum_to_the_score(tmp_path: Path) -> None:
     encoder = load_encoder(static_model(tmp_path / "model", dense(16, 8)))
     explained = explain("the quick brown fox", against="a lazy dog", encoder=encoder)
     score = float(encoder.encode(["the quick brown fox"])[0] @ encoder.encode(["a lazy dog"], "query")[0])
@@ -160,7 +160,7 @@ def test_an_empty_text_has_no_vector(encoder: Encoder) -> None:
         encoder.encode(["the dog", ""])
 
 
-def test_there_is_nothing_to_compile_and_no_fewer_bits(encoder: Encoder) -> None:
+def test_a_static_embedding_is_not_compiled_and_has_no_int8(encoder: Encoder) -> None:
     folder = encoder.space.model
     with pytest.raises(UnsupportedModel, match="it has no transformer to run in int8"):
         load_encoder(folder, precision="int8")

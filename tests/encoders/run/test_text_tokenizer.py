@@ -49,7 +49,7 @@ def whole(request: pytest.FixtureRequest) -> Any:
 
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("text", ["", "fox", SENTENCE, SENTENCE * 9, "今日は", "🚆", " ", "a" * 99])
-def test_tokens_are_the_librarys_own_cut_at_the_maximum(whole: Any, text: str, side: Any) -> None:
+def test_tokens_are_the_librarys_truncated_at_the_maximum(whole: Any, text: str, side: Any) -> None:
     (tokens,) = TextTokenizer.like(whole, MAX, side).tokenize([text])
     assert tokens.total == len(whole.encode(text).ids)
     whole.enable_truncation(MAX, direction=side)
@@ -57,7 +57,7 @@ def test_tokens_are_the_librarys_own_cut_at_the_maximum(whole: Any, text: str, s
     whole.no_truncation()
 
 
-def test_without_a_maximum_and_special_tokens_nothing_is_cut_or_added(whole: Any) -> None:
+def test_without_a_maximum_and_special_tokens_nothing_is_truncated_or_added(whole: Any) -> None:
     bare = TextTokenizer.like(whole, 0, special=False)
     (tokens,) = bare.tokenize([SENTENCE * 9])
     assert list(tokens.ids) == whole.encode(SENTENCE * 9, add_special_tokens=False).ids
@@ -66,7 +66,7 @@ def test_without_a_maximum_and_special_tokens_nothing_is_cut_or_added(whole: Any
 
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("name", HUGE_TEXTS)
-def test_of_a_huge_text_the_same_tokens_are_kept_and_the_others_counted(whole: Any, name: str, side: Any) -> None:
+def test_a_huge_text_keeps_the_same_tokens_and_counts_the_rest(whole: Any, name: str, side: Any) -> None:
     text = HUGE_TEXTS[name]
     assert len(text) > HUGE
     tokenizer = TextTokenizer.like(whole, MAX, side)
@@ -82,12 +82,12 @@ def test_of_a_huge_text_the_same_tokens_are_kept_and_the_others_counted(whole: A
 
 
 @pytest.mark.parametrize("name", ["words", "lines"])
-def test_a_huge_text_without_a_maximum_is_the_same_in_slices(whole: Any, name: str) -> None:
+def test_a_huge_text_without_a_maximum_has_the_same_tokens_in_slices(whole: Any, name: str) -> None:
     (tokens,) = TextTokenizer.like(whole, 0, special=False).tokenize([HUGE_TEXTS[name]])
     assert list(tokens.ids) == whole.encode(HUGE_TEXTS[name], add_special_tokens=False).ids
 
 
-def test_strings_are_the_vocabularys(whole: Any) -> None:
+def test_strings_come_from_the_vocabulary(whole: Any) -> None:
     tokenizer = TextTokenizer.like(whole, MAX)
     encoding = whole.encode("the fox")
     assert tokenizer.strings(encoding.ids) == encoding.tokens
@@ -115,7 +115,7 @@ PARTED = {
 
 @pytest.mark.parametrize("room", [1, 2, 5, 10, 1000])
 @pytest.mark.parametrize("name", PARTED)
-def test_parts_follow_each_other_and_have_room(whole: Any, name: str, room: int) -> None:
+def test_parts_are_in_order_and_fit_the_room(whole: Any, name: str, room: int) -> None:
     tokenizer, text = TextTokenizer.like(whole, 0, special=False), PARTED[name]
     check_spans(tokenizer, text, room)
     starts = [start for start, end in whole.encode(text, add_special_tokens=False).offsets if end > start]
@@ -125,7 +125,7 @@ def test_parts_follow_each_other_and_have_room(whole: Any, name: str, room: int)
         assert len(within) <= room or len(set(within)) == 1
 
 
-def test_parts_end_between_words_where_they_can(whole: Any) -> None:
+def test_parts_end_between_words_if_possible(whole: Any) -> None:
     tokenizer = TextTokenizer.like(whole, 0, special=False)
     words = set(SENTENCE.split())
     assert {word for part in check_spans(tokenizer, SENTENCE * 9, 20) for word in part.split()} == words
@@ -137,19 +137,19 @@ def test_whitespace_alone_is_one_part(whole: Any, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["words", "no spaces", "one word", "whitespace"])
-def test_a_huge_text_is_parted_too(whole: Any, name: str) -> None:
+def test_a_huge_text_is_split_too(whole: Any, name: str) -> None:
     check_spans(TextTokenizer.like(whole, MAX), HUGE_TEXTS[name], 500)
 
 
 @examples(60)
 @given(text=st.text(max_size=60), room=st.integers(1, 9), kind=st.sampled_from(sorted(KINDS)))
-def test_any_text_is_parted_without_a_gap(text: str, room: int, kind: str) -> None:
+def test_any_text_is_split_without_a_gap(text: str, room: int, kind: str) -> None:
     check_spans(TextTokenizer.like(backend(kind), MAX), text, room)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("prompts", [None, PROMPTS], ids=["no prompts", "prompts"])
-def test_every_part_is_read_to_its_end(kind: str, prompts: dict[str, str] | None, tmp_path: Path) -> None:
+def test_no_part_is_truncated(kind: str, prompts: dict[str, str] | None, tmp_path: Path) -> None:
     base = transformer_folder(tmp_path / "base", FAMILIES[KINDS[kind]])
     encoder = load_encoder(sentence_model(tmp_path / "model", base, ["mean"], prompts=prompts), runtime="torch")
     for text in (SENTENCE.replace(" ", ""), *PARTED.values()):

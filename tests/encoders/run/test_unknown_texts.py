@@ -63,7 +63,7 @@ UNKNOWN_TEXTS = ["🦊", "🚆 🚆", "", "\u200b", "ኣ ለ", "🦊" * 99]
 
 
 @pytest.mark.parametrize("tokenizer", [wordpiece, unigram])
-def test_it_is_told_which_texts_the_model_knows_nothing_of(tokenizer: Any) -> None:
+def test_texts_of_which_the_model_knows_nothing_are_marked(tokenizer: Any) -> None:
     encoder = static(tokenizer(), document_prompt="one ", query_prompt="ask ")
     known = ["one", "🦊 one", "two 🦊", "ask", "one " * 99]
     for role in get_args(Role):
@@ -72,7 +72,7 @@ def test_it_is_told_which_texts_the_model_knows_nothing_of(tokenizer: Any) -> No
     assert (found.lost[-1], found.truncated.sum()) == (encoder.count_tokens([known[-1]])[0] - 32, 1)
 
 
-def test_a_text_that_is_cut_may_be_unknown_too_and_only_its_parts_tell() -> None:
+def test_a_truncated_text_may_be_unknown_while_its_parts_are_not() -> None:
     encoder, long = static(max_tokens=8), "🦊 " * 20
     for on_long, lost in (("truncate", [UNKNOWN + 14, UNKNOWN + 15]), ("mean", [UNKNOWN, 0])):
         found = encoder.encode_all([long, long + "one"], on_long=on_long)  # type: ignore[arg-type]
@@ -91,7 +91,7 @@ def keys(hits: Any) -> list[str]:
     return [hit.key for hit in hits]
 
 
-def test_they_are_counted_when_they_are_added_and_kept_apart_from_what_is_cut(tmp_path: Path) -> None:
+def test_unknown_texts_are_counted_apart_from_truncated_ones(tmp_path: Path) -> None:
     with opened(tmp_path / "i", model=static(max_tokens=8)) as index:
         texts = ["🦊", "one", "🚆 " * 20, "one " * 20, "🐑"]
         assert index.add(texts) == AddReport(added=5, truncated=2, tokens_lost=28, unknown=3)
@@ -105,7 +105,7 @@ def test_they_are_counted_when_they_are_added_and_kept_apart_from_what_is_cut(tm
         assert (index.info().unknown, index.info().truncated) == (4, 1)
 
 
-def test_they_come_behind_all_that_is_known_whatever_their_score(index: Index) -> None:
+def test_unknown_texts_rank_after_all_known_ones_whatever_their_score(index: Index) -> None:
     for query in ("two", "three", "🐑", "one two three"):
         for k in (1, 2, 3, 5, 6, 9):
             check_order(index, query, k)
@@ -127,7 +127,7 @@ def check_order(index: Index, query: str, k: int) -> None:
         assert hit.score == pytest.approx(float(cosine), abs=1e-6)
 
 
-def test_thousands_of_them_do_not_hide_the_one_that_is_meant(tmp_path: Path) -> None:
+def test_thousands_of_unknown_texts_do_not_hide_the_right_one(tmp_path: Path) -> None:
     # Their vector is the query's own: without a word said of them, all of the first 3,000 hits are theirs.
     near = table(UNK=table()[WORDS.index("two")], CLS=np.zeros(16, np.float32), SEP=np.zeros(16, np.float32))
     with opened(tmp_path / "i", model=static(rows=near)) as index:
@@ -137,21 +137,21 @@ def test_thousands_of_them_do_not_hide_the_one_that_is_meant(tmp_path: Path) -> 
         assert [keys(hits) for hits in index.search_many(["two", "one"], 1)] == [["k3000"], ["k3000"]]
 
 
-def test_they_are_found_by_their_key_a_filter_and_a_search_for_all(index: Index) -> None:
+def test_unknown_texts_are_found_by_key_by_filter_and_by_a_search_for_all(index: Index) -> None:
     index.add(["🐘"], keys=["g"], metadata=[{"kind": "emoji"}])
     assert index.get("g").text == "🐘"
     assert keys(index.search("one", where={"kind": "emoji"})) == ["g"]
     assert set(keys(index.search("one", 9))) == set("abcdefg")
 
 
-def test_what_is_like_one_of_them_is_answered_with_a_warning(index: Index) -> None:
+def test_similar_to_an_unknown_text_warns(index: Index) -> None:
     with pytest.warns(QueryUnknown) as caught:
         assert [hit.unknown for hit in index.similar("a")] == [False] * 3 + [True] * 2
     assert caught[0].filename == __file__
     assert "knows no token of the record, " in str(caught[0].message)
 
 
-def test_a_query_of_them_is_warned_of(index: Index) -> None:
+def test_an_unknown_query_warns(index: Index) -> None:
     with pytest.warns(QueryUnknown) as caught:
         index.search_many(["one", "🦊", "\u0301"])
     assert [str(each.message) for each in caught] == [
@@ -161,7 +161,7 @@ def test_a_query_of_them_is_warned_of(index: Index) -> None:
     ]
 
 
-def test_they_stay_what_they_are_through_export_migration_and_repair(index: Index, tmp_path: Path) -> None:
+def test_unknown_texts_stay_marked_through_export_migration_and_repair(index: Index, tmp_path: Path) -> None:
     for name in ("x.jsonl", "x.parquet"):
         index.export(tmp_path / name)
         with opened(tmp_path / f"{name}-i", model=static()) as other:
@@ -181,7 +181,7 @@ def test_they_stay_what_they_are_through_export_migration_and_repair(index: Inde
 NOTHING = np.zeros(16, np.float32)
 
 
-def test_a_text_whose_vector_is_zero_is_one_without_a_token(tmp_path: Path) -> None:
+def test_a_text_with_a_zero_vector_counts_as_without_a_token(tmp_path: Path) -> None:
     encoder = static(special=False, rows=table(UNK=NOTHING))
     with opened(tmp_path / "i", model=encoder) as index:
         with pytest.raises(TextWithoutToken) as caught:
@@ -202,7 +202,7 @@ def test_a_text_whose_vector_is_zero_is_one_without_a_token(tmp_path: Path) -> N
         encoder.encode(["🦊"])
 
 
-def test_the_mean_of_a_texts_parts_leaves_out_those_without_a_direction() -> None:
+def test_the_mean_of_parts_leaves_out_parts_with_a_zero_vector() -> None:
     encoder = static(special=False, rows=table(UNK=NOTHING), max_tokens=8)
     (found,) = encoder.encode_all(["one two " * 4 + "🦊 " * 8], on_long="mean").vectors
     assert found == pytest.approx(encoder.encode(["one two"])[0], abs=1e-6)
@@ -211,7 +211,7 @@ def test_the_mean_of_a_texts_parts_leaves_out_those_without_a_direction() -> Non
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
-def test_a_vector_that_is_not_finite_is_never_given_out_or_stored(tmp_path: Path, number: float) -> None:
+def test_a_vector_that_is_not_finite_is_never_returned_or_stored(tmp_path: Path, number: float) -> None:
     class Broken(ToyEncoder):
         def forward(self, *arguments: Any) -> npt.NDArray[np.float32]:
             states = super().forward(*arguments)
@@ -247,7 +247,7 @@ def test_a_prompt_that_leaves_no_room_for_a_text_is_refused(role: Role) -> None:
             check_room(encoder.tokenizer, [encoder.space.prompt(role)])
 
 
-def test_a_prompt_is_no_matter_where_the_end_of_a_text_is_what_is_read() -> None:
+def test_a_long_prompt_is_accepted_if_the_model_reads_the_end_of_a_text() -> None:
     encoder = static(max_tokens=8, document_prompt="ask " * 9, truncation="left")
     check_room(encoder.tokenizer, [encoder.space.document_prompt])
     assert len(np.unique(encoder.encode(["one", "two"]), axis=0)) == 2
@@ -258,7 +258,7 @@ def test_a_prompt_is_no_matter_where_the_end_of_a_text_is_what_is_read() -> None
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 
-def test_the_command_line_counts_them_and_warns_of_a_query(here: Path, encoder: Encoder) -> None:
+def test_the_command_line_counts_unknown_texts_and_warns_of_an_unknown_query(here: Path, encoder: Encoder) -> None:
     vecindex.open("i", model=encoder).close()
     texts = [word for text in ("🦊", "🐑", "It rains.", "🚆 🚆") for word in ("--text", text)]
     assert run("add", *texts, "--index", "i") == (

@@ -43,7 +43,7 @@ def told(errors: list[TextWithoutToken]) -> list[tuple[int | None, str | None, s
 
 
 @pytest.mark.parametrize("on_long", FATES)
-def test_the_first_is_named_and_nothing_of_its_commit_is_stored(index: Index, on_long: OnLong) -> None:
+def test_the_first_text_without_a_token_is_named_and_its_commit_stores_nothing(index: Index, on_long: OnLong) -> None:
     with pytest.raises(TextWithoutToken) as caught:
         index.add(["one", "two", "three", "~ ~", "~"], keys=list("abcde"), on_long=on_long)
     assert told([caught.value]) == [(3, "d", "~ ~")]
@@ -51,7 +51,7 @@ def test_the_first_is_named_and_nothing_of_its_commit_is_stored(index: Index, on
 
 
 @pytest.mark.parametrize("on_long", FATES)
-def test_all_are_left_out_and_told_where_that_is_asked(index: Index, on_long: OnLong) -> None:
+def test_texts_without_a_token_are_skipped_and_reported_on_request(index: Index, on_long: OnLong) -> None:
     errors: list[TextWithoutToken] = []
     texts = ["~", "two", "three", "~ ~", "~", "~", "seven"]
     report = index.add(texts, keys=list("abcdefg"), on_long=on_long, on_bad=errors.append)
@@ -61,7 +61,7 @@ def test_all_are_left_out_and_told_where_that_is_asked(index: Index, on_long: On
     assert index.verify().ok
 
 
-def test_where_every_text_has_a_token_none_is_tokenized_twice(index: Index, encoder: BareEncoder) -> None:
+def test_no_text_is_tokenized_twice_if_all_have_a_token(index: Index, encoder: BareEncoder) -> None:
     index.add(["one", "two", "three"], on_bad=lambda error: pytest.fail(str(error)))
     assert encoder.encoded == 3
 
@@ -72,7 +72,7 @@ def test_an_index_of_texts_without_a_token_stays_empty(index: Index) -> None:
     assert (len(errors), len(index), index._space()) == (3, 0, None)
 
 
-def test_what_is_stored_under_its_key_stays_whole_or_in_parts(index: Index) -> None:
+def test_the_record_stored_under_its_key_stays_whole_or_in_parts(index: Index) -> None:
     long = " ".join(f"w{n}" for n in range(2 * MAX_TOKENS))
     index.add([long, "one"], keys=["a", "b"], on_long="split")
     before = state_of(index)
@@ -83,7 +83,7 @@ def test_what_is_stored_under_its_key_stays_whole_or_in_parts(index: Index) -> N
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_of_a_model_that_comes_between_it_is_told_too(
+def test_a_model_changed_meanwhile_reports_texts_without_a_token_too(
     index: Index, monkeypatch: pytest.MonkeyPatch, asked: bool
 ) -> None:
     class Other(BareEncoder):
@@ -117,7 +117,7 @@ TEXTS = st.sampled_from(["~", "~ ~", "one", "two ~", " ".join(WORDS), " ".join(W
 
 @examples(150)
 @given(st.lists(st.tuples(st.sampled_from("abc"), TEXTS), max_size=12), st.sampled_from(["truncate", "split", "mean"]))
-def test_the_index_is_as_if_they_had_never_been_there(adds: list[tuple[str, str]], on_long: OnLong) -> None:
+def test_skipped_texts_leave_no_trace_in_the_index(adds: list[tuple[str, str]], on_long: OnLong) -> None:
     states = []
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as home:
         patch.setattr(encode_ahead, "RECORDS_A_READ", 5)
@@ -154,7 +154,7 @@ def model(here: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 NO_TOKEN = "b.jsonl:4: the text '\\u200b\\u200b' has no tokens"
 
 
-def test_its_file_and_line_are_named(model: str, here: Path) -> None:
+def test_the_file_and_line_of_a_text_without_a_token_are_named(model: str, here: Path) -> None:
     (here / "b.jsonl").write_text((here / "b.jsonl").read_text().replace('"bad"', ""))
     for more in ([], ["--text", "a dog"]):
         assert run("add", "a.txt", "b.jsonl", *more, "--model", model) == (
@@ -166,7 +166,7 @@ def test_its_file_and_line_are_named(model: str, here: Path) -> None:
     assert (code, err.splitlines()[0]) == (1, "Error: item 1, 'e': the text '\\u200b' has no tokens")
 
 
-def test_it_is_left_out_with_other_bad_rows(model: str) -> None:
+def test_a_text_without_a_token_is_skipped_with_other_bad_rows(model: str) -> None:
     code, out, err = run("add", "a.txt", "b.jsonl", "--skip-bad", "--model", model)
     assert (code, out) == (0, "")
     first, rest = err.split("\n", 1)
@@ -192,7 +192,7 @@ def test_only_the_first_of_many_are_named(model: str, here: Path) -> None:
     )
 
 
-def test_where_there_is_nothing_else_it_is_an_error(model: str, here: Path) -> None:
+def test_only_texts_without_a_token_are_an_error(model: str, here: Path) -> None:
     (here / "none.jsonl").write_text(BAD)
     code, _, err = run("add", "none.jsonl", "--skip-bad", "--model", model)
     assert (code, err.splitlines()[-1]) == (1, "Error: every row is bad; nothing was added.")

@@ -1,6 +1,6 @@
-"""Small random models of each architecture family, made in code: a hub cannot be reached, and need not be.
+"""Makes small random models of each architecture family, without access to a hub.
 
-Their numbers are large and none is zero, so that a mistake shows; their tokenizers are trained on a few sentences.
+Their weights are large and never zero, so that mistakes show; their tokenizers are trained on a few sentences.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 @dataclass(frozen=True)
 class Family:
-    """``model`` makes a transformer for so many different tokens, which ``tokenizer`` makes."""
+    """``model`` makes a transformer for a vocabulary of the given size, and ``tokenizer`` its tokenizer."""
 
     name: str
     model: Callable[[int], Any]
@@ -44,7 +44,7 @@ class Family:
 
 @cache
 def _trained(kind: str, specials: tuple[str, ...]) -> dict[str, Any]:
-    """What a tokenizer of this kind learned: the ``model`` of its tokenizer.json."""
+    """The ``model`` of the tokenizer.json that a tokenizer of this kind learned."""
     import tokenizers
     from tokenizers import models, normalizers, pre_tokenizers, trainers
 
@@ -104,7 +104,7 @@ def _unigram(name: str, *specials: str, **settings: Any) -> Callable[[], Any]:
 
 
 def _ending_in_eos() -> Any:
-    """Byte-level, with a token behind each text, as embedding models made of decoders have it."""
+    """Byte-level, with a token after each text, as in embedding models made from decoders."""
     import tokenizers
     import transformers
     from tokenizers import decoders, models, pre_tokenizers, processors
@@ -220,7 +220,7 @@ WITHOUT_PADDING = Family(
 
 
 def transformer_folder(folder: Path, family: Family, side: str = "right") -> Path:
-    """A plain transformers folder: weights, config and tokenizer, nothing of sentences."""
+    """A plain transformers folder: weights, config and tokenizer, without sentence-transformers' files."""
     tokenizer = family.tokenizer()
     tokenizer.padding_side = side
     tokenizer.model_max_length = MAX_TOKENS
@@ -243,7 +243,7 @@ def dense(inputs: int, outputs: int, activation: str = "Tanh", **settings: Any) 
 
 
 def sentence_model(folder: Path, base: Path, pooling: Sequence[str], *layers: Any, **settings: Any) -> Path:
-    """The transformer in ``base`` with a pooling and layers behind it, saved by sentence-transformers itself."""
+    """The transformer in ``base`` with pooling and layers after it, saved by sentence-transformers itself."""
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
     include = settings.pop("include_prompt", True)
@@ -280,7 +280,7 @@ def edit(folder: Path, name: str, **changes: object) -> None:
 
 @dataclass(frozen=True)
 class Variant:
-    """What stands behind a transformer: pooling modes, the sizes and activations of dense layers, prompts."""
+    """What follows a transformer: pooling modes, the sizes and activations of dense layers, and prompts."""
 
     pooling: tuple[str, ...]
     layers: Callable[[], list[Any]] = list
@@ -320,7 +320,7 @@ VARIANTS = {
 """Every mode alone, several together, dense layers, prompts that are pooled and prompts that are not."""
 
 COMPARED: set[tuple[str, str, str, int]] = set()
-"""Of each comparison with sentence-transformers that was made: family, variant, padded side, tokens."""
+"""Each comparison with sentence-transformers that was made: family, variant, padded side, tokens."""
 
 
 # --- texts -----------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Small graphs, for the tests of what rewrites a compiled model's graph."""
+"""Makes small graphs for the tests of graph rewriting."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def matrix(inner: int, outer: int) -> Any:
 
 
 class Graph:
-    """A model from its inputs, x (tokens, `WIDTH`) alone, to what it is saved with, built a node at a time."""
+    """Builds a model node by node; its only input is x (tokens, `WIDTH`) by default."""
 
     inputs: ClassVar[Mapping[str, tuple[int, list[Any]]]] = {"x": (FLOAT, ["tokens", WIDTH])}
 
@@ -50,7 +50,7 @@ class Graph:
         return self.node("LayerNormalization", x, *names, axis=axis)
 
     def dense(self, x: str, inner: int = WIDTH, outer: int = WIDTH, weight: str = "", first: bool = False) -> str:
-        """A product with a bias, which is the first or the second part of the sum."""
+        """A product with a bias, which is the first or the second input of the sum."""
         product = self.node("MatMul", x, weight or self.constant(matrix(inner, outer)))
         bias = self.constant(vector(outer))
         return self.node("Add", bias, product) if first else self.node("Add", product, bias)
@@ -71,7 +71,7 @@ class Graph:
 
 
 class Counted:
-    """A model, by what it has of each kind of node."""
+    """The kinds of a model's nodes, counted."""
 
     def __init__(self, model: Any) -> None:
         kinds = [node.op_type for node in model.graph.node]
