@@ -1,4 +1,4 @@
-"""Is every error of the tree raised by a real cause, and does it say what, where and what to do, in one line?"""
+"""Every error is raised by a real cause, and says in one line what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ import vecindex
 from vecindex import errors, sources
 from vecindex.encoders.run.pooling import FloatArray
 from vecindex.encoders.run.tokenized import IntArray
-from vecindex.errors import CorruptIndex, IncompatibleFormat, MissingExtra, VecindexError
+from vecindex.errors import MissingExtra, VecindexError
 from vecindex.search import load_faiss
 from vecindex.store.disk.lock import WriterLock
 
 from ..support.helpers import opened, sql
 from ..support.places import PROJECT
-from ..support.toy import DIMENSION, BareEncoder, ToyEncoder
+from ..support.toy import BareEncoder, ToyEncoder
 
 
 def tree(root: type[VecindexError] = VecindexError) -> set[type[VecindexError]]:
@@ -136,7 +136,7 @@ def not_finite(folder: Path) -> None:
     Overflowing().encode(["one"])
 
 
-# What each says, with {f} for the index's folder and {d} for the one around it.
+# The fields and the beginning of each error; {f} is the index's folder, and {d} its parent.
 CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], str]] = {
     errors.IndexNotFound: (no_index, {"path": "{d}/none"}, "there is no index at {d}/none. Create one with"),
     errors.RecordNotFound: (
@@ -261,11 +261,11 @@ def test_missing_extra_names_the_exact_command() -> None:
         (errors.OutOfMemory, MemoryError),
     ],
 )
-def test_some_are_python_errors_too(kind: type[VecindexError], builtin: type[Exception]) -> None:
+def test_some_errors_are_also_builtin_errors(kind: type[VecindexError], builtin: type[Exception]) -> None:
     assert issubclass(kind, builtin)
 
 
-def test_an_error_crosses_a_process_boundary() -> None:
+def test_an_error_can_be_pickled_between_processes() -> None:
     code = "import pickle, sys; from vecindex.errors import *; sys.stdout.buffer.write(pickle.dumps({}))"
     made = 'SourceError("notes.csv", 7, "a quote is never closed")'
     done = subprocess.run([sys.executable, "-c", code.format(made)], cwd=PROJECT, capture_output=True, check=True)
@@ -274,112 +274,16 @@ def test_an_error_crosses_a_process_boundary() -> None:
     assert error.message == "notes.csv:7: a quote is never closed"
 
 
-def test_a_path_with_a_line_feed_is_still_one_line(tmp_path: Path) -> None:
+def test_a_path_with_a_line_feed_gives_a_message_of_one_line(tmp_path: Path) -> None:
     with pytest.raises(errors.IndexNotFound) as caught:
         opened(tmp_path / "two\nlines", create=False)
     assert "\n" not in str(caught.value)
 
 
-# --- damage is said to be damage ------------------------------------------------------------------------------------
+# --- advice for Python and for the command line
 
 
-def search(index: vecindex.Index) -> object:
-    return index.search("one")
-
-
-DAMAGE: dict[str, tuple[str, Callable[[vecindex.Index], object]]] = {
-    "metadata, on search": ("update records set metadata = '{oops'", search),
-    "metadata, on get": ("update records set metadata = '{oops'", lambda i: i.get("a")),
-    "metadata, in a filter": ("update records set metadata = '{oops'", lambda i: i.search("one", where={"m": 1})),
-    "text that is no UTF-8": ("update records set text = cast(x'ff' as text)", search),
-    "space that is no JSON": ("update manifest set space = '{oops'", search),
-    "space of other settings": ("update manifest set space = '{\"other\": 1}'", search),
-    "no space, but rows": ("update manifest set space = null", lambda i: i.verify()),
-    "a table of other columns": ("alter table manifest rename column rows to count", search),
-}
-
-
-@pytest.mark.parametrize("what", DAMAGE)
-def test_damage_inside_the_database_is_a_corrupt_index(folder: Path, what: str) -> None:
-    statement, act = DAMAGE[what]
-    sql(folder, statement)
-    with pytest.raises(CorruptIndex) as caught, opened(folder) as index:
-        act(index)
-    assert caught.value.path == str(folder / "vecindex.db")
-
-
-@pytest.mark.parametrize("what", ["text that is no UTF-8", "a row that is gone, and another's vector"])
-def test_verify_lists_every_fault_and_raises_none(folder: Path, what: str) -> None:
-    statement, _ = DAMAGE.get(what, ("delete from records where key = 'b'", search))
-    sql(folder, statement)
-    with (folder / "vectors-1.f32").open("r+b") as file:
-        file.write(b"\xff" * 4)
-    with opened(folder) as index:
-        assert {Path(fault.path).name for fault in index.verify().faults} == {"vecindex.db", "vectors-1.f32"}
-
-
-def test_verify_of_a_huge_number_is_quiet(folder: Path) -> None:
-    with (folder / "vectors-1.f32").open("r+b") as file:
-        file.write(b"\xff\xff\x7f\x7f")
-    with opened(folder) as index:
-        assert len(index.verify().faults) == 1
-
-
-def test_a_later_format_may_have_other_tables(folder: Path) -> None:
-    sql(folder, "update manifest set format = 4")
-    sql(folder, "drop table dead")
-    with pytest.raises(IncompatibleFormat):
-        opened(folder)
-
-
-def test_a_lock_file_that_cannot_be_emptied_is_let_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real: Callable[[int, int], None] = os.ftruncate
-    calls: list[int] = []
-
-    def failing(descriptor: int, length: int) -> None:
-        calls.append(length)
-        if len(calls) == 2:  # the first empties it for the new holder's note
-            raise OSError(5, "Input/output error")
-        real(descriptor, length)
-
-    with opened(folder) as index:
-        with monkeypatch.context() as patched:
-            patched.setattr(os, "ftruncate", failing)
-            index.delete(["a"])
-        assert index.delete(["b"]) == 1
-
-
-def test_a_vector_file_that_cannot_be_removed_waits_for_the_next_compaction(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(path: str, dir_fd: int | None = None) -> None:
-        raise PermissionError(1, "Operation not permitted", path)
-
-    with opened(folder) as index:
-        index.delete(["a"])
-        with monkeypatch.context() as patched:
-            patched.setattr(os, "unlink", refuse)
-            index.compact()
-        assert sorted(p.name for p in folder.glob("*.f32")) == ["vectors-1.f32", "vectors-2.f32"]
-        assert (len(index), index.verify().ok) == (1, True)
-        index.compact()
-    assert [p.name for p in folder.glob("*.f32")] == ["vectors-2.f32"]
-
-
-def test_garbage_in_the_vectors_is_named_never_a_wrong_answer(folder: Path) -> None:
-    (folder / "vectors-1.f32").write_bytes(b"\xff" * (8 * DIMENSION))
-    with opened(folder) as index:
-        assert [fault.path for fault in index.verify().faults] == [str(folder / "vectors-1.f32")] * 2
-        for ask in (lambda: index.search("one"), lambda: index.get("a"), lambda: index.similar("b")):
-            with pytest.raises(CorruptIndex, match="not what was written") as caught:
-                ask()
-            assert caught.value.path == str(folder / "vectors-1.f32")
-
-
-# --- who is told what
-
-
-def test_python_is_told_of_arguments_and_the_command_line_of_options(folder: Path) -> None:
+def test_advice_names_arguments_in_python_and_options_on_the_command_line(folder: Path) -> None:
     error = errors.SpaceMismatch("a", "b")
     assert error.advice == "Leave model= out to use the index's own model, or add to another index."
     assert error.command_advice == (
@@ -391,14 +295,14 @@ def test_python_is_told_of_arguments_and_the_command_line_of_options(folder: Pat
 
 
 @pytest.mark.parametrize("kind", CAUSES, ids=lambda kind: kind.__name__)
-def test_no_advice_names_an_option_to_a_python_caller(folder: Path, kind: type[VecindexError]) -> None:
+def test_advice_for_python_names_no_option(folder: Path, kind: type[VecindexError]) -> None:
     with pytest.raises(VecindexError) as caught:
         CAUSES[kind][0](folder)
     advice = re.sub(r"pip install [^;.]*", "", caught.value.advice)
     assert not re.search("--[a-z]|`vecindex ", advice)
 
 
-def test_only_what_is_typed_names_options_and_commands() -> None:
+def test_only_typed_advice_names_options_and_commands() -> None:
     """Outside the command line a string names an option only as the second wording of an `Advice`."""
     package = Path(vecindex.__file__).parent
     told = []

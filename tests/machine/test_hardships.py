@@ -1,4 +1,4 @@
-"""Every command where something is lacking: it does its work or says what it lacks, and does no lasting harm.
+"""Every command under a hardship works or says what it lacks, and does no lasting harm.
 
 The processes are real, and so are the limits, the file systems and the user.
 """
@@ -102,7 +102,7 @@ def outcomes(small_model: SmallModel, tmp_path_factory: pytest.TempPathFactory) 
         yield [Outcome(**each) for each in json.loads(done.stdout)]
 
 
-def test_every_command_is_tried() -> None:
+def test_every_command_is_run() -> None:
     def names(group: click.Group) -> set[tuple[str, ...]]:
         found: set[tuple[str, ...]] = set()
         for name, command in group.commands.items():
@@ -119,7 +119,7 @@ def _is_one(command: list[str], names: tuple[str, ...]) -> bool:
 
 
 @pytest.mark.parametrize("hardship", [*HARDSHIPS, *DISKS])
-def test_a_command_works_or_says_what_it_lacks_and_does_no_harm(outcomes: list[Outcome], hardship: str) -> None:
+def test_a_command_works_or_says_what_it_lacks(outcomes: list[Outcome], hardship: str) -> None:
     found = [outcome for outcome in outcomes if outcome.hardship == hardship]
     if all(outcome.status == REFUSED for outcome in found):
         pytest.skip(f"this machine does not allow it: {found[0].err}")

@@ -1,4 +1,4 @@
-"""What the system refuses (files, memory, disk, threads) is said as that, and nothing is learned of the model by it."""
+"""When the system refuses files, memory, disk space or threads, the error says so, and no model is blamed for it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def limited(what: int, number: int) -> Iterator[None]:
         resource.setrlimit(what, before)
 
 
-def test_a_sound_compiled_model_stays_where_no_file_can_be_opened(encoder: Encoder) -> None:
+def test_a_sound_compiled_model_is_kept_when_no_file_can_be_opened(encoder: Encoder) -> None:
     folder = compiled_folder(encoder.space.fingerprint)
     before = sorted((file.name, file.stat().st_ino) for file in folder.iterdir())
     spare = os.open(os.devnull, os.O_RDONLY)
@@ -55,7 +55,7 @@ def test_a_sound_compiled_model_stays_where_no_file_can_be_opened(encoder: Encod
     assert compiled_models.load_compiled(encoder.space, None) is not None
 
 
-def test_a_disk_that_is_full_while_compiling_is_not_the_models_fault(
+def test_a_full_disk_while_compiling_is_not_blamed_on_the_model(
     small_model: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = small_model(tmp_path)
@@ -70,7 +70,7 @@ def test_a_disk_that_is_full_while_compiling_is_not_the_models_fault(
     np.testing.assert_allclose(fast.encode(["the cat"]), slow.encode(["the cat"]), atol=1e-5)
 
 
-def test_a_graph_whose_numbers_are_not_finite_is_refused_for_good(
+def test_a_graph_with_numbers_that_are_not_finite_is_refused_permanently(
     small_model: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def overflown(self: object, threads: int, ids: Any, mask: Any) -> Any:
@@ -83,7 +83,7 @@ def test_a_graph_whose_numbers_are_not_finite_is_refused_for_good(
     assert "agree with the reference to a cosine of only nan" in str(compiled_models.refusal(encoder.space))
 
 
-def test_what_an_earlier_version_refused_is_tried_once_more(encoder: Encoder) -> None:
+def test_a_refusal_by_an_earlier_version_is_tried_again(encoder: Encoder) -> None:
     space = encoder.space
     compiled_models.refuse(space, "no such operator")
     path = refusal_file(space.fingerprint)
@@ -95,7 +95,7 @@ def test_what_an_earlier_version_refused_is_tried_once_more(encoder: Encoder) ->
     compiled_models.forget_refusal(space)
 
 
-def test_a_model_compiled_into_a_folder_is_found_there_though_nobody_may_write_there(
+def test_a_model_compiled_into_a_read_only_folder_is_found(
     small_model: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = small_model(tmp_path)
@@ -110,9 +110,7 @@ def test_a_model_compiled_into_a_folder_is_found_there_though_nobody_may_write_t
     assert load_encoder(model).runtime == "onnxruntime"
 
 
-def test_a_folder_to_compile_into_that_cannot_be_used_is_refused_before_anything_is_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unusable_folder_to_compile_into_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "compile_model", lambda *_, **__: pytest.fail("compiled"))
     (tmp_path / "file").touch()
     (tmp_path / "open").mkdir()
@@ -128,7 +126,7 @@ def test_a_folder_to_compile_into_that_cannot_be_used_is_refused_before_anything
         assert (code, reason in err) == (1, True), err
 
 
-def test_a_user_without_a_home_compiles_in_a_temporary_place(
+def test_a_user_without_a_home_compiles_into_a_temporary_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("HOME", "VECINDEX_CACHE", "XDG_CACHE_HOME"):
@@ -162,7 +160,7 @@ NONE = [
 
 
 @pytest.mark.parametrize("error", LACKS, ids=repr)
-def test_a_lack_is_known_in_the_words_of_every_library_and_behind_another_error(error: Exception) -> None:
+def test_a_lack_is_recognised_in_messages_of_libraries_and_in_causes(error: Exception) -> None:
     above = ValueError("it cannot be exported")
     above.__cause__ = error
     with pytest.raises((EncodingFailed, OutOfMemory)) as caught, lacks_said("the model was compiled"):
@@ -174,7 +172,7 @@ def test_a_lack_is_known_in_the_words_of_every_library_and_behind_another_error(
 
 
 @pytest.mark.parametrize("error", NONE, ids=repr)
-def test_what_is_no_lack_stays_what_it_is(error: Exception) -> None:
+def test_an_error_that_is_not_a_lack_is_unchanged(error: Exception) -> None:
     assert lack(error) == ""
     with pytest.raises(type(error)), lacks_said("the model was compiled"):
         raise error
@@ -183,7 +181,7 @@ def test_what_is_no_lack_stays_what_it_is(error: Exception) -> None:
 # --- the libraries' own errors ---------------------------------------------------------------------------------------
 
 
-def test_what_onnxruntime_refuses_is_one_of_ours(encoder: Encoder) -> None:
+def test_an_error_of_onnxruntime_is_mapped(encoder: Encoder) -> None:
     with pytest.raises(EncodingFailed, match="onnxruntime cannot run sentence-transformers/all-MiniLM-L6-v2") as caught:
         encoder.forward(np.array([[10**6]]), np.array([[1]]))
     assert "`vecindex models remove" in caught.value.advice.typed  # type: ignore[attr-defined]
@@ -194,7 +192,7 @@ class PanicException(BaseException):
 
 
 @pytest.mark.parametrize("recovers", [True, False])
-def test_a_panic_of_the_tokenizers_is_tried_without_threads_and_then_said(
+def test_a_panic_of_tokenizers_is_retried_without_threads_and_then_reported(
     recovers: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")

@@ -1,4 +1,4 @@
-"""What happens where memory runs out: an answer, or an error that says so; never a crash, and nothing is lost."""
+"""When memory runs out there is an answer or an error that says so: no crash, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ print(len(index), index.verify().ok, index.compact().dropped_rows, [hit.key for 
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux says how much memory a process has")
-def test_searches_answer_without_faiss_and_the_rest_says_that_memory_ran_out(
+def test_searches_work_without_faiss_and_other_calls_report_out_of_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upkeep, "ROWS_FOR_CODES", 100)
@@ -66,7 +66,7 @@ def test_searches_answer_without_faiss_and_the_rest_says_that_memory_ran_out(
     assert done.stdout.splitlines() == [*said * 3, f"{rows - 1} True 1 {nearest}"]
 
 
-def test_what_the_system_refuses_for_lack_of_memory_is_no_fault_of_the_disk(tmp_path: Path) -> None:
+def test_a_lack_of_memory_is_not_reported_as_a_disk_error(tmp_path: Path) -> None:
     with pytest.raises(OutOfMemory, match=r"memory ran out while .*vectors-1\.f32 was used"):  # noqa: SIM117
         with storage_errors(tmp_path / "vectors-1.f32"):
             raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
@@ -74,7 +74,7 @@ def test_what_the_system_refuses_for_lack_of_memory_is_no_fault_of_the_disk(tmp_
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-def test_any_lack_of_memory_in_an_open_index_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_memory_error_in_an_open_index_is_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object) -> None:
         raise MemoryError("Unable to allocate 7.28 TiB")
 
@@ -90,7 +90,7 @@ def test_any_lack_of_memory_in_an_open_index_is_one_error(tmp_path: Path, monkey
         raise MemoryError
 
 
-def test_codes_that_ask_for_more_than_their_bytes_fill_are_damaged_and_not_a_lack_of_memory() -> None:
+def test_codes_that_claim_more_than_their_bytes_are_damaged_and_not_out_of_memory() -> None:
     vectors = np.eye(64, dtype=np.float32)
     chosen = settings.default_settings(64)
     assert chosen is not None

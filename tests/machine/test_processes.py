@@ -1,4 +1,4 @@
-"""Where a process ends or forks while it writes: is everything still stored, and does nobody else hold the lock?"""
+"""A process that ends or forks while it writes loses nothing and leaves no lock behind."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ threading.Thread(target=late).start()
 """
 
 
-def test_add_works_in_a_thread_that_outlives_the_main_one_and_at_the_interpreters_exit(tmp_path: Path) -> None:
+def test_add_works_in_a_thread_that_outlives_the_main_thread_and_at_exit(tmp_path: Path) -> None:
     command = [sys.executable, "-c", AT_THE_END, str(tmp_path / "i")]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr, done.returncode) == ("thread 400 3\natexit 400 3\n", "", 0)
@@ -55,7 +55,7 @@ def test_add_works_in_a_thread_that_outlives_the_main_one_and_at_the_interpreter
         assert (len(index), index.verify().ok) == (800, True)
 
 
-def test_work_that_no_thread_can_be_had_for_is_done_at_once_and_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_is_done_at_once_and_only_once_if_no_thread_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     with ThreadPoolExecutor(1) as pool:
         with monkeypatch.context() as patched:
@@ -85,7 +85,7 @@ def forked() -> Iterator[int]:
         os.waitpid(pid, 0)
 
 
-def test_a_fork_of_a_process_that_writes_keeps_nobody_waiting(tmp_path: Path) -> None:
+def test_a_fork_of_a_writing_process_does_not_hold_the_lock(tmp_path: Path) -> None:
     folder = small_index(tmp_path / "i")
     with WriterLock(folder, 0):
         child = forked()
@@ -95,7 +95,7 @@ def test_a_fork_of_a_process_that_writes_keeps_nobody_waiting(tmp_path: Path) ->
     child.__exit__(None, None, None)
 
 
-def test_a_fork_holds_nothing_even_if_its_parent_is_killed(tmp_path: Path) -> None:
+def test_a_fork_holds_no_lock_after_its_parent_is_killed(tmp_path: Path) -> None:
     folder = small_index(tmp_path / "i")
     read, write = os.pipe()
     parent = os.fork()
@@ -119,7 +119,7 @@ def test_a_fork_holds_nothing_even_if_its_parent_is_killed(tmp_path: Path) -> No
         os.close(write)
 
 
-def test_a_fork_that_leaves_the_block_lets_the_parent_keep_its_lock(tmp_path: Path) -> None:
+def test_a_fork_that_leaves_the_block_does_not_release_the_parents_lock(tmp_path: Path) -> None:
     folder = small_index(tmp_path / "i")
     lock = WriterLock(folder, 0)
     with lock:

@@ -7,7 +7,8 @@ import os
 from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
-from ..errors import Advice, InvalidInput, MissingExtra, ModelNotFound, SpaceMismatch, UnsupportedModel
+from ..errors import Advice, InvalidInput, ModelNotFound, SpaceMismatch, UnsupportedModel
+from ..machine.extras import extra_errors
 from ..values.arguments import entrance
 from ..values.scalars import choice
 from ..values.space import Precision, Space
@@ -181,10 +182,8 @@ def _static(files: ModelFiles, space: Space) -> Encoder:
 def _on_gpu(files: ModelFiles, space: Space) -> Encoder:
     if space.is_static:
         raise UnsupportedModel(space.model, "it has no transformer to run on a GPU", "Leave the device out.")
-    try:
+    with extra_errors(f"running {files.name} on a GPU"):
         from .run.cuda import CudaEncoder
-    except ImportError as error:
-        raise MissingExtra("", f"running {files.name} on a GPU ({error})") from error
     return CudaEncoder(files.folder, space)
 
 

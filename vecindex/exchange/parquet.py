@@ -154,7 +154,7 @@ def check_installed() -> None:
 
 
 def _pyarrow() -> tuple[Any, Any]:
-    with extra_errors("parquet", "reading and writing Parquet files"):
+    with extra_errors("reading and writing Parquet files", "parquet"):
         import pyarrow
         import pyarrow.compute
         import pyarrow.parquet

@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...errors import Advice, EncodingFailed, MissingExtra, UnsupportedModel
+from ...errors import Advice, EncodingFailed, UnsupportedModel
+from ...machine.extras import extra_errors
 from ...machine.lacks import lack, lacks_said
 from ...values.space import Space
 from ..locate.ownership import make_folder, seal, tell
@@ -155,23 +156,17 @@ def measure_again(files: ModelFiles, encoder: Encoder, sample: Sample) -> Agreem
 
 def static_reference(files: ModelFiles, space: Space) -> Encoder:
     """A static embedding as sentence-transformers reads it; raises MissingExtra if it is not installed."""
-    try:
+    with extra_errors("runtime='torch'"):
         from ..run.torch import TorchStatic
-    except ImportError as error:
-        raise MissingExtra("", f"runtime='torch' ({error})") from error
     return TorchStatic(files.folder, space)
 
 
 @lacks_said("the model was loaded")
 def reference(files: ModelFiles, space: Space, threads: int | None) -> TorchEncoder:
     """The encoder as sentence-transformers runs it; raises MissingExtra if it is not installed."""
-    try:
+    # A machine that only searches can do without these gigabytes if its models are compiled elsewhere.
+    with extra_errors(f"compiling {files.name}"):
         from ..run.torch import TorchEncoder
-    except ImportError as error:
-        if lack(error):
-            raise
-        # A machine that only searches can do without these gigabytes if its models are compiled elsewhere.
-        raise MissingExtra("", f"compiling {files.name} ({error})") from error
     return TorchEncoder(files.folder, space, threads)
 
 
@@ -272,10 +267,8 @@ def _faster(whole: TorchEncoder, plain: Path) -> Path:
 
 def _quantise(whole: TorchEncoder, folder: Path, space: Space) -> None:
     """Writes an int8 encoder into ``folder``."""
-    try:
+    with extra_errors(f"compiling {space.model} in {space.precision}"):
         from .quantise import quantise
-    except ImportError as error:
-        raise MissingExtra("", f"compiling {space.model} in {space.precision} ({error})") from error
 
     def rewrite(plain: Path) -> Path:
         target = plain.with_name("int8.onnx")
