@@ -349,7 +349,7 @@ def test_the_command_tells_what_the_new_model_does_not_read(loaded: list[LoadOpt
         index.add([LONG, "red"])
     result = CliRunner().invoke(main, ["migrate", "--anew", "--index", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    assert "1 text longer than the new model reads; 48 tokens are in no vector" in result.stderr
+    assert "1 text longer than the new model reads; 48 tokens ignored" in result.stderr
 
 
 def test_vectors_made_elsewhere_have_no_model_to_go_on_with(tmp_path: Path) -> None:

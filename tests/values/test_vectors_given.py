@@ -136,7 +136,7 @@ def test_vectors_of_the_indexs_own_model_go_with_its_texts(tmp_path: Path) -> No
         vectors = encoder.encode(["two"])
         with pytest.raises(InvalidInput, match="vectors were given without space="):
             index.add(["two"], keys=["b"], vectors=vectors)
-        with pytest.raises(InvalidInput, match="the vectors have 3 dimensions, and toy has 16"):
+        with pytest.raises(InvalidInput, match="the vectors have 3 dimensions, but toy has 16"):
             index.add(["two"], keys=["b"], vectors=np.ones((1, 3)), space=toy_space())
         index.add(["two"], keys=["b"], vectors=vectors, space=index.encoder.space)
         assert index.search("two", k=1)[0].key == "b"

@@ -1,4 +1,4 @@
-"""How does a command end that is told to stop: at Ctrl-C and SIGTERM alike it says what was done."""
+"""Lets a command report what it did before it ends, at Ctrl-C and SIGTERM alike."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import NoReturn
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came."""
+    """The process received SIGTERM."""
 
 
 @contextmanager
 def stopping_on_sigterm() -> Iterator[None]:
-    """SIGTERM raises `Terminated` in the block, where nothing else handles it yet."""
+    """Makes SIGTERM raise `Terminated` in the block, unless something else handles it."""
     if (
         threading.current_thread() is not threading.main_thread()
         or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
@@ -27,7 +27,7 @@ def stopping_on_sigterm() -> Iterator[None]:
     process = os.getpid()
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
-        if os.getpid() != process:  # a helper that was forked ends as it would without this
+        if os.getpid() != process:  # a forked child ends as it would without this handler
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTERM)
         raise Terminated
@@ -40,5 +40,5 @@ def stopping_on_sigterm() -> Iterator[None]:
 
 
 def word_and_code(error: KeyboardInterrupt) -> tuple[str, int]:
-    """What a message calls it, and the exit code."""
+    """The word for the message, and the exit code."""
     return ("Terminated", 128 + signal.SIGTERM) if isinstance(error, Terminated) else ("Interrupted", 130)

@@ -1,4 +1,4 @@
-"""What shows how far long work is: a bar on a terminal, elsewhere a line every so often."""
+"""Shows the progress of long work: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import click
 from .output import say, shows_progress
 
 FIRST_LINE = 10.0
-"""Seconds until the first line."""
+"""Seconds before the first line."""
 NEXT_LINE = 30.0
 
 
 class Progress:
-    """A bar on standard error, where `shows_progress`; else lines, which -q silences.
+    """A bar on standard error if `shows_progress`, else lines, which -q silences.
 
-    Called with how much is done and how much there is, None where that is not known.
+    It is called with how much is done and with the total, None if unknown.
     """
 
     def __init__(self, label: str, noun: str = "records") -> None:

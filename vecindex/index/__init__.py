@@ -1,1 +1,1 @@
-"""The public API of an index, and what it delegates to: adding, answering, changing the model, keeping in order."""
+"""The public API of an index: adding, searching, changing the model, and upkeep."""

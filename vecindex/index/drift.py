@@ -1,10 +1,11 @@
-"""Does this machine make the vectors that the index holds: looked at once, where what computes is not what wrote them.
+"""Checks that this environment makes the same vectors as the one that wrote the index.
 
-A library's next release, another processor or another runtime should change nothing but a vector's last digits. Where
-it changes more, scores would be wrong without a word: so three stored records are encoded again and compared.
+A new library release, another processor or another runtime should change only the last digits of a vector. If more
+changes, scores are silently wrong. So when the environment has changed, three stored records are encoded again and
+compared, once in a process.
 
-A text that lost tokens when it was stored and loses some now is compared as any other. One that was too long only then,
-or only now, says nothing: it is a mean of parts, say, or its vector was given. Others are taken instead.
+A text that was truncated when it was stored and is truncated now can be compared. One that was too long only then, or
+only now, cannot: its vector may be a mean of parts, or may have been given. Others are compared instead.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from ..values.space import Space
 
 COMPARED = 3
 SAMPLES = 24
-"""Records that are encoded again at most, to find those three that can be compared."""
+"""The most records that are encoded again to find three that can be compared."""
 LEAST_COSINE = 0.999
-"""Between a stored vector and the same text's vector here."""
+"""The least cosine between a stored vector and the vector made here of the same text."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """A stored record: its ``vector`` (D,), and how many tokens of the text that does not cover."""
+    """A stored record, its ``vector`` (D,), and how many tokens of its text the vector does not cover."""
 
     key: str
     text: str
@@ -50,13 +51,13 @@ def check_vectors(
     sample: Callable[[], Iterable[Sample]],
     advice: str,
 ) -> None:
-    """Compares three vectors of the ``sample`` with those that ``encoder`` makes; at most once a process for an index.
+    """Compares three vectors of the ``sample`` with those that ``encoder`` makes, once per process and index.
 
-    Nothing is done where ``written_by``, the environment of what wrote the vectors, is the encoder's own, or is None:
-    of vectors that were given, or that a version before this one wrote.
+    Does nothing if ``written_by``, the environment that wrote the vectors, is the encoder's own. None means that the
+    vectors were given, or that an earlier version wrote them, and does nothing too.
 
     Raises:
-        SpaceMismatch: with ``advice``, a record's two vectors have a cosine below `LEAST_COSINE`.
+        SpaceMismatch: the two vectors of a record have a cosine below `LEAST_COSINE`. It carries ``advice``.
     """
     here = encoder.environment()
     asked = (folder, encoder.space.fingerprint)
@@ -67,7 +68,7 @@ def check_vectors(
         encoded = encoder.encode_all([each.text for each in some])
         for each, vector, lost in zip(some, encoded.vectors, encoded.lost.tolist(), strict=True):
             if bool(lost) != bool(each.lost) or not abs(float(np.linalg.norm(each.vector)) - 1) < 1e-3:
-                continue  # taken another way; what is damaged is told by whoever reads it
+                continue  # made in another way, or damaged, which whoever reads it reports
             _compare(each, vector, encoder.space, _differences(written_by, here), advice)
             left -= 1
     with _lock:
@@ -80,8 +81,8 @@ def _compare(stored: Sample, vector: Vectors, space: Space, differences: str, ad
         raise SpaceMismatch(
             f"{space.describe()}, as stored",
             f"{space.describe()}, as made here",
-            f"the stored vector of {stored.key!r} and the one made here have a cosine of {cosine:.4f}, "
-            f"{LEAST_COSINE} at least is wanted; {differences}",
+            f"the stored vector of {stored.key!r} and the one made here have a cosine of {cosine:.4f}, but should have "
+            f"at least {LEAST_COSINE}; {differences}",
             advice,
         )
 

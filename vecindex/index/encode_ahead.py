@@ -1,16 +1,16 @@
-"""How do texts without vectors become committed: the next ones are encoded while the last ones are being committed.
+"""Encodes the next texts while the last ones are being committed.
 
-What is stored unchanged, and what the cache knows, is not encoded. Encoding happens outside the writer's lock: the lock
-is held for milliseconds a commit, whatever the model's speed. Commits follow each other in the records' order, in one
-thread, and are reported in the caller's, each before the next one begins.
+Texts that are stored unchanged, or that the cache knows, are not encoded. Encoding needs no lock: the writer's lock is
+held for milliseconds a commit, whatever the speed of the model. One thread makes the commits, in the records' order.
+The caller's thread reports each commit before the next one begins.
 
-1. Killed, or Ctrl-C: whole commits stay. The one that is on its way at Ctrl-C, or when reading goes on to an error, is
-   waited for and reported.
-2. A key comes in two commits: the second one is compared with what was stored before the first. What to write is
-   decided again under the lock; a text that then lacks a vector is handed back to be encoded, and nothing was written.
-3. The index gets another model meanwhile: vectors of the one before are never used, and the texts are encoded again.
-4. A text has no token, and so no vector. This is found out when it is encoded; then it is left out of its commit, or is
-   the error that ends the ``add``. What came before it under its key is then the last, and needs a vector after all.
+1. Killed, or Ctrl-C: whole commits stay. A commit that is running at Ctrl-C, or when reading raises an error, is
+   awaited and reported.
+2. A key comes in two commits: the second one was compared with what was stored before the first. What to write is
+   decided again under the lock. A text that then lacks a vector is returned to be encoded, and nothing is written.
+3. The index changes its model meanwhile: vectors of the old model are never used, and the texts are encoded again.
+4. A text has no tokens, and so no vector. This is known only once it is encoded; then it is left out of its commit, or
+   is the error that ends the ``add``. An earlier text under its key is then the last one, and needs a vector after all.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from .long_texts import POLICIES
 from .options import AddOptions
 
 RECORDS_A_READ = 16_384
-"""Records that are compared with what is stored at a time, and committed together if little is to be encoded."""
+"""Records that are compared with the index at a time, and committed together if few must be encoded."""
 SECONDS_A_COMMIT = 2.0
-"""So long the encoding of one commit should take: often enough to lose little, seldom enough to sort by length.
+"""How long the encoding of one commit should take: short enough to lose little, long enough to sort by length.
 
-Measured, tokens of padding for each 100 real ones, by the sentences that are sorted together: 256: 8.6, 600: 4.2,
-1,024: 2.8, 4,096: 0.9.
+Measured, padding tokens for each 100 real ones, by the number of sentences that are sorted together: 256: 8.6,
+600: 4.2, 1,024: 2.8, 4,096: 0.9.
 """
 TEXTS_TO_BEGIN_WITH = 64
-"""Encoded first, to know how fast the model is."""
+"""Texts to encode first, to measure the speed of the model."""
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class _Batch:
 
 @dataclass(slots=True)
 class _Running:
-    """A batch on its way, with the vectors that it needed as far as could be told, all of them in ``space``."""
+    """A batch that is being committed, and the vectors it seemed to need, all of them in ``space``."""
 
     batch: _Batch
     vectors: dict[str, TextVector]
@@ -91,9 +91,9 @@ class Pipeline:
         self._progress = options.progress
         self._on_bad = options.on_bad
         self._total = AddReport()
-        # Of this window and the one before, which may not be committed yet; all of them in this space.
+        # Those of this window and of the last one, which may not be committed yet; all in the space below.
         self._vectors: dict[str, TextVector] = {}
-        self._unread: set[str] = set()  # all texts so far that have no token in this space
+        self._unread: set[str] = set()  # all texts so far that have no tokens in this space
         self._space: Space | None = None
         self._written_by: dict[str, str] | None = None
         self._texts_a_commit: int | None = None
@@ -173,7 +173,7 @@ class Pipeline:
         yield batch
 
     def _keep_to(self, space: Space | None) -> None:
-        """Forgets the vectors at hand where the index has another model now."""
+        """Forgets the vectors at hand if the index has another model now."""
         if space is not None and self._space is not None and space.fingerprint != self._space.fingerprint:
             self._vectors, self._unread = {}, set()
         self._space = space or self._space
@@ -197,7 +197,7 @@ class Pipeline:
             try:
                 self._vectors |= self._long_texts.encode(left, encoder)
                 break
-            except TextWithoutToken:  # of the first such text; looked for others only now, since few models have any
+            except TextWithoutToken:  # for one text; only now look for others, since few models have any
                 if not (unread := set(encoder.without_token(left))):
                     raise
                 self._unread |= unread
@@ -208,10 +208,10 @@ class Pipeline:
         self._written_by = encoder.environment()
 
     def _checked(self, batch: _Batch) -> _Batch:
-        """The batch without its texts that have no token, which are told or raised; see scenario 4.
+        """The batch without its texts that have no tokens, which are reported or raised; see scenario 4.
 
         Raises:
-            TextTooLong: a text is too long, and that is an error.
+            TextTooLong: a text is too long, and the policy refuses it.
         """
         while unread := [record for record in batch.records if record.text in self._unread]:
             prompted = self._encoder().pooled_from("document") > 0
@@ -229,7 +229,7 @@ class Pipeline:
         return batch
 
     def _start(self, batch: _Batch, known: Mapping[str, TextVector] | None = None) -> None:
-        """Begins to commit a batch; of vectors ``known`` are those beside this window's."""
+        """Starts to commit a batch; ``known`` are vectors from outside this window."""
         if not batch.records:
             return
         texts = {record.text for record in batch.records}
@@ -246,7 +246,7 @@ class Pipeline:
         self._running = _Running(batch, vectors, self._space, in_thread(self._pool, commit))
 
     def _settle(self, again: bool = True) -> None:
-        """Waits for the commit that is on its way, and reports it; it is made ``again`` if it lacked vectors."""
+        """Waits for the running commit and reports it; one that lacked vectors is made ``again``."""
         while (running := self._running) is not None:
             try:
                 report = running.future.result()  # Ctrl-C may come here, and then this is called once more
@@ -261,7 +261,7 @@ class Pipeline:
             except SpaceMismatch:  # scenario 3
                 self._running = None
                 now = self._encoder().space  # raises it again where a model was named
-                # Not with what is at hand: the next window may have been read after the switch.
+                # Not with the vectors at hand: the next window may have been read after the switch.
                 if not again or now.fingerprint == running.space.fingerprint:
                     raise
                 self._find([record.text for record in running.batch.records])
@@ -274,7 +274,7 @@ class Pipeline:
                 self._report(report)
 
     def _find(self, texts: Sequence[str]) -> None:
-        """Gets the vectors of texts of which it was found out only under the lock that they are needed."""
+        """Gets the vectors of texts that only the commit, under the lock, found to be missing."""
         with self._snapshots.take() as snapshot:
             self._keep_to(snapshot.manifest.space)
             self._vectors |= self._cached(snapshot, [text for text in texts if text not in self._vectors])

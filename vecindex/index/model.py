@@ -1,4 +1,4 @@
-"""Which model speaks for an index: the encoder that its texts and queries are given to, loaded when first needed."""
+"""The model of an open index: encodes its texts and queries, and is loaded when it is first needed."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Model = str | os.PathLike[str] | Encoder
 
 
 def model_argument(name: str, value: object) -> Model:
-    """The check of a parameter that says a model; see `arguments`."""
+    """Checks an argument that names a model; see `arguments`."""
     if isinstance(value, (str, os.PathLike, Encoder)) and value != "":
         return value
     raise InvalidInput(f"the {name} is {shown(value)}", "Give a folder, a hub name or an encoder.")
 
 
 def space_argument(name: str, value: object) -> str | Space:
-    """The check of a parameter that says what made vectors; see `arguments`."""
+    """Checks an argument that names what made vectors; see `arguments`."""
     if isinstance(value, Space):
         return value
     if isinstance(value, str) and value:
@@ -41,7 +41,7 @@ def space_argument(name: str, value: object) -> str | Space:
 
 
 def settings_argument(name: str, value: object) -> LoadOptions:
-    """The check of a parameter that says how a model is loaded; see `arguments`."""
+    """Checks an argument that says how to load a model; see `arguments`."""
     if isinstance(value, LoadOptions):
         return value
     raise InvalidInput(
@@ -55,7 +55,7 @@ class IndexModel:
     def __init__(
         self, model: Model | None, settings: LoadOptions, check: Callable[[Encoder], None] | None = None
     ) -> None:
-        """``check`` is called with an encoder before it is used for the index, and raises where it must not be."""
+        """``check`` is called with an encoder before the index uses it, and raises if it must not."""
         check_options(settings)
         self.model = model
         self.settings = settings
@@ -64,20 +64,20 @@ class IndexModel:
 
     @property
     def is_chosen(self) -> bool:
-        """Whether the user said something of the space."""
+        """Whether the user chose a model, a precision or a dimension."""
         return self.model is not None or bool(self.settings.precision or self.settings.dimensions)
 
     def encoder(self, space: Space | None) -> Encoder:
-        """The encoder for an index of this space; None is an index without one yet.
+        """The encoder for an index of this space; None means that the index has no space yet.
 
         Raises:
-            SpaceMismatch: the model that was given is of another space.
-            InvalidInput: the index holds vectors that were made elsewhere.
+            SpaceMismatch: the given model has a different space.
+            InvalidInput: the index holds vectors made elsewhere.
             ModelNotFound, UnsupportedModel.
         """
         known = self._encoder
         if known is None or (self.model is None and space is not None and known.space.fingerprint != space.fingerprint):
-            known = self._load(space)  # the first time, or since the index got another model
+            known = self._load(space)  # the first time, or after the index changed its model
             if space is not None and space.fingerprint == known.space.fingerprint and self._check is not None:
                 self._check(known)
             self._encoder = known
@@ -87,13 +87,13 @@ class IndexModel:
         return known
 
     def runtime(self, space: Space | None) -> str | None:
-        """What encodes for an index of this space; nothing is loaded to find out, and None is nothing."""
+        """The runtime that encodes for an index of this space, None if nothing does; loads nothing."""
         if self._encoder is not None or isinstance(self.model, Encoder):
             return (self._encoder or cast(Encoder, self.model)).runtime
         return None if space is None or space.is_external else runtime_of(space)
 
     def query_vectors(self, queries: Sequence[str] | Any, space: Space | None) -> Vectors:
-        """Unit vectors (n, D) of texts or vectors; warns of texts that are not read whole.
+        """Unit vectors (n, D) of texts or vectors; warns about texts that are not read whole.
 
         Raises:
             InvalidInput: a query is neither a text nor a vector, or is blank.
@@ -108,7 +108,7 @@ class IndexModel:
                 encoded = encoder.encode_all(texts, role="query")
             except TextWithoutToken as error:
                 raise InvalidInput(
-                    f"{encoder.space.model} finds nothing in the query {error.text!r}",
+                    f"{encoder.space.model} finds no tokens in the query {error.text!r}",
                     "Ask with at least one word that it knows.",
                 ) from error
             if encoded.truncated.any() or encoded.unknown.any():
@@ -117,10 +117,10 @@ class IndexModel:
         return unit_queries(queries, space.dimension if space else 0)
 
     def space_of_vectors(self, given: str | Space | None, stored: Space | None, dimension: int) -> Space:
-        """The space of vectors of so many dimensions that were made elsewhere.
+        """The space of given vectors with this ``dimension``.
 
-        ``given`` is what the user says of them: a name, a model's space, or nothing; ``stored`` is the index's.
-        Raises InvalidInput where it cannot be told.
+        ``given`` is what the user says about them: a name, a model's space, or nothing; ``stored`` is the index's.
+        Raises InvalidInput if the space is not clear.
         """
         if isinstance(given, str):
             return Space.external(given, dimension)
@@ -129,12 +129,12 @@ class IndexModel:
         if given is None:
             raise InvalidInput(
                 "vectors were given without space=, and the index has a model",
-                "Pass space=index.encoder.space if that model made them; vectors of others need an index of their own.",
+                "Pass space=index.encoder.space if that model made them; other vectors need an index of their own.",
             )
         if given.dimension != dimension:
             raise InvalidInput(
-                f"the vectors have {dimension} dimensions, and {given.model} has {given.dimension}",
-                "Pass the vectors as the model makes them.",
+                f"the vectors have {dimension} dimensions, but {given.model} has {given.dimension}",
+                "Pass the vectors unchanged, as the model makes them.",
             )
         return given
 
@@ -147,7 +147,7 @@ class IndexModel:
         if space.is_external:
             raise InvalidInput(
                 f"the index holds vectors made elsewhere ({space.model}): no text can be encoded into their space",
-                "Search with a vector of theirs, and add texts together with vectors=.",
+                "Search with a vector from the same model, and pass vectors= when you add texts.",
             )
         asked = replace(
             space,
@@ -167,7 +167,7 @@ class IndexModel:
 
 
 def _warn_of(encoded: Encoded, space: Space) -> None:
-    """Warns of queries that were not read whole, or of which nothing is known."""
+    """Warns about queries that were truncated, or in which the model knows no token."""
     for place in np.flatnonzero(encoded.truncated | encoded.unknown).tolist():
         query = place if len(encoded.lost) > 1 else None
         if encoded.truncated[place]:
@@ -178,7 +178,7 @@ def _warn_of(encoded: Encoded, space: Space) -> None:
 
 
 def _precision(settings: LoadOptions, space: Space | None) -> Precision | None:
-    """The precision to load: as asked; the index's own where nothing was, or where that is what "int8" means in it."""
+    """The precision to load: as asked, or the index's own if none was asked or "int8" stands for it."""
     stored = space.precision if space else None
     if stored is not None and (settings.precision is None or (settings.precision == "int8" and stored in INT8)):
         return cast(Precision, stored) if stored in get_args(Precision) else precision_here(settings.precision)

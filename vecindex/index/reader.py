@@ -1,4 +1,4 @@
-"""What an open index answers, from one snapshot each time: search, get, verify, info, backup and export."""
+"""Everything an open index answers, each from one snapshot: search, get, verify, info, backup and export."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ Self = TypeVar("Self", bound="Reader")
 
 
 class Reader:
-    """The part of an `Index` that changes nothing."""
+    """The part of an `Index` that only reads."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Reader:
         settings: LoadOptions | None = None,
         guarded: bool = True,
     ) -> None:
-        """Opens no file yet; ``guarded`` is whether its vectors are looked at, see `guard`."""
+        """Opens no file yet. ``guarded`` is whether to check the stored vectors; see `drift`."""
         # Absolute, so that a later change of the working directory does not lead elsewhere.
         self._folder = resolved(path, "the directory of an index", "Name a directory.")
         self.path = Path(expanded(path))
@@ -84,19 +84,19 @@ class Reader:
         return f"<{type(self).__name__} {str(self.path)!r}, {state}>"
 
     def __len__(self) -> int:
-        """How many records there are."""
+        """The number of records."""
         return self._manifest().records
 
     def close(self) -> None:
-        """Closes the files; nothing is lost without it. A closed index cannot be used any more."""
+        """Closes the files. Nothing is lost without it, and a closed index cannot be used again."""
         self._snapshots.close()
 
     @property
     def encoder(self) -> Encoder:
-        """What turns texts into vectors of this index's space; loaded when it is first needed.
+        """Turns texts into vectors of this index's space; loaded when it is first needed.
 
         Raises:
-            SpaceMismatch: the model that was given to `open` is of another space than the index.
+            SpaceMismatch: the model that was given to `open` has a different space than the index.
             ModelNotFound, UnsupportedModel.
         """
         return self._model.encoder(self._space())
@@ -106,26 +106,26 @@ class Reader:
         """The nearest records to a text or a vector.
 
         Args:
-            query: a text, or a vector (D,) of finite floats, which is brought to unit length.
-            k: how many hits; fewer come only where fewer records match.
+            query: a text, or a vector (D,) of finite floats, which is scaled to unit length.
+            k: the number of hits; fewer are returned only if fewer records match.
             where: a filter on metadata, e.g. ``{"lang": "en", "year": {"$gte": 2020}}`` or
                 ``"lang = 'en' and year >= 2020"``.
 
         Returns:
-            min(k, records that match) hits, highest score first, ties in the order of insertion.
+            min(k, matching records) hits, highest score first, ties in insertion order.
 
         Raises:
             InvalidInput, InvalidFilter, SpaceMismatch, ModelNotFound, CorruptIndex.
 
         Warns:
-            FilterWarning: a test in ``where`` can match nothing that is stored; looked at where fewer than k records
-                match, or all.
+            FilterWarning: a condition in ``where`` matches no stored record. Checked if fewer than k records match, or
+                all do.
         """
         return self._search([query], k, where)[0]
 
     @entrance()
     def search_many(self, queries: Sequence[str] | Any, k: int = 5, where: Where | None = None) -> list[list[Hit]]:
-        """As `search` for each of several texts, or of vectors (n, D); a list of hits for each, all of one snapshot."""
+        """Searches for several texts, or vectors (n, D), in one snapshot; returns a list of hits for each."""
         return self._search(queries, k, where)
 
     def _search(self, queries: Sequence[str] | Any, k: int, where: Where | None) -> list[list[Hit]]:
@@ -139,7 +139,7 @@ class Reader:
     def explain_search(
         self, query: str | Any, k: int = 5, where: Where | None = None
     ) -> tuple[list[Hit], SearchReport]:
-        """As `search`, and how the hits were found: the route, the candidates, how long each step took."""
+        """As `search`, with a report of how the hits were found: the route, the candidates, the time of each step."""
         condition = None if where is None else parse(where)
         with self._asked([query]) as (view, vectors):
             found, unmatched = run.explain(view, vectors[0], k, condition), view.unmatched(condition, k)
@@ -148,7 +148,7 @@ class Reader:
 
     @entrance()
     def similar(self, key: str, k: int = 5, where: Where | None = None) -> list[Hit]:
-        """The nearest records to the stored record ``key``, itself left out; raises RecordNotFound."""
+        """The nearest records to the stored record ``key``, without itself; raises RecordNotFound."""
         return self._similar(key, k, where, warns=True)
 
     def _similar(self, key: str, k: int, where: Where | None = None, warns: bool = False) -> list[Hit]:
@@ -166,18 +166,18 @@ class Reader:
 
     @entrance()
     def get(self, key: str) -> Record:
-        """The record ``key``, its ``vector`` (D,) float32 of unit length included; raises RecordNotFound."""
+        """The record ``key`` with its ``vector``, (D,) float32 of unit length; raises RecordNotFound."""
         with self._snapshots.take() as snapshot:
             record = _stored(snapshot, key)
             return Record(record.text, key, snapshot.metadata(record), np.array(snapshot.vectors[record.row]))
 
     def keys(self) -> list[str]:
-        """The keys of all records, in the order of insertion."""
+        """The keys of all records, in insertion order."""
         with self._snapshots.take() as snapshot:
             return snapshot.keys()
 
     def verify(self) -> VerifyReport:
-        """Checks every invariant of what is stored; reads the whole index once."""
+        """Checks everything that is stored; reads the whole index once."""
         return verify(self._snapshots, check_codes)
 
     def info(self) -> IndexInfo:
@@ -217,11 +217,11 @@ class Reader:
     def backup(
         self, destination: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None
     ) -> BackupReport:
-        """Copies the index, as of now, to a new directory that opens by itself; others go on reading and writing.
+        """Copies the index as it is now to a new directory, a complete index; others go on reading and writing.
 
         Args:
-            destination: a path at which nothing is, or an empty directory.
-            progress: called with how many bytes are copied, and how many there are.
+            destination: a path that does not exist, or an empty directory.
+            progress: called with the number of bytes copied, and of all bytes.
 
         Raises:
             InvalidInput, CorruptIndex, StorageError: nothing is left at ``destination``.
@@ -240,15 +240,15 @@ class Reader:
         vectors: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> ExportReport:
-        """Writes records with their vectors, all of one snapshot, for other programs; see `exchange.formats`.
+        """Writes records with their vectors, from one snapshot, for other programs; see `exchange.formats`.
 
         Args:
-            destination: a path at which nothing is; or, for jsonl, a binary stream.
-            format: "parquet", "npy", "jsonl" or "faiss"; None takes it from the suffix.
+            destination: a path that does not exist; or, for jsonl, a binary stream.
+            format: "parquet", "npy", "jsonl" or "faiss"; None goes by the suffix.
             where: a filter, as in `search`.
-            vectors: False writes keys, texts and metadata alone, as jsonl, which `vecindex add` reads; also where the
-                file of vectors is lost.
-            progress: called with how many records are written, and how many there are.
+            vectors: False writes only keys, texts and metadata, as jsonl that `vecindex add` reads. This works even if
+                the vector file is lost.
+            progress: called with the number of records written, and of all records.
 
         Raises:
             InvalidInput, InvalidFilter, MissingExtra, CorruptIndex, StorageError: nothing is left at ``destination``.
@@ -260,7 +260,7 @@ class Reader:
 
     @contextlib.contextmanager
     def _asked(self, queries: Sequence[str] | Any) -> Iterator[tuple[SnapshotView, Vectors]]:
-        """A snapshot to search in, and unit vectors (n, D) of the queries in its space."""
+        """A snapshot to search, and unit vectors (n, D) of the queries in its space."""
         while True:
             space = self._space()
             vectors = self._model.query_vectors(queries, space)
@@ -268,17 +268,17 @@ class Reader:
                 if snapshot.manifest.space == space:
                     yield self._accelerator.view(snapshot), vectors
                     return
-            # The first add, or a migration to another model, came between: the queries are of the space before.
+            # The first add or a migration changed the space meanwhile; encode the queries again.
 
     def _check_vectors(self, encoder: Encoder) -> None:
-        """See `guard`; damage is not looked for here, and is met by whoever reads."""
+        """See `drift`; ignores damage, which whoever reads the damaged record reports."""
         with contextlib.suppress(CorruptIndex), self._snapshots.take() as snapshot:
             written_by = snapshot.manifest.written_by
             check_vectors(self._folder, encoder, written_by, lambda: _sample(snapshot), self._advice())
 
     def _advice(self) -> str:
-        """What to do where the vectors are not what the model makes here."""
-        what = "Use the index where it was made, or encode all anew here: "
+        """What to do if the stored vectors differ from those that the model makes here."""
+        what = "Use the index in its old environment, or encode everything again here: "
         anew = "migrate --anew --device cuda" if self._model.settings.device == "cuda" else "migrate --anew"
         return Advice(f"{what}index.migrate(anew=True)", typed=what + command(self.path, anew))
 
@@ -291,7 +291,7 @@ class Reader:
 
 
 def _sample(snapshot: Snapshot) -> Iterator[Sample]:
-    """The first, the middle and the last record, and then some between them, with their vectors."""
+    """The first, the middle and the last record with their vectors, then some in between."""
     rows = snapshot.allowed(None).rows()
     if not len(rows):
         return
@@ -303,7 +303,7 @@ def _sample(snapshot: Snapshot) -> Iterator[Sample]:
 
 
 def _stored(snapshot: Snapshot, key: str) -> Stored:
-    """The record ``key``, whose vector was found right; raises RecordNotFound."""
+    """The record ``key``, whose vector was checked; raises RecordNotFound."""
     found = snapshot.find([checked_key(key)])
     if key not in found:
         raise RecordNotFound(key)

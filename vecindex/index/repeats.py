@@ -12,17 +12,17 @@ from ..store.reconcile import Incoming
 from ..values.repeats import SeenKeys
 
 OnDuplicate = Literal["error", "last"]
-"""What happens when two items are given one key: an error that names both, or the last one wins.
+"""What to do when two items have the same given key: raise an error that names both, or keep the last.
 
-An item that was given no key is named by its content, so it can only repeat an item with the same content."""
+The key of an item without one is derived from its content, so only items with the same content share it."""
 
 KEYS_AT_ONCE = 1024
 
 
 def marked(items: Iterable[Incoming], on_duplicate: OnDuplicate) -> Iterator[Incoming]:
-    """The same items; those that repeat a key say so.
+    """The same items; those that repeat an earlier key are marked.
 
-    Raises InvalidInput for a key that was given and is there twice, unless the last one is to win.
+    Raises InvalidInput for a given key that is repeated, unless the last one wins.
     """
     seen = SeenKeys()
     failed: Exception | None = None
@@ -31,7 +31,7 @@ def marked(items: Iterable[Incoming], on_duplicate: OnDuplicate) -> Iterator[Inc
         nonlocal failed
         try:
             yield from items
-        except Exception as error:  # told once what came before it is given out
+        except Exception as error:  # raised once the items before it are yielded
             failed = error
 
     for window in windows(reading(), KEYS_AT_ONCE, lambda item: item.text):
@@ -42,8 +42,8 @@ def marked(items: Iterable[Incoming], on_duplicate: OnDuplicate) -> Iterator[Inc
                 raise InvalidInput(
                     f"items {first} and {position} have the same key, {item.key!r}",
                     Advice(
-                        "Give each a key of its own, or pass on_duplicate='last' to keep the last one.",
-                        typed="Give each a key of its own, or keep the last one with --on-duplicate last.",
+                        "Give each its own key, or pass on_duplicate='last' to keep the last one.",
+                        typed="Give each its own key, or keep the last one with --on-duplicate last.",
                     ),
                 )
             window[position - start] = replace(item, again=True)

@@ -196,7 +196,7 @@ def test_a_text_with_a_zero_vector_counts_as_without_a_token(tmp_path: Path) -> 
             assert [error.text for error in left_out][:2] == ["🦊", "\u200b"]
             assert left_out[-1].text == "🐑"
             assert index.verify().ok
-        with pytest.raises(InvalidInput, match="toy finds nothing in the query '🦊'"):
+        with pytest.raises(InvalidInput, match="toy finds no tokens in the query '🦊'"):
             index.search("🦊")
     with pytest.raises(TextWithoutToken):
         encoder.encode(["🦊"])

@@ -1,4 +1,4 @@
-"""``vecindex migrate``: another model for the index."""
+"""``vecindex migrate``: changes the model of the index."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _FILE = ExpandedPath(path_type=Path)
     "--queries", type=ExpandedPath(path_type=Path), metavar="FILE", help="Queries to compare: .txt or .jsonl."
 )
 @click.option("--qrels", type=ExpandedPath(path_type=Path), metavar="FILE", help="TSV: query, key, relevance.")
-@click.option("--anew", is_flag=True, help="Encode every text again, with the same model too; reuse nothing kept.")
-@click.option("--drop-old", is_flag=True, help="Remove what migrations keep, or have begun, beside the index.")
+@click.option("--anew", is_flag=True, help="Encode every text again, even with the same model, and reuse nothing.")
+@click.option("--drop-old", is_flag=True, help="Remove the old index and unfinished migrations.")
 @answer_option
 @model_options
 @index_option
@@ -62,9 +62,9 @@ def migrate(
 
     another = anew or bool(chosen.model or chosen.precision or chosen.dimensions)
     if not another and not drop_old:
-        raise click.UsageError("Name the new model: --model M; or encode --anew, or remove what is kept: --drop-old.")
+        raise click.UsageError("Pass --model M, --precision or --dimensions; or --anew to encode again, or --drop-old.")
     if qrels is not None and queries is None:
-        raise click.UsageError("--qrels judges queries by their names: give them with --queries FILE.jsonl.")
+        raise click.UsageError("--qrels refers to queries by name. Pass them with --queries FILE.jsonl.")
     asked = read_queries(queries) if queries else ()
     judged = read_qrels(qrels) if qrels else None
     done: dict[str, Any] = {}
@@ -84,9 +84,9 @@ def migrate(
                     )
             except KeyboardInterrupt as error:
                 is_done = index.info().fingerprint != before
-                said = ": when the index had been switched" if is_done else "" if anew else ": the index is as it was"
+                said = " after the index was switched" if is_done else "" if anew else ": the index is unchanged"
                 word, code = word_and_code(error)
-                warn(f"{word}{said}; run it again to go on from here.")
+                warn(f"{word}{said}; run it again to continue.")
                 raise click.exceptions.Exit(code) from None
             if format_ == "text":
                 _print(report, command(index_path, "migrate --drop-old"))
@@ -104,8 +104,8 @@ def migrate(
 
 def _print(report: MigrationReport, drop_old: str) -> None:
     if report.kept is None:
-        said = "nothing to do; --anew encodes its texts again all the same"
-        say(f"The index is of {printable(report.after)} already; {said}.")
+        said = "nothing to do. --anew encodes its texts again anyway"
+        say(f"The index already has {printable(report.after)}; {said}.")
         return
     emit(
         f"{counted(report.records, 'record')} from {printable(report.before)} to {printable(report.after)}; "
@@ -114,11 +114,11 @@ def _print(report: MigrationReport, drop_old: str) -> None:
     )
     if report.unknown:
         texts = counted(report.unknown, "text")
-        click.echo(f"Warning: of {texts} the new model knows no token: they come last in each search.", err=True)
+        click.echo(f"Warning: the new model knows no token of {texts}; searches list them last.", err=True)
     if report.truncated:
         lost = counted(report.tokens_lost, "token")
         texts = counted(report.truncated, "text")
-        warn(f"Warning: {texts} longer than the new model reads; {lost} are in no vector now.")
+        warn(f"Warning: {texts} longer than the new model reads; {lost} ignored.")
     if report.overlap is not None:
         emit(f"Of the first 10 hits of {report.queries} sample queries, {report.overlap:.0%} stayed.\n", needed=False)
     for each in report.changed[:_CHANGED_SHOWN]:
@@ -127,4 +127,4 @@ def _print(report: MigrationReport, drop_old: str) -> None:
             emit(f"  {printable(each.query)}: {each.overlap:.0%} stayed; left: {left}; came: {came}\n", needed=False)
     if report.ndcg_before is not None and report.ndcg_after is not None:
         emit(f"nDCG@10 before {report.ndcg_before:.4f}, after {report.ndcg_after:.4f}.\n", needed=False)
-    say(f"The index as it was is kept in {printable(report.kept)}; remove it with: {drop_old}")
+    say(f"The old index is kept in {printable(report.kept)}; remove it with: {drop_old}")
