@@ -228,7 +228,7 @@ def test_without_a_model_no_index_is_left_behind(monkeypatch: pytest.MonkeyPatch
         f"the hub's local cache {tmp_path}/hub/hub (not there); no download (offline)",
         "Check the name, or pass a local folder with --model DIR.",
     )
-    monkeypatch.setattr("vecindex.encoders.locate.resolve._EXTRA_PACKAGE", "a_package_that_nobody_has")
+    monkeypatch.setattr("vecindex.encoders.locate.resolve.EXTRA_PACKAGE", "a_package_that_nobody_has")
     assert run("add", "--text", "a", "--offline") == failed(
         "the model sentence-transformers/all-MiniLM-L6-v2 was not found; "
         "tried: the folder sentence-transformers/all-MiniLM-L6-v2 (does not exist); "

@@ -25,6 +25,7 @@ from vecindex.store.writer import Writer
 from vecindex.values.space import Space
 
 from ..support.children import child
+from ..support.helpers import snapshots
 from ..support.migrating import TEXTS, Other, contents, fresh
 from ..support.toy import ToyEncoder
 
@@ -166,7 +167,7 @@ def _after(monkeypatch: pytest.MonkeyPatch, index: Any, space: Callable[[], Spac
     real = Adding._space
 
     def asked(adding: Adding) -> Space | None:
-        return space() if adding.snapshots is index._snapshots else real(adding)
+        return space() if adding.snapshots is snapshots(index) else real(adding)
 
     def found(*arguments: Any) -> Any:
         monkeypatch.setattr(Adding, "_space", asked)

@@ -109,7 +109,7 @@ def test_process_that_ends_by_itself_is_an_error(tmp_path: Path, work: Any, reas
 
 
 def test_process_that_does_not_end_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crash_test, "_HANGS_SECONDS", 0.1)
+    monkeypatch.setattr(crash_test, "HANGS_SECONDS", 0.1)
     with pytest.raises(StorageError, match="did not end within 0 seconds"):
         killed(tmp_path, lambda say: time.sleep(60))
 

@@ -140,7 +140,7 @@ def test_large_batches_are_answered_in_blocks(monkeypatch: pytest.MonkeyPatch) -
     vectors, queries = collection("real-like")
     view = ArrayView(vectors, coded("real-like", ONE_BIT))
     whole = [ranking.rows.tolist() for ranking in answers(view, queries, 10)]
-    monkeypatch.setattr(dense, "_CANDIDATES_A_BLOCK", 1000)
+    monkeypatch.setattr(dense, "CANDIDATES_A_BLOCK", 1000)
     assert [ranking.rows.tolist() for ranking in answers(view, queries, 10)] == whole
 
 

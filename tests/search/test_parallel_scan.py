@@ -15,7 +15,7 @@ from vecindex.search.settings import FAST, CodeSettings
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel_scan, "_LEAST_ROWS", 256)
+    monkeypatch.setattr(parallel_scan, "LEAST_ROWS", 256)
     monkeypatch.setattr(parallel_scan, "available_cores", lambda: 3)
 
 

@@ -26,6 +26,7 @@ from vecindex.store.stored import Stored
 from vecindex.store.vectors import append, checksums, vector_file
 
 from ..support.extent import examples
+from ..support.helpers import snapshots
 from ..support.toy import DIMENSION, ToyEncoder, toy_space
 
 Vectors = npt.NDArray[np.float32]
@@ -205,7 +206,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
 
 
 def expected_hits(index: Index, query: Vectors, k: int, remainders: set[int]) -> list[tuple[int, str, float, str]]:
-    with index._snapshots.take() as snapshot:
+    with snapshots(index).take() as snapshot:
         vectors = np.array(snapshot.vectors)
     rows = np.array([r for r in range(LARGE) if r % 50 and r % 100 in remainders])
     found = oracle(vectors, rows, query, k)

@@ -19,7 +19,7 @@ from vecindex.search.plan import Route
 from vecindex.search.settings import CodeSettings
 from vecindex.store.disk.system_calls import Disk, replaced
 
-from ..support.helpers import opened
+from ..support.helpers import opened, snapshots
 
 ROWS, DIMENSION = 3000, 64
 Vectors = npt.NDArray[np.float32]
@@ -34,7 +34,7 @@ def unit(rows: int, seed: int) -> Vectors:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Codes are used from 500 rows on instead of 20,000."""
     for module, name, value in (
-        *((upkeep, "ROWS_FOR_CODES", 500), (upkeep, "_TAIL", 100), (upkeep, "_TAIL_WITHIN_AN_ADD", 500)),
+        *((upkeep, "ROWS_FOR_CODES", 500), (upkeep, "TAIL", 100), (upkeep, "TAIL_WITHIN_AN_ADD", 500)),
         *((plan, "CODED_ROWS", 500), (plan, "RANK_ROWS", 50), (tune, "CODED_ROWS", 500)),
         # Scanning so few rows is faster than using codes, and would leave the codes untested.
         *((plan, "_scan", lambda *_: 1e12), (plan, "_rank", lambda rows, allowed, _: 1.0 if allowed < 50 else 1e12)),
@@ -227,7 +227,7 @@ def test_tuned_settings_are_kept_and_shown(index: Index, vectors: Vectors) -> No
     assert index.info().tail_rows == 0
     index.delete(where="n < 100")
     index.compact()
-    with index._snapshots.take() as snapshot:
+    with snapshots(index).take() as snapshot:
         assert snapshot.codes is not None
         kept = CodeSettings.from_json(snapshot.codes.settings)
     assert (kept.factor, kept.recall) == (chosen.settings.factor, chosen.settings.recall)

@@ -18,7 +18,7 @@ from vecindex.cli import main
 from vecindex.errors import StorageError
 from vecindex.search import upkeep
 
-from ..support.helpers import SMALL_STATE, opened, small_index, state_of
+from ..support.helpers import SMALL_STATE, opened, small_index, snapshots, state_of
 from ..support.mounts import on_a_small_disk, seen_read_only
 
 FIVE = SMALL_STATE | {"e": ("five", {})}
@@ -183,7 +183,7 @@ def test_every_call_says_that_the_index_was_replaced(tmp_path: Path, how: str) -
 def test_second_connection_does_not_open_a_replaced_index(tmp_path: Path) -> None:
     path = tmp_path / "i"
     rows(path, "old")
-    with vecindex.open(path) as index, index._snapshots.borrow():  # so that the next call needs another connection
+    with vecindex.open(path) as index, snapshots(index).borrow():  # so that the next call needs another connection
         path.rename(tmp_path / "aside")
         rows(path, "new")
         with pytest.raises(StorageError, match="removed or replaced"):

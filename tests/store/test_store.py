@@ -24,7 +24,7 @@ from vecindex.store.sql.reads import Catalog
 from vecindex.store.stored import Stored
 from vecindex.store.vectors import checksums
 
-from ..support.helpers import SMALL_STATE, State, opened, small_index, sql, state_of
+from ..support.helpers import SMALL_STATE, State, opened, small_index, snapshots, sql, state_of
 from ..support.places import PROJECT
 from ..support.toy import DIMENSION, ToyEncoder
 from ..support.vector_files import ROW_BYTES, by_definition
@@ -276,7 +276,7 @@ def test_interrupt_at_the_start_of_a_transaction_leaves_the_connection_usable(fo
 
     with opened(folder) as index:
         for transaction in ("reading", "writing"):
-            with index._snapshots.borrow() as catalog:
+            with snapshots(index).borrow() as catalog:
                 real = catalog.sqlite
                 catalog.sqlite = Interrupting(real)  # type: ignore[assignment]
                 with pytest.raises(KeyboardInterrupt), getattr(catalog, transaction)():

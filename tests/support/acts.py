@@ -163,15 +163,15 @@ def _copy(source: Path, folder: Path) -> None:
 @contextlib.contextmanager
 def thresholds(act: str, seed: int = 0) -> Iterator[None]:
     """Makes codes of few rows if the act makes codes; with an odd seed, every commit is a checkpoint."""
-    before = upkeep.ROWS_FOR_CODES, upkeep._TAIL, connection._PAGES_A_CHECKPOINT
+    before = upkeep.ROWS_FOR_CODES, upkeep.TAIL, connection._PAGES_A_CHECKPOINT
     if act in _MAKING_CODES:
-        upkeep.ROWS_FOR_CODES, upkeep._TAIL = 32, 8
+        upkeep.ROWS_FOR_CODES, upkeep.TAIL = 32, 8
     if seed % 2:
         connection._PAGES_A_CHECKPOINT = 3
     try:
         yield
     finally:
-        upkeep.ROWS_FOR_CODES, upkeep._TAIL, connection._PAGES_A_CHECKPOINT = before
+        upkeep.ROWS_FOR_CODES, upkeep.TAIL, connection._PAGES_A_CHECKPOINT = before
 
 
 def open_for(act: str, folder: Path) -> Index:

@@ -60,7 +60,7 @@ def vectors_of(seed: int, rows: int) -> Floats:
 def make(folder: Path, rows: int, seed: int, with_codes: bool, log_in: Path | None = None) -> None:
     """Makes an index of ``rows`` rows, some dead, and a copy whose last two commits are only in SQLite's log."""
     upkeep.ROWS_FOR_CODES = 100 if with_codes else 10**9
-    upkeep._TAIL = 64
+    upkeep.TAIL = 64
     upkeep._DEAD = 10**9
     words = random.Random(seed)
     weather = ("rain", "sun", "wind", "snow", "fog")

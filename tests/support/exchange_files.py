@@ -12,6 +12,7 @@ import pytest
 from vecindex import Index
 from vecindex.exchange.formats import Format
 
+from .helpers import snapshots
 from .toy import ToyEncoder
 
 HAS_PYARROW = importlib.util.find_spec("pyarrow") is not None
@@ -22,7 +23,7 @@ in_every_format = pytest.mark.parametrize("format", FORMATS)
 
 def stored(index: Index) -> list[tuple[Any, ...]]:
     """Every record in row order: key, text, metadata, tokens lost, and the bytes of its vector."""
-    with index._snapshots.take() as snapshot:
+    with snapshots(index).take() as snapshot:
         rows = snapshot.allowed(None).rows()
         return [
             (r.key, r.text, r.metadata, r.lost, snapshot.vectors[r.row].tobytes())

@@ -9,6 +9,7 @@ from typing import Any
 
 import vecindex
 from vecindex import Index
+from vecindex.store.snapshot import Snapshots
 
 from .toy import ToyEncoder
 
@@ -33,9 +34,14 @@ def small_index(path: Path) -> Path:
 SMALL_STATE: State = {"a": ("one", {"n": 0}), "d": ("four", {"n": 3}), "c": ("drei", {"n": 2})}
 
 
+def snapshots(index: Index) -> Snapshots:
+    """What reads and changes of an index go through; tests reach behind the public API here alone."""
+    return index._snapshots
+
+
 def state_of(index: Index) -> State:
     """Every record, in row order, read the way a search reads it."""
-    with index._snapshots.borrow() as catalog, catalog.reading():
+    with snapshots(index).borrow() as catalog, catalog.reading():
         return {r.key: (r.text, json.loads(r.metadata)) for r in catalog.records()}
 
 

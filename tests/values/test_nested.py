@@ -18,7 +18,7 @@ from vecindex.values.metadata import checked_metadata
 from vecindex.values.nested import MAX_NESTING, nesting, on_own_stack
 
 from ..support.commands import run
-from ..support.helpers import opened
+from ..support.helpers import opened, snapshots
 
 
 def deep(levels: int, kind: str = "object") -> dict[str, Any]:
@@ -124,7 +124,7 @@ def store_behind_its_back(path: Path, metadata: str) -> None:
     """As earlier versions did: metadata that is refused today, with the checksum that belongs to it."""
     with opened(path) as index:
         index.add(["one", "two"], keys=["k", "l"], metadata=[{"year": 1}, {"year": 2}])
-        with index._snapshots.borrow() as catalog:
+        with snapshots(index).borrow() as catalog:
             crc = zlib.crc32(f"k\0one\0{metadata}".encode())
             catalog.sqlite.execute("update records set metadata = ?, crc = ? where key = 'k'", (metadata, crc))
 

@@ -34,7 +34,7 @@ from .facade import open as open_index
 DIMENSION = 64
 _LONGEST_SECONDS = 0.3
 _MOST_STEPS = 400
-_HANGS_SECONDS = 120.0
+HANGS_SECONDS = 120.0
 _FAILED = 1  # exit status
 _SPACE = "vecindex selftest"
 
@@ -79,7 +79,7 @@ def killed(folder: Path, work: Callable[[Say], object], seconds: float | None = 
     if pid == 0:
         _run(work, read, write)
     os.close(write)
-    said, hangs, deadline = b"", False, time.monotonic() + _HANGS_SECONDS
+    said, hangs, deadline = b"", False, time.monotonic() + HANGS_SECONDS
     try:
         with os.fdopen(read, "rb", buffering=0) as lines:
             while select.select([lines], [], [], max(0.0, deadline - time.monotonic()))[0]:
@@ -99,7 +99,7 @@ def killed(folder: Path, work: Callable[[Say], object], seconds: float | None = 
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     found = [json.loads(line) for line in said.splitlines()]
     if hangs:
-        raise StorageError(str(folder), f"the process that changes it did not end within {_HANGS_SECONDS:.0f} seconds")
+        raise StorageError(str(folder), f"the process that changes it did not end within {HANGS_SECONDS:.0f} seconds")
     if code not in (0, -signal.SIGKILL):
         reason = found[-1] if code == _FAILED and found else f"exit status {code}"
         raise StorageError(str(folder), f"the process that changes it ended by itself: {reason}")

@@ -27,7 +27,7 @@ from .plan import LARGEST_SHARE, RANK_ROWS, Plan, Route, missed, plan
 from .view import View
 
 _SAME = 1e-6  # estimates of equal vectors differ by less
-_CANDIDATES_A_BLOCK = 1_000_000  # 12 MB of rows and estimates
+CANDIDATES_A_BLOCK = 1_000_000  # 12 MB of rows and estimates
 _ROWS_A_BLOCK = 8192
 
 
@@ -115,7 +115,7 @@ def _coded(job: _Job) -> list[Ranking]:
     tails, inside = _tail(job)
     found: list[Ranking | None] = list(tails)
     if inside:
-        block = max(1, _CANDIDATES_A_BLOCK // job.plan.candidates)
+        block = max(1, CANDIDATES_A_BLOCK // job.plan.candidates)
         found = [
             ranking
             for start in range(0, len(job.queries), block)

@@ -22,7 +22,7 @@ from .load_faiss import load_faiss
 Rows = npt.NDArray[np.int64]
 Estimates = npt.NDArray[np.float32]
 
-_LEAST_ROWS = 24_576
+LEAST_ROWS = 24_576
 """Scanning a smaller share takes less time than waking a thread twice."""
 _MOST = 4
 _ROWS_A_BLOCK = 32  # the rows whose codes FAISS packs together
@@ -32,7 +32,7 @@ class ParallelScan:
     """Searches copies of an ``IndexRaBitQFastScan``, split into shares; the index itself is not changed."""
 
     def __init__(self, index: Any) -> None:
-        count = max(1, min(_MOST, available_cores(), index.ntotal // _LEAST_ROWS))
+        count = max(1, min(_MOST, available_cores(), index.ntotal // LEAST_ROWS))
         size = -(-index.ntotal // count)
         size += -size % _ROWS_A_BLOCK
         self._starts = list(range(0, index.ntotal, size)) or [0]

@@ -39,9 +39,9 @@ _log = logging.getLogger("vecindex")
 
 ROWS_FOR_CODES = 16_384
 """The number of rows from which codes are made, a little before they pay (`plan.CODED_ROWS`)."""
-_TAIL = 4_096
+TAIL = 4_096
 _TAIL_SHARE = 32
-_TAIL_WITHIN_AN_ADD = 16_384
+TAIL_WITHIN_AN_ADD = 16_384
 _DEAD_SHARE = 0.3
 _DEAD = 1_024
 _ROWS_A_CHECK = 65_536
@@ -59,7 +59,7 @@ def is_extension_due(manifest: Manifest, is_last: bool) -> bool:
     if manifest.rows < ROWS_FOR_CODES or settings_of(manifest) is None:
         return False
     coded = manifest.codes.rows if manifest.codes else 0
-    limit = max(_TAIL, coded // _TAIL_SHARE) if is_last else max(_TAIL_WITHIN_AN_ADD, coded // 4)
+    limit = max(TAIL, coded // _TAIL_SHARE) if is_last else max(TAIL_WITHIN_AN_ADD, coded // 4)
     return manifest.rows - coded >= limit or (coded == 0 and is_last)
 
 

@@ -19,7 +19,7 @@ Line = tuple[int, bytes]
 
 MAX_LINE = 64 * 2**20
 """Bytes. A longer line is a bad row, so that a binary file without line ends cannot fill the memory."""
-_CHUNK = 2**14
+CHUNK = 2**14
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 _OTHER_ENCODINGS = (
@@ -50,7 +50,7 @@ def _split(stream: IO[bytes], name: str) -> Iterator[bytes]:
     at_end = False
     while not at_end:
         try:
-            read = stream.read(_CHUNK)
+            read = stream.read(CHUNK)
         except OSError as error:
             raise unreadable(name, number + 1, error) from error
         chunk, held, at_end = held + read, b"", not read

@@ -202,7 +202,7 @@ def test_a_pickle_of_the_default_model_does_not_precede_the_extra(hub: Path, min
 
 
 def test_a_pickle_is_not_listed_among_the_models(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vecindex.encoders.locate.resolve._EXTRA_PACKAGE", "vecindex_no_such_package")
+    monkeypatch.setattr("vecindex.encoders.locate.resolve.EXTRA_PACKAGE", "vecindex_no_such_package")
     snapshot = cached_model(hub)
     (snapshot / "model.safetensors").rename(snapshot / "pytorch_model.bin")
     assert all(model.compiled for model in models_at_hand())

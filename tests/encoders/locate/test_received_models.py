@@ -70,7 +70,7 @@ def test_a_hub_name_in_an_index_opens_no_connection(
 def test_whatever_an_index_calls_its_model_nothing_is_downloaded(
     hub: Path, here: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vecindex.encoders.locate.resolve._EXTRA_PACKAGE", "vecindex_no_such_package")
+    monkeypatch.setattr("vecindex.encoders.locate.resolve.EXTRA_PACKAGE", "vecindex_no_such_package")
     space = replace(Space.external(name, 4), architecture="a" * 64)
     with watched(Victim(here / "victim")), pytest.raises(ModelNotFound) as caught:
         load_for_space(space)

@@ -25,7 +25,7 @@ def run_python(code: str, **changes: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_EXTRA_PACKAGE", "vecindex_no_such_package")
+    monkeypatch.setattr(module, "EXTRA_PACKAGE", "vecindex_no_such_package")
 
 
 # --- the order -------------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def test_unknown_weights_in_the_extra_are_refused_and_its_code_never_runs(hub: P
 
 # --- the network -----------------------------------------------------------------------------------------------------
 
-_NO_EXTRA = "from vecindex.encoders.locate import resolve as r; r._EXTRA_PACKAGE = 'vecindex_no_such_package'\n"
+_NO_EXTRA = "from vecindex.encoders.locate import resolve as r; r.EXTRA_PACKAGE = 'vecindex_no_such_package'\n"
 
 
 def test_without_network_and_extra_the_error_comes_at_once(hub: Path) -> None:

@@ -25,7 +25,7 @@ from vecindex.store.writer import Writer
 
 from ...support.children import child, output
 from ...support.generations import KEYS, READING, WRITING, generations
-from ...support.helpers import opened, state_of
+from ...support.helpers import opened, snapshots, state_of
 
 # --- waiting ---------------------------------------------------------------------------------------------------------
 
@@ -163,7 +163,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> float:
 def test_compaction_does_not_wait_for_readers(tmp_path: Path, impatient: float) -> None:
     with opened(tmp_path / "i") as index, opened(tmp_path / "i") as other:
         index.add(["one", "two"], keys=["a", "b"])
-        with index._snapshots.take():
+        with snapshots(index).take():
             other.delete(["a"])
             started = time.monotonic()
             other.compact()
@@ -190,7 +190,7 @@ def test_vector_file_removed_by_a_compaction_is_looked_up_again(
 
         with monkeypatch.context() as patched:
             patched.setattr(Snapshots, "_see", compact_first)
-            with reader._snapshots.take() as snapshot:
+            with snapshots(reader).take() as snapshot:
                 assert [r.text for r in snapshot.fetch(range(3))] == ["two", "three", "one 2"]
         assert calls == [1, 2, 3]
         assert not vector_file(tmp_path / "i", 2).exists()
@@ -220,7 +220,7 @@ def test_verify_during_a_compaction_finds_no_fault(tmp_path: Path, monkeypatch: 
 def test_search_keeps_its_generation_while_others_commit_and_compact(tmp_path: Path) -> None:
     with opened(tmp_path / "i") as index, opened(tmp_path / "i") as other:
         index.add(["one", "two"], keys=["a", "b"])
-        with index._snapshots.take() as snapshot:
+        with snapshots(index).take() as snapshot:
             before = snapshot.vectors.copy()
             other.delete(["a"])
             other.add(["drei"], keys=["c"])
@@ -258,7 +258,7 @@ def test_text_that_another_writer_restored_is_encoded_after_all(
 def test_generations_that_share_filter_results_never_change_them_at_once(tmp_path: Path) -> None:
     with opened(tmp_path / "i") as index:
         index.add(["one"], metadata=[{"n": 1}])
-        with index._snapshots.borrow() as borrowed, borrowed.reading() as manifest:
+        with snapshots(index).borrow() as borrowed, borrowed.reading() as manifest:
             first = Generation.read(borrowed, manifest, None)
             second = Generation.read(borrowed, manifest, first)
     where, rows = parse("n = 1"), np.array([0])

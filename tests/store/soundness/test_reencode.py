@@ -79,7 +79,7 @@ def test_encoding_again_keeps_what_vectors_cover_and_rebuilds_codes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upkeep, "ROWS_FOR_CODES", 20)
-    monkeypatch.setattr(upkeep, "_TAIL", 0)
+    monkeypatch.setattr(upkeep, "TAIL", 0)
     monkeypatch.setattr(reencode, "TEXTS_A_COMMIT", 7)
     long = "word " * 49 + "end"
     with opened(tmp_path / "i", model=ToyEncoder(dimension=64)) as index:

@@ -20,7 +20,7 @@ from vecindex.search import codes, upkeep
 from vecindex.store.disk import connection
 from vecindex.store.disk.system_calls import Disk, replaced
 
-from ...support.helpers import SMALL_STATE, opened, small_index, sql, state_of
+from ...support.helpers import SMALL_STATE, opened, small_index, snapshots, sql, state_of
 from ...support.index_faults import ENCODE, FAULTS, REPAIR
 from ...support.toy import ToyEncoder
 from ...support.vector_files import ROW_BYTES, overwrite
@@ -174,7 +174,7 @@ def test_damaged_codes_are_rebuilt(coded: Path, what: str, part: str) -> None:
 
 def test_codes_of_other_vectors_are_a_fault(coded: Path) -> None:
     with vecindex.open(coded) as index:
-        with index._snapshots.take() as snapshot:
+        with snapshots(index).take() as snapshot:
             vectors = np.array(snapshot.vectors)
             manifest, settings = snapshot.manifest, upkeep.settings_of(snapshot.manifest)
         assert settings is not None

