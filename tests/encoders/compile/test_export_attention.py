@@ -14,6 +14,7 @@ from vecindex import load_encoder
 from vecindex.encoders.compile import export_attention
 from vecindex.encoders.locate.vecindex_cache import compiled_folder
 
+from ...support.extent import every
 from ...support.models import families
 from ...support.models.families import Family, saved
 from ...support.places import PROJECT
@@ -37,7 +38,7 @@ LONG = {
 TEXTS = ["a dog", "the quick brown fox " * 20, "it rains in the old town by the sea " * 40, "a lazy dog jumps " * 300]
 
 
-@pytest.fixture(scope="module", params=LONG)
+@pytest.fixture(scope="module", params=every(2, LONG))
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 

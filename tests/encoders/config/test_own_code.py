@@ -12,6 +12,7 @@ from vecindex import load_encoder
 from vecindex.encoders.load import Runtime
 from vecindex.errors import UnsupportedModel
 
+from ...support.extent import slow
 from ...support.models.families import edit
 from ...support.models.small_model import SmallModel
 
@@ -53,7 +54,7 @@ def test_the_code_would_run_if_it_were_trusted(model: Path, ran: Path) -> None:
     ],
     ids=["none", "fast", "both"],
 )
-@pytest.mark.parametrize("folder", ["", "0_Transformer"])
+@pytest.mark.parametrize("folder", [slow(""), "0_Transformer"])
 def test_the_librarys_own_equivalent_classes_are_used(
     model: Path, ran: Path, tokenizer: dict[str, Any], folder: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ from vecindex.encoders.run.torch import TorchEncoder
 from vecindex.errors import EncodingFailed, InvalidInput, UnsupportedModel
 from vecindex.values.space import PoolingMode, Space
 
+from ...support.extent import slow
 from ...support.models.small_model import SmallModel
 from ...support.models.varied_texts import cosines, varied_texts
 
@@ -67,8 +68,9 @@ def small(folder: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixture
 # --- the vectors -----------------------------------------------------------------------------------------------------
 
 
-def test_the_default_models_vectors_are_the_references(minilm: Path, reference: Encoder) -> None:
-    few = [text for text in varied_texts() if len(text) < 2000][::6]
+@pytest.mark.parametrize("step", [30, slow(6)])
+def test_the_default_models_vectors_are_the_references(minilm: Path, reference: Encoder, step: int) -> None:
+    few = [text for text in varied_texts() if len(text) < 2000][::step]
     encoder = CudaEncoder(minilm, space_of(minilm), device="cpu")
     np.testing.assert_allclose(encoder.encode(few), reference.encode(few), atol=1e-5)
     assert encoder.agreement.least > 0.99999
