@@ -12,23 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 import vecindex
-from vecindex.cli.commands.selftest import selftest as command
 from vecindex.errors import StorageError
 from vecindex.index import crash_test
 from vecindex.index.crash_test import Finding, contents, examine, killed
 
 
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+def run(*arguments: str | Path, before: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs the command in a new process, which has no threads when it forks; ``before`` is code to run first."""
+    code = f"{before}\nfrom vecindex.cli.commands.selftest import selftest; selftest()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 @pytest.mark.parametrize("old", [[], ["--crash"]])
 def test_nothing_is_lost_and_nothing_is_left_behind(tmp_path: Path, old: list[str]) -> None:
     result = run("--runs", "4", "--folder", tmp_path, *old)
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert (result.returncode, result.stderr) == (0, "")
     words = result.stdout.split()
     assert words[:4] == ["4", "runs,", "each", "killed;"]
     assert words[5:] == ["acknowledged", "changes,", "0", "lost"]
@@ -36,17 +38,23 @@ def test_nothing_is_lost_and_nothing_is_left_behind(tmp_path: Path, old: list[st
     assert list(tmp_path.iterdir()) == []
 
 
-def test_lost_record_is_named_and_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def killed_and_changed(path: Path, work: Any, seconds: float | None = None) -> tuple[list[Any], bool]:
-        found = killed(path, work, 0.5)
-        with vecindex.open(path) as index:  # behind everyone's back
-            index.delete(index.keys())
-            index.add(["x"], keys=["x"], vectors=[[1.0] * crash_test.DIMENSION])
-        return found
+LOSING = """
+import vecindex
+from vecindex.index import crash_test
+real = crash_test.killed
+def killed(path, work, seconds=None):
+    found = real(path, work, 0.5)
+    with vecindex.open(path) as index:  # behind everyone's back
+        index.delete(index.keys())
+        index.add(["x"], keys=["x"], vectors=[[1.0] * crash_test.DIMENSION])
+    return found
+crash_test.killed = killed
+"""
 
-    monkeypatch.setattr(crash_test, "killed", killed_and_changed)
-    result = run("--runs", "1", "--folder", tmp_path)
-    assert result.exit_code == 1
+
+def test_lost_record_is_named_and_fails(tmp_path: Path) -> None:
+    result = run("--runs", "1", "--folder", tmp_path, before=LOSING)
+    assert result.returncode == 1
     assert result.stdout.endswith("1 lost\n")
     assert result.stderr.startswith("run 1: the")
     assert list(tmp_path.iterdir()) == []

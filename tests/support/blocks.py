@@ -68,7 +68,7 @@ def run_command(line: str) -> str:
 
     A plain call of vecindex runs in this process, which saves its start; everything else runs in bash.
     """
-    if line.startswith("vecindex ") and not _SHELL.search(line):
+    if line.startswith("vecindex ") and not _SHELL.search(line) and "selftest" not in line:  # that forks
         status, out, err = run(*shlex.split(line, comments=True)[1:])
         assert status == 0, f"{line}\n{err}"
         return out

@@ -23,6 +23,11 @@ from vecindex.store.disk.system_calls import Disk, replaced
 from .sqlite_files import SqliteFiles, Unhookable
 
 
+def is_call(step: Step) -> bool:
+    """Whether it is a call that changes a file, not a statement."""
+    return step.kind not in ("sql", "commit")
+
+
 class Counting(Watch):
     """Keeps the steps, without what they wrote."""
 
@@ -46,7 +51,7 @@ class Refusing(Watch):
         self.refused: Step | None = None
 
     def before(self, step: Step) -> None:
-        if not step.is_call or self.nth is None:
+        if not is_call(step) or self.nth is None:
             return
         self._calls += 1
         goes_on = self._for_good and self._calls > self.nth and step.kind in ("create", "write", "link", "make_folder")

@@ -149,7 +149,7 @@ class SqliteFiles:
             for start, stop in ((0, half), (half, amount)) if half else ((0, amount),):
                 args = (file, data + start, stop - start, offset + start)
                 piece = ctypes.string_at(data + start, stop - start)
-                if result := self._part(WRITE, "write", real, args, offset=offset + start, data=piece):
+                if result := self._call(WRITE, "write", real, args, offset=offset + start, data=piece):
                     return result
             return 0
 
@@ -157,13 +157,13 @@ class SqliteFiles:
 
     def _cutting(self, real: Callable[..., int]) -> Callable[..., int]:
         def cut(file: int, size: int) -> int:
-            return self._part(TRUNCATE, "cut", real, (file, size), offset=size)
+            return self._call(TRUNCATE, "cut", real, (file, size), offset=size)
 
         return cut
 
     def _syncing(self, real: Callable[..., int]) -> Callable[..., int]:
         def sync(file: int, flags: int) -> int:
-            result = self._part(FSYNC, "sync", real, (file, flags))
+            result = self._call(FSYNC, "sync", real, (file, flags))
             path = self._paths[file]
             if result == 0 and file in self._new_logs and path is not None:
                 self._new_logs.discard(file)
@@ -172,7 +172,7 @@ class SqliteFiles:
 
         return sync
 
-    def _part(self, code: int, kind: str, real: Callable[..., int], args: tuple[int, ...], **more: Any) -> int:
+    def _call(self, code: int, kind: str, real: Callable[..., int], args: tuple[int, ...], **more: Any) -> int:
         path = self._paths[args[0]]
         return self._result(code, lambda: self.call(kind, path, lambda: real(*args), **more))
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vecindex.index.crash_test import Say, killed
 from vecindex.values.keys import derive_key
 
 from ...support.acts import CHANGES
@@ -70,19 +68,22 @@ def test_compaction_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "i").glob("*.f32")] == ["vectors-1.f32"]
 
 
-def adding(folder: Path, start: int) -> Callable[[Say], None]:
-    """Adds batches of five texts; after every fourth batch, it deletes the second of the four and compacts."""
-
-    def work(say: Say) -> None:
-        with opened(folder) as index:
-            for batch in range(start, 1_000_000):
-                index.add([f"text {batch} {n}" for n in range(5)], metadata=[{"batch": batch}] * 5)
-                if batch % 4 == 3:
-                    index.delete(keys_of(batch - 2))
-                    index.compact()
-                say(batch)
-
-    return work
+# Adds batches of five texts; after every fourth batch, it deletes the second of the four and compacts.
+ADDING = """
+import json, sys
+from pathlib import Path
+from vecindex.index.crash_test import killed
+from vecindex.values.keys import derive_key
+def work(say):
+    with vecindex.open(sys.argv[1], model=ToyEncoder()) as index:
+        for batch in range(int(sys.argv[2]), 1_000_000):
+            index.add([f"text {batch} {n}" for n in range(5)], metadata=[{"batch": batch}] * 5)
+            if batch % 4 == 3:
+                index.delete([derive_key(f"text {batch - 2} {n}", {"batch": batch - 2}) for n in range(5)])
+                index.compact()
+            say(batch)
+print(json.dumps(killed(Path(sys.argv[1]), work, float(sys.argv[3]))))
+"""
 
 
 def keys_of(batch: int) -> list[str]:
@@ -94,7 +95,7 @@ def test_acknowledged_changes_survive_a_kill_at_any_moment(tmp_path: Path) -> No
     expected: set[int] = set()
     start = 0
     for _ in range(5):
-        said, was_killed = killed(tmp_path / "i", adding(tmp_path / "i", start), moments.uniform(0.005, 0.1))
+        said, was_killed = json.loads(output(child(ADDING, tmp_path / "i", start, moments.uniform(0.005, 0.1))))
         assert was_killed
         last = said[-1]
         with opened(tmp_path / "i") as index:

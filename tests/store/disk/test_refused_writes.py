@@ -38,7 +38,7 @@ from ...support.acts import (
     thresholds,
 )
 from ...support.extent import slow
-from ...support.faults import Counting, Refusing, watched, why_unhookable
+from ...support.faults import Counting, Refusing, is_call, watched, why_unhookable
 from ...support.helpers import opened, small_index
 from ...support.places import PROJECT
 
@@ -90,7 +90,7 @@ def _undisturbed(act: str, root: Path, seed: int) -> tuple[Contents, list[Step]]
     with watched(counting := Counting()):
         perform([act], folder_of(act, copy), copy, seed, lambda index: found.append(contents(index)))
     shutil.rmtree(copy)
-    return found[0], [step for step in counting.steps if step.is_call]
+    return found[0], [step for step in counting.steps if is_call(step)]
 
 
 def _attempt(act: str, root: Path, seed: int, refusing: Refusing, before: Contents, after: Contents) -> None:

@@ -40,7 +40,10 @@ def selftest(runs: int, folder: Path, format_: str) -> None:
     Example:
       vecindex selftest --runs 200 --folder .
     """
+    import os
     from random import SystemRandom
+
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is loaded: this process forks
 
     from ...index.crash_test import CrashReport, crash_test
 

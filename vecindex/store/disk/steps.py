@@ -31,11 +31,6 @@ class Step:
     target: Path | None = None
     by_sqlite: bool = False
 
-    @property
-    def is_call(self) -> bool:
-        """Whether it is a call that changes a file, not a statement."""
-        return self.kind not in ("sql", "commit")
-
     def __str__(self) -> str:
         return f"{self.kind} {self.path.name}{' by SQLite' if self.by_sqlite else ''}"
 
