@@ -195,7 +195,13 @@ def test_top_folders_have_no_cycle_and_the_picture_shows_each() -> None:
     assert ["filters", "->", "errors,", "values"] in shown
 
 
-def test_folders_are_small() -> None:
+def test_files_and_folders_are_small() -> None:
+    lengths = {
+        path: len(path.read_text(encoding="utf-8").splitlines())
+        for top in (PACKAGE, TESTS)
+        for path in top.rglob("*.py")
+    }
+    assert {str(path): length for path, length in lengths.items() if length > 400} == {}
     names = [path for path in PACKAGE.iterdir() if not path.name.startswith("__")]
     assert len(names) <= 16
     folders = Counter(path.parent for path in PACKAGE.rglob("*.py") if not path.name.startswith("__"))
