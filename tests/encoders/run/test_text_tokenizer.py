@@ -17,7 +17,7 @@ from vecindex import load_encoder
 from vecindex.encoders.run.text_tokenizer import HUGE, TextTokenizer
 
 from ...support.children import environment
-from ...support.extent import examples
+from ...support.extent import examples, slow
 from ...support.models.families import FAMILIES, PROMPTS, sentence_model, transformer_folder
 
 KINDS = {"word pieces": "bert", "bytes": "roberta", "bytes alone": "qwen2", "pieces": "xlm-roberta"}
@@ -64,7 +64,7 @@ def test_without_a_maximum_and_special_tokens_nothing_is_truncated_or_added(whol
     assert (tokens.total, tokens.lost) == (len(tokens.ids), 0)
 
 
-@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("side", ["right", slow("left")])
 @pytest.mark.parametrize("name", HUGE_TEXTS)
 def test_a_huge_text_keeps_the_same_tokens_and_counts_the_rest(whole: Any, name: str, side: Any) -> None:
     text = HUGE_TEXTS[name]
