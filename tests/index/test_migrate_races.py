@@ -25,7 +25,6 @@ from vecindex.store.writer import Writer
 from vecindex.values.space import Space
 
 from ..support.children import child
-from ..support.helpers import snapshots
 from ..support.migrating import TEXTS, Other, contents, fresh
 from ..support.toy import ToyEncoder
 
@@ -137,6 +136,20 @@ def test_texts_on_their_way_at_the_switch_are_encoded_again_though_the_next_are_
         assert index.verify().ok
 
 
+def test_an_add_goes_on_with_the_model_that_its_own_index_has_migrated_to(folder: Path) -> None:
+    with vecindex.open(folder, model=ToyEncoder()) as index:
+
+        def texts() -> Iterator[str]:
+            yield "one"
+            index.migrate(Twin())
+            yield "two"
+
+        assert index.add(texts()).added == 2
+        for text in ("one", "two"):
+            assert index.search(text, k=1)[0].score == pytest.approx(1, abs=1e-6)
+        assert index.verify().ok
+
+
 def test_a_cached_vector_of_the_old_space_never_goes_into_the_new_one(
     folder: Path, tmp_path: Path, models: dict[str, Encoder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,16 +174,10 @@ def test_a_cached_vector_of_the_old_space_never_goes_into_the_new_one(
 
 
 def _after(monkeypatch: pytest.MonkeyPatch, index: Any, space: Callable[[], Space | None]) -> Any:
-    from vecindex.index.add import Adding
     from vecindex.store.reconcile import reconcile
 
-    real = Adding._space
-
-    def asked(adding: Adding) -> Space | None:
-        return space() if adding.snapshots is snapshots(index) else real(adding)
-
     def found(*arguments: Any) -> Any:
-        monkeypatch.setattr(Adding, "_space", asked)
+        monkeypatch.setattr(index, "_space", space)
         return reconcile(*arguments)
 
     return found

@@ -56,6 +56,8 @@ class Adding:
     snapshots: Snapshots
     writer: Writer
     model: IndexModel
+    encoder: Callable[[], Encoder]
+    """The index's encoder at the time of the call, since a migration may replace the model meanwhile."""
     options: AddOptions
 
     def add(
@@ -85,12 +87,12 @@ class Adding:
         if self.options.space is not None:
             raise InvalidInput("space= says what made vectors, but there are none", "Pass vectors=, or leave it out.")
         if self.model.is_chosen:
-            self._encoder()  # a different space is refused even if nothing must be encoded
+            self.encoder()  # a different space is refused even if nothing must be encoded
         items: Iterable[Incoming] = marked(_items(records, keys, metadata), self.options.on_duplicate)
         items = POLICIES[self.options.on_long].checked(items)
         if isinstance(records, Sequence):
             items = list(items)
-        return Pipeline(self.snapshots, self.writer, self._encoder, self.options).add(items)
+        return Pipeline(self.snapshots, self.writer, self.encoder, self.options).add(items)
 
     def _add_blocks(self, blocks: Callable[[], Blocks], check_first: bool) -> AddReport:
         if check_first:
@@ -103,9 +105,6 @@ class Adding:
             if self.options.progress is not None:
                 self.options.progress(total)
         return total
-
-    def _encoder(self) -> Encoder:
-        return self.model.encoder(self._space())
 
     def _space(self) -> Space | None:
         with self.snapshots.borrow() as catalog:

@@ -150,7 +150,8 @@ class Index(Maintained):
         self._check_sound()
         with self._writer() as writer, self._upkeep.beside_an_add() as committed:
             options = AddOptions(space, on_long, on_duplicate, told_both(committed, progress), on_bad)
-            report = Adding(self._snapshots, writer, self._model, options).add(records, keys, metadata, vectors)
+            adding = Adding(self._snapshots, writer, self._model, lambda: self.encoder, options)
+            report = adding.add(records, keys, metadata, vectors)
         self._upkeep.tidy()
         return replace(report, written=())
 
