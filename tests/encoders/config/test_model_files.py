@@ -82,6 +82,12 @@ def test_without_its_optional_files_a_model_has_no_prompts(model: Path) -> None:
     assert (space.max_tokens, space.query_prompt, space.document_prompt) == (64, "", "")
 
 
+def test_an_empty_sentence_config_is_skipped_as_in_sentence_transformers(model: Path) -> None:
+    write(model, "sentence_bert_config.json", {})
+    write(model, "sentence_roberta_config.json", {"max_seq_length": 12})
+    assert read(model).max_tokens == 12
+
+
 def test_required_libraries_do_not_change_the_space(model: Path) -> None:
     before = read(model)
     edit(model, "config_sentence_transformers.json", requirements={"sentence_transformers": ">=5.0"})

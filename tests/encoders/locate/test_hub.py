@@ -71,6 +71,14 @@ def test_without_modules_json_a_model_is_plain_only_if_the_hub_is_known_to_lack_
         resolve("a/model", offline=True)
 
 
+def test_a_listed_modules_json_is_missing_even_if_it_was_once_not_found(hub: Path) -> None:
+    snapshot = cached_model(hub, "a/model", leave_out="modules.json")
+    noted_as_missing(snapshot)
+    listed(snapshot, "modules.json")
+    with pytest.raises(ModelNotFound, match=r"incomplete: no modules\.json"):
+        resolve("a/model", offline=True)
+
+
 def test_an_incomplete_default_model_in_the_cache_does_not_precede_the_extra(
     hub: Path, minilm: Path, encoder: Encoder
 ) -> None:

@@ -21,7 +21,7 @@ SENTENCE_CONFIGS = tuple(
 class Files:
     """The files of one folder.
 
-    ``required`` and ``optional`` are JSON files. Of ``either`` only the first that exists is read. ``weights`` says
+    ``required`` and ``optional`` are JSON files. Of ``either`` the first that is not empty applies. ``weights`` says
     whether there is a safetensors file, or an index of shards.
     """
 

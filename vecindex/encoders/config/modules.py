@@ -122,7 +122,7 @@ class ModelReader:
         found |= {name: self.json(within(path, name), optional=True) for name in files.optional}
         for name in files.either:
             found[name] = self.json(within(path, name), optional=True)
-            if found[name] is not None:
+            if found[name]:
                 break
         return {name: value for name, value in found.items() if value is not None}
 

@@ -203,7 +203,7 @@ def _prompts(read: ModelReader, config: Mapping[str, Any], normalize: bool) -> t
 
 def _sentence_config(read: ModelReader, path: str, files: Mapping[str, Any]) -> dict[str, Any]:
     """sentence-transformers' settings of the transformer; an unknown one that may change a vector is refused."""
-    name = next((name for name in SENTENCE_CONFIGS if name in files), "")
+    name = next((name for name in SENTENCE_CONFIGS if files.get(name)), "")
     sentence = files.get(name, {})
     expected = {
         "transformer_task": "feature-extraction",

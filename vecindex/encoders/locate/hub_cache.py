@@ -97,8 +97,9 @@ class _Check:
 
     def _is_plain(self) -> bool:
         """Whether the repository is known to have no modules.json."""
-        asked_for = self.place / ".no_exist" / self.commit / MODULES_FILE
-        return asked_for.exists() or (self.listed is not None and MODULES_FILE not in self.listed)
+        if self.listed is not None:
+            return MODULES_FILE not in self.listed
+        return (self.place / ".no_exist" / self.commit / MODULES_FILE).exists()
 
     def _modules(self) -> list[tuple[str, str]]:
         """The kind and the folder of each module; none if modules.json is damaged, which its reader reports."""
