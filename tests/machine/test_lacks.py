@@ -22,6 +22,7 @@ from vecindex.encoders.compile import compiled_models, compiler
 from vecindex.encoders.locate.vecindex_cache import compiled_folder, refusal_file
 from vecindex.encoders.run import text_tokenizer
 from vecindex.encoders.run.encoder import Encoder
+from vecindex.machine.extras import extra_errors
 from vecindex.machine.lacks import lack, lacks_said
 from vecindex.values.space import PoolingMode
 
@@ -169,6 +170,15 @@ def test_a_lack_is_recognised_in_messages_of_libraries_and_in_causes(error: Exce
     is_memory = isinstance(error, MemoryError) or any(word in str(error) for word in words)
     assert isinstance(caught.value, OutOfMemory if is_memory else EncodingFailed)
     assert "while the model was compiled" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"), [("failed to map segment", OutOfMemory), ("Too many open files", EncodingFailed)]
+)
+def test_a_lack_during_an_import_is_not_a_missing_package(said: str, kind: type[Exception]) -> None:
+    doing = "while the packages for running a/model on a GPU were imported"
+    with pytest.raises(kind, match=doing), extra_errors("running a/model on a GPU"):
+        raise ImportError(f"libtorch_cpu.so: {said}")
 
 
 @pytest.mark.parametrize("error", NONE, ids=repr)

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import InvalidInput
-from ..run.encoder import Encoder
-from ..run.pooling import FloatArray
+from .encoder import Encoder
+from .pooling import FloatArray
 
 LEAST_MEAN = 0.99
 LEAST_COSINE = 0.95

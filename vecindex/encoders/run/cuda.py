@@ -145,7 +145,7 @@ class CudaEncoder(Encoder):
         least = min(agreement.least, float((expected[::_ALONE] * alone).sum(axis=1).min()))
         agreement = replace(agreement, least=least)
         bounds = LEAST_AND_MEAN[self.space.precision]
-        if agreement.least < bounds[0] or agreement.mean < bounds[1]:
+        if not (agreement.least >= bounds[0] and agreement.mean >= bounds[1]):  # NaN agrees with nothing
             raise UnsupportedModel(
                 self.space.model,
                 f"{where} its vectors differ too much from those in fp32 on the processor: {agreement.describe()}; "
