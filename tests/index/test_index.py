@@ -194,7 +194,7 @@ def test_info_tells_what_is_there(index: Index, tmp_path: Path) -> None:
         pooling="mean",
         precision="fp32",
         fingerprint=toy_space().fingerprint,
-        runtime="ToyEncoder",
+        runtime="toy",
     )
     assert info.created.endswith("+00:00")
 
