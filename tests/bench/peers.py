@@ -31,10 +31,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import corpus
 import numpy as np
-from support import corpus
+from corpus import Corpus
 from support.common import where
-from support.corpus import Corpus
 from support.peer_base import BUCKETS, TEXT_QUERIES, K
 from support.peer_engines import ENGINES, FILLED_BY
 

@@ -19,8 +19,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import corpus
 import numpy as np
-from support import corpus
 from support.common import where
 
 import vecindex

@@ -19,9 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import corpus
 import faiss
 import numpy as np
-from support import corpus
 from support.common import MostMemory, memory, where
 
 import vecindex
