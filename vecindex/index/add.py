@@ -31,7 +31,7 @@ from ..store.writer import Writer
 from ..values.arrays import numbers
 from ..values.keys import checked_key, derived_key
 from ..values.metadata import checked_metadata
-from ..values.records import AddReport, Metadata, Record
+from ..values.records import AddReport, Metadata, Origin, Record
 from ..values.space import Space
 from ..values.texts import checked_text
 from .encode_ahead import Pipeline
@@ -197,7 +197,7 @@ def _item(
     text: str,
     key: str | None,
     metadata: Metadata | None,
-    origin: tuple[str, int] | None = None,
+    origin: Origin | None = None,
 ) -> Incoming:
     try:
         text = checked_text(text)

@@ -15,7 +15,7 @@ from ..errors import Advice, SourceError, VecindexError
 from ..machine.batching import windows
 from ..sources import Source, read
 from ..values.keys import derive_key
-from ..values.records import Metadata, Record
+from ..values.records import Metadata, Origin, Record
 from ..values.repeats import SeenKeys
 from .long_texts import POLICIES, OnLong
 from .repeats import KEYS_AT_ONCE, OnDuplicate
@@ -55,8 +55,7 @@ class CheckedInput:
         seen = SeenKeys()
         for window in windows(self._rows(on_bad), KEYS_AT_ONCE, lambda row: row.text):
             start = len(self._lines)
-            for row in window:
-                self._note(row.origin)
+            self._note(window)
             keys = [derive_key(row.text, row.metadata) if row.key is None else row.key for row in window]
             for position, first in seen.repeated(keys, [row.key is not None for row in window]).items():
                 if self._keeps_last or not (seen.is_named(position) or seen.is_named(first)):
@@ -79,12 +78,12 @@ class CheckedInput:
             yield self._with_common(text)
         for source in self._sources:
             for row in read(source, on_bad):
-                if (error := self._refused(row)) is None:
-                    yield self._with_common(row)
-                elif on_bad is None:
-                    raise error
-                else:
+                if self._reserved and (error := self._refused(row)) is not None:
+                    if on_bad is None:
+                        raise error
                     on_bad(error)
+                else:
+                    yield self._with_common(row)
 
     def _with_common(self, row: Record) -> Record:
         if self._common is None:
@@ -104,13 +103,14 @@ class CheckedInput:
             ),
         )
 
-    def _note(self, origin: tuple[str, int] | None) -> None:
-        path, line = origin or ("", 0)
-        if not self._files or self._files[-1][1] != path:
-            self._files.append((len(self._lines), path))
-        self._lines.append(line)
+    def _note(self, rows: Sequence[Record]) -> None:
+        for row in rows:
+            path, line = row.origin or ("", 0)
+            if not self._files or self._files[-1][1] != path:
+                self._files.append((len(self._lines), path))
+            self._lines.append(line)
 
-    def _origin(self, position: int) -> tuple[str, int]:
+    def _origin(self, position: int) -> Origin:
         at = bisect_right(self._files, position, key=lambda file: file[0]) - 1
         return self._files[at][1], self._lines[position]
 

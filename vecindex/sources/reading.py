@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import IO
 
 from ..errors import InvalidInput, SourceError
-from ..values.records import Record
+from ..values.records import Origin, Record
 from ..values.texts import checked_text
 from .lines import Line, decoded, lines, without_end
 from .origin import Format, Source
@@ -23,20 +22,12 @@ def read(source: Source, on_bad: Callable[[SourceError], None] | None = None) ->
     source (UTF-16, a header without a text column) and an empty one always raise.
     """
     delimited.learn(source)
-    last = 0
-
-    def watched(stream: IO[bytes]) -> Iterator[Line]:
-        nonlocal last
-        for line in lines(stream, source.name):
-            last = line[0]
-            yield line
-
     empty = True
     with source.opened() as stream:
-        for row in _READERS[source.format](source, watched(stream)):
+        for row in _READERS[source.format](source, lines(stream, source.name)):
             empty = False
             if isinstance(row, Record):
-                yield Record(row.text, row.key, row.metadata, origin=(source.name, last))
+                yield row
             elif on_bad is None:
                 raise row
             else:
@@ -45,25 +36,26 @@ def read(source: Source, on_bad: Callable[[SourceError], None] | None = None) ->
         raise SourceError(source.name, 1, "holds no sentences", "Check that this is the right file, or leave it out.")
 
 
-def _by_line(parse: Callable[[str, Source], Record]) -> Reader:
+def _by_line(parse: Callable[[str, Source, Origin], Record]) -> Reader:
     """The reader of a format with one row a line; blank lines are separators."""
 
     def reader(source: Source, lines: Iterator[Line]) -> Iterator[Record | SourceError]:
+        name = source.name
         for number, raw in lines:
             if not raw.strip():  # ASCII whitespace only: a line of U+3000, for example, is kept
                 continue
             row: Record | SourceError
             try:
-                row = parse(without_end(decoded(raw)), source)
+                row = parse(without_end(decoded(raw)), source, (name, number))
             except InvalidInput as error:
-                row = SourceError(source.name, number, error.message, error.advice)
+                row = SourceError(name, number, error.message, error.advice)
             yield row
 
     return reader
 
 
-def _txt(line: str, source: Source) -> Record:
-    return Record(checked_text(line))
+def _txt(line: str, source: Source, origin: Origin) -> Record:
+    return Record(checked_text(line), origin=origin)
 
 
 _READERS: dict[Format, Reader] = {

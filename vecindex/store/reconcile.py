@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..values.nested import on_own_stack
+from ..values.records import Origin
 from .stored import Stored
 from .vectors import Vectors
 
@@ -29,7 +30,7 @@ class Incoming:
     named: bool = True
     again: bool = False
     item: int = 0
-    origin: tuple[str, int] | None = None
+    origin: Origin | None = None
 
 
 @dataclass(slots=True)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 Metadata = Mapping[str, Any]
 """A JSON object. Integers have at most 64 bits, other numbers are finite, and nothing is nested more than 100 deep."""
 
+Origin = tuple[str, int]
+"""The file that a record was read from, and the line in which it ends."""
+
 UNKNOWN = 1 << 40
 """A flag that is added to a record's ``lost`` tokens where the model knows no token of the text. No text has that many
 tokens, so ``lost % UNKNOWN`` is how many were cut off."""
@@ -32,7 +35,7 @@ class Record:
     key: str | None = None
     metadata: Metadata | None = None
     vector: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
-    origin: tuple[str, int] | None = field(default=None, compare=False, repr=False)
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

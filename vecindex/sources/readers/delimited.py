@@ -19,7 +19,7 @@ from typing import Any, Literal, TypedDict
 
 from ...errors import Advice, InvalidInput, SourceError
 from ...values.keys import checked_key
-from ...values.records import Record
+from ...values.records import Origin, Record
 from ..cells import Value, column_kinds, json_object, number
 from ..fields import is_blank, listed, metadata_in, repeated, sentence
 from ..lines import Line, decoded, lines
@@ -49,7 +49,7 @@ def rows(source: Source, given: Iterator[Line]) -> Iterator[Record | SourceError
             yield row
             continue
         try:
-            record = columns.record(row)
+            record = columns.record(row, feed.end())
         except InvalidInput as error:
             yield feed.error(error.message, error.advice)
         else:
@@ -139,6 +139,10 @@ class _Feed:
         """A SourceError at the line where the row began."""
         return SourceError(self._name, self._start, reason, advice)
 
+    def end(self) -> Origin:
+        """The file and the line in which the row ended."""
+        return self._name, self._number
+
     def span(self) -> str:
         """Names the lines of the row so far, if there are several."""
         return "" if self._number <= self._start else f", in the row of lines {self._start} to {self._number}"
@@ -202,7 +206,7 @@ class _Columns:
     plain_quotes: bool
     kinds: Mapping[int, Value] | None
 
-    def record(self, cells: Sequence[str]) -> Record:
+    def record(self, cells: Sequence[str], origin: Origin) -> Record:
         """The record in a row; raises InvalidInput."""
         if not self.fit(cells):
             found = "1 field" if len(cells) == 1 else f"{len(cells)} fields"
@@ -214,7 +218,7 @@ class _Columns:
             )
         cells = self.plain(cells)
         key = None if self.key is None else checked_key(cells[self.key])
-        return Record(sentence(cells[self.text]), key, self._metadata(cells))
+        return Record(sentence(cells[self.text]), key, self._metadata(cells), origin=origin)
 
     def fit(self, cells: Sequence[str]) -> bool:
         """Whether there are as many cells as the header has names."""

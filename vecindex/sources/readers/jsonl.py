@@ -7,7 +7,7 @@ from typing import Any
 from ...errors import Advice, InvalidInput
 from ...values.keys import checked_key
 from ...values.metadata import checked_metadata
-from ...values.records import Record
+from ...values.records import Origin, Record
 from ..fields import is_hit, kind, listed, metadata_in, sentence
 from ..origin import Source
 from ..strict_json import parsed
@@ -20,14 +20,15 @@ _ADVICE = Advice(
 _ARRAY_ADVICE = "Write one object per line; a JSON array is not JSONL."
 
 
-def record(line: str, source: Source) -> Record:
+def record(line: str, source: Source, origin: Origin) -> Record:
     """The record in ``line``: text, key, and all other fields as metadata. Raises InvalidInput."""
     fields = _object(line)
     names = list(fields)
     if is_hit(fields, fields.get("rank"), fields.get("score"), fields.get("metadata")):
         for name in ("rank", "score", "tokens_lost", "truncated"):  # earlier versions wrote "truncated"
             fields.pop(name, None)
-    return Record(_text(fields, names, source.text_column), _key(fields, names, source.key_column), _metadata(fields))
+    text, key = _text(fields, names, source.text_column), _key(fields, names, source.key_column)
+    return Record(text, key, _metadata(fields), origin=origin)
 
 
 def _text(fields: dict[str, Any], names: list[str], column: str | None) -> str:
