@@ -150,7 +150,7 @@ def check_options(options: LoadOptions) -> None:
             Advice('Add device="cuda".', typed="Add --device cuda."),
         )
     if options.threads is not None and not is_size(options.threads):
-        raise InvalidInput(f"threads is {options.threads!r}", "Give a whole number of cores, 1 or more.")
+        raise InvalidInput(f"threads is {options.threads!r}", "Pass a whole number of cores, 1 or more.")
 
 
 def _load(files: ModelFiles, space: Space, options: LoadOptions) -> Encoder:

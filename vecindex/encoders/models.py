@@ -45,7 +45,7 @@ class ModelAtHand:
 class ModelDetails:
     """What is known of a model; None where nothing was measured or checked.
 
-    ``agreement`` is that of fewer bits with fp32, ``cosine`` that of the compiled encoder with the reference.
+    ``agreement`` is that of int8 with fp32, ``cosine`` that of the compiled encoder with the reference.
     ``faults`` are the defects of the compiled files, ``unread`` the arrays in the model's own files that nothing reads.
     """
 
@@ -107,11 +107,11 @@ def compile_model(
     sample: Sample | None = None,
     offline: bool | None = None,
 ) -> CompileReport:
-    """Compiles a model for search unless it is compiled; the loss by fewer bits is measured on a sample of texts.
+    """Compiles a model unless it is compiled already; what int8 loses is measured on a sample of texts.
 
     Raises:
         ModelNotFound, MissingExtra.
-        UnsupportedModel: it cannot be compiled, or agrees too little with fp32; the message gives the figures.
+        UnsupportedModel: it cannot be compiled, or int8 changes its vectors too much; the message gives the figures.
     """
     if sample is not None and precision == "fp32":
         raise InvalidInput("a sample is used for int8 only", "Leave it out, or compile in int8.")
@@ -199,7 +199,7 @@ def _details(
         document_prompt=space.document_prompt,
         cosine=record.agreement if record else None,
         agreement=record.sample if record else None,
-        faults=tuple(faults(folder, record, anew=True)) if record and verify else None,
+        faults=tuple(faults(folder, record, reread=True)) if record and verify else None,
         unread=record.unread if record else _unread(folder, space),
     )
 

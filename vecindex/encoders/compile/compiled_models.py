@@ -117,11 +117,11 @@ def open_folder(folder: Path, space: Space, padding_id: int, threads: int | None
     return OnnxEncoder(folder, space, padding_id, Head.load(folder, space), threads, made_with)
 
 
-def faults(folder: Path, record: Compiled, anew: bool = False) -> Iterator[str]:
-    """What is wrong with the files; ``anew`` reads them all, even those that seem unchanged."""
+def faults(folder: Path, record: Compiled, reread: bool = False) -> Iterator[str]:
+    """What is wrong with the files; ``reread`` also reads those that seem unchanged."""
     for name, expected in record.files.items():
         try:
-            found = (sha256 if anew else file_digest)(folder / name)
+            found = (sha256 if reread else file_digest)(folder / name)
         except OSError as error:
             yield f"{name} cannot be read: {error.strerror}"
             continue

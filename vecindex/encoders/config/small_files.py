@@ -32,7 +32,7 @@ _KINDS = {
 
 
 class OddFileError(ValueError):
-    """A file that cannot be used as what it should be; the message begins with its path."""
+    """A file that is not what its name says, or is too large; the message begins with its path."""
 
 
 def read_json(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""vecindex's own cache, of what it can make again: compiled models and digests of large files.
+"""Keeps what vecindex can make again in its own cache: compiled models, and digests of large files.
 
 ``$VECINDEX_CACHE``, else ``$XDG_CACHE_HOME/vecindex``, else ``~/.cache/vecindex``::
 

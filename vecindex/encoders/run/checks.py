@@ -50,7 +50,7 @@ def check_directions(vectors: FloatArray, texts: Sequence[str], space: Space, sk
 
 
 def not_finite(error: EncodingFailed) -> bool:
-    """Whether `check_directions` raised this error for numbers that are not finite, so that trying again is no use."""
+    """Whether `check_directions` raised this error for numbers that are not finite, so that a retry is useless."""
     return isinstance(error.__cause__, FloatingPointError)
 
 
