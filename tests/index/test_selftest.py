@@ -38,6 +38,32 @@ def test_nothing_is_lost_and_nothing_is_left_behind(tmp_path: Path, old: list[st
     assert list(tmp_path.iterdir()) == []
 
 
+USING_FAISS = """
+import os
+from pathlib import Path
+fork = os.fork
+def counted():
+    import numpy as np
+    from vecindex.search.load_faiss import load_faiss
+    vectors = np.ones((4096, 64), np.float32)
+    vectors @ vectors.T
+    codes = load_faiss().IndexFlatIP(64)
+    codes.add(vectors)
+    codes.search(vectors, 1)  # as a check of the codes of a large index does
+    print("threads:", len(list(Path("/proc/self/task").iterdir())), flush=True)
+    return fork()
+os.fork = counted
+"""
+
+
+def test_selftest_forks_without_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for library in ("OPENBLAS", "OMP"):
+        monkeypatch.setenv(f"{library}_NUM_THREADS", "3")
+    result = run("--runs", "2", "--folder", tmp_path, before=USING_FAISS)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines()[:2] == ["threads: 1"] * 2
+
+
 LOSING = """
 import vecindex
 from vecindex.index import crash_test

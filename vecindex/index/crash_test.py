@@ -68,8 +68,9 @@ class CrashReport:
 def killed(folder: Path, work: Callable[[Say], object], seconds: float | None = None) -> tuple[list[Any], bool]:
     """Runs ``work`` on the index in ``folder`` in a fork, and kills it ``seconds`` after it first said something.
 
-    Returns what ``work`` said, and whether it was killed, by this or by itself. Call this where no library has started
-    threads: a fork has the locks that they hold, but not the threads.
+    Returns what ``work`` said, and whether it was killed, by this or by itself. Call this in a process where OpenBLAS
+    and OpenMP have one thread each (``OPENBLAS_NUM_THREADS``, ``OMP_NUM_THREADS``): a fork has no thread but its own,
+    and FAISS would wait forever for those that the parent started to check codes.
 
     Raises:
         StorageError: ``work`` raised an exception, or did not end.

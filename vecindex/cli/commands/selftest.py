@@ -43,7 +43,8 @@ def selftest(runs: int, folder: Path, format_: str) -> None:
     import os
     from random import SystemRandom
 
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is loaded: this process forks
+    # Before numpy and FAISS are loaded, since this process forks: with threads of OpenMP, its forks would hang.
+    os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
     from ...index.crash_test import CrashReport, crash_test
 
