@@ -102,9 +102,13 @@ class TextTooLong(InvalidInput):
         self.item, self.key, self.text, self.origin = item, key, text, origin
         self.tokens, self.limit, self.model = tokens, limit, model
 
+    @property
+    def reason(self) -> str:
+        """The message without the item."""
+        return f"the text {self.text!r}... has {self.tokens} tokens, and {self.model} reads only {self.limit}"
+
     def _what(self) -> str:
-        where = _where(self.item, self.key, self.origin)
-        return f"{where}: the text {self.text!r}... has {self.tokens} tokens, and {self.model} reads only {self.limit}"
+        return f"{_where(self.item, self.key, self.origin)}: {self.reason}"
 
 
 class TextWithoutToken(InvalidInput):
@@ -130,9 +134,13 @@ class TextWithoutToken(InvalidInput):
         VecindexError.__init__(self, text, prompted, item, key, origin)
         self.text, self.prompted, self.item, self.key, self.origin = text, prompted, item, key, origin
 
+    @property
+    def reason(self) -> str:
+        """The message without the item."""
+        return f"the text {self.text!r} has no tokens{' after the prompt' if self.prompted else ''}"
+
     def _what(self) -> str:
-        where = "" if self.item is None else f"{_where(self.item, self.key, self.origin)}: "
-        return f"{where}the text {self.text!r} has no tokens{' after the prompt' if self.prompted else ''}"
+        return self.reason if self.item is None else f"{_where(self.item, self.key, self.origin)}: {self.reason}"
 
 
 def _where(item: int, key: str | None, origin: tuple[str, int] | None) -> str:

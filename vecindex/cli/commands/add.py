@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...errors import VecindexError
+from ...errors import SourceError, TextTooLong, TextWithoutToken, VecindexError
 from ..interrupts import stopping_on_sigterm, word_and_code
 from ..options import ModelOptions, index_option, json_object, model_options, report_option
 from ..output import answer, warn
@@ -153,7 +153,12 @@ def add(
             bad.report()
             raise click.ClickException(_NOTHING)
         checked = bad.count
-        _add(rows, index_path, chosen, on_long, report_as, bad, skip_bad)
+        try:
+            _add(rows, index_path, chosen, on_long, report_as, bad, skip_bad)
+        except (TextTooLong, TextWithoutToken) as error:
+            if error.origin is None:
+                raise
+            raise SourceError(*error.origin, error.reason, error.advice) from None  # as of any other bad row
         bad.report()
         if bad.count - checked == rows.rows:
             raise click.ClickException(_NOTHING)
