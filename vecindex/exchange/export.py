@@ -34,6 +34,7 @@ from .formats import (
     format_of,
     record_lines,
     space_json,
+    text_lines,
     vector_lines,
 )
 from .vector_files import faiss_header, npy_header
@@ -112,7 +113,7 @@ def _export_texts(
 def _text_lines(catalog: Catalog, rows: Rows, progress: Progress | None) -> Iterator[bytes]:
     for start in range(0, len(rows), _ROWS_A_BLOCK):
         some = rows[start : start + _ROWS_A_BLOCK]
-        yield from record_lines(catalog.fetch(some.tolist()))
+        yield from text_lines(catalog.fetch(some.tolist()))
         if progress is not None:
             progress(start + len(some), len(rows))
 

@@ -103,10 +103,16 @@ def space_from(value: object) -> Space | None:
     return space
 
 
-def record_lines(records: Iterable[Stored]) -> Iterator[bytes]:
-    """Each record as a line of JSON, without its vector."""
+def text_lines(records: Iterable[Stored]) -> Iterator[bytes]:
+    """Each record as a line of JSON that says nothing of its vector, for `vecindex add`."""
     for record in records:
         yield _line(record, "")
+
+
+def record_lines(records: Iterable[Stored]) -> Iterator[bytes]:
+    """Each record as a line of JSON, without its vector, which is in another file."""
+    for record in records:
+        yield _line(record, _lost(record))
 
 
 def vector_lines(records: Iterable[Stored], vectors: Vectors, space: Space | None) -> Iterator[bytes]:
@@ -117,13 +123,16 @@ def vector_lines(records: Iterable[Stored], vectors: Vectors, space: Space | Non
         # JSON readers parse "-0" as an integer, which loses the sign.
         numbers = json.dumps(vector)[1:-1] if 0.0 in vector else pattern % tuple(vector)
         more = "" if space is None else f', "space": {space_json(space)}'
-        yield _line(record, f', "vector": [{numbers}]{more}')
+        yield _line(record, f'{_lost(record)}, "vector": [{numbers}]{more}')
         space = None
 
 
+def _lost(record: Stored) -> str:
+    return f', "tokens_lost": {record.lost}' if record.lost else ""
+
+
 def _line(record: Stored, more: str) -> bytes:
-    lost = f', "tokens_lost": {record.lost}' if record.lost else ""
     key, text = (json.dumps(value, ensure_ascii=False) for value in (record.key, record.text))
     # The metadata is JSON already; in an index that was written by hand it may span several lines.
     metadata = record.metadata.replace("\n", " ")
-    return f'{{"key": {key}, "text": {text}, "metadata": {metadata}{lost}{more}}}\n'.encode()
+    return f'{{"key": {key}, "text": {text}, "metadata": {metadata}{more}}}\n'.encode()

@@ -211,6 +211,14 @@ def test_export_without_vectors_can_be_added_again(folder: Path, tmp_path: Path,
     assert standard.stdout == path.read_text()
 
 
+def test_adding_an_export_without_vectors_again_changes_nothing(tmp_path: Path) -> None:
+    with opened(tmp_path / "i") as index:
+        index.add(["word " * 40, "short"], metadata=[{"n": 1}, {}])
+        index.export(tmp_path / "texts.jsonl", vectors=False)
+        report = index.add(read(source(str(tmp_path / "texts.jsonl"))))
+        assert (report.unchanged, report.updated) == (2, 0)
+
+
 # --- vectors that are no direction, as earlier versions stored them
 
 
