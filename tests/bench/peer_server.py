@@ -60,7 +60,7 @@ class Served:
         self.engine.search(self.queries[-1], BUCKETS)
         opened = time.perf_counter() - began
         settings = ""
-        with contextlib.suppress(Exception):  # where another version keeps them is no failure of the engine
+        with contextlib.suppress(Exception):  # another version may keep them elsewhere
             settings = self.engine.settings()
         version = importlib.metadata.version(self.engine.distribution)
         return {"import": imported, "open": opened, "version": version, "settings": settings}
@@ -89,7 +89,7 @@ class Served:
 def serve(name: str, spec: dict[str, Any]) -> None:
     """Answers each line of standard input with one line: a result, ``skip`` or ``error``."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what an engine prints is no answer
+    os.dup2(2, 1)  # what an engine prints is not an answer
     home = Path(spec["home"]) / FILLED_BY.get(name, name).replace(" ", "-")
     home.mkdir(exist_ok=True)
     engine = ENGINES[name](home, Rows(**spec["rows"]))

@@ -257,7 +257,7 @@ def test_verify_finds_a_flipped_bit(index: Path) -> None:
     assert run("verify") == (0, "4 records, 4 rows: sound\n", "")
     vectors = index / "vectors-1.f32"
     damaged = bytearray(vectors.read_bytes())
-    damaged[3] ^= 0x40  # the exponent of the first number: far too large, and its square is no float32
+    damaged[3] ^= 0x40  # the exponent of the first number: far too large, and its square overflows float32
     vectors.write_bytes(damaged)
     assert run("verify") == (
         1,

@@ -70,7 +70,7 @@ def test_a_rows_score_does_not_depend_on_the_other_rows(dimension: int, n: int, 
     assert together == pytest.approx((vectors.astype(np.float64) @ query.astype(np.float64)), abs=exact.ROUNDING / 2)
 
 
-def test_nor_does_it_with_more_dimensions_than_einsum_buffers() -> None:
+def test_a_rows_score_does_not_depend_on_others_beyond_the_buffer_of_einsum() -> None:
     vectors, query = unit_vectors(20, 9001), unit_vectors(1, 9001, 1)[0]
     assert scores(vectors, query).tolist() == [scores(vectors[i : i + 1], query)[0] for i in range(20)]
 

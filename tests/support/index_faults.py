@@ -85,7 +85,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str, str, str]] = {
         lambda f: sql(f, "update records set text = 'five' where key = 'd'"),
         *("vecindex.db", "the record 'd' is not what was written", "vecindex delete d"),
     ),
-    "a text that is no UTF-8": (
+    "a text that is not UTF-8": (
         lambda f: sql(f, "update records set text = cast(x'ff' as text) where key = 'd'"),
         *("vecindex.db", "the record 'd' is not what was written", "vecindex delete d"),
     ),
@@ -101,7 +101,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str, str, str]] = {
         lambda f: sql(f, "update records set key = '-it''s' where key = 'd'"),
         *("vecindex.db", 'the record "-it\'s" is not what was written', "vecindex delete -- '-it'\"'\"'s'"),
     ),
-    "a key that is no UTF-8": (
+    "a key that is not UTF-8": (
         lambda f: sql(f, "update records set key = cast(x'ff' as text) where key = 'd'"),
         *("vecindex.db", "the record at row 3 is not what was written, and neither is its key", REPAIR),
     ),

@@ -1,1 +1,1 @@
-"""The index on disk: a SQLite database that is the truth, and a file of vectors beside it."""
+"""The index on disk: an SQLite database that is the truth, and a file of vectors beside it."""

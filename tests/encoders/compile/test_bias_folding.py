@@ -123,7 +123,7 @@ def one_matrix_for_two(graph: Graph, h: str) -> Sequence[str]:
 
 
 def with_a_product_of_two(graph: Graph, h: str) -> Sequence[str]:
-    """The right side of a product is no constant."""
+    """The right side of a product is not a constant."""
     return [graph.dense(h), graph.node("MatMul", h, graph.node("Transpose", "x", perm=[1, 0]))]
 
 

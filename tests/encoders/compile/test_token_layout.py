@@ -260,7 +260,7 @@ class ScoresFromTokens(Transformer):
 
 
 class AProductOfTwo(Transformer):
-    """The right side of a product of tokens is no constant."""
+    """The right side of a product of tokens is not a constant."""
 
     def layer(self, h: str) -> str:
         pairs = self.node("MatMul", h, self.node("Transpose", h, perm=[0, 2, 1]))

@@ -92,7 +92,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "another config": ("config.json", {"auto_map": {**SAME, "AutoConfig": "configuration_new.NewConfig"}}, OTHER),
     "another model of that name": ("config.json", {"auto_map": {"AutoModel": "modeling_bert.BertModel"}}, OTHER),
     "more than a model": ("config.json", {"auto_map": {**SAME, "AutoProcessor": "modeling_new.Processor"}}, OTHER),
-    "what is no table": ("config.json", {"auto_map": "modeling_bert.BertModel"}, OTHER),
+    "not a table": ("config.json", {"auto_map": "modeling_bert.BertModel"}, OTHER),
     "another tokenizer": (
         "tokenizer_config.json",
         {"auto_map": {"AutoTokenizer": ["tokenization_bert.NewTokenizer", None]}},
@@ -109,7 +109,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         {"auto_map": {"AutoTokenizer": ["tokenization_bert.BertTokenizer", None], "AutoProcessor": "a.B"}},
         "transformers has no tokenizer of that name",
     ),
-    "a tokenizer that is no list": (
+    "a tokenizer that is not a list": (
         "tokenizer_config.json",
         {"auto_map": {"AutoTokenizer": 3}},
         "no tokenizer of that",

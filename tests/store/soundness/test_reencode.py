@@ -219,7 +219,7 @@ def test_adding_an_export_without_vectors_again_changes_nothing(tmp_path: Path) 
         assert (report.unchanged, report.updated) == (2, 0)
 
 
-# --- vectors that are no direction, as earlier versions stored them
+# --- vectors without a direction, as earlier versions stored them
 
 
 def make_row(folder: Path, row: int, numbers: bytes) -> None:

@@ -45,7 +45,7 @@ def test_repaired_index_gives_the_same_answers(folder: Path, what: str) -> None:
     damage, name, reason, _ = FAULTS[what]
     with opened(folder) as index:
         expected, state = sorted(answers(index)), SMALL_STATE
-        if what == "a key that is no UTF-8":  # that record cannot be named any more
+        if what == "a key that is not UTF-8":  # that record cannot be named any more
             index.delete(["d"])
             expected, state = sorted(answers(index)), {key: SMALL_STATE[key] for key in "ac"}
             folder = small_index(folder.with_name("again"))
