@@ -42,9 +42,9 @@ def backup(dest: str, format_: str, index_path: Path) -> None:
 
 @click.command()
 @click.argument("dest", metavar="DEST|-")
-@click.option("--format", "format_", type=click.Choice(_FORMATS), help="How to write; default: by DEST's suffix.")
+@click.option("--format", "format_", type=click.Choice(_FORMATS), help="The format of DEST.  [default: by suffix]")
 @where_option
-@click.option("--no-vectors", is_flag=True, help="Keys, texts and metadata alone, as jsonl; also of a damaged index.")
+@click.option("--no-vectors", is_flag=True, help="Write only keys, texts and metadata, as jsonl.")
 @report_option
 @index_option
 def export(
@@ -54,7 +54,7 @@ def export(
 
     - is standard output, as jsonl. parquet is one file with a column of vectors; jsonl has one object a line; npy and
     faiss are folders with records.jsonl and the vectors in vectors.npy or index.faiss. `vecindex import` reads them
-    all; `vecindex add` reads what --no-vectors wrote.
+    all; `vecindex add` reads what --no-vectors wrote, which works even if the vectors of the index are lost.
 
     \b
     Examples:
@@ -68,7 +68,7 @@ def export(
         raise click.UsageError("With - records go to standard output; --report json would go there too.")
     with open_for_reading(index_path) as index, Progress("Exporting") as progress:
         if dest == "-":
-            seen = None if is_terminal(sys.stdout) else progress  # else the bar would stand between the lines
+            seen = None if is_terminal(sys.stdout) else progress  # otherwise the bar would be between the lines
             report = index.export(json_lines_out(), format_, where=where, vectors=not no_vectors, progress=seen)
         else:
             report = index.export(dest, format_, where=where, vectors=not no_vectors, progress=progress)
@@ -82,7 +82,7 @@ def export(
 
 @click.command("import")
 @click.argument("source", metavar="SOURCE|-")
-@click.option("--space", metavar="NAME", help="What made the vectors, where SOURCE does not say it; a name of yours.")
+@click.option("--space", metavar="NAME", help="Your own name for what made the vectors, if SOURCE does not say.")
 @report_option
 @index_option
 def import_(source: str, space: str | None, report_as: str, index_path: Path) -> None:
@@ -102,7 +102,7 @@ def import_(source: str, space: str | None, report_as: str, index_path: Path) ->
     from ...store.sql.schema import index_exists
     from ...values.records import AddReport
 
-    # What cannot be used is found out before an empty index is made.
+    # A source that cannot be used is refused before an empty index is created.
     done = AddReport()
     with stopping_on_sigterm(), checked_source(source) as found, Progress("Importing") as show:
 

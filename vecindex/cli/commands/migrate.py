@@ -22,10 +22,8 @@ _FILE = ExpandedPath(path_type=Path)
 
 
 @click.command()
-@click.option(
-    "--queries", type=ExpandedPath(path_type=Path), metavar="FILE", help="Queries to compare: .txt or .jsonl."
-)
-@click.option("--qrels", type=ExpandedPath(path_type=Path), metavar="FILE", help="TSV: query, key, relevance.")
+@click.option("--queries", type=_FILE, metavar="FILE", help="Queries to compare: .txt or .jsonl.")
+@click.option("--qrels", type=_FILE, metavar="FILE", help="TSV: query, key, relevance.")
 @click.option("--anew", is_flag=True, help="Encode every text again, even with the same model, and reuse nothing.")
 @click.option("--drop-old", is_flag=True, help="Remove the old index and unfinished migrations.")
 @answer_option
