@@ -25,7 +25,7 @@ from vecindex.store.sql.schema import create_index
 from vecindex.store.stored import Stored
 from vecindex.store.vectors import append, checksums, vector_file
 
-from ..support.extent import examples
+from ..support.extent import examples, slow
 from ..support.helpers import snapshots
 from ..support.toy import DIMENSION, ToyEncoder, toy_space
 
@@ -107,7 +107,7 @@ ALLOWED: dict[str, npt.NDArray[np.int64] | None] = {
 }
 
 
-@pytest.mark.parametrize("number", [1, 5, 30])
+@pytest.mark.parametrize("number", [1, slow(5), 30])
 @pytest.mark.parametrize("allowed", ALLOWED)
 @pytest.mark.parametrize("collection", COLLECTIONS)
 def test_scan_and_rank_give_the_exact_answer_ties_included(collection: str, allowed: str, number: int) -> None:

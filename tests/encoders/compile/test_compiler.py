@@ -285,6 +285,7 @@ def test_another_process_may_remove_the_compiled_folder(
     assert load_encoder(model).encode(["the cat"]).shape == (1, 32)
 
 
+@pytest.mark.slow
 def test_a_kill_while_compiling_leaves_nothing_that_is_used(model: Path, cache: Path) -> None:
     code = (
         "import time, vecindex; from vecindex.encoders.compile import export\n"

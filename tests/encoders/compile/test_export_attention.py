@@ -67,6 +67,7 @@ def test_sliced_attention_gives_sentence_transformers_vectors(
     assert model[0].auto_model.config._attn_implementation == "sdpa", "the truth is not computed in parts"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read as Linux tells it")
 def test_memory_does_not_grow_with_the_square_of_a_texts_length(folder: Path) -> None:
     encoder = load_encoder(folder)  # compiled now

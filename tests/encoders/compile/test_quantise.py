@@ -191,6 +191,7 @@ def test_an_int8_vector_does_not_depend_on_its_batch(int8: Encoder) -> None:
     assert (alone * together[:20]).sum(axis=1).min() > 0.99999
 
 
+@pytest.mark.slow
 def test_seven_bits_work_on_any_processor(encoder: Encoder) -> None:
     seven = load_encoder(precision="int8-7bit")
     assert float((seven.encode(["my name"]) * encoder.encode(["my name"])).sum()) > 0.97

@@ -23,6 +23,7 @@ from vecindex.encoders.run.encoder import Encoder
 from vecindex.errors import ModelNotFound, UnsupportedModel
 
 from ...support.children import environment
+from ...support.extent import slow
 from ...support.models.hubs import REVISION, Hub, cached_model, files_of, listed, noted_as_missing, serving
 from ...support.models.model_files import DENSE, MODULES, digest, make, write
 
@@ -313,7 +314,7 @@ def test_a_downloaded_plain_model_is_complete_offline(hub: Path) -> None:
 
 
 @pytest.mark.parametrize("client", ["with its list", "without a list"])
-@pytest.mark.parametrize("kind", ["sentences", "plain"])
+@pytest.mark.parametrize("kind", ["sentences", slow("plain")])
 def test_an_interrupted_download_is_incomplete(hub: Path, kind: str, client: str) -> None:
     files = small()
     if kind == "sentences":

@@ -218,6 +218,7 @@ for _ in range(40):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are listed in /proc on Linux only")
 def test_native_code_opens_no_socket_and_stores_no_device_id(encoder: Encoder, tmp_path: Path) -> None:
     # onnxruntime's own reporting starts seconds after the first session, where Python's audit hooks see nothing.

@@ -82,7 +82,7 @@ def fast(folder: Path, space: Space, graph: tuple[Path, int]) -> Encoder:
     return OnnxEncoder(graph[0], space, graph[1], head, 1)
 
 
-@pytest.mark.parametrize("name", every(3, VARIANTS))
+@pytest.mark.parametrize("name", every(6, VARIANTS))
 def test_a_model_gives_sentence_transformers_own_vectors(
     family: Family, base: Path, graph: tuple[Path, int], name: str, tmp_path: Path
 ) -> None:
@@ -123,7 +123,7 @@ def test_a_cached_compiled_model_gives_the_same_vectors(family: Family, base: Pa
         assert cosines(encoder.encode(texts), expected).min() >= LEAST
 
 
-@pytest.mark.parametrize("name", every(3, VARIANTS))
+@pytest.mark.parametrize("name", every(6, VARIANTS))
 def test_the_tokens_contributions_sum_to_the_score(
     base: Path, graph: tuple[Path, int], name: str, tmp_path: Path
 ) -> None:

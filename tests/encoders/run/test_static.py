@@ -123,6 +123,7 @@ def test_a_static_embedding_is_read_and_run_without_torch(tmp_path: Path) -> Non
     assert (ran.stdout, ran.stderr) == ("(1, 8)\n[]\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak of memory is read from Linux's /proc")
 def test_a_text_of_ten_megabytes_is_encoded_in_bounded_memory(tmp_path: Path) -> None:
     folder = static_model(tmp_path / "model", width=256)  # as token vectors all at once: 2 GB

@@ -17,7 +17,7 @@ from vecindex import load_encoder
 from vecindex.encoders.run.text_tokenizer import HUGE, TextTokenizer
 
 from ...support.children import environment
-from ...support.extent import examples, slow
+from ...support.extent import every, examples, slow
 from ...support.models.families import FAMILIES, PROMPTS, sentence_model, transformer_folder
 
 KINDS = {"word pieces": "bert", "bytes": "roberta", "bytes alone": "qwen2", "pieces": "xlm-roberta"}
@@ -65,7 +65,7 @@ def test_without_a_maximum_and_special_tokens_nothing_is_truncated_or_added(whol
 
 
 @pytest.mark.parametrize("side", ["right", slow("left")])
-@pytest.mark.parametrize("name", HUGE_TEXTS)
+@pytest.mark.parametrize("name", every(3, HUGE_TEXTS))
 def test_a_huge_text_keeps_the_same_tokens_and_counts_the_rest(whole: Any, name: str, side: Any) -> None:
     text = HUGE_TEXTS[name]
     assert len(text) > HUGE
@@ -81,7 +81,7 @@ def test_a_huge_text_keeps_the_same_tokens_and_counts_the_rest(whole: Any, name:
     assert tokens.total == (total if total <= MAX else pytest.approx(total, rel=1e-4, abs=len(text) / HUGE + 1))
 
 
-@pytest.mark.parametrize("name", ["words", "lines"])
+@pytest.mark.parametrize("name", ["words", slow("lines")])
 def test_a_huge_text_without_a_maximum_has_the_same_tokens_in_slices(whole: Any, name: str) -> None:
     (tokens,) = TextTokenizer.like(whole, 0, special=False).tokenize([HUGE_TEXTS[name]])
     assert list(tokens.ids) == whole.encode(HUGE_TEXTS[name], add_special_tokens=False).ids
@@ -136,7 +136,7 @@ def test_whitespace_alone_is_one_part(whole: Any, text: str) -> None:
     assert TextTokenizer.like(whole, MAX).spans(text, 5) == [(0, len(text))]
 
 
-@pytest.mark.parametrize("name", ["words", "no spaces", "one word", "whitespace"])
+@pytest.mark.parametrize("name", ["words", slow("no spaces"), slow("one word"), "whitespace"])
 def test_a_huge_text_is_split_too(whole: Any, name: str) -> None:
     check_spans(TextTokenizer.like(whole, MAX), HUGE_TEXTS[name], 500)
 
@@ -147,7 +147,7 @@ def test_any_text_is_split_without_a_gap(text: str, room: int, kind: str) -> Non
     check_spans(TextTokenizer.like(backend(kind), MAX), text, room)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", every(2, KINDS))
 @pytest.mark.parametrize("prompts", [None, PROMPTS], ids=["no prompts", "prompts"])
 def test_no_part_is_truncated(kind: str, prompts: dict[str, str] | None, tmp_path: Path) -> None:
     base = transformer_folder(tmp_path / "base", FAMILIES[KINDS[kind]])
@@ -162,6 +162,7 @@ def test_no_part_is_truncated(kind: str, prompts: dict[str, str] | None, tmp_pat
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak of memory is read from Linux's /proc")
 def test_a_line_of_ten_megabytes_takes_little_memory(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = transformer_folder(tmp_path_factory.mktemp("tokens") / "base", FAMILIES["bert"])

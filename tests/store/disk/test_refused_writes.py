@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
     return small_index(tmp_path / "notes.vecindex")
 
 
-@pytest.mark.parametrize(("for_good", "most"), [(False, 8), slow(False, None), (True, 2), slow(True, 5)])
+@pytest.mark.parametrize(("for_good", "most"), [(False, 4), slow(False, None), (True, 2), slow(True, 5)])
 @pytest.mark.parametrize("act", CHANGES)
 def test_refused_call_is_our_error_and_the_index_stays_usable(
     tmp_path: Path, act: str, for_good: bool, most: int | None

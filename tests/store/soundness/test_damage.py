@@ -118,7 +118,7 @@ print(json.dumps([asdict(each) for each in outcomes(int(sys.argv[2]), 0, Path(sy
 """
 
 
-@pytest.mark.parametrize("number", [15, slow(60)])
+@pytest.mark.parametrize("number", [6, slow(60)])
 def test_random_damage_gives_right_answers_or_our_errors(tmp_path: Path, number: int) -> None:
     # In a new process, since a fork lacks the threads of FAISS if that has searched before.
     done = subprocess.run(
