@@ -33,7 +33,7 @@ def killed_acts(acts: list[str], count: int, scratch: Path) -> list[Any]:
     return [json.loads(line) for line in output(child(KILLS, " ".join(acts), count, scratch)).splitlines()]
 
 
-@pytest.mark.parametrize("count", [4, slow(15)])
+@pytest.mark.parametrize("count", [7, slow(15)])
 def test_writer_killed_at_any_step_has_done_all_or_nothing(tmp_path: Path, count: int) -> None:
     kills = killed_acts(list(CHANGES), count, tmp_path)
     assert [kill for kill in kills if kill[-1] != "None"] == []
