@@ -9,7 +9,7 @@
     │   ├── TextTooLong(item, key, text, tokens, limit, model, origin)
     │   └── TextWithoutToken(text, prompted, item, key, origin)
     ├── InvalidFilter(reason, expression, position)   also a ValueError
-    ├── SourceError(path, line, reason, advice)
+    ├── SourceError(path, line, reason, advice, unit)
     ├── ModelNotFound(model, tried, advice)
     ├── UnsupportedModel(model, reason, advice)
     ├── SpaceMismatch(expected, found, differs, advice)
@@ -30,6 +30,9 @@ from collections.abc import Sequence
 
 from .advice import Advice as Advice
 from .advice import VecindexError as VecindexError
+
+_Origin = tuple[str, int | None, str]
+"""See `values.records.Origin`."""
 
 
 class IndexNotFound(VecindexError):
@@ -79,7 +82,7 @@ class InvalidInput(VecindexError, ValueError):
 class TextTooLong(InvalidInput):
     """A text is longer than the model reads, and ``on_long="error"`` was given.
 
-    ``item`` is its position in the input, from 0, ``origin`` the file and line that it was read from, if any, and
+    ``item`` is its position in the input, from 0, ``origin`` says where it was read, if it was, and
     ``text`` is how it begins. It has ``tokens`` tokens, of which ``model`` reads ``limit``.
     """
 
@@ -96,7 +99,7 @@ class TextTooLong(InvalidInput):
         tokens: int,
         limit: int,
         model: str,
-        origin: tuple[str, int] | None = None,
+        origin: _Origin | None = None,
     ) -> None:
         VecindexError.__init__(self, item, key, text, tokens, limit, model, origin)
         self.item, self.key, self.text, self.origin = item, key, text, origin
@@ -129,7 +132,7 @@ class TextWithoutToken(InvalidInput):
         prompted: bool,
         item: int | None = None,
         key: str | None = None,
-        origin: tuple[str, int] | None = None,
+        origin: _Origin | None = None,
     ) -> None:
         VecindexError.__init__(self, text, prompted, item, key, origin)
         self.text, self.prompted, self.item, self.key, self.origin = text, prompted, item, key, origin
@@ -143,8 +146,8 @@ class TextWithoutToken(InvalidInput):
         return self.reason if self.item is None else f"{_where(self.item, self.key, self.origin)}: {self.reason}"
 
 
-def _where(item: int, key: str | None, origin: tuple[str, int] | None) -> str:
-    return f"item {item}, {key!r}" if origin is None else f"{origin[0]}:{origin[1]}"
+def _where(item: int, key: str | None, origin: _Origin | None) -> str:
+    return f"item {item}, {key!r}" if origin is None else located(*origin)
 
 
 class InvalidFilter(VecindexError, ValueError):
@@ -166,20 +169,31 @@ class InvalidFilter(VecindexError, ValueError):
 
 
 class SourceError(VecindexError):
-    """A row of an input cannot be used; ``line`` counts from 1, and is None if the whole input is meant."""
+    """Something in an input cannot be used.
+
+    ``line`` counts from 1, and is None if the whole input is meant. Where ``unit`` is not "line", it is the number of a
+    page, a row or whatever ``unit`` says.
+    """
 
     _advice: str = Advice("Fix it, or leave it out.", typed="Fix it, or skip bad rows with --skip-bad.")
 
-    def __init__(self, path: str, line: int | None, reason: str, advice: str | None = None) -> None:
-        super().__init__(path, line, reason, advice)
+    def __init__(self, path: str, line: int | None, reason: str, advice: str | None = None, unit: str = "line") -> None:
+        super().__init__(path, line, reason, advice, unit)
         self.path = path
         self.line = line
         self.reason = reason
+        self.unit = unit
         self._advice = advice or self._advice
 
     def _what(self) -> str:
-        where = self.path if self.line is None else f"{self.path}:{self.line}"
-        return f"{where}: {self.reason}"
+        return f"{located(self.path, self.line, self.unit)}: {self.reason}"
+
+
+def located(path: str, place: int | None, unit: str = "line") -> str:
+    """Names a place in a source, like ``notes.txt:3`` or ``report.pdf, page 3``."""
+    if place is None:
+        return path
+    return f"{path}:{place}" if unit == "line" else f"{path}, {unit} {place}"
 
 
 class ModelNotFound(VecindexError):

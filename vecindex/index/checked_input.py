@@ -94,8 +94,7 @@ class CheckedInput:
         used = [name for name in self._reserved if name in (row.metadata or {})]
         if not used or row.origin is None:
             return None
-        return SourceError(
-            *row.origin,
+        return row.origin.error(
             f"the metadata field {used[0]!r} is reserved for the parts of long texts",
             Advice(
                 "Rename it, or choose another on_long.",
@@ -105,17 +104,17 @@ class CheckedInput:
 
     def _note(self, rows: Sequence[Record]) -> None:
         for row in rows:
-            path, line = row.origin or ("", 0)
+            path, line = (row.origin.path, row.origin.place or 0) if row.origin else ("", 0)
             if not self._files or self._files[-1][1] != path:
                 self._files.append((len(self._lines), path))
             self._lines.append(line)
 
     def _origin(self, position: int) -> Origin:
         at = bisect_right(self._files, position, key=lambda file: file[0]) - 1
-        return self._files[at][1], self._lines[position]
+        return Origin(self._files[at][1], self._lines[position])
 
     def _repeated(self, key: str, position: int, first: int) -> SourceError:
-        (path, line), (first_path, first_line) = self._origin(position), self._origin(first)
+        (path, line, _), (first_path, first_line, _) = self._origin(position), self._origin(first)
         if first < len(self._texts):
             where = "one of the given texts"
         else:

@@ -9,7 +9,8 @@
 
 from __future__ import annotations
 
-from .origin import Format, Source, source
+from .formats import Format
+from .origin import Source, source
 from .reading import read
 
 __all__ = ["Format", "Source", "read", "source"]

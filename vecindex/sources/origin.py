@@ -11,41 +11,15 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import IO, cast
 
 from ..errors import Advice, InvalidInput, SourceError
 from ..values.paths import expanded
 from .cells import Types, Value, checked_types
+from .formats import SUFFIXES, Format
 from .magic import START, Kind, kind_by_suffix, kind_of
 
 STDIN = "-"
-
-
-class Format(str, Enum):
-    """A format of sentences; ``description`` is for people."""
-
-    description: str
-
-    def __new__(cls, value: str, description: str = "") -> Format:  # with one argument, a lookup: Format("csv")
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.description = description
-        return member
-
-    TXT = "txt", "one sentence a line"
-    JSONL = "jsonl", "one JSON object a line, with the field text"
-    CSV = "csv", "a header row, then fields between commas, quoted where needed (RFC 4180)"
-    TSV = "tsv", "a header row, then fields between tabs, on one line, quotes kept (IANA text/tab-separated-values)"
-
-
-_SUFFIXES = {
-    ".txt": Format.TXT,
-    ".jsonl": Format.JSONL,
-    ".ndjson": Format.JSONL,
-    ".csv": Format.CSV,
-    ".tsv": Format.TSV,
-}
 
 
 @dataclass(frozen=True)
@@ -186,7 +160,7 @@ def _refuse_other_kinds(path: str, start: bytes) -> None:
 
 
 def _other_kind(path: str, kind: Kind) -> SourceError:
-    inner = _SUFFIXES.get(os.path.splitext(os.path.splitext(path)[0])[1].lower())
+    inner = SUFFIXES.get(os.path.splitext(os.path.splitext(path)[0])[1].lower())
     format = f" --format {inner.value}" if inner else ""
     name = "FILE" if path == STDIN else shlex.quote(path)
     advice = Advice(
@@ -206,7 +180,7 @@ def _quoted(words: str, longest: int = 60) -> str:
 def _from_suffix(path: str) -> Format:
     suffix = os.path.splitext(path)[1]
     try:
-        return _SUFFIXES[suffix.lower()]
+        return SUFFIXES[suffix.lower()]
     except KeyError:
         if (kind := kind_by_suffix(suffix)) is not None:
             raise _other_kind(path, kind) from None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from ..errors import SourceError, located
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,8 +15,24 @@ if TYPE_CHECKING:
 Metadata = Mapping[str, Any]
 """A JSON object. Integers have at most 64 bits, other numbers are finite, and nothing is nested more than 100 deep."""
 
-Origin = tuple[str, int]
-"""The file that a record was read from, and the line in which it ends."""
+Unit = Literal["line", "page", "slide", "row", "message", "cell", "item"]
+"""What the places within a source are called."""
+
+
+class Origin(NamedTuple):
+    """Where a text was read: the name of its source, and the line, page or other ``unit``, counted from 1, if known."""
+
+    path: str
+    place: int | None = None
+    unit: Unit = "line"
+
+    def error(self, reason: str, advice: str | None = None) -> SourceError:
+        """The error for what was read there."""
+        return SourceError(self.path, self.place, reason, advice, self.unit)
+
+    def __str__(self) -> str:
+        return located(self.path, self.place, self.unit)
+
 
 UNKNOWN = 1 << 40
 """A flag that is added to a record's ``lost`` tokens where the model knows no token of the text. No text has that many
@@ -27,8 +45,8 @@ class Record:
 
     ``key`` is the user's stable name; None derives it from text and metadata (see `derive_key`). ``metadata`` None
     means ``{}`` for a new record, and no change for an existing one. ``vector`` is (D,) float32; in a record that is
-    added it is None unless it was made elsewhere. ``origin`` is the file and line that the record was read from, if
-    any, which errors name.
+    added it is None unless it was made elsewhere. ``origin`` says where the record was read, if it was, and errors
+    name it.
     """
 
     text: str

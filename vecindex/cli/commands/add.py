@@ -158,7 +158,8 @@ def add(
         except (TextTooLong, TextWithoutToken) as error:
             if error.origin is None:
                 raise
-            raise SourceError(*error.origin, error.reason, error.advice) from None  # as of any other bad row
+            path, place, unit = error.origin
+            raise SourceError(path, place, error.reason, error.advice, unit) from None  # as of any other bad row
         bad.report()
         if bad.count - checked == rows.rows:
             raise click.ClickException(_NOTHING)

@@ -1,16 +1,18 @@
-"""Reads a record from a line of JSON."""
+"""Reads JSON lines: one object a line."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import IO, Any
 
-from ...errors import Advice, InvalidInput
+from ...errors import Advice, InvalidInput, SourceError
 from ...values.keys import checked_key
 from ...values.metadata import checked_metadata
 from ...values.records import Origin, Record
 from ..fields import is_hit, kind, listed, metadata_in, sentence
 from ..origin import Source
 from ..strict_json import parsed
+from .by_line import rows
 
 _SHAPE = '{"text": "...", "key": "...", "metadata": {...}}'
 _ADVICE = Advice(
@@ -18,6 +20,11 @@ _ADVICE = Advice(
     typed=f"Every line must be one object like {_SHAPE}; --skip-bad skips bad rows.",
 )
 _ARRAY_ADVICE = "Write one object per line; a JSON array is not JSONL."
+
+
+def read(source: Source, stream: IO[bytes]) -> Iterator[Record | SourceError]:
+    """A record for every line that is not blank."""
+    return rows(source, stream, record)
 
 
 def record(line: str, source: Source, origin: Origin) -> Record:

@@ -15,15 +15,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal, TypedDict
+from typing import IO, Any, Literal, TypedDict
 
 from ...errors import Advice, InvalidInput, SourceError
 from ...values.keys import checked_key
 from ...values.records import Origin, Record
 from ..cells import Value, column_kinds, json_object, number
 from ..fields import is_blank, listed, metadata_in, repeated, sentence
+from ..formats import Format
 from ..lines import Line, decoded, lines
-from ..origin import Format, Source
+from ..origin import Source
 
 
 class _Dialect(TypedDict):
@@ -38,9 +39,9 @@ _DIALECTS: dict[Format, _Dialect] = {
 _SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 
 
-def rows(source: Source, given: Iterator[Line]) -> Iterator[Record | SourceError]:
+def read(source: Source, stream: IO[bytes]) -> Iterator[Record | SourceError]:
     """Every row after the header. Raises SourceError if the header cannot be used."""
-    table = _table(source, given)
+    table = _table(source, lines(stream, source.name))
     if table is None:
         return
     feed, columns, cells = table
@@ -57,7 +58,7 @@ def rows(source: Source, given: Iterator[Line]) -> Iterator[Record | SourceError
 
 
 def learn(source: Source) -> None:
-    """Detects the column types of a table, once, if they are wanted; raises SourceError as `rows` does."""
+    """Detects the column types of a table, once, if they are wanted; raises SourceError as `read` does."""
     if source.format not in _DIALECTS or source.types == "text" or source.learnt:
         return
     with source.opened() as stream:
@@ -141,7 +142,7 @@ class _Feed:
 
     def end(self) -> Origin:
         """The file and the line in which the row ended."""
-        return self._name, self._number
+        return Origin(self._name, self._number)
 
     def span(self) -> str:
         """Names the lines of the row so far, if there are several."""

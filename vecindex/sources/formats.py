@@ -1,0 +1,58 @@
+"""The formats that can be read: how a file of each is recognised, and which reader reads it.
+
+A reader is a module with the function ``read(source, stream)``, imported when it is needed. It yields what it finds in
+the bytes of the stream, in order and in bounded memory: a `Record` for each row, a `Document` for each longer text. A
+bad row is yielded as a SourceError, so that reading can go on; a source that is of no use raises one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+from ..values.records import Unit
+
+
+class Format(str, Enum):
+    """A format of sources; ``description`` is for people."""
+
+    description: str
+
+    def __new__(cls, value: str, description: str = "") -> Format:  # with one argument, a lookup: Format("csv")
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.description = description
+        return member
+
+    TXT = "txt", "one sentence a line"
+    JSONL = "jsonl", "one JSON object a line, with the field text"
+    CSV = "csv", "a header row, then fields between commas, quoted where needed (RFC 4180)"
+    TSV = "tsv", "a header row, then fields between tabs, on one line, quotes kept (IANA text/tab-separated-values)"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a format is read.
+
+    ``reader`` is the module, below `sources`. ``suffixes`` recognise a file. ``kind`` says whether each row is a text
+    of its own, or whether longer texts are split. ``unit`` is what places in the source are called, if it has any.
+    ``is_text`` says that the bytes are text, so the file may be in any encoding and compressed. ``slow`` says that
+    reading takes so long that it is not done twice.
+    """
+
+    reader: str
+    suffixes: tuple[str, ...]
+    kind: Literal["rows", "prose"]
+    unit: Unit | None = "line"
+    is_text: bool = True
+    slow: bool = False
+
+
+LAYOUTS: dict[Format, Layout] = {
+    Format.TXT: Layout("rows.txt", (".txt",), "rows"),
+    Format.JSONL: Layout("rows.jsonl", (".jsonl", ".ndjson"), "rows"),
+    Format.CSV: Layout("rows.delimited", (".csv",), "rows"),
+    Format.TSV: Layout("rows.delimited", (".tsv",), "rows"),
+}
+SUFFIXES = {suffix: format for format, layout in LAYOUTS.items() for suffix in layout.suffixes}
