@@ -1,0 +1,44 @@
+"""What an index knows of a source that was added: where it is, how it was read, and what its bytes were then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+SourceKind = Literal["file", "member", "database", "url", "stdin"]
+"""What a source is; a member is a file within a zip archive."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """A source as the index last read it.
+
+    Attributes:
+        id: its number in the index.
+        location: a path, relative to the folder that holds the index where the file is in there, with posix
+            separators; else an absolute path, a URL or a label.
+        query: the SQL of a database source, else "".
+        reader: the value of the `Format` that it was read as.
+        options: how it was read and split, as canonical JSON. Another value means that it has to be read again.
+        digest: the SHA-256 of its bytes, in hexadecimal. None means that it was never read to its end, or has to be
+            read again.
+        size: of the file, in bytes; None for what has no size.
+        modified: the file's time of modification, in nanoseconds; None for what has none, and where a later change
+            may have the same time.
+        added: the time when it was last read to its end, in ISO format.
+        stale: how many of its records were gone from it at the last reading and are still stored.
+        unit: what places in it count, such as "line".
+    """
+
+    id: int
+    kind: SourceKind
+    location: str
+    query: str
+    reader: str
+    options: str
+    digest: str | None
+    size: int | None
+    modified: int | None
+    added: str
+    stale: int
+    unit: str | None
