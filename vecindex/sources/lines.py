@@ -22,7 +22,7 @@ MAX_LINE = 64 * 2**20
 CHUNK = 2**14
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
-_OTHER_ENCODINGS = (
+MARKS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
     (codecs.BOM_UTF16_LE, "UTF-16"),
@@ -78,7 +78,7 @@ def decoded(raw: bytes) -> str:
     """
     if len(raw) > MAX_LINE:
         raise InvalidInput(f"the line is longer than {MAX_LINE:,} bytes", "Check that this is a file of sentences.")
-    for mark, encoding in _OTHER_ENCODINGS:
+    for mark, encoding in MARKS:
         if raw.startswith(mark):
             raise InvalidInput(
                 f"the line begins with a {encoding} byte order mark ({mark.hex(' ').upper()}), but the file is UTF-8",
@@ -109,7 +109,7 @@ def without_end(text: str) -> str:
 
 
 def _refuse_other_encodings(raw: bytes, name: str) -> None:
-    for mark, encoding in _OTHER_ENCODINGS:
+    for mark, encoding in MARKS:
         if raw.startswith(mark):
             raise SourceError(
                 name,
