@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from vecindex.errors import SourceError
 from vecindex.sources import Format, Source, read
+from vecindex.sources.options import ReadOptions
 from vecindex.values.records import Record
 
 from ..support.extent import examples
@@ -21,7 +22,7 @@ from ..support.extent import examples
 def read_bytes(content: bytes, format: Format, **options: Any) -> list[Record]:
     with tempfile.TemporaryFile() as stream:
         stream.write(content)
-        return list(read(Source("x", format, copy=stream, **options)))
+        return list(read(Source("x", format, ReadOptions(**options), copy=stream)))
 
 
 def storable(**limits: Any) -> st.SearchStrategy[str]:

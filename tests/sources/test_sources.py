@@ -126,7 +126,7 @@ class TestSource:
     )
     def test_the_suffix_says_the_format(self, name: str, expected: Format) -> None:
         Path(name).touch()
-        assert source(name) == Source(name, expected, None, None)
+        assert source(name) == Source(name, expected)
         assert source(Path(name), format=Format.CSV).format is Format.CSV
 
     @pytest.mark.parametrize("name", ["a", "a.md", "a.xml", "a.txt.gz", "a.zip", ".txt"])

@@ -8,16 +8,17 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import IO, cast
 
-from ..errors import Advice, InvalidInput, SourceError
+from ..errors import Advice, SourceError
 from ..values.paths import expanded
-from .cells import Types, Value, checked_types
+from .cells import Types, Value
 from .formats import SUFFIXES, Format
 from .magic import START, Kind, kind_by_suffix, kind_of
+from .options import DecodingErrors, ReadOptions, read_options
 
 STDIN = "-"
 
@@ -31,10 +32,7 @@ class Source:
 
     path: str
     format: Format
-    text_column: str | None = None
-    key_column: str | None = None
-    types: Types = "auto"
-    """How to read the cells of csv and tsv; see `cells`."""
+    options: ReadOptions = field(default_factory=ReadOptions)
     learnt: list[Mapping[int, Value]] = field(default_factory=list, repr=False, compare=False)
     """The detected kinds of columns, once known; see `delimited.learn`."""
     copy: IO[bytes] | None = field(default=None, repr=False, compare=False)
@@ -71,26 +69,39 @@ def source(
     path: str | os.PathLike[str],
     *,
     format: Format | None = None,
-    text_column: str | None = None,
+    text_column: str | Iterable[str] | None = None,
     key_column: str | None = None,
+    metadata_columns: str | Iterable[str] | None = None,
     types: Types = "auto",
+    json_path: str | None = None,
+    encoding: str | None = None,
+    errors: DecodingErrors = "strict",
+    sql: str | None = None,
 ) -> Source:
     """The source at ``path``; "-" is standard input, which is read to its end and copied.
 
     ``format`` None goes by the suffix, and is txt for standard input. ``types`` says how to read the cells of csv and
     tsv: "auto" converts columns of only numbers, booleans, lists or objects, and leaves out empty cells; "text" keeps
-    each cell as it is written. Raises SourceError if there is nothing to read or the format is unknown.
+    each cell as it is written. The other options are those of `ReadOptions`. Raises SourceError if there is nothing to
+    read or the format is unknown.
     """
     path = expanded(path)
-    types = checked_types("types", types)
-    if text_column is not None and text_column == key_column:
-        raise InvalidInput(f"the text and the key cannot both be {text_column!r}", "Name two different ones.")
+    options = read_options(
+        text_column=text_column,
+        key_column=key_column,
+        metadata_columns=metadata_columns,
+        types=types,
+        json_path=json_path,
+        encoding=encoding,
+        errors=errors,
+        sql=sql,
+    )
     once = path == STDIN or not _is_regular(path)
     if not once:
         _refuse_other_kinds(path, _start(path))
     if format is None:
         format = Format.TXT if path == STDIN else _from_suffix(path)
-    if format is Format.TXT and (text_column is not None or key_column is not None):
+    if format is Format.TXT and options.names_columns:
         raise SourceError(
             _name(path),
             None,
@@ -101,7 +112,7 @@ def source(
             ),
         )
     copy = _copied(path) if once else None
-    return Source(path, format, text_column, key_column, types, copy=copy)
+    return Source(path, format, options, copy=copy)
 
 
 def _name(path: str) -> str:

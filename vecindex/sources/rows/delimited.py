@@ -59,7 +59,7 @@ def read(source: Source, stream: IO[bytes]) -> Iterator[Record | SourceError]:
 
 def learn(source: Source) -> None:
     """Detects the column types of a table, once, if they are wanted; raises SourceError as `read` does."""
-    if source.format not in _DIALECTS or source.types == "text" or source.learnt:
+    if source.format not in _DIALECTS or source.options.types == "text" or source.learnt:
         return
     with source.opened() as stream:
         table = _table(source, lines(stream, source.name))
@@ -267,11 +267,11 @@ def _columns(header: Sequence[str], source: Source, separator: str) -> _Columns:
             "Save the file as csv or jsonl, or without quotes around fields.",
         )
     text = _text_column(header, source, separator)
-    key = _find(header, "key" if source.key_column is None else source.key_column)
-    if source.key_column is None:
+    key = _find(header, "key" if source.options.key_column is None else source.options.key_column)
+    if source.options.key_column is None:
         key = None if key == text else key
     elif key is None or key == text:
-        what = f"no column {source.key_column!r}" if key is None else f"{header[text]!r} is already the text"
+        what = f"no column {source.options.key_column!r}" if key is None else f"{header[text]!r} is already the text"
         raise InvalidInput(
             f"{what}; the columns are: {listed(header)}",
             Advice(
@@ -294,11 +294,11 @@ def _are_hits(header: Sequence[str], kinds: Mapping[int, Value]) -> bool:
 
 
 def _text_column(header: Sequence[str], source: Source, separator: str) -> int:
-    wanted = "text" if source.text_column is None else source.text_column
+    wanted = next(iter(source.options.text_columns), "text")
     text = _find(header, wanted)
     if text is not None:
         return text
-    if source.text_column is None and len(header) == 1:
+    if not source.options.text_columns and len(header) == 1:
         _refuse_other_separators(header[0], source.format, separator)
     raise InvalidInput(
         f"no column {wanted!r}; the columns are: {listed(header)}",

@@ -34,7 +34,10 @@ def record(line: str, source: Source, origin: Origin) -> Record:
     if is_hit(fields, fields.get("rank"), fields.get("score"), fields.get("metadata")):
         for name in ("rank", "score", "tokens_lost", "truncated"):  # earlier versions wrote "truncated"
             fields.pop(name, None)
-    text, key = _text(fields, names, source.text_column), _key(fields, names, source.key_column)
+    text, key = (
+        _text(fields, names, next(iter(source.options.text_columns), None)),
+        _key(fields, names, source.options.key_column),
+    )
     return Record(text, key, _metadata(fields), origin=origin)
 
 
