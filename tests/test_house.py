@@ -36,6 +36,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "numpy": ("encoders", "store", "search", "exchange", "index", "values.records", "values.arrays", "values.repeats"),
     "faiss": ("search.load_faiss",),
     "pyarrow": ("exchange.parquet",),
+    "pandas": ("values.hits",),
     "sqlite_utils": ("store.sql.schema",),
     "onnxruntime": ("encoders.run.onnx",),
     "tokenizers": ("encoders.run.text_tokenizer", "encoders.run.onnx"),
@@ -54,7 +55,7 @@ DOORS: dict[str, tuple[str, ...]] = {
 }
 """A library, and the modules or folders that may import it."""
 LAZY = (
-    *("faiss", "pyarrow", "sqlite_utils", "huggingface_hub", "safetensors"),
+    *("faiss", "pyarrow", "pandas", "sqlite_utils", "huggingface_hub", "safetensors"),
     *(".encoders.run.onnx", ".encoders.run.torch", ".encoders.run.cuda"),
     *(
         ".encoders.compile.quantise",
@@ -220,6 +221,7 @@ def test_every_library_has_its_door() -> None:
     assert {each.module for each in third_party if floor(each.module) == 0 and not each.typing_only} <= {
         "values.arrays",
         "values.repeats",
+        "values.hits",
     }
 
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .index.facade import Index as Index
     from .index.facade import open as open
     from .store.backup import BackupReport as BackupReport
+    from .values.hits import Hits as Hits
     from .values.records import AddReport as AddReport
     from .values.records import CompactReport as CompactReport
     from .values.records import Hit as Hit
@@ -65,6 +66,7 @@ _HOMES = {
     "exchange.export": ("ExportReport",),
     "index.facade": ("Index", "open"),
     "index.change_model": ("MigrationReport",),
+    "values.hits": ("Hits",),
     "values.records": ("AddReport", "CompactReport", "Hit", "IndexInfo", "Record", "VerifyReport"),
     "store.backup": ("BackupReport",),
     "errors.warnings": ("FilterWarning", "QueryTruncated", "QueryUnknown", "VecindexWarning"),

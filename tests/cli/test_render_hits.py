@@ -6,7 +6,10 @@ import csv
 import io
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vecindex.cli.render.hits import SNIPPET, Shown, hits_as, snippet
+from vecindex.cli.render.passages import passages
+from vecindex.sources import read, source
+from vecindex.values.keys import derive_key
 from vecindex.values.records import Hit
 
 from ..support.commands import run
@@ -114,6 +120,147 @@ def test_fields_choose_the_metadata_that_is_shown() -> None:
     ]
     assert json.loads(hits_as("jsonl", HITS, Shown(fields=("n",))).splitlines()[0])["metadata"] == {"n": None}
     assert hits_as("csv", HITS, Shown(fields=("*",))) == hits_as("csv", HITS)
+
+
+# --- sources and context
+
+WATER = "Water the tomatoes at the roots, never over the leaves, since wet leaves get blight."
+MD: dict[str, Any] = {"source": "docs/garden/tomatoes.md", "document": "docs/garden/tomatoes.md"}
+UNDER: dict[str, Any] = {"headings": ["Tomatoes", "Watering"]}
+FROM_LINE = Hit(1, "docs/garden/tomatoes.md#3", 0.75, WATER, UNDER, **MD, place=("line", 41), span=(10, 94), position=2)
+FROM_PAGE = Hit(2, derive_key("A page."), 0.5, "A page.", {}, source="report.pdf", place=("page", 3))
+NAMED = Hit(3, "g-1", 0.25, "Mix the grout.", {}, source="data/sentences.csv", place=("line", 12))
+SOURCED = [FROM_LINE, FROM_PAGE, NAMED]
+
+
+def test_a_hit_from_a_source_is_shown_with_its_place_and_headings() -> None:
+    assert hits_as("text", SOURCED).splitlines() == [
+        f"1  0.7500  {WATER}  [docs/garden/tomatoes.md:41]  Tomatoes > Watering",
+        "2  0.5000  A page.  [report.pdf, page 3]",
+        "3  0.2500  Mix the grout.  [g-1 in data/sentences.csv:12]",
+    ]
+    odd = [replace(FROM_LINE, metadata={"headings": headings}) for headings in ([], "x", ["a", 1], ["\x1b", "b"])]
+    endings = [line.partition(":41]")[2] for line in hits_as("text", odd).splitlines()]
+    assert endings == ["", "", "", "  \\x1b > b"]
+    assert hits_as("text", [replace(NAMED, metadata=UNDER, source=None)]) == "3  0.2500  Mix the grout.  [g-1]\n"
+
+
+def test_hits_fit_a_terminal() -> None:
+    assert hits_as("text", SOURCED, Shown("", width=80)).splitlines() == [
+        "1  0.7500  Water the tomatoes at the roots, never over the leaves, since wet",
+        "           leaves get blight.  [docs/garden/tomatoes.md:41]  Tomatoes > Watering",
+        "2  0.5000  A page.  [report.pdf, page 3]",
+        "3  0.2500  Mix the grout.  [g-1 in data/sentences.csv:12]",
+    ]
+    assert hits_as("text", SOURCED[2:], Shown("", width=56)).splitlines() == [
+        "3  0.2500  Mix the grout.",
+        "           [g-1 in data/sentences.csv:12]",
+    ]
+    assert hits_as("text", SOURCED, Shown("", width=25)) == hits_as("text", SOURCED)
+
+
+@given(st.lists(st.builds(replace, st.sampled_from(SOURCED), text=st.text(min_size=1))), st.integers(1, 100))
+def test_wrapping_moves_spaces_only(hits: list[Hit], width: int) -> None:
+    plain, wrapped = (hits_as("text", hits, Shown(None, width=width)) for width in (None, width))
+    assert plain.split() == wrapped.split()
+
+
+def test_programs_get_the_source_of_a_hit() -> None:
+    assert [list(hit.items())[5:] for hit in json.loads(hits_as("json", SOURCED))] == [
+        [("source", "docs/garden/tomatoes.md"), ("line", 41), ("span", [10, 94])],
+        [("source", "report.pdf"), ("page", 3)],
+        [("source", "data/sentences.csv"), ("line", 12)],
+    ]
+    assert [row[4:] for row in rows(hits_as("csv", [*SOURCED, HITS[1]]))] == [
+        ["metadata", "source", "line", "page", "start", "end"],
+        ['{"headings": ["Tomatoes", "Watering"]}', "docs/garden/tomatoes.md", "41", "", "10", "94"],
+        ["{}", "report.pdf", "", "3", "", ""],
+        ["{}", "data/sentences.csv", "12", "", "", ""],
+        ["{}", "", "", "", "", ""],
+    ]
+
+
+BEFORE, AFTER = ("One.", "Two."), ("Four.", "Five.")
+
+
+def test_sentences_around_a_hit_have_no_rank() -> None:
+    near = [replace(FROM_LINE, text="Three.", before=BEFORE, after=AFTER), FROM_PAGE]
+    assert hits_as("text", near).splitlines() == [
+        "           One.",
+        "           Two.",
+        "1  0.7500  Three.  [docs/garden/tomatoes.md:41]  Tomatoes > Watering",
+        "           Four.",
+        "           Five.",
+        "",
+        "2  0.5000  A page.  [report.pdf, page 3]",
+    ]
+    first = json.loads(hits_as("jsonl", near).splitlines()[0])
+    assert (first["before"], first["after"]) == (["One.", "Two."], ["Four.", "Five."])
+    assert rows(hits_as("csv", near))[1][-2:] == ['["One.", "Two."]', '["Four.", "Five."]']
+
+
+def in_document(rank: int, position: int, around: int = 1, name: str = "d") -> Hit:
+    """A hit of a document whose sentences are a to j."""
+    texts = "abcdefghij"
+    before, after = texts[max(position - around, 0) : position], texts[position + 1 : position + 1 + around]
+    return Hit(
+        *(rank, f"{name}#{position + 1}", 1 / rank, texts[position], {}),
+        source=name,
+        document=name,
+        position=position,
+        before=tuple(before),
+        after=tuple(after),
+    )
+
+
+def shown_passages(hits: list[Hit]) -> list[str]:
+    """Each passage, with hits in capitals."""
+    found = passages(hits)
+    return ["".join(each if isinstance(each, str) else each.text.upper() for each in passage) for passage in found]
+
+
+@pytest.mark.parametrize(
+    ("hits", "expected"),
+    [
+        ([in_document(1, 4), in_document(2, 6)], ["dEfGh"]),
+        ([in_document(1, 6), in_document(2, 4)], ["dEfGh"]),
+        ([in_document(1, 4), in_document(2, 5)], ["dEFg"]),
+        ([in_document(1, 1), in_document(2, 4)], ["aBcdEf"]),  # they touch
+        ([in_document(1, 1), in_document(2, 5)], ["aBc", "eFg"]),
+        ([in_document(1, 1), in_document(2, 5), in_document(3, 3)], ["aBcDeFg"]),
+        ([in_document(1, 8, name="e"), in_document(2, 5), in_document(3, 3)], ["hIj", "cDeFg"]),
+        ([in_document(1, 4, around=0), in_document(2, 5, around=0)], ["E", "F"]),
+    ],
+)
+def test_hits_near_each_other_are_one_passage(hits: list[Hit], expected: list[str]) -> None:
+    assert shown_passages(hits) == expected
+
+
+def test_hits_whose_positions_disagree_are_shown_apart() -> None:
+    shifted = replace(in_document(2, 5), before=("x",))
+    assert shown_passages([in_document(1, 4), shifted]) == ["dEf", "xFg"]
+
+
+@given(st.sets(st.integers(0, 9), min_size=1), st.integers(1, 9), st.randoms())
+def test_no_sentence_of_a_document_is_shown_twice(positions: set[int], around: int, random: Random) -> None:
+    order = list(positions)
+    random.shuffle(order)
+    found = shown_passages([in_document(rank, position, around) for rank, position in enumerate(order, 1)])
+    expected = {p for q in positions for p in range(q - around, q + around + 1) if 0 <= p <= 9}
+    texts = ["abcdefghij"[p].upper() if p in positions else "abcdefghij"[p] for p in sorted(expected)]
+    assert sorted("".join(found).lower()) == sorted("".join(texts).lower())
+    assert set("".join(found)) == set(texts)
+
+
+@pytest.mark.parametrize("format_", ["csv", "jsonl"])
+def test_hits_with_sources_can_be_added_again(format_: str, here: Path) -> None:
+    found = [replace(hit, lost=3, unknown=True, before=BEFORE) for hit in SOURCED]
+    Path(f"hits.{format_}").write_text(hits_as(format_, found))
+    with opened(here / ".vecindex") as index, source(f"hits.{format_}") as hits:
+        index.add(read(hits))
+        assert [(r.key, r.text, r.metadata or {}) for r in map(index.get, index.keys())] == [
+            (hit.key, hit.text, hit.metadata) for hit in SOURCED
+        ]
 
 
 # --- the commands

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,7 +31,9 @@ class HitPrinter:
         """Prints hits; of long texts a snippet, chosen by ``query``."""
         least = self.min_score
         good = hits if least is None else [hit for hit in hits if hit.score >= least]
-        shown = Shown(None if self.full else query, self.fields, is_terminal(stdout()), self.csv_safe)
+        terminal = is_terminal(stdout())
+        width = shutil.get_terminal_size().columns if terminal else None
+        shown = Shown(None if self.full else query, self.fields, terminal, self.csv_safe, width)
         emit(hits_as(self.format_, good, shown), self.format_)
         if hits and not good:
             say(f"No record scores {least:g} or more; the best scores {hits[0].score:.4f}.")

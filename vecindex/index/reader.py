@@ -34,9 +34,10 @@ from ..store.stored import Stored
 from ..store.text_cache import BYTES_AN_ENTRY
 from ..store.vectors import Vectors
 from ..values.arguments import entrance
+from ..values.hits import Hits
 from ..values.keys import checked_key
 from ..values.paths import expanded
-from ..values.records import Hit, IndexInfo, Record, VerifyReport
+from ..values.records import IndexInfo, Record, VerifyReport
 from ..values.scalars import destination, flag
 from ..values.space import Space
 from .drift import SAMPLES, Sample, check_vectors
@@ -102,7 +103,7 @@ class Reader:
         return self._model.encoder(self._space())
 
     @entrance()
-    def search(self, query: str | Any, k: int = 5, where: Where | None = None) -> list[Hit]:
+    def search(self, query: str | Any, k: int = 5, where: Where | None = None) -> Hits:
         """The nearest records to a text or a vector.
 
         Args:
@@ -124,11 +125,11 @@ class Reader:
         return self._search([query], k, where)[0]
 
     @entrance()
-    def search_many(self, queries: Sequence[str] | Any, k: int = 5, where: Where | None = None) -> list[list[Hit]]:
+    def search_many(self, queries: Sequence[str] | Any, k: int = 5, where: Where | None = None) -> list[Hits]:
         """Searches for several texts, or vectors (n, D), in one snapshot; returns a list of hits for each."""
         return self._search(queries, k, where)
 
-    def _search(self, queries: Sequence[str] | Any, k: int, where: Where | None) -> list[list[Hit]]:
+    def _search(self, queries: Sequence[str] | Any, k: int, where: Where | None) -> list[Hits]:
         condition = None if where is None else parse(where)
         with self._asked(queries) as (view, vectors):
             hits, unmatched = run.search(view, vectors, k, condition), view.unmatched(condition, k)
@@ -136,9 +137,7 @@ class Reader:
         return hits
 
     @entrance()
-    def explain_search(
-        self, query: str | Any, k: int = 5, where: Where | None = None
-    ) -> tuple[list[Hit], SearchReport]:
+    def explain_search(self, query: str | Any, k: int = 5, where: Where | None = None) -> tuple[Hits, SearchReport]:
         """As `search`, with a report of how the hits were found: the route, the candidates, the time of each step."""
         condition = None if where is None else parse(where)
         with self._asked([query]) as (view, vectors):
@@ -147,11 +146,11 @@ class Reader:
         return found
 
     @entrance()
-    def similar(self, key: str, k: int = 5, where: Where | None = None) -> list[Hit]:
+    def similar(self, key: str, k: int = 5, where: Where | None = None) -> Hits:
         """The nearest records to the stored record ``key``, without itself; raises RecordNotFound."""
         return self._similar(key, k, where, warns=True)
 
-    def _similar(self, key: str, k: int, where: Where | None = None, warns: bool = False) -> list[Hit]:
+    def _similar(self, key: str, k: int, where: Where | None = None, warns: bool = False) -> Hits:
         condition = None if where is None else parse(where)
         with self._snapshots.take() as snapshot:
             record = _stored(snapshot, key)
@@ -162,7 +161,7 @@ class Reader:
             unmatched = snapshot.unmatched(condition, k)
         _warn(unmatched)
         others = [hit for hit in hits if hit.key != key][:k]
-        return [replace(hit, rank=rank) for rank, hit in enumerate(others, 1)]
+        return Hits(replace(hit, rank=rank) for rank, hit in enumerate(others, 1))
 
     @entrance()
     def get(self, key: str) -> Record:

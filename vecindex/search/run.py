@@ -13,6 +13,7 @@ from ..encoders.run.pooling import unit_length_of, widened
 from ..errors import InvalidInput
 from ..filters.tree import Filter
 from ..values.arrays import numbers
+from ..values.hits import Hits
 from ..values.records import Hit
 from .dense import Trace, rankings
 from .exact import Ranking, Vectors
@@ -41,7 +42,7 @@ class SearchReport:
     milliseconds: Mapping[str, float]
 
 
-def search(view: View, queries: Vectors, k: int, where: Filter | None = None) -> list[list[Hit]]:
+def search(view: View, queries: Vectors, k: int, where: Filter | None = None) -> list[Hits]:
     """The best min(k, records that match) hits for each of ``queries`` (q, D), unit vectors; see `_hits`."""
 
     def again(query: Vectors, more: int) -> Ranking:
@@ -51,7 +52,7 @@ def search(view: View, queries: Vectors, k: int, where: Filter | None = None) ->
     return [_hits(view, r, k, partial(again, query)) for query, r in zip(queries, found, strict=True)]
 
 
-def explain(view: View, query: Vectors, k: int, where: Filter | None = None) -> tuple[list[Hit], SearchReport]:
+def explain(view: View, query: Vectors, k: int, where: Filter | None = None) -> tuple[Hits, SearchReport]:
     """As `search` for one ``query`` (D,), and what was done to find the hits."""
     trace = Trace()
 
@@ -87,7 +88,7 @@ def unit_queries(vectors: Any, dimension: int) -> Vectors:
     return unit_length_of(wide, largest)
 
 
-def _hits(view: View, ranking: Ranking, k: int, again: Callable[[int], Ranking]) -> list[Hit]:
+def _hits(view: View, ranking: Ranking, k: int, again: Callable[[int], Ranking]) -> Hits:
     """The k best hits; texts without a token that the model knows come last. ``again`` ranks more than k rows.
 
     The vectors of such texts say nothing about them, and are all alike: if one were near a query by accident, the rest
@@ -103,7 +104,7 @@ def _hits(view: View, ranking: Ranking, k: int, again: Callable[[int], Ranking])
         stored, ranking = [stored[place] for place in places], Ranking(ranking.rows[places], ranking.scores[places])
     # Rounding can raise the product of two unit vectors above 1 in the last digit; a cosine is never more than 1.
     cosines = np.clip(ranking.scores, -1, 1).tolist()
-    return [
+    return Hits(
         Hit(place, record.key, score, record.text, view.metadata(record), record.tokens_lost, record.unknown)
         for place, (record, score) in enumerate(zip(stored, cosines, strict=True), 1)
-    ]
+    )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from ..errors import Advice, InvalidInput
+from ..values.records import Unit
 from ..values.texts import checked_text
 
 _ASCII_WHITESPACE = " \t\n\r\v\f"
@@ -57,6 +58,13 @@ def metadata_in(others: dict[str, Any]) -> dict[str, Any] | None:
             f"both beside and inside 'metadata': {listed(twice)}", "Keep one of the two; both would be metadata."
         )
     return {**beside, **own}
+
+
+OF_HITS = (
+    *("rank", "score", "tokens_lost", "truncated", "unknown"),  # earlier versions wrote "truncated"
+    *("source", "span", "start", "end", "before", "after", *get_args(Unit)),
+)
+"""What a result of `vecindex search` has besides the record itself, which is not stored again; see `is_hit`."""
 
 
 def is_hit(fields: Collection[str], rank: object, score: object, metadata: object) -> bool:

@@ -56,13 +56,22 @@ class Record:
     origin: Origin | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Hit:
     """A search result: ``rank`` counts from 1, and ``score`` is a cosine, so larger is better.
 
-    ``lost`` is how many tokens at the end of ``text`` the model did not read, so they do not affect the score; in a
-    record that an early version truncated, 1 means at least one. ``unknown`` says that the model knows no token of
-    ``text`` (emoji, for example): the score is meaningless, and such hits come last.
+    ``to_dict()`` gives what ``vecindex search --format json`` prints.
+
+    Attributes:
+        lost: how many tokens at the end of ``text`` the model did not read, so they do not affect the score; in a
+            record that an early version truncated, 1 means at least one.
+        unknown: the model knows no token of ``text`` (emoji, for example): the score is meaningless, and such hits come
+            last.
+        source: the file or other source that the text was read from, if any.
+        place: where in the source: a unit and a number from 1, such as ``("line", 12)`` or ``("page", 3)``.
+        span: the characters of its document that ``text`` is: the first and the one after the last, from 0.
+        document: the key of the document that ``text`` is a sentence of; ``position`` is its number there, from 0.
+        before: the sentences before it in the document, if ``context`` asked for some; ``after``: those after it.
     """
 
     rank: int
@@ -72,6 +81,37 @@ class Hit:
     metadata: Metadata
     lost: int = 0
     unknown: bool = False
+    source: str | None = None
+    place: tuple[Unit, int] | None = None
+    span: tuple[int, int] | None = None
+    document: str | None = None
+    position: int | None = None
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        always = ("rank", "key", "score", "text", "metadata", "lost", "unknown")
+        values = ((each, getattr(self, each.name)) for each in fields(self))
+        shown = [f"{each.name}={value!r}" for each, value in values if each.name in always or value != each.default]
+        return f"Hit({', '.join(shown)})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON has of the hit: rank, key, score, text and metadata, and the rest where it is known."""
+        members: dict[str, Any] = {
+            **{"rank": self.rank, "key": self.key, "score": self.score, "text": self.text, "metadata": self.metadata},
+            **({"tokens_lost": self.lost} if self.lost else {}),
+            **({"unknown": True} if self.unknown else {}),
+        }
+        if self.source is not None:
+            members["source"] = self.source
+        if self.place is not None:
+            unit, number = self.place
+            members[unit] = number
+        if self.span is not None:
+            members["span"] = list(self.span)
+        if self.before or self.after:
+            members |= {"before": list(self.before), "after": list(self.after)}
+        return members
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import re
+import textwrap
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .passages import passages
 from .results import counted, json_line, json_text, printable
 
 if TYPE_CHECKING:
@@ -33,13 +35,15 @@ class Shown:
 
     Snippets are chosen by ``query``; None shows whole texts, which programs always get. ``fields`` are the names of
     metadata fields, with dots for nested ones; None shows none to people and all to programs. ``terminal`` escapes
-    control characters in CSV, ``csv_safe`` keeps spreadsheets from running stored values as formulas.
+    control characters in CSV, ``csv_safe`` keeps spreadsheets from running stored values as formulas. Text is wrapped
+    to ``width`` columns; None never wraps.
     """
 
     query: str | None = None
     fields: tuple[str, ...] | None = None
     terminal: bool = False
     csv_safe: bool = False
+    width: int | None = None
 
     def metadata(self, hit: Hit) -> Mapping[str, Any]:
         """Those fields of a hit's metadata that are shown and exist."""
@@ -70,26 +74,71 @@ def _value(metadata: Mapping[str, Any], name: str) -> Any:
 
 
 def _text(hits: Sequence[Hit], shown: Shown) -> str:
-    width = len(str(len(hits)))
-    lines = []
-    for h in hits:
-        text = h.text if shown.query is None else snippet(h.text, shown.query)
-        line = f"{h.rank:>{width}}  {h.score:.4f}  {printable(text)}  [{printable(h.key)}]"
-        if shown.fields is not None:
-            line += f"  {printable(json_line(shown.metadata(h)))}"
-        if h.lost:
-            line += f"  (truncated: {counted(h.lost, 'token')} not read)"
-        if h.unknown:
-            line += "  (the model knows none of its tokens)"
-        lines.append(line + "\n")
-    return "".join(lines)
+    digits = len(str(max((hit.rank for hit in hits), default=0)))
+    blocks = []
+    for passage in passages(hits):
+        lines = []
+        for sentence in passage:
+            hit, text = (sentence, sentence.text) if not isinstance(sentence, str) else (None, sentence)
+            head = f"{hit.rank:>{digits}}  {hit.score:.4f}  " if hit else " " * (digits + 10)
+            text = printable(text if shown.query is None else snippet(text, shown.query))
+            lines += _laid_out(head, text, "  ".join(_beside(hit, shown)) if hit else "", shown.width)
+        blocks.append("".join(line + "\n" for line in lines))
+    return ("\n" if any(hit.before or hit.after for hit in hits) else "").join(blocks)
+
+
+def _beside(hit: Hit, shown: Shown) -> list[str]:
+    """What people see beside a hit's text: where it is from, its headings, chosen metadata, and what is odd."""
+    parts = [f"[{printable(_name(hit))}]"]
+    headings = hit.metadata.get("headings")
+    if hit.source is not None and isinstance(headings, list) and all(isinstance(each, str) for each in headings):
+        parts += [printable(" > ".join(headings))] if headings else []
+    if shown.fields is not None:
+        parts.append(printable(json_line(shown.metadata(hit))))
+    if hit.lost:
+        parts.append(f"(truncated: {counted(hit.lost, 'token')} not read)")
+    if hit.unknown:
+        parts.append("(the model knows none of its tokens)")
+    return parts
+
+
+def _name(hit: Hit) -> str:
+    """What people know a hit by: its key, and its place in its source.
+
+    The place alone where the key says no more: where it was derived, or counts the sentences of a source.
+    """
+    from ...values.hits import where
+    from ...values.keys import derive_key
+
+    place = where(hit)
+    if not place:
+        return hit.key
+    return (
+        place
+        if hit.key.startswith(f"{hit.source}#") or hit.key == derive_key(hit.text, hit.metadata)
+        else f"{hit.key} in {place}"
+    )
+
+
+def _laid_out(head: str, text: str, beside: str, width: int | None) -> list[str]:
+    """``text`` after ``head``, then ``beside``, on one line; or in lines of at most ``width`` with room for words."""
+    if width is None or width - len(head) < 20:
+        return [f"{head}{text}  {beside}".rstrip()]
+    lines = _wrapped(text, width - len(head))
+    if len(head) + len(lines[-1]) + 2 + len(beside) <= width:
+        lines[-1] = f"{lines[-1]}  {beside}".rstrip()
+    else:
+        lines += _wrapped(beside, width - len(head))
+    return [head + lines[0], *(" " * len(head) + line for line in lines[1:])]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    # Words are never cut, so that a long path or URL can be copied.
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _members(hit: Hit, shown: Shown) -> dict[str, Any]:
-    """What programs get. ``tokens_lost`` and ``unknown`` are only there if they apply."""
-    # Not asdict, which copies the metadata with a call a level.
-    members = {"rank": hit.rank, "key": hit.key, "score": hit.score, "text": hit.text, "metadata": shown.metadata(hit)}
-    return {**members, **({"tokens_lost": hit.lost} if hit.lost else {}), **({"unknown": True} if hit.unknown else {})}
+    return {**hit.to_dict(), "metadata": shown.metadata(hit)}
 
 
 def _json(hits: Sequence[Hit], shown: Shown) -> str:
@@ -101,17 +150,21 @@ def _jsonl(hits: Sequence[Hit], shown: Shown) -> str:
 
 
 def _csv(hits: Sequence[Hit], shown: Shown) -> str:
+    from ...values.hits import where_columns
+
     fields = None if shown.fields is None or EVERY_FIELD in shown.fields else shown.fields
     cell = _cells(shown)
+    where = where_columns(hits)
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(["rank", "key", "score", "text", *(("metadata",) if fields is None else map(cell, fields))])
-    for h in hits:
+    writer.writerow(["rank", "key", "score", "text", *(("metadata",) if fields is None else map(cell, fields)), *where])
+    for place, h in enumerate(hits):
         if fields is None:
             more = [json_line(h.metadata)]
         else:
             found = shown.metadata(h)
             more = [found.get(name, "") for name in fields]
+        more += ["" if cells[place] is None else cells[place] for cells in where.values()]
         writer.writerow([h.rank, cell(h.key), h.score, cell(h.text), *map(cell, more)])
     return out.getvalue()
 

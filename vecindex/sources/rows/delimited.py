@@ -21,7 +21,7 @@ from ...errors import Advice, InvalidInput, SourceError
 from ...values.keys import checked_key
 from ...values.records import Origin, Record
 from ..cells import Value, column_kinds, json_object, number
-from ..fields import is_blank, listed, metadata_in, repeated, sentence
+from ..fields import OF_HITS, is_blank, listed, metadata_in, repeated, sentence
 from ..formats import Format
 from ..lines import Line, decoded, lines
 from ..origin import Source
@@ -281,8 +281,7 @@ def _columns(header: Sequence[str], source: Source, separator: str) -> _Columns:
     kinds = next(iter(source.learnt), None)
     others = [position for position in range(len(header)) if position not in (text, key)]
     if kinds is not None and _are_hits(header, kinds):
-        others.remove(header.index("rank"))
-        others.remove(header.index("score"))
+        others = [position for position in others if header[position] not in OF_HITS]
     return _Columns(header, text, key, others, plain_quotes, kinds)
 
 

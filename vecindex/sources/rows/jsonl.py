@@ -9,7 +9,7 @@ from ...errors import Advice, InvalidInput, SourceError
 from ...values.keys import checked_key
 from ...values.metadata import checked_metadata
 from ...values.records import Origin, Record
-from ..fields import is_hit, kind, listed, metadata_in, sentence
+from ..fields import OF_HITS, is_hit, kind, listed, metadata_in, sentence
 from ..origin import Source
 from ..strict_json import parsed
 from .by_line import rows
@@ -32,7 +32,7 @@ def record(line: str, source: Source, origin: Origin) -> Record:
     fields = _object(line)
     names = list(fields)
     if is_hit(fields, fields.get("rank"), fields.get("score"), fields.get("metadata")):
-        for name in ("rank", "score", "tokens_lost", "truncated"):  # earlier versions wrote "truncated"
+        for name in OF_HITS:
             fields.pop(name, None)
     text, key = (
         _text(fields, names, next(iter(source.options.text_columns), None)),
