@@ -38,6 +38,9 @@ DOORS: dict[str, tuple[str, ...]] = {
     "pyarrow": ("exchange.parquet",),
     "pandas": ("values.hits",),
     "sqlite_utils": ("store.sql.schema",),
+    "markdown_it": ("sources.prose.markdown",),
+    "yaml": ("sources.prose.front_matter",),
+    "tomli": ("sources.prose.front_matter",),
     "onnxruntime": ("encoders.run.onnx",),
     "tokenizers": ("encoders.run.text_tokenizer", "encoders.run.onnx"),
     "safetensors": ("encoders.config.weights",),
@@ -56,6 +59,7 @@ DOORS: dict[str, tuple[str, ...]] = {
 """A library, and the modules or folders that may import it."""
 LAZY = (
     *("faiss", "pyarrow", "pandas", "sqlite_utils", "huggingface_hub", "safetensors"),
+    *("markdown_it", "yaml", "tomli"),
     *(".encoders.run.onnx", ".encoders.run.torch", ".encoders.run.cuda"),
     *(
         ".encoders.compile.quantise",

@@ -129,7 +129,7 @@ class TestSource:
         assert source(name) == Source(name, expected)
         assert source(Path(name), format=Format.CSV).format is Format.CSV
 
-    @pytest.mark.parametrize("name", ["a", "a.md", "a.xml", "a.txt.gz", "a.zip", ".txt"])
+    @pytest.mark.parametrize("name", ["a", "a.log", "a.xml", "a.txt.gz", "a.zip", ".txt"])
     def test_an_unknown_suffix_is_an_error_that_lists_the_formats(self, name: str) -> None:
         Path(name).touch()
         with pytest.raises(
@@ -205,7 +205,7 @@ class TestSource:
         assert "jq -c '.[]' 'a b.json' | vecindex add - --format jsonl" in caught.value.command_advice
 
     def test_the_values_of_format_are_what_people_type(self) -> None:
-        assert [each.value for each in Format] == ["txt", "jsonl", "csv", "tsv"]
+        assert {"txt", "jsonl", "csv", "tsv"} <= {each.value for each in Format}
         assert Format("csv") is Format.CSV
 
     @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Literal
 
 from ..values.records import Unit
+from .prose.languages import LANGUAGES
 
 
 class Format(str, Enum):
@@ -29,6 +30,9 @@ class Format(str, Enum):
     JSONL = "jsonl", "one JSON object a line, with the field text"
     CSV = "csv", "a header row, then fields between commas, quoted where needed (RFC 4180)"
     TSV = "tsv", "a header row, then fields between tabs, on one line, quotes kept (IANA text/tab-separated-values)"
+    PROSE = "prose", "a text in paragraphs, whose lines may be wrapped"
+    MARKDOWN = "markdown", "Markdown, with YAML or TOML front matter"
+    CODE = "code", "source code"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,5 +58,8 @@ LAYOUTS: dict[Format, Layout] = {
     Format.JSONL: Layout("rows.jsonl", (".jsonl", ".ndjson"), "rows"),
     Format.CSV: Layout("rows.delimited", (".csv",), "rows"),
     Format.TSV: Layout("rows.delimited", (".tsv",), "rows"),
+    Format.PROSE: Layout("prose.txt", (), "prose"),
+    Format.MARKDOWN: Layout("prose.markdown", (".md", ".markdown", ".mdx"), "prose"),
+    Format.CODE: Layout("prose.code", tuple(LANGUAGES), "prose"),
 }
 SUFFIXES = {suffix: format for format, layout in LAYOUTS.items() for suffix in layout.suffixes}

@@ -1,0 +1,87 @@
+"""Reads plain text as prose: a block for each paragraph, whose lines may be wrapped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import IO
+
+from ...values.records import Origin
+from ..documents import Block, Document
+from ..origin import Source
+from ..texts import whole_text
+from .spans import LINE_END, Span, trimmed
+
+_BLANK_LINES = re.compile(r"(?:\r\n?|\n)(?:[ \t\f\v]*(?:\r\n?|\n))+|\f")
+_BULLET = re.compile(r"(?:\A|\r\n?|\n)[ \t]*(?=[-*•‣][ \t]+\S)")
+
+FEWEST_PAIRS = 6
+"""Neighbouring lines from which on wrapping can be told."""
+NARROWEST, WIDEST = 40, 160
+"""Characters of the longest line of a wrapped text."""
+_ENDS_SENTENCE = re.compile(r"[.!?…:;][\"'\u201d\u2019»)\]*_]*$")
+_SENTENCE_ENDS_WITHIN = re.compile(r"[^\W\d_A-Z]{4}[.!?][\"'\u201d\u2019»)\]]*[ \t]+[\"'\u201c\u2018«(\[]*[^\W\d_a-z]")
+
+
+def read(source: Source, stream: IO[bytes]) -> Iterator[Document]:
+    """The text of the file itself."""
+    text = whole_text(source, stream)
+    blocks = [Block(*span) for span in paragraphs(text, 0, len(text))]
+    if blocks:
+        yield Document(text, Origin(source.name, 1), blocks=blocks, has_lines=True)
+
+
+def paragraphs(text: str, start: int, end: int) -> Iterator[Span]:
+    """What is between blank lines and form feeds; the items of a list with bullets are paragraphs of their own."""
+    for gap in _BLANK_LINES.finditer(text, start, end):
+        yield from _items(text, start, gap.start())
+        start = gap.end()
+    yield from _items(text, start, end)
+
+
+def _items(text: str, start: int, end: int) -> Iterator[Span]:
+    start, end = trimmed(text, start, end)
+    if start == end:
+        return
+    bullets = [found.end() for found in _BULLET.finditer(text, start, end)]
+    if text[start] in "-*•‣" or len(bullets) > 1:
+        for bullet in bullets:
+            if bullet > start:
+                yield trimmed(text, start, bullet)
+            start = bullet
+    yield start, end
+
+
+def looks_wrapped(sample: str) -> bool:
+    """Whether ``sample``, the start of a text file, is prose whose lines break off inside sentences.
+
+    All of this must hold, so that a list with a sentence a line is never taken for prose:
+
+    - the lines are as full as they can be: the first word of the next line would make them longer than the longest
+      line, which has 40 to 160 characters; in 9 of 10 pairs of neighbouring lines, of which there are at least 6;
+    - at least half of these lines do not end a sentence, and after a third of those the next one begins with a
+      small letter;
+    - in at least one of 10 lines, and in two, a sentence ends in the middle, after a word of four letters, and the next
+      one begins.
+
+    Texts in scripts without small letters or spaces are never recognised.
+    """
+    lines = [line.rstrip() for line in LINE_END.split(sample)[:-1]]  # the last line may be cut
+    written = [line for line in lines if line]
+    width = max(map(len, written), default=0)
+    if not NARROWEST <= width <= WIDEST:
+        return False
+    pairs = [(line, after.lstrip()) for line, after in pairwise(lines) if line and after.strip()]
+    if len(pairs) < FEWEST_PAIRS:
+        return False
+    full = [(line, after) for line, after in pairs if len(line) + 1 + len(after.split(maxsplit=1)[0]) > width]
+    broken = [after for line, after in full if not _ENDS_SENTENCE.search(line)]
+    small = sum(after[0].islower() for after in broken)
+    within = sum(_SENTENCE_ENDS_WITHIN.search(line) is not None for line in written)
+    return (
+        len(full) >= 0.9 * len(pairs)
+        and len(broken) >= 0.5 * len(full)
+        and small >= 0.35 * len(broken)
+        and within >= max(2, 0.1 * len(written))
+    )
