@@ -44,6 +44,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("encoders.run.onnx",),
     "tokenizers": ("encoders.run.text_tokenizer", "encoders.run.onnx"),
     "safetensors": ("encoders.config.weights",),
+    "sentencex": ("sources.split.sentences",),
     "torch": (
         *("encoders.run.torch", "encoders.run.cuda", "encoders.compile.export", "encoders.compile.export_attention"),
         "encoders.config.complete",
@@ -59,7 +60,7 @@ DOORS: dict[str, tuple[str, ...]] = {
 """A library, and the modules or folders that may import it."""
 LAZY = (
     *("faiss", "pyarrow", "pandas", "sqlite_utils", "huggingface_hub", "safetensors"),
-    *("markdown_it", "yaml", "tomli"),
+    *("markdown_it", "yaml", "tomli", "sentencex"),
     *(".encoders.run.onnx", ".encoders.run.torch", ".encoders.run.cuda"),
     *(
         ".encoders.compile.quantise",

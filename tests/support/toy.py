@@ -60,8 +60,11 @@ class ToyEncoder(Encoder):
     def strings(self, ids: Sequence[int]) -> list[str]:
         return [self._words[id_] for id_ in ids]
 
+    def offsets(self, text: str) -> list[Span]:
+        return [match.span() for match in re.finditer("[^ ]+", text)]
+
     def spans(self, text: str, room: int) -> list[Span]:
-        words = [(match.start(), match.end()) for match in re.finditer("[^ ]+", text)]
+        words = self.offsets(text)
         starts = range(0, len(words), room)
         return [(words[i][0], words[min(i + room, len(words)) - 1][1]) for i in starts] or [(0, len(text))]
 

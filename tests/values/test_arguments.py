@@ -26,7 +26,7 @@ from ..support.toy import ToyEncoder
 
 # --- the public functions, and the kinds of their parameters
 
-NOT_FOR_CALLERS = {"tokenize", "strings", "spans", "forward", "forward_beside", "padded"}
+NOT_FOR_CALLERS = {"tokenize", "strings", "spans", "offsets", "forward", "forward_beside", "padded"}
 """Methods of `Encoder` that a runtime implements, or that `Encoder` calls with its own results."""
 
 
@@ -59,7 +59,7 @@ KINDS: dict[str, set[str]] = {
     "call": {"progress", "on_bad"},
     "path": {"path", "destination", "source", "name_or_path", "model"},
     "choice": {"precision", "device", "runtime", "role", "on_long", "on_duplicate", "format"},
-    "name": {"space"},
+    "name": {"space", "language"},
     "encoder": {"encoder"},
     "settings": {"settings"},
     "qrels": {"qrels"},

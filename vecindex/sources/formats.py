@@ -13,6 +13,7 @@ from typing import Literal
 
 from ..values.records import Unit
 from .prose.languages import LANGUAGES
+from .split.method import Split
 
 
 class Format(str, Enum):
@@ -41,8 +42,9 @@ class Layout:
 
     ``reader`` is the module, below `sources`. ``suffixes`` recognise a file. ``kind`` says whether each row is a text
     of its own, or whether longer texts are split. ``unit`` is what places in the source are called, if it has any.
-    ``is_text`` says that the bytes are text, so the file may be in any encoding and compressed. ``slow`` says that
-    reading takes so long that it is not done twice.
+    ``cut`` is the way to split, if it is another one than for the kind: rows stay whole, and prose is cut into
+    sentences. ``is_text`` says that the bytes are text, so the file may be in any encoding and compressed. ``slow``
+    says that reading takes so long that it is not done twice.
     """
 
     reader: str
@@ -51,6 +53,12 @@ class Layout:
     unit: Unit | None = "line"
     is_text: bool = True
     slow: bool = False
+    cut: Split | None = None
+
+    @property
+    def split(self) -> Split:
+        """How the texts are split unless the user says otherwise."""
+        return self.cut or Split("none" if self.kind == "rows" else "sentence")
 
 
 LAYOUTS: dict[Format, Layout] = {
@@ -60,6 +68,6 @@ LAYOUTS: dict[Format, Layout] = {
     Format.TSV: Layout("rows.delimited", (".tsv",), "rows"),
     Format.PROSE: Layout("prose.txt", (), "prose"),
     Format.MARKDOWN: Layout("prose.markdown", (".md", ".markdown", ".mdx"), "prose"),
-    Format.CODE: Layout("prose.code", tuple(LANGUAGES), "prose"),
+    Format.CODE: Layout("prose.code", tuple(LANGUAGES), "prose", cut=Split("paragraph")),
 }
 SUFFIXES = {suffix: format for format, layout in LAYOUTS.items() for suffix in layout.suffixes}

@@ -131,6 +131,13 @@ def test_parts_end_between_words_if_possible(whole: Any) -> None:
     assert {word for part in check_spans(tokenizer, SENTENCE * 9, 20) for word in part.split()} == words
 
 
+@pytest.mark.parametrize("name", [*PARTED, "huge"])
+def test_offsets_are_those_of_all_tokens_but_special_ones(whole: Any, name: str) -> None:
+    text = HUGE_TEXTS["words"] if name == "huge" else PARTED[name]
+    expected = [span for span in whole.encode(text, add_special_tokens=False).offsets if span[1] > span[0]]
+    assert TextTokenizer.like(whole, MAX).offsets(text) == expected
+
+
 @pytest.mark.parametrize("text", ["", " ", "\n\t  \n"])
 def test_whitespace_alone_is_one_part(whole: Any, text: str) -> None:
     assert TextTokenizer.like(whole, MAX).spans(text, 5) == [(0, len(text))]

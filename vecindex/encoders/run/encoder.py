@@ -218,6 +218,14 @@ class Encoder(ABC):
                 for i in np.flatnonzero(is_zero(self._begin(tokens, skipped, pool)())).tolist()
             ]
 
+    @entrance()
+    def token_spans(self, text: str) -> list[Span]:
+        """The characters of each token of a text, in order, special tokens and prompts not counted.
+
+        Several tokens may be of the same character, such as an emoji's bytes.
+        """
+        return self.tokenizer.offsets(text)
+
     @entrance(role=role_check, on_long=on_long_check)
     def parts(self, text: str, role: Role = "document") -> list[Span]:
         """Splits a text into parts that the model can read whole; a text that is not too long is one part."""

@@ -101,16 +101,21 @@ class TextTokenizer:
         slices = _slices(text, self._huge)
         return self.special + sum(map(len, self._plain(slices)))
 
+    def offsets(self, text: str) -> list[Span]:
+        """The characters of each token in order, special ones not counted; several may be of one character."""
+        found: list[Span] = []
+        for first, piece in zip(_starts(text, self._huge), _slices(text, self._huge), strict=True):
+            for encoding in self._whole.encode_batch([piece], add_special_tokens=False):
+                found.extend((first + start, first + end) for start, end in encoding.offsets if end > start)
+        return found
+
     def spans(self, text: str, room: int) -> list[Span]:
         """Splits a text into parts of at most ``room`` tokens each, special tokens not counted.
 
         The parts leave out nothing but whitespace between them. They end between words, unless one word has too many
         tokens. A text of whitespace only is one part.
         """
-        starts: list[int] = []
-        for first, piece in zip(_starts(text, self._huge), _slices(text, self._huge), strict=True):
-            for encoding in self._whole.encode_batch([piece], add_special_tokens=False):
-                starts.extend(first + start for start, end in encoding.offsets if end > start)
+        starts = [start for start, _ in self.offsets(text)]
         parts: list[Span] = []
         begin = 0  # a position in ``starts``
         while begin < len(starts):

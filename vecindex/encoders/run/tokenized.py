@@ -40,5 +40,8 @@ class Tokenizer(Protocol):
     def strings(self, ids: Sequence[int]) -> list[str]:
         """The vocabulary's string for each token."""
 
+    def offsets(self, text: str) -> list[Span]:
+        """The characters of each token of a text in order, special tokens not counted, truncated nowhere."""
+
     def spans(self, text: str, room: int) -> list[Span]:
         """Splits a text into parts of at most ``room`` tokens each, special tokens not counted."""
