@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -167,11 +168,11 @@ def test_a_path_that_does_not_exist_suggests_text() -> None:
 
 
 def test_an_unknown_suffix_asks_for_the_format() -> None:
-    write("notes.md", "one\n")
-    code, out, err = run("add", "notes.md")
+    write("notes.rtx", "one\n")
+    code, out, err = run("add", "notes.rtx")
     assert (code, out) == (1, "")
-    assert err.startswith("Error: notes.md: unknown suffix '.md'\nPass the format with --format: txt ")
-    assert run("add", "notes.md", "--format", "txt") == added(1, 1)
+    assert err.startswith("Error: notes.rtx: unknown suffix '.rtx'\nPass the format with --format: txt ")
+    assert run("add", "notes.rtx", "--format", "txt") == added(1, 1)
 
 
 def test_an_empty_file_is_an_error() -> None:
@@ -182,13 +183,22 @@ def test_an_empty_file_is_an_error() -> None:
 
 def test_a_bad_row_anywhere_adds_nothing_of_anything() -> None:
     write("good.txt", "".join(f"sentence {i}\n" for i in range(RECORDS_A_READ + 1)))
-    write("bad.jsonl", '{"text": "ok"}\n{"text": 3}\n')
+    write("bad.jsonl", '{"text": "ok"}\n{"text": [3]}\n')
     assert run("add", "good.txt", "bad.jsonl", "--text", "more") == failed(
-        "bad.jsonl:2: the field 'text' must be a string, not a number",
-        'Every line must be one object like {"text": "...", "key": "...", "metadata": {...}}; '
-        "--skip-bad skips bad rows.",
+        "bad.jsonl:2: the field 'text' must be text, not an array",
+        "Name the field of the sentences with --text-column.",
     )
     assert not Path(".vecindex").exists()
+
+
+def test_rows_without_a_text_are_left_out_and_counted() -> None:
+    write("a.csv", "text,n\na,1\n,2\nb,3\n")
+    assert run("add", "a.csv") == (
+        0,
+        "",
+        "2 added, 0 updated, 0 unchanged; .vecindex holds 2 records.\n1 row without a text left out.\n",
+    )
+    assert json.loads(run("add", "a.csv", "--report", "json")[1])["empty"] == 1
 
 
 def test_bad_rows_can_be_left_out_and_are_counted_and_named() -> None:

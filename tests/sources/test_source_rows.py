@@ -75,11 +75,7 @@ class TestJsonl:
         [
             ('{"id": 1, "title": "t"}', "no field 'text'; the fields are: 'id', 'title'"),
             ("{}", "no field 'text'; the fields are: none"),
-            ('{"text": 5}', "the field 'text' must be a string, not a number"),
-            ('{"text": null}', "the field 'text' must be a string, not null"),
-            ('{"text": ["a"]}', "the field 'text' must be a string, not an array"),
-            ('{"text": ""}', "the text is empty"),
-            ('{"text": " \\n\\t"}', "the text is empty"),
+            ('{"text": ["a"]}', "the field 'text' must be text, not an array"),
             ('{"text": "a", "key": true}', "the field 'key' must be a string or an integer, not a boolean"),
             ('{"text": "a", "key": 1.0}', "the field 'key' must be a string or an integer, not a number"),
             ('{"text": "a", "key": ""}', "a key is the empty string"),
@@ -126,13 +122,13 @@ class TestJsonl:
 
     def test_an_array_over_several_lines_gets_its_own_advice(self) -> None:
         Path("a.jsonl").write_text('[\n  {"text": "a"},\n  {"text": "b"}\n]\n')
-        with pytest.raises(SourceError, match=r"^a\.jsonl:1: not valid JSON .* a JSON array is not JSONL\.$"):
+        with pytest.raises(SourceError, match=r"^a\.jsonl:1: not valid JSON .* a JSON array is not JSONL, "):
             list(read(source("a.jsonl")))
 
     def test_a_column_that_a_row_lacks_is_named(self) -> None:
         row = '{"text": "a", "id": null}'
         assert refused("a.jsonl", row, text_column="body") == (1, "no field 'body'; the fields are: 'text', 'id'")
-        assert refused("a.jsonl", row, key_column="_id") == (1, "no field '_id'; the fields are: 'text', 'id'")
+        assert refused("a.jsonl", row, key_column="uri") == (1, "no field 'uri'; the fields are: 'text', 'id'")
         assert refused("a.jsonl", row, key_column="id")[1] == "the field 'id' must be a string or an integer, not null"
 
     @needs_data
@@ -181,8 +177,8 @@ class TestTables:
         csv.writer(stream, delimiter="\t").writerows([["text", "n"], *([text, "1"] for text in texts)])
         assert [record.text for record in records("a.tsv", stream.getvalue())] == texts
 
-    def test_a_tsv_with_a_quoted_header_is_refused(self) -> None:
-        assert refused("a.tsv", '"id"\t"text"\n"1"\t"a"\n')[1].startswith("the header is quoted as in csv")
+    def test_a_tsv_with_a_quoted_header_is_read_like_a_csv(self) -> None:
+        assert records("a.tsv", '"id"\t"text"\n"1"\t"a\tb"\n', key_column="id") == [Record("a\tb", "1")]
 
     def test_a_list_without_a_header_does_not_lose_its_first_sentence(self) -> None:
         assert refused("a.csv", "A man.\nA dog.\n") == (1, "no column 'text'; the columns are: 'A man.'")
@@ -206,9 +202,9 @@ class TestTables:
         [
             ("a,b\n1,2\n", "no column 'text'; the columns are: 'a', 'b'"),
             (",text\n0,a\n", "column 1 of the header has no name; the columns are: '', 'text'"),
-            ("text,x,x\n", "the header names a column twice: 'x'"),
-            ("id;text\n1;a\n", "the header is one column, 'id;text', but looks as if it was separated by semicolons"),
-            ("id\ttext\n1\ta\n", "the header is one column, 'id\\ttext', but looks as if it was separated by tabs"),
+            ("text,x,x\n", "several columns have the same name: 'x'"),
+            ("id;body\n1;a\n", "no column 'text'; the columns are: 'id', 'body'"),
+            ("id\tTexts\n1\ta\n", "no column 'text' (did you mean 'Texts'?); the columns are: 'id', 'Texts'"),
             ('"text\n', "a quote is opened and never closed"),
             (b"text,\xe9\n", "byte 6 of the line (0xE9) is not UTF-8"),
         ],
@@ -226,9 +222,6 @@ class TestTables:
         [
             ("a", "1 field where the header has 2"),
             ('"a\nb",c,d', "3 fields where the header has 2"),
-            ("1,", "the text is empty"),
-            ('1,""', "the text is empty"),
-            ('1,"\n "', "the text is empty"),
             (",a", "a key is the empty string"),
             ('1,"a" b', "not valid CSV: ',' expected after '\"'"),
         ],
@@ -248,7 +241,6 @@ class TestTables:
             Record("a", None, {"lang": "en"}),
             Record("b", None, {}),
         ]
-        assert refused("a.csv", 'text\n\n""\n') == (3, "the text is empty")
 
     @pytest.mark.parametrize(
         ("raw", "reason"),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ..errors import Advice, SourceError, VecindexError
 from ..machine.batching import windows
 from ..sources import Source, read
+from ..sources.documents import EmptyText
 from ..values.keys import derive_key
 from ..values.records import Metadata, Origin, Record
 from ..values.repeats import SeenKeys
@@ -40,6 +41,7 @@ class CheckedInput:
         self._reserved = POLICIES[on_long].reserved
         self._keeps_last = on_duplicate == "last"
         self._skips_bad = False
+        self._empty = 0
         self._lines = array("q")
         self._files: list[tuple[int, str]] = []  # each file's first row and name
         self._left_out: set[int] = set()
@@ -49,11 +51,16 @@ class CheckedInput:
         """The number of rows to add."""
         return len(self._lines) - len(self._left_out)
 
+    @property
+    def empty(self) -> int:
+        """The number of rows without a text, which are left out."""
+        return self._empty
+
     def check(self, on_bad: OnBad | None, progress: Callable[[int], None]) -> None:
         """Reads everything once. The first bad row raises; with ``on_bad`` each one is passed to it and left out."""
         self._skips_bad = on_bad is not None
         seen = SeenKeys()
-        for window in windows(self._rows(on_bad), KEYS_AT_ONCE, lambda row: row.text):
+        for window in windows(self._rows(on_bad, self._count_empty), KEYS_AT_ONCE, lambda row: row.text):
             start = len(self._lines)
             self._note(window)
             keys = [derive_key(row.text, row.metadata) if row.key is None else row.key for row in window]
@@ -73,11 +80,14 @@ class CheckedInput:
             if position not in self._left_out:
                 yield row
 
-    def _rows(self, on_bad: OnBad | None) -> Iterator[Record]:
+    def _count_empty(self, row: EmptyText) -> None:
+        self._empty += 1
+
+    def _rows(self, on_bad: OnBad | None, on_empty: Callable[[EmptyText], None] | None = None) -> Iterator[Record]:
         for text in self._texts:
             yield self._with_common(text)
         for source in self._sources:
-            for row in read(source, on_bad):
+            for row in read(source, on_bad, on_empty):
                 if self._reserved and (error := self._refused(row)) is not None:
                     if on_bad is None:
                         raise error

@@ -1,4 +1,4 @@
-"""What a reader finds in a source: rows are `Record`s, and texts that are still to be split are `Document`s."""
+"""What a reader finds in a source: a `Record` for a row, a `Document` for a text that is still to be split."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..values.records import Metadata, Origin
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyText:
+    """A row without a text. It is left out and counted, but nothing is wrong with it."""
+
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True)

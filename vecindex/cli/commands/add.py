@@ -211,9 +211,11 @@ def _add(
         counts = {name: value for name, value in asdict(report).items() if name != "written"}
         answer(
             report_as,
-            {"index": str(index_path), "records": len(index), **counts, "bad": bad.count},
+            {"index": str(index_path), "records": len(index), **counts, "empty": rows.empty, "bad": bad.count},
             f"{added_line(report)}; {printable(str(index_path))} holds {counted(len(index), 'record')}.",
         )
+        if rows.empty:
+            warn(f"{counted(rows.empty, 'row')} without a text left out.")
         if report.truncated:
             limit = index.encoder.space.max_tokens
             warn(

@@ -1,4 +1,4 @@
-"""Reads csv and tsv tables with a header row.
+"""Reads csv and tsv tables with a header row, whose separator is detected from it.
 
 Quotes differ on purpose. In csv they protect commas, line ends and quotes (RFC 4180). In tsv they are ordinary
 characters (IANA text/tab-separated-values), since sentences often begin with one. Reading tsv with csv's quotes would
@@ -15,93 +15,164 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import IO, Any, Literal, TypedDict
+from typing import IO, Any, Literal
 
 from ...errors import Advice, InvalidInput, SourceError
-from ...values.keys import checked_key
 from ...values.records import Origin, Record
-from ..cells import Value, column_kinds, json_object, number
-from ..fields import OF_HITS, is_blank, listed, metadata_in, repeated, sentence
+from ..cells import Value, column_kinds
+from ..documents import EmptyText
+from ..fields import is_blank, listed
 from ..formats import Format
 from ..lines import Line, decoded, lines
 from ..origin import Source
+from .columns import ABSENT, Columns, table_columns
+
+Mark = Literal['"', "'", ""]
+
+_FORMATS = (Format.CSV, Format.TSV)
+_SEPARATORS = (",", ";", "\t", "|")
+_LINES_OF_A_HEADER = 100
 
 
-class _Dialect(TypedDict):
-    delimiter: str
-    quoting: Literal[0, 3]  # csv.QUOTE_MINIMAL, csv.QUOTE_NONE
+@dataclass(frozen=True)
+class _Dialect:
+    """``separator`` is between cells. ``quote`` is around those that need it; "" makes quotes ordinary characters."""
+
+    separator: str
+    quote: Mark = '"'
+
+    def reader(self, given: Iterator[str]) -> Iterator[list[str]]:
+        """The rows of lines that are decoded, as csv.reader yields them."""
+        if not self.quote:
+            return csv.reader(given, strict=True, delimiter=self.separator, quoting=csv.QUOTE_NONE)
+        return csv.reader(given, strict=True, delimiter=self.separator, quotechar=self.quote)
 
 
-_DIALECTS: dict[Format, _Dialect] = {
-    Format.CSV: {"delimiter": ",", "quoting": csv.QUOTE_MINIMAL},
-    Format.TSV: {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
-}
-_SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
-
-
-def read(source: Source, stream: IO[bytes]) -> Iterator[Record | SourceError]:
+def read(source: Source, stream: IO[bytes]) -> Iterator[Record | EmptyText | SourceError]:
     """Every row after the header. Raises SourceError if the header cannot be used."""
-    table = _table(source, lines(stream, source.name))
+    table = _opened(source, stream)
     if table is None:
         return
-    feed, columns, cells = table
-    for row in cells:
+    kinds = next(iter(source.learnt), None)
+    for row in table.rows:
         if isinstance(row, SourceError):
             yield row
             continue
         try:
-            record = columns.record(row, feed.end())
+            record = table.record(row, kinds)
         except InvalidInput as error:
-            yield feed.error(error.message, error.advice)
+            yield table.feed.error(error.message, error.advice)
         else:
             yield record
 
 
 def learn(source: Source) -> None:
     """Detects the column types of a table, once, if they are wanted; raises SourceError as `read` does."""
-    if source.format not in _DIALECTS or source.options.types == "text" or source.learnt:
+    if source.format not in _FORMATS or source.options.types == "text" or source.learnt:
         return
     with source.opened() as stream:
-        table = _table(source, lines(stream, source.name))
+        table = _opened(source, stream)
         if table is not None:
-            _, columns, cells = table
-            usable = (columns.plain(row) for row in cells if not isinstance(row, SourceError) and columns.fit(row))
-            source.learnt.append(column_kinds(columns.others, usable))
+            usable = (table.plain(row) for row in table.rows if not isinstance(row, SourceError) and table.fits(row))
+            source.learnt.append(column_kinds(table.columns.others, usable))
 
 
-def _table(source: Source, given: Iterator[Line]) -> tuple[_Feed, _Columns, Iterator[list[str] | SourceError]] | None:
-    """The columns that the header names, and the rows after it; None if there is no header."""
-    separator = _DIALECTS[source.format]["delimiter"]
-    if source.format is Format.CSV:
-        given, separator = _separator(given, separator)
-    feed = _Feed(source.name, given)
-    cells = _cells(feed, source.format, separator)
-    header = next(cells, None)
+def _opened(source: Source, stream: IO[bytes]) -> _Table | None:
+    """The table whose header is read; None if there is no header."""
+    given, said = _said_separator(lines(stream, source.name))
+    if said is not None:
+        dialect = _Dialect(said)
+    else:
+        head, given = _head(given)
+        dialect = _detected(head, source)
+    feed = _Feed(source.name, given, dialect.quote)
+    rows = _rows(feed, dialect)
+    header = next(rows, None)
     if header is None:
         return None
     if isinstance(header, SourceError):
         raise header
+    for position, name in enumerate(header, start=1):
+        if not name.strip():
+            raise feed.error(
+                f"column {position} of the header has no name; the columns are: {listed(header)}",
+                "The first row must name every column (pandas: to_csv(..., index=False)).",
+            )
     try:
-        return feed, _columns(header, source, separator), cells
+        return _Table(feed, table_columns(header, source.options), dialect, rows)
     except InvalidInput as error:
-        raise feed.error(error.message, error.advice) from None
+        raise feed.error(error.message, _also_a_list(error.advice)) from None
 
 
-def _separator(given: Iterator[Line], usual: str) -> tuple[Iterator[Line], str]:
-    """The lines without a first line like ``sep=;``, which tells Excel the separator; and the separator."""
+def _also_a_list(advice: str) -> Advice:
+    """The advice for a header, which may well be missing."""
+    return Advice(
+        f"The first row is the header. {advice} A plain list can be read as txt.",
+        typed=f"The first row is the header. {getattr(advice, 'typed', advice)} For a plain list use --format txt.",
+    )
+
+
+def _said_separator(given: Iterator[Line]) -> tuple[Iterator[Line], str | None]:
+    """The lines without a first line like ``sep=;``, which tells Excel the separator; and that separator."""
     first = next(given, None)
     if first is None:
-        return given, usual
+        return given, None
     said = re.fullmatch(rb'"?sep=([,;|\t])"?[\r\n]*', first[1], re.IGNORECASE)
-    return (given, said[1].decode()) if said else (chain([first], given), usual)
+    return (given, said[1].decode()) if said else (chain([first], given), None)
+
+
+def _head(given: Iterator[Line]) -> tuple[list[str], Iterator[Line]]:
+    """The lines of the header, of which there are several if it has line ends in quotes; and all the lines again."""
+    taken: list[Line] = []
+    head: list[str] = []
+    for line in given:
+        taken.append(line)
+        try:
+            text = decoded(line[1])
+        except InvalidInput:
+            break  # whoever reads the header says what is wrong with it
+        if head or not is_blank(text):
+            head.append(text)
+        if len(head) >= _LINES_OF_A_HEADER or (head and "".join(head).count('"') % 2 == 0):
+            break
+    return head, chain(taken, given)
+
+
+def _detected(head: Sequence[str], source: Source) -> _Dialect:
+    """The dialect of a table whose header is in the lines ``head``.
+
+    Only the header decides: another dialect than the format's own is taken where it finds the columns that are asked
+    for and the format's own does not. Guessing by the rows would be less safe, since sentences are full of commas.
+    """
+    own = _Dialect(",") if source.format is Format.CSV else _Dialect("\t", "")
+    candidates = [own, *(_Dialect(separator) for separator in _SEPARATORS)]
+    candidates += [_Dialect(separator, "'") for separator in _SEPARATORS]
+    several = []
+    for dialect in candidates:
+        try:
+            header = next(dialect.reader(iter(head)), [])
+        except csv.Error:
+            continue
+        if not dialect.quote and all(len(name) > 1 and name[0] == name[-1] == '"' for name in header):
+            continue  # quoted throughout: a csv with tabs
+        try:
+            table_columns(header, source.options)
+        except InvalidInput:
+            if len(header) > 1:
+                several.append(dialect)
+        else:
+            return dialect
+    # None finds the columns. Then the error had better list them as they are, not as one column.
+    return several[0] if several else own
 
 
 class _Feed:
     """Decoded lines for csv.reader; remembers where a row began and which of its bytes were bad."""
 
-    def __init__(self, name: str, given: Iterator[Line]) -> None:
+    def __init__(self, name: str, given: Iterator[Line], quote: Mark) -> None:
         self._name = name
         self._lines = given
+        self._quote = quote.encode()
         self._number = 0
         self.begin()
 
@@ -150,13 +221,13 @@ class _Feed:
 
     def _next(self) -> bytes:
         self._number, raw = next(self._lines)
-        self._quotes += raw.count(b'"')
+        self._quotes += raw.count(self._quote) if self._quote else 0
         return raw
 
 
-def _cells(feed: _Feed, format: Format, separator: str) -> Iterator[list[str] | SourceError]:
-    """The fields of every row that is not blank; the header is the first."""
-    reader = csv.reader(feed, strict=True, delimiter=separator, quoting=_DIALECTS[format]["quoting"])
+def _rows(feed: _Feed, dialect: _Dialect) -> Iterator[list[str] | SourceError]:
+    """The cells of every row that is not blank; the header is the first."""
+    reader = dialect.reader(feed)
     while True:
         feed.begin()
         try:
@@ -166,7 +237,7 @@ def _cells(feed: _Feed, format: Format, separator: str) -> Iterator[list[str] | 
         except csv.Error as error:
             # After an error csv.reader starts again with the next line.
             problem = str(error)
-            if problem.startswith("field larger") and format is Format.CSV:
+            if problem.startswith("field larger") and dialect.quote:
                 feed.skip_quoted()
             yield feed.fault or _problem(problem, feed)
         else:
@@ -194,53 +265,44 @@ def _problem(problem: str, feed: _Feed) -> SourceError:
 
 
 @dataclass(frozen=True)
-class _Columns:
-    """The columns of a table; ``text``, ``key`` and ``others``, the metadata, are positions in ``names``.
+class _Table:
+    """An open table: its columns and the rows after its header."""
 
-    ``kinds`` are those of the columns that are not text; None keeps every cell as it is written, empty ones too.
-    """
+    feed: _Feed
+    columns: Columns
+    dialect: _Dialect
+    rows: Iterator[list[str] | SourceError]
 
-    names: Sequence[str]
-    text: int
-    key: int | None
-    others: Sequence[int]
-    plain_quotes: bool
-    kinds: Mapping[int, Value] | None
+    def record(self, cells: Sequence[str], kinds: Mapping[int, Value] | None) -> Record | EmptyText:
+        """The record in a row; raises InvalidInput.
 
-    def record(self, cells: Sequence[str], origin: Origin) -> Record:
-        """The record in a row; raises InvalidInput."""
-        if not self.fit(cells):
+        ``kinds`` are those of the columns that are not text; None keeps every cell as it is written, empty ones too.
+        """
+        if not self.fits(cells):
             found = "1 field" if len(cells) == 1 else f"{len(cells)} fields"
             raise InvalidInput(
-                f"{found} where the header has {len(self.names)}",
-                "A tsv field cannot hold a tab or a line end; use csv or jsonl for such texts."
-                if self.plain_quotes
-                else "Put quotes around a field that holds a comma, a quote or a line end.",
+                f"{found} where the header has {len(self.columns.names)}",
+                "Put quotes around a field that holds a comma, a quote or a line end."
+                if self.dialect.quote
+                else "A tsv field cannot hold a tab or a line end; use csv or jsonl for such texts.",
             )
-        cells = self.plain(cells)
-        key = None if self.key is None else checked_key(cells[self.key])
-        return Record(sentence(cells[self.text]), key, self._metadata(cells), origin=origin)
+        values: list[Any] = list(self.plain(cells))
+        if kinds is not None:
+            for position in self.columns.others:
+                cell, kind = values[position], kinds.get(position)
+                if not cell:
+                    values[position] = ABSENT
+                elif kind is not None:
+                    values[position] = kind(cell)
+        return self.columns.record(values, self.feed.end())
 
-    def fit(self, cells: Sequence[str]) -> bool:
+    def fits(self, cells: Sequence[str]) -> bool:
         """Whether there are as many cells as the header has names."""
-        return len(cells) == len(self.names)
+        return len(cells) == len(self.columns.names)
 
     def plain(self, cells: Sequence[str]) -> Sequence[str]:
         """The cells, unquoted if they are quoted as in csv."""
-        return [_unquoted(cell) for cell in cells] if self.plain_quotes else cells
-
-    def _metadata(self, cells: Sequence[str]) -> dict[str, Any] | None:
-        if not self.others:
-            return None
-        if self.kinds is None:
-            return {self.names[position]: cells[position] for position in self.others}
-        metadata: dict[str, Any] = {}
-        for position in self.others:
-            if cell := cells[position]:
-                kind = self.kinds.get(position)
-                metadata[self.names[position]] = cell if kind is None else kind(cell)
-        # `vecindex search --format csv` writes metadata as a column of objects.
-        return (metadata_in(metadata) or {}) if isinstance(metadata.get("metadata"), dict) else metadata
+        return cells if self.dialect.quote else [_unquoted(cell) for cell in cells]
 
 
 def _unquoted(cell: str) -> str:
@@ -249,99 +311,3 @@ def _unquoted(cell: str) -> str:
     if '""' in within and cell[0] == cell[-1] == '"' and '"' not in within.replace('""', ""):
         return within.replace('""', '"')
     return cell
-
-
-def _columns(header: Sequence[str], source: Source, separator: str) -> _Columns:
-    for position, name in enumerate(header, start=1):
-        if not name.strip():
-            raise InvalidInput(
-                f"column {position} of the header has no name; the columns are: {listed(header)}",
-                "The first row must name every column (pandas: to_csv(..., index=False)).",
-            )
-    if twice := repeated(header):
-        raise InvalidInput(f"the header names a column twice: {listed(twice)}", "Give every column a different name.")
-    plain_quotes = _DIALECTS[source.format]["quoting"] == csv.QUOTE_NONE
-    if plain_quotes and all(len(name) > 1 and name[0] == name[-1] == '"' for name in header):
-        raise InvalidInput(
-            "the header is quoted as in csv, but in tsv quotes are part of the text",
-            "Save the file as csv or jsonl, or without quotes around fields.",
-        )
-    text = _text_column(header, source, separator)
-    key = _find(header, "key" if source.options.key_column is None else source.options.key_column)
-    if source.options.key_column is None:
-        key = None if key == text else key
-    elif key is None or key == text:
-        what = f"no column {source.options.key_column!r}" if key is None else f"{header[text]!r} is already the text"
-        raise InvalidInput(
-            f"{what}; the columns are: {listed(header)}",
-            Advice(
-                "Name the column of the keys with key_column=.", typed="Name the column of the keys with --key-column."
-            ),
-        )
-    kinds = next(iter(source.learnt), None)
-    others = [position for position in range(len(header)) if position not in (text, key)]
-    if kinds is not None and _are_hits(header, kinds):
-        others = [position for position in others if header[position] not in OF_HITS]
-    return _Columns(header, text, key, others, plain_quotes, kinds)
-
-
-def _are_hits(header: Sequence[str], kinds: Mapping[int, Value]) -> bool:
-    """See `is_hit`."""
-    kind_of = {header[position]: kind for position, kind in kinds.items()}
-    wanted = {"rank": number, "score": number, "metadata": json_object}
-    return {"key", "text"} <= set(header) and all(kind_of.get(name) is kind for name, kind in wanted.items())
-
-
-def _text_column(header: Sequence[str], source: Source, separator: str) -> int:
-    wanted = next(iter(source.options.text_columns), "text")
-    text = _find(header, wanted)
-    if text is not None:
-        return text
-    if not source.options.text_columns and len(header) == 1:
-        _refuse_other_separators(header[0], source.format, separator)
-    raise InvalidInput(
-        f"no column {wanted!r}; the columns are: {listed(header)}",
-        Advice(
-            "The first row is the header. Name the column of the sentences with text_column=, "
-            "or read a plain list as txt.",
-            typed="The first row is the header. Name the column of the sentences with --text-column, "
-            "or use --format txt for a plain list.",
-        ),
-    )
-
-
-def _refuse_other_separators(name: str, format: Format, own: str) -> None:
-    """Excel writes semicolons in half of Europe; read as one column, whole rows would become sentences."""
-    other = next((each for each in _SEPARATORS if each != own and each in name), None)
-    if other is not None:
-        is_ = f"{format.value} is separated by {_SEPARATORS[own]}"
-        if other == "\t":
-            typed = f"{is_}, and tsv by tabs: use --format tsv"
-            remedy = f"{is_}, and tsv by tabs: pass format='tsv'", typed
-        elif format is Format.CSV:
-            remedy = (f"{is_}, unless its first line is sep={other}",) * 2
-        else:
-            remedy = (is_,) * 2
-        raise InvalidInput(
-            f"the header is one column, {listed([name])}, but looks as if it was separated by {_SEPARATORS[other]}",
-            Advice(
-                f"{remedy[0]}; if this is one column, name it with text_column=.",
-                typed=f"{remedy[1]}; if this is one column, name it with --text-column.",
-            ),
-        )
-
-
-def _find(header: Sequence[str], wanted: str) -> int | None:
-    """The position of the column ``wanted``; case and surrounding spaces matter only if several match."""
-    if wanted in header:
-        return header.index(wanted)
-    alike = [i for i, name in enumerate(header) if name.strip().casefold() == wanted.strip().casefold()]
-    if len(alike) > 1:
-        raise InvalidInput(
-            f"several columns are called {wanted!r}: {listed([header[i] for i in alike])}",
-            Advice(
-                "Name one exactly, with text_column= or key_column=.",
-                typed="Name one exactly, with --text-column or --key-column.",
-            ),
-        )
-    return alike[0] if alike else None
