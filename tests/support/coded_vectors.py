@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from vecindex.encoders.run.pooling import unit_length
-from vecindex.filters.tree import Filter
+from vecindex.filters.tree import Filter, Path
 from vecindex.search import dense, run
 from vecindex.search.codes import Codes, build
 from vecindex.search.exact import Ranking, rank
 from vecindex.search.settings import CodeSettings
 from vecindex.store.generation import Allowed
+from vecindex.store.sql.groups import Groups
 from vecindex.store.stored import Stored
 
 Vectors = npt.NDArray[np.float32]
@@ -69,6 +70,9 @@ class ArrayView:
 
     def metadata(self, record: Any) -> dict[str, Any]:
         return {}
+
+    def groups(self, field: Path, rows: list[int] | None = None) -> Groups:
+        raise NotImplementedError
 
 
 def answers(view: ArrayView, queries: Vectors, k: int) -> list[Ranking]:

@@ -46,6 +46,35 @@ hits_option: Decorator = click.option(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """The options of a command that group hits."""
+
+    group_by: str | None
+    per_group: int
+
+
+grouping_options = gathered(
+    *("grouped", Grouped),
+    (
+        click.option(
+            "--group-by",
+            metavar="FIELD",
+            help="Print at most --per-group hits with the same value in this metadata field.",
+        ),
+        click.option(
+            "--per-group",
+            default=1,
+            show_default=True,
+            type=click.IntRange(min=1),
+            metavar="M",
+            help="How many hits a group of --group-by may have.",
+        ),
+    ),
+)
+"""The options for grouping hits, as the argument ``grouped``."""
+
+
 def _fields(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> tuple[str, ...] | None:
     names = [name.strip() for value in values for name in value.split(",")]
     if not all(names):

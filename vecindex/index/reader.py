@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +18,7 @@ from ..errors.warnings import FilterWarning, QueryUnknown, warn
 from ..filters.parse import parse
 from ..search import run
 from ..search.check_codes import check_codes
+from ..search.grouping import Grouping, grouping
 from ..search.run import SearchReport
 from ..search.upkeep import describe
 from ..search.view import Accelerator, SnapshotView
@@ -103,7 +103,15 @@ class Reader:
         return self._model.encoder(self._space())
 
     @entrance()
-    def search(self, query: str | Any, k: int = 5, where: Where | None = None) -> Hits:
+    def search(
+        self,
+        query: str | Any,
+        k: int = 5,
+        where: Where | None = None,
+        *,
+        group_by: str | None = None,
+        per_group: int = 1,
+    ) -> Hits:
         """The nearest records to a text or a vector.
 
         Args:
@@ -111,6 +119,10 @@ class Reader:
             k: the number of hits; fewer are returned only if fewer records match.
             where: a filter on metadata, e.g. ``{"lang": "en", "year": {"$gte": 2020}}`` or
                 ``"lang = 'en' and year >= 2020"``.
+            group_by: a metadata field, such as ``topic`` or ``author.name``. At most ``per_group`` hits have the same
+                value in it, and others that are less near take the place of the rest. A record without the field, or
+                with null in it, is a group by itself.
+            per_group: the number of hits that each group may have.
 
         Returns:
             min(k, matching records) hits, highest score first, ties in insertion order.
@@ -122,46 +134,74 @@ class Reader:
             FilterWarning: a condition in ``where`` matches no stored record. Checked if fewer than k records match, or
                 all do.
         """
-        return self._search([query], k, where)[0]
+        return self._search([query], k, where, grouping(group_by, per_group))[0]
 
     @entrance()
-    def search_many(self, queries: Sequence[str] | Any, k: int = 5, where: Where | None = None) -> list[Hits]:
+    def search_many(
+        self,
+        queries: Sequence[str] | Any,
+        k: int = 5,
+        where: Where | None = None,
+        *,
+        group_by: str | None = None,
+        per_group: int = 1,
+    ) -> list[Hits]:
         """Searches for several texts, or vectors (n, D), in one snapshot; returns a list of hits for each."""
-        return self._search(queries, k, where)
+        return self._search(queries, k, where, grouping(group_by, per_group))
 
-    def _search(self, queries: Sequence[str] | Any, k: int, where: Where | None) -> list[Hits]:
+    def _search(
+        self, queries: Sequence[str] | Any, k: int, where: Where | None, by: Grouping | None = None
+    ) -> list[Hits]:
         condition = None if where is None else parse(where)
         with self._asked(queries) as (view, vectors):
-            hits, unmatched = run.search(view, vectors, k, condition), view.unmatched(condition, k)
+            hits, unmatched = run.search(view, vectors, k, condition, by), view.unmatched(condition, k)
         _warn(unmatched)
         return hits
 
     @entrance()
-    def explain_search(self, query: str | Any, k: int = 5, where: Where | None = None) -> tuple[Hits, SearchReport]:
+    def explain_search(
+        self,
+        query: str | Any,
+        k: int = 5,
+        where: Where | None = None,
+        *,
+        group_by: str | None = None,
+        per_group: int = 1,
+    ) -> tuple[Hits, SearchReport]:
         """As `search`, with a report of how the hits were found: the route, the candidates, the time of each step."""
-        condition = None if where is None else parse(where)
+        condition, by = None if where is None else parse(where), grouping(group_by, per_group)
         with self._asked([query]) as (view, vectors):
-            found, unmatched = run.explain(view, vectors[0], k, condition), view.unmatched(condition, k)
+            found, unmatched = run.explain(view, vectors[0], k, condition, by), view.unmatched(condition, k)
         _warn(unmatched)
         return found
 
     @entrance()
-    def similar(self, key: str, k: int = 5, where: Where | None = None) -> Hits:
+    def similar(
+        self,
+        key: str,
+        k: int = 5,
+        where: Where | None = None,
+        *,
+        group_by: str | None = None,
+        per_group: int = 1,
+    ) -> Hits:
         """The nearest records to the stored record ``key``, without itself; raises RecordNotFound."""
-        return self._similar(key, k, where, warns=True)
+        return self._similar(key, k, where, grouping(group_by, per_group), warns=True)
 
-    def _similar(self, key: str, k: int, where: Where | None = None, warns: bool = False) -> Hits:
+    def _similar(
+        self, key: str, k: int, where: Where | None = None, by: Grouping | None = None, warns: bool = False
+    ) -> Hits:
         condition = None if where is None else parse(where)
         with self._snapshots.take() as snapshot:
             record = _stored(snapshot, key)
             if warns and record.unknown and (space := snapshot.manifest.space):
                 warn(QueryUnknown(space.model, "the record"))
             vector = np.array(snapshot.vectors[record.row])
-            hits = run.search(self._accelerator.view(snapshot), vector[None, :], k + 1, condition)[0]
+            view = self._accelerator.view(snapshot)
+            hits = run.search(view, vector[None, :], k, condition, by, without=record.row)[0]
             unmatched = snapshot.unmatched(condition, k)
         _warn(unmatched)
-        others = [hit for hit in hits if hit.key != key][:k]
-        return Hits(replace(hit, rank=rank) for rank, hit in enumerate(others, 1))
+        return hits
 
     @entrance()
     def get(self, key: str) -> Record:

@@ -56,11 +56,16 @@ def best(rows: Rows, found: Vectors, k: int) -> Ranking:
 
 def rank(vectors: Vectors, rows: Rows | None, query: Vectors, k: int) -> Ranking:
     """The k best of ``rows`` (ascending; None stands for all), by scoring each of them."""
+    return best(*scored(vectors, rows, query), k)
+
+
+def scored(vectors: Vectors, rows: Rows | None, query: Vectors) -> tuple[Rows, Vectors]:
+    """All ``rows`` (ascending; None stands for all) and their scores."""
     if rows is None:
-        return best(np.arange(len(vectors), dtype=np.int64), scores(vectors, query), k)
+        return np.arange(len(vectors), dtype=np.int64), scores(vectors, query)
     blocks = range(0, len(rows), _ROWS_A_BLOCK)
     found = [scores(vectors[rows[start : start + _ROWS_A_BLOCK]], query) for start in blocks]
-    return best(rows, found[0] if len(found) == 1 else np.concatenate([*found, np.empty(0, np.float32)]), k)
+    return rows, found[0] if len(found) == 1 else np.concatenate([*found, np.empty(0, np.float32)])
 
 
 def scan(vectors: Vectors, rows: Rows | None, queries: Vectors, k: int) -> list[Ranking]:

@@ -12,18 +12,20 @@ import numpy as np
 from ..encoders.run.pooling import unit_length_of, widened
 from ..errors import InvalidInput
 from ..filters.tree import Filter
+from ..store.stored import Stored
 from ..values.arrays import numbers
 from ..values.hits import Hits
 from ..values.records import Hit
 from .dense import Trace, rankings
 from .exact import Ranking, Vectors
+from .grouping import Grouping, grouped
 from .plan import Route
-from .view import View
+from .view import RecordView
 
 
 @dataclass(frozen=True, slots=True)
 class SearchReport:
-    """What one search did; ``milliseconds`` by step: filter, load, candidates, rescore, fetch."""
+    """What one search did; ``milliseconds`` by step: filter, load, candidates, rescore, group, fetch."""
 
     route: Route
     rows: int
@@ -42,24 +44,44 @@ class SearchReport:
     milliseconds: Mapping[str, float]
 
 
-def search(view: View, queries: Vectors, k: int, where: Filter | None = None) -> list[Hits]:
-    """The best min(k, records that match) hits for each of ``queries`` (q, D), unit vectors; see `_hits`."""
+def search(
+    view: RecordView,
+    queries: Vectors,
+    k: int,
+    where: Filter | None = None,
+    by: Grouping | None = None,
+    without: int | None = None,
+) -> list[Hits]:
+    """The best min(k, records that match) hits for each of ``queries`` (q, D), unit vectors; see `_best`.
+
+    With ``by`` only so many are of one group. ``without`` is a row that is left out.
+    """
+    if by is not None:
+        return [_hits(view, *_fetched(view, found)) for found in grouped(view, queries, k, where, by, without)]
 
     def again(query: Vectors, more: int) -> Ranking:
         return rankings(view, query[None, :], more, where)[0]
 
-    found = rankings(view, queries, k, where)
-    return [_hits(view, r, k, partial(again, query)) for query, r in zip(queries, found, strict=True)]
+    wanted = k if without is None else k + 1
+    found = rankings(view, queries, wanted, where)
+    pairs = zip(queries, found, strict=True)
+    return [_hits(view, *_best(view, ranking, wanted, partial(again, query)), k, without) for query, ranking in pairs]
 
 
-def explain(view: View, query: Vectors, k: int, where: Filter | None = None) -> tuple[Hits, SearchReport]:
+def explain(
+    view: RecordView, query: Vectors, k: int, where: Filter | None = None, by: Grouping | None = None
+) -> tuple[Hits, SearchReport]:
     """As `search` for one ``query`` (D,), and what was done to find the hits."""
     trace = Trace()
 
     def ranked(k: int) -> Ranking:
         return rankings(view, query[None, :], k, where, trace)[0]
 
-    hits = _hits(view, ranked(k), k, ranked)
+    if by is not None:
+        stored, ranking = _fetched(view, grouped(view, query[None, :], k, where, by, trace=trace)[0])
+    else:
+        stored, ranking = _best(view, ranked(k), k, ranked)
+    hits = _hits(view, stored, ranking)
     trace.lap("fetch")
     did = trace.plan
     assert did is not None
@@ -88,8 +110,12 @@ def unit_queries(vectors: Any, dimension: int) -> Vectors:
     return unit_length_of(wide, largest)
 
 
-def _hits(view: View, ranking: Ranking, k: int, again: Callable[[int], Ranking]) -> Hits:
-    """The k best hits; texts without a token that the model knows come last. ``again`` ranks more than k rows.
+def _fetched(view: RecordView, ranking: Ranking) -> tuple[list[Stored], Ranking]:
+    return view.fetch(ranking.rows.tolist()), ranking
+
+
+def _best(view: RecordView, ranking: Ranking, k: int, again: Callable[[int], Ranking]) -> tuple[list[Stored], Ranking]:
+    """The k best records; texts without a token that the model knows come last. ``again`` ranks more than k rows.
 
     The vectors of such texts say nothing about them, and are all alike: if one were near a query by accident, the rest
     would follow, and push the meaningful hits out.
@@ -102,9 +128,17 @@ def _hits(view: View, ranking: Ranking, k: int, again: Callable[[int], Ranking])
             stored = view.fetch(ranking.rows.tolist())
         places = sorted(range(len(stored)), key=lambda place: stored[place].unknown)[:k]
         stored, ranking = [stored[place] for place in places], Ranking(ranking.rows[places], ranking.scores[places])
+    return stored, ranking
+
+
+def _hits(
+    view: RecordView, stored: list[Stored], ranking: Ranking, k: int | None = None, without: int | None = None
+) -> Hits:
+    """Hits of these records, of the first k if there are more, leaving out the one of row ``without``."""
     # Rounding can raise the product of two unit vectors above 1 in the last digit; a cosine is never more than 1.
     cosines = np.clip(ranking.scores, -1, 1).tolist()
+    pairs = [(record, score) for record, score in zip(stored, cosines, strict=True) if record.row != without][:k]
     return Hits(
         Hit(place, record.key, score, record.text, view.metadata(record), record.tokens_lost, record.unknown)
-        for place, (record, score) in enumerate(zip(stored, cosines, strict=True), 1)
+        for place, (record, score) in enumerate(pairs, 1)
     )

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
@@ -165,7 +164,7 @@ class _Trials:
 
 
 class _ArrayView:
-    """A `View` of vectors and codes in memory: every row is allowed, and nothing can be fetched."""
+    """A `View` of vectors and codes in memory: every row is allowed."""
 
     def __init__(self, vectors: Vectors, codes: Codes) -> None:
         self.vectors = vectors
@@ -182,9 +181,3 @@ class _ArrayView:
     def check(self, rows: Rows) -> None: ...
 
     def check_range(self, start: int, stop: int) -> None: ...
-
-    def fetch(self, rows: list[int]) -> list[Any]:
-        return []
-
-    def metadata(self, record: Any) -> dict[str, Any]:
-        return {}

@@ -8,10 +8,11 @@ import threading
 from typing import Any, Protocol
 
 from ..errors import Advice, CorruptIndex, OutOfMemory
-from ..filters.tree import Filter
+from ..filters.tree import Filter, Path
 from ..store.generation import Allowed
 from ..store.manifest import CodesFiles, Manifest
 from ..store.snapshot import Snapshot
+from ..store.sql.groups import Groups
 from ..store.stored import Stored
 from ..store.vectors import Rows, Vectors
 from .codes import Codes, load
@@ -43,8 +44,14 @@ class View(Protocol):
     def allowed(self, where: Filter | None) -> Allowed: ...
     def check(self, rows: Rows) -> None: ...
     def check_range(self, start: int, stop: int) -> None: ...
+
+
+class RecordView(View, Protocol):
+    """A view that also has the records of its rows."""
+
     def fetch(self, rows: list[int]) -> list[Stored]: ...
     def metadata(self, record: Stored) -> dict[str, Any]: ...
+    def groups(self, field: Path, rows: list[int] | None = None) -> Groups: ...
 
 
 class Accelerator:
@@ -146,7 +153,7 @@ class SnapshotView:
         self.vectors: Vectors = snapshot.vectors
         self.allowed, self.unmatched = snapshot.allowed, snapshot.unmatched
         self.check, self.check_range = snapshot.check, snapshot.check_range
-        self.fetch, self.metadata = snapshot.fetch, snapshot.metadata
+        self.fetch, self.metadata, self.groups = snapshot.fetch, snapshot.metadata, snapshot.groups
 
     @property
     def coded(self) -> int:

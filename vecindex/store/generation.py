@@ -17,8 +17,10 @@ import numpy as np
 from ..errors import CorruptIndex, OutOfMemory
 from ..errors.warnings import FilterWarning
 from ..filters.tree import Filter, parse_path
+from ..filters.tree import Path as FieldPath
 from .disk.files import DATABASE_FILE, mapped
 from .manifest import Manifest
+from .sql.groups import Groups, read_groups
 from .sql.reads import Catalog
 from .sql.unmatched import Asked, asked, unmatched
 from .sql.writes import Bits
@@ -26,6 +28,7 @@ from .vectors import ROWS_A_BLOCK, Rows, Sums, Vectors, check_rows, checksums, d
 
 _FILTERS_KEPT = 32
 _TESTS_KEPT = 1_000
+_GROUPS_KEPT = 4  # fields; 9 bytes a row each
 
 
 class Allowed:
@@ -62,6 +65,7 @@ class Generation:
         self._checked: dict[int, int] = {}
         self._filters: OrderedDict[Filter, Allowed] = OrderedDict()
         self._unmatched: dict[Asked, FilterWarning | None] = {}
+        self._groups: OrderedDict[FieldPath, Groups] = OrderedDict()
         self._lock = threading.Lock()
         if manifest.dead:
             live = ~dead[: -(-manifest.rows // 8)]
@@ -106,7 +110,7 @@ class Generation:
             if before.manifest.generation == manifest.generation:
                 # Only derived data has changed. They share caches, so they share the lock too.
                 generation._filters, generation._lock = before._filters, before._lock
-                generation._unmatched = before._unmatched
+                generation._unmatched, generation._groups = before._unmatched, before._groups
         return generation
 
     def allowed(self, where: Filter, select: Callable[[], Rows]) -> Allowed:
@@ -125,6 +129,19 @@ class Generation:
             self._filters[where] = found
             while len(self._filters) > _FILTERS_KEPT:
                 self._filters.popitem(last=False)
+        return found
+
+    def groups(self, catalog: Catalog, field: FieldPath) -> Groups:
+        """The groups of all rows; ``catalog`` must be in a read transaction of this generation."""
+        with self._lock:
+            if field in self._groups:
+                self._groups.move_to_end(field)
+                return self._groups[field]
+        found = read_groups(catalog, field, self.manifest.rows)
+        with self._lock:
+            self._groups[field] = found
+            while len(self._groups) > _GROUPS_KEPT:
+                self._groups.popitem(last=False)
         return found
 
     def unmatched(self, catalog: Catalog, where: Filter, matched: bool) -> list[FilterWarning]:

@@ -19,10 +19,12 @@ from typing import Any
 from ..errors import CorruptIndex, InvalidInput, OutOfMemory
 from ..errors.warnings import FilterWarning
 from ..filters.tree import Filter
+from ..filters.tree import Path as FieldPath
 from ..values.nested import on_own_stack
 from .disk.connection import replaced
 from .generation import Allowed, Generation
 from .manifest import CodesFiles, Manifest
+from .sql.groups import Groups, read_groups
 from .sql.reads import Catalog
 from .stored import Stored
 from .text_cache import Entry, sound, text_digest
@@ -95,6 +97,12 @@ class Snapshot:
         return on_own_stack(
             self._generation.allowed, where, lambda: self._catalog.rows_where(where, self.manifest.fields)
         )
+
+    def groups(self, field: FieldPath, rows: list[int] | None = None) -> Groups:
+        """Which of these rows, or of all, have the same value in a field; all are kept for the next search."""
+        if rows is None:
+            return self._generation.groups(self._catalog, field)
+        return read_groups(self._catalog, field, self.manifest.rows, rows)
 
     def unmatched(self, where: Filter | None, wanted: int | None = None) -> list[FilterWarning]:
         """Warnings of conditions of a filter that match nothing; see `sql.unmatched`.

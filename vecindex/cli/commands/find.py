@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from ..hit_options import HitPrinter, hits_option, printing_options
+from ..hit_options import Grouped, HitPrinter, grouping_options, hits_option, printing_options
 from ..options import ModelOptions, format_option, index_option, model_options, open_for_reading, where_option
 from ..output import emit, warn
 from ..render.results import record_as, search_report
@@ -16,6 +17,7 @@ from ..render.results import record_as, search_report
 @click.argument("query")
 @hits_option
 @where_option
+@grouping_options
 @printing_options
 @click.option("--explain", is_flag=True, help="Also print how the hits were found, and the time of each step.")
 @model_options
@@ -24,6 +26,7 @@ def search(
     query: str,
     k: int,
     where: str | None,
+    grouped: Grouped,
     printer: HitPrinter,
     explain: bool,
     chosen: ModelOptions,
@@ -34,18 +37,23 @@ def search(
     The best comes first, each with its score: the cosine of its vector and the query's. Of a text of more than 200
     characters, a snippet is printed that has most of the query's words.
 
+    --group-by still prints -k hits if there are enough: less near ones take the place of those that are too many in
+    their group. Each record without the field is a group by itself.
+
     \b
     Examples:
       vecindex search "my name"
       vecindex search "my name" --min-score 0.4 --fields lang,year
       vecindex search "plants that need little water" -k 3 --where "topic = 'gardening'"
+      vecindex search "a plant for a dark room" --group-by topic --per-group 2
       vecindex search "my name" --format json | jq '.[0].text'
     """
+    groups = asdict(grouped)
     with open_for_reading(index_path, chosen) as index:
         if not explain:
-            printer.print(index.search(query, k, where), query)
+            printer.print(index.search(query, k, where, **groups), query)
             return
-        hits, explanation = index.explain_search(query, k, where)
+        hits, explanation = index.explain_search(query, k, where, **groups)
         printer.print(hits, query)
         warn(search_report(explanation), nl=False)
 
@@ -54,9 +62,10 @@ def search(
 @click.argument("key")
 @hits_option
 @where_option
+@grouping_options
 @printing_options
 @index_option
-def similar(key: str, k: int, where: str | None, printer: HitPrinter, index_path: Path) -> None:
+def similar(key: str, k: int, where: str | None, grouped: Grouped, printer: HitPrinter, index_path: Path) -> None:
     """Print the records nearest in meaning to the record KEY.
 
     The best comes first. Of a text of more than 200 characters, the beginning is printed.
@@ -67,7 +76,7 @@ def similar(key: str, k: int, where: str | None, printer: HitPrinter, index_path
       vecindex similar cooking-001 --full --format csv --csv-safe
     """
     with open_for_reading(index_path) as index:
-        printer.print(index.similar(key, k, where))
+        printer.print(index.similar(key, k, where, **asdict(grouped)))
 
 
 @click.command()

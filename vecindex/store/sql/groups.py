@@ -1,0 +1,69 @@
+"""Reads which records belong together: those that have the same value in a metadata field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import CorruptIndex
+from ...filters.sql import json_path
+from ...filters.tree import Path
+from ...values.records import UNKNOWN
+from ..vectors import Rows
+from .reads import Catalog
+
+_A_STATEMENT = 500
+# A string is compared as JSON text, since json_extract cuts it at a NUL.
+_VALUES = (
+    f"select row, lost >= {UNKNOWN}, json_type(metadata, :path), "
+    "case when json_type(metadata, :path) in ('integer', 'real') then json_extract(metadata, :path) "
+    "else metadata -> :path end from records"
+)
+_NUMBER = {"integer": "number", "real": "number"}
+
+
+class Groups(NamedTuple):
+    """The groups of rows (n,): ``numbers`` (n,) are equal for rows of one group; ``unknown`` (n,) as in `Hit`."""
+
+    numbers: Rows
+    unknown: npt.NDArray[np.bool_]
+
+
+def read_groups(catalog: Catalog, path: Path, size: int, rows: Sequence[int] | None = None) -> Groups:
+    """The groups of ``rows``, in their order; of all ``size`` rows, in which dead ones mean nothing, if it is None.
+
+    Numbers are compared by value, 1 and 1.0 are equal; lists and objects by their JSON text. A record in which the
+    field is missing or null is a group by itself.
+    """
+    places = range(size) if rows is None else {row: place for place, row in enumerate(rows)}
+    numbers = -1 - np.arange(len(places), dtype=np.int64)
+    unknown = np.zeros(len(places), np.bool_)
+    seen: dict[tuple[str, Any], int] = {}
+    at: list[int] = []
+    found: list[int] = []
+    for row, is_unknown, kind, value in _values(catalog, path, rows):
+        if row not in places:
+            raise CorruptIndex(str(catalog.path), f"it holds records beyond its {size} rows")
+        if is_unknown:
+            unknown[places[row]] = True
+        if kind is not None and kind != "null":
+            at.append(places[row])
+            found.append(seen.setdefault((_NUMBER.get(kind, kind), value), len(seen)))
+    numbers[at] = found
+    return Groups(numbers, unknown)
+
+
+def _values(catalog: Catalog, path: Path, rows: Sequence[int] | None) -> Iterator[tuple[int, int, str | None, Any]]:
+    """Row, whether the text is unknown, the value's JSON type, and the value."""
+    parameters: dict[str, Any] = {"path": json_path(path)}
+    with catalog.errors():
+        if rows is None:
+            yield from catalog.sqlite.execute(_VALUES, parameters)
+            return
+        for start in range(0, len(rows), _A_STATEMENT):
+            # Rows are numbers, so that they can be part of the statement.
+            some = ", ".join(map(str, rows[start : start + _A_STATEMENT]))
+            yield from catalog.sqlite.execute(f"{_VALUES} where row in ({some})", parameters)
