@@ -33,6 +33,7 @@ FLOORS: list[tuple[str, ...]] = [
 """Each name stands for a module, or for all that is within a folder; the longest name that fits counts."""
 DOORS: dict[str, tuple[str, ...]] = {
     "click": ("cli",),
+    "watchfiles": ("machine.watch",),
     "numpy": ("encoders", "store", "search", "exchange", "index", "values.records", "values.arrays", "values.repeats"),
     "faiss": ("search.load_faiss",),
     "pyarrow": ("exchange.parquet",),
@@ -60,7 +61,7 @@ DOORS: dict[str, tuple[str, ...]] = {
 """A library, and the modules or folders that may import it."""
 LAZY = (
     *("faiss", "pyarrow", "pandas", "sqlite_utils", "huggingface_hub", "safetensors"),
-    *("markdown_it", "yaml", "tomli", "sentencex"),
+    *("markdown_it", "yaml", "tomli", "sentencex", "watchfiles"),
     *(".encoders.run.onnx", ".encoders.run.torch", ".encoders.run.cuda"),
     *(
         ".encoders.compile.quantise",
@@ -224,6 +225,7 @@ def test_every_library_has_its_door() -> None:
     assert elsewhere == []
     assert {each.target for each in third_party} == set(DOORS)
     assert {each.module for each in third_party if floor(each.module) == 0 and not each.typing_only} <= {
+        "machine.watch",
         "values.arrays",
         "values.repeats",
         "values.hits",
