@@ -34,6 +34,7 @@ FLOORS: list[tuple[str, ...]] = [
 DOORS: dict[str, tuple[str, ...]] = {
     "click": ("cli",),
     "watchfiles": ("machine.watch",),
+    "chardetng_py": ("sources.opening.encodings",),
     "numpy": ("encoders", "store", "search", "exchange", "index", "values.records", "values.arrays", "values.repeats"),
     "faiss": ("search.load_faiss",),
     "pyarrow": ("exchange.parquet",),
@@ -62,6 +63,7 @@ DOORS: dict[str, tuple[str, ...]] = {
 LAZY = (
     *("faiss", "pyarrow", "pandas", "sqlite_utils", "huggingface_hub", "safetensors"),
     *("markdown_it", "yaml", "tomli", "sentencex", "watchfiles"),
+    "chardetng_py",
     *(".encoders.run.onnx", ".encoders.run.torch", ".encoders.run.cuda"),
     *(
         ".encoders.compile.quantise",

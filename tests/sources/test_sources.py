@@ -78,18 +78,6 @@ class TestTxt:
     def test_nul_is_not_text(self) -> None:
         assert refused("a.txt", b"a\nb\0c\n") == (2, "byte 2 of the line is NUL, so this is not UTF-8 text")
 
-    @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
-    @pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.csv", "a.tsv"])
-    def test_utf16_and_utf32_are_one_error_that_says_how_to_convert(self, name: str, encoding: str) -> None:
-        Path(name).write_bytes("\ufefftext\nb\n".encode(encoding))
-        bad: list[SourceError] = []
-        with pytest.raises(SourceError) as caught:
-            list(read(source(name), bad.append))
-        family = encoding[:6].upper()
-        assert caught.value.reason.startswith(f"looks like {family}, not UTF-8")
-        assert f"iconv -f {family} -t UTF-8" in caught.value.command_advice
-        assert (caught.value.line, bad) == (1, [])
-
     def test_a_line_too_long_is_a_bad_row_and_the_next_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(lines, "MAX_LINE", 10)
         content = "123456789\n1234567890\n" + "x" * 3_000_000 + "\nlast\n"

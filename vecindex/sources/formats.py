@@ -44,7 +44,8 @@ class Layout:
     of its own, or whether longer texts are split. ``unit`` is what places in the source are called, if it has any.
     ``cut`` is the way to split, if it is another one than for the kind: rows stay whole, and prose is cut into
     sentences. ``is_text`` says that the bytes are text, so the file may be in any encoding and compressed. ``slow``
-    says that reading takes so long that it is not done twice.
+    says that reading takes so long that it is not done twice. ``only_unicode`` says
+    that the format allows no other encodings, so none is guessed.
     """
 
     reader: str
@@ -54,6 +55,7 @@ class Layout:
     is_text: bool = True
     slow: bool = False
     cut: Split | None = None
+    only_unicode: bool = False
 
     @property
     def split(self) -> Split:
@@ -63,7 +65,7 @@ class Layout:
 
 LAYOUTS: dict[Format, Layout] = {
     Format.TXT: Layout("rows.txt", (".txt",), "rows"),
-    Format.JSONL: Layout("rows.jsonl", (".jsonl", ".ndjson"), "rows"),
+    Format.JSONL: Layout("rows.jsonl", (".jsonl", ".ndjson"), "rows", only_unicode=True),
     Format.CSV: Layout("rows.delimited", (".csv",), "rows"),
     Format.TSV: Layout("rows.delimited", (".tsv",), "rows"),
     Format.PROSE: Layout("prose.txt", (), "prose"),

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from typing import IO
 
 from ..errors import Advice, InvalidInput, SourceError
+from .opening.chunks import Chunks
+from .opening.decoding import foreign_byte
 from .origin import unreadable
 
 Line = tuple[int, bytes]
@@ -20,6 +22,13 @@ Line = tuple[int, bytes]
 MAX_LINE = 64 * 2**20
 """Bytes. A longer line is a bad row, so that a binary file without line ends cannot fill the memory."""
 CHUNK = 2**14
+
+NAME_THE_ENCODING = Advice(
+    "If the file has another encoding, name it, as with encoding='cp1252' (Windows), or convert the file "
+    "(iconv -f CP1252 -t UTF-8 FILE > NEW); errors='replace' reads such bytes as U+FFFD.",
+    typed="If the file has another encoding, name it, as with --encoding cp1252 (Windows), or convert the file "
+    "(iconv -f CP1252 -t UTF-8 FILE > NEW); --errors replace reads such bytes as U+FFFD, and --skip-bad skips the row.",
+)
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 MARKS = (
@@ -48,9 +57,11 @@ def _split(stream: IO[bytes], name: str) -> Iterator[bytes]:
     length = 0
     held = b""
     at_end = False
+    # What was read before an error is used, so that the error has its line.
+    read_some = stream.read1 if isinstance(stream, Chunks) else stream.read
     while not at_end:
         try:
-            read = stream.read(CHUNK)
+            read = read_some(CHUNK)
         except OSError as error:
             raise unreadable(name, number + 1, error) from error
         chunk, held, at_end = held + read, b"", not read
@@ -88,19 +99,20 @@ def decoded(raw: bytes) -> str:
     if nul >= 0:
         raise InvalidInput(
             f"byte {nul + 1} of the line is NUL, so this is not UTF-8 text",
-            "Check that it is not a binary file; convert UTF-16 with iconv -f UTF-16LE -t UTF-8 FILE > NEW.",
+            Advice(
+                "Check that it is not a binary file; if it is UTF-16, pass encoding='utf-16'.",
+                typed="Check that it is not a binary file; if it is UTF-16, use --encoding utf-16.",
+            ),
         )
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InvalidInput(
-            f"byte {error.start + 1} of the line (0x{raw[error.start]:02X}) is not UTF-8",
-            Advice(
-                "Convert the file (from Windows: iconv -f CP1252 -t UTF-8 FILE > NEW).",
-                typed="Convert the file (from Windows: iconv -f CP1252 -t UTF-8 FILE > NEW), "
-                "or skip bad rows with --skip-bad.",
-            ),
-        ) from None
+        byte = foreign_byte(raw, error.start)
+        if byte is None:
+            reason = f"byte {error.start + 1} of the line (0x{raw[error.start]:02X}) is not UTF-8"
+        else:
+            reason = f"the byte 0x{byte:02X} in the line is no text in the encoding of the file"
+        raise InvalidInput(reason, NAME_THE_ENCODING) from None
 
 
 def without_end(text: str) -> str:

@@ -16,8 +16,9 @@ from typing import IO, cast
 from ..errors import Advice, SourceError
 from ..values.paths import expanded
 from .cells import Types, Value
-from .formats import SUFFIXES, Format
+from .formats import LAYOUTS, SUFFIXES, Format
 from .magic import START, Kind, kind_by_suffix, kind_of
+from .opening.decoding import Decoding, Utf8
 from .options import DecodingErrors, ReadOptions, read_options
 
 STDIN = "-"
@@ -37,6 +38,8 @@ class Source:
     """The detected kinds of columns, once known; see `delimited.learn`."""
     copy: IO[bytes] | None = field(default=None, repr=False, compare=False)
     """A copy of what can be read only once (standard input, a pipe)."""
+    decoding: Decoding = field(default_factory=Decoding, repr=False, compare=False)
+    """How the text was decoded when it was last read."""
 
     @property
     def name(self) -> str:
@@ -45,7 +48,24 @@ class Source:
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
-        """The bytes, from the start."""
+        """The bytes that a reader reads, from the start: those of a text as UTF-8."""
+        layout = LAYOUTS[self.format]
+        with self._stored() as raw:
+            if not layout.is_text:
+                yield raw
+                return
+            text = Utf8(
+                raw,
+                self.decoding,
+                encoding=self.options.encoding,
+                replace=self.options.errors == "replace",
+                only_unicode=layout.only_unicode,
+            )
+            yield cast(IO[bytes], text)
+
+    @contextmanager
+    def _stored(self) -> Iterator[IO[bytes]]:
+        """The bytes as they are stored, from the start."""
         if self.copy is not None:
             self.copy.seek(0)
             yield self.copy

@@ -6,7 +6,8 @@ import codecs
 from typing import IO
 
 from ..errors import Advice, SourceError
-from .lines import MARKS
+from .lines import MARKS, NAME_THE_ENCODING
+from .opening.decoding import foreign_byte
 from .origin import Source, unreadable
 
 MAX_TEXT = 64 * 2**20
@@ -53,12 +54,12 @@ def whole_text(source: Source, stream: IO[bytes], most: int = MAX_TEXT) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise SourceError(
-            source.name,
-            line_at(raw, error.start),
-            f"the byte 0x{raw[error.start]:02X} is not UTF-8",
-            "Convert the file (from Windows: iconv -f CP1252 -t UTF-8 FILE > NEW).",
-        ) from None
+        byte = foreign_byte(raw, error.start)
+        if byte is None:
+            reason = f"the byte 0x{raw[error.start]:02X} is not UTF-8"
+        else:
+            reason = f"the byte 0x{byte:02X} is no text in the encoding of the file"
+        raise SourceError(source.name, line_at(raw, error.start), reason, NAME_THE_ENCODING) from None
 
 
 def line_at(raw: bytes, position: int) -> int:
