@@ -44,8 +44,8 @@ class Layout:
     of its own, or whether longer texts are split. ``unit`` is what places in the source are called, if it has any.
     ``cut`` is the way to split, if it is another one than for the kind: rows stay whole, and prose is cut into
     sentences. ``is_text`` says that the bytes are text, so the file may be in any encoding and compressed. ``slow``
-    says that reading takes so long that it is not done twice. ``only_unicode`` says
-    that the format allows no other encodings, so none is guessed.
+    says that reading takes so long that it is not done twice. ``only_unicode`` says that the format allows no other
+    encodings, so none is guessed.
     """
 
     reader: str
