@@ -41,6 +41,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "pandas": ("values.hits",),
     "sqlite_utils": ("store.sql.schema",),
     "markdown_it": ("sources.prose.markdown",),
+    "lxml": ("sources.html.page",),
     "yaml": ("sources.prose.front_matter",),
     "tomli": ("sources.prose.front_matter",),
     "onnxruntime": ("encoders.run.onnx",),
@@ -62,7 +63,7 @@ DOORS: dict[str, tuple[str, ...]] = {
 """A library, and the modules or folders that may import it."""
 LAZY = (
     *("faiss", "pyarrow", "pandas", "sqlite_utils", "huggingface_hub", "safetensors"),
-    *("markdown_it", "yaml", "tomli", "sentencex", "watchfiles"),
+    *("markdown_it", "lxml", "yaml", "tomli", "sentencex", "watchfiles"),
     "chardetng_py",
     *(".encoders.run.onnx", ".encoders.run.torch", ".encoders.run.cuda"),
     *(

@@ -33,6 +33,7 @@ class Format(str, Enum):
     TSV = "tsv", "a header row, then fields between tabs, on one line, quotes kept (IANA text/tab-separated-values)"
     PROSE = "prose", "a text in paragraphs, whose lines may be wrapped"
     MARKDOWN = "markdown", "Markdown, with YAML or TOML front matter"
+    HTML = "html", "a web page, of which the main text is read"
     CODE = "code", "source code"
 
 
@@ -70,6 +71,7 @@ LAYOUTS: dict[Format, Layout] = {
     Format.TSV: Layout("rows.delimited", (".tsv",), "rows"),
     Format.PROSE: Layout("prose.txt", (), "prose"),
     Format.MARKDOWN: Layout("prose.markdown", (".md", ".markdown", ".mdx"), "prose"),
+    Format.HTML: Layout("html.page", (".html", ".htm", ".xhtml"), "prose", unit=None),
     Format.CODE: Layout("prose.code", tuple(LANGUAGES), "prose", cut=Split("paragraph")),
 }
 SUFFIXES = {suffix: format for format, layout in LAYOUTS.items() for suffix in layout.suffixes}
