@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal, NoReturn
 
-from vecindex.index.follow import Action, Found, plan
-from vecindex.values.sources import SourceState
+import pytest
+
+from vecindex.errors import SourceError
+from vecindex.index.follow import Action, Found, listed, plan
+from vecindex.sources.fingerprint import FileState
+from vecindex.values.sources import Condition, SourceInfo, SourceState
 
 from ..support.followed_files import digest_of, files, planned, stored, told
 
@@ -110,3 +115,46 @@ def test_a_plan_can_be_printed() -> None:
     assert str(made) == "unchanged docs/b\nmoved     docs/a -> docs/c"
     assert made.counts() == {Action.UNCHANGED: 1, Action.MOVED: 1}
     assert made.having(Action.MOVED, Action.GONE) == [made.steps[1]]
+
+
+# --- the list of sources
+
+
+STATE = SourceState(1, "file", "docs/a.txt", "", "txt", "{}", "00", 3, 7, "2026-01-01T00:00:00+00:00", 2, "line")
+
+
+def refuse(_: SourceState) -> NoReturn:
+    raise SourceError("docs/a.txt", None, "cannot be read: Permission denied")
+
+
+@pytest.mark.parametrize(
+    ("state", "now", "digest", "expected"),
+    [
+        (STATE, FileState(3, 7), None, "current"),
+        (STATE, FileState(3, 8), "00", "current"),
+        (STATE, FileState(3, 8), "01", "changed"),
+        (STATE, FileState(4, 7), None, "changed"),
+        (STATE, None, None, "gone"),
+        (replace(STATE, modified=None), FileState(3, 7), "00", "current"),
+        (replace(STATE, digest=None), FileState(3, 7), None, "incomplete"),
+        (replace(STATE, digest=None), None, None, "gone"),
+        (replace(STATE, digest=None), "refused", None, "incomplete"),
+        (STATE, "refused", None, "unchecked"),
+        (STATE, FileState(3, 8), "refused", "unchecked"),
+    ],
+)
+def test_the_list_says_what_has_become_of_a_source(
+    state: SourceState, now: FileState | Literal["refused"] | None, digest: str | None, expected: Condition
+) -> None:
+    """Where the digest is None, it is not asked for."""
+    found = listed(
+        [(state, 5)],
+        refuse if now == "refused" else lambda _: now,
+        refuse if digest in ("refused", None) else lambda _: digest or "",
+    )
+    assert [each.state for each in found] == [expected]
+
+
+def test_the_list_has_what_people_want_to_know() -> None:
+    (found,) = listed([(replace(STATE, added=""), 5)], lambda _: FileState(3, 7), refuse)
+    assert found == SourceInfo("docs/a.txt", "file", "", "txt", "current", 5, 2, 3, None)

@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 
-from ..values.sources import SourceKind, SourceState
+from ..errors import SourceError
+from ..sources.fingerprint import FileState
+from ..values.sources import Condition, SourceInfo, SourceKind, SourceState
 
 Place = tuple[str, str]
 """A location and a query: an index has one source of each."""
@@ -242,3 +244,38 @@ def _possible(moves: Mapping[Place, SourceState], steps: Mapping[Place, Step]) -
             del left[place]
             doubtful += [_place(state), leaves]  # the moves that depended on this one
     return left
+
+
+def listed(
+    counted: Iterable[tuple[SourceState, int]],
+    now: Callable[[SourceState], FileState | None],
+    digest: Callable[[SourceState], str],
+) -> list[SourceInfo]:
+    """Sources with the numbers of their records, as people see them.
+
+    ``now`` is the state of a source's file, or None if it is gone, and ``digest`` that of its bytes. It is asked for
+    where the time has changed and the size has not. Either raises SourceError for what cannot be looked at.
+    """
+    return [
+        SourceInfo(
+            *(state.location, state.kind, state.query, state.reader, _condition(state, now, digest), records),
+            *(state.stale, state.size, state.added or None),
+        )
+        for state, records in counted
+    ]
+
+
+def _condition(
+    state: SourceState, now: Callable[[SourceState], FileState | None], digest: Callable[[SourceState], str]
+) -> Condition:
+    try:
+        found = now(state)
+        if found is None:
+            return "gone"
+        if state.digest is None:
+            return "incomplete"
+        if found.size != state.size:
+            return "changed"
+        return "current" if found.mtime_ns == state.modified or digest(state) == state.digest else "changed"
+    except SourceError:
+        return "incomplete" if state.digest is None else "unchecked"

@@ -7,6 +7,9 @@ from typing import Literal
 
 SourceKind = Literal["file", "member", "database", "url", "stdin"]
 """What a source is; a member is a file within a zip archive."""
+Condition = Literal["current", "changed", "gone", "incomplete", "unchecked"]
+"""What has become of a source. "incomplete" was not read to its end, and "unchecked" cannot be looked at, such as
+standard input, a URL, or a file in a folder that may not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +45,31 @@ class SourceState:
     added: str
     stale: int
     unit: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """A source of an index, as `Index.sources` lists it.
+
+    Attributes:
+        location: a path, relative to the folder that holds the index where the file is in there; else an absolute path,
+            a URL or a label.
+        kind: what it is.
+        query: the SQL of a database source, else "".
+        reader: the format that it was read as.
+        state: "current", or what has become of it since it was read.
+        records: how many records come from it.
+        stale: how many of these were gone from it when it was last read.
+        size: in bytes, when it was last read; None for what has no size.
+        added: when it was last read to its end, in ISO format; None if it never was.
+    """
+
+    location: str
+    kind: SourceKind
+    query: str
+    reader: str
+    state: Condition
+    records: int
+    stale: int
+    size: int | None
+    added: str | None

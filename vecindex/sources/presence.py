@@ -1,0 +1,98 @@
+"""Looks at the files of an index's sources: whether they are there, their size and time, and their bytes' digest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import SourceError
+from ..values.sources import SourceState
+from .fingerprint import FileState, digest_of
+from .locations import Locations, has_path
+from .origin import unreadable
+
+_CHUNK = 2**18
+
+
+class Presence:
+    """The files of sources as they are now; the list of an archive's members is read once."""
+
+    def __init__(self, locations: Locations) -> None:
+        self._locations = locations
+        self._sizes: dict[str, dict[str, int]] = {}
+
+    def now(self, state: SourceState) -> FileState | None:
+        """The size and time of a source's file, or None if it is gone.
+
+        A member of an archive has a size of its own and the archive's time. Raises SourceError if the system does not
+        say, and for a source that has no path.
+        """
+        if not has_path(state):
+            raise SourceError(state.location, None, "is not a file", "Name a file.")
+        if state.kind != "member":
+            return _file_state(self._locations.path(state.location))
+        archive, member = self._parted(state)
+        found = _file_state(archive)
+        if found is None or member not in self._members(archive):
+            return None
+        return FileState(self._members(archive)[member], found.mtime_ns)
+
+    def is_gone(self, state: SourceState) -> bool:
+        """Whether a source's file is gone; what the system does not say, and what has no path, is not."""
+        try:
+            return self.now(state) is None
+        except SourceError:
+            return False
+
+    def digest(self, state: SourceState) -> str:
+        """The SHA-256 of a source's bytes, in hexadecimal; raises SourceError."""
+        if state.kind != "member":
+            return digest_of(self._locations.path(state.location))
+        archive, member = self._parted(state)
+        digest = hashlib.sha256()
+        with _opened(archive) as opened, opened.open(member) as stream:  # which reads no more than the size it names
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    def _parted(self, state: SourceState) -> tuple[str, str]:
+        """The path of an archive and the name of the member in it; any such parting if there is no such archive."""
+        path = archive = self._locations.path(state.location)
+        while not Path(archive).is_file() and (above := os.path.split(archive)[0]) != archive:
+            archive = above
+        return archive, path.removeprefix(f"{archive}/")
+
+    def _members(self, archive: str) -> dict[str, int]:
+        """The members of an archive and their sizes in bytes."""
+        if archive not in self._sizes:
+            with _opened(archive) as opened:
+                self._sizes[archive] = {each.filename: each.file_size for each in opened.infolist()}
+        return self._sizes[archive]
+
+
+def _file_state(path: str) -> FileState | None:
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise unreadable(path, None, error) from error
+    # A folder with the name of a file that was there is not that file.
+    return None if stat.S_ISDIR(found.st_mode) else FileState(found.st_size, found.st_mtime_ns)
+
+
+@contextmanager
+def _opened(archive: str) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            yield opened
+    except OSError as error:
+        raise unreadable(archive, None, error) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, KeyError) as error:
+        raise SourceError(archive, None, f"cannot be read as a zip archive: {error}", "Check the archive.") from error
