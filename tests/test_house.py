@@ -58,10 +58,12 @@ DOORS: dict[str, tuple[str, ...]] = {
     ),
     "sentence_transformers": ("encoders.run.torch",),
     "huggingface_hub": ("encoders.locate.hub",),
+    "pypdfium2": ("sources.office.pdf_pages",),
     "onnx": tuple(f"encoders.compile.{name}" for name in ("quantise", "bias_folding", "token_layout", "graph_uses")),
 }
 """A library, and the modules or folders that may import it."""
 LAZY = (
+    "pypdfium2",
     *("faiss", "pyarrow", "pandas", "sqlite_utils", "huggingface_hub", "safetensors"),
     *("markdown_it", "lxml", "yaml", "tomli", "sentencex", "watchfiles"),
     "chardetng_py",

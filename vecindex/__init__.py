@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .errors import UnsupportedModel as UnsupportedModel
     from .errors import VecindexError as VecindexError
     from .errors.warnings import FilterWarning as FilterWarning
+    from .errors.warnings import PagesWithoutText as PagesWithoutText
     from .errors.warnings import QueryTruncated as QueryTruncated
     from .errors.warnings import QueryUnknown as QueryUnknown
     from .errors.warnings import VecindexWarning as VecindexWarning
@@ -71,7 +72,7 @@ _HOMES = {
     "values.records": ("AddReport", "CompactReport", "Hit", "IndexInfo", "Record", "VerifyReport"),
     "sources.split.sentences": ("split_sentences",),
     "store.backup": ("BackupReport",),
-    "errors.warnings": ("FilterWarning", "QueryTruncated", "QueryUnknown", "VecindexWarning"),
+    "errors.warnings": ("FilterWarning", "PagesWithoutText", "QueryTruncated", "QueryUnknown", "VecindexWarning"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -5,7 +5,8 @@
     VecindexWarning                                   also a UserWarning
     ├── QueryTruncated(tokens, limit, model, query)
     ├── QueryUnknown(model, what)
-    └── FilterWarning(field, asked, in_list, held, items, known)
+    ├── FilterWarning(field, asked, in_list, held, items, known)
+    └── PagesWithoutText(path, pages)
 
 They are ordinary Python warnings: `warnings.simplefilter("error", vecindex.VecindexWarning)` turns them into errors,
 and "ignore" silences them. The command line prints each in one line on standard error.
@@ -137,6 +138,22 @@ class QueryUnknown(VecindexWarning):
     @property
     def advice(self) -> str:
         return "Use words that it knows, or change to a model for that script with `migrate`."
+
+
+class PagesWithoutText(VecindexWarning):
+    """``pages`` of a PDF, such as "pages 3-7", hold images and no text, so nothing of them can be found."""
+
+    def __init__(self, path: str, pages: str) -> None:
+        super().__init__(path, pages)
+        self.path, self.pages = path, pages
+
+    @property
+    def message(self) -> str:
+        return f"{self.path}: {self.pages} hold{'s' if self.pages.startswith('page ') else ''} images only"
+
+    @property
+    def advice(self) -> str:
+        return "To find their text, recognise it first, for example with: ocrmypdf --skip-text IN.pdf OUT.pdf"
 
 
 def named(query: int | None) -> str:

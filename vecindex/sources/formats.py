@@ -35,6 +35,11 @@ class Format(str, Enum):
     MARKDOWN = "markdown", "Markdown, with YAML or TOML front matter"
     HTML = "html", "a web page, of which the main text is read"
     CODE = "code", "source code"
+    PDF = "pdf", "PDF"
+    DOCX = "docx", "a Word document"
+    PPTX = "pptx", "a PowerPoint presentation"
+    EML = "eml", "one message of mail (RFC 5322)"
+    MBOX = "mbox", "a mailbox: messages of mail, each after a line that begins with From"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,5 +78,10 @@ LAYOUTS: dict[Format, Layout] = {
     Format.MARKDOWN: Layout("prose.markdown", (".md", ".markdown", ".mdx"), "prose"),
     Format.HTML: Layout("html.page", (".html", ".htm", ".xhtml"), "prose", unit=None),
     Format.CODE: Layout("prose.code", tuple(LANGUAGES), "prose", cut=Split("paragraph")),
+    Format.PDF: Layout("office.pdf", (".pdf",), "prose", "page", is_text=False, slow=True),
+    Format.DOCX: Layout("office.docx", (".docx", ".docm"), "prose", None, is_text=False, slow=True),
+    Format.PPTX: Layout("office.pptx", (".pptx", ".pptm", ".ppsx"), "prose", "slide", is_text=False, slow=True),
+    Format.EML: Layout("prose.mail", (".eml",), "prose", None, is_text=False, slow=True),
+    Format.MBOX: Layout("prose.mail", (".mbox",), "prose", "message", is_text=False, slow=True),
 }
 SUFFIXES = {suffix: format for format, layout in LAYOUTS.items() for suffix in layout.suffixes}
