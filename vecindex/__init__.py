@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .index.change_model import MigrationReport as MigrationReport
     from .index.facade import Index as Index
     from .index.facade import open as open
+    from .sources.split.read import read as read
     from .sources.split.sentences import split_sentences as split_sentences
     from .store.backup import BackupReport as BackupReport
     from .values.hits import Hits as Hits
@@ -70,6 +71,7 @@ _HOMES = {
     "index.change_model": ("MigrationReport",),
     "values.hits": ("Hits",),
     "values.records": ("AddReport", "CompactReport", "Hit", "IndexInfo", "Record", "VerifyReport"),
+    "sources.split.read": ("read",),
     "sources.split.sentences": ("split_sentences",),
     "store.backup": ("BackupReport",),
     "errors.warnings": ("FilterWarning", "PagesWithoutText", "QueryTruncated", "QueryUnknown", "VecindexWarning"),

@@ -95,7 +95,7 @@ ODD: dict[str, tuple[Callable[[], Any], str]] = {
     "NaN": (lambda: float("nan"), ""),
     "a large integer": (lambda: 10**400, "whole"),
     "a complex number": (lambda: 1j, ""),
-    "the empty string": (str, "text path field where"),
+    "the empty string": (str, "text path field where columns"),
     "a lone surrogate": (lambda: "\ud800", "path where"),
     "bytes": (lambda: b"one", ""),
     "a bytearray": (lambda: bytearray(b"one"), ""),

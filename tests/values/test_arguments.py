@@ -44,7 +44,7 @@ def functions() -> dict[str, Callable[..., Any]]:
 
 
 KINDS: dict[str, set[str]] = {
-    "text": {"text", "against"},
+    "text": {"text", "against", "key_column", "json_path", "sql"},
     "query": {"query"},
     "key": {"key"},
     "field": {"field", "group_by"},
@@ -53,13 +53,17 @@ KINDS: dict[str, set[str]] = {
     "metadata": {"metadata"},
     "vectors": {"vectors"},
     "where": {"where"},
-    "whole": {"k", "per_group", "threads", "dimensions"},
+    "whole": {"k", "per_group", "threads", "dimensions", "join_short"},
     "real": {"lock_timeout", "recall", "latency_ms"},
     "flag": {"create", "readonly", "offline", "cache", "anew", "encode"},
-    "call": {"progress", "on_bad"},
+    "call": {"progress", "on_bad", "token_spans"},
     "path": {"path", "destination", "source", "name_or_path", "model"},
-    "choice": {"precision", "device", "runtime", "role", "on_long", "on_duplicate", "format"},
+    "choice": {
+        *("precision", "device", "runtime", "role", "on_long", "on_duplicate", "format", "split"),
+        *("types", "encoding", "errors"),
+    },
     "name": {"space", "language"},
+    "columns": {"text_column", "metadata_columns"},
     "encoder": {"encoder"},
     "settings": {"settings"},
     "qrels": {"qrels"},

@@ -22,8 +22,8 @@ class Block:
 
     ``start`` and ``end`` count characters of the document's text. ``metadata`` is for each sentence of the passage, for
     example ``{"headings": ["Installing", "Linux"], "page": 3}``. ``place`` is the page, slide or other unit of the
-    document's origin where the passage is; lines are counted, not given. A ``whole`` block stays in one piece, as code
-    and headings do.
+    document's origin where the passage is; lines are counted, not given. A ``whole`` block, such as code or a
+    heading, is not cut into sentences or paragraphs.
     """
 
     start: int

@@ -46,7 +46,7 @@ class Record:
     ``key`` is the user's stable name; None derives it from text and metadata (see `derive_key`). ``metadata`` None
     means ``{}`` for a new record, and no change for an existing one. ``vector`` is (D,) float32; in a record that is
     added it is None unless it was made elsewhere. ``origin`` says where the record was read, if it was, and errors
-    name it.
+    name it. ``span`` is the characters that the text has in the longer text that it was cut out of, if it was.
     """
 
     text: str
@@ -54,6 +54,7 @@ class Record:
     metadata: Metadata | None = None
     vector: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     origin: Origin | None = field(default=None, compare=False, repr=False)
+    span: tuple[int, int] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

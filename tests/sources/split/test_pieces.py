@@ -77,7 +77,7 @@ def test_no_piece_crosses_the_border_of_a_block_and_whole_blocks_stay_whole() ->
     expected = ["Oil", "Oil floats.", "It burns.", "oil = 1. \n    x", "Tar", "a", "b. c"]
     assert texts(document(TITLED, blocks()), "sentence") == expected
     assert texts(document(TITLED, blocks()), "line") == [
-        *("Oil", "Oil floats. It burns.", "oil = 1. \n    x", "Tar", "a", "b. c"),
+        *("Oil", "Oil floats. It burns.", "oil = 1.", "x", "Tar", "a", "b. c"),
     ]
 
 
@@ -238,4 +238,4 @@ def test_a_large_document_takes_linear_time(written: str) -> None:
         list(pieces(Document(text, ORIGIN, blocks=own, has_lines=True), Split.parse(written), words))
         return time.process_time() - began
 
-    assert seconds(8000) < 0.1 + 16 * seconds(1000)
+    assert seconds(16_000) < 0.1 + 50 * seconds(1000)  # with the square it would be 256 times

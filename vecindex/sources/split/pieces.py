@@ -32,10 +32,11 @@ class Piece:
 def pieces(document: Document, how: Split, token_spans: TokenSpans | None = None) -> Iterator[Piece]:
     """The pieces of a document, in order; none of them is blank.
 
-    "sentence", "paragraph" and "line" cut each block by itself and leave a ``whole`` block whole. A piece that is
-    shorter than ``join_short`` is joined to the next one, and to more until it is long enough, as far as the headings
-    are the same; the text in between is then part of the piece. "none" is all of the text in one piece. "tokens" fills
-    its windows across blocks under the same headings, and needs ``token_spans``, such as ``encoder.token_spans``.
+    "sentence" and "paragraph" cut each block by itself and leave a ``whole`` block whole; "line" cuts every block. A
+    piece that is shorter than ``join_short`` is joined to the next one, and to more until it is long enough, as far as
+    the headings are the same; the text in between is then part of the piece. "none" is all of the text in one piece.
+    "tokens" fills its windows across blocks under the same headings, and needs ``token_spans``, such as
+    ``encoder.token_spans``.
     """
     language = document_language(document.text, document.language)
     blocks = [Block(0, len(document.text))] if document.blocks is None else document.blocks
@@ -52,7 +53,7 @@ def pieces(document: Document, how: Split, token_spans: TokenSpans | None = None
         found = (
             Piece(start, end, block.metadata, block.place)
             for block in blocks
-            for start, end in _cut(document.text, block, cut, language)
+            for start, end in _cut(document.text, block, cut, language, block.whole and how.method != "line")
         )
         if how.join_short:
             found = _joined(found, how.join_short)
@@ -73,8 +74,8 @@ _CUTS: dict[str, Cut] = {
 }
 
 
-def _cut(text: str, block: Block, cut: Cut, language: str) -> Iterator[Span]:
-    if block.whole:
+def _cut(text: str, block: Block, cut: Cut, language: str, whole: bool) -> Iterator[Span]:
+    if whole:
         span = stripped_span(text, block.start, block.end)
         spans = iter([span] if span else [])
     else:
@@ -109,7 +110,7 @@ def _headings(within: Piece | Block) -> Any:
 def _windows(text: str, blocks: Sequence[Block], how: Split, language: str, token_spans: TokenSpans) -> Iterator[Piece]:
     for _, group in groupby(blocks, _headings):
         section = list(group)
-        sentences = (span for block in section for span in _cut(text, block, sentence_spans, language))
+        sentences = (span for block in section for span in _cut(text, block, sentence_spans, language, block.whole))
         at = 0
         for start, end in windows(text, sentences, how.tokens, how.overlap, token_spans):
             while section[at].end <= start:

@@ -1,0 +1,119 @@
+"""Reads a file and cuts its longer texts, in one call: `read`, which is ``vecindex.read``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from ...errors import InvalidInput
+from ...values.arguments import entrance
+from ...values.records import Record
+from ...values.scalars import callback, choice, path_or, string, whole
+from ..cells import Types
+from ..documents import Document
+from ..formats import LAYOUTS, Format
+from ..options import DecodingErrors
+from ..origin import Source, source
+from ..reading import OnBad, contents
+from .method import Split
+from .pieces import as_document, pieces
+from .windows import TokenSpans
+
+
+def _split_check(name: str, value: Any) -> Split:
+    return value if isinstance(value, Split) else Split.parse(value)
+
+
+def _columns_check(name: str, value: Any) -> str | tuple[str, ...]:
+    if isinstance(value, (list, tuple)):
+        return tuple(string(each, f"a name in {name}") for each in value)
+    return string(value, name)
+
+
+@entrance(
+    path=path_or(Source),
+    text_column=_columns_check,
+    metadata_columns=_columns_check,
+    split=_split_check,
+    token_spans=callback,
+    join_short=whole(0, "Pass a number of characters, or 0 to join nothing."),
+    format=choice(tuple(Format), "format"),
+)
+def read(
+    path: str | os.PathLike[str] | Source,
+    on_bad: OnBad | None = None,
+    *,
+    split: str | Split | None = None,
+    join_short: int = 0,
+    token_spans: TokenSpans | None = None,
+    format: str | None = None,
+    text_column: str | Sequence[str] | None = None,
+    key_column: str | None = None,
+    metadata_columns: str | Sequence[str] | None = None,
+    types: Types = "auto",
+    json_path: str | None = None,
+    encoding: str | None = None,
+    errors: DecodingErrors = "strict",
+    sql: str | None = None,
+) -> Iterator[Record]:
+    """The records of a file, as ``add`` would see them: rows, or the sentences of a longer text.
+
+    Each has its text, metadata, and ``origin``: the file and the line, page or other place there. Records that were cut
+    out of a longer text have a ``span``. Records have the keys that the file gives them; those cut out of a text with
+    the key KEY have KEY#1, KEY#2 and so on. The file is read as far as records are taken.
+
+    Args:
+        path: a file; "-" is standard input.
+        on_bad: is called with the SourceError of each bad row, and reading goes on.
+        split: "sentence", "paragraph", "line", "none", "tokens:N" or "tokens:N,overlap:M". None goes by the format:
+            rows stay whole, and longer texts are cut into sentences.
+        join_short: joins what has fewer characters, such as a heading, to what follows it under the same headings.
+        token_spans: counts tokens for "tokens:N", such as ``encoder.token_spans``.
+        format: the format; None goes by the file's suffix.
+        text_column: the column of the text, or several, to be joined in this order.
+        key_column: the column of the keys.
+        metadata_columns: the columns that become metadata; None is all others.
+        types: "auto" or "text", how to read the cells of a table of text.
+        json_path: where the array is in a JSON document, such as "data.items".
+        encoding: the encoding of a text; None detects it.
+        errors: "strict" or "replace", what happens to bytes that are not text in that encoding.
+        sql: the query whose rows are read from a database.
+
+    Raises:
+        SourceError: the file or a row of it cannot be read; it names the file and the line.
+        InvalidInput: an argument is wrong.
+    """
+    options = {
+        **{"text_column": text_column, "key_column": key_column, "metadata_columns": metadata_columns},
+        **{"json_path": json_path, "encoding": encoding, "sql": sql},
+    }
+    if not isinstance(path, Source):
+        kind = None if format is None else Format(format)
+        path = source(path, format=kind, types=types, errors=errors, **cast(Any, options))
+    elif (format, types, errors, set(options.values())) != (None, "auto", "strict", {None}):
+        raise InvalidInput("options of a source that is open already", "Pass them to source().")
+    way = LAYOUTS[path.format].split if split is None else cast(Split, split)
+    return _records(path, on_bad, replace(way, join_short=join_short) if join_short else way, token_spans)
+
+
+def _records(opened: Source, on_bad: OnBad | None, way: Split, token_spans: TokenSpans | None) -> Iterator[Record]:
+    for found in contents(opened, on_bad):
+        if isinstance(found, Document):
+            yield from _pieces(found, way, token_spans)
+        elif way.method == "none":
+            yield found
+        else:
+            yield from _pieces(as_document(found), way, token_spans)
+
+
+def _pieces(document: Document, way: Split, token_spans: TokenSpans | None) -> Iterator[Record]:
+    for number, piece in enumerate(pieces(document, way, token_spans), start=1):
+        yield Record(
+            document.text[piece.start : piece.end],
+            None if document.key is None else f"{document.key}#{number}",
+            {**(document.metadata or {}), **piece.metadata},
+            origin=document.origin._replace(place=piece.place),
+            span=(piece.start, piece.end),
+        )
