@@ -144,7 +144,7 @@ def test_garbage_is_read_or_refused_with_a_line_and_never_anything_else(content:
     if refusal is None:
         assert found
     else:
-        assert refusal.line in range(1, len(content.splitlines()) + 2)
+        assert refusal.line in range(1, (len(content) if refusal.unit == "item" else len(content.splitlines())) + 2)
     bad: list[SourceError] = []
     kept: list[Record] = []
     raised = False
@@ -154,5 +154,8 @@ def test_garbage_is_read_or_refused_with_a_line_and_never_anything_else(content:
             kept += read(Source("x", format, copy=stream), bad.append)
         except SourceError:
             raised = True
-    assert raised != bool(kept or bad)
+    if format is Format.JSON:  # after bad items the document may turn out to be broken
+        assert raised or kept or bad
+    else:
+        assert raised != bool(kept or bad)
     assert (refusal is None) == (not raised and not bad)

@@ -186,12 +186,6 @@ class TestSource:
     def test_a_text_that_begins_like_another_kind_of_file_is_a_text(self, text: str) -> None:
         assert records("a.txt", text) == [Record(text)]
 
-    def test_a_json_file_is_told_apart_from_jsonl(self) -> None:
-        Path("a b.json").write_text('[{"text": "a"}]')
-        with pytest.raises(SourceError, match=r"a \.json file is one JSON document") as caught:
-            source("a b.json")
-        assert "jq -c '.[]' 'a b.json' | vecindex add - --format jsonl" in caught.value.command_advice
-
     def test_the_values_of_format_are_what_people_type(self) -> None:
         assert {"txt", "jsonl", "csv", "tsv"} <= {each.value for each in Format}
         assert Format("csv") is Format.CSV

@@ -29,6 +29,7 @@ class Format(str, Enum):
 
     TXT = "txt", "one sentence a line"
     JSONL = "jsonl", "one JSON object a line, with the field text"
+    JSON = "json", "one array of objects with the field text, or an object with such an array in it"
     CSV = "csv", "a header row, then fields between commas, quoted where needed (RFC 4180)"
     TSV = "tsv", "a header row, then fields between tabs, on one line, quotes kept (IANA text/tab-separated-values)"
     PROSE = "prose", "a text in paragraphs, whose lines may be wrapped"
@@ -72,6 +73,7 @@ class Layout:
 LAYOUTS: dict[Format, Layout] = {
     Format.TXT: Layout("rows.txt", (".txt",), "rows"),
     Format.JSONL: Layout("rows.jsonl", (".jsonl", ".ndjson"), "rows", only_unicode=True),
+    Format.JSON: Layout("rows.json_array", (".json",), "rows", unit="item", only_unicode=True),
     Format.CSV: Layout("rows.delimited", (".csv",), "rows"),
     Format.TSV: Layout("rows.delimited", (".tsv",), "rows"),
     Format.PROSE: Layout("prose.txt", (), "prose"),

@@ -215,17 +215,6 @@ def _from_suffix(path: str) -> Format:
     except KeyError:
         if (kind := kind_by_suffix(suffix)) is not None:
             raise _other_kind(path, kind) from None
-        if suffix.lower() == ".json":
-            raise SourceError(
-                path,
-                None,
-                "a .json file is one JSON document, but add reads jsonl, one object a line",
-                Advice(
-                    f"Convert it: jq -c '.[]' {shlex.quote(path)} > NEW.jsonl; if it is jsonl, pass format='jsonl'.",
-                    typed=f"Convert it: jq -c '.[]' {shlex.quote(path)} | vecindex add - --format jsonl; "
-                    "if it is jsonl, use --format jsonl.",
-                ),
-            ) from None
         what = f"unknown suffix {suffix!r}" if suffix else "the name has no suffix"
         formats = "; ".join(f"{each.value} ({each.description})" for each in Format)
         raise SourceError(

@@ -17,7 +17,7 @@ from .fields import listed, repeated
 def parsed(text: str, advice: str) -> Any:
     """The value in ``text``. Raises InvalidInput, with ``advice`` if it is not JSON at all."""
     try:
-        return on_own_stack(_DECODER.decode, text)
+        return on_own_stack(DECODER.decode, text)
     except json.JSONDecodeError as error:
         raise InvalidInput(f"not valid JSON at column {error.colno}: {error.msg}", advice) from None
     except RecursionError:
@@ -51,6 +51,6 @@ def _finite(digits: str) -> float:
     return number
 
 
-_DECODER = json.JSONDecoder(
+DECODER = json.JSONDecoder(
     object_pairs_hook=unique_members, parse_int=_integer, parse_float=_finite, parse_constant=_no_constant
 )

@@ -222,11 +222,16 @@ def _found(names: Sequence[str], wanted: str, what: str, advice: Advice) -> int:
     return position
 
 
-def _no_column(wanted: str, names: Sequence[str], what: str, advice: Advice) -> InvalidInput:
+def hint(wanted: str, names: Sequence[str]) -> str:
+    """The name that is probably meant by ``wanted``, as words in brackets; "" if none is like it."""
     close = difflib.get_close_matches(wanted.casefold(), [name.casefold() for name in names], n=1)
     meant = next((name for name in names if close and name.casefold() == close[0]), None)
-    hint = "" if meant is None else f" (did you mean {meant!r}?)"
-    return InvalidInput(f"no {what} {wanted!r}{hint}; the {what}s are: {listed(names)}", _filled(advice, what))
+    return "" if meant is None else f" (did you mean {meant!r}?)"
+
+
+def _no_column(wanted: str, names: Sequence[str], what: str, advice: Advice) -> InvalidInput:
+    reason = f"no {what} {wanted!r}{hint(wanted, names)}; the {what}s are: {listed(names)}"
+    return InvalidInput(reason, _filled(advice, what))
 
 
 def _filled(advice: Advice, what: str) -> Advice:
