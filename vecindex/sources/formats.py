@@ -35,6 +35,8 @@ class Format(str, Enum):
     PROSE = "prose", "a text in paragraphs, whose lines may be wrapped"
     MARKDOWN = "markdown", "Markdown, with YAML or TOML front matter"
     HTML = "html", "a web page, of which the main text is read"
+    NOTEBOOK = "notebook", "a Jupyter notebook, without outputs"
+    SUBTITLES = "subtitles", "SubRip or WebVTT, whose cues are joined to sentences"
     CODE = "code", "source code"
     PDF = "pdf", "PDF"
     DOCX = "docx", "a Word document"
@@ -79,6 +81,8 @@ LAYOUTS: dict[Format, Layout] = {
     Format.PROSE: Layout("prose.txt", (), "prose"),
     Format.MARKDOWN: Layout("prose.markdown", (".md", ".markdown", ".mdx"), "prose"),
     Format.HTML: Layout("html.page", (".html", ".htm", ".xhtml"), "prose", unit=None),
+    Format.NOTEBOOK: Layout("prose.notebook", (".ipynb",), "prose", unit="cell"),
+    Format.SUBTITLES: Layout("prose.subtitles", (".srt", ".vtt"), "prose", unit=None),
     Format.CODE: Layout("prose.code", tuple(LANGUAGES), "prose", cut=Split("paragraph")),
     Format.PDF: Layout("office.pdf", (".pdf",), "prose", "page", is_text=False, slow=True),
     Format.DOCX: Layout("office.docx", (".docx", ".docm"), "prose", None, is_text=False, slow=True),
