@@ -41,6 +41,7 @@ class Format(str, Enum):
     PDF = "pdf", "PDF"
     DOCX = "docx", "a Word document"
     PPTX = "pptx", "a PowerPoint presentation"
+    XLSX = "xlsx", "an Excel workbook, with a header row in each sheet"
     EML = "eml", "one message of mail (RFC 5322)"
     MBOX = "mbox", "a mailbox: messages of mail, each after a line that begins with From"
 
@@ -87,6 +88,7 @@ LAYOUTS: dict[Format, Layout] = {
     Format.PDF: Layout("office.pdf", (".pdf",), "prose", "page", is_text=False, slow=True),
     Format.DOCX: Layout("office.docx", (".docx", ".docm"), "prose", None, is_text=False, slow=True),
     Format.PPTX: Layout("office.pptx", (".pptx", ".pptm", ".ppsx"), "prose", "slide", is_text=False, slow=True),
+    Format.XLSX: Layout("office.xlsx", (".xlsx", ".xlsm"), "rows", "row", is_text=False, slow=True),
     Format.EML: Layout("prose.mail", (".eml",), "prose", None, is_text=False, slow=True),
     Format.MBOX: Layout("prose.mail", (".mbox",), "prose", "message", is_text=False, slow=True),
 }
