@@ -47,8 +47,49 @@ def test_old_format_is_upgraded_when_opened_for_writing(old: Path) -> None:
     assert vectors[:64] == (old / "vectors-2.f32").read_bytes()[:64]
 
 
+def test_parts_of_format_3_become_documents(tmp_path: Path) -> None:
+    old = Path(shutil.copytree(GOLDEN / "format-3", tmp_path / "i"))
+    long = " ".join(f"w{n}" for n in range(80))
+    with opened(old) as index:
+        state = state_of(index)
+        assert {key: state[key] for key in HELD} == HELD
+        spans = {"long#1": (0, 113), "long#2": (114, 237), "long#3": (238, 309)}
+        assert {key: state[key] for key in spans} == {
+            key: (long[start:end], {"n": 7}) for key, (start, end) in spans.items()
+        }
+        assert state["longer#1"] == (long[:113], {})
+        assert state["longer#9"] == ("mine", {"part_of": "longer", "span": "?"})  # only looks like a part
+        assert state["long#y"] == ("odd", {"part_of": "nobody"})
+        assert len(state) == 13
+        select = 'select r.key, d.key, kind, position, start, "end" from records r join documents d on d.id = document'
+        assert sorted(sql(old, select)) == [
+            *((key, "long", "row", n, *span) for n, (key, span) in enumerate(spans.items())),
+            ("longer#1", "longer", "row", 0, 0, 113),
+            ("longer#3", "longer", "row", 2, 238, 314),
+        ]
+        assert index.verify().ok
+        info = index.info()
+        assert (info.format, info.records, info.dead_rows, info.truncated) == (FORMAT, 13, 3, 1)
+        assert (info.tokens_lost, info.cached_texts, info.indexed_fields) == (9, 14, ("n",))
+        assert {hit.key for hit in index.search("w1", k=9, where="document = 'long'")} == set(spans)
+        assert index.search(long[238:309], k=1, where={"n": 7})[0].key == "long#3"
+        count = index.add([long, long + " more"], keys=["long", "longer"], on_long="split")
+        assert (count.added, count.updated, count.unchanged, count.removed) == (1, 0, 5, 0)
+        assert index.add(["short"], keys=["long"]).removed == 3
+        assert index.verify().ok
+        assert state_of(index)["long"] == ("short", {"n": 7})
+
+
+def test_damage_in_format_3_is_still_found_after_the_upgrade(tmp_path: Path) -> None:
+    old = Path(shutil.copytree(GOLDEN / "format-3", tmp_path / "i"))
+    sql(old, "update records set text = replace(text, 'w0', 'x0') where key = 'long#1'")
+    with opened(old) as index:
+        (fault,) = index.verify().faults
+        assert fault.reason == "the record 'long#1' is not what was written"
+
+
 def test_readonly_says_how_to_upgrade(old: Path) -> None:
-    with pytest.raises(IncompatibleFormat, match="this version reads format 3"):
+    with pytest.raises(IncompatibleFormat, match="this version reads format 4"):
         opened(old, readonly=True)
     opened(old).close()
     with opened(old, readonly=True) as index:

@@ -35,10 +35,10 @@ from ..values.records import AddReport, Metadata, Origin, Record
 from ..values.space import Space
 from ..values.texts import checked_text
 from .encode_ahead import Pipeline
-from .long_texts import POLICIES
 from .model import IndexModel
 from .options import AddOptions
 from .repeats import OnDuplicate, marked
+from .units import Unit
 
 VECTORS_A_COMMIT = 16_384
 """Records in a commit that needs no encoding: the more there are, the less each one costs."""
@@ -89,10 +89,13 @@ class Adding:
         if self.model.is_chosen:
             self.encoder()  # a different space is refused even if nothing must be encoded
         items: Iterable[Incoming] = marked(_items(records, keys, metadata), self.options.on_duplicate)
-        items = POLICIES[self.options.on_long].checked(items)
         if isinstance(records, Sequence):
             items = list(items)
-        return Pipeline(self.snapshots, self.writer, self.encoder, self.options).add(items)
+        return self.add_units(Unit([item]) for item in items)
+
+    def add_units(self, units: Iterable[Unit]) -> AddReport:
+        """Adds texts that are checked."""
+        return Pipeline(self.snapshots, self.writer, self.encoder, self.options).add(units)
 
     def _add_blocks(self, blocks: Callable[[], Blocks], check_first: bool) -> AddReport:
         if check_first:

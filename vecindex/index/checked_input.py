@@ -18,7 +18,6 @@ from ..sources.documents import EmptyText
 from ..values.keys import derive_key
 from ..values.records import Metadata, Origin, Record
 from ..values.repeats import SeenKeys
-from .long_texts import POLICIES, OnLong
 from .repeats import KEYS_AT_ONCE, OnDuplicate
 
 OnBad = Callable[[VecindexError], None]
@@ -32,13 +31,11 @@ class CheckedInput:
         texts: Sequence[Record],
         sources: Sequence[Source],
         common: Metadata | None,
-        on_long: OnLong,
         on_duplicate: OnDuplicate,
     ) -> None:
         self._texts = texts
         self._sources = sources
         self._common = common
-        self._reserved = POLICIES[on_long].reserved
         self._keeps_last = on_duplicate == "last"
         self._skips_bad = False
         self._empty = 0
@@ -88,29 +85,12 @@ class CheckedInput:
             yield self._with_common(text)
         for source in self._sources:
             for row in read(source, on_bad, on_empty):
-                if self._reserved and (error := self._refused(row)) is not None:
-                    if on_bad is None:
-                        raise error
-                    on_bad(error)
-                else:
-                    yield self._with_common(row)
+                yield self._with_common(row)
 
     def _with_common(self, row: Record) -> Record:
         if self._common is None:
             return row
         return Record(row.text, row.key, {**self._common, **(row.metadata or {})}, origin=row.origin)
-
-    def _refused(self, row: Record) -> SourceError | None:
-        used = [name for name in self._reserved if name in (row.metadata or {})]
-        if not used or row.origin is None:
-            return None
-        return row.origin.error(
-            f"the metadata field {used[0]!r} is reserved for the parts of long texts",
-            Advice(
-                "Rename it, or choose another on_long.",
-                typed="Rename it, or choose another --on-long; --skip-bad skips bad rows.",
-            ),
-        )
 
     def _note(self, rows: Sequence[Record]) -> None:
         for row in rows:

@@ -20,12 +20,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from operator import attrgetter
 from time import perf_counter
 
 from ..encoders.run.encoder import Encoder
 from ..errors import SpaceMismatch, TextWithoutToken, VecindexError
-from ..machine.batching import windows
 from ..machine.threads import in_thread
 from ..store.legacy_keys import with_legacy_keys
 from ..store.reconcile import Incoming, reconcile
@@ -36,6 +34,7 @@ from ..values.records import UNKNOWN, AddReport
 from ..values.space import Space
 from .long_texts import POLICIES
 from .options import AddOptions
+from .units import Unit, records_of, unit_windows
 
 RECORDS_A_READ = 16_384
 """Records that are compared with the index at a time, and committed together if few must be encoded."""
@@ -51,17 +50,18 @@ TEXTS_TO_BEGIN_WITH = 64
 
 @dataclass(slots=True)
 class _Batch:
-    """What one commit adds: records, the keys they belong to (`Writer.add`), and the texts to encode first."""
+    """What one commit adds, and the texts to encode first."""
 
-    records: list[Incoming] = field(default_factory=list)
-    owners: set[str] = field(default_factory=set)
+    units: list[Unit] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
+    @property
+    def records(self) -> list[Incoming]:
+        return records_of(self.units)
+
     def without(self, texts: set[str]) -> _Batch:
-        """The batch without these texts; with a part, all parts of its text are left out."""
-        gone = self.owners & {record.part_of or record.key for record in self.records if record.text in texts}
-        kept = [r for r in self.records if r.text not in texts and (r.part_of or r.key) not in gone]
-        return _Batch(kept, self.owners - gone)
+        """The batch without these texts; with a sentence, all of its text is left out."""
+        return _Batch([unit for unit in self.units if not any(record.text in texts for record in unit.records)])
 
 
 @dataclass(slots=True)
@@ -70,11 +70,12 @@ class _Running:
 
     batch: _Batch
     vectors: dict[str, TextVector]
-    space: Space
+    space: Space | None
     future: Future[AddReport]
 
     def touches(self, keys: set[str]) -> bool:
-        return any(record.key in keys for record in self.batch.records) or bool(keys & self.batch.owners)
+        """Whether it has a text with one of these keys."""
+        return any(unit.key in keys for unit in self.batch.units)
 
 
 class Pipeline:
@@ -100,10 +101,10 @@ class Pipeline:
         self._pool = ThreadPoolExecutor(1, "vecindex-commit")
         self._running: _Running | None = None
 
-    def add(self, incoming: Iterable[Incoming]) -> AddReport:
-        """Adds the records; what was committed stays, whatever is raised."""
+    def add(self, units: Iterable[Unit]) -> AddReport:
+        """Adds the texts; what was committed stays, whatever is raised."""
         try:
-            for window in windows(incoming, RECORDS_A_READ, attrgetter("text")):
+            for window in unit_windows(units, RECORDS_A_READ):
                 self._add(window)
             self._settle()
         except BaseException:
@@ -114,62 +115,52 @@ class Pipeline:
             self._pool.shutdown()
         return self._total
 
-    def _add(self, window: list[Incoming]) -> None:
+    def _add(self, window: list[Unit]) -> None:
         """Adds one window; its last commit may still be on its way afterwards."""
-        splits = self._long_texts.splits
         with self._snapshots.take() as snapshot:
-            window = list(with_legacy_keys(window, snapshot.find, snapshot.parts_of if splits else None))
-        if splits and self._running and self._running.touches({i.key for i in window if i.metadata is None}):
-            self._settle()  # what it stores under these keys is what they keep
+            window = _with_legacy_keys(window, snapshot)
         units = self._long_texts.units(window, self._snapshots, self._encoder)
-        records = [record for unit in units for record in unit]
-        owners = {item.key for item in window} if splits else set[str]()
-        keys = {record.key for record in records}
         with self._snapshots.take() as snapshot:
             self._keep_to(snapshot.manifest.space)
-            changes = reconcile(records, snapshot.find(keys), _no_vector, self._long_texts.covers_all)
+            replacing = snapshot.replacing(records_of(units))
+            changes = reconcile(
+                *(replacing.incoming, replacing.followed.stored, _no_vector, self._long_texts.covers_all, replacing.at)
+            )
             wanted = dict.fromkeys(item.text for item in changes.written)
             self._vectors = {text: self._vectors[text] for text in wanted if text in self._vectors}
             self._vectors |= self._cached(snapshot, [text for text in wanted if text not in self._vectors])
-            is_stale = splits and (
-                any(part.key not in keys for part in snapshot.parts_of(owners)) or bool(snapshot.find(owners - keys))
-            )
-        settled = self._running is None or not self._running.touches(keys | owners)
-        if settled and not (changes.written or changes.relabelled or is_stale):
+            is_stored = not (changes.written or replacing.changes(changes) or any(unit.finished for unit in units))
+        if is_stored and (self._running is None or not self._running.touches({unit.key for unit in units})):
             self._settle()
             self._report(AddReport(unchanged=changes.unchanged, updated=changes.updated, duplicates=changes.duplicates))
             return
         missing = [text for text in wanted if text not in self._vectors]
         if self._texts_a_commit is None:
             self._encode(missing[:TEXTS_TO_BEGIN_WITH])
-        for batch in self._batches(window, units, missing):
+        for batch in self._batches(units, missing):
             self._encode([text for text in batch.missing if text not in self._vectors])
             self._settle()
             self._start(self._checked(batch))
 
-    def _batches(
-        self, window: Sequence[Incoming], units: Sequence[list[Incoming]], missing: Sequence[str]
-    ) -> Iterator[_Batch]:
-        """The window in commits with about equally many texts to encode; the parts of a text stay together."""
-        splits = self._long_texts.splits
+    def _batches(self, units: Sequence[Unit], missing: Sequence[str]) -> Iterator[_Batch]:
+        """The window in commits with about equally many texts to encode."""
         commits = max(1, -(-len(missing) // (self._texts_a_commit or RECORDS_A_READ)))
         limit = -(-len(missing) // commits)
-        if len(missing) <= limit and not splits:
-            yield _Batch(list(window), missing=list(missing))
+        is_cut = any(unit.document is not None for unit in units)
+        if len(missing) <= limit and not is_cut:
+            yield _Batch(list(units), list(missing))
             return
-        batch, told, left = _Batch(), dict[str, list[Incoming]](), set(missing)
-        for item, unit in zip(window, units, strict=True):
-            new = list(dict.fromkeys(record.text for record in unit if record.text in left))
-            # Parts of the key's earlier text must go, so a key with two different texts needs two commits.
-            again = splits and not _same(told.setdefault(item.key, unit), unit)
+        batch, told, left = _Batch(), dict[str, Unit](), set(missing)
+        for unit in units:
+            new = list(dict.fromkeys(record.text for record in unit.records if record.text in left))
+            # A text replaces all of what was stored of it, so two different ones with one key need two commits.
+            again = is_cut and bool(unit.records) and not _same(told.setdefault(unit.key, unit), unit)
             if again or (batch.missing and new and len(batch.missing) + len(new) > limit):
                 yield batch
-                batch, told = _Batch(), {item.key: unit}
-            batch.records += unit
+                batch, told = _Batch(), {unit.key: unit}
+            batch.units.append(unit)
             batch.missing += new
             left.difference_update(new)
-            if splits:
-                batch.owners.add(item.key)
         yield batch
 
     def _keep_to(self, space: Space | None) -> None:
@@ -216,8 +207,8 @@ class Pipeline:
         while unread := [record for record in batch.records if record.text in self._unread]:
             prompted = self._encoder().pooled_from("document") > 0
             for record in {record.item: record for record in unread}.values():
-                owner = record.part_of or record.key
-                error = TextWithoutToken(record.text[:40], prompted, record.item, owner, record.origin)
+                key = record.key if record.document is None else record.document.key
+                error = TextWithoutToken(record.text[:40], prompted, record.item, key, record.origin)
                 if self._on_bad is None:
                     raise error
                 self._on_bad(error)
@@ -230,18 +221,18 @@ class Pipeline:
 
     def _start(self, batch: _Batch, known: Mapping[str, TextVector] | None = None) -> None:
         """Starts to commit a batch; ``known`` are vectors from outside this window."""
-        if not batch.records:
+        if not batch.units:
             return
-        texts = {record.text for record in batch.records}
+        records = batch.records
+        texts = {record.text for record in records}
         vectors = {text: vector for text in texts if (vector := self._vectors.get(text)) is not None}
         vectors = {**(known or {}), **vectors}
-        assert self._space is not None  # an index with records has one, and without records every text was missing
         commit = partial(
             self._writer.add,
-            *(batch.records, vectors, self._space),
+            *(records, vectors, self._space),
             written_by=self._written_by,
-            owners=batch.owners,
             whole=self._long_texts.covers_all,
+            finished=[unit.finished for unit in batch.units if unit.finished is not None],
         )
         self._running = _Running(batch, vectors, self._space, in_thread(self._pool, commit))
 
@@ -255,14 +246,13 @@ class Pipeline:
                 if again:
                     self._find(error.texts)
                     batch = self._checked(running.batch)
-                    assert self._space is not None
-                    same = self._space.fingerprint == running.space.fingerprint  # else scenario 3
+                    same = _fingerprint(self._space) == _fingerprint(running.space)  # else scenario 3
                     self._start(batch, running.vectors if same else None)
             except SpaceMismatch:  # scenario 3
                 self._running = None
                 now = self._encoder().space  # raises it again where a model was named
                 # Not with the vectors at hand: the next window may have been read after the switch.
-                if not again or now.fingerprint == running.space.fingerprint:
+                if not again or now.fingerprint == _fingerprint(running.space):
                     raise
                 self._find([record.text for record in running.batch.records])
                 self._start(self._checked(running.batch))
@@ -286,10 +276,23 @@ class Pipeline:
             self._progress(self._total)
 
 
-def _same(before: Sequence[Incoming], unit: Sequence[Incoming]) -> bool:
-    return before is unit or [(i.key, i.text, i.metadata) for i in before] == [
-        (i.key, i.text, i.metadata) for i in unit
+def _with_legacy_keys(window: list[Unit], snapshot: Snapshot) -> list[Unit]:
+    records = records_of(window)
+    renamed = with_legacy_keys(records, snapshot.find, snapshot.documents)
+    if renamed is records:
+        return window
+    each = iter(renamed)
+    return [Unit([next(each) for _ in unit.records], unit.finished) for unit in window]
+
+
+def _same(before: Unit, unit: Unit) -> bool:
+    return before is unit or [(r.key, r.text, r.metadata) for r in before.records] == [
+        (r.key, r.text, r.metadata) for r in unit.records
     ]
+
+
+def _fingerprint(space: Space | None) -> str | None:
+    return None if space is None else space.fingerprint
 
 
 def _no_vector(row: int) -> Vectors:

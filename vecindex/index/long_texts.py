@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from ..encoders.run.encoder import Encoder
-from ..errors import InvalidInput, TextTooLong
+from ..errors import TextTooLong
 from ..store.reconcile import Incoming
 from ..store.snapshot import Snapshots
+from ..store.stored import NewDocument
 from ..store.text_cache import text_digest
-from ..store.text_parts import PART_OF, SPAN, common_metadata, owner_of, part_key
 from ..store.writer import TextVector
-from ..values.metadata import checked_metadata
-from ..values.nested import read_json
 from ..values.records import UNKNOWN
+from .units import Unit, numbered, records_of
 
 OnLong = Literal["truncate", "error", "split", "mean"]
 
@@ -27,18 +26,10 @@ class LongTexts:
     """Whether one item may become several records."""
     covers_all = False
     """Whether a vector that does not cover its whole text must be made again."""
-    reserved: tuple[str, ...] = ()
-    """Metadata fields that the input must not use."""
 
-    def checked(self, items: Iterable[Incoming]) -> Iterable[Incoming]:
-        """The same items; raises InvalidInput for the first one that the policy cannot store."""
-        return items
-
-    def units(
-        self, window: Sequence[Incoming], snapshots: Snapshots, encoder: Callable[[], Encoder]
-    ) -> list[list[Incoming]]:
-        """The records to store for each item."""
-        return [[item] for item in window]
+    def units(self, window: list[Unit], snapshots: Snapshots, encoder: Callable[[], Encoder]) -> list[Unit]:
+        """What to store of each text."""
+        return window
 
     def encode(self, texts: Sequence[str], encoder: Encoder) -> dict[str, TextVector]:
         """The vectors of different texts."""
@@ -88,50 +79,25 @@ class _Mean(LongTexts):
 
 
 class _Split(LongTexts):
-    """Stores the parts of a long text as records of their own; see `store.text_parts`."""
+    """Stores a long text in parts, as a document."""
 
     splits = True
-    reserved = (PART_OF, SPAN)
 
-    def checked(self, items: Iterable[Incoming]) -> Iterator[Incoming]:
-        for item in items:
-            written = item.metadata or "{}"
-            used = read_json(written) if any(name in written for name in self.reserved) else {}
-            if found := [name for name in self.reserved if name in used]:
-                raise InvalidInput(
-                    f"item {item.item}: the metadata field {found[0]!r} is reserved for the parts of long texts",
-                    "Rename it, or choose another on_long.",
-                )
-            yield item
+    def units(self, window: list[Unit], snapshots: Snapshots, encoder: Callable[[], Encoder]) -> list[Unit]:
+        """The units, with the parts of each text that is too long.
 
-    def units(
-        self, window: Sequence[Incoming], snapshots: Snapshots, encoder: Callable[[], Encoder]
-    ) -> list[list[Incoming]]:
-        """For each item the item itself, or the parts of its text if that is too long.
-
-        The tokenizer counts only texts that the cache does not know to be short. An item without metadata keeps what an
-        earlier item said, or what is stored under its key, whole or in parts.
+        The tokenizer counts only texts that the cache does not know to be short.
         """
-        texts = dict.fromkeys(item.text for item in window)
-        unsaid = {item.key for item in window if item.metadata is None}
+        texts = dict.fromkeys(record.text for record in records_of(window))
         with snapshots.take() as snapshot:
             for text, (entry, _) in snapshot.cached(texts).items():
                 if not entry.lost % UNKNOWN:
                     del texts[text]
-            parts = {str(owner_of(part)): part for part in snapshot.parts_of(unsaid)}
-            kept = {owner: checked_metadata(common_metadata(part)) for owner, part in parts.items()}
-            for key, stored in snapshot.find(unsaid).items():
-                if owner_of(stored) is None:  # what a part says of itself does not hold for another text
-                    snapshot.metadata(stored)  # raises CorruptIndex if it is not an object
-                    kept[key] = stored.metadata
         long = _long(list(texts), encoder()) if texts else {}
-        units = []
-        for item in window:
-            if item.metadata is not None:
-                kept[item.key] = item.metadata
-            item = replace(item, metadata=kept.get(item.key))
-            units.append(_parts(item, encoder()) if item.text in long else [item])
-        return units
+        return [
+            _in_parts(unit, long, encoder()) if any(record.text in long for record in unit.records) else unit
+            for unit in window
+        ]
 
 
 POLICIES: Mapping[OnLong, LongTexts] = {
@@ -150,16 +116,16 @@ def _long(texts: Sequence[str], encoder: Encoder) -> dict[str, None]:
     return {text: None for text, count in zip(texts, counts, strict=True) if count > limit}
 
 
-def _parts(item: Incoming, encoder: Encoder) -> list[Incoming]:
-    common = read_json(item.metadata or "{}")
-    return [
-        replace(
-            item,
-            key=part_key(item.key, number),
-            text=item.text[start:end],
-            metadata=checked_metadata({**common, PART_OF: item.key, SPAN: [start, end]}),
-            part_of=item.key,
-            named=True,
-        )
-        for number, (start, end) in enumerate(encoder.parts(item.text), 1)
-    ]
+def _in_parts(unit: Unit, long: Collection[str], encoder: Encoder) -> Unit:
+    document = unit.document
+    if document is None:
+        (whole,) = unit.records
+        document = NewDocument("row", whole.key, whole.source, text_digest(whole.text), whole.metadata)
+    parts = []
+    for record in unit.records:
+        spans = encoder.parts(record.text) if record.text in long else [(0, len(record.text))]
+        parts += [
+            replace(record, text=record.text[start:end], start=record.start + start, end=record.start + end)
+            for start, end in spans
+        ]
+    return numbered(document, parts)

@@ -8,19 +8,18 @@ from dataclasses import replace
 from ..values.keys import as_read, derived_key
 from ..values.nested import read_json
 from .reconcile import Incoming
-from .stored import Stored
-from .text_parts import common_metadata, owner_of
+from .stored import Identity, Stored, StoredDocument
 
 
 def with_legacy_keys(
     incoming: Sequence[Incoming],
     find: Callable[[set[str]], Mapping[str, Stored]],
-    parts_of: Callable[[set[str]], Iterable[Stored]] | None = None,
+    documents: Callable[[Iterable[Identity]], Mapping[Identity, StoredDocument]] | None = None,
 ) -> Sequence[Incoming]:
     """Gives each record the key that an earlier version stored it under, if one did.
 
     Earlier versions derived the key of a record without one from its text alone, not from its metadata. Stored metadata
-    is compared `as_read`. ``find`` and ``parts_of`` find what is stored under keys, whole and in parts.
+    is compared `as_read`. ``find`` and ``documents`` find what is stored under keys, whole and in sentences.
     """
     by_text = {
         place: derived_key(item.text)
@@ -31,8 +30,9 @@ def with_legacy_keys(
         return incoming
     asked = set(by_text.values())
     said = {key: as_read(read_json(stored.metadata)) for key, stored in find(asked).items()}
-    for part in parts_of(asked) if parts_of is not None else ():
-        said.setdefault(str(owner_of(part)), as_read(common_metadata(part)))
+    if documents is not None:
+        found_documents = documents(("row", key) for key in asked)
+        said |= {key: as_read(read_json(each.new.metadata or "{}")) for (_, key), each in found_documents.items()}
     if not said:
         return incoming
     found = list(incoming)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from ..values.nested import on_own_stack
 from ..values.records import Origin
-from .stored import Stored
+from .stored import At, NewDocument, Stored
 from .vectors import Vectors
 
 
@@ -16,17 +16,23 @@ from .vectors import Vectors
 class Incoming:
     """A record to add, never changed; ``metadata`` is JSON text, or None to keep what is stored.
 
-    ``vector`` (D,) float32 of unit length was made elsewhere; without it the text must be encoded. ``part_of`` is the
-    key of the record whose text this is a part of. ``named`` says that the key was given, not derived; ``again`` that
-    an earlier record of the same input has it. ``item`` is its position in the input, and ``origin`` its file and line,
-    if any, for errors.
+    ``vector`` (D,) float32 of unit length was made elsewhere; without it the text must be encoded. ``document`` is the
+    text that the record was cut from, if it was, and ``source`` the id of the source that it was read from, if it was:
+    then ``position``, ``start``, ``end`` and ``place`` are as in `At`. ``named`` says that the key was given, not
+    derived; ``again`` that an earlier record of the same input has it. ``item`` is its position in the input, and
+    ``origin`` says where it was read, for errors.
     """
 
     key: str
     text: str
     metadata: str | None
     vector: Vectors | None = None
-    part_of: str | None = None
+    document: NewDocument | None = None
+    source: int | None = None
+    position: int = 0
+    start: int = 0
+    end: int = 0
+    place: int | None = None
     named: bool = True
     again: bool = False
     item: int = 0
@@ -35,14 +41,26 @@ class Incoming:
 
 @dataclass(slots=True)
 class Changes:
-    """What to write: ``written`` get a new row with a vector; ``relabelled`` keep theirs and get new metadata."""
+    """What to write.
+
+    ``written`` get a new row with a vector; ``relabelled`` keep theirs, and get the key, metadata and place of the
+    second one. ``repeated`` are rows that another source has already.
+    """
 
     written: list[Incoming] = field(default_factory=list)
-    relabelled: list[tuple[Stored, str]] = field(default_factory=list)
+    relabelled: list[tuple[Stored, Incoming]] = field(default_factory=list)
+    repeated: list[Incoming] = field(default_factory=list)
     added: int = 0
     updated: int = 0
     unchanged: int = 0
     duplicates: int = 0
+
+    def move(self, old: Stored, item: Incoming) -> None:
+        """Gives a record whose content stays another key or place, unless it is a row of another source."""
+        if item.document is None and old.source not in (None, item.source):
+            self.repeated.append(item)
+        else:
+            self.relabelled.append((old, replace(item, metadata=old.metadata)))
 
 
 def reconcile(
@@ -50,11 +68,13 @@ def reconcile(
     stored: Mapping[str, Stored],
     vector_at: Callable[[int], Vectors],
     whole: bool = False,
+    at_of: Callable[[Incoming], At | None] = lambda item: None,
 ) -> Changes:
     """The changes with the same result as adding ``incoming`` one by one, but each key is written at most once.
 
-    ``stored`` holds the records with these keys, and ``vector_at`` finds the vector of a stored row. With ``whole``,
-    stored texts that were truncated are encoded again. New rows are in the order of each key's last text.
+    ``stored`` holds the record that each of these keys follows, usually the one with the key, and ``vector_at`` finds
+    the vector of a stored row. With ``whole``, stored texts that were truncated are encoded again. ``at_of`` is where a
+    record's text is from; None leaves that as it is. New rows are in the order of each key's last text.
     """
     if not stored and len({item.key for item in incoming}) == len(incoming):
         return Changes(written=list(incoming), added=len(incoming))
@@ -63,12 +83,11 @@ def reconcile(
     kept: set[str] = set()
 
     def stays(item: Incoming, before: Incoming | Stored) -> bool:
-        if item.text != before.text or (whole and isinstance(before, Stored) and before.tokens_lost):
-            return False
-        if item.vector is None:
-            return True
-        vector = before.vector if isinstance(before, Incoming) else vector_at(before.row)
-        return vector is not None and item.vector.tobytes() == vector.tobytes()
+        return _stays(item, before, vector_at, whole)
+
+    def moved(item: Incoming, old: Stored) -> bool:
+        at = at_of(item)
+        return item.key != old.key or (at is not None and at != old.at)
 
     for item in incoming:
         before = final.get(item.key) or stored.get(item.key)
@@ -81,9 +100,11 @@ def reconcile(
         if same and same_json(metadata, before.metadata or "{}"):
             if item.again:
                 changes.duplicates += 1
-            else:
-                changes.unchanged += 1
-                kept.add(item.key)
+                continue
+            changes.unchanged += 1
+            kept.add(item.key)
+            if isinstance(before, Stored) and moved(item, before):
+                changes.move(before, item)
             continue
         if item.again and (item.key in final or item.key in kept):
             changes.duplicates += 1
@@ -94,13 +115,24 @@ def reconcile(
         if not same:
             final.pop(item.key, None)  # a new row, which comes last
         final[item.key] = replace(item, metadata=metadata)
+    changes.relabelled = [(old, item) for old, item in changes.relabelled if item.key not in final]
     for key, item in final.items():
         old = stored.get(key)
         if old is None or not stays(item, old):
             changes.written.append(item)
-        elif not same_json(item.metadata or "{}", old.metadata):
-            changes.relabelled.append((old, item.metadata or "{}"))
+        elif not same_json(item.metadata or "{}", old.metadata) or moved(item, old):
+            changes.relabelled.append((old, item))
     return changes
+
+
+def _stays(item: Incoming, before: Incoming | Stored, vector_at: Callable[[int], Vectors], whole: bool) -> bool:
+    """Whether a record needs no new vector."""
+    if item.text != before.text or (whole and isinstance(before, Stored) and before.tokens_lost):
+        return False
+    if item.vector is None:
+        return True
+    vector = before.vector if isinstance(before, Incoming) else vector_at(before.row)
+    return vector is not None and item.vector.tobytes() == vector.tobytes()
 
 
 def same_json(a: str, b: str) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,11 @@ from ..values.nested import on_own_stack
 from .disk.connection import replaced
 from .generation import Allowed, Generation
 from .manifest import CodesFiles, Manifest
+from .reconcile import Incoming
+from .replacing import Replacing
 from .sql.groups import Groups, read_groups
 from .sql.reads import Catalog
-from .stored import Stored
+from .stored import Identity, Stored, StoredDocument
 from .text_cache import Entry, sound, text_digest
 from .vectors import Rows, Vectors
 
@@ -67,9 +69,13 @@ class Snapshot:
         """See `Catalog.keys`."""
         return self._catalog.keys()
 
-    def parts_of(self, keys: Iterable[str]) -> list[Stored]:
-        """See `Catalog.parts_of`."""
-        return self._catalog.parts_of(keys)
+    def replacing(self, incoming: Sequence[Incoming]) -> Replacing:
+        """What adding these records would replace, as far as it can be told before they are committed."""
+        return Replacing(self._catalog, incoming, refuse=False)
+
+    def documents(self, identities: Iterable[Identity]) -> dict[Identity, StoredDocument]:
+        """See `Documents.documents`."""
+        return self._catalog.documents(identities)
 
     def losses(self) -> tuple[int, int, int]:
         """See `Catalog.losses`."""

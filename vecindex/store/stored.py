@@ -1,21 +1,38 @@
-"""A record as the database holds it: its row, texts, checksum and metadata."""
+"""Records and documents as the database holds them, with their checksums."""
 
 from __future__ import annotations
 
 import json
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from ..values.nested import on_own_stack
 from ..values.records import UNKNOWN
+
+
+class At(NamedTuple):
+    """Where a record's text is from.
+
+    ``source`` and ``document`` are the ids of its source and of the text that it was cut from, None if it has none. In
+    that text, or in its source if it is a row of it, it is number ``position``, from 0, and has the characters from
+    ``start`` to before ``end``. ``place`` is the line, page or other unit of the source, from 1, None if unknown.
+    """
+
+    source: int | None
+    document: int | None
+    position: int
+    start: int
+    end: int
+    place: int | None
 
 
 @dataclass(slots=True)  # not frozen: a million are made at once, and freezing costs three times as much
 class Stored:
     """A stored record, never changed; ``metadata`` is JSON text.
 
-    ``lost`` is the column: `tokens_lost`, plus `records.UNKNOWN` where the model knows no token of the text.
+    ``lost`` is the column: `tokens_lost`, plus `records.UNKNOWN` where the model knows no token of the text. ``at`` is
+    None if the text was given whole, and not in a source.
     """
 
     row: int
@@ -23,6 +40,7 @@ class Stored:
     text: str
     metadata: str
     lost: int
+    at: At | None = None
 
     @property
     def tokens_lost(self) -> int:
@@ -34,10 +52,72 @@ class Stored:
         """Whether the model knows no token of the text."""
         return self.lost >= UNKNOWN
 
+    @property
+    def document(self) -> int | None:
+        """The id of the document that the text was cut from."""
+        return None if self.at is None else self.at.document
 
-def record_crc(key: str, text: str, metadata: str, lost: int = 0) -> int:
-    """CRC-32 of key, text and metadata as UTF-8, joined by NUL; another NUL and ``lost`` follow where it is not 0."""
-    return zlib.crc32(f"{key}\0{text}\0{metadata}{f'{chr(0)}{lost}' if lost else ''}".encode())
+    @property
+    def source(self) -> int | None:
+        """The id of the source that the text is from."""
+        return None if self.at is None else self.at.source
+
+
+def record_crc(key: str, text: str, metadata: str, lost: int = 0, at: At | None = None) -> int:
+    """CRC-32 of key, text and metadata as UTF-8, joined by NUL.
+
+    Where ``lost`` is not 0 or the record has a place, another NUL and ``lost`` follow, then another and the six numbers
+    of the place, joined by commas, those that are NULL left out.
+    """
+    more = f"\0{lost}" if lost or at is not None else ""
+    if at is not None:
+        more += "\0" + ",".join("" if number is None else str(number) for number in at)
+    return zlib.crc32(f"{key}\0{text}\0{metadata}{more}".encode())
+
+
+Kind = Literal["row", "file"]
+"""A text with a key of its own, or the text of a file; see `store.documents`."""
+Identity = tuple[Kind, str]
+
+
+@dataclass(frozen=True, slots=True)
+class NewDocument:
+    """A text to cut into records.
+
+    ``digest`` is that of its text. ``metadata`` (JSON text) is what its records share; None keeps what is stored.
+    """
+
+    kind: Kind
+    key: str
+    source: int | None
+    digest: bytes
+    metadata: str | None = "{}"
+    title: str | None = None
+    language: str | None = None
+
+    @property
+    def identity(self) -> Identity:
+        return self.kind, self.key
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """A row of the table of documents."""
+
+    id: int
+    new: NewDocument
+
+
+def document_crc(document: NewDocument, id: int) -> int:
+    """CRC-32 of all columns as a JSON array; the digest is hexadecimal there."""
+    d = document
+    columns = (id, d.kind, d.key, d.source, d.title, d.digest.hex(), d.metadata, d.language)
+    return zlib.crc32(json.dumps(columns, ensure_ascii=False).encode())
+
+
+def piece_key(key: str, number: int) -> str:
+    """The key of sentence ``number``, from 1, of the text ``key``."""
+    return f"{key}#{number}"
 
 
 def metadata_of(text: str) -> dict[str, Any]:

@@ -24,19 +24,21 @@ import numpy as np
 from ..errors import RecordNotFound, SpaceMismatch
 from ..filters.tree import Filter
 from ..values.records import UNKNOWN, AddReport
+from ..values.sources import SourceState
 from ..values.space import Space
 from .disk.files import check_single
 from .disk.lock import WriterLock
+from .following import Finished, delete_rows, finish, move_sources, remove_sources
 from .legacy_keys import with_legacy_keys
 from .manifest import CodesFiles, Manifest
 from .reconcile import Changes, Incoming, reconcile
+from .replacing import Replacing
 from .side_indexes import is_side, remove_leftovers
 from .sql.reads import Catalog
 from .sql.schema import keep_out_of_repositories
 from .sql.unmatched import warn_of_unmatched
 from .stored import Stored
 from .text_cache import Entry, entry_crc
-from .text_parts import owner_of, refuse_clashes, taken_by_a_part
 from .vectors import Rows, Sums, Vectors, append, checksums, map_rows, remove_orphans, vector_file
 
 LOCK_SECONDS = 10.0
@@ -69,71 +71,63 @@ class Writer:
         self._folder = folder
         self._catalog = catalog
         self._timeout = timeout
-        # A side index is filled with texts alone; old metadata in it does not say which records are parts.
         self._is_side = is_side(folder)
 
     def add(
         self,
         incoming: Sequence[Incoming],
         vectors: Mapping[str, TextVector],
-        space: Space,
+        space: Space | None,
         block: Vectors | None = None,
         written_by: Mapping[str, str] | None = None,
-        owners: Collection[str] = (),
         whole: bool = False,
+        finished: Sequence[Finished] = (),
     ) -> AddReport:
         """Adds records with their own vectors or whose texts have one in ``vectors``, all in ``space``.
 
         ``block`` (n, D) holds the records' own vectors in their order, if they are at hand as one array. ``written_by``
-        is the environment of the encoder that made some of ``vectors``, None if none were made now. Each of the keys
-        ``owners`` is added whole or in parts: everything stored of it that is not among ``incoming`` is removed.
-        ``whole`` is as in `reconcile`.
+        is the environment of the encoder that made some of ``vectors``, None if none were made now. ``whole`` is as in
+        `reconcile`. A text is replaced as a whole: what is stored of it and not among ``incoming`` is removed. The
+        sources in ``finished`` end with this commit.
 
         Raises:
             MissingVectors: a text to write has no vector; nothing was written.
-            InvalidInput: a part would take another record's key, or a record that of a part; nothing was written.
+            InvalidInput: a record would replace one of another text; nothing was written.
             SpaceMismatch, IndexLocked, StorageError: nothing was written.
         """
         with self.locked() as manifest:
-            if manifest.space is not None and manifest.space.fingerprint != space.fingerprint:
+            if space is not None and manifest.space is not None and manifest.space.fingerprint != space.fingerprint:
                 raise SpaceMismatch(manifest.space.describe(), space.describe(), manifest.space.differences(space))
             path = vector_file(self._folder, manifest.vectors)
             if block is not None or any(item.vector is not None for item in incoming):
                 incoming = with_legacy_keys(incoming, self._catalog.find)  # done before for texts to encode
-            keys = {item.key for item in incoming}
-            stored = self._catalog.find(keys)
-            gone = self._catalog.find(key for key in owners if key not in keys)
-            self._check_within([*stored.values(), *gone.values()], manifest)
-            if stored or owners or len(keys) < len(incoming):
-                self._refuse_clashes(incoming, stored, gone)
-            stale = self._stale(keys, owners, gone)
-            self._catalog.check_within(stale, manifest.rows)
-            if block is not None and not stored and len(keys) == len(incoming):
+            adding = Replacing(self._catalog, incoming, has_documents=not self._is_side)
+            self._catalog.check_within((stored.row for stored in adding.touched), manifest.rows)
+            if block is not None and adding.is_new:
                 changes = Changes(written=list(incoming), added=len(incoming))
                 found = None
             else:
-                changes = reconcile(_with_vectors(incoming, block), stored, _lookup(path, manifest), whole)
+                items = _with_vectors(adding.incoming, block)
+                changes = reconcile(items, adding.followed.stored, _lookup(path, manifest), whole, adding.at)
                 found = _vectors_of(changes.written, vectors)
                 block = np.stack([each.vector for each in found]) if found else np.empty((0, 0), np.float32)
             lost = [0] * len(changes.written) if found is None else [each.lost for each in found]
-            written = [
-                Stored(row, item.key, item.text, item.metadata or "{}", tokens)
-                for row, (item, tokens) in enumerate(zip(changes.written, lost, strict=True), manifest.rows)
-            ]
-            if written:
+            if changes.written:
                 append(path, manifest.rows, block)
-            if written or changes.relabelled or stale:
+            removed = len(adding.followed.stale)
+            if changes.written or finished or adding.changes(changes):
                 with self._catalog.changing() as tables:
                     manifest = replace(
                         manifest, space=manifest.space or space, written_by=written_by or manifest.written_by
                     )
-                    replaced = [stored[record.key].row for record in written if record.key in stored]
-                    manifest = tables.bury(manifest, np.array(replaced + stale, np.int64))
+                    manifest, written = adding.write(tables, manifest, changes, lost)
                     if written:
                         sums = checksums(block)
                         manifest = tables.insert(manifest, written, sums)
                         tables.remember(_entries(written, found or (), sums))
-                    tables.set_metadata(changes.relabelled)
+                    adding.tidy(tables)
+                    manifest, pruned = finish(self._catalog, tables, manifest, finished)
+                    removed += pruned
                     tables.commit(manifest)
         cut = [tokens % UNKNOWN for tokens in lost if tokens]
         return AddReport(
@@ -142,31 +136,31 @@ class Writer:
             changes.unchanged,
             truncated=sum(map(bool, cut)),
             tokens_lost=sum(cut),
-            removed=len(stale),
+            removed=removed,
             unknown=sum(tokens >= UNKNOWN for tokens in lost),
             duplicates=changes.duplicates,
-            written=(*(item.key for item in changes.written), *(record.key for record, _ in changes.relabelled)),
+            written=(*(item.key for item in changes.written), *(item.key for _, item in changes.relabelled)),
         )
 
-    def _check_within(self, found: Sequence[Stored], manifest: Manifest) -> None:
-        self._catalog.check_within((stored.row for stored in found), manifest.rows)
+    def register(self, states: Sequence[SourceState]) -> list[SourceState]:
+        """Writes sources that are about to be read, in one commit; new ones, with the id 0, get an id."""
+        with self.locked() as manifest, self._catalog.changing() as tables:
+            written = [tables.put_source(state) for state in states]
+            tables.annotate(manifest)
+        return written
 
-    def _refuse_clashes(
-        self, incoming: Sequence[Incoming], stored: Mapping[str, Stored], gone: Mapping[str, Stored]
-    ) -> None:
-        """See `refuse_clashes`; a record that is ``gone``, now that its text is stored in parts, must not be a part."""
-        if self._is_side:
-            return
-        for key, record in gone.items():
-            if (owner := owner_of(record)) is not None:
-                raise taken_by_a_part(key, owner)
-        new = [item.key for item in incoming if item.part_of is not None and item.key not in stored]
-        refuse_clashes(incoming, stored, {str(owner_of(part)) for part in self._catalog.parts_of(new)})
+    def move_sources(self, moved: Sequence[tuple[SourceState, SourceState]]) -> None:
+        """See `following.move_sources`."""
+        with self.locked() as manifest, self._catalog.changing() as tables:
+            move_sources(self._catalog, tables, moved)
+            tables.commit(manifest)
 
-    def _stale(self, keys: Collection[str], owners: Collection[str], gone: Mapping[str, Stored]) -> list[int]:
-        """The rows of everything stored of ``owners`` that is not among ``keys``."""
-        parts = (part for part in self._catalog.parts_of(owners) if part.key not in keys)
-        return list({each.row for each in (*gone.values(), *parts)})
+    def remove_sources(self, ids: Collection[int]) -> int:
+        """Removes sources with all their records; returns how many records were removed."""
+        with self.locked() as manifest, self._catalog.changing() as tables:
+            manifest, removed = remove_sources(self._catalog, tables, manifest, ids)
+            tables.commit(manifest)
+        return removed
 
     def delete(self, keys: Sequence[str]) -> int:
         """Deletes the records with these keys, all or none; returns how many.
@@ -229,7 +223,7 @@ class Writer:
         if len(rows):
             self._catalog.check_within((int(rows.min()), int(rows.max())), manifest.rows)
             with self._catalog.changing() as tables:
-                tables.commit(tables.bury(manifest, rows))
+                tables.commit(delete_rows(self._catalog, tables, manifest, rows))
         return len(rows)
 
 

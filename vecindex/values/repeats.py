@@ -6,6 +6,7 @@ of a million have the same hash. They would be refused as one; what is stored is
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 
 import numpy as np
@@ -59,3 +60,19 @@ class SeenKeys:
             order = np.argsort(hashes, kind="stable")
             hashes, places = hashes[order], places[order]
         self._sorted.append((hashes, places))
+
+
+class KeySet:
+    """A set of keys in eight bytes each; a key that it lacks is found to be in it with the odds above."""
+
+    def __init__(self) -> None:
+        self._hashes = array("q")
+
+    def add(self, key: str) -> None:
+        self._hashes.append(hash(key))
+
+    def lacks(self, keys: Sequence[str]) -> list[bool]:
+        """Which of these keys are not in the set."""
+        asked = np.fromiter(map(hash, keys), np.int64, len(keys))
+        lacking: list[bool] = np.isin(asked, np.frombuffer(self._hashes, np.int64), invert=True).tolist()
+        return lacking

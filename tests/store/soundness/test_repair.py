@@ -124,7 +124,7 @@ def test_damaged_pages_of_sql_indexes_are_rebuilt(tmp_path: Path) -> None:
         assert index.repair().ok
         assert index.search("text", k=500, where="n < 300") == expected
         assert sql(path, "pragma integrity_check") == [("ok",)]
-        assert len(sql(path, "select name from sqlite_master where type = 'index'")) == 3
+        assert len(sql(path, "select name from sqlite_master where type = 'index'")) == 9
 
 
 def test_wrong_entry_of_an_sql_index_is_found_and_repaired(tmp_path: Path) -> None:

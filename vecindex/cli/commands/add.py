@@ -119,16 +119,11 @@ def add(
             "--format, --types, --text-column and --key-column apply to files, but no file is named."
         )
     from ...index.checked_input import CheckedInput
-    from ...index.long_texts import POLICIES
     from ...sources import Format, source
     from ...values.keys import checked_key
     from ...values.records import Record
     from ...values.texts import checked_text
 
-    if used := [name for name in POLICIES[on_long].reserved if name in (metadata or {})]:
-        raise click.UsageError(
-            f"--metadata uses {used[0]!r}, which --on-long split reserves for the parts of long texts."
-        )
     # Checked before anything is opened or created, as files are.
     given = [Record(checked_text(text)) for text in texts]
     given = [replace(record, key=checked_key(key)) for record, key in zip(given, keys, strict=True)] if keys else given
@@ -146,7 +141,7 @@ def add(
             for path in paths
         ]
         bad = _BadRows()
-        rows = CheckedInput(given, sources, metadata, on_long, on_duplicate)
+        rows = CheckedInput(given, sources, metadata, on_duplicate)
         with Progress("Reading", "rows") as show:
             rows.check(bad.add if skip_bad else None, show)
         if not rows.rows:

@@ -28,7 +28,7 @@ from ...errors import CorruptIndex
 from ...values.records import Fault, VerifyReport
 from ..snapshot import Snapshots
 from ..sql.reads import Catalog
-from ..sql.schema import CREATE_CACHED
+from ..sql.schema import CREATE_CACHED, INDEXES
 from ..sql.writes import Tables
 from ..stored import Stored
 from ..vectors import ROWS_A_BLOCK, checksums, map_rows, vector_file
@@ -36,11 +36,6 @@ from ..writer import Writer
 from .faults import Examination, Kind
 from .reencode import encode_lost, encode_rows
 from .verify import CheckCodes, examine, examining
-
-_NEEDED_INDEXES = (
-    "create unique index if not exists idx_records_key on records (key)",
-    "create index if not exists idx_dead_generation on dead (generation)",
-)
 
 
 @examining()
@@ -134,7 +129,7 @@ def _make_indexes(catalog: Catalog, numbers: Sequence[int]) -> None:
             execute("delete from sqlite_master where type = 'index' or name = 'cached'")
         finally:
             execute("pragma writable_schema = reset")  # which also reads the schema again
-        for sql in (*_NEEDED_INDEXES, CREATE_CACHED):
+        for sql in (*INDEXES.values(), CREATE_CACHED):
             execute(sql)
         tables = Tables(catalog.sqlite)
         tables.create_field_indexes(manifest.fields)

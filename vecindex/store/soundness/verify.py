@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from ..generation import Generation
 from ..manifest import Manifest
 from ..snapshot import TRIES, Snapshot, Snapshots
 from ..sql.reads import Catalog
+from ..sql.schema import AT_SQL, INDEXES
 from ..sql.writes import BYTES_A_BLOCK
 from ..stored import metadata_of
 from ..text_cache import entry_crc
@@ -36,13 +37,12 @@ CheckCodes = Callable[[Snapshot], None]
 
 _MANY = 2**24
 _RECORDS = (
-    "select row, cast(key as blob), cast(text as blob), cast(metadata as blob), lost, crc, "
-    "typeof(key) || typeof(text) || typeof(metadata) || typeof(lost) "
+    f"select row, cast(key as blob), cast(text as blob), cast(metadata as blob), lost, crc, "
+    f"typeof(key) || typeof(text) || typeof(metadata) || typeof(lost), {AT_SQL} "
     "from records not indexed where row between ? and ? order by row"
 )
 _BEYOND_REPAIR = "Restore the directory from a backup, or add the texts to a new index."
 _INDEXES = "select name from sqlite_master where type = 'index'"
-_NEEDED = ("idx_records_key", "idx_dead_generation")
 
 Mask = npt.NDArray[np.bool_]
 Verdicts = npt.NDArray[np.int8]
@@ -128,7 +128,7 @@ def _manifest(catalog: Catalog, manifest: Manifest, found: Examination) -> None:
         found.add(Kind.FINGERPRINT, catalog.path, reason)
     with catalog.errors():
         names = {name for (name,) in catalog.sqlite.execute(_INDEXES)}
-    for name in _NEEDED:
+    for name in INDEXES:
         if name not in names:
             found.add(Kind.INDEXES, catalog.path, f"its SQL index {name} is missing")
     for number, name in enumerate(manifest.fields):
@@ -299,17 +299,20 @@ def _records(
 def _read(catalog: Catalog, first: int, last: int) -> Iterator[tuple[int, str | None, bytes, str | None]]:
     """Row, key (None if it is not text), text and what is wrong, for each record in a range of rows."""
     with catalog.errors():
-        for row, key, text, metadata, lost, crc, types in catalog.sqlite.execute(_RECORDS, (first, last)):
+        for row, key, text, metadata, lost, crc, types, *at in catalog.sqlite.execute(_RECORDS, (first, last)):
             fault = None
-            if types != "texttexttextinteger" or lost < 0 or _crc(key, text, metadata, lost) != crc:
+            if types != "texttexttextinteger" or lost < 0 or _crc(key, text, metadata, lost, at) != crc:
                 fault = "is not what was written"
             else:
                 fault = _metadata_fault(catalog, metadata)
             yield row, _decoded(key), text, fault
 
 
-def _crc(key: bytes, text: bytes, metadata: bytes, lost: int) -> int:
-    return zlib.crc32(b"\0".join((key, text, metadata, *([b"%d" % lost] if lost else []))))
+def _crc(key: bytes, text: bytes, metadata: bytes, lost: int, at: Sequence[int | None]) -> int:
+    """See `stored.record_crc`; the texts may not be UTF-8."""
+    is_placed = at != [None] * len(at)
+    numbers = [",".join("" if number is None else str(number) for number in at).encode()] if is_placed else []
+    return zlib.crc32(b"\0".join((key, text, metadata, *([b"%d" % lost] if lost or is_placed else []), *numbers)))
 
 
 def _decoded(key: object) -> str | None:

@@ -20,24 +20,23 @@ from ...filters.sql import compile_sql
 from ...filters.tree import Filter, parse_path
 from ...values.nested import nesting
 from ...values.records import UNKNOWN
-from ..disk.connection import Connection
 from ..disk.files import DATABASE_FILE, storage_errors
 from ..disk.lock import LOCK_FILE, last_commit
 from ..manifest import COLUMNS, Manifest, check_types, checksum, from_row
-from ..stored import Stored, metadata_of, record_crc
+from ..stored import At, Stored, metadata_of, record_crc
 from ..text_cache import Entry
-from ..text_parts import owner_of
 from ..vectors import ROWS_A_BLOCK, Rows, Sums
-from .schema import FORMAT
+from .documents import A_STATEMENT, Documents
+from .placed import paths_of, relation
+from .schema import AT_SQL, FORMAT, TABLES, VIEWS
 from .writes import BYTES_A_BLOCK, Tables, field_index, field_indexes
 
-_A_STATEMENT = 500
 _SMALL = 2**20  # bytes: some 5,000 records, checked in 15 ms
 _MANIFEST = f"select {', '.join(COLUMNS)}, crc from manifest"
-_RECORD = "select row, key, text, metadata, lost, crc from records"
+_RECORD = f"select row, key, text, metadata, lost, {AT_SQL}, crc from records"
 
 
-class Catalog(Connection):
+class Catalog(Documents):
     """A connection that reads the records and the manifest; `changing` writes. For one thread at a time."""
 
     def __init__(self, folder: Path, readonly: bool = False) -> None:
@@ -108,25 +107,21 @@ class Catalog(Connection):
         """The cache's entries for these texts, unchecked and in any order; see `text_cache.sound`."""
         wanted, found = list(digests), list[Entry]()
         with self.errors():
-            for start in range(0, len(wanted), _A_STATEMENT):
-                some = wanted[start : start + _A_STATEMENT]
+            for start in range(0, len(wanted), A_STATEMENT):
+                some = wanted[start : start + A_STATEMENT]
                 sql = f"select digest, row, lost, crc from cached where digest in ({', '.join('?' * len(some))})"
                 found += [Entry(*row) for row in self.sqlite.execute(sql, some) if _types(row[1:]) == (int, int, int)]
         return found
 
     def find(self, keys: Iterable[str]) -> dict[str, Stored]:
         """The records with these keys, by key; a key without a record is left out."""
-        return {stored.key: stored for stored in self._among("key", list(keys))}
+        return {stored.key: stored for stored in self._records_among("key", list(keys))}
 
-    def parts_of(self, keys: Iterable[str]) -> list[Stored]:
-        """The records that are parts of the texts of these keys; see `text_parts`."""
-        sql, found = f"{_RECORD} where key >= ? and key < ?", list[Stored]()
+    def pieces_of(self, documents: Iterable[int]) -> list[Stored]:
+        """The records that these documents were cut into, each document's in order."""
+        sql = f"{_RECORD} where document = ? order by position"
         with self.errors():
-            for key in keys:
-                # "$" comes after "#".
-                rows = self.sqlite.execute(sql, (f"{key}#", f"{key}$")).fetchall()
-                found += (stored for stored in map(self._stored, rows) if owner_of(stored) == key)
-        return found
+            return [self._stored(row) for id in documents for row in self.sqlite.execute(sql, (id,))]
 
     def rows_of(self, keys: Iterable[str]) -> dict[str, int]:
         """The rows of the records with these keys, even if damaged; a key without a record is left out."""
@@ -138,7 +133,7 @@ class Catalog(Connection):
     def fetch(self, rows: Iterable[int]) -> list[Stored]:
         """The records at these rows, in the same order; every row must be live."""
         wanted = list(rows)
-        found = {stored.row: stored for stored in self._among("row", wanted)}
+        found = {stored.row: stored for stored in self._records_among("row", wanted)}
         try:
             return [found[row] for row in wanted]
         except KeyError:
@@ -176,8 +171,9 @@ class Catalog(Connection):
         with self.errors():
             there = field_indexes(self.sqlite) if indexed else set()
         usable = frozenset(parse_path(field) for field in indexed if field_index(field) in there)
-        sql, parameters = compile_sql(where, indexed=usable)
-        return self._rows(f"select row from records where {sql}", parameters)
+        begin, table = relation(paths_of(where))
+        sql, parameters = compile_sql(where, indexed=usable if table == "records" else frozenset())
+        return self._rows(f"{begin}select row from {table} where {sql}", parameters)
 
     def sums(self, first_block: int, rows: int) -> Sums:
         """The checksums of the rows from block ``first_block`` up to row ``rows``; raises CorruptIndex."""
@@ -246,6 +242,8 @@ class Catalog(Connection):
         schema = self.sqlite.execute("select type, name, coalesce(sql, '') from sqlite_master").fetchall()
         tables = {name for kind, name, _ in schema if kind == "table"}
         for kind, name, sql in schema:
+            if VIEWS.get(name) == sql:
+                continue
             if kind not in ("table", "index") or sql[:14].lower() == "create virtual":
                 what = "virtual table" if kind == "table" else kind
                 raise CorruptIndex(str(self.path), f"it holds a {what}, {name!r:.200}, which no index has")
@@ -255,7 +253,7 @@ class Catalog(Connection):
                 raise CorruptIndex(str(self.path), "its manifest is not what was written")
             if found is not None and found[0] != FORMAT:
                 raise IncompatibleFormat(str(self.folder), found[0], FORMAT)
-        if not {"manifest", "records", "sums", "dead", "cached"} <= tables:
+        if not tables.issuperset(TABLES):
             raise CorruptIndex(str(self.path), "it is an SQLite database, but not a vecindex one")
 
     def _check_is_newest(self) -> None:
@@ -268,20 +266,24 @@ class Catalog(Connection):
                 f"on purpose, remove {LOCK_FILE}",
             )
 
-    def _stored(self, row: tuple[int, str, str, str, int, int]) -> Stored:
-        number, key, text, metadata, lost, crc = row
+    def _stored(self, row: tuple[Any, ...]) -> Stored:
+        number, key, text, metadata, lost, source, document, position, start, end, place, crc = row
         # Written out for speed: opening a small index reads every record here.
         are_texts = type(key) is str and type(text) is str and type(metadata) is str
         are_numbers = type(number) is int and type(lost) is int and lost >= 0
-        if not (are_texts and are_numbers and record_crc(key, text, metadata, lost) == crc):
+        at = None
+        if position is not None:
+            at = At(source, document, position, start, end, place)
+            are_numbers = are_numbers and all(value is None or type(value) is int for value in at)
+        if not (are_texts and are_numbers and record_crc(key, text, metadata, lost, at) == crc):
             raise CorruptIndex(str(self.path), f"the record {key!r} is not what was written")
-        return Stored(number, key, text, metadata, lost)
+        return Stored(number, key, text, metadata, lost, at)
 
-    def _among(self, column: Literal["row", "key"], values: Sequence[int] | Sequence[str]) -> Iterator[Stored]:
+    def _records_among(self, column: Literal["row", "key"], values: Sequence[int] | Sequence[str]) -> Iterator[Stored]:
         """The records with these rows or keys, in any order."""
         with self.errors():
-            for start in range(0, len(values), _A_STATEMENT):
-                some = values[start : start + _A_STATEMENT]
+            for start in range(0, len(values), A_STATEMENT):
+                some = values[start : start + A_STATEMENT]
                 sql = f"{_RECORD} where {column} in ({', '.join('?' * len(some))})"
                 for row in self.sqlite.execute(sql, some):
                     yield self._stored(row)

@@ -9,8 +9,16 @@
                crc (CRC-32 of the others as JSON)
     records    row (position in the vector file), key, text, metadata (JSON object), lost (how many tokens of the
                text the vector does not cover, plus `records.UNKNOWN` if the model knows none of them; 1 in a
-               record from format 1 or 2 means "at least one"),
-               crc (CRC-32 of key, text and metadata, and of lost if it is not 0, joined by NUL)
+               record from format 1 or 2 means "at least one"), source, document, position, start, end, place
+               (`store.stored.At`; all NULL for a text that was given whole, and not in a source),
+               crc (`store.stored.record_crc`: of all these but row)
+    sources    id, and what `values.sources.SourceState` has; crc (CRC-32 of these as JSON)
+    documents  texts that were cut into records: id, kind ("row" has a key that the user chose or that is derived from
+               a row, "file" one that says which text of its source it is), key, source (or NULL), title, digest (the
+               first 128 bits of the SHA-256 of the text), metadata (JSON object: what all its records have), language,
+               crc (CRC-32 of these as JSON). The text itself is not stored again: its sentences are in records.
+    repeats    rows that other sources repeat: key (of the record or document), source, place. When that of the record
+               is removed, the record stays, and is one of this source.
     sums       block, sums: the checksums of the 4096 rows from 4096*block on, 4 bytes each
                (`store.vectors.checksums`), crc (their CRC-32)
     dead       block, generation (of its last change), bits: a bitmap, lowest bit first, of the 4096 rows from
@@ -35,13 +43,50 @@ from ..disk.refusals import refused_by_sqlite
 from ..disk.system_calls import disk
 from ..manifest import COLUMNS, Manifest, checksum, to_row
 
-FORMAT = 3
+FORMAT = 4
 IGNORE_FILE = ".gitignore"
 _IGNORED = b"# Made by vecindex; it stays as you change it.\n*\n"
 CREATE_CACHED = (
     "create table cached (digest blob primary key, row integer not null, lost integer not null, crc integer not null) "
     "strict, without rowid"
 )
+AT = ("source", "document", "position", "start", "end", "place")
+"""The columns of records that `store.stored.At` has."""
+AT_SQL = ", ".join(f'"{column}"' for column in AT)  # "end" is a keyword
+TABLES = ("manifest", "records", "sums", "dead", "cached", "sources", "documents", "repeats")
+INDEXES = {
+    "idx_records_key": "create unique index if not exists idx_records_key on records (key)",
+    "idx_records_source": "create index if not exists idx_records_source on records (source) where source is not null",
+    "idx_records_document": "create index if not exists idx_records_document on records (document, position) "
+    "where document is not null",
+    "idx_dead_generation": "create index if not exists idx_dead_generation on dead (generation)",
+    "idx_sources_location": "create unique index if not exists idx_sources_location on sources (location, query)",
+    "idx_documents_key": "create unique index if not exists idx_documents_key on documents (key, kind)",
+    "idx_documents_source": "create index if not exists idx_documents_source on documents (source) "
+    "where source is not null",
+    "idx_repeats_source": "create index if not exists idx_repeats_source on repeats (source)",
+}
+"""The SQL indexes that every index has; most rows of records have no source, so that those indexes are small."""
+CREATE_REPEATS = (
+    "create table repeats (key text not null, source integer not null, place integer, primary key (key, source)) "
+    "strict, without rowid"
+)
+_DOCUMENTS = (
+    # Autoincrement: an id that a running command still has in mind never comes to mean another source.
+    "create table sources (id integer primary key autoincrement, kind text not null, location text not null, "
+    "query text not null, reader text not null, options text not null, digest text, size integer, modified integer, "
+    "added text not null, stale integer not null, unit text, crc integer not null) strict",
+    "create table documents (id integer primary key, kind text not null, key text not null, source integer, "
+    "title text, digest blob not null, metadata text not null, language text, crc integer not null) strict",
+    CREATE_REPEATS,
+)
+VIEWS = {
+    "sentences": "CREATE VIEW sentences as select records.key, records.text, sources.location as source, "
+    'records.place, documents.title, records.position, records.start, records."end", records.metadata '
+    "from records left join sources on sources.id = records.source "
+    "left join documents on documents.id = records.document"
+}
+"""For people who open the database with other tools; nothing here reads them. Written as SQLite keeps them."""
 
 
 def index_exists(folder: Path) -> bool:
@@ -109,12 +154,15 @@ def create_tables(connection: sqlite3.Connection) -> None:
     db = Database(connection)
     create_manifest(connection)
     db.table("records").create(
-        {"row": int, "key": str, "text": str, "metadata": str, "lost": int, "crc": int},
+        {
+            **{"row": int, "key": str, "text": str, "metadata": str, "lost": int},
+            **dict.fromkeys(AT, int),
+            "crc": int,
+        },
         pk="row",
         not_null={"key", "text", "metadata", "lost", "crc"},
         strict=True,
     )
-    db.table("records").create_index(["key"], unique=True)
     db.table("sums").create(
         {"block": int, "sums": bytes, "crc": int}, pk="block", not_null={"sums", "crc"}, strict=True
     )
@@ -124,8 +172,14 @@ def create_tables(connection: sqlite3.Connection) -> None:
         not_null={"generation", "bits", "crc"},
         strict=True,
     )
-    db.table("dead").create_index(["generation"])
     connection.execute(CREATE_CACHED)
+    create_documents(connection)
+
+
+def create_documents(connection: sqlite3.Connection) -> None:
+    """Creates the tables of sources and documents, and all SQL indexes and views."""
+    for sql in (*_DOCUMENTS, *INDEXES.values(), *VIEWS.values()):
+        connection.execute(sql)
 
 
 def create_manifest(connection: sqlite3.Connection) -> None:

@@ -12,6 +12,7 @@ from ...filters.sql import json_path, path_literal
 from ...filters.tree import And, Compare, Contains, Exists, Filter, In, Kind, Like, Not, Or, Path, parse_path, path_text
 from ...values.nested import on_own_stack
 from ..manifest import Manifest
+from .placed import relation
 from .reads import Catalog
 
 Asked = tuple[Path, tuple[Kind, ...], bool]
@@ -66,8 +67,9 @@ def unmatched(catalog: Catalog, what: Asked, indexed: Collection[Path]) -> Filte
         condition = _one_of(f"json_type(metadata, {at})", types)
     else:
         condition = f"json_type(metadata, {at}) > ''"
+    begin, table = relation([path])
     with catalog.errors():
-        if catalog.sqlite.execute(f"select 1 from records where {condition} limit 1", parameters).fetchone():
+        if catalog.sqlite.execute(f"{begin}select 1 from {table} where {condition} limit 1", parameters).fetchone():
             return None
     held = _held(catalog, path, False)
     in_lists = _held(catalog, path, True) if in_list and "lists" in held else ()
@@ -91,9 +93,12 @@ def _one_of(expression: str, types: list[str]) -> str:
 
 def _held(catalog: Catalog, path: Path, in_list: bool) -> tuple[str, ...]:
     """What the records hold in a field, or in lists in that field, in words."""
-    sql, parameters = "select distinct json_type(metadata, ?) from records", [json_path(path)]
+    begin, table = relation([path])
+    sql, parameters = f"{begin}select distinct json_type(metadata, ?) from {table}", [json_path(path)]
     if in_list:
-        sql = "select distinct type from records, json_each(metadata -> ?) where json_type(metadata, ?) = 'array'"
+        sql = (
+            f"{begin}select distinct type from {table}, json_each(metadata -> ?) where json_type(metadata, ?) = 'array'"
+        )
         parameters *= 2
     with catalog.errors():
         found = {name for (name,) in catalog.sqlite.execute(sql, parameters)}

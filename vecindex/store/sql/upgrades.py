@@ -1,23 +1,26 @@
 """Upgrades indexes of older formats, with one function and one transaction for each format.
 
 A killed upgrade leaves the old format as it was. Format 1 had no checksums and a table of dead rows. Format 2 had no
-cache, and of a text only whether it was truncated, not how many tokens it lost.
+cache, and of a text only whether it was truncated, not how many tokens it lost. Format 3 had no sources and documents:
+the parts of the text KEY were the records KEY#1, KEY#2 and so on, with ``part_of`` and ``span`` in their metadata.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from ...errors import CorruptIndex, IncompatibleFormat
+from ...values.metadata import checked_metadata
 from ..disk.connection import Connection
 from ..disk.lock import WriterLock
-from ..manifest import Manifest, checksum, from_row
-from ..stored import record_crc
+from ..manifest import COLUMNS, Manifest, checksum, from_row
+from ..stored import At, NewDocument, metadata_of, record_crc
 from ..vectors import ROWS_A_BLOCK, checksums, map_rows, vector_file
-from .schema import CREATE_CACHED, FORMAT, create_manifest, create_tables, write_manifest
+from .schema import AT, CREATE_CACHED, FORMAT, create_documents, create_manifest, create_tables, write_manifest
 from .writes import Tables
 
 _COLUMNS_2 = ("generation", "vectors", "rows", "dead", "space", "created", "codes", "fields")
@@ -104,7 +107,75 @@ def from_2(connection: Connection) -> None:
         "where lost <> 0 and crc = record_crc(key, text, metadata, 0)"
     )
     execute(CREATE_CACHED)
+    _add_documents(connection)
     write_manifest(connection.sqlite, manifest)
+
+
+def from_3(connection: Connection) -> None:
+    """Adds sources and documents, and makes documents of texts that are stored in parts."""
+    *columns, crc = _only_row(connection, (*COLUMNS, "crc"))
+    manifest = _manifest(connection, columns)
+    if checksum(columns) != crc:
+        raise CorruptIndex(str(connection.path), "its manifest is not what was written")
+    _add_documents(connection)
+    _make_documents(connection)
+    write_manifest(connection.sqlite, manifest)
+
+
+def _add_documents(connection: Connection) -> None:
+    for column in AT:
+        connection.sqlite.execute(f'alter table records add column "{column}" integer')
+    create_documents(connection.sqlite)
+
+
+def _make_documents(connection: Connection) -> None:
+    """Makes a document of each text in parts; parts that are damaged stay as they are, so that this is still found."""
+    sqlite, tables = connection.sqlite, Tables(connection.sqlite)
+    sql = "select row, key, metadata, length(text) from records where instr(metadata, 'part_of') order by row"
+    parts = [part for row in sqlite.execute(sql) if (part := _part(*row)) is not None]
+    documents: dict[str, int] = {}
+    for part in parts:
+        if part.owner not in documents:
+            # The whole text is not stored, so its digest is not known.
+            documents[part.owner] = tables.put_document(NewDocument("row", part.owner, None, b"", part.metadata))
+
+    def crc(key: str, text: str, metadata: str, lost: int, document: int, position: int, start: int, end: int) -> int:
+        return record_crc(key, text, metadata, lost, At(None, document, position, start, end, None))
+
+    sqlite.create_function("record_crc", 4, record_crc, deterministic=True)
+    sqlite.create_function("part_crc", 8, crc, deterministic=True)
+    sqlite.executemany(
+        'update records set metadata = ?1, document = ?2, position = ?3, start = ?4, "end" = ?5, '
+        "crc = part_crc(key, text, ?1, lost, ?2, ?3, ?4, ?5) "
+        "where row = ?6 and crc = record_crc(key, text, metadata, lost)",
+        ((p.metadata, documents[p.owner], p.position, p.start, p.end, p.row) for p in parts),
+    )
+    tables.drop_empty_documents(documents.values())
+
+
+class _Part(NamedTuple):
+    row: int
+    owner: str
+    position: int
+    start: int
+    end: int
+    metadata: str
+    """Without the names that parts had: that of the whole text."""
+
+
+def _part(row: int, key: str, metadata: str, length: int) -> _Part | None:
+    """The part of a text that a record of format 3 is, if it is one."""
+    try:
+        found = metadata_of(metadata)
+    except (ValueError, RecursionError):
+        return None
+    owner, span = found.pop("part_of", None), found.pop("span", None)
+    number = key.removeprefix(f"{owner}#")
+    if number == key or not (number.isascii() and number.isdigit() and number[0] != "0"):
+        return None
+    if not isinstance(span, list) or [type(each) for each in span] != [int, int] or span[1] - span[0] != length:
+        return None
+    return _Part(row, owner, int(number) - 1, span[0], span[1], checked_metadata(found))
 
 
 def _only_row(connection: Connection, columns: Sequence[str]) -> Sequence[object]:
@@ -122,5 +193,5 @@ def _manifest(connection: Connection, row: Sequence[object]) -> Manifest:
         raise CorruptIndex(str(connection.path), str(error)) from None
 
 
-UPGRADES: dict[int, Callable[[Connection], None]] = {1: from_1, 2: from_2}
+UPGRADES: dict[int, Callable[[Connection], None]] = {1: from_1, 2: from_2, 3: from_3}
 """The upgrade of each older format to the newest."""

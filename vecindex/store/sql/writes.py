@@ -19,11 +19,17 @@ from ..manifest import Manifest
 from ..stored import Stored, record_crc
 from ..text_cache import Entry
 from ..vectors import ROWS_A_BLOCK, Rows, Sums
-from .schema import write_manifest
+from .document_writes import DocumentTables
+from .schema import AT, AT_SQL, write_manifest
 
 Bits = npt.NDArray[np.uint8]
 """A bitmap of rows, lowest bit first."""
 BYTES_A_BLOCK = ROWS_A_BLOCK // 8
+
+_NOWHERE = (None,) * len(AT)
+_INSERT = (
+    f"insert into records (row, key, text, metadata, lost, {AT_SQL}, crc) values ({', '.join('?' * (len(AT) + 6))})"
+)
 
 
 def field_index(field: str) -> str:
@@ -37,11 +43,8 @@ def field_indexes(connection: sqlite3.Connection) -> set[str]:
     return {name for (name,) in found}
 
 
-class Tables:
+class Tables(DocumentTables):
     """Changes the tables of one connection."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._sqlite = connection
 
     def commit(self, manifest: Manifest) -> None:
         """Makes ``manifest`` the next generation."""
@@ -53,13 +56,7 @@ class Tables:
 
     def insert(self, manifest: Manifest, records: Sequence[Stored], sums: Sums) -> Manifest:
         """Inserts records at the rows behind the committed ones, with the checksums of their vectors."""
-        self._sqlite.executemany(
-            "insert into records (row, key, text, metadata, lost, crc) values (?, ?, ?, ?, ?, ?)",
-            (
-                (r.row, r.key, r.text, r.metadata, r.lost, record_crc(r.key, r.text, r.metadata, r.lost))
-                for r in records
-            ),
-        )
+        self._insert(records)
         first = manifest.rows // ROWS_A_BLOCK
         found = self._sqlite.execute("select sums from sums where block = ?", (first,)).fetchone()
         content = found[0] if found else b""
@@ -91,18 +88,18 @@ class Tables:
         else:
             self._sqlite.executemany("delete from cached where digest = ?", ((digest,) for digest in digests))
 
-    def set_metadata(self, changes: Iterable[tuple[Stored, str]]) -> None:
-        """Gives these records new metadata (JSON text)."""
-        self._sqlite.executemany(
-            "update records set metadata = ?, crc = ? where row = ?",
-            ((metadata, record_crc(old.key, old.text, metadata, old.lost), old.row) for old, metadata in changes),
-        )
+    def relabel(self, records: Iterable[tuple[Stored, Stored]]) -> None:
+        """Gives records, each first as it is, another key, metadata and place; row and text stay."""
+        listed = list(records)
+        # Sentences swap their numbers, so the old keys must all be free first.
+        self._sqlite.executemany("delete from records where row = ?", ((old.row,) for old, _ in listed))
+        self._insert([new for _, new in listed])
 
     def set_lost(self, changes: Iterable[tuple[Stored, int]]) -> None:
         """Gives these records a new value of ``lost``."""
         self._sqlite.executemany(
             "update records set lost = ?, crc = ? where row = ?",
-            ((lost, record_crc(old.key, old.text, old.metadata, lost), old.row) for old, lost in changes),
+            ((lost, record_crc(old.key, old.text, old.metadata, lost, old.at), old.row) for old, lost in changes),
         )
 
     def bury(self, manifest: Manifest, rows: Rows) -> Manifest:
@@ -176,6 +173,16 @@ class Tables:
         for name in wanted.keys() - found:
             terms = index_terms(parse_path(wanted[name]))
             self._sqlite.execute(f"create index {_quoted(name)} on records ({terms})")
+
+    def _insert(self, records: Iterable[Stored]) -> None:
+        self._sqlite.executemany(
+            _INSERT,
+            ((r.row, r.key, r.text, r.metadata, r.lost, *(r.at or _NOWHERE), _crc(r)) for r in records),
+        )
+
+
+def _crc(record: Stored) -> int:
+    return record_crc(record.key, record.text, record.metadata, record.lost, record.at)
 
 
 def _quoted(name: str) -> str:

@@ -1,0 +1,131 @@
+"""Reads the tables of sources, documents and repeats."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from ...errors import CorruptIndex
+from ...values.sources import SourceState
+from ..disk.connection import Connection
+from ..stored import Identity, NewDocument, StoredDocument, document_crc
+
+A_STATEMENT = 500
+SOURCE_COLUMNS = tuple(SourceState.__dataclass_fields__)
+_SOURCE = f"select {', '.join(SOURCE_COLUMNS)}, crc from sources"
+DOCUMENT_COLUMNS = ("id", "kind", "key", "source", "title", "digest", "metadata", "language")
+_DOCUMENT = f"select {', '.join(DOCUMENT_COLUMNS)}, crc from documents"
+_KINDS = {"row", "file"}
+
+
+def source_crc(state: SourceState) -> int:
+    """CRC-32 of all columns as a JSON array."""
+    columns = [getattr(state, name) for name in SOURCE_COLUMNS]
+    return zlib.crc32(json.dumps(columns, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+
+
+class Documents(Connection):
+    """A connection that reads sources and documents; what is damaged raises CorruptIndex."""
+
+    def sources(self) -> list[SourceState]:
+        """All sources, by location."""
+        with self.errors():
+            return [self._source(row) for row in self.sqlite.execute(f"{_SOURCE} order by location, query")]
+
+    def counted_sources(self) -> list[tuple[SourceState, int]]:
+        """All sources, by location, each with the number of its records."""
+        with self.errors():
+            found = self.sqlite.execute("select source, count(*) from records where source is not null group by source")
+            counts = dict(found.fetchall())
+        return [(state, counts.get(state.id, 0)) for state in self.sources()]
+
+    def source_ids(self, ids: Iterable[int]) -> dict[int, SourceState]:
+        """The sources with these ids; one that is gone is left out."""
+        with self.errors():
+            found = (self._source(row) for some in cut(ids) for row in self._among(_SOURCE, "id", some))
+            return {state.id: state for state in found}
+
+    def has_documents(self) -> bool:
+        """Whether any text is stored in sentences."""
+        with self.errors():
+            return self.sqlite.execute("select 1 from documents limit 1").fetchone() is not None
+
+    def documents(self, identities: Iterable[Identity]) -> dict[Identity, StoredDocument]:
+        """The documents with these identities."""
+        wanted = set(identities)
+        with self.errors():
+            keys = {key for _, key in wanted}
+            found = [self._document(row) for some in cut(keys) for row in self._among(_DOCUMENT, "key", some)]
+        return {each.new.identity: each for each in found if each.new.identity in wanted}
+
+    def document_ids(self, ids: Iterable[int]) -> dict[int, StoredDocument]:
+        """The documents with these ids; one that is gone is left out."""
+        with self.errors():
+            found = [self._document(row) for some in cut(set(ids)) for row in self._among(_DOCUMENT, "id", some)]
+        return {each.id: each for each in found}
+
+    def documents_of(self, source: int) -> list[StoredDocument]:
+        """The documents of a source."""
+        with self.errors():
+            return [self._document(row) for row in self.sqlite.execute(f"{_DOCUMENT} where source = ?", (source,))]
+
+    def rows_of_source(self, source: int) -> list[tuple[str, int]]:
+        """The key and row of each record that is a whole row of a source."""
+        sql = "select key, row from records where source = ? and document is null"
+        with self.errors():
+            return self.sqlite.execute(sql, (source,)).fetchall()
+
+    def touched_by(self, rows: Iterable[int]) -> list[tuple[str, int | None, int | None]]:
+        """Key, source and document of those of the records at these rows that have a source or a document."""
+        with self.errors():
+            if self.sqlite.execute("select 1 from sources union all select 1 from documents").fetchone() is None:
+                return []
+            sql = "select key, source, document from records"
+            found = [row for some in cut(rows) for row in self._among(sql, "row", some)]
+        return [row for row in found if row[1:] != (None, None)]
+
+    def repeated_by(self, source: int) -> list[str]:
+        """The keys of what this source repeats of others."""
+        with self.errors():
+            return [key for (key,) in self.sqlite.execute("select key from repeats where source = ?", (source,))]
+
+    def repeats_of(self, keys: Iterable[str]) -> list[tuple[str, int, int | None]]:
+        """(key, source, place) of the rows of other sources that repeat these records or documents."""
+        with self.errors():
+            if self.sqlite.execute("select 1 from repeats limit 1").fetchone() is None:
+                return []
+            sql = "select key, source, place from repeats"
+            return [row for some in cut(set(keys)) for row in self._among(sql, "key", some)]
+
+    def _among(self, sql: str, column: str, some: Sequence[Any]) -> Iterator[Any]:
+        yield from self.sqlite.execute(f"{sql} where {column} in ({', '.join('?' * len(some))})", some)
+
+    def _source(self, row: tuple[Any, ...]) -> SourceState:
+        state = SourceState(*row[:-1])
+        texts = (state.kind, state.location, state.query, state.reader, state.options, state.added)
+        numbers = (state.id, state.stale)
+        if (
+            not all(type(text) is str for text in texts)
+            or not all(type(number) is int for number in numbers)
+            or not all(value is None or type(value) is int for value in (state.size, state.modified))
+            or not all(value is None or type(value) is str for value in (state.digest, state.unit))
+            or source_crc(state) != row[-1]
+        ):
+            raise CorruptIndex(str(self.path), f"the source {state.location!r:.200} is not what was written")
+        return state
+
+    def _document(self, row: tuple[Any, ...]) -> StoredDocument:
+        id, kind, key, source, title, digest, metadata, language, crc = row
+        if kind in _KINDS and type(digest) is bytes and all(type(text) is str for text in (key, metadata)):
+            found = NewDocument(kind, key, source, digest, metadata, title, language)
+            if document_crc(found, id) == crc:
+                return StoredDocument(id, found)
+        raise CorruptIndex(str(self.path), f"the document {key!r:.200} is not what was written")
+
+
+def cut(values: Iterable[Any]) -> Iterator[list[Any]]:
+    """The values in lists that fit into a statement."""
+    listed = list(values)
+    return (listed[start : start + A_STATEMENT] for start in range(0, len(listed), A_STATEMENT))
