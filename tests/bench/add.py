@@ -71,7 +71,7 @@ def add(texts: list[str], path: str) -> dict[str, Any]:
         commits += 1
 
     # By this clock an ``add`` sees how much to commit at once; it stands still with its process.
-    with vecindex.open(path, model=encoder) as index, patch("vecindex.index.encode_ahead.perf_counter", clock):
+    with vecindex.open(path, model=encoder) as index, patch("vecindex.index.adding.encode_ahead.perf_counter", clock):
         found = measured(lambda: index.add(texts, progress=count))
         size = index.info().bytes
     return found | {"commits": commits, "bytes a row": size / len(texts)}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vecindex.index.encode_ahead import RECORDS_A_READ
+from vecindex.index.adding.encode_ahead import RECORDS_A_READ
 
 from ..support.commands import ADD, added, failed, misused, run, stored, write
 

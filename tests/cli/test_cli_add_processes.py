@@ -17,7 +17,7 @@ import pytest
 import vecindex
 from vecindex.cli import progress
 from vecindex.errors import IndexLocked, IndexNotFound
-from vecindex.index.encode_ahead import RECORDS_A_READ
+from vecindex.index.adding.encode_ahead import RECORDS_A_READ
 from vecindex.store.writer import Writer
 
 from ..support.commands import added, run, write

@@ -15,7 +15,7 @@ import pytest
 
 import vecindex
 from vecindex.encoders.run.encoder import Encoder
-from vecindex.index.long_texts import OnLong
+from vecindex.index.adding.long_texts import OnLong
 from vecindex.values.space import PoolingMode, Precision
 
 from ..support.blocks import GUIDE, README, blocks, commands, put_command_into, run_command

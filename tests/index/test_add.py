@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vecindex import AddReport, Index, InvalidInput, Record
-from vecindex.index import encode_ahead
+from vecindex.index.adding import encode_ahead
 from vecindex.values.keys import derive_key
 
 from ..support.helpers import opened

@@ -158,7 +158,7 @@ def interrupted(folder: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch)
         raise KeyboardInterrupt
 
     with vecindex.open(folder, model=machine) as index, monkeypatch.context() as patch:
-        patch.setattr("vecindex.index.encode_ahead.RECORDS_A_READ", 2)
+        patch.setattr("vecindex.index.adding.encode_ahead.RECORDS_A_READ", 2)
         with pytest.raises(KeyboardInterrupt):
             index.migrate(anew=True, progress=committed)
         index.delete(where="false")  # a writer removes what is left over, and this is not

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vecindex import AddReport, Index, InvalidInput, Record, TextTooLong
-from vecindex.index import encode_ahead
-from vecindex.index.long_texts import OnLong
+from vecindex.index.adding import encode_ahead
+from vecindex.index.adding.long_texts import OnLong
 
 from ..support.extent import examples
 from ..support.helpers import opened, sql, state_of

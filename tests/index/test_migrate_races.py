@@ -16,7 +16,7 @@ import vecindex
 from vecindex import Index, IndexLocked
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.encoders.run.tokenized import IntArray
-from vecindex.index import encode_ahead
+from vecindex.index.adding import encode_ahead
 from vecindex.store.disk.lock import WriterLock
 from vecindex.store.side_indexes import next_path
 from vecindex.store.sql.reads import Catalog
@@ -162,7 +162,7 @@ def test_a_cached_vector_of_the_old_space_never_goes_into_the_new_one(
                 migrate(folder, Twin())
             return space_of()
 
-        monkeypatch.setattr("vecindex.index.encode_ahead.reconcile", _after(monkeypatch, index, switched))
+        monkeypatch.setattr("vecindex.index.adding.encode_ahead.reconcile", _after(monkeypatch, index, switched))
         index.add(["red sun", "unheard of"], keys=["k", "l"])
         with vecindex.open(tmp_path / "fresh", model=Twin()) as other:
             other.add(["red sun"])
@@ -174,7 +174,7 @@ def test_a_cached_vector_of_the_old_space_never_goes_into_the_new_one(
 
 
 def _after(monkeypatch: pytest.MonkeyPatch, index: Any, space: Callable[[], Space | None]) -> Any:
-    from vecindex.store.reconcile import reconcile
+    from vecindex.store.changes.reconcile import reconcile
 
     def found(*arguments: Any) -> Any:
         monkeypatch.setattr(index, "_space", space)

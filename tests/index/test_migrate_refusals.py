@@ -62,7 +62,7 @@ def test_info_tells_how_far_a_migration_is_and_what_is_kept_of_one(
         raise KeyboardInterrupt
 
     with vecindex.open(folder, model=ToyEncoder()) as index:
-        monkeypatch.setattr("vecindex.index.encode_ahead.RECORDS_A_READ", 7)
+        monkeypatch.setattr("vecindex.index.adding.encode_ahead.RECORDS_A_READ", 7)
         with pytest.raises(KeyboardInterrupt):
             index.migrate(Other(), progress=committed)
         (line,) = index.info().beside

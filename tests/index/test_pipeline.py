@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from vecindex import AddReport, Index, IndexLocked, Record, SpaceMismatch
-from vecindex.index import encode_ahead, repeats
+from vecindex.index.adding import encode_ahead, repeats
 from vecindex.store.writer import MissingVectors, Writer
 
 from ..support.helpers import opened, state_of

@@ -69,8 +69,8 @@ def test_rows_that_say_the_same_are_one_record_and_are_counted(index: Index) -> 
 
 
 def test_duplicates_are_counted_however_far_apart_they_are(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vecindex.index.repeats, "KEYS_AT_ONCE", 3)
-    monkeypatch.setattr(vecindex.index.encode_ahead, "RECORDS_A_READ", 4)
+    monkeypatch.setattr(vecindex.index.adding.repeats, "KEYS_AT_ONCE", 3)
+    monkeypatch.setattr(vecindex.index.adding.encode_ahead, "RECORDS_A_READ", 4)
     texts = [f"t{n % 7}" for n in range(50)]
     assert index.add(iter(texts)) == AddReport(added=7, duplicates=43)
 

@@ -28,7 +28,7 @@ def unfinished(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def interrupt(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vecindex.index.encode_ahead.RECORDS_A_READ", 1)
+    monkeypatch.setattr("vecindex.index.adding.encode_ahead.RECORDS_A_READ", 1)
     with opened(folder) as index, pytest.raises(KeyboardInterrupt):
         index.migrate(anew=True, progress=interrupt)
     return next_path(folder, SPACE, anew=True)

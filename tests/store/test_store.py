@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import vecindex
 from vecindex.errors import CorruptIndex, IndexNotFound, InvalidInput
-from vecindex.store.reconcile import Incoming, reconcile, same_json
+from vecindex.store.changes.reconcile import Incoming, reconcile, same_json
 from vecindex.store.sql.reads import Catalog
 from vecindex.store.stored import Stored
 from vecindex.store.vectors import checksums

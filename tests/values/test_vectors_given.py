@@ -12,7 +12,7 @@ import pytest
 
 import vecindex
 from vecindex import AddReport, Index, InvalidInput, Record, SpaceMismatch
-from vecindex.index.add import VECTORS_A_COMMIT
+from vecindex.index.adding.texts import VECTORS_A_COMMIT
 
 from ..support.helpers import opened, sql
 from ..support.toy import ToyEncoder, toy_space

@@ -41,7 +41,7 @@ from ..store.writer import Writer
 from ..values.records import AddReport, Hit, Record
 from ..values.space import Precision, Space
 from ..values.texts import checked_query
-from .long_texts import OnLong
+from .adding.long_texts import OnLong
 from .model import IndexModel, Model
 
 SAMPLES = 50

@@ -27,14 +27,14 @@ from ..values.keys import checked_key
 from ..values.records import AddReport, Metadata, Record
 from ..values.scalars import choice, path_or
 from ..values.space import Precision, Space
-from .add import Adding
+from .adding.long_texts import OnLong
+from .adding.options import AddOptions, told_both
+from .adding.repeats import OnDuplicate
+from .adding.texts import Adding
 from .change_model import Migration, MigrationReport, target_encoder
-from .long_texts import OnLong
 from .maintenance import Maintained
 from .model import IndexModel, Model, model_argument, settings_argument, space_argument
-from .options import AddOptions, told_both
 from .reader import Reader, Where
-from .repeats import OnDuplicate
 
 
 @entrance(model=model_argument, precision=precision_check)
@@ -127,8 +127,7 @@ class Index(Maintained):
             on_long: what to do with a text that is longer than the model reads.
                 "truncate" encodes the beginning and counts the lost tokens.
                 "error" refuses the text, and stores nothing of its commit.
-                "split" stores its parts as records KEY#1, KEY#2 and so on, with ``part_of`` and ``span`` in their
-                metadata. The same commit removes whatever else was stored for KEY, whole or in parts.
+                "split" stores its parts as records KEY#1, KEY#2 and so on; filters know KEY as their ``document``.
                 "mean" encodes its parts and stores one vector, their mean.
                 "error" and "mean" encode a stored text again if it was truncated; otherwise a text that is already
                 stored stays as it is, however it was encoded.

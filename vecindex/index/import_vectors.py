@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator
 from ..exchange.check_source import checked_source
 from ..exchange.import_source import ImportSource
 from ..machine.batching import windows
-from ..store.reconcile import Incoming
+from ..store.changes.reconcile import Incoming
 from ..store.vectors import Vectors
 from ..store.writer import TextVector, Writer
 from ..values.records import AddReport
 from ..values.space import Space
-from .add import CHARACTERS_A_COMMIT, VECTORS_A_COMMIT
-from .options import Progress
-from .repeats import marked
+from .adding.options import Progress
+from .adding.repeats import marked
+from .adding.texts import CHARACTERS_A_COMMIT, VECTORS_A_COMMIT
 
 Item = tuple[Incoming, Vectors, int]
 """A record, its vector, and the number of tokens of its text that the vector does not cover."""

@@ -21,11 +21,11 @@ from ..errors.warnings import FilterWarning
 from ..filters.tree import Filter
 from ..filters.tree import Path as FieldPath
 from ..values.nested import on_own_stack
+from .changes.reconcile import Incoming
+from .changes.replacing import Replacing
 from .disk.connection import replaced
 from .generation import Allowed, Generation
 from .manifest import CodesFiles, Manifest
-from .reconcile import Incoming
-from .replacing import Replacing
 from .sql.groups import Groups, read_groups
 from .sql.reads import Catalog
 from .stored import Identity, Stored, StoredDocument

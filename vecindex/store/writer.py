@@ -26,13 +26,13 @@ from ..filters.tree import Filter
 from ..values.records import UNKNOWN, AddReport
 from ..values.sources import SourceState
 from ..values.space import Space
+from .changes.legacy_keys import with_legacy_keys
+from .changes.reconcile import Changes, Incoming, reconcile
+from .changes.replacing import Replacing
+from .changes.sources import Finished, delete_rows, finish, move_sources, remove_sources
 from .disk.files import check_single
 from .disk.lock import WriterLock
-from .following import Finished, delete_rows, finish, move_sources, remove_sources
-from .legacy_keys import with_legacy_keys
 from .manifest import CodesFiles, Manifest
-from .reconcile import Changes, Incoming, reconcile
-from .replacing import Replacing
 from .side_indexes import is_side, remove_leftovers
 from .sql.reads import Catalog
 from .sql.schema import keep_out_of_repositories

@@ -353,7 +353,7 @@ def test_an_add_passes_at_most_texts_at_once(
         return encode_all(texts, *more, **named)
 
     monkeypatch.setattr(small, "encode_all", counted)
-    monkeypatch.setattr("vecindex.index.encode_ahead.SECONDS_A_COMMIT", 1e6)
+    monkeypatch.setattr("vecindex.index.adding.encode_ahead.SECONDS_A_COMMIT", 1e6)
     with vecindex.open(tmp_path / "index", model=small) as index:
         index.add([f"the cat {n}" for n in range(164)])
     assert (max(asked), sum(asked)) == (64, 164), "at most one window, and each text once"

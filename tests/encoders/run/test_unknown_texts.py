@@ -18,7 +18,7 @@ from vecindex.encoders.run.encoder import Encoder
 from vecindex.encoders.run.head import Head
 from vecindex.encoders.run.static import StaticEncoder
 from vecindex.encoders.run.text_tokenizer import TextTokenizer, check_room
-from vecindex.index.long_texts import OnLong
+from vecindex.index.adding.long_texts import OnLong
 from vecindex.values.records import UNKNOWN
 from vecindex.values.space import Role
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vecindex import AddReport, Index, TextWithoutToken
-from vecindex.index import encode_ahead
-from vecindex.index.long_texts import OnLong
+from vecindex.index.adding import encode_ahead
+from vecindex.index.adding.long_texts import OnLong
 from vecindex.store.writer import MissingVectors, Writer
 
 from ...support.commands import run

@@ -18,9 +18,9 @@ from ..progress import Progress
 from ..render.results import added_line, counted, printable
 
 if TYPE_CHECKING:
-    from ...index.checked_input import CheckedInput
-    from ...index.long_texts import OnLong
-    from ...index.repeats import OnDuplicate
+    from ...index.adding.checked_input import CheckedInput
+    from ...index.adding.long_texts import OnLong
+    from ...index.adding.repeats import OnDuplicate
     from ...sources.cells import Types
 
 _FORMATS = ("txt", "jsonl", "csv", "tsv")
@@ -118,7 +118,7 @@ def add(
         raise click.UsageError(
             "--format, --types, --text-column and --key-column apply to files, but no file is named."
         )
-    from ...index.checked_input import CheckedInput
+    from ...index.adding.checked_input import CheckedInput
     from ...sources import Format, source
     from ...values.keys import checked_key
     from ...values.records import Record

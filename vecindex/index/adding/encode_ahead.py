@@ -22,16 +22,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 
-from ..encoders.run.encoder import Encoder
-from ..errors import SpaceMismatch, TextWithoutToken, VecindexError
-from ..machine.threads import in_thread
-from ..store.legacy_keys import with_legacy_keys
-from ..store.reconcile import Incoming, reconcile
-from ..store.snapshot import Snapshot, Snapshots
-from ..store.vectors import Vectors
-from ..store.writer import MissingVectors, TextVector, Writer
-from ..values.records import UNKNOWN, AddReport
-from ..values.space import Space
+from ...encoders.run.encoder import Encoder
+from ...errors import SpaceMismatch, TextWithoutToken, VecindexError
+from ...machine.threads import in_thread
+from ...store.changes.legacy_keys import with_legacy_keys
+from ...store.changes.reconcile import Incoming, reconcile
+from ...store.snapshot import Snapshot, Snapshots
+from ...store.vectors import Vectors
+from ...store.writer import MissingVectors, TextVector, Writer
+from ...values.records import UNKNOWN, AddReport
+from ...values.space import Space
 from .long_texts import POLICIES
 from .options import AddOptions
 from .units import Unit, records_of, unit_windows

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from ..machine.batching import CHARACTERS
-from ..store.following import Finished
-from ..store.reconcile import Incoming
-from ..store.stored import NewDocument, piece_key
+from ...machine.batching import CHARACTERS
+from ...store.changes.reconcile import Incoming
+from ...store.changes.sources import Finished
+from ...store.stored import NewDocument, piece_key
 
 
 @dataclass(slots=True)

@@ -13,9 +13,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..errors import InvalidInput
+from ...errors import InvalidInput
+from ..stored import Identity, Stored, StoredDocument
 from .reconcile import Incoming, same_json
-from .stored import Identity, Stored, StoredDocument
 
 
 def identity_of(item: Incoming) -> Identity:

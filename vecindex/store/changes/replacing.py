@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..errors import InvalidInput
-from .documents import Followed, follow, identity_of
-from .following import reread
-from .manifest import Manifest
+from ...errors import InvalidInput
+from ..manifest import Manifest
+from ..sql.reads import Catalog
+from ..sql.writes import Tables
+from ..stored import At, Identity, NewDocument, Stored, StoredDocument
+from .follow import Followed, follow, identity_of
 from .reconcile import Changes, Incoming, same_json
-from .sql.reads import Catalog
-from .sql.writes import Tables
-from .stored import At, Identity, NewDocument, Stored, StoredDocument
+from .sources import reread
 
 
 class Replacing:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Literal
 
-from ..errors import Advice, InvalidInput
-from ..machine.batching import windows
-from ..store.reconcile import Incoming
-from ..values.repeats import SeenKeys
+from ...errors import Advice, InvalidInput
+from ...machine.batching import windows
+from ...store.changes.reconcile import Incoming
+from ...values.repeats import SeenKeys
 
 OnDuplicate = Literal["error", "last"]
 """What to do when two items have the same given key: raise an error that names both, or keep the last.

@@ -20,22 +20,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..encoders.run.encoder import Encoder
-from ..encoders.run.pooling import unit_vectors
-from ..errors import InvalidInput
-from ..machine.batching import windows
-from ..store.reconcile import Incoming
-from ..store.snapshot import Snapshots
-from ..store.vectors import Vectors
-from ..store.writer import Writer
-from ..values.arrays import numbers
-from ..values.keys import checked_key, derived_key
-from ..values.metadata import checked_metadata
-from ..values.records import AddReport, Metadata, Origin, Record
-from ..values.space import Space
-from ..values.texts import checked_text
+from ...encoders.run.encoder import Encoder
+from ...encoders.run.pooling import unit_vectors
+from ...errors import InvalidInput
+from ...machine.batching import windows
+from ...store.changes.reconcile import Incoming
+from ...store.snapshot import Snapshots
+from ...store.vectors import Vectors
+from ...store.writer import Writer
+from ...values.arrays import numbers
+from ...values.keys import checked_key, derived_key
+from ...values.metadata import checked_metadata
+from ...values.records import AddReport, Metadata, Origin, Record
+from ...values.space import Space
+from ...values.texts import checked_text
+from ..model import IndexModel
 from .encode_ahead import Pipeline
-from .model import IndexModel
 from .options import AddOptions
 from .repeats import OnDuplicate, marked
 from .units import Unit

@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..values.nested import on_own_stack
-from ..values.records import Origin
-from .stored import At, NewDocument, Stored
-from .vectors import Vectors
+from ...values.nested import on_own_stack
+from ...values.records import Origin
+from ..stored import At, NewDocument, Stored
+from ..vectors import Vectors
 
 
 @dataclass(slots=True, eq=False)  # not frozen: a million are made at once, and freezing costs three times as much

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..errors import TextWithoutToken
-from ..values.records import AddReport
-from ..values.space import Space
+from ...errors import TextWithoutToken
+from ...values.records import AddReport
+from ...values.space import Space
 from .long_texts import OnLong
 from .repeats import OnDuplicate
 

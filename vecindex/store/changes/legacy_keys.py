@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from ..values.keys import as_read, derived_key
-from ..values.nested import read_json
+from ...values.keys import as_read, derived_key
+from ...values.nested import read_json
+from ..stored import Identity, Stored, StoredDocument
 from .reconcile import Incoming
-from .stored import Identity, Stored, StoredDocument
 
 
 def with_legacy_keys(

@@ -6,14 +6,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from ..encoders.run.encoder import Encoder
-from ..errors import TextTooLong
-from ..store.reconcile import Incoming
-from ..store.snapshot import Snapshots
-from ..store.stored import NewDocument
-from ..store.text_cache import text_digest
-from ..store.writer import TextVector
-from ..values.records import UNKNOWN
+from ...encoders.run.encoder import Encoder
+from ...errors import TextTooLong
+from ...store.changes.reconcile import Incoming
+from ...store.snapshot import Snapshots
+from ...store.stored import NewDocument
+from ...store.text_cache import text_digest
+from ...store.writer import TextVector
+from ...values.records import UNKNOWN
 from .units import Unit, numbered, records_of
 
 OnLong = Literal["truncate", "error", "split", "mean"]

@@ -16,13 +16,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..values.repeats import KeySet
-from ..values.sources import SourceState
-from .manifest import Manifest
-from .sql.reads import Catalog
-from .sql.writes import Tables
-from .stored import Stored, StoredDocument
-from .vectors import Rows
+from ...values.repeats import KeySet
+from ...values.sources import SourceState
+from ..manifest import Manifest
+from ..sql.reads import Catalog
+from ..sql.writes import Tables
+from ..stored import Stored, StoredDocument
+from ..vectors import Rows
 
 T = TypeVar("T")
 

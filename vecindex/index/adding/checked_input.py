@@ -11,13 +11,13 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 
-from ..errors import Advice, SourceError, VecindexError
-from ..machine.batching import windows
-from ..sources import Source, read
-from ..sources.documents import EmptyText
-from ..values.keys import derive_key
-from ..values.records import Metadata, Origin, Record
-from ..values.repeats import SeenKeys
+from ...errors import Advice, SourceError, VecindexError
+from ...machine.batching import windows
+from ...sources import Source, read
+from ...sources.documents import EmptyText
+from ...values.keys import derive_key
+from ...values.records import Metadata, Origin, Record
+from ...values.repeats import SeenKeys
 from .repeats import KEYS_AT_ONCE, OnDuplicate
 
 OnBad = Callable[[VecindexError], None]
