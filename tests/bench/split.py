@@ -10,6 +10,7 @@ import importlib.util
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 
 import vecindex
 from vecindex.sources.documents import Block, Document
@@ -49,12 +50,23 @@ HARD = {
 }
 
 
-def timed(name: str, text: str, act: Callable[[], int]) -> None:
+def timed(name: str, text: str, split: Callable[[str], int]) -> None:
     began = time.perf_counter()
-    found = act()
+    found = split(text)
     seconds = time.perf_counter() - began
     megabytes = len(text.encode()) / 1e6
     print(f"{name:<34}{megabytes:>7.1f} MB {seconds:>8.2f} s {megabytes / seconds:>9.1f} MB/s {found:>10,} pieces")
+
+
+def sentences(text: str, language: str | None = None) -> int:
+    return len(vecindex.split_sentences(text, language))
+
+
+def document_pieces(text: str, written: str, block: int) -> int:
+    """The pieces of a document with blocks of as many characters."""
+    blocks = [Block(at, at + block) for at in range(0, len(text), block)]
+    document = Document(text, Origin("text"), blocks=blocks, has_lines=True)
+    return sum(1 for _ in pieces(document, Split.parse(written)))
 
 
 def repeated(unit: str, characters: int) -> str:
@@ -80,24 +92,18 @@ def main() -> None:
 
     vecindex.split_sentences("The library loads. It is not timed.")
     for language, unit in PROSE.items():
-        line = repeated(unit, options.characters)
-        timed(f"{language}, one line", line, lambda: len(vecindex.split_sentences(line, language)))
-        wrapped = repeated(unit * 5 + "\n\n", options.characters)
-        timed(f"{language}, paragraphs", wrapped, lambda: len(vecindex.split_sentences(wrapped, language)))
+        split = partial(sentences, language=language)
+        timed(f"{language}, one line", repeated(unit, options.characters), split)
+        timed(f"{language}, paragraphs", repeated(unit * 5 + "\n\n", options.characters), split)
     for name, unit in HARD.items():
-        text = repeated(unit, 10 * options.hard if "10 MB" in name else options.hard)
-        timed(name, text, lambda: len(vecindex.split_sentences(text)))
+        timed(name, repeated(unit, 10 * options.hard if "10 MB" in name else options.hard), sentences)
 
     paragraph = PROSE["en"] * 5 + "\n\n"
-    text = repeated(paragraph, options.characters)
-    blocks = [Block(at, at + len(paragraph)) for at in range(0, len(text), len(paragraph))]
-    document = Document(text, Origin("text"), blocks=blocks, has_lines=True)
     for written in ("sentence", "paragraph", "line", "none"):
-        how = Split.parse(written)
-        timed(f"pieces, {written}", text, lambda: sum(1 for _ in pieces(document, how)))
+        split = partial(document_pieces, written=written, block=len(paragraph))
+        timed(f"pieces, {written}", repeated(paragraph, options.characters), split)
     if options.peer and (other := peer()):
-        short = repeated(PROSE["en"] * 5 + "\n\n", options.characters // 20)
-        timed(f"{other[0]}, en", short, lambda: other[1](short))
+        timed(f"{other[0]}, en", repeated(paragraph, options.characters // 20), other[1])
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 
