@@ -34,6 +34,7 @@ class Format(str, Enum):
     TSV = "tsv", "a header row, then fields between tabs, on one line, quotes kept (IANA text/tab-separated-values)"
     PROSE = "prose", "a text in paragraphs, whose lines may be wrapped"
     MARKDOWN = "markdown", "Markdown, with YAML or TOML front matter"
+    RST = "rst", "reStructuredText"
     HTML = "html", "a web page, of which the main text is read"
     NOTEBOOK = "notebook", "a Jupyter notebook, without outputs"
     SUBTITLES = "subtitles", "SubRip or WebVTT, whose cues are joined to sentences"
@@ -81,6 +82,7 @@ LAYOUTS: dict[Format, Layout] = {
     Format.TSV: Layout("rows.delimited", (".tsv",), "rows"),
     Format.PROSE: Layout("prose.txt", (), "prose"),
     Format.MARKDOWN: Layout("prose.markdown", (".md", ".markdown", ".mdx"), "prose"),
+    Format.RST: Layout("prose.rst", (".rst",), "prose"),
     Format.HTML: Layout("html.page", (".html", ".htm", ".xhtml"), "prose", unit=None),
     Format.NOTEBOOK: Layout("prose.notebook", (".ipynb",), "prose", unit="cell"),
     Format.SUBTITLES: Layout("prose.subtitles", (".srt", ".vtt"), "prose", unit=None),
