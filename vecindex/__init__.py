@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from .values.records import IndexInfo as IndexInfo
     from .values.records import Record as Record
     from .values.records import VerifyReport as VerifyReport
+    from .values.sources import SourceInfo as SourceInfo
 
 _HOMES = {
     "encoders.run.encoder": ("Encoder",),
@@ -72,6 +73,7 @@ _HOMES = {
     "values.hits": ("Hits",),
     "values.records": ("AddReport", "CompactReport", "Hit", "IndexInfo", "Record", "VerifyReport"),
     "sources.split.read": ("read",),
+    "values.sources": ("SourceInfo",),
     "sources.split.sentences": ("split_sentences",),
     "store.backup": ("BackupReport",),
     "errors.warnings": ("FilterWarning", "PagesWithoutText", "QueryTruncated", "QueryUnknown", "VecindexWarning"),

@@ -54,9 +54,9 @@ def test_delete_takes_keys_or_a_filter() -> None:
     assert run("delete", "--where", "n >= 2") == (0, "", "2 deleted; .vecindex holds 2 records.\n")
     assert run("delete", "--where", "n = 77") == (0, "", "0 deleted; .vecindex holds 2 records.\n")
     assert run("delete", "a") == (0, "", "1 deleted; .vecindex holds 1 record.\n")
-    for arguments in ([], ["a", "--where", "n = 1"]):
+    for arguments in ([], ["a", "--where", "n = 1"], ["a", "--source", "a.txt"]):
         code, _, err = run("delete", *arguments)
-        assert (code, "Pass either the keys of records or --where." in err) == (2, True)
+        assert (code, "Pass either the keys of records, --where or --source." in err) == (2, True)
     assert run("delete", "--where", "n ~ 1")[0] == 1
 
 

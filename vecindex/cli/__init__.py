@@ -12,12 +12,13 @@ from .commands.add import add
 from .commands.completion import completion
 from .commands.exchange import backup, export, import_
 from .commands.explain import explain
-from .commands.find import get, list_, search, similar
+from .commands.find import get, search, similar
 from .commands.guide import guide
 from .commands.manage import compact, delete, index_field, info, verify
 from .commands.migrate import migrate
 from .commands.models import models
 from .commands.selftest import selftest
+from .commands.sources import sources
 from .commands.tune import tune
 from .main_group import MainGroup
 from .options import with_verbosity
@@ -37,7 +38,7 @@ def main() -> None:
 
 
 for _command in (
-    *(add, search, similar, get, list_, delete, info, index_field, tune, verify, compact, backup, export, import_),
+    *(add, search, similar, get, delete, sources, info, index_field, tune, verify, compact, backup, export, import_),
     *(migrate, selftest, explain, models, guide, completion),
 ):
     main.add_command(_command)

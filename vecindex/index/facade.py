@@ -17,6 +17,7 @@ from ..encoders.run.encoder import Encoder
 from ..errors import Advice, CorruptIndex, IncompatibleFormat, InvalidInput, TextWithoutToken
 from ..exchange.import_source import ImportSource
 from ..filters.parse import parse_deletion
+from ..sources.locations import Locations
 from ..store.snapshot import Snapshots
 from ..store.sql.schema import FORMAT, create_index, index_exists
 from ..store.sql.upgrades import to_newest
@@ -155,22 +156,37 @@ class Index(Maintained):
         return replace(report, written=())
 
     @entrance(keys=unordered)
-    def delete(self, keys: Iterable[str] | None = None, *, where: Where | None = None) -> int:
-        """Deletes the records with these keys, all or none, or those that a filter selects; returns how many.
+    def delete(
+        self,
+        keys: Iterable[str] | None = None,
+        *,
+        where: Where | None = None,
+        source: str | os.PathLike[str] | None = None,
+    ) -> int:
+        """Deletes the records with these keys, those that a filter selects, or those of a source; returns how many.
 
-        ``where="true"`` deletes every record. An empty filter such as ``{}`` is an error.
+        Args:
+            keys: keys of records; all or none are deleted.
+            where: a filter. ``"true"`` deletes every record; an empty filter such as ``{}`` is an error.
+            source: a file that was added, or a folder or an archive for all that is in it; or the URL or other label of
+                a source, as `sources` lists it. The file need not be there any more. A record that another source has
+                too stays, and is one of that source.
 
         Raises:
             RecordNotFound: a key has no record; nothing was deleted.
-            InvalidInput: the filter is empty.
+            InvalidInput: the filter is empty, or nothing was added from that source.
             InvalidFilter.
         """
         self._check_writable()
-        if (keys is None) == (where is None):
-            raise InvalidInput("delete takes either keys or where=", "To delete all records, pass where='true'.")
+        if sum(given is not None for given in (keys, where, source)) != 1:
+            raise InvalidInput(
+                "delete takes one of keys, where= and source=", "To delete all records, pass where='true'."
+            )
         with self._writer() as writer:
             if where is not None:
                 deleted = writer.delete_where(parse_deletion(where))
+            elif source is not None:
+                deleted = writer.remove_sources(self._sources_at(os.fspath(source)))
             else:
                 deleted = writer.delete(each(() if keys is None else keys, checked_key))
         self._upkeep.tidy()
@@ -251,6 +267,17 @@ class Index(Maintained):
             report = migration.run(compared, encoder, queries, qrels, progress=progress, anew=anew)
         self._model = IndexModel(encoder, self._model.settings, self._check_vectors)
         return report
+
+    def _sources_at(self, typed: str) -> list[int]:
+        """The ids of the sources that are meant by ``typed``; raises InvalidInput if there is none."""
+        with self._snapshots.borrow() as catalog:
+            found = Locations(self._folder).selected(typed, catalog.sources())
+        if not found:
+            raise InvalidInput(
+                f"nothing was added from {typed!r}",
+                Advice("See index.sources().", typed="See `vecindex sources`."),
+            )
+        return [state.id for state in found]
 
     def _beside(self) -> Path | None:
         """The index whose file permissions a new index takes over."""

@@ -19,10 +19,11 @@ from ..filters.parse import parse
 from ..search import run
 from ..search.check_codes import check_codes
 from ..search.grouping import Grouping, grouping
-from ..search.listing import Listing
 from ..search.run import SearchReport
 from ..search.upkeep import describe
 from ..search.view import Accelerator, SnapshotView
+from ..sources.locations import Locations
+from ..sources.presence import Presence
 from ..store.disk.atomic_create import resolved
 from ..store.disk.files import folder_bytes
 from ..store.manifest import Manifest
@@ -40,8 +41,10 @@ from ..values.keys import checked_key
 from ..values.paths import expanded
 from ..values.records import IndexInfo, Record, VerifyReport
 from ..values.scalars import destination, flag
+from ..values.sources import SourceInfo
 from ..values.space import Space
 from .drift import SAMPLES, Sample, check_vectors
+from .follow import listed
 from .model import IndexModel, Model
 
 if TYPE_CHECKING:
@@ -52,7 +55,7 @@ Where = Mapping[str, Any] | str
 Self = TypeVar("Self", bound="Reader")
 
 
-class Reader(Listing):
+class Reader:
     """The part of an `Index` that only reads."""
 
     def __init__(
@@ -219,6 +222,17 @@ class Reader(Listing):
     def verify(self) -> VerifyReport:
         """Checks everything that is stored; reads the whole index once."""
         return verify(self._snapshots, check_codes)
+
+    def sources(self) -> list[SourceInfo]:
+        """The files and other sources that were added, by location, and what has become of them.
+
+        Looks at each file, and reads those whose time has changed but not their size. `add` reads again what is
+        "changed" or "incomplete".
+        """
+        with self._snapshots.borrow() as catalog, catalog.reading():
+            counted = catalog.counted_sources()
+        presence = Presence(Locations(self._folder))
+        return listed(counted, presence.now, presence.digest)
 
     def info(self) -> IndexInfo:
         """The index at a glance."""

@@ -54,10 +54,11 @@ class SourceInfo:
     Attributes:
         location: a path, relative to the folder that holds the index where the file is in there; else an absolute path,
             a URL or a label.
-        kind: what it is.
+        kind: "file", "member" of an archive, "database", "url" or "stdin".
         query: the SQL of a database source, else "".
         reader: the format that it was read as.
-        state: "current", or what has become of it since it was read.
+        state: "current"; "changed" or "gone" since it was read; "incomplete" if it was not read to its end; or
+            "unchecked" if it cannot be looked at, such as standard input.
         records: how many records come from it.
         stale: how many of these were gone from it when it was last read.
         size: in bytes, when it was last read; None for what has no size.

@@ -16,24 +16,33 @@ from ..render.results import compact_line, counted, info_as, printable, verified
 @click.command()
 @click.argument("keys", nargs=-1, metavar="KEY...")
 @where_option
+@click.option(
+    "--source",
+    metavar="PATH",
+    help="Delete all records of a file that was added, or of everything in a folder or an archive.",
+)
 @answer_option
 @index_option
-def delete(keys: Sequence[str], where: str | None, format_: str, index_path: Path) -> None:
-    """Delete records by KEY, or those that match --where.
+def delete(keys: Sequence[str], where: str | None, source: str | None, format_: str, index_path: Path) -> None:
+    """Delete records by KEY, those that match --where, or those of a --source.
 
     If one of the keys is unknown, nothing is deleted.
+
+    The file or folder of a --source need not be there any more. A URL, or the label of anything else that was added,
+    is written as `vecindex sources` lists it. A record that another source has too stays.
 
     \b
     Examples:
       vecindex delete cooking-001 cooking-002
       vecindex delete --where "year < 2020"
+      vecindex delete --source docs/old
     """
-    if bool(keys) == (where is not None):
-        raise click.UsageError("Pass either the keys of records or --where.")
+    if bool(keys) + (where is not None) + (source is not None) != 1:
+        raise click.UsageError("Pass either the keys of records, --where or --source.")
     from ...index.facade import open as open_index
 
     with open_index(index_path, create=False) as index:
-        deleted = index.delete(where=where) if where is not None else index.delete(keys)
+        deleted = index.delete(keys or None, where=where, source=source)
         held = len(index)
     answer(
         format_,

@@ -113,8 +113,11 @@ def _name(hit: Hit) -> str:
     place = where(hit)
     if not place:
         return hit.key
-    says_no_more = hit.key.startswith(f"{hit.source}#") or hit.key == derive_key(hit.text, hit.metadata)
-    return place if says_no_more else f"{hit.key} in {place}"
+    return (
+        place
+        if hit.key.startswith(f"{hit.source}#") or hit.key == derive_key(hit.text, hit.metadata)
+        else f"{hit.key} in {place}"
+    )
 
 
 def _laid_out(head: str, text: str, beside: str, width: int | None) -> list[str]:
@@ -150,7 +153,7 @@ def _csv(hits: Sequence[Hit], shown: Shown) -> str:
     from ...values.hits import where_columns
 
     fields = None if shown.fields is None or EVERY_FIELD in shown.fields else shown.fields
-    cell = cells(shown)
+    cell = _cells(shown)
     where = where_columns(hits)
     out = io.StringIO()
     writer = csv.writer(out)
@@ -161,12 +164,12 @@ def _csv(hits: Sequence[Hit], shown: Shown) -> str:
         else:
             found = shown.metadata(h)
             more = [found.get(name, "") for name in fields]
-        more += ["" if column[place] is None else column[place] for column in where.values()]
+        more += ["" if cells[place] is None else cells[place] for cells in where.values()]
         writer.writerow([h.rank, cell(h.key), h.score, cell(h.text), *map(cell, more)])
     return out.getvalue()
 
 
-def cells(shown: Shown) -> Callable[[Any], Any]:
+def _cells(shown: Shown) -> Callable[[Any], Any]:
     """A function that makes a stored value a cell of CSV."""
 
     def cell(value: Any) -> Any:
