@@ -35,6 +35,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "click": ("cli",),
     "watchfiles": ("machine.watch",),
     "chardetng_py": ("sources.opening.encodings",),
+    "backports": ("sources.opening.compression",),
     "numpy": ("encoders", "store", "search", "exchange", "index", "values.records", "values.arrays", "values.repeats"),
     "faiss": ("search.load_faiss",),
     "pyarrow": ("exchange.parquet",),
@@ -66,7 +67,7 @@ LAZY = (
     "pypdfium2",
     *("faiss", "pyarrow", "pandas", "sqlite_utils", "huggingface_hub", "safetensors"),
     *("markdown_it", "lxml", "yaml", "tomli", "sentencex", "watchfiles"),
-    "chardetng_py",
+    *("chardetng_py", "backports"),
     *(".encoders.run.onnx", ".encoders.run.torch", ".encoders.run.cuda"),
     *(
         ".encoders.compile.quantise",

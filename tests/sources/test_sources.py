@@ -117,7 +117,7 @@ class TestSource:
         assert source(name) == Source(name, expected)
         assert source(Path(name), format=Format.CSV).format is Format.CSV
 
-    @pytest.mark.parametrize("name", ["a", "a.log", "a.xml", "a.txt.gz", "a.zip", ".txt"])
+    @pytest.mark.parametrize("name", ["a", "a.log", "a.xml", "a.zip", ".txt"])
     def test_an_unknown_suffix_is_an_error_that_lists_the_formats(self, name: str) -> None:
         Path(name).touch()
         with pytest.raises(
@@ -143,14 +143,6 @@ class TestSource:
             ),
             ("v.faiss", b"IxF2\x80\x01\0", "a FAISS index", "name its folder: vecindex import DIR"),
             ("v.npz", b"PK\x03\x04\x14\0\0\0a.npy", "an archive of NumPy arrays (npz)", "vecindex import DIR"),
-            ("a.jsonl.gz", b"\x1f\x8b\x08\0", "a gzip file", "gunzip -c a.jsonl.gz | vecindex add - --format jsonl"),
-            ("a.txt", b"\x1f\x8b\x08\0", "a gzip file", "gunzip -c a.txt | vecindex add -"),
-            (
-                "a.csv.zst",
-                b"\x28\xb5\x2f\xfd\x04",
-                "a Zstandard file",
-                "zstd -dc a.csv.zst | vecindex add - --format csv",
-            ),
             ("a.bz2", b"BZh91AY&SY\x94", "a bzip2 file", "bunzip2 -c a.bz2"),
             ("a.xz", b"\xfd7zXZ\0\0", "an xz file", "xz -dc a.xz"),
             ("a.zip", b"PK\x03\x04\x14\0\0\0a.txt", "a zip archive", "Unpack it and add its files"),
@@ -173,7 +165,9 @@ class TestSource:
         self, name: str, start: bytes, what: str, advice: str
     ) -> None:
         Path(name).write_bytes(start)
-        for format in (None, Format.CSV) if start else (None,):
+        readable = {"a Parquet file", "a Word document", "an Excel workbook", "a PDF document", "an SQLite database"}
+        formats = ([] if what in readable else [None]) + ([Format.CSV] if start else [])
+        for format in formats:
             with pytest.raises(SourceError) as caught:
                 source(name, format=format)
             error = caught.value
@@ -285,9 +279,11 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> io.BytesIO:
 
 class TestStandardInput:
     def test_what_is_not_text_is_called_what_it_is(self, stdin: io.BytesIO) -> None:
-        stdin.write(b"\x1f\x8b\x08\0")
+        stdin.write(b"BZh91AY&SY\x94")
         stdin.seek(0)
-        with pytest.raises(SourceError, match=r"<stdin>: looks like a gzip file, not text\. Unpack it: gunzip -c FILE"):
+        with pytest.raises(
+            SourceError, match=r"<stdin>: looks like a bzip2 file, not text\. Unpack it: bunzip2 -c FILE"
+        ):
             source("-")
 
     def test_it_is_txt_unless_said_and_can_be_read_twice(self, stdin: io.BytesIO) -> None:

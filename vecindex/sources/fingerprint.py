@@ -6,7 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 
-from .origin import unreadable
+from .opening.files import unreadable
 
 _CHUNK = 2**18
 _SETTLED_NS = 2 * 10**9

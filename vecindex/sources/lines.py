@@ -14,7 +14,7 @@ from typing import IO
 from ..errors import Advice, InvalidInput, SourceError
 from .opening.chunks import Chunks
 from .opening.decoding import foreign_byte
-from .origin import unreadable
+from .opening.files import unreadable
 
 Line = tuple[int, bytes]
 """Its number, from 1, and its bytes with their line end."""

@@ -25,11 +25,13 @@ _WRITE = "Write its texts to a .txt, .csv or .jsonl file."
 class Kind:
     """A file format: its ``name`` with an article, and ``advice`` on how to add such a file.
 
-    ``advice`` may contain the fields {path}, the quoted file name, and {format}, an option or nothing.
+    ``advice`` may contain the fields {path}, the quoted file name, and {format}, an option or nothing. ``format`` is
+    the value of the `Format` that reads it, where there is a reader.
     """
 
     name: str
     advice: str = _WRITE
+    format: str = ""
 
 
 def _packed(name: str, command: str) -> Kind:
@@ -39,13 +41,13 @@ def _packed(name: str, command: str) -> Kind:
 
 # Many document formats are zip archives, so `kind_of` looks into those.
 _STARTS: tuple[tuple[bytes, Kind], ...] = (
-    (b"PAR1", Kind("a Parquet file", _IMPORT)),
+    (b"PAR1", Kind("a Parquet file", _IMPORT, "parquet")),
     (b"\x93NUMPY", Kind("a NumPy array (npy)", _FOLDER)),
     (b"IxF", Kind("a FAISS index", _FOLDER)),
     (b"IxP", Kind("a FAISS index", _FOLDER)),
     (b"Iw", Kind("a FAISS index", _FOLDER)),
     (b"IHN", Kind("a FAISS index", _FOLDER)),
-    (b"ARROW1\0\0", Kind("an Arrow (Feather) file")),
+    (b"ARROW1\0\0", Kind("an Arrow (Feather) file", format="arrow")),
     (b"\x89HDF\r\n\x1a\n", Kind("an HDF5 file")),
     (b"\x1f\x8b", _packed("a gzip", "gunzip -c")),
     (b"\x28\xb5\x2f\xfd", _packed("a Zstandard", "zstd -dc")),
@@ -55,9 +57,9 @@ _STARTS: tuple[tuple[bytes, Kind], ...] = (
     (b"PK\x03\x04", Kind("a zip archive", "Unpack it and add its files.")),
     (
         b"SQLite format 3\0",
-        Kind("an SQLite database", "Write its rows as csv: sqlite3 -header -csv {path} 'select ...'"),
+        Kind("an SQLite database", "Write its rows as csv: sqlite3 -header -csv {path} 'select ...'", "sqlite"),
     ),
-    (b"%PDF-", Kind("a PDF document")),
+    (b"%PDF-", Kind("a PDF document", format="pdf")),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Kind("an old Word, Excel or PowerPoint document")),
     (b"{\\rtf", Kind("an RTF document")),
     (b"\x89PNG\r\n\x1a\n", Kind("a PNG image")),
@@ -69,9 +71,9 @@ _STARTS: tuple[tuple[bytes, Kind], ...] = (
     (b"\x80\x05", Kind("a Python pickle")),
 )
 _IN_ZIP: tuple[tuple[bytes, Kind], ...] = (
-    (b"word/", Kind("a Word document")),
-    (b"xl/", Kind("an Excel workbook", "Save it as csv and add that.")),
-    (b"ppt/", Kind("a PowerPoint document")),
+    (b"word/", Kind("a Word document", format="docx")),
+    (b"xl/", Kind("an Excel workbook", "Save it as csv and add that.", "xlsx")),
+    (b"ppt/", Kind("a PowerPoint document", format="pptx")),
     (b"[Content_Types].xml", Kind("a Word, Excel or PowerPoint document")),
     (b"mimetypeapplication/vnd.oasis", Kind("an OpenDocument file")),
     (b"mimetypeapplication/epub+zip", Kind("an EPUB book")),

@@ -1,34 +1,39 @@
-"""Finds a source of sentences, a file or standard input, and its format; opens its bytes as often as needed."""
+"""Finds a source of texts, such as a file or standard input, and opens its bytes as often as needed."""
 
 from __future__ import annotations
 
+import hashlib
 import os
-import shlex
 import shutil
-import stat
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, cast
 
 from ..errors import Advice, SourceError
 from ..values.paths import expanded
+from ..values.sources import SourceKind
 from .cells import Types, Value
-from .formats import LAYOUTS, SUFFIXES, Format
-from .magic import START, Kind, kind_by_suffix, kind_of
+from .detect import START, format_of
+from .fingerprint import FileState, state_of
+from .formats import LAYOUTS, Format
+from .opening.archives import Member
+from .opening.chunks import Chunks
+from .opening.compression import Unpacked, packing
 from .opening.decoding import Decoding, Utf8
+from .opening.files import STDIN as STDIN
+from .opening.files import as_opened, copied, is_regular, is_url, opened, standard_input
+from .opening.files import unreadable as unreadable
 from .options import DecodingErrors, ReadOptions, read_options
-
-STDIN = "-"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file of sentences, made by `source`; ``path`` "-" is standard input.
+    """A source of texts, made by `source` or `walk.sources_in`; ``path`` "-" is standard input.
 
     It can be read any number of times, but not twice at the same time. Close it, or use it in a ``with`` statement.
+    A file is opened when it is read, so many sources take no descriptors.
     """
 
     path: str
@@ -37,25 +42,45 @@ class Source:
     learnt: list[Mapping[int, Value]] = field(default_factory=list, repr=False, compare=False)
     """The detected kinds of columns, once known; see `delimited.learn`."""
     copy: IO[bytes] | None = field(default=None, repr=False, compare=False)
-    """A copy of what can be read only once (standard input, a pipe)."""
+    """A copy of what can be read only once (standard input, a pipe, a URL)."""
     decoding: Decoding = field(default_factory=Decoding, repr=False, compare=False)
     """How the text was decoded when it was last read."""
+    label: str | None = None
+    """What standard input is called, in errors and in the index."""
+    member: Member | None = field(default=None, repr=False, compare=False)
+    """The file in a zip archive that this is; then ``path`` is like docs.zip/inner/a.md."""
+    state: FileState | None = field(default=None, repr=False, compare=False)
+    """The state of the file when it was found, if it is one: for a member, its own size and the archive's time."""
+    is_named: bool = True
+    """False if it was found in a folder or an archive, so that it does not matter if it holds nothing."""
 
     @property
     def name(self) -> str:
         """The name in error messages."""
-        return _name(self.path)
+        return self.label or _name(self.path)
+
+    @property
+    def kind(self) -> SourceKind:
+        """What it is; see `SourceState`."""
+        if self.path == STDIN:
+            return "stdin"
+        if self.member is not None:
+            return "member"
+        if is_url(self.path):
+            return "url"
+        return "database" if self.options.sql is not None else "file"
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
-        """The bytes that a reader reads, from the start: those of a text as UTF-8."""
+        """The bytes that a reader reads, from the start: those of a text unpacked, and as UTF-8."""
         layout = LAYOUTS[self.format]
-        with self._stored() as raw:
+        with self._stored(seekable=not layout.is_text) as raw:
             if not layout.is_text:
+                _refuse_packed(raw, self.name)
                 yield raw
                 return
             text = Utf8(
-                raw,
+                unpacked(raw, self.name),
                 self.decoding,
                 encoding=self.options.encoding,
                 replace=self.options.errors == "replace",
@@ -64,14 +89,40 @@ class Source:
             yield cast(IO[bytes], text)
 
     @contextmanager
-    def _stored(self) -> Iterator[IO[bytes]]:
+    def on_disk(self) -> Iterator[str]:
+        """The path of a file with the bytes: the source's own, or that of a temporary copy."""
+        if self.copy is None and self.member is None:
+            yield self.path
+            return
+        with tempfile.NamedTemporaryFile(suffix=os.path.splitext(self.path)[1]) as file, self._stored() as raw:
+            shutil.copyfileobj(raw, file)
+            file.flush()
+            yield file.name
+
+    def digest(self) -> str:
+        """The SHA-256 of the bytes as they are stored, in hexadecimal; reads all of them, in bounded memory."""
+        digest = hashlib.sha256()
+        with self._stored() as raw:
+            while chunk := raw.read(2**18):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    @contextmanager
+    def _stored(self, seekable: bool = False) -> Iterator[IO[bytes]]:
         """The bytes as they are stored, from the start."""
         if self.copy is not None:
             self.copy.seek(0)
             yield self.copy
-            return
-        with _open(self.path) as stream:
-            yield stream
+        elif self.member is not None:
+            with self.member.opened() as raw:
+                if not seekable:
+                    yield raw
+                    return
+                with copied(raw, self.name) as copy:  # going back in a member means to unpack it again
+                    yield copy
+        else:
+            with opened(self.path) as raw:
+                yield raw if seekable else as_opened(raw, self.name)
 
     def close(self) -> None:
         """Deletes the copy, if there is one."""
@@ -97,15 +148,17 @@ def source(
     encoding: str | None = None,
     errors: DecodingErrors = "strict",
     sql: str | None = None,
+    label: str | None = None,
+    offline: bool = False,
 ) -> Source:
-    """The source at ``path``; "-" is standard input, which is read to its end and copied.
+    """The source at ``path``, which is a file, a URL, or "-" for standard input, which is read to its end and copied.
 
-    ``format`` None goes by the suffix, and is txt for standard input. ``types`` says how to read the cells of csv and
-    tsv: "auto" converts columns of only numbers, booleans, lists or objects, and leaves out empty cells; "text" keeps
-    each cell as it is written. The other options are those of `ReadOptions`. Raises SourceError if there is nothing to
-    read or the format is unknown.
+    ``format`` None goes by the suffix and the content, and is txt for standard input. ``types`` says how to read the
+    cells of csv and tsv: "auto" converts columns of only numbers, booleans, lists or objects, and leaves out empty
+    cells; "text" keeps each cell as it is written. ``label`` is what standard input is called. ``offline`` refuses
+    URLs. The other options are those of `ReadOptions`. Raises SourceError if there is nothing to read or the format is
+    unknown.
     """
-    path = expanded(path)
     options = read_options(
         text_column=text_column,
         key_column=key_column,
@@ -116,14 +169,75 @@ def source(
         errors=errors,
         sql=sql,
     )
-    once = path == STDIN or not _is_regular(path)
-    if not once:
-        _refuse_other_kinds(path, _start(path))
-    if format is None:
-        format = Format.TXT if path == STDIN else _from_suffix(path)
-    if format is Format.TXT and options.names_columns:
+    return opened_source(path, format, options, label, offline)
+
+
+def opened_source(
+    path: str | os.PathLike[str],
+    format: Format | None,
+    options: ReadOptions,
+    label: str | None = None,
+    offline: bool = False,
+) -> Source:
+    """See `source`."""
+    path = os.fspath(path)
+    name = label or _name(path)
+    if is_url(path):
+        from .opening.urls import downloaded
+
+        copy, found = downloaded(path, offline)
+        with _closing_on_error(copy):
+            format = format or found or format_of(path, name, _beginning(copy, name))
+            return _checked(Source(path, format, options, copy=copy))
+    path = expanded(path)
+    name = label or _name(path)
+    if path != STDIN and is_regular(path):
+        state = state_of(path)
+        with opened(path) as raw:
+            format = format_of(path, name, _beginning(raw, name), format)
+        return _checked(Source(path, format, options, state=state))
+    if path != STDIN and format is None:
+        format_of(path, name, b"")  # a pipe whose suffix is unknown is not read
+    with standard_input(name) if path == STDIN else opened(path) as stream:
+        copy = copied(stream, name)
+    with _closing_on_error(copy):
+        start = _beginning(copy, name)
+        if format is None:
+            format = Format.TXT if path == STDIN else format_of(path, name, start)
+        format = format_of(path, name, start, format)
+        return _checked(Source(path, format, options, copy=copy, label=label if path == STDIN else None))
+
+
+def unpacked(raw: IO[bytes], name: str) -> IO[bytes]:
+    """The bytes of a text, which may be compressed; ``raw`` is at its start."""
+    start = raw.peek(4) if isinstance(raw, Chunks) else raw.read(4)
+    if not isinstance(raw, Chunks):
+        raw.seek(0)
+    how = packing(start)
+    return raw if how is None else cast(IO[bytes], Unpacked(raw, name, how))
+
+
+def _refuse_packed(raw: IO[bytes], name: str) -> None:
+    """Raises SourceError if a file that is not a text is compressed as one might be."""
+    how = packing(raw.read(4))
+    raw.seek(0)
+    if how is not None:
+        reason = f"is a {how} file, and only texts are read compressed"
+        raise SourceError(name, None, reason, "Unpack it, and add what is in it.")
+
+
+def _beginning(raw: IO[bytes], name: str) -> bytes:
+    """The first bytes, unpacked, of what is at its start; b"" if they cannot be read, so that the reader says why."""
+    try:
+        return unpacked(raw, name).read(START)
+    except OSError:
+        return b""
+
+
+def _checked(source: Source) -> Source:
+    if source.format is Format.TXT and source.options.names_columns:
         raise SourceError(
-            _name(path),
+            source.name,
             None,
             "a txt source has no columns",
             Advice(
@@ -131,135 +245,17 @@ def source(
                 typed="Leave --text-column and --key-column out, or set --format to csv, tsv or jsonl.",
             ),
         )
-    copy = _copied(path) if once else None
-    return Source(path, format, options, copy=copy)
+    return source
+
+
+@contextmanager
+def _closing_on_error(copy: IO[bytes]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        copy.close()
+        raise
 
 
 def _name(path: str) -> str:
     return "<stdin>" if path == STDIN else path
-
-
-def _is_regular(path: str) -> bool:
-    try:
-        mode = os.stat(path).st_mode
-    except PermissionError as error:
-        raise _unreadable(path, error) from None
-    except (OSError, ValueError):
-        # Any other failure (a name too long, a NUL in it) means that there is no such file. Most often it is a sentence
-        # in the place of a path.
-        raise SourceError(
-            path,
-            None,
-            "no such file",
-            Advice(
-                "Check the path; add a sentence itself with index.add([...]).",
-                typed=f"To add this as a sentence: vecindex add --text {_quoted(path)}",
-            ),
-        ) from None
-    if stat.S_ISDIR(mode):
-        is_export = os.path.exists(os.path.join(path, "records.jsonl"))
-        raise SourceError(
-            path,
-            None,
-            "is a directory",
-            Advice(
-                "To add an export with its vectors: index.import_(path).",
-                typed=f"To add an export with its vectors: vecindex import {shlex.quote(path)}",
-            )
-            if is_export
-            else Advice("Name the files in it.", typed=f"Name the files in it: vecindex add {_inside(path)}*.txt"),
-        )
-    return stat.S_ISREG(mode)
-
-
-def _inside(folder: str) -> str:
-    return shlex.quote(folder if folder.endswith("/") else f"{folder}/")
-
-
-def _start(path: str) -> bytes:
-    try:
-        with open(path, "rb") as stream:
-            return stream.read(START)
-    except OSError:
-        return b""  # whoever reads the file raises the error
-
-
-def _refuse_other_kinds(path: str, start: bytes) -> None:
-    """Raises SourceError for a file that is not text."""
-    if (kind := kind_of(start)) is not None:
-        raise _other_kind(path, kind)
-
-
-def _other_kind(path: str, kind: Kind) -> SourceError:
-    inner = SUFFIXES.get(os.path.splitext(os.path.splitext(path)[0])[1].lower())
-    format = f" --format {inner.value}" if inner else ""
-    name = "FILE" if path == STDIN else shlex.quote(path)
-    advice = Advice(
-        *(each.format(path=name, format=format) for each in (kind.advice, getattr(kind.advice, "typed", kind.advice)))
-    )
-    return SourceError(_name(path), None, f"looks like {kind.name}, not text", advice)
-
-
-def _quoted(words: str, longest: int = 60) -> str:
-    words = " ".join(words.split())
-    if len(words) > longest:
-        words = words[:longest].rstrip() + "..."
-    # Double quotes work in every shell, also cmd.exe, unless the words contain special characters.
-    return shlex.quote(words) if any(c in '"$`\\!%' for c in words) else f'"{words}"'
-
-
-def _from_suffix(path: str) -> Format:
-    suffix = os.path.splitext(path)[1]
-    try:
-        return SUFFIXES[suffix.lower()]
-    except KeyError:
-        if (kind := kind_by_suffix(suffix)) is not None:
-            raise _other_kind(path, kind) from None
-        what = f"unknown suffix {suffix!r}" if suffix else "the name has no suffix"
-        formats = "; ".join(f"{each.value} ({each.description})" for each in Format)
-        raise SourceError(
-            path,
-            None,
-            what,
-            Advice(f"Pass the format with format=: {formats}.", typed=f"Pass the format with --format: {formats}."),
-        ) from None
-
-
-def _copied(path: str) -> IO[bytes]:
-    with ExitStack() as on_failure:
-        copy = on_failure.enter_context(tempfile.SpooledTemporaryFile(max_size=16 * 2**20))
-        with _stdin() if path == STDIN else _open(path) as stream:
-            try:
-                shutil.copyfileobj(stream, copy)
-            except OSError as error:
-                raise _unreadable(path, error) from error
-        copy.seek(0)
-        _refuse_other_kinds(path, copy.read(START))
-        on_failure.pop_all()
-    return cast(IO[bytes], copy)
-
-
-@contextmanager
-def _stdin() -> Iterator[IO[bytes]]:
-    stream = getattr(sys.stdin, "buffer", None)  # sys.stdin is None where the parent process closed it
-    if stream is None:
-        raise SourceError(_name(STDIN), None, "is closed", "Pipe sentences in, or name a file.")
-    yield stream
-
-
-def _open(path: str) -> IO[bytes]:
-    try:
-        return open(path, "rb")
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: str, error: OSError) -> SourceError:
-    return unreadable(_name(path), None, error)
-
-
-def unreadable(name: str, line: int | None, error: OSError) -> SourceError:
-    """The SourceError for a read that the operating system refused."""
-    return SourceError(
-        name, line, f"cannot be read: {error.strerror or error}", "Check that it exists and that you may read it."
-    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from abc import abstractmethod
 
+CHUNK = 2**15
+
 
 class Chunks(io.BufferedIOBase):
     """Reads the chunks that `_more` makes."""

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import IO
 
 from ...errors import SourceError
-from .chunks import Chunks
+from .chunks import CHUNK, Chunks
 from .encodings import SAMPLE, START, marked, other, wide
 
-_CHUNK = 2**16
 _FOREIGN = 0xDC00
 _FOREIGN_CHARACTERS = re.compile("[\udc00-\udcff]")
 _HANDLER = "vecindex.foreign"
@@ -68,7 +67,7 @@ class Utf8(Chunks):
     def _more(self) -> bytes | None:
         if self._late is not None:
             raise self._late
-        raw = self._raw.read(_CHUNK)
+        raw = self._raw.read(CHUNK)
         if self._is_decided:
             return self._decoded(raw)
         if self._start is None:

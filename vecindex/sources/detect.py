@@ -1,0 +1,166 @@
+"""Finds the format of a file by its name and by its first bytes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shlex
+
+from ..errors import Advice, SourceError
+from .formats import LAYOUTS, SUFFIXES, Format
+from .magic import START as KIND_START
+from .magic import Kind, kind_by_suffix, kind_of
+from .opening import compression, encodings
+from .opening.files import STDIN
+
+START = max(2**13, KIND_START)
+"""The number of bytes needed to find the format of a file."""
+
+_HTML = re.compile(
+    r"(?:<\?xml[^>]*>|<!--.*?-->|\s)*(?:<!doctype\s+html|<html|<head|<body)\b", re.IGNORECASE | re.DOTALL
+)
+_MAIL_HEADERS = re.compile(r"(?:[\w-]+:[^\n]*\r?\n(?:[ \t][^\n]*\r?\n)*)+\r?\n")
+_MAIL = re.compile(
+    r"^(?:From|Received|Return-Path|Delivered-To|Message-ID|MIME-Version):", re.IGNORECASE | re.MULTILINE
+)
+_SUBTITLES = re.compile(r"WEBVTT(?:[ \t\r\n]|$)|\d+\s*\n\d\d:\d\d:\d\d[,.]\d{3} --> \d\d:\d\d:\d\d")
+
+
+def format_of(path: str, name: str, start: bytes, given: Format | None = None) -> Format:
+    """The format of the source ``path``, called ``name`` in errors, whose first `START` unpacked bytes are ``start``.
+
+    What is not text is what its content says it is, whatever its suffix; text is what the suffix says, or else what it
+    looks like. A format that is ``given`` is only refused if it is for text, and the content is not. Raises
+    SourceError, also for an archive.
+    """
+    suffix = suffix_of(path)
+    kind = kind_of(start)
+    if given is not None:
+        if kind is not None and LAYOUTS[given].is_text:
+            raise other_kind(path, name, kind)
+        return given
+    by_suffix = SUFFIXES.get(suffix)
+    if kind is not None:
+        if by_suffix is not None and not LAYOUTS[by_suffix].is_text:
+            return by_suffix  # several formats are zip archives
+        found = _with_value(kind.format)
+        if found is None:
+            raise other_kind(path, name, kind)
+        return found
+    found = by_suffix or _looks_like(start)
+    if found is None:
+        raise _unknown(path, name, suffix)
+    return found
+
+
+def suffix_of(path: str) -> str:
+    """The suffix that says the format, in lower case: ``.txt`` in notes.txt and notes.TXT.gz."""
+    stem, suffix = os.path.splitext(path)
+    if suffix.lower() in compression.SUFFIXES:
+        suffix = os.path.splitext(stem)[1]
+    return suffix.lower()
+
+
+def other_kind(path: str, name: str, kind: Kind) -> SourceError:
+    """The error for a file whose kind cannot be read."""
+    inner = SUFFIXES.get(os.path.splitext(os.path.splitext(path)[0])[1].lower())
+    format = f" --format {inner.value}" if inner else ""
+    quoted = "FILE" if path == STDIN else shlex.quote(path)
+    advice = Advice(
+        *(each.format(path=quoted, format=format) for each in (kind.advice, getattr(kind.advice, "typed", kind.advice)))
+    )
+    return SourceError(name, None, f"looks like {kind.name}, not text", advice)
+
+
+def _with_value(value: str) -> Format | None:
+    return next((each for each in Format if each.value == value), None)
+
+
+def _looks_like(start: bytes) -> Format | None:
+    """The format of a text without a known suffix, if its beginning is unmistakable."""
+    text = _decoded(start)
+    if text is None:
+        return None
+    return next((format for value, is_one in _LOOKS if (format := _with_value(value)) and is_one(text)), None)
+
+
+def _decoded(start: bytes) -> str | None:
+    mark = encodings.marked(start)
+    encoding = mark[0] if mark is not None else encodings.wide(start[: len(start) // 2 * 2])
+    try:
+        text = start.decode(encoding or "utf-8", "replace")
+    except UnicodeError:
+        return None
+    return text.removeprefix("\ufeff")
+
+
+def _is_jsonl(text: str) -> bool:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return len(lines) > 1 and all(line.startswith("{") for line in lines) and _is_json_value(lines[0])
+
+
+def _is_json(text: str) -> bool:
+    return (
+        text.lstrip()[:1] in ("{", "[") and re.match(r'\s*[\[{]\s*(?:["{\[\]}]|-?\d|true|false|null)', text) is not None
+    )
+
+
+def _is_json_value(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_mail(text: str) -> bool:
+    headers = _MAIL_HEADERS.match(text)
+    return headers is not None and len(_MAIL.findall(headers[0])) >= 2
+
+
+def _is_mailbox(text: str) -> bool:
+    first, _, rest = text.partition("\n")
+    return first.startswith("From ") and _is_mail(rest)
+
+
+def _is_table(text: str, delimiter: str) -> bool:
+    """Whether there are rows of the same number of fields beneath a header of short and different names."""
+    lines = text.splitlines()[:20]
+    if len(text) >= START // 4:
+        lines = lines[:-1]  # it may be cut
+    try:
+        rows = list(csv.reader(lines, delimiter=delimiter, strict=True))
+    except csv.Error:
+        return False
+    if len(rows) < 2 or len(rows[0]) < 2 or any(len(row) != len(rows[0]) for row in rows):
+        return False
+    header = rows[0]
+    return len(set(header)) == len(header) and all(re.fullmatch(r"[\w .-]{1,40}", name) for name in header)
+
+
+_LOOKS = (
+    ("html", lambda text: _HTML.match(text) is not None),
+    ("jsonl", _is_jsonl),
+    ("json", _is_json),
+    ("subtitles", lambda text: _SUBTITLES.match(text) is not None),
+    ("mbox", _is_mailbox),
+    ("eml", _is_mail),
+    ("code", lambda text: re.match(r"#![ \t]*/[^\n]*(?:sh|python|perl|ruby|node|php|lua|awk)", text) is not None),
+    ("tsv", lambda text: _is_table(text, "\t")),
+    ("csv", lambda text: _is_table(text, ",")),
+)
+
+
+def _unknown(path: str, name: str, suffix: str) -> SourceError:
+    if (kind := kind_by_suffix(suffix)) is not None:
+        return other_kind(path, name, kind)
+    what = f"unknown suffix {suffix!r}" if suffix else "the name has no suffix"
+    formats = "; ".join(f"{each.value} ({each.description})" for each in Format)
+    return SourceError(
+        name,
+        None,
+        what,
+        Advice(f"Pass the format with format=: {formats}.", typed=f"Pass the format with --format: {formats}."),
+    )
