@@ -84,7 +84,7 @@ LAYOUTS: dict[Format, Layout] = {
     Format.MARKDOWN: Layout("prose.markdown", (".md", ".markdown", ".mdx"), "prose"),
     Format.RST: Layout("prose.rst", (".rst",), "prose"),
     Format.HTML: Layout("html.page", (".html", ".htm", ".xhtml"), "prose", unit=None),
-    Format.NOTEBOOK: Layout("prose.notebook", (".ipynb",), "prose", unit="cell"),
+    Format.NOTEBOOK: Layout("prose.notebook", (".ipynb",), "prose", unit="cell", only_unicode=True),
     Format.SUBTITLES: Layout("prose.subtitles", (".srt", ".vtt"), "prose", unit=None),
     Format.CODE: Layout("prose.code", tuple(LANGUAGES), "prose", cut=Split("paragraph")),
     Format.PDF: Layout("office.pdf", (".pdf",), "prose", "page", is_text=False, slow=True),
