@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vecindex import split_sentences
+from vecindex.sources.split.scripts import language_of
 
 from .english import RIGHT, WRONG
 
@@ -56,10 +57,33 @@ def test_sentences_of_other_languages_are_found(language: str) -> None:
     assert split(("" if language in WITHOUT_SPACES else " ").join(sentences), language) == sentences
 
 
-@pytest.mark.parametrize("language", ["ru", "zh", "ja", "ar", "hi"])
-def test_a_script_tells_the_language(language: str) -> None:
+@pytest.mark.parametrize("language", OTHERS)
+def test_the_script_or_small_words_tell_the_language(language: str) -> None:
     sentences = OTHERS[language]
     assert split(("" if language in WITHOUT_SPACES else " ").join(sentences)) == sentences
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("La La Land is a film that he saw in Los Angeles.", "en"),
+        ("De facto, la vie en rose is a song that the man sang.", "en"),
+        ("Rio de Janeiro y Buenos Aires.", "en"),
+        ("Il Sig. Rossi non si muove.", "it"),
+        ("O Sr. Silva n\u00e3o mora na Av. Brasil.", "pt"),
+        ("Dr. Jansen woont niet in het huis van mijn tante.", "nl"),
+        ("\u5c0f\u660e\u8bf4 hello to the man and left.", "en"),
+        ("\u041e\u043d \u043f\u0440\u0438\u0448\u0451\u043b. (he came)", "ru"),
+        (
+            "\u4eca\u5929\u7684\u5929\u6c14\u771f\u7684\u5f88\u597d\uff0c\u6211\u53bb\u4e86\u516c\u56ed\u91cc\u3002",
+            "zh",
+        ),
+        ("\u6771\u4eac\u90fd\u3078\u884c\u304f", "ja"),
+        ("12 + 12 = 24", "en"),
+    ],
+)
+def test_the_language_of_a_text_is_guessed(text: str, language: str) -> None:
+    assert language_of(text) == language
 
 
 def test_a_language_tag_may_name_a_region() -> None:

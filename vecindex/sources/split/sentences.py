@@ -51,13 +51,14 @@ def split_sentences(text: str, language: str | None = None) -> list[Span]:
     Args:
         text: a string of any length; the time that it takes grows in proportion.
         language: a tag such as "en" or "pt-BR", which decides about abbreviations. None goes by the script of most
-            letters, and takes Latin letters for English.
+            letters; Latin letters are English unless small words tell that they are Dutch, French, German, Italian,
+            Portuguese or Spanish.
     """
     return list(sentence_spans(text, 0, len(text), language or language_of(text)))
 
 
 def document_language(text: str, tag: str | None) -> str:
-    """The language in a tag that a document gives itself, or of the text's script if the tag is not a language's."""
+    """The language in a tag that a document gives itself, or else the one that is guessed."""
     found = _LANGUAGE.fullmatch(tag or "")
     return found[1].lower() if found else language_of(text)
 
