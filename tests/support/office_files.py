@@ -1,4 +1,7 @@
-"""Writes Office files, PDFs and mail for tests, and zip archives in which a part is not what it should be."""
+"""Writes Office files, PDFs and mail for tests, and zip archives in which a part is not what it should be.
+
+The functions ``write_...`` write a corpus: the same sentences, or rows, in each format.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import io
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from email.message import EmailMessage
+from pathlib import Path
+from textwrap import wrap
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -171,3 +176,63 @@ def mbox(messages: Iterable[EmailMessage | bytes]) -> bytes:
         lines = [b">" + line if line.lstrip(b">").startswith(b"From ") else line for line in raw.splitlines()]
         out += b"From someone Fri Nov 27 15:20:00 2026\n" + b"\n".join(lines) + b"\n\n"
     return bytes(out)
+
+
+# --- a corpus in each format
+
+SENTENCES_A_PARAGRAPH = 5
+_CHARACTERS_A_LINE = 80
+_PARAGRAPHS_A_SLIDE = 2
+_PARAGRAPHS_A_MESSAGE = 4
+
+
+def _paragraphs(sentences: Sequence[str]) -> list[str]:
+    starts = range(0, len(sentences), SENTENCES_A_PARAGRAPH)
+    return [" ".join(sentences[start : start + SENTENCES_A_PARAGRAPH]) for start in starts]
+
+
+def write_pdf(path: Path, sentences: Sequence[str]) -> None:
+    """Lines are wrapped, and sentences go on from page to page; each page has a header and its number."""
+    lines = [line for each in _paragraphs(sentences) for line in (*wrap(each, _CHARACTERS_A_LINE), "")]
+    pages: list[list[str | tuple[float, float, float, str]]] = []
+    for number, start in enumerate(range(0, len(lines), LINES_A_PAGE), start=1):
+        header, footer = (72.0, 815.0, 9.0, "A corpus of sentences"), (290.0, 30.0, 9.0, f"{number}")
+        pages.append([header, *lines[start : start + LINES_A_PAGE], footer])
+    path.write_bytes(pdf(pages))
+
+
+def write_docx(path: Path, sentences: Sequence[str]) -> None:
+    path.write_bytes(docx(lambda document: [document.add_paragraph(each) for each in _paragraphs(sentences)]))
+
+
+def write_pptx(path: Path, sentences: Sequence[str]) -> None:
+    """Two paragraphs a slide, without titles."""
+    paragraphs = _paragraphs(sentences)
+
+    def write(presentation: Any) -> None:
+        for start in range(0, len(paragraphs), _PARAGRAPHS_A_SLIDE):
+            slide = presentation.slides.add_slide(presentation.slide_layouts[6])
+            box = slide.shapes.add_textbox(0, 0, 1_000, 1_000)
+            box.text_frame.text = "\n".join(paragraphs[start : start + _PARAGRAPHS_A_SLIDE])
+
+    path.write_bytes(pptx(write))
+
+
+def write_eml(path: Path, sentences: Sequence[str]) -> None:
+    path.write_bytes(message("A corpus", "\n\n".join(_paragraphs(sentences))).as_bytes())
+
+
+def write_mbox(path: Path, sentences: Sequence[str]) -> None:
+    """Four paragraphs a message."""
+    paragraphs = _paragraphs(sentences)
+    texts = [
+        "\n\n".join(paragraphs[start : start + _PARAGRAPHS_A_MESSAGE])
+        for start in range(0, len(paragraphs), _PARAGRAPHS_A_MESSAGE)
+    ]
+    path.write_bytes(mbox(message("A corpus", text, Message_ID=f"<{n}@x>") for n, text in enumerate(texts)))
+
+
+def write_xlsx(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """One sheet, whose columns are the names in the first row."""
+    names = list(rows[0])
+    path.write_bytes(xlsx({"Sheet": [names, *([row.get(name) for name in names] for row in rows)]}))

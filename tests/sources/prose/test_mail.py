@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mailbox
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from vecindex.sources.reading import contents
 
 from ...support.extent import examples
 from ...support.office_files import mbox, message
-from ...support.prose import check, document, found, texts, with_metadata
+from ...support.prose import blocks, check, document, found, texts, with_metadata
 
 
 def test_a_message_is_a_document_with_its_subject_as_title_and_its_id_as_key() -> None:
@@ -58,6 +59,18 @@ def test_plain_text_is_preferred_and_attachments_are_named_but_not_read() -> Non
     read = document("a.eml", made.as_bytes())
     assert texts(read) == ["Plain."]
     assert read.metadata == {"attachments": ["r\u00e4in.txt", "image/png", "message/rfc822"]}
+
+
+def test_the_text_of_html_is_read_where_there_is_no_plain_text() -> None:
+    page = "<title>No</title><h1>Rain</h1><p>It <b>rains</b>.<script>no()</script><p>Z\u00fcrich"
+    made = EmailMessage()
+    made.set_content(page, subtype="html")
+    read = document("a.eml", made.as_bytes())
+    assert texts(read) == ["Rain", "It rains.", "Z\u00fcrich"]
+    assert [block.whole for block in blocks(read)] == [True, False, False]
+    made = message("Rain", " ")
+    made.add_alternative("<p>Rich.</p>", subtype="html")
+    assert texts(document("a.eml", made.as_bytes())) == ["Rich."]
 
 
 def test_a_message_without_a_text_has_its_subject_as_text() -> None:
@@ -200,8 +213,12 @@ def test_a_file_that_is_no_mailbox_is_refused() -> None:
 @examples(300)
 @given(st.binary(max_size=2_000))
 def test_any_bytes_are_a_message(raw: bytes) -> None:
-    heads = (b"", b"Content-Type: multipart/mixed; boundary=b\n\n--b\n", b"Content-Transfer-Encoding: base64\n")
-    for head in (*heads, b"Content-Type: text/plain; charset*=utf-8''%00; name*0=", b"Subject: =?utf-8?b?", b"Date: "):
+    heads = (
+        *(b"", b"Content-Type: multipart/mixed; boundary=b\n\n--b\n", b"Content-Transfer-Encoding: base64\n"),
+        *(b"Content-Type: text/html\n\n", b"Content-Type: text/plain; charset*=utf-8''%00; name*0="),
+        *(b"Subject: =?utf-8?b?", b"Date: "),
+    )
+    for head in heads:
         for each in found("a.eml", head + raw):
             assert isinstance(each, Document)
             check(each)

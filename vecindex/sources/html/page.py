@@ -26,7 +26,7 @@ PIECE = 2**16
 
 def read(source: Source, stream: IO[bytes]) -> Iterator[Document]:
     """The text that was found in the page."""
-    page = _passages(whole_text(source, stream))
+    page = passages(whole_text(source, stream))
     outline = Outline()
     parts: list[str] = []
     blocks: list[Block] = []
@@ -49,7 +49,8 @@ def read(source: Source, stream: IO[bytes]) -> Iterator[Document]:
         )
 
 
-def _passages(text: str) -> Passages:
+def passages(text: str) -> Passages:
+    """All passages of a page, in order, and what it says about itself."""
     with extra_errors("reading HTML"):
         from lxml import etree
     page = Passages()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
@@ -17,9 +17,14 @@ from typing import NamedTuple
 _FEWEST_DISTANCES = 5
 """From how many on the usual distance between lines can be told."""
 DIVIDED = "\ufffe"
-"""Stands where a word was divided at the end of a line."""
+"""Stands in a paragraph where a word was divided at the end of a line."""
 
-_ITEM = re.compile(r"(?:[•‣▪●○◦·\u2013\u2014*-]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s")
+_BULLET = re.compile(r"[•‣▪●○◦]\s")
+_ITEM = re.compile(r"(?:[·\u2013\u2014*-]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s")
+_RAGGED = 12
+"""How far from the right side a line may end whose next word did not fit, as a multiple of the size of its letters."""
+_SHORTEST_FULL = 18
+"""The length from which on a line can be full, as such a multiple: about 40 characters."""
 _SENTENCE_END = re.compile(r"""[.!?…。\uff01\uff1f][\"'\u201d\u2019)\]]*(?=\s|$)""")
 _ENDS = re.compile(r"""[.!?:;…。\uff01\uff1f][\"'\u201d\u2019)\]]*$""")
 _HYPHENATED = re.compile(r"\w+-\w+")
@@ -42,20 +47,27 @@ class Line(NamedTuple):
 
 @dataclass
 class Paragraph:
+    """``size`` is that of the letters in its last line; ``is_full`` says that this line reaches the right side."""
+
     text: str
     page: int
+    size: float = field(default=0, compare=False)
+    is_full: bool = field(default=False, compare=False)
 
 
 def paragraphs(lines: Sequence[Line], page: int) -> list[Paragraph]:
     """The paragraphs of a page, in the order of the file."""
     leading = _leading(lines)
+    edge = max((line.right for line in lines), default=0.0)
     found: list[Paragraph] = []
     before: Line | None = None
     for line in lines:
-        if before is not None and _goes_on(before, line, leading):
+        if before is not None and _goes_on(before, line, leading, found[-1].is_full):
             found[-1].text = _joined(found[-1].text, line.text)
         else:
             found.append(Paragraph(line.text, page))
+        found[-1].size = line.size
+        found[-1].is_full = line.right > max(edge - _RAGGED * line.size, line.left + _SHORTEST_FULL * line.size)
         before = line
     return found
 
@@ -73,19 +85,20 @@ def _leading(lines: Sequence[Line]) -> float:
     return median(distances[: len(distances) // 2 + 1])
 
 
-def _goes_on(above: Line, below: Line, leading: float) -> bool:
-    """Whether ``below`` belongs to the paragraph of ``above``."""
+def _goes_on(above: Line, below: Line, leading: float, is_full: bool) -> bool:
+    """Whether ``below`` belongs to the paragraph of ``above``, a line that may be full."""
     change = (below.size or 1) / (above.size or 1)
-    if _ITEM.match(below.text):
+    ends = _ENDS.search(above.text) is not None
+    if _BULLET.match(below.text) or (_ITEM.match(below.text) and (ends or not is_full)):
         return False
     distance = (above.last_y - below.y) / (below.size or 1)
     if goes_on(above.text, below.text):
         return 0.7 < change < 1.4 and distance < leading * 2.5  # less than 0 at the top of a column
     if not 0.85 < change < 1.18 or not 0 < distance < leading * 1.15:
         return False
-    is_short = above.right < below.right - 4 * below.size and _ENDS.search(above.text) is not None
-    is_indented = 0.8 * below.size < below.left - above.left < 5 * below.size and _ENDS.search(above.text) is not None
-    return not is_short and not is_indented
+    is_short = above.right < below.right - 4 * below.size
+    is_indented = 0.8 * below.size < below.left - above.left < 5 * below.size
+    return not (ends and (is_short or is_indented))
 
 
 def goes_on(above: str, below: str) -> bool:
@@ -108,7 +121,7 @@ def across_pages(pages: Sequence[Sequence[Paragraph]]) -> list[Paragraph]:
     for paragraphs in _without_margins(pages):
         for position, paragraph in enumerate(paragraphs):
             last = found[-1] if found and position == 0 else None
-            if last is None or last.page != paragraph.page - 1 or not _crosses(last.text, paragraph.text):
+            if last is None or not _crosses(last, paragraph):
                 found.append(paragraph)
                 continue
             end = _SENTENCE_END.search(paragraph.text)
@@ -119,8 +132,11 @@ def across_pages(pages: Sequence[Sequence[Paragraph]]) -> list[Paragraph]:
     return found
 
 
-def _crosses(above: str, below: str) -> bool:
-    return goes_on(above, below) and not _ITEM.match(below)
+def _crosses(last: Paragraph, first: Paragraph) -> bool:
+    """Whether a sentence seems to go on from ``last``, at the end of a page, to ``first``."""
+    if last.page != first.page - 1 or _BULLET.match(first.text) or _ENDS.search(last.text):
+        return False
+    return first.text[:1].islower() or (last.is_full and 0.85 < (first.size or 1) / (last.size or 1) < 1.18)
 
 
 def _without_margins(pages: Sequence[Sequence[Paragraph]]) -> Iterator[Sequence[Paragraph]]:

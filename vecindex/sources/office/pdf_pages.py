@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -83,7 +84,7 @@ def _lines(page: Any) -> list[tuple[str, float, float, float, float, float]] | N
     Each has its text, the heights of its first and last character above the bottom of the page, its left and right
     side, and the size of its letters, all in points.
 
-    PDFium puts U+FFFE between two parts of a word that was divided at the end of a line, which are one line then.
+    PDFium puts U+FFFE instead of a hyphen that divides a word at the end of a line, and of the end itself.
     """
     import ctypes
 
@@ -104,8 +105,8 @@ def _lines(page: Any) -> list[tuple[str, float, float, float, float, float]] | N
     x, y, box = ctypes.c_double(), ctypes.c_double(), raw.FS_RECTF()
     lines = []
     start = 0
-    for line in text.split("\n"):
-        core = line.strip()
+    for line in re.findall("[^\n\ufffe]*[\n\ufffe]?", text):
+        core = line.strip().replace("\ufffe", "-")
         if core:
             first = start + len(line) - len(line.lstrip())
             last = first + len(core) - 1
@@ -120,7 +121,7 @@ def _lines(page: Any) -> list[tuple[str, float, float, float, float, float]] | N
             size = raw.FPDFText_GetFontSize(text_page, (first + last) // 2)
             if core := core.translate(_REMOVED):
                 lines.append((core, *heights, left, right, size))
-        start += len(line) + 1
+        start += len(line)
     text_page.close()
     return lines
 

@@ -12,6 +12,7 @@ import codecs
 import contextlib
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from email import message_from_bytes
 from email.header import decode_header
 from email.message import Message
@@ -22,6 +23,7 @@ from ...errors import InvalidInput, SourceError
 from ...values.records import Origin
 from ..documents import Document
 from ..formats import Format
+from ..html.page import passages as html_passages
 from ..origin import Source, unreadable
 from .passages import Passages
 
@@ -101,17 +103,21 @@ def _document(raw: bytes, origin: Origin, keys: dict[str, int]) -> Document:
     subject = _header(message, "subject")
     found = _Found()
     found.collect(message, 0)
-    for text, is_flowed, deletes_space in found.texts:
-        found.add(_unwrapped(text, deletes_space) if is_flowed else text)
-    if not found.passages.blocks:
-        found.passages.add(subject, {}, whole=True)
+    passages = Passages()
+    for body in found.bodies:
+        if body.is_html:
+            _add_html(body.text, passages)
+        else:
+            _add_plain(body.text, passages)
+    if not passages.blocks:
+        passages.add(subject, {}, whole=True)
     return Document(
-        found.passages.text(),
+        passages.text(),
         origin,
         key=_key(message, origin, keys),
         metadata=_metadata(message, found.attachments) or None,
         title=subject or None,
-        blocks=found.passages.blocks,
+        blocks=passages.blocks,
     )
 
 
@@ -141,17 +147,18 @@ def _iso(date: str) -> str:
         return date
 
 
-class _Found:
-    """What the parts of a message hold.
+@dataclass(frozen=True, slots=True)
+class _Body:
+    text: str
+    is_html: bool
 
-    ``texts`` are those to read, each with whether its lines are wrapped as in RFC 3676, and whether the space where a
-    line goes on is then removed.
-    """
+
+class _Found:
+    """What the parts of a message hold: the texts to read, and the names of attachments."""
 
     def __init__(self) -> None:
-        self.texts: list[tuple[str, bool, bool]] = []
+        self.bodies: list[_Body] = []
         self.attachments: list[str] = []
-        self.passages = Passages()
 
     def collect(self, part: Message, depth: int) -> None:
         """Finds the texts and the names of attachments in ``part``."""
@@ -169,8 +176,9 @@ class _Found:
             self.attachments.append(_file_name(part) or kind)
         else:
             text = _decoded(_payload(part), part.get_content_charset())
-            is_flowed = _parameter(part, "format") == "flowed"
-            self.texts.append((text, is_flowed, _parameter(part, "delsp") == "yes"))
+            if _parameter(part, "format") == "flowed":
+                text = _unwrapped(text, deletes_space=_parameter(part, "delsp") == "yes")
+            self.bodies.append(_Body(text, kind == "text/html"))
 
     def _collect_one(self, parts: list[Message], depth: int) -> None:
         """Collects the first alternative that is plain text, or else the first one with any text."""
@@ -179,27 +187,35 @@ class _Found:
             each = _Found()
             each.collect(inner, depth + 1)
             found.append(each)
-        with_text = [each for each in found if any(text.strip() for text, *_ in each.texts)]
+        with_text = [each for each in found if any(body.text.strip() for body in each.bodies)]
+        with_text.sort(key=lambda each: each.bodies[0].is_html)
         for each in with_text[:1]:
-            self.texts += each.texts
+            self.bodies += each.bodies
         for each in found:
             self.attachments += each.attachments
 
-    def add(self, text: str) -> None:
-        """Adds a passage for each paragraph; a change between quoted and own lines begins a new one."""
-        paragraph: list[str] = []
-        state: dict[str, Any] = {}
-        is_signature = False
-        for line in [*text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), ""]:
-            is_signature = is_signature or line.rstrip("\n") in ("-- ", "--")
-            quoted = _QUOTED.match(line)
-            own = line[quoted.end() :] if quoted else line
-            now = {"quoted": True} if quoted else {"signature": True} if is_signature else {}
-            if now != state or not own.strip():
-                self.passages.add("\n".join(paragraph), state)
-                paragraph, state = [], now
-            if own.strip() and own.strip() != "--":
-                paragraph.append(own.strip())
+
+def _add_plain(text: str, passages: Passages) -> None:
+    """Adds a passage for each paragraph; a change between quoted and own lines begins a new one."""
+    paragraph: list[str] = []
+    state: dict[str, Any] = {}
+    is_signature = False
+    for line in [*text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), ""]:
+        is_signature = is_signature or line in ("-- ", "--")
+        quoted = _QUOTED.match(line)
+        own = (line[quoted.end() :] if quoted else line).strip()
+        now = {"quoted": True} if quoted else {"signature": True} if is_signature else {}
+        if now != state or not own:
+            passages.add("\n".join(paragraph), state)
+            paragraph, state = [], now
+        if own and own != "--":
+            paragraph.append(own)
+
+
+def _add_html(text: str, passages: Passages) -> None:
+    """Adds all passages: a message has no navigation that should be left out."""
+    for found in html_passages(text).found:
+        passages.add(found.text, {"code": True} if found.kind == "code" else {}, whole=found.kind != "text")
 
 
 def _nested_too_deeply() -> InvalidInput:
