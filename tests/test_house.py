@@ -38,7 +38,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "backports": ("sources.opening.compression",),
     "numpy": ("encoders", "store", "search", "exchange", "index", "values.records", "values.arrays", "values.repeats"),
     "faiss": ("search.load_faiss",),
-    "pyarrow": ("exchange.parquet",),
+    "pyarrow": ("exchange.parquet", "sources.rows.arrow"),
     "pandas": ("values.hits",),
     "sqlite_utils": ("store.sql.schema",),
     "markdown_it": ("sources.prose.markdown",),

@@ -38,6 +38,9 @@ class Format(str, Enum):
     HTML = "html", "a web page, of which the main text is read"
     NOTEBOOK = "notebook", "a Jupyter notebook, without outputs"
     SUBTITLES = "subtitles", "SubRip or WebVTT, whose cues are joined to sentences"
+    PARQUET = "parquet", "a Parquet file with a column text"
+    ARROW = "arrow", "an Arrow or Feather file with a column text"
+    SQLITE = "sqlite", "an SQLite database, from which a query selects"
     CODE = "code", "source code"
     PDF = "pdf", "PDF"
     DOCX = "docx", "a Word document"
@@ -80,6 +83,9 @@ LAYOUTS: dict[Format, Layout] = {
     Format.JSON: Layout("rows.json_array", (".json",), "rows", unit="item", only_unicode=True),
     Format.CSV: Layout("rows.delimited", (".csv",), "rows"),
     Format.TSV: Layout("rows.delimited", (".tsv",), "rows"),
+    Format.PARQUET: Layout("rows.arrow", (".parquet",), "rows", "row", is_text=False),
+    Format.ARROW: Layout("rows.arrow", (".arrow", ".feather", ".ipc"), "rows", "row", is_text=False),
+    Format.SQLITE: Layout("rows.sqlite", (".db", ".sqlite", ".sqlite3"), "rows", "row", is_text=False),
     Format.PROSE: Layout("prose.txt", (), "prose"),
     Format.MARKDOWN: Layout("prose.markdown", (".md", ".markdown", ".mdx"), "prose"),
     Format.RST: Layout("prose.rst", (".rst",), "prose"),

@@ -54,6 +54,11 @@ class Columns:
     needs_key: bool
     keeps_all: bool
 
+    @property
+    def used(self) -> list[int]:
+        """The positions of all columns that records are made of; the values of others do not matter."""
+        return sorted({*self.text, *self.others, *(() if self.key is None else (self.key,))})
+
     def record(self, values: Sequence[Any], origin: Origin) -> Record | EmptyText:
         """The record in a row of JSON values; raises InvalidInput."""
         texts = [self._text(position, values[position]) for position in self.text]
