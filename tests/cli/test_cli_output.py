@@ -176,7 +176,7 @@ def test_with_json_an_error_is_json_with_its_fields(folder: Path) -> None:
         "error": {
             "type": "RecordNotFound",
             "message": "no record has the key 'nobody\\x1b'",
-            "advice": "Use `vecindex search QUERY --format json` to see keys. Nothing was changed.",
+            "advice": "Use `vecindex list` to see the keys. Nothing was changed.",
             "key": "nobody\x1b",
         }
     }

@@ -48,7 +48,7 @@ def no_index(path: Path) -> Outcome:
 
 NO_RECORD = failed(
     "no record has the key 'nobody'",
-    "Use `vecindex search QUERY --format json` to see keys. Nothing was changed.",
+    "Use `vecindex list` to see the keys. Nothing was changed.",
 )
 
 ADD = "add [OPTIONS] [PATH ...|-]"

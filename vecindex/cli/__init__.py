@@ -12,7 +12,7 @@ from .commands.add import add
 from .commands.completion import completion
 from .commands.exchange import backup, export, import_
 from .commands.explain import explain
-from .commands.find import get, search, similar
+from .commands.find import get, list_, search, similar
 from .commands.guide import guide
 from .commands.manage import compact, delete, index_field, info, verify
 from .commands.migrate import migrate
@@ -38,8 +38,8 @@ def main() -> None:
 
 
 for _command in (
-    *(add, search, similar, get, delete, sources, info, index_field, tune, verify, compact, backup, export, import_),
-    *(migrate, selftest, explain, models, guide, completion),
+    *(add, search, similar, get, list_, delete, sources, info, index_field, tune, verify, compact, backup, export),
+    *(import_, migrate, selftest, explain, models, guide, completion),
 ):
     main.add_command(_command)
 with_verbosity(main)

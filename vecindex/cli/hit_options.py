@@ -82,6 +82,11 @@ def _fields(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -
     return tuple(dict.fromkeys(names)) or None
 
 
+csv_safe_option: Decorator = click.option(
+    "--csv-safe",
+    is_flag=True,
+    help="In csv, put ' before stored values that a spreadsheet would run as formulas.",
+)
 _OPTIONS: tuple[Decorator, ...] = (
     click.option(
         "--fields",
@@ -93,11 +98,7 @@ _OPTIONS: tuple[Decorator, ...] = (
     click.option("--full", is_flag=True, help=f"Print whole texts instead of snippets of {SNIPPET} characters."),
     click.option("--min-score", type=click.FloatRange(-1, 1), metavar="S", help="Leave out hits that score less."),
     format_option(*HIT_FORMATS),
-    click.option(
-        "--csv-safe",
-        is_flag=True,
-        help="In csv, put ' before stored values that a spreadsheet would run as formulas.",
-    ),
+    csv_safe_option,
 )
 
 

@@ -56,7 +56,7 @@ class RecordNotFound(VecindexError, LookupError):
 
     _advice = Advice(
         "Use index.keys() to list the keys. Nothing was changed.",
-        typed="Use `vecindex search QUERY --format json` to see keys. Nothing was changed.",
+        typed="Use `vecindex list` to see the keys. Nothing was changed.",
     )
 
     def __init__(self, key: str) -> None:

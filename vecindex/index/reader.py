@@ -19,6 +19,7 @@ from ..filters.parse import parse
 from ..search import run
 from ..search.check_codes import check_codes
 from ..search.grouping import Grouping, grouping
+from ..search.listing import Listing
 from ..search.run import SearchReport
 from ..search.upkeep import describe
 from ..search.view import Accelerator, SnapshotView
@@ -55,7 +56,7 @@ Where = Mapping[str, Any] | str
 Self = TypeVar("Self", bound="Reader")
 
 
-class Reader:
+class Reader(Listing):
     """The part of an `Index` that only reads."""
 
     def __init__(

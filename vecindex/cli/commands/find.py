@@ -1,16 +1,21 @@
-"""``vecindex search``, ``similar`` and ``get``: finding records."""
+"""``vecindex search``, ``similar``, ``get`` and ``list``: finding records."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 
 import click
 
-from ..hit_options import Grouped, HitPrinter, grouping_options, hits_option, printing_options
+from ..hit_options import Grouped, HitPrinter, csv_safe_option, grouping_options, hits_option, printing_options
 from ..options import ModelOptions, format_option, index_option, model_options, open_for_reading, where_option
-from ..output import emit, warn
+from ..output import emit, is_terminal, stdout, warn
+from ..render.hits import Shown
+from ..render.records import RECORD_FORMATS, records_as
 from ..render.results import record_as, search_report
+
+_PIECES_AT_ONCE = 256
 
 
 @click.command()
@@ -92,3 +97,27 @@ def get(key: str, format_: str, index_path: Path) -> None:
     """
     with open_for_reading(index_path) as index:
         emit(record_as(format_, index.get(key)), format_)
+
+
+@click.command("list")
+@where_option
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Print at most N records.")
+@format_option(*RECORD_FORMATS)
+@csv_safe_option
+@index_option
+def list_(where: str | None, limit: int | None, format_: str, csv_safe: bool, index_path: Path) -> None:
+    """Print the records, in the order in which they were added.
+
+    Each is one line, the text and then the key; of a text of more than 200 characters, the beginning is printed. The
+    other formats have whole texts and metadata, and `vecindex add` reads them.
+
+    \b
+    Examples:
+      vecindex list --limit 20
+      vecindex list --where "lang = 'de'" --format jsonl > german.jsonl
+    """
+    shown = Shown(terminal=is_terminal(stdout()), csv_safe=csv_safe)
+    with open_for_reading(index_path) as index:
+        pieces = records_as(format_, index.list(where, limit=limit), shown)
+        while block := "".join(islice(pieces, _PIECES_AT_ONCE)):
+            emit(block, format_)

@@ -113,11 +113,8 @@ def _name(hit: Hit) -> str:
     place = where(hit)
     if not place:
         return hit.key
-    return (
-        place
-        if hit.key.startswith(f"{hit.source}#") or hit.key == derive_key(hit.text, hit.metadata)
-        else f"{hit.key} in {place}"
-    )
+    says_no_more = hit.key.startswith(f"{hit.source}#") or hit.key == derive_key(hit.text, hit.metadata)
+    return place if says_no_more else f"{hit.key} in {place}"
 
 
 def _laid_out(head: str, text: str, beside: str, width: int | None) -> list[str]:
@@ -153,7 +150,7 @@ def _csv(hits: Sequence[Hit], shown: Shown) -> str:
     from ...values.hits import where_columns
 
     fields = None if shown.fields is None or EVERY_FIELD in shown.fields else shown.fields
-    cell = _cells(shown)
+    cell = cells(shown)
     where = where_columns(hits)
     out = io.StringIO()
     writer = csv.writer(out)
@@ -164,12 +161,12 @@ def _csv(hits: Sequence[Hit], shown: Shown) -> str:
         else:
             found = shown.metadata(h)
             more = [found.get(name, "") for name in fields]
-        more += ["" if cells[place] is None else cells[place] for cells in where.values()]
+        more += ["" if column[place] is None else column[place] for column in where.values()]
         writer.writerow([h.rank, cell(h.key), h.score, cell(h.text), *map(cell, more)])
     return out.getvalue()
 
 
-def _cells(shown: Shown) -> Callable[[Any], Any]:
+def cells(shown: Shown) -> Callable[[Any], Any]:
     """A function that makes a stored value a cell of CSV."""
 
     def cell(value: Any) -> Any:
