@@ -51,7 +51,7 @@ Every method of an open index, with its parameters, results and errors.
 
 [python](python.md) is the tour, and [python-api](python-api.md) has the other names.
 """
-_ENCODER = ("encode", "encode_tokens", "count_tokens", "space")
+_ENCODER = ("encode", "encode_tokens", "count_tokens", "token_spans", "space")
 """What a user needs of `vecindex.Encoder`; the rest serves the encoders themselves."""
 _ITEM = re.compile(r"(\w+(?:, \w+)*)(: |\.$)")
 """What an item of a section begins with, or the names that are all of it."""
