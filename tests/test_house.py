@@ -36,6 +36,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "watchfiles": ("machine.watch",),
     "chardetng_py": ("sources.opening.encodings",),
     "backports": ("sources.opening.compression",),
+    "pathspec": ("sources.walk.patterns",),
     "numpy": ("encoders", "store", "search", "exchange", "index", "values.records", "values.arrays", "values.repeats"),
     "faiss": ("search.load_faiss",),
     "pyarrow": ("exchange.parquet", "sources.rows.arrow"),
@@ -67,7 +68,7 @@ LAZY = (
     "pypdfium2",
     *("faiss", "pyarrow", "pandas", "sqlite_utils", "huggingface_hub", "safetensors"),
     *("markdown_it", "lxml", "yaml", "tomli", "sentencex", "watchfiles"),
-    *("chardetng_py", "backports"),
+    *("chardetng_py", "backports", "pathspec"),
     *(".encoders.run.onnx", ".encoders.run.torch", ".encoders.run.cuda"),
     *(
         ".encoders.compile.quantise",

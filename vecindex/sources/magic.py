@@ -54,7 +54,7 @@ _STARTS: tuple[tuple[bytes, Kind], ...] = (
     (b"BZh", _packed("a bzip2", "bunzip2 -c")),
     (b"\xfd7zXZ\0", _packed("an xz", "xz -dc")),
     (b"7z\xbc\xaf\x27\x1c", Kind("a 7-Zip archive", "Unpack it and add its files.")),
-    (b"PK\x03\x04", Kind("a zip archive", "Unpack it and add its files.")),
+    (b"PK\x03\x04", Kind("a zip archive", "Unpack it and add its files.", "zip")),
     (
         b"SQLite format 3\0",
         Kind("an SQLite database", "Write its rows as csv: sqlite3 -header -csv {path} 'select ...'", "sqlite"),

@@ -15,13 +15,13 @@ from ..errors import Advice, SourceError
 from ..values.paths import expanded
 from ..values.sources import SourceKind
 from .cells import Types, Value
-from .detect import START, format_of
 from .fingerprint import FileState, state_of
 from .formats import LAYOUTS, Format
-from .opening.archives import Member
+from .opening.archives import Member, is_office_file
 from .opening.chunks import Chunks
 from .opening.compression import Unpacked, packing
 from .opening.decoding import Decoding, Utf8
+from .opening.detect import START, format_of
 from .opening.files import STDIN as STDIN
 from .opening.files import as_opened, copied, is_regular, is_url, opened, standard_input
 from .opening.files import unreadable as unreadable
@@ -187,21 +187,24 @@ def opened_source(
 
         copy, found = downloaded(path, offline)
         with _closing_on_error(copy):
-            format = format or found or format_of(path, name, _beginning(copy, name))
+            format = format or found or format_of(path, name, beginning(copy, name))
             return _checked(Source(path, format, options, copy=copy))
     path = expanded(path)
     name = label or _name(path)
     if path != STDIN and is_regular(path):
         state = state_of(path)
         with opened(path) as raw:
-            format = format_of(path, name, _beginning(raw, name), format)
+            start = beginning(raw, name)
+        if format is None and start.startswith(b"PK") and (document := is_office_file(path)):
+            format = Format(document)
+        format = format_of(path, name, start, format)
         return _checked(Source(path, format, options, state=state))
     if path != STDIN and format is None:
         format_of(path, name, b"")  # a pipe whose suffix is unknown is not read
     with standard_input(name) if path == STDIN else opened(path) as stream:
         copy = copied(stream, name)
     with _closing_on_error(copy):
-        start = _beginning(copy, name)
+        start = beginning(copy, name)
         if format is None:
             format = Format.TXT if path == STDIN else format_of(path, name, start)
         format = format_of(path, name, start, format)
@@ -226,7 +229,7 @@ def _refuse_packed(raw: IO[bytes], name: str) -> None:
         raise SourceError(name, None, reason, "Unpack it, and add what is in it.")
 
 
-def _beginning(raw: IO[bytes], name: str) -> bytes:
+def beginning(raw: IO[bytes], name: str) -> bytes:
     """The first bytes, unpacked, of what is at its start; b"" if they cannot be read, so that the reader says why."""
     try:
         return unpacked(raw, name).read(START)

@@ -30,7 +30,7 @@ def contents(
 
     A bad row raises SourceError; with ``on_bad`` the error is passed to it instead, and reading goes on. A row without
     a text is left out, and passed to ``on_empty``. An unreadable source (a header without a text column) and one
-    without any text always raise.
+    without any text always raise, unless the latter was only found in a folder or an archive.
     """
     if source.format in (Format.CSV, Format.TSV):
         delimited.learn(source)
@@ -48,7 +48,7 @@ def contents(
                 raise found
             else:
                 on_bad(found)
-    if empty:
+    if empty and source.is_named:
         raise SourceError(source.name, 1, "holds no sentences", "Check that this is the right file, or leave it out.")
 
 

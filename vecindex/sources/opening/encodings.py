@@ -46,14 +46,14 @@ def wide(start: bytes) -> str | None:
 
     Text in Latin letters has a NUL in most units, and other text has them at least in spaces and line ends.
     """
-    if len(start) % 2:
+    if len(start) % 2 or len(start) < 4:
         return None
     places = [start[place::4].count(0) for place in range(4)]
     quarter = max(1, len(start) // 4)
     candidates = []
-    if min(places[2:]) > 0.9 * quarter and places[0] <= 0.1 * quarter:
+    if quarter > 1 and min(places[2:]) > 0.9 * quarter and places[0] <= 0.1 * quarter:
         candidates.append("utf-32-le")
-    elif min(places[:2]) > 0.9 * quarter and places[3] <= 0.1 * quarter:
+    elif quarter > 1 and min(places[:2]) > 0.9 * quarter and places[3] <= 0.1 * quarter:
         candidates.append("utf-32-be")
     elif places[1] + places[3] > 0.05 * quarter and places[0] + places[2] == 0:
         candidates.append("utf-16-le")

@@ -8,15 +8,17 @@ import os
 import re
 import shlex
 
-from ..errors import Advice, SourceError
-from .formats import LAYOUTS, SUFFIXES, Format
-from .magic import START as KIND_START
-from .magic import Kind, kind_by_suffix, kind_of
-from .opening import compression, encodings
-from .opening.files import STDIN
+from ...errors import Advice, SourceError
+from ..formats import LAYOUTS, SUFFIXES, Format
+from ..magic import START as KIND_START
+from ..magic import Kind, kind_by_suffix, kind_of
+from . import compression, encodings
+from .files import STDIN
 
 START = max(2**13, KIND_START)
 """The number of bytes needed to find the format of a file."""
+
+_ZIP_FORMATS = ("zip", "docx", "xlsx", "pptx")  # a name within an archive may look like a part of a document
 
 _HTML = re.compile(
     r"(?:<\?xml[^>]*>|<!--.*?-->|\s)*(?:<!doctype\s+html|<html|<head|<body)\b", re.IGNORECASE | re.DOTALL
@@ -55,6 +57,25 @@ def format_of(path: str, name: str, start: bytes, given: Format | None = None) -
     return found
 
 
+def is_archive(path: str, start: bytes) -> bool:
+    """Whether a file is a zip archive of other files, by its name and its first bytes.
+
+    Documents of Word, Excel and PowerPoint that are called something else cannot always be told apart.
+    """
+    by_suffix = SUFFIXES.get(suffix_of(path))
+    if by_suffix is not None and not LAYOUTS[by_suffix].is_text:
+        return False
+    kind = kind_of(start)
+    return start.startswith(b"PK\x05\x06") or (kind is not None and kind.format in _ZIP_FORMATS)
+
+
+def is_binary(start: bytes) -> bool:
+    """Whether a file that starts with these unpacked bytes is not a text in any encoding."""
+    if kind_of(start) is not None:
+        return True
+    return b"\0" in start and encodings.marked(start) is None and encodings.wide(start[: len(start) // 4 * 4]) is None
+
+
 def suffix_of(path: str) -> str:
     """The suffix that says the format, in lower case: ``.txt`` in notes.txt and notes.TXT.gz."""
     stem, suffix = os.path.splitext(path)
@@ -88,7 +109,7 @@ def _looks_like(start: bytes) -> Format | None:
 
 def _decoded(start: bytes) -> str | None:
     mark = encodings.marked(start)
-    encoding = mark[0] if mark is not None else encodings.wide(start[: len(start) // 2 * 2])
+    encoding = mark[0] if mark is not None else encodings.wide(start[: len(start) // 4 * 4])
     try:
         text = start.decode(encoding or "utf-8", "replace")
     except UnicodeError:
