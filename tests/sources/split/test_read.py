@@ -10,7 +10,7 @@ import pytest
 import vecindex
 from vecindex import Record, SourceError
 from vecindex.errors import InvalidInput
-from vecindex.sources import source
+from vecindex.sources import Source, source
 from vecindex.sources.split.method import Split
 from vecindex.values.records import Origin
 
@@ -125,3 +125,17 @@ def test_what_cannot_be_read_is_an_error_at_once(tmp_path: Path) -> None:
         vecindex.read(tmp_path / "nothing.txt", split="words")
     with pytest.raises(InvalidInput, match="the format 'docs' is unknown"):
         vecindex.read(tmp_path / "nothing.txt", format="docs")
+
+
+def test_a_source_that_was_opened_for_the_records_is_closed_after_them(
+    page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[str] = []
+    monkeypatch.setattr(Source, "close", lambda self: closed.append(self.path))
+    records = vecindex.read(page)
+    assert next(records).text == "Oil"
+    assert closed == []
+    assert len(list(records)) == 4
+    assert closed == [str(page)]
+    with pytest.raises(SourceError, match="offline"):
+        vecindex.read("https://example.org/page.html", offline=True)

@@ -57,6 +57,7 @@ def read(
     encoding: str | None = None,
     errors: DecodingErrors = "strict",
     sql: str | None = None,
+    offline: bool = False,
 ) -> Iterator[Record]:
     """The records of a file, as ``add`` would see them: rows, or the sentences of a longer text.
 
@@ -65,13 +66,13 @@ def read(
     the key KEY have KEY#1, KEY#2 and so on. The file is read as far as records are taken.
 
     Args:
-        path: a file; "-" is standard input.
+        path: a file or a URL; "-" is standard input.
         on_bad: is called with the SourceError of each bad row, and reading goes on.
         split: "sentence", "paragraph", "line", "none", "tokens:N" or "tokens:N,overlap:M". None goes by the format:
             rows stay whole, and longer texts are cut into sentences.
         join_short: joins what has fewer characters, such as a heading, to what follows it under the same headings.
         token_spans: counts tokens for "tokens:N", such as ``encoder.token_spans``.
-        format: the format; None goes by the file's suffix.
+        format: the format; None goes by the file's suffix and content.
         text_column: the column of the text, or several, to be joined in this order.
         key_column: the column of the keys.
         metadata_columns: the columns that become metadata; None is all others.
@@ -80,6 +81,7 @@ def read(
         encoding: the encoding of a text; None detects it.
         errors: "strict" or "replace", what happens to bytes that are not text in that encoding.
         sql: the query whose rows are read from a database.
+        offline: refuses URLs.
 
     Raises:
         SourceError: the file or a row of it cannot be read; it names the file and the line.
@@ -89,16 +91,26 @@ def read(
         **{"text_column": text_column, "key_column": key_column, "metadata_columns": metadata_columns},
         **{"json_path": json_path, "encoding": encoding, "sql": sql},
     }
-    if not isinstance(path, Source):
-        kind = None if format is None else Format(format)
-        path = source(path, format=kind, types=types, errors=errors, **cast(Any, options))
-    elif (format, types, errors, set(options.values())) != (None, "auto", "strict", {None}):
-        raise InvalidInput("options of a source that is open already", "Pass them to source().")
-    way = LAYOUTS[path.format].split if split is None else cast(Split, split)
-    return _records(path, on_bad, replace(way, join_short=join_short) if join_short else way, token_spans)
+    way = None if split is None else cast(Split, split)
+    if isinstance(path, Source):
+        if (format, types, errors, offline, set(options.values())) != (None, "auto", "strict", False, {None}):
+            raise InvalidInput("options of a source that is open already", "Pass them to source().")
+        return _records(path, on_bad, way, join_short, token_spans)
+    kind = None if format is None else Format(format)
+    opened = source(path, format=kind, types=types, errors=errors, offline=offline, **cast(Any, options))
+    return _closed_after(opened, _records(opened, on_bad, way, join_short, token_spans))
 
 
-def _records(opened: Source, on_bad: OnBad | None, way: Split, token_spans: TokenSpans | None) -> Iterator[Record]:
+def _closed_after(opened: Source, records: Iterator[Record]) -> Iterator[Record]:
+    with opened:
+        yield from records
+
+
+def _records(
+    opened: Source, on_bad: OnBad | None, way: Split | None, join_short: int, token_spans: TokenSpans | None
+) -> Iterator[Record]:
+    way = LAYOUTS[opened.format].split if way is None else way
+    way = replace(way, join_short=join_short) if join_short else way
     for found in contents(opened, on_bad):
         if isinstance(found, Document):
             yield from _pieces(found, way, token_spans)
