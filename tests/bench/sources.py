@@ -11,6 +11,7 @@ import csv
 import html
 import io
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,11 +24,16 @@ from vecindex.sources.formats import LAYOUTS
 from vecindex.sources.reading import contents
 from vecindex.sources.split.pieces import pieces
 
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.support import office_files  # noqa: E402
+
 ENCODED_A_SECOND = 400
 PARAGRAPH, SECTION = 4, 12
 """Sentences of a paragraph, and paragraphs of a section."""
 
-DATA = Path(__file__).parents[2] / "data" / "sentences.jsonl"
+DATA = ROOT / "data" / "sentences.jsonl"
 
 
 def sentences(count: int) -> list[str]:
@@ -114,6 +120,22 @@ def _objects(texts: Sequence[str]) -> list[str]:
     return [json.dumps({"text": text, "n": n, "topic": "one"}) for n, text in enumerate(texts)]
 
 
+def _written(write: Callable[[Path, Sequence[str]], None]) -> Callable[[Sequence[str]], bytes]:
+    def made(texts: Sequence[str]) -> bytes:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "a")
+            write(path, texts)
+            return path.read_bytes()
+
+    return made
+
+
+def _workbook(path: Path, texts: Sequence[str]) -> None:
+    office_files.write_xlsx(
+        path, [{"id": n, "text": text, "year": 1900 + n % 120, "topic": "one"} for n, text in enumerate(texts)]
+    )
+
+
 MAKERS: dict[str, tuple[str, Callable[[Sequence[str]], str | bytes]]] = {
     "txt": ("txt", "\n".join),
     "csv": ("csv", _table(",")),
@@ -127,6 +149,12 @@ MAKERS: dict[str, tuple[str, Callable[[Sequence[str]], str | bytes]]] = {
     "code": ("py", _code),
     "notebook": ("ipynb", _notebook),
     "subtitles": ("srt", _subtitles),
+    "pdf": ("pdf", _written(office_files.write_pdf)),
+    "docx": ("docx", _written(office_files.write_docx)),
+    "pptx": ("pptx", _written(office_files.write_pptx)),
+    "xlsx": ("xlsx", _written(_workbook)),
+    "eml": ("eml", _written(office_files.write_eml)),
+    "mbox": ("mbox", _written(office_files.write_mbox)),
 }
 """For each format, the suffix of its files, and what writes sentences to one."""
 

@@ -95,7 +95,7 @@ def _content(lines: Sequence[str | tuple[float, float, float, str]], has_image: 
 
 
 def _escaped(text: str) -> bytes:
-    raw = text.encode("cp1252")
+    raw = text.encode("cp1252", "replace")
     return raw.replace(b"\\", b"\\\\").replace(b"(", b"\\(").replace(b")", b"\\)")
 
 
@@ -192,12 +192,17 @@ def _paragraphs(sentences: Sequence[str]) -> list[str]:
 
 
 def write_pdf(path: Path, sentences: Sequence[str]) -> None:
-    """Lines are wrapped, and sentences go on from page to page; each page has a header and its number."""
-    lines = [line for each in _paragraphs(sentences) for line in (*wrap(each, _CHARACTERS_A_LINE), "")]
+    """Lines are wrapped, and sentences go on from page to page; each of several pages has a header and its number."""
+    lines = [
+        line
+        for each in _paragraphs(sentences)
+        for line in (*wrap(each, _CHARACTERS_A_LINE, break_on_hyphens=False), "")
+    ]
     pages: list[list[str | tuple[float, float, float, str]]] = []
     for number, start in enumerate(range(0, len(lines), LINES_A_PAGE), start=1):
         header, footer = (72.0, 815.0, 9.0, "A corpus of sentences"), (290.0, 30.0, 9.0, f"{number}")
-        pages.append([header, *lines[start : start + LINES_A_PAGE], footer])
+        page = lines[start : start + LINES_A_PAGE]
+        pages.append([header, *page, footer] if len(lines) > 2 * LINES_A_PAGE else list(page))
     path.write_bytes(pdf(pages))
 
 

@@ -266,3 +266,7 @@ def test_a_divided_word_keeps_a_hyphen_that_it_has_elsewhere() -> None:
         "SEQUENCE",
         "COVID-19",
     ]
+    assert undivided([f"an old{DIVIDED}fashioned, after{DIVIDED}noon", "An old fashioned afternoon."]) == [
+        "an old-fashioned, afternoon",
+        "An old fashioned afternoon.",
+    ]

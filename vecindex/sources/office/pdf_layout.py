@@ -26,8 +26,8 @@ _RAGGED = 12
 _SHORTEST_FULL = 18
 """The length from which on a line can be full, as such a multiple: about 40 characters."""
 _SENTENCE_END = re.compile(r"""[.!?…。\uff01\uff1f][\"'\u201d\u2019)\]]*(?=\s|$)""")
-_ENDS = re.compile(r"""[.!?:;…。\uff01\uff1f][\"'\u201d\u2019)\]]*$""")
-_HYPHENATED = re.compile(r"\w+-\w+")
+_ENDS = re.compile(r"""[.!?:…。\uff01\uff1f][\"'\u201d\u2019)\]]*$""")
+_WORD = re.compile(rf"(?<![\w{DIVIDED}-])\w+(?:-\w+)*(?![\w{DIVIDED}-])")
 _DIVIDED = re.compile(rf"(\w*)-?{DIVIDED}(\w*)")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _LONGEST_MARGIN = 200
@@ -165,16 +165,21 @@ def _are_alike(one: Paragraph, other: Paragraph) -> bool:
 def undivided(texts: Sequence[str]) -> list[str]:
     """The texts with divided words put together.
 
-    A word keeps its hyphen if it has one elsewhere in the texts, or before a capital or a digit.
+    A word keeps its hyphen before a digit or a capital, and if it has one elsewhere in the texts; also if its two parts
+    are words elsewhere, and both together are not.
     """
     if not any(DIVIDED in text for text in texts):
         return list(texts)
-    hyphenated = {word.lower() for text in texts for word in _HYPHENATED.findall(text)}
+    known = {word.lower() for text in texts for word in _WORD.findall(text)}
 
     def whole(found: re.Match[str]) -> str:
         above, below = found[1], found[2]
-        keeps = f"{above}-{below}".lower() in hyphenated or below[:1].isdigit()
-        keeps = keeps or (below[:1].isupper() and not above[-1:].isupper())
-        return f"{above}-{below}" if keeps else f"{above}{below}"
+        if _keeps_hyphen(above.lower(), below.lower(), known) or below[:1].isdigit():
+            return f"{above}-{below}"
+        return f"{above}-{below}" if below[:1].isupper() and not above[-1:].isupper() else above + below
 
     return [_DIVIDED.sub(whole, text) for text in texts]
+
+
+def _keeps_hyphen(above: str, below: str, known: set[str]) -> bool:
+    return f"{above}-{below}" in known or (above + below not in known and above in known and below in known)
