@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,7 @@ from vecindex.search.codes import Codes, build
 from vecindex.search.exact import Ranking, rank
 from vecindex.search.settings import CodeSettings
 from vecindex.store.generation import Allowed
+from vecindex.store.origins import Whence
 from vecindex.store.sql.groups import Groups
 from vecindex.store.stored import Stored
 
@@ -70,6 +72,9 @@ class ArrayView:
 
     def metadata(self, record: Any) -> dict[str, Any]:
         return {}
+
+    def origins(self, records: Sequence[Stored], context: int = 0) -> list[Whence | None]:
+        return [None] * len(records)
 
     def groups(self, field: Path, rows: list[int] | None = None) -> Groups:
         raise NotImplementedError

@@ -53,7 +53,7 @@ KINDS: dict[str, set[str]] = {
     "metadata": {"metadata"},
     "vectors": {"vectors"},
     "where": {"where"},
-    "whole": {"k", "per_group", "limit", "threads", "dimensions", "join_short"},
+    "whole": {"k", "per_group", "limit", "context", "threads", "dimensions", "join_short"},
     "real": {"lock_timeout", "recall", "latency_ms"},
     "flag": {"create", "readonly", "offline", "cache", "anew", "encode"},
     "call": {"progress", "on_bad", "token_spans"},

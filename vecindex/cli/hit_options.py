@@ -47,20 +47,22 @@ hits_option: Decorator = click.option(
 
 
 @dataclass(frozen=True, slots=True)
-class Grouped:
-    """The options of a command that group hits."""
+class Chosen:
+    """The options of a command that choose among hits, and what is around them."""
 
     group_by: str | None
     per_group: int
+    context: int
 
 
-grouping_options = gathered(
-    *("grouped", Grouped),
+choosing_options = gathered(
+    *("chosen_hits", Chosen),
     (
         click.option(
             "--group-by",
             metavar="FIELD",
-            help="Print at most --per-group hits with the same value in this metadata field.",
+            help="Print at most --per-group hits with the same value in this metadata field, or of one source or "
+            "document.",
         ),
         click.option(
             "--per-group",
@@ -70,9 +72,16 @@ grouping_options = gathered(
             metavar="M",
             help="How many hits a group of --group-by may have.",
         ),
+        click.option(
+            "--context",
+            default=0,
+            type=click.IntRange(min=0),
+            metavar="N",
+            help="Also print N sentences before and after each hit, from the same document.",
+        ),
     ),
 )
-"""The options for grouping hits, as the argument ``grouped``."""
+"""The options for choosing hits, as the argument ``chosen_hits``."""
 
 
 def _fields(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> tuple[str, ...] | None:

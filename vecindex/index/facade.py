@@ -17,7 +17,7 @@ from ..encoders.run.encoder import Encoder
 from ..errors import Advice, CorruptIndex, IncompatibleFormat, InvalidInput, TextWithoutToken
 from ..exchange.import_source import ImportSource
 from ..filters.parse import parse_deletion
-from ..sources.locations import Locations
+from ..search.listing import sources_at
 from ..store.snapshot import Snapshots
 from ..store.sql.schema import FORMAT, create_index, index_exists
 from ..store.sql.upgrades import to_newest
@@ -186,7 +186,9 @@ class Index(Maintained):
             if where is not None:
                 deleted = writer.delete_where(parse_deletion(where))
             elif source is not None:
-                deleted = writer.remove_sources(self._sources_at(os.fspath(source)))
+                with self._snapshots.borrow() as catalog:
+                    ids = sources_at(catalog, self._folder, os.fspath(source))
+                deleted = writer.remove_sources(ids)
             else:
                 deleted = writer.delete(each(() if keys is None else keys, checked_key))
         self._upkeep.tidy()
@@ -267,17 +269,6 @@ class Index(Maintained):
             report = migration.run(compared, encoder, queries, qrels, progress=progress, anew=anew)
         self._model = IndexModel(encoder, self._model.settings, self._check_vectors)
         return report
-
-    def _sources_at(self, typed: str) -> list[int]:
-        """The ids of the sources that are meant by ``typed``; raises InvalidInput if there is none."""
-        with self._snapshots.borrow() as catalog:
-            found = Locations(self._folder).selected(typed, catalog.sources())
-        if not found:
-            raise InvalidInput(
-                f"nothing was added from {typed!r}",
-                Advice("See index.sources().", typed="See `vecindex sources`."),
-            )
-        return [state.id for state in found]
 
     def _beside(self) -> Path | None:
         """The index whose file permissions a new index takes over."""

@@ -19,7 +19,7 @@ from ..filters.parse import parse
 from ..search import run
 from ..search.check_codes import check_codes
 from ..search.grouping import Grouping, grouping
-from ..search.listing import Listing
+from ..search.listing import Listing, origin_of
 from ..search.run import SearchReport
 from ..search.upkeep import describe
 from ..search.view import Accelerator, SnapshotView
@@ -116,6 +116,7 @@ class Reader(Listing):
         *,
         group_by: str | None = None,
         per_group: int = 1,
+        context: int = 0,
     ) -> Hits:
         """The nearest records to a text or a vector.
 
@@ -124,10 +125,12 @@ class Reader(Listing):
             k: the number of hits; fewer are returned only if fewer records match.
             where: a filter on metadata, e.g. ``{"lang": "en", "year": {"$gte": 2020}}`` or
                 ``"lang = 'en' and year >= 2020"``.
-            group_by: a metadata field, such as ``topic`` or ``author.name``. At most ``per_group`` hits have the same
-                value in it, and others that are less near take the place of the rest. A record without the field, or
-                with null in it, is a group by itself.
+            group_by: ``source``, ``document``, or a metadata field such as ``topic`` or ``author.name``. At most
+                ``per_group`` hits have the same value in it, and others that are less near take the place of the rest.
+                A record without the field, or with null in it, is a group by itself.
             per_group: the number of hits that each group may have.
+            context: how many sentences of the same document to give before and after each hit, in ``before`` and
+                ``after``.
 
         Returns:
             min(k, matching records) hits, highest score first, ties in insertion order.
@@ -139,7 +142,7 @@ class Reader(Listing):
             FilterWarning: a condition in ``where`` matches no stored record. Checked if fewer than k records match, or
                 all do.
         """
-        return self._search([query], k, where, grouping(group_by, per_group))[0]
+        return self._search([query], k, where, grouping(group_by, per_group), context)[0]
 
     @entrance()
     def search_many(
@@ -150,16 +153,17 @@ class Reader(Listing):
         *,
         group_by: str | None = None,
         per_group: int = 1,
+        context: int = 0,
     ) -> list[Hits]:
         """Searches for several texts, or vectors (n, D), in one snapshot; returns a list of hits for each."""
-        return self._search(queries, k, where, grouping(group_by, per_group))
+        return self._search(queries, k, where, grouping(group_by, per_group), context)
 
     def _search(
-        self, queries: Sequence[str] | Any, k: int, where: Where | None, by: Grouping | None = None
+        self, queries: Sequence[str] | Any, k: int, where: Where | None, by: Grouping | None, context: int
     ) -> list[Hits]:
         condition = None if where is None else parse(where)
         with self._asked(queries) as (view, vectors):
-            hits, unmatched = run.search(view, vectors, k, condition, by), view.unmatched(condition, k)
+            hits, unmatched = run.search(view, vectors, k, condition, by, context=context), view.unmatched(condition, k)
         _warn(unmatched)
         return hits
 
@@ -172,11 +176,12 @@ class Reader(Listing):
         *,
         group_by: str | None = None,
         per_group: int = 1,
+        context: int = 0,
     ) -> tuple[Hits, SearchReport]:
         """As `search`, with a report of how the hits were found: the route, the candidates, the time of each step."""
         condition, by = None if where is None else parse(where), grouping(group_by, per_group)
         with self._asked([query]) as (view, vectors):
-            found, unmatched = run.explain(view, vectors[0], k, condition, by), view.unmatched(condition, k)
+            found, unmatched = run.explain(view, vectors[0], k, condition, by, context), view.unmatched(condition, k)
         _warn(unmatched)
         return found
 
@@ -189,12 +194,19 @@ class Reader(Listing):
         *,
         group_by: str | None = None,
         per_group: int = 1,
+        context: int = 0,
     ) -> Hits:
         """The nearest records to the stored record ``key``, without itself; raises RecordNotFound."""
-        return self._similar(key, k, where, grouping(group_by, per_group), warns=True)
+        return self._similar(key, k, where, grouping(group_by, per_group), context, warns=True)
 
     def _similar(
-        self, key: str, k: int, where: Where | None = None, by: Grouping | None = None, warns: bool = False
+        self,
+        key: str,
+        k: int,
+        where: Where | None = None,
+        by: Grouping | None = None,
+        context: int = 0,
+        warns: bool = False,
     ) -> Hits:
         condition = None if where is None else parse(where)
         with self._snapshots.take() as snapshot:
@@ -203,17 +215,19 @@ class Reader(Listing):
                 warn(QueryUnknown(space.model, "the record"))
             vector = np.array(snapshot.vectors[record.row])
             view = self._accelerator.view(snapshot)
-            hits = run.search(view, vector[None, :], k, condition, by, without=record.row)[0]
+            hits = run.search(view, vector[None, :], k, condition, by, record.row, context)[0]
             unmatched = snapshot.unmatched(condition, k)
         _warn(unmatched)
         return hits
 
     @entrance()
     def get(self, key: str) -> Record:
-        """The record ``key`` with its ``vector``, (D,) float32 of unit length; raises RecordNotFound."""
+        """The record ``key`` with its ``origin`` and ``vector``, (D,) float32 of unit length; raises RecordNotFound."""
         with self._snapshots.take() as snapshot:
             record = _stored(snapshot, key)
-            return Record(record.text, key, snapshot.metadata(record), np.array(snapshot.vectors[record.row]))
+            (whence,) = snapshot.origins([record])
+            vector = np.array(snapshot.vectors[record.row])
+            return Record(record.text, key, snapshot.metadata(record), vector, origin_of(whence))
 
     def keys(self) -> list[str]:
         """The keys of all records, in insertion order."""

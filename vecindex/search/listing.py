@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..errors import Advice, InvalidInput
 from ..filters.parse import parse
 from ..filters.tree import Filter
+from ..sources.locations import Locations
+from ..store.origins import Whence, origins
 from ..store.snapshot import Snapshots
+from ..store.sql.reads import Catalog
 from ..store.sql.unmatched import warn_of_unmatched
 from ..values.arguments import entrance
-from ..values.records import Record
+from ..values.records import Origin, Record
 
 _RECORDS_A_READ = 256  # a text may be long, so few are in memory at once
 
@@ -20,34 +26,72 @@ _RECORDS_A_READ = 256  # a text may be long, so few are in memory at once
 class Listing:
     """The part of an `Index` that lists records; its method has the name of a type, so it is in a class of its own."""
 
+    _folder: Path
     _snapshots: Snapshots
 
     @entrance()
-    def list(self, where: Mapping[str, Any] | str | None = None, *, limit: int | None = None) -> Iterator[Record]:
-        """The records, with their keys, texts and metadata but without vectors, in the order of insertion.
+    def list(
+        self,
+        where: Mapping[str, Any] | str | None = None,
+        *,
+        source: str | os.PathLike[str] | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Record]:
+        """The records, in the order of insertion: keys, texts, metadata and ``origin``, but no vectors.
 
         They are read from one snapshot, a few at a time, while others may write; `vecindex list` prints them.
 
         Args:
             where: a filter on metadata, as in `search`.
+            source: a file that was added, or a folder or an archive for all that is in it; or the URL or other label of
+                a source, as `sources` lists it.
             limit: the largest number of records.
 
         Raises:
-            InvalidInput, InvalidFilter, CorruptIndex.
+            InvalidInput: nothing was added from that source.
+            InvalidFilter, CorruptIndex.
 
         Warns:
             FilterWarning: a condition in ``where`` matches no stored record.
         """
-        return self._listed(None if where is None else parse(where), limit)
+        condition, sources = None if where is None else parse(where), None
+        if source is not None:
+            with self._snapshots.borrow() as catalog:
+                sources = sources_at(catalog, self._folder, os.fspath(source))
+        return self._listed(condition, sources, limit)
 
-    def _listed(self, where: Filter | None, limit: int | None) -> Iterator[Record]:
+    def _listed(self, where: Filter | None, sources: Ids | None, limit: int | None) -> Iterator[Record]:
         with self._snapshots.borrow() as catalog, catalog.reading() as manifest:
-            if where is None:
-                rows = catalog.live_rows(manifest.rows)
-            else:
+            rows = catalog.live_rows(manifest.rows) if sources is None else catalog.rows_from(sources)
+            if where is not None:
                 warn_of_unmatched(catalog, manifest, where)
-                rows = np.sort(catalog.rows_where(where, manifest.fields))
+                rows = np.intersect1d(rows, catalog.rows_where(where, manifest.fields))
             rows = rows[:limit]
             for start in range(0, len(rows), _RECORDS_A_READ):
-                for stored in catalog.fetch(rows[start : start + _RECORDS_A_READ].tolist()):
-                    yield Record(stored.text, stored.key, catalog.metadata(stored))
+                some = catalog.fetch(rows[start : start + _RECORDS_A_READ].tolist())
+                for stored, whence in zip(some, origins(catalog, some), strict=True):
+                    yield Record(stored.text, stored.key, catalog.metadata(stored), origin=origin_of(whence))
+
+
+Ids: TypeAlias = list[int]
+
+
+def sources_at(catalog: Catalog, folder: Path, typed: str) -> Ids:
+    """The ids of the sources that are meant by ``typed``; raises InvalidInput if there is none."""
+    found = Locations(folder).selected(typed, catalog.sources())
+    if not found:
+        raise InvalidInput(
+            f"nothing was added from {typed!r}",
+            Advice("See index.sources().", typed="See `vecindex sources`."),
+        )
+    return [state.id for state in found]
+
+
+def origin_of(whence: Whence | None) -> Origin | None:
+    """The source and the place there, as a record has it."""
+    if whence is None or whence.source is None:
+        return None
+    if whence.place is None:
+        return Origin(whence.source)
+    unit, number = whence.place
+    return Origin(whence.source, number, unit)

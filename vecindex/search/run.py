@@ -51,25 +51,33 @@ def search(
     where: Filter | None = None,
     by: Grouping | None = None,
     without: int | None = None,
+    context: int = 0,
 ) -> list[Hits]:
     """The best min(k, records that match) hits for each of ``queries`` (q, D), unit vectors; see `_best`.
 
-    With ``by`` only so many are of one group. ``without`` is a row that is left out.
+    With ``by`` only so many are of one group. ``without`` is a row that is left out. Each hit has up to ``context``
+    sentences around it.
     """
     if by is not None:
-        return [_hits(view, *_fetched(view, found)) for found in grouped(view, queries, k, where, by, without)]
+        found = grouped(view, queries, k, where, by, without)
+        return [_hits(view, *_fetched(view, ranking), context) for ranking in found]
 
     def again(query: Vectors, more: int) -> Ranking:
         return rankings(view, query[None, :], more, where)[0]
 
     wanted = k if without is None else k + 1
     found = rankings(view, queries, wanted, where)
-    pairs = zip(queries, found, strict=True)
-    return [_hits(view, *_best(view, ranking, wanted, partial(again, query)), k, without) for query, ranking in pairs]
+    best = (_best(view, ranking, wanted, partial(again, query)) for query, ranking in zip(queries, found, strict=True))
+    return [_hits(view, stored, ranking, context, k, without) for stored, ranking in best]
 
 
 def explain(
-    view: RecordView, query: Vectors, k: int, where: Filter | None = None, by: Grouping | None = None
+    view: RecordView,
+    query: Vectors,
+    k: int,
+    where: Filter | None = None,
+    by: Grouping | None = None,
+    context: int = 0,
 ) -> tuple[Hits, SearchReport]:
     """As `search` for one ``query`` (D,), and what was done to find the hits."""
     trace = Trace()
@@ -81,7 +89,7 @@ def explain(
         stored, ranking = _fetched(view, grouped(view, query[None, :], k, where, by, trace=trace)[0])
     else:
         stored, ranking = _best(view, ranked(k), k, ranked)
-    hits = _hits(view, stored, ranking)
+    hits = _hits(view, stored, ranking, context)
     trace.lap("fetch")
     did = trace.plan
     assert did is not None
@@ -132,13 +140,22 @@ def _best(view: RecordView, ranking: Ranking, k: int, again: Callable[[int], Ran
 
 
 def _hits(
-    view: RecordView, stored: list[Stored], ranking: Ranking, k: int | None = None, without: int | None = None
+    view: RecordView,
+    stored: list[Stored],
+    ranking: Ranking,
+    context: int,
+    k: int | None = None,
+    without: int | None = None,
 ) -> Hits:
     """Hits of these records, of the first k if there are more, leaving out the one of row ``without``."""
     # Rounding can raise the product of two unit vectors above 1 in the last digit; a cosine is never more than 1.
     cosines = np.clip(ranking.scores, -1, 1).tolist()
     pairs = [(record, score) for record, score in zip(stored, cosines, strict=True) if record.row != without][:k]
+    origins = view.origins([record for record, _ in pairs], context)
     return Hits(
-        Hit(place, record.key, score, record.text, view.metadata(record), record.tokens_lost, record.unknown)
-        for place, (record, score) in enumerate(pairs, 1)
+        Hit(
+            *(rank, record.key, score, record.text, view.metadata(record), record.tokens_lost, record.unknown),
+            *(whence or ()),
+        )
+        for rank, ((record, score), whence) in enumerate(zip(pairs, origins, strict=True), 1)
     )

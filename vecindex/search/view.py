@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..errors import Advice, CorruptIndex, OutOfMemory
 from ..filters.tree import Filter, Path
 from ..store.generation import Allowed
 from ..store.manifest import CodesFiles, Manifest
+from ..store.origins import Whence
 from ..store.snapshot import Snapshot
 from ..store.sql.groups import Groups
 from ..store.stored import Stored
@@ -51,6 +53,7 @@ class RecordView(View, Protocol):
 
     def fetch(self, rows: list[int]) -> list[Stored]: ...
     def metadata(self, record: Stored) -> dict[str, Any]: ...
+    def origins(self, records: Sequence[Stored], context: int = 0) -> list[Whence | None]: ...
     def groups(self, field: Path, rows: list[int] | None = None) -> Groups: ...
 
 
@@ -153,7 +156,8 @@ class SnapshotView:
         self.vectors: Vectors = snapshot.vectors
         self.allowed, self.unmatched = snapshot.allowed, snapshot.unmatched
         self.check, self.check_range = snapshot.check, snapshot.check_range
-        self.fetch, self.metadata, self.groups = snapshot.fetch, snapshot.metadata, snapshot.groups
+        self.fetch, self.metadata = snapshot.fetch, snapshot.metadata
+        self.origins, self.groups = snapshot.origins, snapshot.groups
 
     @property
     def coded(self) -> int:

@@ -26,6 +26,7 @@ from .changes.replacing import Replacing
 from .disk.connection import replaced
 from .generation import Allowed, Generation
 from .manifest import CodesFiles, Manifest
+from .origins import Whence, origins
 from .sql.groups import Groups, read_groups
 from .sql.reads import Catalog
 from .stored import Identity, Stored, StoredDocument
@@ -95,6 +96,10 @@ class Snapshot:
 
     def fetch(self, rows: Iterable[int]) -> list[Stored]:
         return self._catalog.fetch(rows)
+
+    def origins(self, records: Sequence[Stored], context: int = 0) -> list[Whence | None]:
+        """See `store.origins`."""
+        return origins(self._catalog, records, context)
 
     def allowed(self, where: Filter | None) -> Allowed:
         """The rows of the records that the filter selects, which a search may return."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ..hit_options import Grouped, HitPrinter, csv_safe_option, grouping_options, hits_option, printing_options
+from ..hit_options import Chosen, HitPrinter, choosing_options, csv_safe_option, hits_option, printing_options
 from ..options import ModelOptions, format_option, index_option, model_options, open_for_reading, where_option
 from ..output import emit, is_terminal, stdout, warn
 from ..render.hits import Shown
@@ -22,7 +22,7 @@ _PIECES_AT_ONCE = 256
 @click.argument("query")
 @hits_option
 @where_option
-@grouping_options
+@choosing_options
 @printing_options
 @click.option("--explain", is_flag=True, help="Also print how the hits were found, and the time of each step.")
 @model_options
@@ -31,7 +31,7 @@ def search(
     query: str,
     k: int,
     where: str | None,
-    grouped: Grouped,
+    chosen_hits: Chosen,
     printer: HitPrinter,
     explain: bool,
     chosen: ModelOptions,
@@ -43,22 +43,25 @@ def search(
     characters, a snippet is printed that has most of the query's words.
 
     --group-by still prints -k hits if there are enough: less near ones take the place of those that are too many in
-    their group. Each record without the field is a group by itself.
+    their group. Each record without the field is a group by itself. With --context, the sentences around a hit have no
+    rank, and hits that are near each other are one passage.
 
     \b
     Examples:
       vecindex search "my name"
       vecindex search "my name" --min-score 0.4 --fields lang,year
       vecindex search "plants that need little water" -k 3 --where "topic = 'gardening'"
+      vecindex search "how to install it" --context 2
+      vecindex search "how to install it" --group-by source
       vecindex search "a plant for a dark room" --group-by topic --per-group 2
       vecindex search "my name" --format json | jq '.[0].text'
     """
-    groups = asdict(grouped)
+    options = asdict(chosen_hits)
     with open_for_reading(index_path, chosen) as index:
         if not explain:
-            printer.print(index.search(query, k, where, **groups), query)
+            printer.print(index.search(query, k, where, **options), query)
             return
-        hits, explanation = index.explain_search(query, k, where, **groups)
+        hits, explanation = index.explain_search(query, k, where, **options)
         printer.print(hits, query)
         warn(search_report(explanation), nl=False)
 
@@ -67,10 +70,10 @@ def search(
 @click.argument("key")
 @hits_option
 @where_option
-@grouping_options
+@choosing_options
 @printing_options
 @index_option
-def similar(key: str, k: int, where: str | None, grouped: Grouped, printer: HitPrinter, index_path: Path) -> None:
+def similar(key: str, k: int, where: str | None, chosen_hits: Chosen, printer: HitPrinter, index_path: Path) -> None:
     """Print the records nearest in meaning to the record KEY.
 
     The best comes first. Of a text of more than 200 characters, the beginning is printed.
@@ -81,7 +84,7 @@ def similar(key: str, k: int, where: str | None, grouped: Grouped, printer: HitP
       vecindex similar cooking-001 --full --format csv --csv-safe
     """
     with open_for_reading(index_path) as index:
-        printer.print(index.similar(key, k, where, **asdict(grouped)))
+        printer.print(index.similar(key, k, where, **asdict(chosen_hits)))
 
 
 @click.command()
@@ -101,11 +104,14 @@ def get(key: str, format_: str, index_path: Path) -> None:
 
 @click.command("list")
 @where_option
+@click.option("--source", metavar="PATH", help="Only records from this source, or from all in this folder.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Print at most N records.")
 @format_option(*RECORD_FORMATS)
 @csv_safe_option
 @index_option
-def list_(where: str | None, limit: int | None, format_: str, csv_safe: bool, index_path: Path) -> None:
+def list_(
+    where: str | None, source: str | None, limit: int | None, format_: str, csv_safe: bool, index_path: Path
+) -> None:
     """Print the records, in the order in which they were added.
 
     Each is one line, the text and then the key; of a text of more than 200 characters, the beginning is printed. The
@@ -114,10 +120,11 @@ def list_(where: str | None, limit: int | None, format_: str, csv_safe: bool, in
     \b
     Examples:
       vecindex list --limit 20
+      vecindex list --source docs/guide.md
       vecindex list --where "lang = 'de'" --format jsonl > german.jsonl
     """
     shown = Shown(terminal=is_terminal(stdout()), csv_safe=csv_safe)
     with open_for_reading(index_path) as index:
-        pieces = records_as(format_, index.list(where, limit=limit), shown)
+        pieces = records_as(format_, index.list(where, source=source, limit=limit), shown)
         while block := "".join(islice(pieces, _PIECES_AT_ONCE)):
             emit(block, format_)

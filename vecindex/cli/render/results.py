@@ -43,8 +43,15 @@ def counted(number: int, noun: str) -> str:
 def record_as(format_: str, record: Record) -> str:
     """Formats a record, without its vector."""
     fields: dict[str, Any] = {"key": record.key, "text": record.text, "metadata": record.metadata}
+    origin = record.origin
     if format_ == "json":
+        if origin is not None:
+            fields["source"] = origin.path
+            if origin.place is not None:
+                fields[origin.unit] = origin.place
         return json_text(fields)
+    if origin is not None:
+        fields["source"] = str(origin)
     fields["metadata"] = json_line(record.metadata)
     return _pairs(list(fields.items()))
 

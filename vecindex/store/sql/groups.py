@@ -1,4 +1,4 @@
-"""Reads which records belong together: those that have the same value in a metadata field."""
+"""Reads which records belong together: those that have the same value in a field, as filters know it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ...filters.sql import json_path
 from ...filters.tree import Path
 from ...values.records import UNKNOWN
 from ..vectors import Rows
+from .placed import PLACED, PLACED_METADATA
 from .reads import Catalog
 
 _A_STATEMENT = 500
@@ -20,7 +21,7 @@ _A_STATEMENT = 500
 _VALUES = (
     f"select row, lost >= {UNKNOWN}, json_type(metadata, :path), "
     "case when json_type(metadata, :path) in ('integer', 'real') then json_extract(metadata, :path) "
-    "else metadata -> :path end from records"
+    "else metadata -> :path end from "
 )
 _NUMBER = {"integer": "number", "real": "number"}
 
@@ -61,9 +62,16 @@ def _values(catalog: Catalog, path: Path, rows: Sequence[int] | None) -> Iterato
     parameters: dict[str, Any] = {"path": json_path(path)}
     with catalog.errors():
         if rows is None:
-            yield from catalog.sqlite.execute(_VALUES, parameters)
+            yield from catalog.sqlite.execute(_statement(path, ""), parameters)
             return
         for start in range(0, len(rows), _A_STATEMENT):
             # Rows are numbers, so that they can be part of the statement.
             some = ", ".join(map(str, rows[start : start + _A_STATEMENT]))
-            yield from catalog.sqlite.execute(f"{_VALUES} where row in ({some})", parameters)
+            yield from catalog.sqlite.execute(_statement(path, f"where row in ({some})"), parameters)
+
+
+def _statement(path: Path, condition: str) -> str:
+    if path[0] not in PLACED:
+        return f"{_VALUES} records {condition}"
+    chosen = f"select row, lost, {PLACED_METADATA} as metadata from records {condition}"
+    return f"with placed as materialized ({chosen}) {_VALUES} placed"

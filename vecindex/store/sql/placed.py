@@ -18,7 +18,9 @@ _VALUES = {
 }
 # At "$" there is a value already, so nothing is inserted where a record has no such place.
 _INSERTED = ", ".join(f"iif({name} is null, '$', '$.{name}'), {value}" for name, value in _VALUES.items())
-_WITH = f"with placed as materialized (select row, json_insert(metadata, {_INSERTED}) as metadata from records) "
+PLACED_METADATA = f"json_insert(metadata, {_INSERTED})"
+"""The metadata of a record, and the place that it has."""
+_WITH = f"with placed as materialized (select row, {PLACED_METADATA} as metadata from records) "
 
 
 def relation(paths: Iterable[Path]) -> tuple[str, str]:

@@ -123,6 +123,17 @@ class Catalog(Documents):
         with self.errors():
             return [self._stored(row) for id in documents for row in self.sqlite.execute(sql, (id,))]
 
+    def pieces_within(self, document: int, first: int, last: int) -> list[Stored]:
+        """The records of a document from position ``first`` to ``last``."""
+        sql = f"{_RECORD} where document = ? and position between ? and ? order by position"
+        with self.errors():
+            return [self._stored(row) for row in self.sqlite.execute(sql, (document, first, last))]
+
+    def rows_from(self, sources: Iterable[int]) -> Rows:
+        """The rows of all records from these sources, ascending."""
+        found = [self._rows("select row from records where source = ?", (id,)) for id in sources]
+        return np.sort(np.concatenate([np.empty(0, np.int64), *found]))
+
     def rows_of(self, keys: Iterable[str]) -> dict[str, int]:
         """The rows of the records with these keys, even if damaged; a key without a record is left out."""
         sql = "select row from records where key = ?"

@@ -1,0 +1,72 @@
+"""Says where records are from, and which sentences stand around them in their documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, cast, get_args
+
+from ..values.records import Unit
+from ..values.sources import SourceState
+from .sql.reads import Catalog
+from .stored import Stored
+
+
+class Whence(NamedTuple):
+    """The fields of a `Hit` that say where its text is from, in their order; each is None if it is not known."""
+
+    source: str | None
+    place: tuple[Unit, int] | None
+    span: tuple[int, int] | None
+    document: str | None
+    position: int | None
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+
+def origins(catalog: Catalog, records: Sequence[Stored], context: int = 0) -> list[Whence | None]:
+    """Where each record is from, and up to ``context`` sentences before and after it; None for a text by itself."""
+    if all(record.at is None for record in records):
+        return [None] * len(records)
+    sources = catalog.source_ids({record.source for record in records if record.source is not None})
+    documents = catalog.document_ids({record.document for record in records if record.document is not None})
+    found: list[Whence | None] = []
+    for record in records:
+        if record.at is None:
+            found.append(None)
+            continue
+        state = sources.get(record.source) if record.source is not None else None
+        location = state.location if state else None
+        place = _place(state, record.at.place)
+        document = documents.get(record.document) if record.document is not None else None
+        if document is None:  # a row of its source, stored whole
+            found.append(Whence(location, place, None, None, None))
+            continue
+        at = record.at
+        around = _around(catalog, record, context) if context else ((), ())
+        found.append(Whence(location, place, (at.start, at.end), document.new.key, at.position, *around))
+    return found
+
+
+def _place(state: SourceState | None, number: int | None) -> tuple[Unit, int] | None:
+    # A unit becomes the name of a member of JSON, so an index from elsewhere must not choose it.
+    if state is None or number is None or state.unit not in get_args(Unit):
+        return None
+    return cast(Unit, state.unit), number
+
+
+def _around(catalog: Catalog, record: Stored, context: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The texts before and after a sentence, as far as no sentence between them was deleted."""
+    assert record.at is not None
+    assert record.document is not None
+    own = record.at.position
+    near = {
+        piece.at.position: piece.text
+        for piece in catalog.pieces_within(record.document, own - context, own + context)
+        if piece.at is not None
+    }
+    first = last = own
+    while first - 1 in near:
+        first -= 1
+    while last + 1 in near:
+        last += 1
+    return tuple(near[n] for n in range(first, own)), tuple(near[n] for n in range(own + 1, last + 1))
