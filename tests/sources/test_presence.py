@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,12 @@ def test_a_member_has_its_own_size_and_digest_and_the_time_of_its_archive(presen
 def test_what_is_not_there_is_gone(presence: Presence, location: str, kind: SourceKind) -> None:
     assert presence.now(state(location, kind)) is None
     assert presence.is_gone(state(location, kind))
+
+
+def test_a_file_that_was_emptied_is_gone(presence: Presence, tmp_path: Path) -> None:
+    (tmp_path / "docs" / "a.txt").write_text("")
+    assert presence.is_gone(state("docs/a.txt"))
+    assert not presence.is_gone(replace(state("docs/a.txt"), size=0))
 
 
 @pytest.mark.parametrize("kind", ["url", "stdin"])

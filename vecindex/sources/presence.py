@@ -44,9 +44,13 @@ class Presence:
         return FileState(self._members(archive)[member], found.mtime_ns)
 
     def is_gone(self, state: SourceState) -> bool:
-        """Whether a source's file is gone; what the system does not say, and what has no path, is not."""
+        """Whether a source's file is gone, or empty, since nothing is read of that.
+
+        What the system does not say, and what has no path, is not gone.
+        """
         try:
-            return self.now(state) is None
+            found = self.now(state)
+            return found is None or (found.size == 0 and state.size != 0)
         except SourceError:
             return False
 
