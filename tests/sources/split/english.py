@@ -59,6 +59,8 @@ RIGHT = [
     ["\u2022 9. Wash the rice", "\u2022 10. Boil the water"],
     ["1. Wash the rice.", "2. Boil the water."],
     ["a) Open the lid.", "b) Pour it in."],
+    ["2.1. Method and data.", "2.2. Results are here."],
+    ["IV. Results are here.", "They hold."],
     ["She never meant to stay....", "The train had left."],
     ["I was not sure ... well, what I mean is . . . it was dark."],
     ["The heron stood\nin the cold water."],

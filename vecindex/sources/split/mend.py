@@ -1,6 +1,6 @@
 """Corrects the sentences that `sentencex` finds, where it is wrong for a reason that one can see in the text.
 
-- A list marker alone ("1.", "b)") belongs to the item that follows.
+- A list marker alone ("1.", "b)", "2.1.", "IV.") belongs to the item that follows.
 - A few more abbreviations do not end a sentence before a small letter or a number: "on Fri. at noon", "vol. 3".
 - A few titles in other languages than English do not end one before a name, nor does an ordinal number in German.
 - What follows a mark without a space and begins with a hyphen goes on: "c.-\u00e0-d.".
@@ -15,8 +15,9 @@ from collections.abc import Iterator
 
 Span = tuple[int, int]
 
-_MARKER = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z]|[ivxlc]{1,6})(?:[.)]|\.\))|[-*+\u2022\u2043\u00b7]")
-_LONGEST_MARKER = 8
+_NUMBER = r"(?:\d{1,3}(?:\.\d{1,3}){0,3}|[a-zA-Z]|[ivxlc]{1,6}|[IVXLC]{1,6})"
+_MARKER = re.compile(rf"\(?{_NUMBER}(?:[.)]|\.\))|[-*+\u2022\u2043\u00b7]")
+_LONGEST_MARKER = 12
 _LAST_WORD = re.compile(r"(?<![^\s(])([^\s(]+)\.$")
 _DAYS = frozenset({"Mon", "Tue", "Tues", "Wed", "Thu", "Thur", "Thurs", "Fri", "Sat", "Sun"})
 _ABBREVIATIONS = frozenset(
