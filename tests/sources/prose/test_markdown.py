@@ -132,6 +132,18 @@ def test_deep_nesting_is_read_as_paragraphs_and_loses_nothing() -> None:
     assert texts(page("".join("  " * depth + f"- item {depth}\n" for depth in range(20))))[-1] == "item 19"
 
 
+def test_a_long_text_is_parsed_in_parts_and_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    section = "# One\n\nText.\n\n- item\n\n  more\n\n````\n# no\n\n```\n\nno\n````\n\n"
+    section += "> ~~~\n> no\n> ~~~\n\n## Two\n\nEnd.\n\n"
+    text = f"---\na: 1\n---\n{section * 20}```\n\nnever closed\n\nfor long\n"
+    whole = page(text)
+    for part in (1, 50, 700):
+        monkeypatch.setattr("vecindex.sources.prose.markdown.PART", part)
+        assert page(text) == whole
+    items = "".join(f"- item {n}\n" for n in range(1000))
+    assert texts(page(items)) == [f"item {n}" for n in range(1000)]
+
+
 @pytest.mark.parametrize(
     "text",
     [

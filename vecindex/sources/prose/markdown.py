@@ -29,11 +29,16 @@ if TYPE_CHECKING:
 
 MAX_NESTING = 60
 """Levels of lists and quotes. A text with more of them is read as plain paragraphs."""
+PART = 2**18
+"""Characters, about, that are parsed at once: the parser takes a hundred bytes of memory for each."""
 
 _MARKS = re.compile(r"\[\^[^\]\s]{1,100}\]:[ \t]*|\[[ xX]\][ \t]+|:{3,}[^\r\n]*\s*")  # footnotes, tasks, directives
 _TARGET = r"(?:\([^()]{0,2000}\)|\[[^\[\]]{0,500}\])"
 _PICTURES = re.compile(rf"(?:\[?!\[[^\[\]]{{0,500}}\]{_TARGET}(?:\]{_TARGET})?\s*)+")
 _ATTRIBUTES = re.compile(r"\s*\{[#.:][^{}]*\}$")
+_FENCE = re.compile(r"(?:^|(?<=[\r\n]))[ \t>]{0,100}(?:(?:[-*+]|\d{1,9}[.)])[ \t]{1,4}){0,20}(`{3,}|~{3,})([^`\r\n]*)")
+_BLANK_LINE = re.compile(r"(?:\r\n?|\n)[ \t]{0,100}(?:\r\n?|\n)(?=\S)")
+_LINE = re.compile(r"(?:\r\n?|\n)(?=\S)")
 _INLINE = frozenset("*_`[<&\\")
 _MODULE_CODE = re.compile(r"(?:import|export)\b|\{/\*")
 
@@ -61,11 +66,16 @@ def markdown_blocks(text: str, start: int, outline: Outline, is_mdx: bool = Fals
 
     HTML comments, definitions of links and pictures alone are left out, in MDX also imports and exports.
     """
-    tokens = _parser().parse(text[start:])
+    for first, last in _parts(text, start):
+        yield from _part_blocks(text, first, last, outline, is_mdx)
+
+
+def _part_blocks(text: str, start: int, end: int, outline: Outline, is_mdx: bool) -> Iterator[Block]:
+    tokens = _parser().parse(text[start:end])
     if any(token.level > MAX_NESTING for token in tokens):
-        yield from (Block(*span, outline.metadata) for span in paragraphs(text, start, len(text)))
+        yield from (Block(*span, outline.metadata) for span in paragraphs(text, start, end))
         return
-    starts = line_starts(text, start)
+    starts = line_starts(text[:end], start)
     for before, token in pairwise([None, *tokens]):
         if token is None or token.map is None:
             continue
@@ -89,6 +99,30 @@ def markdown_blocks(text: str, start: int, outline: Outline, is_mdx: bool = Fals
             yield from code_blocks(text, first, last, outline.code(_language(token.info)))
         elif kind == "html_block":
             yield from (Block(*span, outline.metadata) for span in visible_spans(text, first, last))
+
+
+def _parts(text: str, start: int) -> Iterator[Span]:
+    """Cuts a long text where a line that is not indented follows an empty one, but not within fenced code.
+
+    If there is no such place for long, it is cut before any line that is not indented.
+    """
+    fence = ""
+    at = seen = start
+    while len(text) - start > PART:
+        at = max(at, start + PART)
+        gap = _BLANK_LINE.search(text, at, start + 4 * PART) or _LINE.search(text, max(at, start + 4 * PART - 1))
+        if gap is None:
+            break
+        for found in _FENCE.finditer(text, seen, gap.end()):
+            if not fence:
+                fence = found[1]
+            elif found[1].startswith(fence) and not found[2].strip():
+                fence = ""
+        at = seen = gap.end()
+        if not fence:
+            yield start, at
+            start = at
+    yield start, len(text)
 
 
 @cache
