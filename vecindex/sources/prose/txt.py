@@ -58,18 +58,19 @@ def looks_wrapped(sample: str) -> bool:
 
     All of this must hold, so that a list with a sentence a line is never taken for prose:
 
-    - the lines are as full as they can be: the first word of the next line would make them longer than the longest
-      line, which has 40 to 160 characters; in 9 of 10 pairs of neighbouring lines, of which there are at least 6;
+    - most lines are as full as they can be: with the first word of the next one, they would be longer than all but a
+      twentieth of the lines, which is 40 to 160 characters; in 6 of 10 pairs of neighbours, and there are 6 pairs;
     - at least half of these lines do not end a sentence, and after a third of those the next one begins with a
       small letter;
-    - in at least one of 10 lines, and in two, a sentence ends in the middle, after a word of four letters, and the next
+    - in at least one of 20 lines, and in two, a sentence ends in the middle, after a word of four letters, and the next
       one begins.
 
     Texts in scripts without small letters or spaces are never recognised.
     """
     lines = [line.rstrip() for line in LINE_END.split(sample)[:-1]]  # the last line may be cut
     written = [line for line in lines if line]
-    width = max(map(len, written), default=0)
+    lengths = sorted(map(len, written))
+    width = lengths[int(len(lengths) * 0.95)] if lengths else 0
     if not NARROWEST <= width <= WIDEST:
         return False
     pairs = [(line, after.lstrip()) for line, after in pairwise(lines) if line and after.strip()]
@@ -80,8 +81,8 @@ def looks_wrapped(sample: str) -> bool:
     small = sum(after[0].islower() for after in broken)
     within = sum(_SENTENCE_ENDS_WITHIN.search(line) is not None for line in written)
     return (
-        len(full) >= 0.9 * len(pairs)
+        len(full) >= 0.6 * len(pairs)
         and len(broken) >= 0.5 * len(full)
         and small >= 0.35 * len(broken)
-        and within >= max(2, 0.1 * len(written))
+        and within >= max(2, 0.05 * len(written))
     )
