@@ -27,6 +27,9 @@ class At(NamedTuple):
     place: int | None
 
 
+NOWHERE = (None,) * len(At._fields)
+
+
 @dataclass(slots=True)  # not frozen: a million are made at once, and freezing costs three times as much
 class Stored:
     """A stored record, never changed; ``metadata`` is JSON text.
@@ -61,6 +64,19 @@ class Stored:
     def source(self) -> int | None:
         """The id of the source that the text is from."""
         return None if self.at is None else self.at.source
+
+
+def place_of(columns: tuple[Any, ...]) -> At | None:
+    """The place in the six columns of a record, all NULL for none; raises ValueError for what is never written."""
+    if columns == NOWHERE:
+        return None
+    at = At(*columns)
+    numbers = (at.position, at.start, at.end)
+    if not all(type(number) is int for number in numbers) or not 0 <= at.start <= at.end or at.position < 0:
+        raise ValueError("its position and characters are not numbers")
+    if not all(value is None or type(value) is int for value in (at.source, at.document, at.place)):
+        raise ValueError("its source, document and place are not numbers")
+    return at
 
 
 def record_crc(key: str, text: str, metadata: str, lost: int = 0, at: At | None = None) -> int:

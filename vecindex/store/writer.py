@@ -125,8 +125,8 @@ class Writer:
                         sums = checksums(block)
                         manifest = tables.insert(manifest, written, sums)
                         tables.remember(_entries(written, found or (), sums))
-                    adding.tidy(tables)
-                    manifest, pruned = finish(self._catalog, tables, manifest, finished)
+                    manifest, pruned, unread = finish(self._catalog, tables, manifest, finished)
+                    adding.tidy(tables, unread)
                     removed += pruned
                     tables.commit(manifest)
         cut = [tokens % UNKNOWN for tokens in lost if tokens]
@@ -145,7 +145,10 @@ class Writer:
     def register(self, states: Sequence[SourceState]) -> list[SourceState]:
         """Writes sources that are about to be read, in one commit; new ones, with the id 0, get an id."""
         with self.locked() as manifest, self._catalog.changing() as tables:
-            written = [tables.put_source(state) for state in states]
+            # Another process may have registered the same file meanwhile.
+            known = {(state.location, state.query): state.id for state in self._catalog.sources()}
+            found = [replace(state, id=state.id or known.get((state.location, state.query), 0)) for state in states]
+            written = [tables.put_source(state) for state in found]
             tables.annotate(manifest)
         return written
 

@@ -44,23 +44,15 @@ class Changes:
     """What to write.
 
     ``written`` get a new row with a vector; ``relabelled`` keep theirs, and get the key, metadata and place of the
-    second one. ``repeated`` are rows that another source has already.
+    second one.
     """
 
     written: list[Incoming] = field(default_factory=list)
     relabelled: list[tuple[Stored, Incoming]] = field(default_factory=list)
-    repeated: list[Incoming] = field(default_factory=list)
     added: int = 0
     updated: int = 0
     unchanged: int = 0
     duplicates: int = 0
-
-    def move(self, old: Stored, item: Incoming) -> None:
-        """Gives a record whose content stays another key or place, unless it is a row of another source."""
-        if item.document is None and old.source not in (None, item.source):
-            self.repeated.append(item)
-        else:
-            self.relabelled.append((old, replace(item, metadata=old.metadata)))
 
 
 def reconcile(
@@ -81,6 +73,7 @@ def reconcile(
     changes = Changes()
     final: dict[str, Incoming] = {}
     kept: set[str] = set()
+    moves: dict[str, tuple[Stored, Incoming]] = {}  # content stays, key or place does not
 
     def stays(item: Incoming, before: Incoming | Stored) -> bool:
         return _stays(item, before, vector_at, whole)
@@ -104,7 +97,7 @@ def reconcile(
             changes.unchanged += 1
             kept.add(item.key)
             if isinstance(before, Stored) and moved(item, before):
-                changes.move(before, item)
+                moves.setdefault(item.key, (before, replace(item, metadata=before.metadata)))
             continue
         if item.again and (item.key in final or item.key in kept):
             changes.duplicates += 1
@@ -115,7 +108,7 @@ def reconcile(
         if not same:
             final.pop(item.key, None)  # a new row, which comes last
         final[item.key] = replace(item, metadata=metadata)
-    changes.relabelled = [(old, item) for old, item in changes.relabelled if item.key not in final]
+    changes.relabelled = [(old, item) for key, (old, item) in moves.items() if key not in final]
     for key, item in final.items():
         old = stored.get(key)
         if old is None or not stays(item, old):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..sql.reads import Catalog
 from ..sql.writes import Tables
 from ..stored import At, Identity, NewDocument, Stored, StoredDocument
 from .follow import Followed, follow, identity_of
+from .owners import Owners
 from .reconcile import Changes, Incoming, same_json
 from .sources import reread
 
@@ -42,7 +43,7 @@ class Replacing:
             raise InvalidInput("a source was removed from the index while it was added", "Add it again.")
         if has_documents and (any(item.document is not None for item in incoming) or catalog.has_documents()):
             identities = dict.fromkeys(map(identity_of, incoming))
-            self.documents = catalog.documents(identities)
+            self.documents = _documents(catalog, identities)
             stored |= catalog.find({key for kind, key in identities if kind == "row"} - keys)
             self.incoming = incoming = [self._with_metadata(item, stored) for item in incoming]
             pieces = catalog.pieces_of(document.id for document in self.documents.values())
@@ -52,9 +53,18 @@ class Replacing:
             self.followed = Followed(stored)
         self._ids = {identity: document.id for identity, document in self.documents.items()}
         self.is_new = not stored and not self.documents and len(keys) == len(incoming)
-        self._new_documents = {item.document.identity: item.document for item in incoming if item.document is not None}
-        self._sources = {identity_of(item)[1]: item.source for item in incoming}
-        self._unread: set[int] = set()
+        self._owners = Owners(incoming, stored, self.documents)
+        claims = (self._owners.claim(item) or item for item in incoming if item.document is not None)
+        self._new_documents = {
+            claim.document.identity: replace(claim.document, source=self._owners.of(claim))
+            for claim in claims
+            if claim.document is not None
+        }
+        repeated = catalog.repeats_of(self._owners.agreeing) if self._owners.agreeing else []
+        self._repeats = [each for each in self._owners.repeats if each not in repeated]
+        owners_by_key = {identity_of(item)[1]: self._owners.of(item) for item in incoming} if repeated else {}
+        self._taken = [(key, source) for key, source, _ in repeated if owners_by_key.get(key) == source]
+        self._unread = set(self._owners.displaced)
 
     def _with_metadata(self, item: Incoming, stored: Mapping[str, Stored]) -> Incoming:
         """The same record; one that does not say its metadata has those of its text, whole or in sentences."""
@@ -77,18 +87,19 @@ class Replacing:
 
     def at(self, item: Incoming) -> At | None:
         """Where the text of a record is from; None leaves that as it is."""
+        owner = self._owners.of(item)
         if item.document is not None:
             document = self._ids.get(item.document.identity, -1)  # -1: not written yet
-        elif item.source is None:
+            return At(owner, document, item.position, item.start, item.end, item.place)
+        claim = self._owners.claim(item)
+        if owner is None or claim is None:
             return None
-        else:
-            document = None
-        return At(item.source, document, item.position, item.start, item.end, item.place)
+        return At(owner, None, claim.position, claim.start, claim.end, claim.place)
 
     def changes(self, changes: Changes) -> bool:
         """Whether there is anything to write besides new rows."""
         followed = self.followed
-        changed = changes.relabelled or changes.repeated or self._changed_documents
+        changed = changes.relabelled or self._changed_documents or self._repeats or self._taken or self._unread
         return bool(changed or followed.stale or followed.emptied)
 
     @property
@@ -105,7 +116,7 @@ class Replacing:
         for document in self._changed_documents:
             self._ids[document.identity] = tables.put_document(document, self._ids.get(document.identity))
         written = [
-            Stored(row, item.key, item.text, item.metadata or "{}", tokens, self.at(item))
+            Stored(row, item.key, item.text, item.metadata or "{}", tokens, self.at(item) or self._kept_at(item))
             for row, (item, tokens) in enumerate(zip(changes.written, lost, strict=True), manifest.rows)
         ]
         stored = self.followed.stored
@@ -116,13 +127,24 @@ class Replacing:
             (old, replace(old, key=item.key, metadata=item.metadata or "{}", at=self.at(item) or old.at))
             for old, item in changes.relabelled
         )
-        tables.repeat((item.key, item.source, item.place) for item in changes.repeated if item.source is not None)
+        for key, source in self._taken:
+            tables.forget_repeats_in(source, [key])
+        tables.repeat(self._repeats)
         return manifest, written
 
-    def tidy(self, tables: Tables) -> None:
-        """Ends the commit, once all records are written: drops documents that are whole now."""
+    def tidy(self, tables: Tables, unread: Iterable[int]) -> None:
+        """Ends the commit, once all else is written: drops documents that are whole now.
+
+        The sources ``unread``, and those that do not have what is stored, are to be read again.
+        """
         tables.drop_empty_documents(document.id for document in self.followed.emptied)
-        reread(self._catalog, tables, self._unread)
+        reread(self._catalog, tables, self._unread.union(unread))
+
+    def _kept_at(self, item: Incoming) -> At | None:
+        """Where the text of a record is still from, if it only gets another vector."""
+        old = self.followed.stored.get(item.key)
+        is_same = old is not None and old.text == item.text and same_json(old.metadata, item.metadata or "{}")
+        return old.at if old is not None and is_same and item.document is None and old.document is None else None
 
     def _settle_sources(self, tables: Tables, changes: Changes) -> None:
         """Finds the sources whose rows or texts are not as they have them any more, to read them again later."""
@@ -136,15 +158,27 @@ class Replacing:
             before = known.new
             if (before.digest, before.metadata) != (new.digest, new.metadata):
                 changed.append((before.key, before.source))
-            elif before.source not in (None, new.source):
-                tables.repeat([(new.key, before.source, None)])
-        self._unread |= {source for key, source in changed if source is not None and source != self._sources.get(key)}
-        for key, source, _ in self._catalog.repeats_of([key for key, _ in changed]):
-            self._unread.add(source)
+        repeated = self._catalog.repeats_of([key for key, _ in changed])
+        for key, source, _ in repeated:
             tables.forget_repeats_in(source, [key])
+        for key, had in (*changed, *((key, source) for key, source, _ in repeated)):
+            if had is not None and had not in self._owners.agreeing.get(key, ()):
+                self._unread.add(had)
 
     def _changed(self, changes: Changes) -> list[Stored]:
         """The stored records whose text or metadata changes."""
         stored = self.followed.stored
         texts = [stored[item.key] for item in changes.written if item.key in stored]
         return texts + [old for old, item in changes.relabelled if not same_json(old.metadata, item.metadata or "{}")]
+
+
+def _documents(catalog: Catalog, identities: Iterable[Identity]) -> dict[Identity, StoredDocument]:
+    """The documents with these identities, or of another kind if a repair made them, which could not know it."""
+    found = catalog.documents(identities)
+    others: dict[Identity, Identity] = {
+        ("file" if kind == "row" else "row", key): (kind, key) for kind, key in identities if (kind, key) not in found
+    }
+    for other, document in catalog.documents(others).items():
+        if document.new.source is None and not document.new.digest:
+            found[others[other]] = document
+    return found

@@ -45,57 +45,62 @@ class Finished:
         return [pair for pair, lacks in zip(keyed, lacking, strict=True) if lacks]
 
 
-def finish(catalog: Catalog, tables: Tables, manifest: Manifest, finished: Iterable[Finished]) -> tuple[Manifest, int]:
-    """Ends the reading of sources, inside a commit; returns the manifest and how many records were removed."""
-    removed = 0
+def finish(
+    catalog: Catalog, tables: Tables, manifest: Manifest, finished: Iterable[Finished]
+) -> tuple[Manifest, int, set[int]]:
+    """Ends the reading of sources, inside a commit.
+
+    Returns the manifest, how many records were removed, and the sources that are to be read again: they have rows now
+    that were another source's.
+    """
+    removed, unread = 0, set[int]()
     for each in finished:
         source = each.state.id
-        rows = catalog.rows_of_source(source)
-        gone_rows = [
-            row for (_, row), lacks in zip(rows, each.seen.lacks([key for key, _ in rows]), strict=True) if lacks
-        ]
-        documents = catalog.documents_of(source)
-        lacking = each.seen.lacks([document.new.key for document in documents])
-        gone_documents = [document for document, lacks in zip(documents, lacking, strict=True) if lacks]
-        keys = catalog.repeated_by(source)
-        tables.forget_repeats_in(source, [key for key, lacks in zip(keys, each.seen.lacks(keys), strict=True) if lacks])
-        gone = [*catalog.fetch(gone_rows), *catalog.pieces_of(document.id for document in gone_documents)]
-        if each.prune and gone:
-            manifest, count = remove_units(catalog, tables, manifest, gone, documents)
-            removed += count
-        tables.put_source(replace(each.state, stale=0 if each.prune else len(gone)))
-    return manifest, removed
+        rows = [row for _, row in each.unseen(catalog.rows_of_source(source))]
+        documents = [document for _, document in each.unseen([(d.new.key, d) for d in catalog.documents_of(source)])]
+        tables.forget_repeats_in(source, [key for key, _ in each.unseen([(k, k) for k in catalog.repeated_by(source)])])
+        records = [*catalog.fetch(rows), *catalog.pieces_of(document.id for document in documents)]
+        left, others, takers = hand_over(catalog, tables, records, documents)
+        unread |= takers
+        if each.prune and left:
+            manifest = tables.bury(manifest, np.array([record.row for record in left], np.int64))
+            tables.drop_empty_documents(document.id for document in others)
+            removed += len(left)
+        tables.put_source(replace(each.state, stale=0 if each.prune else len(left)))
+    return manifest, removed, unread
 
 
-def remove_units(
-    catalog: Catalog, tables: Tables, manifest: Manifest, records: Sequence[Stored], documents: Sequence[StoredDocument]
-) -> tuple[Manifest, int]:
-    """Removes rows and texts of sources, with all their records; what another source repeats goes over to that one.
+def hand_over(
+    catalog: Catalog, tables: Tables, records: Sequence[Stored], documents: Sequence[StoredDocument]
+) -> tuple[list[Stored], list[StoredDocument], set[int]]:
+    """Gives rows and texts that are gone from their source, with all their records, to another that repeats them.
 
-    Returns the manifest and how many records were removed.
+    Returns the records and documents that no other source has, and the sources that have more than before.
     """
-    keys = [*(record.key for record in records if record.document is None), *(each.new.key for each in documents)]
-    takers = {key: source for key, source, _ in catalog.repeats_of(keys)}
-    owners = {document.id: document for document in documents}
-    gone, moved = [], []
+    keys = [record.key for record in records if record.document is None]
+    keys += [document.new.key for document in documents if document.new.kind == "row"]
+    takers = {key: (source, place) for key, source, place in catalog.repeats_of(keys)}
+    owners = {document.id: document.new.key if document.new.kind == "row" else None for document in documents}
+    left, moved = [], []
     for record in records:
         assert record.at is not None
-        document = owners.get(record.document) if record.document is not None else None
-        taker = takers.get(record.key if document is None else document.new.key)
-        if taker is None:
-            gone.append(record.row)
+        key = record.key if record.document is None else owners[record.document]
+        if key is None or key not in takers:
+            left.append(record)
         else:
-            moved.append((record, replace(record, at=record.at._replace(source=taker, place=None))))
+            source, place = takers[key]
+            moved.append((record, replace(record, at=record.at._replace(source=source, place=place))))
     tables.relabel(moved)
+    others = []
     for document in documents:
-        if (taker := takers.get(document.new.key)) is not None:
-            tables.put_document(replace(document.new, source=taker), document.id)
-    for key, taker in takers.items():
-        tables.forget_repeats_in(taker, [key])
-    manifest = tables.bury(manifest, np.array(gone, np.int64))
-    tables.drop_empty_documents(owners)
-    reread(catalog, tables, takers.values())  # where the row is in that source is not known
-    return manifest, len(gone)
+        key = owners[document.id]
+        if key is None or key not in takers:
+            others.append(document)
+        else:
+            tables.put_document(replace(document.new, source=takers[key][0]), document.id)
+    for key, (source, _) in takers.items():
+        tables.forget_repeats_in(source, [key])
+    return left, others, {source for source, _ in takers.values()}
 
 
 def reread(catalog: Catalog, tables: Tables, sources: Iterable[int]) -> None:
@@ -129,8 +134,11 @@ def remove_sources(catalog: Catalog, tables: Tables, manifest: Manifest, ids: Co
         documents = catalog.documents_of(source)
         rows = [row for _, row in catalog.rows_of_source(source)]
         records = [*catalog.fetch(rows), *catalog.pieces_of(document.id for document in documents)]
-        manifest, count = remove_units(catalog, tables, manifest, records, documents)
-        removed += count
+        left, others, takers = hand_over(catalog, tables, records, documents)
+        manifest = tables.bury(manifest, np.array([record.row for record in left], np.int64))
+        tables.drop_empty_documents(document.id for document in others)
+        reread(catalog, tables, takers)
+        removed += len(left)
     tables.drop_sources(ids)
     return manifest, removed
 

@@ -5,13 +5,15 @@ begun; the next repair examines the index again. What cannot be repaired is left
 lost, so that a backup is needed, nothing in the database is changed.
 
 1. SQLite's indexes and free pages: removed from the schema and made again from the tables, then the file is rewritten.
-   ``reindex`` and ``drop index`` would read the damaged pages to free them.
+   ``reindex`` and ``drop index`` would read the damaged pages to free them. So are the lists of sources and documents,
+   if they cannot be read; see `places`.
 2. Checksums whose own checksum is wrong: from the vectors, which are probably sound if they have unit length.
 3. The list of dead rows: every row without a record, if there are as many records as the manifest counts.
 4. The cache: emptied, since it only saves work; in step 1 too, where its pages may be the damaged ones.
-5. Damaged vectors: the texts are encoded again and get new rows, as if they were added. If the vector file is missing
+5. Sources, documents and repeats: from the records; see `places`.
+6. Damaged vectors: the texts are encoded again and get new rows, as if they were added. If the vector file is missing
    or too short, all texts are, but only on request. See `reencode`.
-6. Codes: after the lock is released, as after any change, and only if all vectors are sound.
+7. Codes: after the lock is released, as after any change, and only if all vectors are sound.
 """
 
 from __future__ import annotations
@@ -28,12 +30,13 @@ from ...errors import CorruptIndex
 from ...values.records import Fault, VerifyReport
 from ..snapshot import Snapshots
 from ..sql.reads import Catalog
-from ..sql.schema import CREATE_CACHED, INDEXES
+from ..sql.schema import CREATE_CACHED, CREATE_DOCUMENTS, CREATE_REPEATS, CREATE_SOURCES, INDEXES
 from ..sql.writes import Tables
 from ..stored import Stored
 from ..vectors import ROWS_A_BLOCK, checksums, map_rows, vector_file
 from ..writer import Writer
 from .faults import Examination, Kind
+from .places import forget_repeats, mend, salvaged
 from .reencode import encode_lost, encode_rows
 from .verify import CheckCodes, examine, examining
 
@@ -122,19 +125,28 @@ def _repair(catalog: Catalog, found: Examination, encoder: Callable[[], Encoder]
 
 def _make_indexes(catalog: Catalog, numbers: Sequence[int]) -> None:
     execute = catalog.sqlite.execute
-    manifest = catalog.manifest()
+    manifest, lost = catalog.manifest(), salvaged(catalog)
+    names = ("cached", "repeats", *(("sources", "documents", "sqlite_sequence") if lost else ()))
     with catalog.writing():  # `changing` would read the indexes that may be damaged
         execute("pragma writable_schema = on")
         try:
-            execute("delete from sqlite_master where type = 'index' or name = 'cached'")
+            marks = ", ".join("?" * len(names))
+            execute(f"delete from sqlite_master where type = 'index' or name in ({marks})", names)
         finally:
             execute("pragma writable_schema = reset")  # which also reads the schema again
-        for sql in (*INDEXES.values(), CREATE_CACHED):
-            execute(sql)
         tables = Tables(catalog.sqlite)
+        for sql in (*((CREATE_SOURCES, CREATE_DOCUMENTS) if lost else ()), CREATE_REPEATS, CREATE_CACHED):
+            execute(sql)
+        for sql in INDEXES.values():
+            execute(sql)
+        if lost:
+            lost.put_back(tables)
+        forget_repeats(catalog, tables)
         tables.create_field_indexes(manifest.fields)
         tables.commit(manifest)  # a new generation, since cached results of filters may be wrong
     catalog.vacuum()  # the pages of the old indexes are in no list of free pages
+    if lost:
+        mend(catalog)
 
 
 def _write_manifest_again(catalog: Catalog, numbers: Sequence[int]) -> None:
@@ -171,6 +183,10 @@ def _delete_nameless(catalog: Catalog, rows: Sequence[int]) -> None:
         tables.commit(tables.bury(manifest, np.unique(np.array(rows, np.int64))))
 
 
+def _mend_places(catalog: Catalog, numbers: Sequence[int]) -> None:
+    mend(catalog)
+
+
 def _empty_cache(catalog: Catalog, numbers: Sequence[int]) -> None:
     with catalog.changing() as tables:
         tables.forget()
@@ -184,5 +200,6 @@ _STEPS: dict[Kind, Callable[[Catalog, Sequence[int]], None]] = {
     Kind.DEAD: _list_dead,
     Kind.NAMELESS: _delete_nameless,
     Kind.CACHE: _empty_cache,
+    Kind.PLACES: _mend_places,
 }
 """In this order, since each step needs what earlier ones repaired."""

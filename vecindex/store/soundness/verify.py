@@ -14,6 +14,7 @@ import hashlib
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,10 +28,11 @@ from ..snapshot import TRIES, Snapshot, Snapshots
 from ..sql.reads import Catalog
 from ..sql.schema import AT_SQL, INDEXES
 from ..sql.writes import BYTES_A_BLOCK
-from ..stored import metadata_of
+from ..stored import metadata_of, place_of
 from ..text_cache import entry_crc
 from ..vectors import ROWS_A_BLOCK, Sums, Vectors, are_sound, checksums, map_rows, vector_file
 from .faults import Examination, Kind
+from .places import examine_places
 
 CheckCodes = Callable[[Snapshot], None]
 """Raises CorruptIndex if the codes of a snapshot do not match its vectors; its other files must be sound."""
@@ -81,6 +83,8 @@ def examine(catalog: Catalog, check_codes: CheckCodes, hopeless: Collection[int]
                     continue
                 _manifest(catalog, manifest, found)
                 _rows(catalog, manifest, vectors, found, hopeless)
+                if Kind.LOST not in found.found:
+                    examine_places(catalog, found)
         except CorruptIndex as error:
             if found.manifest is None and attempt < TRIES:
                 continue
@@ -301,7 +305,8 @@ def _read(catalog: Catalog, first: int, last: int) -> Iterator[tuple[int, str | 
     with catalog.errors():
         for row, key, text, metadata, lost, crc, types, *at in catalog.sqlite.execute(_RECORDS, (first, last)):
             fault = None
-            if types != "texttexttextinteger" or lost < 0 or _crc(key, text, metadata, lost, at) != crc:
+            is_written = types == "texttexttextinteger" and lost >= 0 and _crc(key, text, metadata, lost, at) == crc
+            if not is_written or not _is_place(at):
                 fault = "is not what was written"
             else:
                 fault = _metadata_fault(catalog, metadata)
@@ -313,6 +318,14 @@ def _crc(key: bytes, text: bytes, metadata: bytes, lost: int, at: Sequence[int |
     is_placed = at != [None] * len(at)
     numbers = [",".join("" if number is None else str(number) for number in at).encode()] if is_placed else []
     return zlib.crc32(b"\0".join((key, text, metadata, *([b"%d" % lost] if lost or is_placed else []), *numbers)))
+
+
+def _is_place(at: Sequence[Any]) -> bool:
+    try:
+        place_of(tuple(at))
+    except ValueError:
+        return False
+    return True
 
 
 def _decoded(key: object) -> str | None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from ...errors import CorruptIndex
-from ...values.sources import SourceState
+from ...values.records import Unit
+from ...values.sources import SourceKind, SourceState
 from ..disk.connection import Connection
-from ..stored import Identity, NewDocument, StoredDocument, document_crc
+from ..stored import Identity, NewDocument, StoredDocument, document_crc, metadata_of
 
 A_STATEMENT = 500
 SOURCE_COLUMNS = tuple(SourceState.__dataclass_fields__)
-_SOURCE = f"select {', '.join(SOURCE_COLUMNS)}, crc from sources"
+SOURCE = f"select {', '.join(SOURCE_COLUMNS)}, crc from sources"
 DOCUMENT_COLUMNS = ("id", "kind", "key", "source", "title", "digest", "metadata", "language")
-_DOCUMENT = f"select {', '.join(DOCUMENT_COLUMNS)}, crc from documents"
+DOCUMENT = f"select {', '.join(DOCUMENT_COLUMNS)}, crc from documents"
 _KINDS = {"row", "file"}
+_SOURCE_KINDS, _UNITS = {*get_args(SourceKind)}, {*get_args(Unit)}
 
 
 def source_crc(state: SourceState) -> int:
@@ -26,13 +29,49 @@ def source_crc(state: SourceState) -> int:
     return zlib.crc32(json.dumps(columns, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 
+def source_from(row: tuple[Any, ...]) -> SourceState:
+    """The source in the columns of `SOURCE`; raises ValueError if it is not what was written."""
+    state = SourceState(*row[:-1])
+    texts = (state.kind, state.location, state.query, state.reader, state.options, state.added)
+    may_be_null = ((state.size, int), (state.modified, int), (state.digest, str), (state.unit, str))
+    if (
+        all(type(text) is str for text in texts)
+        and type(state.id) is type(state.stale) is int
+        and all(value is None or type(value) is kind for value, kind in may_be_null)
+        and state.kind in _SOURCE_KINDS
+        and (state.unit is None or state.unit in _UNITS)
+        and "\0" not in state.location
+        and source_crc(state) == row[-1]
+    ):
+        return state
+    raise ValueError(f"the source {state.location!r:.200} is not what was written")
+
+
+def document_from(row: tuple[Any, ...]) -> StoredDocument:
+    """The document in the columns of `DOCUMENT`; raises ValueError if it is not what was written."""
+    id, kind, key, source, title, digest, metadata, language, crc = row
+    may_be_null = ((source, int), (title, str), (language, str))
+    if (
+        kind in _KINDS
+        and type(key) is type(metadata) is str
+        and type(digest) is bytes
+        and all(value is None or type(value) is expected for value, expected in may_be_null)
+    ):
+        found = NewDocument(kind, key, source, digest, metadata, title, language)
+        with contextlib.suppress(ValueError, RecursionError):
+            metadata_of(metadata)
+            if document_crc(found, id) == crc:
+                return StoredDocument(id, found)
+    raise ValueError(f"the document {key!r:.200} is not what was written")
+
+
 class Documents(Connection):
     """A connection that reads sources and documents; what is damaged raises CorruptIndex."""
 
     def sources(self) -> list[SourceState]:
         """All sources, by location."""
         with self.errors():
-            return [self._source(row) for row in self.sqlite.execute(f"{_SOURCE} order by location, query")]
+            return [self._source(row) for row in self.sqlite.execute(f"{SOURCE} order by location, query")]
 
     def counted_sources(self) -> list[tuple[SourceState, int]]:
         """All sources, by location, each with the number of its records."""
@@ -44,7 +83,7 @@ class Documents(Connection):
     def source_ids(self, ids: Iterable[int]) -> dict[int, SourceState]:
         """The sources with these ids; one that is gone is left out."""
         with self.errors():
-            found = (self._source(row) for some in cut(ids) for row in self._among(_SOURCE, "id", some))
+            found = (self._source(row) for some in cut(ids) for row in self._among(SOURCE, "id", some))
             return {state.id: state for state in found}
 
     def has_documents(self) -> bool:
@@ -57,19 +96,19 @@ class Documents(Connection):
         wanted = set(identities)
         with self.errors():
             keys = {key for _, key in wanted}
-            found = [self._document(row) for some in cut(keys) for row in self._among(_DOCUMENT, "key", some)]
+            found = [self._document(row) for some in cut(keys) for row in self._among(DOCUMENT, "key", some)]
         return {each.new.identity: each for each in found if each.new.identity in wanted}
 
     def document_ids(self, ids: Iterable[int]) -> dict[int, StoredDocument]:
         """The documents with these ids; one that is gone is left out."""
         with self.errors():
-            found = [self._document(row) for some in cut(set(ids)) for row in self._among(_DOCUMENT, "id", some)]
+            found = [self._document(row) for some in cut(set(ids)) for row in self._among(DOCUMENT, "id", some)]
         return {each.id: each for each in found}
 
     def documents_of(self, source: int) -> list[StoredDocument]:
         """The documents of a source."""
         with self.errors():
-            return [self._document(row) for row in self.sqlite.execute(f"{_DOCUMENT} where source = ?", (source,))]
+            return [self._document(row) for row in self.sqlite.execute(f"{DOCUMENT} where source = ?", (source,))]
 
     def rows_of_source(self, source: int) -> list[tuple[str, int]]:
         """The key and row of each record that is a whole row of a source."""
@@ -103,26 +142,16 @@ class Documents(Connection):
         yield from self.sqlite.execute(f"{sql} where {column} in ({', '.join('?' * len(some))})", some)
 
     def _source(self, row: tuple[Any, ...]) -> SourceState:
-        state = SourceState(*row[:-1])
-        texts = (state.kind, state.location, state.query, state.reader, state.options, state.added)
-        numbers = (state.id, state.stale)
-        if (
-            not all(type(text) is str for text in texts)
-            or not all(type(number) is int for number in numbers)
-            or not all(value is None or type(value) is int for value in (state.size, state.modified))
-            or not all(value is None or type(value) is str for value in (state.digest, state.unit))
-            or source_crc(state) != row[-1]
-        ):
-            raise CorruptIndex(str(self.path), f"the source {state.location!r:.200} is not what was written")
-        return state
+        try:
+            return source_from(row)
+        except ValueError as error:
+            raise CorruptIndex(str(self.path), str(error)) from None
 
     def _document(self, row: tuple[Any, ...]) -> StoredDocument:
-        id, kind, key, source, title, digest, metadata, language, crc = row
-        if kind in _KINDS and type(digest) is bytes and all(type(text) is str for text in (key, metadata)):
-            found = NewDocument(kind, key, source, digest, metadata, title, language)
-            if document_crc(found, id) == crc:
-                return StoredDocument(id, found)
-        raise CorruptIndex(str(self.path), f"the document {key!r:.200} is not what was written")
+        try:
+            return document_from(row)
+        except ValueError as error:
+            raise CorruptIndex(str(self.path), str(error)) from None
 
 
 def cut(values: Iterable[Any]) -> Iterator[list[Any]]:

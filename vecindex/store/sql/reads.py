@@ -23,7 +23,7 @@ from ...values.records import UNKNOWN
 from ..disk.files import DATABASE_FILE, storage_errors
 from ..disk.lock import LOCK_FILE, last_commit
 from ..manifest import COLUMNS, Manifest, check_types, checksum, from_row
-from ..stored import At, Stored, metadata_of, record_crc
+from ..stored import Stored, metadata_of, place_of, record_crc
 from ..text_cache import Entry
 from ..vectors import ROWS_A_BLOCK, Rows, Sums
 from .documents import A_STATEMENT, Documents
@@ -33,7 +33,8 @@ from .writes import BYTES_A_BLOCK, Tables, field_index, field_indexes
 
 _SMALL = 2**20  # bytes: some 5,000 records, checked in 15 ms
 _MANIFEST = f"select {', '.join(COLUMNS)}, crc from manifest"
-_RECORD = f"select row, key, text, metadata, lost, {AT_SQL}, crc from records"
+RECORD_COLUMNS = f"row, key, text, metadata, lost, {AT_SQL}, crc"
+_RECORD = f"select {RECORD_COLUMNS} from records"
 
 
 class Catalog(Documents):
@@ -278,17 +279,10 @@ class Catalog(Documents):
             )
 
     def _stored(self, row: tuple[Any, ...]) -> Stored:
-        number, key, text, metadata, lost, source, document, position, start, end, place, crc = row
-        # Written out for speed: opening a small index reads every record here.
-        are_texts = type(key) is str and type(text) is str and type(metadata) is str
-        are_numbers = type(number) is int and type(lost) is int and lost >= 0
-        at = None
-        if position is not None:
-            at = At(source, document, position, start, end, place)
-            are_numbers = are_numbers and all(value is None or type(value) is int for value in at)
-        if not (are_texts and are_numbers and record_crc(key, text, metadata, lost, at) == crc):
-            raise CorruptIndex(str(self.path), f"the record {key!r} is not what was written")
-        return Stored(number, key, text, metadata, lost, at)
+        try:
+            return stored_from(row)
+        except ValueError as error:
+            raise CorruptIndex(str(self.path), str(error)) from None
 
     def _records_among(self, column: Literal["row", "key"], values: Sequence[int] | Sequence[str]) -> Iterator[Stored]:
         """The records with these rows or keys, in any order."""
@@ -315,6 +309,19 @@ class Catalog(Documents):
         if type(row) is not int:
             raise CorruptIndex(str(self.path), f"the row {row!r:.200} of a record is not a number")
         return row
+
+
+def stored_from(row: tuple[Any, ...]) -> Stored:
+    """The record in `RECORD_COLUMNS`; raises ValueError if it is not what was written."""
+    number, key, text, metadata, lost = row[:5]
+    # Written out for speed: opening a small index reads every record here.
+    are_texts = type(key) is str and type(text) is str and type(metadata) is str
+    if are_texts and type(number) is int and type(lost) is int and lost >= 0:
+        with contextlib.suppress(ValueError):
+            at = place_of(row[5:11])
+            if record_crc(key, text, metadata, lost, at) == row[11]:
+                return Stored(number, key, text, metadata, lost, at)
+    raise ValueError(f"the record {key!r} is not what was written")
 
 
 def _types(values: Sequence[object]) -> tuple[type, ...]:

@@ -71,14 +71,15 @@ CREATE_REPEATS = (
     "create table repeats (key text not null, source integer not null, place integer, primary key (key, source)) "
     "strict, without rowid"
 )
-_DOCUMENTS = (
+CREATE_SOURCES = (
     # Autoincrement: an id that a running command still has in mind never comes to mean another source.
     "create table sources (id integer primary key autoincrement, kind text not null, location text not null, "
     "query text not null, reader text not null, options text not null, digest text, size integer, modified integer, "
-    "added text not null, stale integer not null, unit text, crc integer not null) strict",
+    "added text not null, stale integer not null, unit text, crc integer not null) strict"
+)
+CREATE_DOCUMENTS = (
     "create table documents (id integer primary key, kind text not null, key text not null, source integer, "
-    "title text, digest blob not null, metadata text not null, language text, crc integer not null) strict",
-    CREATE_REPEATS,
+    "title text, digest blob not null, metadata text not null, language text, crc integer not null) strict"
 )
 VIEWS = {
     "sentences": "CREATE VIEW sentences as select records.key, records.text, sources.location as source, "
@@ -178,7 +179,7 @@ def create_tables(connection: sqlite3.Connection) -> None:
 
 def create_documents(connection: sqlite3.Connection) -> None:
     """Creates the tables of sources and documents, and all SQL indexes and views."""
-    for sql in (*_DOCUMENTS, *INDEXES.values(), *VIEWS.values()):
+    for sql in (CREATE_SOURCES, CREATE_DOCUMENTS, CREATE_REPEATS, *INDEXES.values(), *VIEWS.values()):
         connection.execute(sql)
 
 

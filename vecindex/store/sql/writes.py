@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ...filters.sql import index_terms
 from ...filters.tree import parse_path
 from ..manifest import Manifest
-from ..stored import Stored, record_crc
+from ..stored import NOWHERE, Stored, record_crc
 from ..text_cache import Entry
 from ..vectors import ROWS_A_BLOCK, Rows, Sums
 from .document_writes import DocumentTables
@@ -26,7 +26,6 @@ Bits = npt.NDArray[np.uint8]
 """A bitmap of rows, lowest bit first."""
 BYTES_A_BLOCK = ROWS_A_BLOCK // 8
 
-_NOWHERE = (None,) * len(AT)
 _INSERT = (
     f"insert into records (row, key, text, metadata, lost, {AT_SQL}, crc) values ({', '.join('?' * (len(AT) + 6))})"
 )
@@ -177,7 +176,7 @@ class Tables(DocumentTables):
     def _insert(self, records: Iterable[Stored]) -> None:
         self._sqlite.executemany(
             _INSERT,
-            ((r.row, r.key, r.text, r.metadata, r.lost, *(r.at or _NOWHERE), _crc(r)) for r in records),
+            ((r.row, r.key, r.text, r.metadata, r.lost, *(r.at or NOWHERE), _crc(r)) for r in records),
         )
 
 

@@ -1,0 +1,102 @@
+"""A row that several sources have is stored once, is removed with the last of them, and says where it is in one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vecindex import Index, Record
+
+from ..support.helpers import opened
+from ..support.sourced import Content, Prose, Row, read, shared_rows, states, where_from
+
+ROW, CUT = Row("a row", "k"), Prose(("It rains.", "It pours."), "k")
+BOTH = pytest.mark.parametrize("shared", [ROW, CUT], ids=["whole", "in sentences"])
+AT_ONCE = pytest.mark.parametrize("at_once", [True, False], ids=["in one add", "in two"])
+
+
+def read_both(index: Index, contents: dict[str, Content], at_once: bool) -> None:
+    for some in [contents] if at_once else [{name: content} for name, content in contents.items()]:
+        read(index, some)
+
+
+def sources_of(index: Index) -> set[str | None]:
+    return {source for _, source, _, _ in where_from(index).values()}
+
+
+@BOTH
+@AT_ONCE
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_it_stays_until_the_last_source_is_removed(
+    tmp_path: Path, shared: Row | Prose, at_once: bool, first: str
+) -> None:
+    with opened(tmp_path / "i") as index:
+        read_both(index, {"a": [shared], "b": [Row("other"), shared]}, at_once)
+        assert index.verify().ok
+        assert {key for key, _ in shared_rows(index)} == {"k"}
+        texts = {text for text, *_ in where_from(index).values()} - {"other"}
+        with index._writer() as writer:
+            writer.remove_sources([states(index)[first].id])
+        (left,) = {"a", "b"} - {first}
+        assert {text for text, *_ in where_from(index).values()} - {"other"} == texts
+        assert sources_of(index) == {left}
+        assert (shared_rows(index), index.verify().ok) == (set(), True)
+        with index._writer() as writer:
+            writer.remove_sources([states(index)[left].id])
+        assert len(index) == 0
+
+
+@BOTH
+@AT_ONCE
+@pytest.mark.parametrize("prune", [True, False])
+def test_a_source_that_drops_it_leaves_it_to_the_other(
+    tmp_path: Path, shared: Row | Prose, at_once: bool, prune: bool
+) -> None:
+    with opened(tmp_path / "i") as index:
+        read_both(index, {"a": [shared, Row("own")], "b": [shared]}, at_once)
+        for name in ("a", "b"):
+            read(index, {name: [Row("own")]}, prune=prune)
+            read(index, {each: [shared] for each in "ab" if each > name}, prune=prune)
+            assert index.verify().ok
+        assert states(index)["a"].stale == 0
+        assert len(index) == 1 + (0 if prune else states(index)["b"].stale)
+
+
+def test_a_row_that_nobody_had_is_taken_by_the_first_of_two(tmp_path: Path) -> None:
+    with opened(tmp_path / "i") as index:
+        index.add([Record("a row", "k")])
+        read(index, {"a": [Row("x"), ROW], "b": [ROW]})
+        assert where_from(index)["k"] == ("a row", "a", None, (1, 0, 5, 2))
+        assert shared_rows(index) == {("k", "b")}
+
+
+def test_a_source_whose_row_another_changes_is_read_again(tmp_path: Path) -> None:
+    with opened(tmp_path / "i") as index:
+        read(index, {"a": [Row("one", "k")]})
+        read(index, {"b": [Row("two", "k")]})
+        assert where_from(index)["k"][:2] == ("two", "b")
+        assert [name for name, state in states(index).items() if state.digest is None] == ["a"]
+
+
+def test_the_last_of_two_different_rows_in_one_add_wins_and_the_other_source_is_read_again(tmp_path: Path) -> None:
+    with opened(tmp_path / "i") as index:
+        read(index, {"a": [Row("one", "k")], "b": [Row("two", "k")]})
+        assert where_from(index)["k"][:2] == ("two", "b")
+        assert [name for name, state in states(index).items() if state.digest is None] == ["a"]
+        assert index.verify().ok
+
+
+def test_a_file_is_registered_once_though_two_processes_do_it(tmp_path: Path) -> None:
+    from ..support.sourced import begun
+
+    with opened(tmp_path / "i") as index, index._writer() as writer:
+        (one,), (other,) = writer.register([begun("a")]), writer.register([begun("a")])
+        assert one == other
+
+
+def test_another_vector_of_a_row_leaves_it_to_its_source(tmp_path: Path) -> None:
+    with opened(tmp_path / "i") as index:
+        read(index, {"a": [Row("w " * 40, "k")]})
+        index.add(["w " * 40], keys=["k"], on_long="mean")
+        assert where_from(index)["k"][1] == "a"
