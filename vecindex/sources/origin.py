@@ -8,8 +8,9 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, cast
+from urllib.parse import urlsplit
 
 from ..errors import Advice, SourceError
 from ..values.paths import expanded
@@ -185,10 +186,13 @@ def opened_source(
     if is_url(path):
         from .opening.urls import downloaded
 
-        copy, found = downloaded(path, offline)
-        with _closing_on_error(copy):
-            format = format or found or format_of(path, name, beginning(copy, name))
-            return _checked(Source(path, format, options, copy=copy))
+        download = downloaded(path, offline)
+        if options.encoding is None:
+            options = replace(options, encoding=download.encoding)
+        with _closing_on_error(download.copy):
+            start = beginning(download.copy, name)
+            format = format_of(urlsplit(path).path, name, start, format or download.format)
+            return _checked(Source(path, format, options, copy=download.copy))
     path = expanded(path)
     name = label or _name(path)
     if path != STDIN and is_regular(path):

@@ -123,9 +123,8 @@ def _is_jsonl(text: str) -> bool:
 
 
 def _is_json(text: str) -> bool:
-    return (
-        text.lstrip()[:1] in ("{", "[") and re.match(r'\s*[\[{]\s*(?:["{\[\]}]|-?\d|true|false|null)', text) is not None
-    )
+    """Whether it begins as an object, or as an array of objects."""
+    return re.match(r'\s*(?:\{\s*["}]|\[\s*(?:\{\s*["}]|\]\s*$))', text) is not None
 
 
 def _is_json_value(text: str) -> bool:
@@ -158,7 +157,7 @@ def _is_table(text: str, delimiter: str) -> bool:
     if len(rows) < 2 or len(rows[0]) < 2 or any(len(row) != len(rows[0]) for row in rows):
         return False
     header = rows[0]
-    return len(set(header)) == len(header) and all(re.fullmatch(r"[\w .-]{1,40}", name) for name in header)
+    return len(set(header)) == len(header) and all(re.fullmatch(r"\w[\w .-]{0,39}", name) for name in header)
 
 
 _LOOKS = (

@@ -9,10 +9,11 @@ import urllib.error
 import urllib.request
 from contextlib import ExitStack
 from email.message import Message
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 from ...errors import Advice, SourceError
 from ..formats import Format
+from .encodings import python_name
 from .files import is_url
 
 TIMEOUT = 30.0
@@ -46,11 +47,16 @@ _CONTENT_TYPES = {
 }
 
 
-def downloaded(url: str, offline: bool = False) -> tuple[IO[bytes], Format | None]:
-    """A copy of what the server sends, which the caller closes, and the format that its content type says, if any.
+class Download(NamedTuple):
+    """A ``copy`` of what a server sent, which the caller closes, and what its content type says, if anything."""
 
-    Raises SourceError.
-    """
+    copy: IO[bytes]
+    format: Format | None
+    encoding: str | None
+
+
+def downloaded(url: str, offline: bool = False) -> Download:
+    """What the server sends; raises SourceError."""
     if offline:
         raise SourceError(
             url,
@@ -58,15 +64,16 @@ def downloaded(url: str, offline: bool = False) -> tuple[IO[bytes], Format | Non
             "is on a server, and nothing is downloaded offline",
             Advice("Leave offline= out, or name a file.", typed="Leave --offline out, or name a file."),
         )
-    opener = urllib.request.build_opener(_Redirects())
+    opener = urllib.request.build_opener(_Redirects(url))
     try:
         with opener.open(urllib.request.Request(url, headers=_headers()), timeout=TIMEOUT) as answer:
-            return _received(answer, url), _format(answer.headers)
+            return Download(_received(answer, url), _format(answer.headers), _encoding(answer.headers))
     except SourceError:
         raise
     except urllib.error.HTTPError as error:
         with error:
-            reason = f"the server answered {error.code} ({error.reason})"
+            said = " ".join(str(error.reason).split())
+            reason = f"the server answered {error.code} ({said})"
         raise SourceError(url, None, reason, "Check the address in a browser.") from None
     except (TimeoutError, urllib.error.URLError, OSError, http.client.HTTPException, ValueError) as error:
         raise _failed(url, error) from None
@@ -78,11 +85,15 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     max_redirections = MAX_REDIRECTS
     max_repeats = MAX_REDIRECTS
 
+    def __init__(self, url: str) -> None:
+        self._url = url
+
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> urllib.request.Request | None:
         if not is_url(newurl):
-            raise SourceError(req.full_url, None, f"leads to {newurl}, which is not on the web", _DOWNLOAD)
+            fp.close()
+            raise SourceError(self._url, None, f"leads to {newurl}, which is not on the web", _DOWNLOAD)
         return super().redirect_request(req, fp, code, msg, cast(http.client.HTTPMessage, headers), newurl)
 
 
@@ -114,6 +125,13 @@ def _format(headers: Message) -> Format | None:
     """The format that the server says; plain text and unknown types leave it to the name and the content."""
     value = _CONTENT_TYPES.get(headers.get_content_type())
     return next((each for each in Format if each.value == value), None)
+
+
+def _encoding(headers: Message) -> str | None:
+    """The encoding that the server says; UTF-8 is what is assumed anyway, and often said without reason."""
+    charset = headers.get_content_charset()
+    encoding = None if charset is None else python_name(charset)
+    return None if encoding in (None, "utf-8") else encoding
 
 
 def _failed(url: str, error: Exception) -> SourceError:
