@@ -252,7 +252,7 @@ def test_no_sentence_of_a_document_is_shown_twice(positions: set[int], around: i
     assert set("".join(found)) == set(texts)
 
 
-@pytest.mark.parametrize("format_", ["csv", "jsonl"])
+@pytest.mark.parametrize("format_", ["csv", "json", "jsonl"])
 def test_hits_with_sources_can_be_added_again(format_: str, here: Path) -> None:
     found = [replace(hit, lost=3, unknown=True, before=BEFORE) for hit in SOURCED]
     Path(f"hits.{format_}").write_text(hits_as(format_, found))

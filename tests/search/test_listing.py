@@ -111,7 +111,7 @@ def test_an_empty_list_is_valid(format_: str, empty: str) -> None:
     assert run("list", "--where", "false", "--format", format_)[1] == empty
 
 
-@pytest.mark.parametrize("format_", ["csv", "jsonl"])
+@pytest.mark.parametrize("format_", ["csv", "json", "jsonl"])
 def test_what_list_prints_can_be_added(format_: str, index: Index, here: Path) -> None:
     (here / f"all.{format_}").write_bytes(run("list", "--format", format_)[1].encode())
     with opened(here / "again") as again, source(f"all.{format_}") as rows:
