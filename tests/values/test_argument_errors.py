@@ -93,13 +93,13 @@ def test_an_error_for_metadata_that_json_cannot_hold_names_the_place(
             index.search("one", where={"a": {"$eq": value}})
 
 
-def test_a_table_or_a_mapping_is_not_iterated(tmp_path: Path) -> None:
+def test_a_table_is_not_iterated_and_a_mapping_is_refused(tmp_path: Path) -> None:
     with opened(tmp_path / "i") as index:
         for table in filter(None, (pandas, polars)):
             with pytest.raises(InvalidInput) as caught:
-                index.add(table.DataFrame({"text": ["a"], "year": [1]}))
-            assert caught.value.message == "records is a DataFrame, a table with several columns"
-            assert caught.value.advice == "Pass one of its columns, such as table['text']."
+                index.add(table.DataFrame({"body": ["a"], "year": [1]}))
+            assert caught.value.message == "no column 'text'; the columns are: 'body', 'year'"
+            assert caught.value.advice == "Name the columns with text=, key= and metadata=."
             with pytest.raises(InvalidInput, match="metadata is a DataFrame, a table with several columns"):
                 index.add(["a"], metadata=table.DataFrame({"year": [1]}))
         with pytest.raises(InvalidInput, match="texts is a single dict, not a sequence"):

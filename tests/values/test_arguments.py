@@ -71,6 +71,7 @@ KINDS: dict[str, set[str]] = {
 }
 KIND = {parameter: kind for kind, parameters in KINDS.items() for parameter in parameters}
 OTHER_KINDS = {("Index.export", "vectors"): "flag", ("derive_key", "metadata"): "object"}
+OTHER_KINDS |= {("Index.add", "text"): "columns", ("Index.add", "key"): "text"}
 
 PARAMETERS = [
     (name, parameter)
@@ -171,8 +172,8 @@ def test_the_wrong_number_of_arguments_is_a_type_error(tmp_path: Path) -> None:
     with opened(tmp_path / "i") as index:
         with pytest.raises(TypeError, match=r"^Reader\.search\(\) missing 1 required positional argument: 'query'"):
             index.search()  # type: ignore[call-arg]
-        with pytest.raises(TypeError, match=r"^Index\.add\(\) got an unexpected keyword argument 'text'"):
-            index.add(["a"], text=["b"])  # type: ignore[call-arg]
+        with pytest.raises(TypeError, match=r"^Index\.add\(\) got an unexpected keyword argument 'texts'"):
+            index.add(["a"], texts=["b"])  # type: ignore[call-arg]
     assert str(inspect.signature(Encoder.encode)).startswith(
         "(self, texts: 'Sequence[str]', role: 'Role' = 'document')"
     )

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from ..encoders.load import Device, LoadOptions, precision_check
 from ..encoders.run.encoder import Encoder
@@ -18,15 +18,16 @@ from ..errors import Advice, CorruptIndex, IncompatibleFormat, InvalidInput, Tex
 from ..exchange.import_source import ImportSource
 from ..filters.parse import parse_deletion
 from ..search.listing import sources_at
+from ..sources.rows.tables import TableRows
 from ..store.snapshot import Snapshots
 from ..store.sql.schema import FORMAT, create_index, index_exists
 from ..store.sql.upgrades import to_newest
 from ..store.writer import LOCK_SECONDS
 from ..values.arguments import entrance
-from ..values.columns import each, judgements, named_texts, unordered
+from ..values.columns import Table, column_names, each, holds_columns, judgements, named_texts, rows_or_table, unordered
 from ..values.keys import checked_key
 from ..values.records import AddReport, Metadata, Record
-from ..values.scalars import choice, path_or
+from ..values.scalars import choice, path_or, string
 from ..values.space import Precision, Space
 from .adding.long_texts import OnLong
 from .adding.options import AddOptions, told_both
@@ -96,13 +97,22 @@ class Index(Maintained):
             to_newest(self._folder, lock_timeout)
             self._manifest()
 
-    @entrance(space=space_argument, on_long=choice(get_args(OnLong)), on_duplicate=choice(get_args(OnDuplicate)))
+    @entrance(
+        records=rows_or_table,
+        text=column_names,
+        key=lambda name, value: string(value, "key"),
+        space=space_argument,
+        on_long=choice(get_args(OnLong)),
+        on_duplicate=choice(get_args(OnDuplicate)),
+    )
     def add(
         self,
-        records: Iterable[str | Record],
+        records: Iterable[str | Record] | Table,
         *,
+        text: str | Sequence[str] | None = None,
+        key: str | None = None,
         keys: Iterable[str] | None = None,
-        metadata: Iterable[Metadata | None] | None = None,
+        metadata: Iterable[Metadata | str | None] | None = None,
         vectors: Any = None,
         space: str | Space | None = None,
         on_long: OnLong = "truncate",
@@ -110,17 +120,22 @@ class Index(Maintained):
         progress: Callable[[AddReport], None] | None = None,
         on_bad: Callable[[TextWithoutToken], None] | None = None,
     ) -> AddReport:
-        """Adds texts or records. When it returns, they are durable and searchable.
+        """Adds texts, records or the rows of a table. When it returns, they are durable and searchable.
 
         A stored key with the same text and metadata stays as it is and is not encoded; with a different text or
         metadata it is updated. There is a commit every one or two seconds: an interrupted ``add`` keeps what it
         committed, and running it again adds the rest.
 
         Args:
-            records: an iterable of texts or of `Record`; a single string is an error.
+            records: an iterable of texts or of `Record`; a single string is an error. Or a table of pandas, polars or
+                Arrow, or one of another library that can hand it over as Arrow (this needs pyarrow).
+            text: the column of a table with the texts; several are joined, in this order, by a blank line.
+                Left out, it is the column "text". Rows without a text are counted in ``AddReport.empty``.
+            key: the column of a table with the keys. Left out, it is the column "key", if there is one.
             keys: a key for each text. A missing key is derived from the text and its metadata (`derive_key`), so
                 identical texts become one record, counted in ``AddReport.duplicates``.
-            metadata: a JSON object for each text; None keeps what is stored.
+            metadata: a JSON object for each text; None keeps what is stored. With a table, the names of the columns
+                that become metadata; left out, all others do. The index of a pandas table does not.
             vectors: (n, D) numbers that another program made of the texts. They are scaled to unit length, and nothing
                 is encoded. Records may hold their vectors instead.
             space: what made the vectors: a name of your own, or ``index.encoder.space`` if it was the index's model,
@@ -148,10 +163,22 @@ class Index(Maintained):
         """
         self._check_writable()
         self._check_sound()
+        table = None
+        if holds_columns(records):
+            if keys is not None:
+                raise InvalidInput("keys= goes with texts", "Name the table's column of the keys with key=.")
+            table = TableRows(records, text, key, cast(Any, metadata))
+        elif text is not None or key is not None:
+            raise InvalidInput("text= and key= name the columns of a table, which records is not", "Leave them out.")
         with self._writer() as writer, self._upkeep.beside_an_add() as committed:
             options = AddOptions(space, on_long, on_duplicate, told_both(committed, progress), on_bad)
             adding = Adding(self._snapshots, writer, self._model, lambda: self.encoder, options)
-            report = adding.add(records, keys, metadata, vectors)
+            if table is None:
+                report = adding.add(cast(Any, records), keys, cast(Any, metadata), vectors)
+            else:
+                # A table in memory is checked to its end before anything is committed, as a sequence is.
+                report = adding.add(list(table) if table.in_memory else table, None, None, vectors)
+                report = replace(report, empty=table.empty)
         self._upkeep.tidy()
         return replace(report, written=())
 

@@ -7,13 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, KeysView, Mapping
 from collections.abc import Set as AnySet
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from ..errors import InvalidInput
 from .keys import checked_key
 from .scalars import BYTES, how_to, real, shown, string
 
 T = TypeVar("T")
+
+
+class Table(Protocol):
+    """A table that hands over its columns as Arrow does, such as a DataFrame."""
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any: ...
 
 
 def column(name: str, value: Any) -> Iterable[Any]:
@@ -74,6 +80,26 @@ def _has_any(value: object, *names: str) -> bool:
 def is_table(value: object) -> bool:
     """Whether this is a DataFrame or another table."""
     return any(hasattr(type(value), name) for name in ("columns", "column_names"))
+
+
+def holds_columns(value: object) -> bool:
+    """Whether this is a table, or something else that hands over columns as one does; not a single column."""
+    hands_over = _has_any(value, "__arrow_c_stream__", "__dataframe__")
+    return is_table(value) or (hands_over and not _has_any(value, "to_pylist", "to_list", "tolist"))
+
+
+def rows_or_table(name: str, value: Any) -> Any:
+    """As `column`, but a table is accepted."""
+    return value if holds_columns(value) else column(name, value)
+
+
+def column_names(name: str, value: Any) -> tuple[str, ...]:
+    """The name of one column, or of several."""
+    if isinstance(value, str):
+        return (string(value, name),)
+    if not isinstance(value, (list, tuple)) or not value:
+        raise InvalidInput(f"{name} is {shown(value)}, not the name of a column", "Pass a name, or a list of names.")
+    return tuple(each(value, lambda item: string(item, "the name of a column")))
 
 
 def each(items: Iterable[Any], check: Callable[[Any], T]) -> list[T]:

@@ -123,6 +123,7 @@ class AddReport:
     them, and ``unknown`` texts of which the model knows no token. ``removed`` counts records of a text, or of its
     parts, that ``on_long="split"`` replaced. ``duplicates`` counts rows that were skipped because the input repeats
     their key: rows without a key and with the same content, and with ``on_duplicate="last"`` all but the last.
+    ``empty`` counts rows of a table without a text, which were left out.
 
     ``written`` has the keys that the latest commit added or changed, in the reports that ``progress`` gets. It is empty
     in the report that ``add`` returns, so that the keys of a large input take no memory.
@@ -136,6 +137,7 @@ class AddReport:
     removed: int = 0
     unknown: int = 0
     duplicates: int = 0
+    empty: int = 0
     written: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def __add__(self, other: AddReport) -> AddReport:

@@ -99,10 +99,10 @@ class _ArrowFile:
                 yield batch.select(list(names)).slice(start, _ROWS_A_BATCH)
 
 
-def columns_of(schema: Any, options: ReadOptions) -> Columns:
+def columns_of(schema: Any, options: ReadOptions, *, only_column_is_text: bool = True) -> Columns:
     """The columns of a table; raises InvalidInput, also if one that is used holds bytes."""
     names = [name for name in schema.names if not name.startswith(_INDEX_OF_PANDAS)]
-    columns = table_columns(names, options, only_column_is_text=True)
+    columns = table_columns(names, options, only_column_is_text=only_column_is_text)
     for position in columns.used:
         if _holds_bytes(schema.field(names[position]).type):
             raise has_bytes(f"the column {names[position]!r}")
