@@ -19,6 +19,7 @@ def test_the_language_is_metadata_and_every_block_is_whole_code() -> None:
     assert (read.metadata, read.has_lines, texts(read)) == ({"language": "python"}, True, ["x = 1"])
     assert [(block.whole, dict(block.metadata)) for block in blocks(read)] == [(True, {"code": True})]
     assert document("lib.RS", "fn a() {}\n", Format.CODE).metadata == {"language": "rust"}
+    assert document("a.go.gz", "package a\n", Format.CODE).metadata == {"language": "go"}
     assert document("Makefile", "all:\n", Format.CODE).metadata is None
 
 

@@ -73,6 +73,12 @@ def test_code_is_whole_and_keeps_its_lines() -> None:
     assert [block.whole for block in blocks(read)] == [False, True, True]
 
 
+def test_code_that_is_very_long_is_cut_after_lines() -> None:
+    read = page("<p>So:<pre>" + "x = 1\n" * 10_000 + "</pre><p>End.")
+    assert (texts(read)[0], texts(read)[-1]) == ("So:", "End.")
+    assert all(text.endswith("x = 1") and len(text) <= 1000 for text in texts(read)[1:-1])
+
+
 def test_what_is_hidden_or_not_text_is_left_out() -> None:
     read = page(
         "<p>Seen<script>no()</script><style>no</style> on.<noscript>no</noscript><template>no</template><svg><text>no"

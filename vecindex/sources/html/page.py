@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import IO
 
 from ...machine.extras import extra_errors
 from ...values.records import Origin
 from ..documents import Block, Document
 from ..origin import Source
+from ..prose.code import code_blocks
 from ..prose.outline import Outline
 from ..texts import whole_text
 from .main import main_text
@@ -34,8 +36,12 @@ def read(source: Source, stream: IO[bytes]) -> Iterator[Document]:
     for passage in main_text(page.found):
         if passage.kind == "heading":
             outline.enter(passage.level, passage.text)
-        metadata = outline.code(passage.language) if passage.kind == "code" else outline.metadata
-        blocks.append(Block(end, end + len(passage.text), metadata, whole=passage.kind != "text"))
+        if passage.kind == "code":
+            found = code_blocks(passage.text, 0, len(passage.text), outline.code(passage.language))
+            blocks += (replace(each, start=end + each.start, end=end + each.end) for each in found)
+        else:
+            is_heading = passage.kind == "heading"
+            blocks.append(Block(end, end + len(passage.text), outline.metadata, whole=is_heading))
         parts.append(passage.text)
         end += len(passage.text) + 2
     if blocks:

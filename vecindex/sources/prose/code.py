@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import IO, Any
 
 from ...values.records import Origin
 from ..documents import Block, Document
+from ..opening.detect import suffix_of
 from ..origin import Source
 from ..texts import whole_text
 from .languages import LANGUAGES
@@ -25,7 +25,7 @@ LONGEST_WHOLE = 10_000
 def read(source: Source, stream: IO[bytes]) -> Iterator[Document]:
     """The text of the file itself."""
     text = whole_text(source, stream)
-    language = LANGUAGES.get(os.path.splitext(source.path)[1].lower())
+    language = LANGUAGES.get(suffix_of(source.path))
     metadata = {"language": language} if language else None
     blocks = list(_blocks(text, 0, len(text), {"code": True}))
     if blocks:

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from ...machine.extras import extra_errors
 from ...values.records import Origin
 from ..documents import Block, Document
+from ..opening.detect import suffix_of
 from ..origin import Source
 from ..texts import whole_text
 from .code import code_blocks
@@ -48,7 +49,7 @@ def read(source: Source, stream: IO[bytes]) -> Iterator[Document]:
     text = whole_text(source, stream)
     metadata, start = front_matter(text)
     outline = Outline()
-    blocks = list(markdown_blocks(text, start, outline, is_mdx=source.path.lower().endswith(".mdx")))
+    blocks = list(markdown_blocks(text, start, outline, is_mdx=suffix_of(source.path) == ".mdx"))
     if blocks:
         yield Document(
             text,
