@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import os
 import stat
+import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vecindex.errors import SourceError
 from vecindex.sources import Format, read, source
 from vecindex.sources.opening import archives, compression
 from vecindex.sources.walk import Reason, Skips, sources_in
+
+from ..support.extent import examples
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -85,8 +91,10 @@ def test_archives_in_folders_are_walked_and_patterns_count_for_their_members() -
     Path("d").mkdir()
     archive("d/docs.zip", {"a.md": "x\n", "old/b.md": "x\n", "c.txt": "x\n", "d.xyz": "x\n", ".e.txt": "x\n"})
     Path("d/b.txt").write_text("x\n")
-    names, skipped = found("d", include=["*.md", "*.zip"], exclude=["old/"])
+    names, skipped = found("d", include=["*.md"], exclude=["old/"])
     assert names == ["d/docs.zip/a.md"]
+    assert found("d", exclude=["*.zip"]) == (["d/b.txt"], {"d/docs.zip": Reason.EXCLUDED})
+    assert [each.format for each in sources_in(["d/docs.zip"], format=Format.TXT)] == [Format.TXT] * 4
     assert skipped["d/docs.zip/c.txt"] == skipped["d/docs.zip/old/b.md"] == Reason.EXCLUDED
     assert found("d")[1] == {"d/docs.zip/d.xyz": Reason.UNKNOWN, "d/docs.zip/.e.txt": Reason.HIDDEN}
 
@@ -132,7 +140,8 @@ def test_what_is_skipped_in_a_folder_is_skipped_in_an_archive() -> None:
 )
 def test_paths_that_lead_elsewhere_are_refused(name: str, reason: str) -> None:
     archive("docs.zip", {"good.txt": "x\n", name: "x\n"})
-    assert refused("docs.zip") == (["docs.zip/good.txt"], {f"docs.zip/{name}": reason})
+    shown = name.replace("\n", "?")
+    assert refused("docs.zip") == (["docs.zip/good.txt"], {f"docs.zip/{shown}": reason})
     with pytest.raises(SourceError, match=reason):
         found("docs.zip")
 
@@ -219,3 +228,26 @@ def test_a_single_source_is_no_archive() -> None:
     archive("docs.zip", {"a.txt": "x\n"})
     with pytest.raises(SourceError, match=r"^docs\.zip: looks like a zip archive"):
         source("docs.zip")
+
+
+@examples(300)
+@given(st.data())
+def test_a_garbled_archive_is_read_or_refused_and_never_anything_else(data: st.DataObject) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(
+        packed, "w", data.draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))
+    ) as archive:
+        for name in ("a.txt", "b/é.csv"):
+            archive.writestr(name, "text,n\nMy name is Aun,1\n" * 3)
+    content = bytearray(packed.getvalue())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "docs.zip")
+        path.write_bytes(content[: data.draw(st.sampled_from([len(content), len(content) // 2]))])
+        bad: list[SourceError] = []
+        with contextlib.suppress(SourceError):
+            for given_ in sources_in([path], on_bad=bad.append):
+                with contextlib.suppress(SourceError):
+                    list(read(given_, on_bad=bad.append))
+        assert [str(error) for error in bad if "\n" in str(error)] == []

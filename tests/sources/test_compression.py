@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -11,11 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vecindex.errors import MissingExtra, SourceError
 from vecindex.sources import Format, Source, read, source
 from vecindex.sources.opening import compression
 from vecindex.sources.texts import whole_text
+
+from ..support.extent import examples
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -158,3 +163,14 @@ def test_without_the_package_the_error_says_what_to_install(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "backports", None)
     with pytest.raises(MissingExtra, match=r"needs the extra 'zstd'\. Run: pip install 'vecindex\[zstd\]'"):
         source("a.txt.zst")
+
+
+@examples(300)
+@given(st.data())
+def test_a_garbled_stream_is_read_or_refused_and_never_anything_else(data: st.DataObject) -> None:
+    content = bytearray(PACK[data.draw(st.sampled_from([".gz", ".zst"]))](b"My name is Aun\n" * 9))
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    given_ = Source("a.txt", Format.TXT, copy=io.BytesIO(bytes(content[: data.draw(st.integers(0, len(content)))])))
+    with contextlib.suppress(SourceError):
+        list(read(given_, on_bad=lambda error: None))

@@ -1,9 +1,12 @@
-"""Reads the records of txt, jsonl, csv and tsv files, a row at a time.
+"""Reads the rows and texts of files in many formats, one after another.
 
 ::
 
     with source("notes.jsonl", key_column="id") as notes:
         for record in read(notes):
+            ...
+    for found in sources_in(["docs", "films.csv.gz"], exclude=["drafts/"]):
+        for record in read(found):
             ...
 """
 
@@ -12,5 +15,6 @@ from __future__ import annotations
 from .formats import Format
 from .origin import Source, source
 from .reading import read
+from .walk import sources_in
 
-__all__ = ["Format", "Source", "read", "source"]
+__all__ = ["Format", "Source", "read", "source", "sources_in"]

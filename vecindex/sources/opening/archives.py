@@ -20,6 +20,7 @@ from .files import unreadable
 MAX_MEMBERS = 100_000
 _ADVICE = "If you trust the archive, unpack it and add its files."
 _ENCRYPTED = 0x1
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
@@ -119,7 +120,7 @@ def members(path: str, archives: Archives) -> Iterator[Member | SourceError]:
         member = Member(path, info.filename, info.file_size, archives)
         reason = _refusal(info) or ("is in the archive twice" if info.filename == before else "")
         before = info.filename
-        yield SourceError(member.location, None, reason, _ADVICE) if reason else member
+        yield SourceError(_CONTROLS.sub("?", member.location), None, reason, _ADVICE) if reason else member
 
 
 def is_office_file(path: str) -> str:
@@ -135,7 +136,7 @@ def is_office_file(path: str) -> str:
 
 def damaged(name: str, what: str, error: Exception) -> SourceError:
     """The SourceError for what the library found wrong in an archive."""
-    said = str(error) or type(error).__name__
+    said = _CONTROLS.sub("?", str(error)) or type(error).__name__
     return SourceError(name, None, f"{what} cannot be unpacked: {said}", "Download or make the archive again.")
 
 
@@ -150,6 +151,6 @@ def _refusal(info: zipfile.ZipInfo) -> str:
         return "has an absolute path in the archive"
     if ".." in parts:
         return "has a path that leads out of the archive"
-    if any(ord(char) < 32 for char in info.orig_filename):
+    if _CONTROLS.search(info.orig_filename):
         return "has a control character in its name"
     return ""

@@ -47,7 +47,7 @@ def sources_in(
     names. ``include`` and ``exclude`` are patterns as in .gitignore, relative to the folder or archive that was named.
     In folders, what .gitignore files ignore is skipped, up to the root of the repository; and everywhere what is
     hidden, empty, binary or of unknown format, links to folders, and indexes, such as ``index`` itself. ``on_skip`` is
-    called for each. With ``format``, files of unknown format are read as that.
+    called for each. With ``format``, all texts are read as that, also those of unknown format.
 
     Raises SourceError for what cannot be read, such as a folder without permission or an encrypted member; with
     ``on_bad`` it is called instead, and the search goes on. ``label`` and ``offline`` are as in `source`.
@@ -89,10 +89,15 @@ class _Search:
             if os.path.isdir(path):
                 yield from self._folder(path)
                 return
-            if self.format is None and _is_archive(path):
+            if self._may_be_archive and _is_archive(path):
                 yield from self._archive(path, os.stat(path).st_mtime_ns)
                 return
         yield opened_source(path, self.format, self.options, label, offline)
+
+    @property
+    def _may_be_archive(self) -> bool:
+        """Whether zip archives are taken apart: all formats that are not text are for files as they are."""
+        return self.format is None or LAYOUTS[self.format].is_text
 
     # --- folders
 
@@ -142,14 +147,15 @@ class _Search:
             return Reason.INDEX
         if entry.ignored.ignores(entry.full, is_folder=True):
             return Reason.IGNORED
-        return Reason.EXCLUDED if self.globs.excludes(inner, is_folder=True) else None
+        return Reason.EXCLUDED if self.globs.excludes_all_in(f"{inner}/") else None
 
     def _file(self, entry: _Entry, inner: str) -> Iterator[Source]:
         if entry.name.startswith("."):
             return self._skip(entry.path, Reason.HIDDEN)
         if entry.ignored.ignores(entry.full, is_folder=False):
             return self._skip(entry.path, Reason.IGNORED)
-        if self.globs.excludes(inner):
+        excludes = self.globs.excludes_all_in if entry.name.lower().endswith(".zip") else self.globs.excludes
+        if excludes(inner):
             return self._skip(entry.path, Reason.EXCLUDED)
         try:
             found = os.stat(entry.path)
@@ -163,11 +169,11 @@ class _Search:
             return self._skip(entry.path, Reason.SPECIAL)
         if found.st_size == 0:
             return self._skip(entry.path, Reason.EMPTY)
-        if self.format is None and _is_archive(entry.path):
-            yield from self._archive(entry.path, found.st_mtime_ns)
-            return
         with opened(entry.path) as raw:
             start = beginning(raw, entry.path)
+        if self._may_be_archive and start.startswith(b"PK") and _is_archive(entry.path):
+            yield from self._archive(entry.path, found.st_mtime_ns)
+            return
         format = self._format(entry.path, start, is_office_file)
         if format is not None:
             state = FileState(found.st_size, found.st_mtime_ns)

@@ -25,12 +25,16 @@ class Globs:
         self._include = _compiled("include", include) if include else None
         self._exclude = _compiled("exclude", exclude) if exclude else None
 
-    def excludes(self, path: str, is_folder: bool = False) -> bool:
-        """Whether the file, or all that is in the folder, is left out."""
-        given = f"{path}/" if is_folder else path
-        if self._exclude is not None and self._exclude.check_file(given).include:
-            return True
-        return not is_folder and self._include is not None and not self._include.check_file(path).include
+    def excludes(self, path: str) -> bool:
+        """Whether a file is left out."""
+        return self.excludes_all_in(path) or (self._include is not None and not self._include.check_file(path).include)
+
+    def excludes_all_in(self, path: str) -> bool:
+        """Whether everything in a folder, whose path ends with "/", or in an archive is left out.
+
+        What is in it may be included where it itself is not.
+        """
+        return self._exclude is not None and bool(self._exclude.check_file(path).include)
 
 
 class Ignored:
