@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .errors import UnsupportedModel as UnsupportedModel
     from .errors import VecindexError as VecindexError
     from .errors.warnings import FilterWarning as FilterWarning
+    from .errors.warnings import GroupWarning as GroupWarning
     from .errors.warnings import PagesWithoutText as PagesWithoutText
     from .errors.warnings import QueryTruncated as QueryTruncated
     from .errors.warnings import QueryUnknown as QueryUnknown
@@ -76,7 +77,9 @@ _HOMES = {
     "values.sources": ("SourceInfo",),
     "sources.split.sentences": ("split_sentences",),
     "store.backup": ("BackupReport",),
-    "errors.warnings": ("FilterWarning", "PagesWithoutText", "QueryTruncated", "QueryUnknown", "VecindexWarning"),
+    "errors.warnings": (
+        *("FilterWarning", "GroupWarning", "PagesWithoutText", "QueryTruncated", "QueryUnknown", "VecindexWarning"),
+    ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vecindex import Hit, Hits, Index, InvalidInput
+from vecindex import GroupWarning, Hit, Hits, Index, InvalidInput
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.search import grouping
 
@@ -84,6 +84,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 @examples(100)
 @given(METADATA, st.integers(1, 12), st.integers(1, 3), st.sampled_from(["g", "in.g"]), st.booleans())
 @pytest.mark.usefixtures("small_steps")
+@pytest.mark.filterwarnings("ignore::vecindex.GroupWarning")
 def test_grouped_hits_equal_the_oracle(
     tmp_path_factory: pytest.TempPathFactory, metadata: list[Any], k: int, most: int, field: str, ties: bool
 ) -> None:
@@ -202,3 +203,19 @@ def test_the_command_groups_hits(tmp_path: Path) -> None:
     code, out, err = run("similar", "a", "--per-group", "2", "--index", str(tmp_path / "i"))
     assert (code, out) == (1, "")
     assert err.endswith("but not what to group by\nName the field with --group-by.\n")
+
+
+def test_a_field_to_group_by_that_no_record_has_is_a_warning(tmp_path: Path) -> None:
+    with filled(tmp_path / "i", [{"topic": n, "of": {"x": 1}} for n in range(3)]) as index:
+        query = unit_vectors(1)[0]
+        for ask in (index.search, index.search_many, index.explain_search):
+            with pytest.warns(GroupWarning) as caught:
+                ask(query[None, :] if ask == index.search_many else query, group_by="topics")
+            assert str(caught[0].message) == (
+                "hits are grouped by topics, but no record has that field. Fields include: of, topic."
+            )
+        for field in ("of.y", "source", "document"):
+            with pytest.warns(GroupWarning):
+                index.similar("k0", group_by=field)
+        index.add(["later"], keys=["k9"], metadata=[{"rare": 1}], vectors=-query[None, :], space="theirs")
+        assert len(index.search(query, k=2, group_by="rare")) == 2

@@ -121,6 +121,22 @@ def _listed(words: tuple[str, ...]) -> str:
     return " and ".join(words) if words else "nothing"
 
 
+class GroupWarning(VecindexWarning):
+    """Hits are to be grouped by ``field``, which no record has; ``known`` are some fields that records do have."""
+
+    def __init__(self, field: str, known: tuple[str, ...] = ()) -> None:
+        super().__init__(field, known)
+        self.field, self.known = field, known
+
+    @property
+    def message(self) -> str:
+        return f"hits are grouped by {self.field}, but no record has that field"
+
+    @property
+    def advice(self) -> str:
+        return FilterWarning(self.field, "", known=self.known).advice
+
+
 class QueryUnknown(VecindexWarning):
     """``model`` knows no token of ``what`` (such as "the query"), so the order of the hits is meaningless.
 

@@ -14,11 +14,11 @@ import numpy as np
 from ..encoders.load import LoadOptions
 from ..encoders.run.encoder import Encoder
 from ..errors import Advice, CorruptIndex, RecordNotFound
-from ..errors.warnings import FilterWarning, QueryUnknown, warn
+from ..errors.warnings import QueryUnknown, VecindexWarning, warn
 from ..filters.parse import parse
 from ..search import run
 from ..search.check_codes import check_codes
-from ..search.grouping import Grouping, grouping
+from ..search.grouping import Grouping, grouping, unmatched
 from ..search.listing import Listing, origin_of
 from ..search.run import SearchReport
 from ..search.upkeep import describe
@@ -141,6 +141,7 @@ class Reader(Listing):
         Warns:
             FilterWarning: a condition in ``where`` matches no stored record. Checked if fewer than k records match, or
                 all do.
+            GroupWarning: no record has the field ``group_by``.
         """
         return self._search([query], k, where, grouping(group_by, per_group), context)[0]
 
@@ -163,8 +164,9 @@ class Reader(Listing):
     ) -> list[Hits]:
         condition = None if where is None else parse(where)
         with self._asked(queries) as (view, vectors):
-            hits, unmatched = run.search(view, vectors, k, condition, by, context=context), view.unmatched(condition, k)
-        _warn(unmatched)
+            hits = run.search(view, vectors, k, condition, by, context=context)
+            warnings = [*view.unmatched(condition, k), *unmatched(view, by, hits)]
+        _warn(warnings)
         return hits
 
     @entrance()
@@ -181,8 +183,9 @@ class Reader(Listing):
         """As `search`, with a report of how the hits were found: the route, the candidates, the time of each step."""
         condition, by = None if where is None else parse(where), grouping(group_by, per_group)
         with self._asked([query]) as (view, vectors):
-            found, unmatched = run.explain(view, vectors[0], k, condition, by, context), view.unmatched(condition, k)
-        _warn(unmatched)
+            found = run.explain(view, vectors[0], k, condition, by, context)
+            warnings = [*view.unmatched(condition, k), *unmatched(view, by, found[:1])]
+        _warn(warnings)
         return found
 
     @entrance()
@@ -216,8 +219,8 @@ class Reader(Listing):
             vector = np.array(snapshot.vectors[record.row])
             view = self._accelerator.view(snapshot)
             hits = run.search(view, vector[None, :], k, condition, by, record.row, context)[0]
-            unmatched = snapshot.unmatched(condition, k)
-        _warn(unmatched)
+            warnings = [*snapshot.unmatched(condition, k), *unmatched(snapshot, by, [hits])]
+        _warn(warnings)
         return hits
 
     @entrance()
@@ -380,6 +383,6 @@ def _stored(snapshot: Snapshot, key: str) -> Stored:
     return found[key]
 
 
-def _warn(unmatched: Sequence[FilterWarning]) -> None:
-    for warning in unmatched:
+def _warn(warnings: Sequence[VecindexWarning]) -> None:
+    for warning in warnings:
         warn(warning)

@@ -7,18 +7,24 @@ hundreds are of one document, every allowed row is scored once, and the rows are
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..errors import Advice, InvalidInput
-from ..filters.tree import Filter, Path, Refused, parse_path
+from ..errors.warnings import GroupWarning
+from ..filters.tree import Exists, Filter, Path, Refused, parse_path
+from ..store.snapshot import Snapshot
 from ..store.sql.groups import Groups
+from ..store.sql.placed import PLACED
+from ..values.hits import Hits
+from ..values.records import Hit
 from .dense import Trace, rankings
 from .exact import Ranking, Rows, Vectors, best, scored
 from .plan import RANK_ROWS, Plan, Route
-from .view import RecordView
+from .view import RecordView, SnapshotView
 
 _ASKED = ((10, 100), (100, 1_000))
 """How many rows are asked for first, and then: so many for each hit, and at least so many."""
@@ -46,6 +52,24 @@ def grouping(group_by: str | None, per_group: int) -> Grouping | None:
     except Refused as refused:
         reason = f"{group_by!r} is not a field name: {refused.reason}"
         raise InvalidInput(reason, "Write it as in a filter, such as author.name.") from None
+
+
+def unmatched(snapshot: Snapshot | SnapshotView, by: Grouping | None, found: Iterable[Hits]) -> list[GroupWarning]:
+    """The warning that no record has the field to group by, which is looked for if none of the hits has it."""
+    if by is None or any(_has(hit, by.path) for hits in found for hit in hits):
+        return []
+    return [GroupWarning(warning.field, warning.known) for warning in snapshot.unmatched(Exists(by.path))]
+
+
+def _has(hit: Hit, path: Path) -> bool:
+    if len(path) == 1 and getattr(hit, path[0], None) is not None and path[0] in PLACED:
+        return True
+    value: Any = hit.metadata
+    for name in path:
+        if not isinstance(value, Mapping) or name not in value:
+            return False
+        value = value[name]
+    return True
 
 
 def grouped(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast, get_args
+from typing import NamedTuple, cast
 
 from ..values.records import Unit
 from ..values.sources import SourceState
@@ -48,10 +48,9 @@ def origins(catalog: Catalog, records: Sequence[Stored], context: int = 0) -> li
 
 
 def _place(state: SourceState | None, number: int | None) -> tuple[Unit, int] | None:
-    # A unit becomes the name of a member of JSON, so an index from elsewhere must not choose it.
-    if state is None or number is None or state.unit not in get_args(Unit):
+    if state is None or number is None or state.unit is None:
         return None
-    return cast(Unit, state.unit), number
+    return cast(Unit, state.unit), number  # the store refuses other units
 
 
 def _around(catalog: Catalog, record: Stored, context: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
