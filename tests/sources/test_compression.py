@@ -145,9 +145,9 @@ def test_compressed_twice_is_refused() -> None:
     assert refused("a.txt.gz") == "looks like a gzip file, not text"
 
 
-def test_only_texts_are_read_compressed() -> None:
+def test_only_texts_and_mail_are_read_compressed() -> None:
     Path("a.pdf.gz").write_bytes(gzip.compress(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"))
-    with source("a.pdf.gz") as given, pytest.raises(SourceError, match="is a gzip file, and only texts are read"):
+    with source("a.pdf.gz") as given, pytest.raises(SourceError, match="only texts and mail are read"):
         given.opened().__enter__()
 
 

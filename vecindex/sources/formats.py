@@ -59,7 +59,7 @@ class Layout:
     ``cut`` is the way to split, if it is another one than for the kind: rows stay whole, and prose is cut into
     sentences. ``is_text`` says that the bytes are text, so the file may be in any encoding and compressed. ``slow``
     says that reading takes so long that it is not done twice. ``only_unicode`` says that the format allows no other
-    encodings, so none is guessed.
+    encodings, so none is guessed. ``may_be_packed`` says that it may be compressed although it is not text.
     """
 
     reader: str
@@ -67,6 +67,7 @@ class Layout:
     kind: Literal["rows", "prose"]
     unit: Unit | None = "line"
     is_text: bool = True
+    may_be_packed: bool = False
     slow: bool = False
     cut: Split | None = None
     only_unicode: bool = False
@@ -97,7 +98,7 @@ LAYOUTS: dict[Format, Layout] = {
     Format.DOCX: Layout("office.docx", (".docx", ".docm"), "prose", None, is_text=False, slow=True),
     Format.PPTX: Layout("office.pptx", (".pptx", ".pptm", ".ppsx"), "prose", "slide", is_text=False, slow=True),
     Format.XLSX: Layout("office.xlsx", (".xlsx", ".xlsm"), "rows", "row", is_text=False, slow=True),
-    Format.EML: Layout("prose.mail", (".eml",), "prose", None, is_text=False, slow=True),
-    Format.MBOX: Layout("prose.mail", (".mbox",), "prose", "message", is_text=False, slow=True),
+    Format.EML: Layout("prose.mail", (".eml",), "prose", None, is_text=False, may_be_packed=True, slow=True),
+    Format.MBOX: Layout("prose.mail", (".mbox",), "prose", "message", is_text=False, may_be_packed=True, slow=True),
 }
 SUFFIXES = {suffix: format for format, layout in LAYOUTS.items() for suffix in layout.suffixes}

@@ -77,8 +77,9 @@ class Source:
         layout = LAYOUTS[self.format]
         with self._stored(seekable=not layout.is_text) as raw:
             if not layout.is_text:
-                _refuse_packed(raw, self.name)
-                yield raw
+                if not layout.may_be_packed:
+                    _refuse_packed(raw, self.name)
+                yield unpacked(raw, self.name) if layout.may_be_packed else raw
                 return
             text = Utf8(
                 unpacked(raw, self.name),
@@ -229,7 +230,7 @@ def _refuse_packed(raw: IO[bytes], name: str) -> None:
     how = packing(raw.read(4))
     raw.seek(0)
     if how is not None:
-        reason = f"is a {how} file, and only texts are read compressed"
+        reason = f"is a {how} file, and only texts and mail are read compressed"
         raise SourceError(name, None, reason, "Unpack it, and add what is in it.")
 
 

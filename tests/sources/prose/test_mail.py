@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import mailbox
 from email.message import EmailMessage
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import vecindex
 from vecindex.errors import SourceError
 from vecindex.sources.documents import Document
 from vecindex.sources.formats import Format
@@ -196,6 +198,12 @@ def test_a_mailbox_of_the_standard_library_is_read(tmp_path: Path) -> None:
     assert [(each.title, each.text) for each in read if isinstance(each, Document)] == [
         (f"Message {n}", f"Text {n}.\n\nFrom the start.") for n in range(3)
     ]
+
+
+def test_a_compressed_mailbox_is_read(tmp_path: Path) -> None:
+    raw = mbox(message(f"Message {n}", f"Text {n}.") for n in range(3))
+    (tmp_path / "a.mbox.gz").write_bytes(gzip.compress(raw))
+    assert [record.text for record in vecindex.read(tmp_path / "a.mbox.gz")] == ["Text 0.", "Text 1.", "Text 2."]
 
 
 def test_lines_that_only_begin_with_from_end_no_message() -> None:
