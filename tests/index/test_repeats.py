@@ -164,4 +164,4 @@ class TestAddedFiles:
         status, out, err = run("add", "a.txt", "--report", "json")
         found = json.loads(out)
         assert (status, err) == (0, "")
-        assert (found["unchanged"], found["duplicates"], found["records"], found["bad"]) == (1, 1029, 1, 0)
+        assert (found["unchanged"], found["skipped"], found["records"], found["bad"]) == (1, 1, 1, 0)

@@ -17,7 +17,7 @@ import pytest
 import vecindex
 from vecindex import Index
 from vecindex.encoders.run.encoder import Encoder
-from vecindex.errors import InvalidFilter, InvalidInput, VecindexError
+from vecindex.errors import InvalidFilter, InvalidInput, SourceError, VecindexError
 from vecindex.values.keys import derive_key
 
 from ..support.helpers import opened, small_index, state_of
@@ -55,23 +55,26 @@ KINDS: dict[str, set[str]] = {
     "where": {"where"},
     "whole": {"k", "per_group", "limit", "context", "threads", "dimensions", "join_short"},
     "real": {"lock_timeout", "recall", "latency_ms"},
-    "flag": {"create", "readonly", "offline", "cache", "anew", "encode"},
+    "flag": {"create", "readonly", "offline", "cache", "anew", "encode", "prune"},
     "call": {"progress", "on_bad", "token_spans"},
-    "path": {"path", "destination", "source", "name_or_path", "model"},
+    "path": {"path", "paths", "destination", "source", "name_or_path", "model"},
     "choice": {
         *("precision", "device", "runtime", "role", "on_long", "on_duplicate", "format", "split"),
         *("types", "encoding", "errors"),
     },
     "name": {"space", "language"},
-    "columns": {"text_column", "metadata_columns"},
+    "columns": {"text_column", "metadata_columns", "include", "exclude"},
     "encoder": {"encoder"},
     "settings": {"settings"},
     "qrels": {"qrels"},
     "features": {"features", "token_vectors", "attention_mask"},
 }
 KIND = {parameter: kind for kind, parameters in KINDS.items() for parameter in parameters}
-OTHER_KINDS = {("Index.export", "vectors"): "flag", ("derive_key", "metadata"): "object"}
-OTHER_KINDS |= {("Index.add", "text"): "columns", ("Index.add", "key"): "text"}
+OTHER_KINDS = {
+    **{("Index.export", "vectors"): "flag", ("derive_key", "metadata"): "object"},
+    **{("Index.add_files", "metadata"): "object", ("Index.add_files", "paths"): "path"},
+    **{("Index.add", "text"): "columns", ("Index.add", "key"): "text"},
+}
 
 PARAMETERS = [
     (name, parameter)
@@ -94,7 +97,7 @@ def base(name: str, folder: Path, without: str = "") -> dict[str, Any]:
     needed: dict[str, Any] = {
         **{"text": "one", "query": "one", "key": "a", "field": "n", "texts": ["one", "two"], "records": ["x", "y"]},
         **{"queries": ["one", "two"], "path": folder / "new", "destination": folder / "out.jsonl"},
-        **{"source": folder / "export.jsonl", "role": "query"},
+        **{"source": folder / "export.jsonl", "role": "query", "paths": [folder / "notes.txt"]},
         **{"token_vectors": np.ones((2, 2, 3)), "attention_mask": np.ones((2, 2), int)},
         "features": [np.ones((1, 2, 3)), np.ones((1, 4, 3))],
     }
@@ -135,6 +138,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     small_index(folder / "index")
     with opened(folder / "index") as index:
         index.export(folder / "export.jsonl")
+    (folder / "notes.txt").write_text("one sentence\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         yield folder
@@ -161,7 +165,12 @@ def test_a_wrong_argument_is_refused_and_nothing_is_changed(folder: Path, name: 
                 raise AssertionError(f"{name}({parameter}={what}) raises {type(error).__name__}: {error}") from error
             else:
                 raise AssertionError(f"{name}({parameter}={what}) is accepted")
-            assert isinstance(refused, (InvalidInput, InvalidFilter)), what  # not a missing model, for example
+            expected = (
+                InvalidInput,
+                InvalidFilter,
+                *([SourceError] if parameter == "paths" else []),
+            )  # of no such file
+            assert isinstance(refused, expected), what  # not a missing model, for example
             assert ("\n" not in refused.message, bool(refused.advice)) == (True, True), what
             assert refused.message != otherwise, what
         assert (index.info().generation, state_of(index)) == before

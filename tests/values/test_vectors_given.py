@@ -174,7 +174,7 @@ def test_delete_where_deletes_what_matches(index: Index) -> None:
     assert index.delete(where={"n": 77}) == 0
     assert sorted(hit.metadata["n"] for hit in index.search(unit(1)[0], k=99)) == list(range(6))
     for arguments in ({}, {"keys": ["a"], "where": "n = 1"}):
-        with pytest.raises(InvalidInput, match="keys or where="):
+        with pytest.raises(InvalidInput, match="one of keys, where= and source="):
             index.delete(**arguments)  # type: ignore[arg-type]
     assert (len(index), index.verify().ok) == (6, True)
 

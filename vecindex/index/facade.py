@@ -1,6 +1,6 @@
 """The public API: open an index, add to it, delete from it, import, and change its model.
 
-It delegates. `Maintained` holds the upkeep, and `Reader` everything that changes nothing.
+It delegates. `Followed` adds files, `Maintained` holds the upkeep, and `Reader` everything that changes nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from .adding.options import AddOptions, told_both
 from .adding.repeats import OnDuplicate
 from .adding.texts import Adding
 from .change_model import Migration, MigrationReport, target_encoder
-from .maintenance import Maintained
+from .followed import Followed
 from .model import IndexModel, Model, model_argument, settings_argument, space_argument
 from .reader import Reader, Where
 
@@ -72,7 +72,7 @@ def open(
     return Index(path, create=create, readonly=readonly, model=model, settings=settings, lock_timeout=lock_timeout)
 
 
-class Index(Maintained):
+class Index(Followed):
     """An open index; see `open`. Any number of threads may read while one writer commits."""
 
     @entrance(model=model_argument, settings=settings_argument)

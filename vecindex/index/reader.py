@@ -42,7 +42,7 @@ from ..values.keys import checked_key
 from ..values.paths import expanded
 from ..values.records import IndexInfo, Record, VerifyReport
 from ..values.scalars import destination, flag
-from ..values.sources import SourceInfo
+from ..values.sources import SourceInfo, SourceState
 from ..values.space import Space
 from .drift import SAMPLES, Sample, check_vectors
 from .follow import listed
@@ -251,6 +251,11 @@ class Reader(Listing):
             counted = catalog.counted_sources()
         presence = Presence(Locations(self._folder))
         return listed(counted, presence.now, presence.digest)
+
+    def _source_states(self) -> list[SourceState]:
+        """The sources as they were last read, by location."""
+        with self._snapshots.borrow() as catalog, catalog.reading():
+            return catalog.sources()
 
     def info(self) -> IndexInfo:
         """The index at a glance."""

@@ -144,16 +144,23 @@ class Writer:
 
     def register(self, states: Sequence[SourceState]) -> list[SourceState]:
         """Writes sources that are about to be read, in one commit; new ones, with the id 0, get an id."""
-        with self.locked() as manifest, self._catalog.changing() as tables:
-            # Another process may have registered the same file meanwhile.
+        if not states:
+            return []
+        with self.locked() as manifest:
+            # Another process may have added the same source meanwhile.
             known = {(state.location, state.query): state.id for state in self._catalog.sources()}
-            found = [replace(state, id=state.id or known.get((state.location, state.query), 0)) for state in states]
-            written = [tables.put_source(state) for state in found]
-            tables.annotate(manifest)
+            with self._catalog.changing() as tables:
+                written = [
+                    tables.put_source(replace(state, id=state.id or known.get((state.location, state.query), 0)))
+                    for state in states
+                ]
+                tables.annotate(manifest)
         return written
 
     def move_sources(self, moved: Sequence[tuple[SourceState, SourceState]]) -> None:
-        """See `following.move_sources`."""
+        """See `changes.sources.move_sources`."""
+        if not moved:
+            return
         with self.locked() as manifest, self._catalog.changing() as tables:
             move_sources(self._catalog, tables, moved)
             tables.commit(manifest)

@@ -67,7 +67,7 @@ CHECKS: dict[str, Check] = {
     "query": query,
     "text": lambda name, value: checked_text(value),
     "against": lambda name, value: string(value, "a query"),
-    **dict.fromkeys(("create", "readonly", "offline", "cache", "anew", "encode"), flag),
+    **dict.fromkeys(("create", "readonly", "offline", "cache", "anew", "encode", "prune"), flag),
     **dict.fromkeys(("path", "destination", "source", "name_or_path"), path),
     **dict.fromkeys(("progress", "on_bad"), callback),
     "key": lambda name, value: checked_key(value),

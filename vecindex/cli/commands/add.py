@@ -1,32 +1,31 @@
-"""``vecindex add``: adds files, standard input and texts to the index."""
+"""``vecindex add``: adds files, folders, standard input and texts to the index."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from ...errors import SourceError, TextTooLong, TextWithoutToken, VecindexError
+from ..file_options import FileOptions, database_option, file_options
 from ..interrupts import stopping_on_sigterm, word_and_code
-from ..options import ModelOptions, index_option, json_object, model_options, report_option
-from ..output import answer, warn
+from ..options import ExpandedPath, ModelOptions, index_option, model_options, open_for_reading, report_option
+from ..output import answer, output_mode, say, warn
 from ..progress import Progress
-from ..render.results import added_line, counted, printable
+from ..render.results import added_line, counted, printable, sources_line
 
 if TYPE_CHECKING:
-    from ...index.adding.checked_input import CheckedInput
-    from ...index.adding.long_texts import OnLong
-    from ...index.adding.repeats import OnDuplicate
-    from ...sources.cells import Types
+    from ...index.adding.files import FilesReport
+    from ...index.adding.files_input import FilesInput
+    from ...index.facade import Index
+    from ...sources.walk import Skips
+    from ...values.records import Record
 
-_FORMATS = ("txt", "jsonl", "csv", "tsv")
-_TYPES = ("auto", "text")
-_ON_LONG = ("truncate", "error", "split", "mean")
-_ON_DUPLICATE = ("error", "last")
 _BAD_ROWS_SHOWN = 20
 _NOTHING = "every row is bad; nothing was added."
 
@@ -35,38 +34,19 @@ _NOTHING = "every row is bad; nothing was added."
 @click.argument("paths", nargs=-1, metavar="[PATH ...|-]")
 @click.option("--text", "texts", multiple=True, metavar="TEXT", help="A sentence to add; may be repeated.")
 @click.option("--key", "keys", multiple=True, metavar="KEY", help="The key of each --text, in the same order.")
+@database_option
+@click.option("--label", metavar="NAME", help="What standard input is called, so that adding it again replaces it.")
+@click.option("--dry-run", is_flag=True, help="Read and check everything, and say what would be added.")
 @click.option(
-    "--metadata",
-    callback=json_object,
-    metavar="JSON",
-    help="Metadata for every record. Fields of the record's own take precedence.",
-)
-@click.option("--format", "format_", type=click.Choice(_FORMATS), help="The format of the files.  [default: by suffix]")
-@click.option(
-    "--types",
-    type=click.Choice(_TYPES),
-    default=_TYPES[0],
-    show_default=True,
-    help="The cells of csv and tsv files: auto turns columns of numbers, booleans and lists into such values, text "
-    "keeps all cells as text.",
-)
-@click.option("--text-column", metavar="C", help="The column or field with the sentence.  [default: text]")
-@click.option("--key-column", metavar="C", help="The column or field with the key.  [default: key]")
-@click.option("--skip-bad", is_flag=True, help="Leave bad rows out and count them, instead of adding nothing.")
-@click.option(
-    "--on-long",
-    type=click.Choice(_ON_LONG),
-    default=_ON_LONG[0],
-    show_default=True,
-    help="What to do with texts longer than the model reads; see above.",
+    "--skip-bad", is_flag=True, help="Leave bad rows and files out and count them, instead of adding nothing."
 )
 @click.option(
-    "--on-duplicate",
-    type=click.Choice(_ON_DUPLICATE),
-    default=_ON_DUPLICATE[0],
-    show_default=True,
-    help="What to do with a repeated key: error names both lines and adds nothing, last keeps the last row.",
+    "--rejects",
+    type=ExpandedPath(dir_okay=False, writable=True),
+    metavar="FILE",
+    help="With --skip-bad: write what was left out to FILE, as JSON lines with the reasons.",
 )
+@file_options
 @report_option
 @model_options
 @index_option
@@ -74,25 +54,26 @@ def add(
     paths: Sequence[str],
     texts: Sequence[str],
     keys: Sequence[str],
-    metadata: dict[str, Any] | None,
-    format_: str | None,
-    types: Types,
-    text_column: str | None,
-    key_column: str | None,
+    database: str | None,
+    label: str | None,
+    dry_run: bool,
     skip_bad: bool,
-    on_long: OnLong,
-    on_duplicate: OnDuplicate,
+    rejects: str | None,
+    files: FileOptions,
     report_as: str,
     chosen: ModelOptions,
     index_path: Path,
 ) -> None:
-    """Add sentences from files, standard input (-) or --text.
+    """Add files, folders, standard input (-) or --text.
 
-    A .txt file has one sentence a line. A .jsonl file has one object a line with "text" and optionally "key" and
-    "metadata". A .csv or .tsv file has a header row. All input is checked before anything is added.
+    Text, tables, web pages, documents, mail and source code are read; `vecindex guide sources` has every format. A row
+    of a table is a record, and so is a line of a .txt file; longer texts are cut into sentences. All input is checked
+    before anything is added.
 
-    A sentence without a key gets one derived from its text and metadata, so adding it again changes nothing. A known
-    key with a different text is updated.
+    Files are followed: add the same folder again, and only what changed is read and encoded. --prune removes what is
+    gone.
+
+    A row without a key gets one derived from its text and metadata. A known key with a different text is updated.
 
     For texts longer than the model reads, --on-long truncate encodes the beginning and counts the rest, error adds
     nothing more, split stores the parts as records KEY#1, KEY#2 and so on, and mean stores the mean of the parts'
@@ -101,141 +82,222 @@ def add(
     \b
     Examples:
       vecindex add notes.txt quotes.jsonl
+      vecindex add docs/ --exclude "drafts/" --prune
       vecindex add films.csv --text-column plot --key-column id
+      vecindex add --db shop.sqlite --sql "select id as key, text from reviews"
       vecindex add --text "My name is Aun" --metadata '{"lang": "en"}'
-      vecindex add articles.jsonl --on-long split
+      vecindex add articles.jsonl --skip-bad --rejects bad.jsonl
       grep -h . *.md | vecindex add -
     """
+    paths = [*paths, *([database] if database else [])]
     if not paths and not texts:
         raise click.UsageError('Nothing to add. Name files, - for standard input, or --text "...".')
     if not all(text.strip() for text in texts):
         raise click.UsageError("A --text is empty.")
     if keys and len(keys) != len(texts):
         raise click.UsageError(f"{len(keys)} --key for {len(texts)} --text. Give one for each, or none.")
-    if on_duplicate == "error" and (twice := [key for key in dict.fromkeys(keys) if keys.count(key) > 1]):
+    if files.on_duplicate == "error" and (twice := [key for key in dict.fromkeys(keys) if keys.count(key) > 1]):
         raise click.UsageError(f"The --key {twice[0]!r} is given twice.")
-    if not paths and (format_ or text_column or key_column or types != _TYPES[0]):
-        raise click.UsageError(
-            "--format, --types, --text-column and --key-column apply to files, but no file is named."
+    if not paths and files.says_how_to_read:
+        raise click.UsageError("Options for files are given, such as --format or --split, but no file is named.")
+    if rejects and not skip_bad:
+        raise click.UsageError("--rejects takes what --skip-bad leaves out; use both.")
+    if database and not files.sql:
+        raise click.UsageError('--db needs --sql "select ...".')
+    from ...sources.walk import Skips
+    from ...store.sql.schema import index_exists
+
+    # Checked before anything is opened or created, as files are.
+    given = _texts(texts, keys)
+    with stopping_on_sigterm(), ExitStack() as stack:
+        bad = stack.enter_context(_BadRows(rejects))
+        skips = Skips(keep=output_mode().verbose)
+        sources = files.sources(
+            paths,
+            index_path,
+            label=label,
+            offline=bool(chosen.offline),
+            on_skip=skips,
+            on_bad=bad.add if skip_bad else None,
         )
-    from ...index.adding.checked_input import CheckedInput
-    from ...sources import Format, source
+        for source in sources:
+            stack.callback(source.close)
+        _say_skips(skips)
+        rows = files.input(given, sources, paths, index_path)
+        index = stack.enter_context(chosen.open(index_path)) if index_exists(index_path) and not dry_run else None
+        _follow(rows, index, index_path)
+        with Progress("Reading", "rows") as show:
+            rows.check(bad.add if skip_bad else None, show)
+        if dry_run:
+            _say_plan(rows, report_as, index_path)
+            bad.report()
+            return
+        if not rows.rows and bad.count:
+            bad.report()
+            raise click.ClickException(_NOTHING)
+        if index is None:
+            # The model is loaded before an empty index is created, so that one that cannot be loaded leaves nothing.
+            index = stack.enter_context(chosen.open(index_path, encoder=chosen.encoder()))
+        checked = bad.count
+        try:
+            _add(index, rows, report_as, bad, skip_bad)
+        except (TextTooLong, TextWithoutToken) as error:
+            if error.origin is None:
+                raise
+            path, place, unit = error.origin  # as of any other bad row
+            raise SourceError(path, place, error.reason, error.advice, unit) from None
+        bad.report()
+        if rows.rows and bad.count - checked == rows.rows:
+            raise click.ClickException(_NOTHING)
+
+
+def _texts(texts: Sequence[str], keys: Sequence[str]) -> list[Record]:
     from ...values.keys import checked_key
     from ...values.records import Record
     from ...values.texts import checked_text
 
-    # Checked before anything is opened or created, as files are.
     given = [Record(checked_text(text)) for text in texts]
-    given = [replace(record, key=checked_key(key)) for record, key in zip(given, keys, strict=True)] if keys else given
-    with stopping_on_sigterm(), ExitStack() as stack:
-        sources = [
-            stack.enter_context(
-                source(
-                    path,
-                    format=Format(format_) if format_ else None,
-                    text_column=text_column,
-                    key_column=key_column,
-                    types=types,
-                )
+    return [replace(record, key=checked_key(key)) for record, key in zip(given, keys, strict=True)] if keys else given
+
+
+def _say_skips(skips: Skips) -> None:
+    """Says how many files of folders are not read, and with -v which."""
+    for skip in skips.listed:
+        say(printable(str(skip)))
+    if total := sum(skips.counts.values()):
+        more = "" if output_mode().verbose else "; -v lists them"
+        say(
+            f"{counted(total, 'file or folder')} skipped: {skips}{more}.".replace(
+                "file or folders", "files and folders"
             )
-            for path in paths
-        ]
-        bad = _BadRows()
-        rows = CheckedInput(given, sources, metadata, on_duplicate)
-        with Progress("Reading", "rows") as show:
-            rows.check(bad.add if skip_bad else None, show)
-        if not rows.rows:
-            bad.report()
-            raise click.ClickException(_NOTHING)
-        checked = bad.count
-        try:
-            _add(rows, index_path, chosen, on_long, report_as, bad, skip_bad)
-        except (TextTooLong, TextWithoutToken) as error:
-            if error.origin is None:
-                raise
-            path, place, unit = error.origin
-            raise SourceError(path, place, error.reason, error.advice, unit) from None  # as of any other bad row
-        bad.report()
-        if bad.count - checked == rows.rows:
-            raise click.ClickException(_NOTHING)
+        )
 
 
-def _add(
-    rows: CheckedInput,
-    index_path: Path,
-    chosen: ModelOptions,
-    on_long: OnLong,
-    report_as: str,
-    bad: _BadRows,
-    skip_bad: bool,
-) -> None:
-    """Adds the rows, and says what was done."""
+def _follow(rows: FilesInput, index: Index | None, index_path: Path) -> None:
+    """Finds out what is to be read, given what the index knows, if there is one."""
+    from ...index.followed import follow_files
     from ...store.sql.schema import index_exists
+
+    if index is not None:
+        follow_files(index, rows)
+    elif index_exists(index_path):
+        with open_for_reading(index_path) as stored:
+            follow_files(stored, rows)
+    else:
+        rows.follow([])
+
+
+def _add(index: Index, rows: FilesInput, report_as: str, bad: _BadRows, skip_bad: bool) -> None:
+    """Adds the rows, and says what was done."""
     from ...values.records import AddReport
 
-    # The model is loaded before an empty index is created, so that one that cannot be loaded leaves nothing behind.
-    encoder = None if index_exists(index_path) else chosen.encoder()
     committed = AddReport()
-    with chosen.open(index_path, encoder=encoder) as index:
 
-        def on_commit(report: AddReport) -> None:
-            nonlocal committed
-            committed = report
-            show(report.added + report.updated + report.unchanged + report.duplicates, rows.rows)
+    def on_commit(report: AddReport) -> None:
+        nonlocal committed
+        committed = report
+        show(report.added + report.updated + report.unchanged + report.duplicates, rows.rows if rows.are_rows else None)
 
-        try:
-            with Progress("Adding", "rows") as show:
-                report = index.add(
-                    rows.records(),
-                    on_long=on_long,
-                    on_duplicate="last",  # `CheckedInput` has checked for repeated keys
-                    progress=on_commit,
-                    on_bad=bad.add if skip_bad else None,
-                )
-        except (KeyboardInterrupt, VecindexError) as error:
-            what, code = word_and_code(error) if isinstance(error, KeyboardInterrupt) else ("Stopped", None)
-            done = committed.added + committed.updated
-            if code is not None or done:
-                warn(
-                    f"{what}: {counted(done, 'record')} of this run committed to "
-                    f"{printable(str(index_path))}; run it again to add the rest."
-                )
-            if code is not None:
-                raise click.exceptions.Exit(code) from None
-            raise
-        counts = {name: value for name, value in asdict(report).items() if name != "written"}
-        answer(
-            report_as,
-            {"index": str(index_path), "records": len(index), **counts, "empty": rows.empty, "bad": bad.count},
-            f"{added_line(report)}; {printable(str(index_path))} holds {counted(len(index), 'record')}.",
+    try:
+        with Progress("Adding", "rows") as show:
+            report = index.add_files(rows, progress=on_commit, on_bad=bad.add if skip_bad else None)
+    except (KeyboardInterrupt, VecindexError) as error:
+        what, code = word_and_code(error) if isinstance(error, KeyboardInterrupt) else ("Stopped", None)
+        done = committed.added + committed.updated
+        if code is not None or done:
+            warn(
+                f"{what}: {counted(done, 'record')} of this run committed to "
+                f"{printable(str(index.path))}; run it again to add the rest."
+            )
+        if code is not None:
+            raise click.exceptions.Exit(code) from None
+        raise
+    _say(index, report, rows, report_as, bad)
+
+
+def _say(index: Index, report: FilesReport, rows: FilesInput, report_as: str, bad: _BadRows) -> None:
+    path = str(index.path)
+    counts = {name: value for name, value in asdict(report).items() if name != "written"}
+    holds = f"{printable(path)} holds {counted(len(index), 'record')}"
+    answer(
+        report_as,
+        {"index": path, "records": len(index), **counts, "bad": bad.count},
+        f"{added_line(report)}{sources_line(report) if rows.has_folder else ''}; {holds}.",
+    )
+    if report.truncated:
+        limit = index.encoder.space.max_tokens
+        warn(
+            f"Warning: {counted(report.truncated, 'text')} {'is' if report.truncated == 1 else 'are'} longer than "
+            f"the {limit} tokens that the model reads; {counted(report.tokens_lost, 'token')} "
+            f"{'was' if report.tokens_lost == 1 else 'were'} ignored. --on-long split or mean uses all."
         )
-        if rows.empty:
-            warn(f"{counted(rows.empty, 'row')} without a text left out.")
-        if report.truncated:
-            limit = index.encoder.space.max_tokens
-            warn(
-                f"Warning: {counted(report.truncated, 'text')} {'is' if report.truncated == 1 else 'are'} longer than "
-                f"the {limit} tokens that the model reads; {counted(report.tokens_lost, 'token')} "
-                f"{'was' if report.tokens_lost == 1 else 'were'} ignored. --on-long split or mean uses all."
-            )
-        if report.unknown:
-            warn(
-                f"Warning: {index.encoder.space.model} knows no token of {counted(report.unknown, 'text')} (emoji, an "
-                "unsupported script, or very long words); search cannot find them by meaning and lists them last."
-            )
+    if report.unknown:
+        warn(
+            f"Warning: {index.encoder.space.model} knows no token of {counted(report.unknown, 'text')} (emoji, an "
+            "unsupported script, or very long words); search cannot find them by meaning and lists them last."
+        )
+    if report.empty:
+        say(f"{counted(report.empty, 'row')} without a text left out.")
+    if report.gone and not rows.options.prune:
+        warn(
+            f"Warning: {counted(len(report.gone), 'source')} of the index {'is' if len(report.gone) == 1 else 'are'} "
+            f"gone, such as {printable(report.gone[0])}; --prune removes their records."
+        )
+    if report.stale:
+        warn(
+            f"Warning: {counted(report.stale, 'record')} {'is' if report.stale == 1 else 'are'} no longer in the file "
+            f"{'it was' if report.stale == 1 else 'they were'} read from; --prune removes them."
+        )
+
+
+def _say_plan(rows: FilesInput, report_as: str, index_path: Path) -> None:
+    """Says what would be added."""
+    found = rows.plan.counts()
+    if output_mode().verbose:
+        say(str(rows.plan))
+    members = {
+        **{"index": str(index_path), "dry_run": True, "rows": rows.rows, "sources": rows.sources},
+        **{action.value: count for action, count in found.items()},
+    }
+    kinds = ", ".join(f"{count:,} {action.value}" for action, count in found.items())
+    what = f"Nothing was added. Would add {rows.rows:,} rows and texts"
+    answer(report_as, members, f"{what}; sources: {kinds}." if kinds else f"{what}.")
 
 
 class _BadRows:
-    """Counts the bad rows that are left out, and names the first of them."""
+    """Counts the bad rows that are left out, names the first of them, and writes all to the file of rejects."""
 
-    def __init__(self) -> None:
+    def __init__(self, rejects: str | None) -> None:
         self.count = 0
+        self._path = rejects
+        self._open = ExitStack()
+        self._rejects: IO[str] | None = None
+
+    def __enter__(self) -> _BadRows:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
 
     def add(self, error: VecindexError) -> None:
         self.count += 1
         if self.count <= _BAD_ROWS_SHOWN:
             warn(f"Skipped: {printable(error.message)}")
+        if self._path is not None:
+            if self._rejects is None:
+                out = open(self._path, "w", encoding="utf-8")  # noqa: SIM115 - closed with the others
+                self._rejects = self._open.enter_context(out)
+            self._rejects.write(json.dumps(_rejected(error), ensure_ascii=False) + "\n")
 
     def report(self) -> None:
         if self.count:
-            warn(f"Warning: {counted(self.count, 'bad row')} left out.")
+            where = f"; see {printable(self._path)}" if self._path else ""
+            warn(f"Warning: {counted(self.count, 'bad row')} left out{where}.")
+
+
+def _rejected(error: VecindexError) -> dict[str, Any]:
+    """A row that was left out, and why."""
+    row = getattr(error, "row", None)
+    fields = row if isinstance(row, dict) else {"text": row or ""}
+    place = {"path": getattr(error, "path", None), "line": getattr(error, "line", None), "reason": error.message}
+    return {**fields, "rejected": place}

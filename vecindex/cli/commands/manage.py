@@ -24,7 +24,7 @@ from ..render.results import compact_line, counted, info_as, printable, verified
 @answer_option
 @index_option
 def delete(keys: Sequence[str], where: str | None, source: str | None, format_: str, index_path: Path) -> None:
-    """Delete records by KEY, those that match --where, or those of a --source.
+    """Delete records by KEY, by --where or by --source.
 
     If one of the keys is unknown, nothing is deleted.
 

@@ -16,6 +16,7 @@ from ...values.nested import on_own_stack
 if TYPE_CHECKING:
     from ...encoders.explain import Explanation, TokenExplanation
     from ...encoders.models import CompileReport, ModelAtHand, ModelDetails
+    from ...index.adding.files import FilesReport
     from ...search.run import SearchReport
     from ...search.tune import Trial
     from ...values.records import AddReport, CompactReport, IndexInfo, Record, VerifyReport
@@ -89,6 +90,20 @@ def added_line(report: AddReport) -> str:
     if report.removed:
         said.append(f"{report.removed} removed")
     return ", ".join(said)
+
+
+def sources_line(report: FilesReport) -> str:
+    """How many sources were read and so on, if there is more than one to tell of."""
+    said = [
+        f"{number:,} {word}"
+        for number, word in (
+            *((report.read, "read"), (report.skipped, "unchanged"), (report.moved, "moved")),
+            (len(report.gone), "gone"),
+        )
+        if number
+    ]
+    total = report.read + report.skipped + report.moved + len(report.gone)
+    return f"; {total:,} sources: {', '.join(said)}" if total > 1 else ""
 
 
 def compact_line(report: CompactReport) -> str:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from ...errors import InvalidInput
 from ...values.arguments import entrance
 from ...values.records import Record
-from ...values.scalars import callback, choice, path_or, string, whole
+from ...values.scalars import Check, callback, choice, path_or, string, whole
 from ..cells import Types
 from ..documents import Document
 from ..formats import LAYOUTS, Format
@@ -32,15 +32,15 @@ def _columns_check(name: str, value: Any) -> str | tuple[str, ...]:
     return string(value, name)
 
 
-@entrance(
-    path=path_or(Source),
-    text_column=_columns_check,
-    metadata_columns=_columns_check,
-    split=_split_check,
-    token_spans=callback,
-    join_short=whole(0, "Pass a number of characters, or 0 to join nothing."),
-    format=choice(tuple(Format), "format"),
-)
+READ_CHECKS: dict[str, Check] = {
+    **{"text_column": _columns_check, "metadata_columns": _columns_check, "split": _split_check},
+    "join_short": whole(0, "Pass a number of characters, or 0 to join nothing."),
+    "format": choice(tuple(Format), "format"),
+}
+"""The checks of arguments that say how a file is read."""
+
+
+@entrance(path=path_or(Source), token_spans=callback, **READ_CHECKS)
 def read(
     path: str | os.PathLike[str] | Source,
     on_bad: OnBad | None = None,

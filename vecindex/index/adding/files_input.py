@@ -1,0 +1,327 @@
+"""What ``add`` is given, checked before any of it is added: texts, and sources such as files.
+
+Nothing may be added while a later row may still be bad, and the rows need not fit in memory. So each source is read
+twice: `FilesInput.check` reads all of it, then `FilesInput.units` reads it again to add it. What takes long to read is
+read once, into a temporary file. Sources that have not changed since they were added are not read at all.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from ...errors import Advice, InvalidInput, SourceError, VecindexError
+from ...machine.batching import windows
+from ...sources.documents import Document
+from ...sources.formats import LAYOUTS
+from ...sources.locations import Locations, has_path, is_within
+from ...sources.origin import Source
+from ...sources.presence import Presence
+from ...sources.split.pieces import as_document, pieces
+from ...sources.split.windows import TokenSpans
+from ...store.changes.reconcile import Incoming
+from ...store.stored import Identity, NewDocument
+from ...store.text_cache import text_digest
+from ...values.keys import derive_key, derived_key
+from ...values.metadata import checked_metadata
+from ...values.records import Origin, Record
+from ...values.repeats import KeySet, SeenKeys
+from ...values.sources import SourceState
+from ..follow import Action, Found, Plan, plan
+from .reading import FilesOptions, Reading
+from .repeats import KEYS_AT_ONCE
+from .units import Unit, numbered
+
+OnBad = Callable[[VecindexError], None]
+_SAMPLE = 64 * 1024
+_FIRST, _AGAIN, _LEFT_OUT = range(3)
+
+
+class FilesInput:
+    """The given ``texts``, and then the rows and texts of ``sources``, which are followed.
+
+    A source of standard input without a label, or of a pipe, is not followed: its rows are added like given texts.
+    """
+
+    def __init__(
+        self,
+        texts: Sequence[Record],
+        sources: Sequence[Source],
+        roots: Sequence[str],
+        locations: Locations,
+        options: FilesOptions,
+    ) -> None:
+        """``roots`` are the paths that were named: sources beneath them that are not found any more are gone."""
+        self.options = options
+        self.plan = Plan(())
+        self.bad = self.empty = 0
+        self._texts = texts
+        self._locations = locations
+        self._roots = [locations.real(root) for root in roots]
+        self._readings = [Reading.of(source, locations, options) for source in sources]
+        self._has_folder = any(not source.is_named for source in sources)
+        self._skips_bad = False
+        self._lines = array("q")
+        self._files: list[tuple[int, Reading | None]] = []  # each source's first row
+        self._marks = bytearray()
+
+    @property
+    def rows(self) -> int:
+        """The number of rows and texts to add."""
+        return len(self._marks) - self._marks.count(_LEFT_OUT)
+
+    @property
+    def are_rows(self) -> bool:
+        """Whether each row or text to add is one record."""
+        return all(reading.way.method == "none" for reading in self._readings)
+
+    @property
+    def sources(self) -> int:
+        """The number of sources to read."""
+        return len(self._readings)
+
+    @property
+    def has_folder(self) -> bool:
+        """Whether any source was found in a folder or an archive."""
+        return self._has_folder
+
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether texts are split by the model's tokens."""
+        return any(reading.way.method == "tokens" for reading in self._readings)
+
+    def follow(self, stored: Iterable[SourceState]) -> None:
+        """Decides which sources are to be read, given those that the index knows."""
+        states = list(stored)
+        presence = Presence(self._locations)
+        by_place = {each.found.place: each for each in self._readings if each.is_followed}
+
+        def digest(found: Found) -> str | None:
+            reading = by_place[found.place]
+            try:
+                reading.digest = reading.source.digest()
+            except SourceError:
+                return None
+            return reading.digest
+
+        self.plan = plan(
+            (each.found for each in by_place.values()),
+            states,
+            covers=self._covers,
+            is_gone=presence.is_gone,
+            digest=digest,
+            prune=self.options.prune,
+        )
+        kept = []
+        for step in self.plan.having(Action.NEW, Action.CHANGED):
+            assert step.found is not None
+            reading = by_place[step.found.place]
+            reading.state = step.state
+            kept.append(reading)
+        self._readings = [*kept, *(each for each in self._readings if not each.is_followed)]
+
+    def check(self, on_bad: OnBad | None, progress: Callable[[int], None]) -> None:
+        """Reads everything once. The first bad row raises; with ``on_bad`` each one is passed to it and left out."""
+        self._skips_bad = on_bad is not None
+        seen = SeenKeys()
+        for window in windows(self._checked(on_bad), KEYS_AT_ONCE, lambda each: each[1].text):
+            start = len(self._lines)
+            self._note(window)
+            keys = [self._key(reading, found) for reading, found in window]
+            named = [found.key is not None or isinstance(found, Document) for _, found in window]
+            for position, first in seen.repeated(keys, named).items():
+                self._marks[position] = _AGAIN
+                if self.options.on_duplicate == "last" or not (seen.is_named(position) or seen.is_named(first)):
+                    continue
+                error = self._repeated(keys[position - start], position, first)
+                if on_bad is None:
+                    raise error
+                on_bad(error)
+                self.bad += 1
+                self._marks[position] = _LEFT_OUT
+            progress(self.rows)
+
+    def to_register(self) -> list[SourceState]:
+        """The sources that are about to be read, without a digest until they are."""
+        return [
+            SourceState(
+                id=0 if each.state is None else each.state.id,
+                kind=each.found.kind,
+                location=each.found.location,
+                query=each.found.query,
+                reader=each.found.reader,
+                options=each.found.options,
+                digest=None,
+                size=each.found.size,
+                modified=None,
+                added="" if each.state is None else each.state.added,
+                stale=0,
+                unit=LAYOUTS[each.source.format].unit,
+            )
+            for each in self._readings
+            if each.is_followed
+        ]
+
+    def units(self, registered: Sequence[SourceState], token_spans: TokenSpans | None) -> Iterator[Unit]:
+        """Everything that is not bad, read again; ``registered`` are the sources of `to_register` with their ids."""
+        position = -1
+        for position, text in enumerate(self._texts):
+            yield self._row(None, self._with_common(text), position, 0)
+        states = {(state.location, state.query): state for state in registered}
+        for reading in self._readings:
+            state = states.get(reading.found.place) if reading.is_followed else None
+            seen = KeySet()
+            for number, found in enumerate(reading.again(self._skips_bad)):
+                position += 1
+                unit = self._unit(reading, state, found, position, number, token_spans)
+                if unit.records:
+                    seen.add(unit.key)
+                    if self._marks[position] != _LEFT_OUT:
+                        yield unit
+            if state is not None and reading.is_whole:
+                yield Unit(finished=reading.finished(state, seen, self.options.prune))
+
+    def _covers(self, state: SourceState) -> bool:
+        if not has_path(state):
+            return False
+        path = self._locations.path(state.location)
+        return any(is_within(path, root) for root in self._roots)
+
+    # --- reading
+
+    def _checked(self, on_bad: OnBad | None) -> Iterator[tuple[Reading | None, Record | Document]]:
+        for text in self._texts:
+            yield None, self._with_common(text)
+        for reading in self._readings:
+            for found in reading.checked(self._bad(on_bad), self._count_empty):
+                yield reading, found
+
+    def _bad(self, on_bad: OnBad | None) -> Callable[[SourceError], None] | None:
+        if on_bad is None:
+            return None
+
+        def note(error: SourceError) -> None:
+            self.bad += 1
+            on_bad(error)
+
+        return note
+
+    def _count_empty(self, _: object) -> None:
+        self.empty += 1
+
+    def _note(self, window: Sequence[tuple[Reading | None, Record | Document]]) -> None:
+        for reading, found in window:
+            if not self._files or self._files[-1][1] is not reading:
+                self._files.append((len(self._lines), reading))
+            self._lines.append((found.origin.place or 0) if found.origin is not None else 0)
+            self._marks.append(_FIRST)
+
+    def _origin(self, position: int) -> Origin | None:
+        at = bisect_right(self._files, position, key=lambda file: file[0]) - 1
+        reading = self._files[at][1]
+        if reading is None:
+            return None
+        unit = LAYOUTS[reading.source.format].unit
+        return Origin(reading.source.name, self._lines[position] or None, unit or "line")
+
+    def _repeated(self, key: str, position: int, first: int) -> VecindexError:
+        here, there = self._origin(position), self._origin(first)
+        if there is None:
+            where = "one of the given texts"
+        elif here is not None and here.path == there.path:
+            where = f"{there.unit} {there.place}"
+        else:
+            where = f"{there.unit} {there.place} of {there.path}" if there.place else there.path
+        advice = Advice(
+            "Give each row its own key.",
+            typed="Give each row its own key, or keep the last (--on-duplicate last) or the first (--skip-bad).",
+        )
+        reason = f"the key {key!r} is also that of {where}"
+        return InvalidInput(reason, advice) if here is None else here.error(reason, advice)
+
+    # --- units
+
+    def _key(self, reading: Reading | None, found: Record | Document) -> str:
+        if isinstance(found, Document) and reading is not None:
+            return reading.found.location + (f"/{found.key}" if found.key is not None else "")
+        assert isinstance(found, Record)
+        return derive_key(found.text, self._with_common(found).metadata) if found.key is None else found.key
+
+    def _unit(
+        self,
+        reading: Reading,
+        state: SourceState | None,
+        found: Record | Document,
+        position: int,
+        number: int,
+        token_spans: TokenSpans | None,
+    ) -> Unit:
+        if isinstance(found, Record):
+            record = self._with_common(found)
+            if reading.way.method == "none":
+                return self._row(state, record, position, number)
+            key = self._key(reading, found)
+            return self._cut(as_document(record), ("row", key), reading, state, position, token_spans)
+        document = replace(found, metadata={**(self.options.metadata or {}), **(found.metadata or {})})
+        return self._cut(document, ("file", self._key(reading, found)), reading, state, position, token_spans)
+
+    def _cut(
+        self,
+        document: Document,
+        identity: Identity,
+        reading: Reading,
+        state: SourceState | None,
+        position: int,
+        token_spans: TokenSpans | None,
+    ) -> Unit:
+        common = document.metadata or {}
+        source = None if state is None else state.id
+        kind, key = identity
+        new = NewDocument(
+            *(kind, key, source, text_digest(document.text), checked_metadata(common)),
+            *(document.title, document.language),
+        )
+        return numbered(
+            new,
+            (
+                Incoming(
+                    key,
+                    document.text[piece.start : piece.end],
+                    checked_metadata({**common, **piece.metadata}),
+                    source=source,
+                    start=piece.start,
+                    end=piece.end,
+                    place=piece.place,
+                    item=position,
+                    origin=document.origin._replace(place=piece.place),
+                )
+                for piece in pieces(document, reading.way, token_spans)
+            ),
+        )
+
+    def _row(self, state: SourceState | None, record: Record, position: int, number: int) -> Unit:
+        metadata = None if record.metadata is None else checked_metadata(record.metadata)
+        key = derived_key(record.text, metadata) if record.key is None else record.key
+        start, end = record.span or (0, len(record.text))
+        return Unit(
+            [
+                Incoming(
+                    *(key, record.text, metadata),
+                    source=None if state is None else state.id,
+                    position=number,
+                    start=start,
+                    end=end,
+                    place=None if record.origin is None else record.origin.place,
+                    named=record.key is not None,
+                    again=self._marks[position] == _AGAIN,
+                    item=position,
+                    origin=record.origin,
+                )
+            ]
+        )
+
+    def _with_common(self, record: Record) -> Record:
+        common = self.options.metadata
+        return record if common is None else replace(record, metadata={**common, **(record.metadata or {})})

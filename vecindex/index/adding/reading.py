@@ -1,0 +1,204 @@
+"""A source that ``add`` reads, once to check it and once to add it, and what is remembered of it afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pickle
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from time import time_ns
+from typing import IO, Any
+
+from ...errors import InvalidInput, SourceError
+from ...sources.documents import Document, EmptyText
+from ...sources.fingerprint import state_of
+from ...sources.formats import LAYOUTS, Format
+from ...sources.locations import Locations
+from ...sources.options import ReadOptions
+from ...sources.origin import Source
+from ...sources.prose.txt import looks_wrapped
+from ...sources.reading import contents
+from ...sources.split.method import Split
+from ...store.changes.sources import Finished
+from ...values.metadata import checked_metadata
+from ...values.records import Metadata, Record
+from ...values.repeats import KeySet
+from ...values.sources import SourceState
+from ...values.texts import checked_text
+from ..follow import Found
+from .long_texts import OnLong
+from .repeats import OnDuplicate
+
+OnBadSource = Callable[[SourceError], None]
+_SAMPLE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FilesOptions:
+    """How sources are added; see `Index.add_files`."""
+
+    split: Split | None = None
+    join_short: int = 0
+    metadata: Metadata | None = None
+    on_long: OnLong = "truncate"
+    on_duplicate: OnDuplicate = "error"
+    prune: bool = False
+
+
+@dataclass(slots=True)
+class Reading:
+    """A source that is to be read."""
+
+    source: Source
+    found: Found
+    way: Split
+    state: SourceState | None = None
+    digest: str | None = None
+    bad: int = 0
+    spool: IO[bytes] | None = None
+    is_whole: bool = True
+    """Whether it was read to its end."""
+
+    @classmethod
+    def of(cls, source: Source, locations: Locations, options: FilesOptions) -> Reading:
+        """How a source is read with these options."""
+        if source.format is Format.TXT and _is_prose(source, options.split):
+            source = replace(source, format=Format.PROSE)
+        way = options.split or LAYOUTS[source.format].split
+        if options.join_short:
+            way = replace(way, join_short=options.join_short)
+        said = {
+            **{"split": str(way), "join_short": way.join_short or None, "metadata": options.metadata},
+            **{"on_long": options.on_long if options.on_long != "truncate" else None},
+            **_differing(source.options, ReadOptions()),
+        }
+        said = {name: value for name, value in said.items() if value is not None}
+        location = source.label or source.path
+        if source.kind not in ("url", "stdin"):
+            location = locations.of(source.path)
+        found = Found(
+            location=location,
+            reader=source.format.value,
+            options=json.dumps(said, sort_keys=True, ensure_ascii=False),
+            size=None if source.state is None else source.state.size,
+            modified=None if source.state is None else source.state.mtime_ns,
+            kind=source.kind,
+            query=source.options.sql or "",
+        )
+        return cls(source, found, way)
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether the index remembers the source: not a pipe, nor standard input without a label."""
+        source = self.source
+        return source.label is not None or source.copy is None or source.kind == "url"
+
+    def checked(self, on_bad: OnBadSource | None, on_empty: Callable[[EmptyText], None]) -> Iterator[Record | Document]:
+        """All that can be used, read for the first time; the first bad row raises, or each is passed to ``on_bad``."""
+        if self.digest is None and self.is_followed:
+            self.digest = self.source.digest()
+        spool = _spool() if LAYOUTS[self.source.format].slow else None
+        bad = None if on_bad is None else self._counted(on_bad)
+        try:
+            for found in contents(self.source, bad, on_empty):
+                if (error := _unusable(found)) is not None:
+                    if bad is None:
+                        raise error
+                    bad(error)
+                    continue
+                if spool is not None:
+                    pickle.dump(found, spool)  # our own, and gone with this process
+                yield found
+        except SourceError as error:
+            if bad is None:
+                raise
+            bad(error)
+            self.is_whole = False
+        self.spool = spool
+
+    def again(self, skips_bad: bool) -> Iterator[Record | Document]:
+        """What `checked` yielded, again."""
+        if self.spool is not None:
+            self.spool.seek(0)
+            with self.spool as spool, contextlib.suppress(EOFError):
+                while True:
+                    yield pickle.load(spool)
+            return
+        try:
+            for found in contents(self.source, _named_before if skips_bad else None):
+                if _unusable(found) is None:
+                    yield found
+        except SourceError:
+            if not skips_bad:
+                raise
+
+    def _counted(self, on_bad: OnBadSource) -> OnBadSource:
+        def note(error: SourceError) -> None:
+            self.bad += 1
+            on_bad(error)
+
+        return note
+
+    def finished(self, state: SourceState, seen: KeySet, prune: bool) -> Finished:
+        """The end of the reading: ``state`` is the source as it is registered, ``seen`` the keys that it has."""
+        source, digest, modified = self.source, self.digest, self.found.modified
+        if source.kind in ("file", "database") and source.state is not None:
+            now = state_of(source.path)
+            if now != source.state:
+                digest = None  # it was written to meanwhile, so it is read again next time
+            elif not now.is_settled(time_ns()):
+                modified = None
+        return Finished(
+            replace(
+                state,
+                digest=None if self.bad else digest,  # what is bad is told again
+                modified=modified,
+                added=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            ),
+            seen,
+            prune,
+        )
+
+
+def _is_prose(source: Source, split: Split | None) -> bool:
+    """Whether a text file is read as prose, not as a sentence a line."""
+    if split is not None:
+        return split.method != "line"
+    try:
+        with source.opened() as stream:
+            sample = stream.read(_SAMPLE)
+    except SourceError:
+        return False  # whoever reads it raises the error
+    return looks_wrapped(sample.decode("utf-8", "ignore"))
+
+
+def _unusable(found: Record | Document) -> SourceError | None:
+    """Why a document cannot be stored; readers check their rows themselves."""
+    if isinstance(found, Record):
+        return None
+    try:
+        checked_text(found.text)
+        checked_metadata(found.metadata or {})
+        for block in found.blocks or ():
+            checked_metadata(block.metadata)
+    except InvalidInput as error:
+        return found.origin.error(error.message, error.advice)
+    return None
+
+
+def _differing(options: ReadOptions, usual: ReadOptions) -> dict[str, Any]:
+    """The options that are not as usual; not the query, which is a column of its own."""
+    said, known = asdict(options), asdict(usual)
+    return {name: value for name, value in said.items() if value != known[name] and name != "sql"}
+
+
+def _spool() -> IO[bytes]:
+    """A file for what has been read; it is deleted with the last handle."""
+    return tempfile.TemporaryFile()
+
+
+def _named_before(error: SourceError) -> None:
+    """Ignores a bad row that `FilesInput.check` has named."""
