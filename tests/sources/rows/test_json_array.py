@@ -18,6 +18,7 @@ from vecindex.sources.rows import json_text
 from vecindex.sources.rows.json_text import JsonText
 from vecindex.values.records import Record
 
+from ...support.places import SHARED
 from ...support.source_files import DATA, needs_data, records, refused, with_bad_rows
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -162,6 +163,14 @@ def test_a_large_document_is_read_in_bounded_memory() -> None:
 def test_a_value_that_does_not_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_text, "MAX_LINE", 2**20)
     assert refused("a.json", '[{"text": "' + "x" * 3_000_000) == (1, "a value has more than 1,048,576 characters")
+
+
+ITEMS = SHARED / "cases" / "items.json"
+
+
+@pytest.mark.skipif(not ITEMS.is_file(), reason="the shared cases are not here")
+def test_the_shared_case_is_two_records() -> None:
+    assert list(read(source(ITEMS))) == FOUND
 
 
 # --- JSONTestSuite

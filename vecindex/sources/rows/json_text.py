@@ -39,6 +39,7 @@ class JsonText:
         self._ended = False
         self._lines = 0  # before the buffer
         self._column = 0  # characters before the buffer in its first line
+        self._counted = (0, 0)  # a position in the buffer, and the lines that end before it
         self._fill()
         if self._buffer.startswith("\ufeff"):
             self._buffer = self._buffer[1:]
@@ -47,7 +48,10 @@ class JsonText:
     def line(self) -> int:
         """The number of the line where the next value begins, from 1."""
         self.next()
-        return self._place(self._at)[0]
+        position, lines = self._counted
+        lines += self._buffer.count("\n", position, self._at)  # counted on, since this is asked for at each item
+        self._counted = (self._at, lines)
+        return self._lines + lines + 1
 
     def next(self) -> str:
         """The next character that is not white space, or "" at the end."""
@@ -155,7 +159,7 @@ class JsonText:
             raw = self._stream.read(max(_CHUNK, len(left)))
         except OSError as error:
             raise unreadable(self._name, self._lines + 1, error) from error
-        self._buffer, self._at, self._ended = left, 0, not raw
+        self._buffer, self._at, self._ended, self._counted = left, 0, not raw, (0, 0)
         try:
             self._buffer += self._decode(raw, not raw)
         except UnicodeDecodeError as error:
