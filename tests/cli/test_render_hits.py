@@ -142,6 +142,8 @@ def test_a_hit_from_a_source_is_shown_with_its_place_and_headings() -> None:
     odd = [replace(FROM_LINE, metadata={"headings": headings}) for headings in ([], "x", ["a", 1], ["\x1b", "b"])]
     endings = [line.partition(":41]")[2] for line in hits_as("text", odd).splitlines()]
     assert endings == ["", "", "", "  \\x1b > b"]
+    title = replace(FROM_LINE, text="Watering", metadata=UNDER)
+    assert hits_as("text", [title]) == "1  0.7500  Watering  [docs/garden/tomatoes.md:41]  Tomatoes\n"
     assert hits_as("text", [replace(NAMED, metadata=UNDER, source=None)]) == "3  0.2500  Mix the grout.  [g-1]\n"
 
 

@@ -92,7 +92,8 @@ def _beside(hit: Hit, shown: Shown) -> list[str]:
     parts = [f"[{printable(_name(hit))}]"]
     headings = hit.metadata.get("headings")
     if hit.source is not None and isinstance(headings, list) and all(isinstance(each, str) for each in headings):
-        parts += [printable(" > ".join(headings))] if headings else []
+        above = headings[:-1] if headings[-1:] == [hit.text] else headings  # a heading is not said twice
+        parts += [printable(" > ".join(above))] if above else []
     if shown.fields is not None:
         parts.append(printable(json_line(shown.metadata(hit))))
     if hit.lost:
