@@ -331,5 +331,11 @@ COMMAND_LINES = {
     # What repairs a fault is a line for a shell, and documented as such; the others become second wordings.
     *(("store/soundness/faults.py", line) for line in ("verify --repair", "verify --repair --encode", " --index ")),
     *(("index/reader.py", line) for line in ("migrate --anew", "migrate --anew --device cuda")),
-    ("sources/origin.py", " --format "),
+    ("sources/opening/detect.py", " --format "),
+    # Commands of other programs.
+    ("sources/office/pdf.py", "Save it without one, for example with qpdf --decrypt."),
+    (
+        "errors/warnings.py",
+        "To find their text, recognise it first, for example with: ocrmypdf --skip-text IN.pdf OUT.pdf",
+    ),
 }
