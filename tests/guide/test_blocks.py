@@ -17,6 +17,7 @@ from ..support.places import PROJECT
 
 NOT_RUN = {
     "pip install": "installs packages; .ci/run and the first line of README do it",
+    "vecindex watch": "runs until it is stopped; test_cli_watch starts it",
     "--device cuda": "needs a GPU",
     "--model sentence-transformers/all-mpnet-base-v2": "needs the hub",
     'pipeline("feature-extraction"': "needs arrays that the reader has; test_readme gives it some",

@@ -20,6 +20,7 @@ from .commands.models import models
 from .commands.selftest import selftest
 from .commands.sources import sources
 from .commands.tune import tune
+from .commands.watch import watch
 from .main_group import MainGroup
 from .options import with_verbosity
 
@@ -38,8 +39,8 @@ def main() -> None:
 
 
 for _command in (
-    *(add, search, similar, get, list_, delete, sources, info, index_field, tune, verify, compact, backup, export),
-    *(import_, migrate, selftest, explain, models, guide, completion),
+    *(add, search, similar, get, list_, delete, sources, watch, info, index_field, tune, verify, compact),
+    *(backup, export, import_, migrate, selftest, explain, models, guide, completion),
 ):
     main.add_command(_command)
 with_verbosity(main)

@@ -79,12 +79,14 @@ class Reading:
         location = source.label or source.path
         if source.kind not in ("url", "stdin"):
             location = locations.of(source.path)
+        file = source.state
         found = Found(
             location=location,
             reader=source.format.value,
             options=json.dumps(said, sort_keys=True, ensure_ascii=False),
-            size=None if source.state is None else source.state.size,
-            modified=None if source.state is None else source.state.mtime_ns,
+            size=None if file is None else file.size,
+            # Settled now, before the digest is read: it may be written again within the tick of the clock.
+            modified=file.mtime_ns if file is not None and file.is_settled(time_ns()) else None,
             kind=source.kind,
             query=source.options.sql or "",
         )
@@ -149,8 +151,6 @@ class Reading:
             now = state_of(source.path)
             if now != source.state:
                 digest = None  # it was written to meanwhile, so it is read again next time
-            elif not now.is_settled(time_ns()):
-                modified = None
         return Finished(
             replace(
                 state,
