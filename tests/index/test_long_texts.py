@@ -284,7 +284,6 @@ def test_adding_a_part_again_as_it_is_changes_nothing(index: Index, on_long: OnL
         assert state_of(index) == before
 
 
-@pytest.mark.xfail(strict=True, reason="exports do not hold documents yet")
 def test_parts_that_were_exported_take_the_place_of_the_parts_there(index: Index, tmp_path: Path) -> None:
     index.add([LONG], keys=["a"], on_long="split")
     expected = state_of(index)

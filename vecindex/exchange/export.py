@@ -28,6 +28,7 @@ from .formats import (
     RECORDS_FILE,
     SPACE_FILE,
     VECTORS_FILE,
+    Exported,
     Format,
     Progress,
     format_named,
@@ -37,6 +38,7 @@ from .formats import (
     text_lines,
     vector_lines,
 )
+from .places import described
 from .vector_files import faiss_header, npy_header
 
 _ROWS_A_BLOCK = 256  # a text may be long, so few are in memory at once
@@ -129,17 +131,19 @@ class _Selected:
         self.rows: Rows = snapshot.allowed(where).rows()
         for warning in snapshot.unmatched(where):
             warn(warning)
+        self.has_places = snapshot.has_places()
         self._snapshot = snapshot
         self._progress = progress
 
-    def blocks(self) -> Iterator[tuple[list[Stored], Vectors]]:
-        """Records with their vectors (n, D), whose checksums match."""
+    def blocks(self) -> Iterator[Exported]:
+        """Records with their vectors, whose checksums match."""
         for start in range(0, len(self.rows), _ROWS_A_BLOCK):
             rows = self.rows[start : start + _ROWS_A_BLOCK]
             self._snapshot.check(rows)
             records, vectors = self._snapshot.fetch(rows.tolist()), self._snapshot.vectors[rows]
             self._check_finite(records, vectors)
-            yield records, np.ascontiguousarray(vectors, dtype="<f4")
+            places = described(self._snapshot, records)
+            yield Exported(records, places, np.ascontiguousarray(vectors, dtype="<f4"))
             if self._progress is not None:
                 self._progress(start + len(rows), len(self.rows))
 
@@ -175,8 +179,8 @@ def _write(lines: Iterable[bytes], out: BinaryIO) -> int:
 def _jsonl(selected: _Selected, destination: Destination) -> int:
     def lines() -> Iterator[bytes]:
         space = selected.space
-        for records, vectors in selected.blocks():
-            yield from vector_lines(records, vectors, space)
+        for block in selected.blocks():
+            yield from vector_lines(block, space)
             space = None  # only the first line holds it
 
     with _opened(destination, like=selected.database) as out:
@@ -185,7 +189,7 @@ def _jsonl(selected: _Selected, destination: Destination) -> int:
 
 def _parquet(selected: _Selected, destination: Destination) -> int:
     with _opened(destination, like=selected.database) as out:
-        parquet.write(selected.blocks(), selected.space, selected.dimension, out)
+        parquet.write(selected.blocks(), selected.space, selected.dimension, selected.has_places, out)
         return out.tell()
 
 
@@ -200,9 +204,9 @@ def _folder(name: str, header: Callable[[int, int], bytes]) -> Callable[[_Select
                 for file in (name, RECORDS_FILE, SPACE_FILE)
             )
             vectors_out.write(header(len(selected.rows), selected.dimension))
-            for records, vectors in selected.blocks():
-                vectors_out.write(vectors.data)
-                records_out.writelines(record_lines(records))
+            for block in selected.blocks():
+                vectors_out.write(block.vectors.data)
+                records_out.writelines(record_lines(block))
             space_out.write(space_json(selected.space).encode() + b"\n")
             return vectors_out.tell() + records_out.tell() + space_out.tell()
 

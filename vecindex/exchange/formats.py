@@ -2,14 +2,16 @@
 
 ::
 
-    jsonl      one object a line: key, text, metadata, vector; tokens_lost if it is not 0; the first line also has space
+    jsonl      one object a line: key, text, metadata, vector; tokens_lost if it is not 0; from if the record is from a
+               source or a document; the first line also has space
     npy        a folder: vectors.npy (n, D) float32, records.jsonl (line i describes row i, without vector), space.json
     faiss      the same with index.faiss, an IndexFlatIP, instead of vectors.npy
     parquet    one file: key, text and metadata (JSON) as strings, vector as fixed_size_list<float32>[D], tokens_lost as
-               int64; space in the file's metadata under SPACE_KEY
+               int64; from (JSON) as strings, if any record is from a source or a document; space in the file's
+               metadata under SPACE_KEY
 
 ``tokens_lost`` is how many tokens of the text the vector does not cover, plus 2^40 if the model knows none of them.
-Earlier versions wrote it as ``truncated``, and at first as true or false.
+Earlier versions wrote it as ``truncated``, and at first as true or false. For ``from``, see `places`.
 ``space`` holds the settings of the embedding space as a JSON object, with their fingerprint; it is null in an index
 that has no space yet.
 """
@@ -21,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import Advice, InvalidInput
 from ..store.stored import Stored
@@ -37,6 +40,14 @@ ADVICE = "Fix the file, or export it again; nothing was stored."
 
 Progress = Callable[[int, int], None]
 """Called with the number of records done and the total."""
+
+
+class Exported(NamedTuple):
+    """Records, the JSON of where each is from, or None, and their vectors (n, D)."""
+
+    records: list[Stored]
+    places: list[str | None]
+    vectors: Vectors
 
 
 class Format(str, Enum):
@@ -109,26 +120,30 @@ def text_lines(records: Iterable[Stored]) -> Iterator[bytes]:
         yield _line(record, "")
 
 
-def record_lines(records: Iterable[Stored]) -> Iterator[bytes]:
+def record_lines(block: Exported) -> Iterator[bytes]:
     """Each record as a line of JSON, without its vector, which is in another file."""
-    for record in records:
-        yield _line(record, _lost(record))
+    for record, place in zip(block.records, block.places, strict=True):
+        yield _line(record, _lost(record) + _from(place))
 
 
-def vector_lines(records: Iterable[Stored], vectors: Vectors, space: Space | None) -> Iterator[bytes]:
-    """Each record as a line of JSON with its vector, from (n, D); the first line also has ``space``, unless None."""
+def vector_lines(block: Exported, space: Space | None) -> Iterator[bytes]:
+    """Each record as a line of JSON with its vector; the first line also has ``space``, unless None."""
     # Nine digits identify a float32, and take half the room of a double's.
-    pattern = ", ".join(["%.9g"] * vectors.shape[1])
-    for record, vector in zip(records, vectors.tolist(), strict=True):
+    pattern = ", ".join(["%.9g"] * block.vectors.shape[1])
+    for record, place, vector in zip(block.records, block.places, block.vectors.tolist(), strict=True):
         # JSON readers parse "-0" as an integer, which loses the sign.
         numbers = json.dumps(vector)[1:-1] if 0.0 in vector else pattern % tuple(vector)
         more = "" if space is None else f', "space": {space_json(space)}'
-        yield _line(record, f'{_lost(record)}, "vector": [{numbers}]{more}')
+        yield _line(record, f'{_lost(record)}{_from(place)}, "vector": [{numbers}]{more}')
         space = None
 
 
 def _lost(record: Stored) -> str:
     return f', "tokens_lost": {record.lost}' if record.lost else ""
+
+
+def _from(place: str | None) -> str:
+    return "" if place is None else f', "from": {place}'
 
 
 def _line(record: Stored, more: str) -> bytes:

@@ -16,7 +16,7 @@ from ..sources.strict_json import parsed
 from ..store.stored import Stored
 from ..store.vectors import Vectors
 from ..values.space import Space
-from .formats import ADVICE, SPACE_KEY, space_from, space_json
+from .formats import ADVICE, SPACE_KEY, Exported, space_from, space_json
 
 MAGIC = b"PAR1"
 _LEAF = "vector.list.element"  # the path of a vector's numbers in Parquet
@@ -28,7 +28,7 @@ Batch = tuple[list[dict[str, Any]], npt.NDArray[Any]]
 """Rows without their vectors, and the vectors (n, D), of any numeric type."""
 
 
-def write(blocks: Iterable[tuple[list[Stored], Vectors]], space: Space | None, dimension: int, out: BinaryIO) -> None:
+def write(blocks: Iterable[Exported], space: Space | None, dimension: int, has_places: bool, out: BinaryIO) -> None:
     """Writes a file in row groups of about 16 MiB; raises MissingExtra."""
     arrow, pq = _pyarrow()
     string = arrow.string()
@@ -37,6 +37,7 @@ def write(blocks: Iterable[tuple[list[Stored], Vectors]], space: Space | None, d
             *(arrow.field(name, string, nullable=False) for name in ("key", "text", "metadata")),
             arrow.field("vector", arrow.list_(arrow.field("element", arrow.float32(), nullable=False), dimension)),
             arrow.field("tokens_lost", arrow.int64(), nullable=False),
+            *([arrow.field("from", string)] if has_places else []),
         ],
         metadata={SPACE_KEY: space_json(space).encode()},
     )
@@ -46,30 +47,34 @@ def write(blocks: Iterable[tuple[list[Stored], Vectors]], space: Space | None, d
         use_dictionary=False,
         compression={**dict.fromkeys(schema.names, "zstd"), _LEAF: "none"},
     ) as writer:
-        for records, vectors in _grouped(blocks):
+        for records, places, vectors in _grouped(blocks):
             numbers = arrow.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1))
             columns = [
                 *(arrow.array([getattr(r, name) for r in records], string) for name in ("key", "text", "metadata")),
                 arrow.FixedSizeListArray.from_arrays(numbers, type=schema.field("vector").type),
                 arrow.array([r.lost for r in records], arrow.int64()),
+                *([arrow.array(places, string)] if has_places else []),
             ]
             writer.write_table(arrow.Table.from_arrays(columns, schema=schema))
 
 
-def _grouped(blocks: Iterable[tuple[list[Stored], Vectors]]) -> Iterator[tuple[list[Stored], Vectors]]:
+def _grouped(blocks: Iterable[Exported]) -> Iterator[Exported]:
     """The same rows in larger blocks, one for each row group."""
     records: list[Stored] = []
+    places: list[str | None] = []
     pieces: list[Vectors] = []
     size = 0
-    for block, vectors in blocks:
-        records += block
-        pieces.append(vectors)
-        size += vectors.nbytes + sum(len(r.text) + len(r.metadata) for r in block)
+    for block in blocks:
+        records += block.records
+        places += block.places
+        pieces.append(block.vectors)
+        size += block.vectors.nbytes + sum(len(r.text) + len(r.metadata) for r in block.records)
+        size += sum(map(len, filter(None, block.places)))
         if size >= _BYTES_A_GROUP:
-            yield records, np.concatenate(pieces)
-            records, pieces, size = [], [], 0
+            yield Exported(records, places, np.concatenate(pieces))
+            records, places, pieces, size = [], [], [], 0
     if records:
-        yield records, np.concatenate(pieces)
+        yield Exported(records, places, np.concatenate(pieces))
 
 
 class Parquet:

@@ -23,6 +23,7 @@ from ..values.space import Space
 from ..values.texts import checked_text
 from .formats import ADVICE, space_from
 from .parquet import MissingVector, Parquet
+from .places import From, from_of, is_from
 
 _LINES_A_BLOCK = 512
 _CHARACTERS_A_BLOCK = 8_000_000
@@ -33,7 +34,7 @@ class Imported:
     """The checked record of a row; ``metadata`` is JSON text, or None if the row has none.
 
     ``tokens_lost`` is how many tokens of the text the vector does not cover; 1 may stand for any number of them.
-    ``named`` says whether the row gives a key, or one was derived.
+    ``named`` says whether the row gives a key, or one was derived. ``place`` is where it is from, if it says so.
     """
 
     key: str
@@ -41,6 +42,7 @@ class Imported:
     metadata: str | None
     tokens_lost: int
     named: bool = True
+    place: From | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,6 +158,7 @@ class ParquetRows:
                 with _row(self.name, number):
                     if isinstance(fields.get("metadata"), str):
                         fields["metadata"] = parsed(fields["metadata"], ADVICE)
+                    _parse_from(fields, self.space is not None)
                     records.append(_imported(fields, self.space is not None))
             yield Block(range(done + 1, done + 1 + len(rows)), records, vectors)
             done += len(rows)
@@ -200,10 +203,20 @@ def _imported(fields: dict[str, Any], has_space: bool) -> Imported:
     lost = fields.pop(name, 0) if has_space else 0
     if not isinstance(lost, int) or not 0 <= lost < 2**63:
         raise ValueError(f"the field {name!r} is not a number of tokens")
+    own = fields.pop("from") if is_from(fields.get("from")) else None
     metadata = metadata_in(fields)
     said = None if metadata is None else checked_metadata(metadata)
     derived = derived_key(text, said) if key is None else None
-    return Imported(derived or checked_key(key), text, said, int(lost), key is not None)
+    key = derived or checked_key(key)
+    return Imported(key, text, said, int(lost), derived is None, None if own is None else from_of(own, key, text))
+
+
+def _parse_from(fields: dict[str, Any], has_space: bool) -> None:
+    """Parses the column ``from`` of a row that this package wrote, as JSON; without a value there is none."""
+    if has_space and "from" in fields:
+        said = fields.pop("from")
+        if isinstance(said, str):
+            fields["from"] = parsed(said, ADVICE)
 
 
 @contextmanager

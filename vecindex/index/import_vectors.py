@@ -5,19 +5,24 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from ..exchange.check_source import checked_source
 from ..exchange.import_source import ImportSource
+from ..exchange.places import From
 from ..machine.batching import windows
 from ..store.changes.reconcile import Incoming
 from ..store.vectors import Vectors
 from ..store.writer import TextVector, Writer
 from ..values.records import AddReport
+from ..values.sources import SourceState
 from ..values.space import Space
 from .adding.options import Progress
 from .adding.repeats import marked
 from .adding.texts import CHARACTERS_A_COMMIT, VECTORS_A_COMMIT
 
+Place = tuple[str, str]
+"""The location and query of a source."""
 Item = tuple[Incoming, Vectors, int]
 """A record, its vector, and the number of tokens of its text that the vector does not cover."""
 
@@ -45,14 +50,51 @@ def import_vectors(
     if source.count == 0:
         return total
     space = source.space_in(stored, named)
-    for records, truncated in _commits(_items(source, keeps_lost=not space.is_external)):
-        total += writer.add(records, truncated, space)
+    sources = _Sources(writer)
+    for records, truncated in _commits(_items(source, sources, keeps_lost=not space.is_external)):
+        sources.register()
+        total += writer.add([sources.placed(record) for record in records], truncated, space, merge=True)
         if progress is not None:
             progress(total)
     return total
 
 
-def _items(source: ImportSource, keeps_lost: bool) -> Iterator[Item]:
+class _Sources:
+    """The sources that imported records name, which get their ids before the first commit that needs them.
+
+    All of them are read again by their next ``add``: the file may lack some of what they hold, or be old.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._found: dict[Place, SourceState] = {}
+        self._numbers: dict[Place, int] = {}  # for the time until they have ids
+
+    def number(self, state: SourceState) -> int:
+        """A number for a source, of which `placed` makes its id."""
+        place = (state.location, state.query)
+        known = self._found.get(place)
+        if known is None or (known.unit is None and state.unit is not None):
+            self._found[place] = replace(state, id=known.id if known else 0)
+        return self._numbers.setdefault(place, len(self._numbers))
+
+    def register(self) -> None:
+        """Gives an id to those that have none."""
+        new = [state for state in self._found.values() if not state.id]
+        for state in self._writer.adopt(new) if new else ():
+            self._found[state.location, state.query] = state
+        self._ids = [self._found[place].id for place in self._numbers]
+
+    def placed(self, record: Incoming) -> Incoming:
+        """The record with the id of its source in place of the number."""
+        if record.source is None:
+            return record
+        id = self._ids[record.source]
+        document = record.document and replace(record.document, source=id)
+        return replace(record, source=id, document=document)
+
+
+def _items(source: ImportSource, sources: _Sources, keeps_lost: bool) -> Iterator[Item]:
     pending: deque[tuple[Vectors, int]] = deque()  # of records that were read but not yet yielded
 
     def records() -> Iterator[Incoming]:
@@ -60,12 +102,26 @@ def _items(source: ImportSource, keeps_lost: bool) -> Iterator[Item]:
             for record, vector in zip(block.records, block.vectors, strict=True):
                 lost = record.tokens_lost if keeps_lost else 0
                 pending.append((vector, lost))
-                yield Incoming(
+                item = Incoming(
                     *(record.key, record.text, record.metadata), None if lost else vector, named=record.named
                 )
+                yield item if record.place is None else _located(item, record.place, sources)
 
     for record in marked(records(), "last"):
         yield record, *pending.popleft()
+
+
+def _located(item: Incoming, place: From, sources: _Sources) -> Incoming:
+    number = None if place.source is None else sources.number(place.source)
+    return replace(
+        item,
+        source=number,
+        document=place.document,
+        position=place.position,
+        start=place.start,
+        end=place.end,
+        place=place.place,
+    )
 
 
 def _commits(items: Iterable[Item]) -> Iterator[tuple[list[Incoming], dict[str, TextVector]]]:

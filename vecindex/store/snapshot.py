@@ -21,6 +21,7 @@ from ..errors.warnings import FilterWarning
 from ..filters.tree import Filter
 from ..filters.tree import Path as FieldPath
 from ..values.nested import on_own_stack
+from ..values.sources import SourceState
 from .changes.reconcile import Incoming
 from .changes.replacing import Replacing
 from .disk.connection import replaced
@@ -96,6 +97,18 @@ class Snapshot:
 
     def fetch(self, rows: Iterable[int]) -> list[Stored]:
         return self._catalog.fetch(rows)
+
+    def source_ids(self, ids: Iterable[int]) -> dict[int, SourceState]:
+        """See `Documents.source_ids`."""
+        return self._catalog.source_ids(ids)
+
+    def document_ids(self, ids: Iterable[int]) -> dict[int, StoredDocument]:
+        """See `Documents.document_ids`."""
+        return self._catalog.document_ids(ids)
+
+    def has_places(self) -> bool:
+        """Whether any record is from a source or a document."""
+        return self._catalog.has_places()
 
     def origins(self, records: Sequence[Stored], context: int = 0) -> list[Whence | None]:
         """See `store.origins`."""

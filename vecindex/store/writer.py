@@ -82,13 +82,15 @@ class Writer:
         written_by: Mapping[str, str] | None = None,
         whole: bool = False,
         finished: Sequence[Finished] = (),
+        merge: bool = False,
     ) -> AddReport:
         """Adds records with their own vectors or whose texts have one in ``vectors``, all in ``space``.
 
         ``block`` (n, D) holds the records' own vectors in their order, if they are at hand as one array. ``written_by``
         is the environment of the encoder that made some of ``vectors``, None if none were made now. ``whole`` is as in
         `reconcile`. A text is replaced as a whole: what is stored of it and not among ``incoming`` is removed. The
-        sources in ``finished`` end with this commit.
+        sources in ``finished`` end with this commit. With ``merge``, the sentences of a text are added to those
+        stored of it, in whatever order and commits they come, and only those with the same keys are replaced.
 
         Raises:
             MissingVectors: a text to write has no vector; nothing was written.
@@ -101,7 +103,7 @@ class Writer:
             path = vector_file(self._folder, manifest.vectors)
             if block is not None or any(item.vector is not None for item in incoming):
                 incoming = with_legacy_keys(incoming, self._catalog.find)  # done before for texts to encode
-            adding = Replacing(self._catalog, incoming, has_documents=not self._is_side)
+            adding = Replacing(self._catalog, incoming, has_documents=not self._is_side, merge=merge)
             self._catalog.check_within((stored.row for stored in adding.touched), manifest.rows)
             if block is not None and adding.is_new:
                 changes = Changes(written=list(incoming), added=len(incoming))
@@ -155,6 +157,18 @@ class Writer:
                     for state in states
                 ]
                 tables.annotate(manifest)
+        return written
+
+    def adopt(self, states: Sequence[SourceState]) -> list[SourceState]:
+        """Registers sources whose records come from elsewhere, and not from reading them.
+
+        Those that are known stay as they are; all are to be read again.
+        """
+        with self.locked() as manifest, self._catalog.changing() as tables:
+            known = {(state.location, state.query): state for state in self._catalog.sources()}
+            found = [known.get((state.location, state.query), state) for state in states]
+            written = [tables.put_source(replace(state, digest=None)) for state in found]
+            tables.annotate(manifest)
         return written
 
     def move_sources(self, moved: Sequence[tuple[SourceState, SourceState]]) -> None:

@@ -42,12 +42,14 @@ def follow(
     pieces: Iterable[Stored],
     owners: Mapping[int, StoredDocument],
     refuse: bool = True,
+    merge: bool = False,
 ) -> Followed:
     """Decides what follows what.
 
     ``stored`` holds the records with the keys of ``incoming`` and of its texts, ``documents`` those with its
     identities, ``pieces`` all records of these, and ``owners`` the documents, by id, of all that is in ``stored``. With
-    ``refuse`` False nothing is refused, as for a guess at what a commit will write.
+    ``refuse`` False nothing is refused, as for a guess at what a commit will write. With ``merge``, sentences that are
+    not in ``incoming`` stay, and each one follows that with its key.
 
     Raises:
         InvalidInput: a record would replace one of another text.
@@ -69,10 +71,12 @@ def follow(
         if refuse:
             _refuse_foreign(items, stored, {record.row for record in old}, owners)
         if old:
-            matched = _matched(items, old)
+            joins = merge and items[0].document is not None
+            matched = _with_same_keys(items, old) if joins else _matched(items, old)
             found.stored.update(matched)
             rows = {record.row for record in matched.values()}
-            found.stale += [record for record in old if record.row not in rows]
+            kept = [record for record in old if record.row not in rows]
+            found.stale += [record for record in kept if not joins or record.document is None]
         else:
             found.stored.update({item.key: stored[item.key] for item in items if item.key in stored})
         if items[0].document is None and identity in documents:
@@ -80,6 +84,11 @@ def follow(
     if refuse:
         _refuse_shared(units)
     return found
+
+
+def _with_same_keys(items: Sequence[Incoming], old: Sequence[Stored]) -> dict[str, Stored]:
+    by_key = {record.key: record for record in old}
+    return {item.key: by_key[item.key] for item in items if item.key in by_key}
 
 
 def _matched(items: Sequence[Incoming], old: Sequence[Stored]) -> dict[str, Stored]:

@@ -26,12 +26,18 @@ class Replacing:
     """
 
     def __init__(
-        self, catalog: Catalog, incoming: Sequence[Incoming], refuse: bool = True, has_documents: bool = True
+        self,
+        catalog: Catalog,
+        incoming: Sequence[Incoming],
+        refuse: bool = True,
+        has_documents: bool = True,
+        merge: bool = False,
     ) -> None:
         """With ``refuse`` False nothing is refused; see `follow`.
 
         ``has_documents`` False ignores the index's documents. A side index is filled with texts alone, and those that
-        it kept from the time when it was the index say nothing of these.
+        it kept from the time when it was the index say nothing of these. ``merge`` keeps the sentences of a text that
+        are not among ``incoming``.
         """
         self._catalog = catalog
         self.incoming = incoming
@@ -48,11 +54,12 @@ class Replacing:
             self.incoming = incoming = [self._with_metadata(item, stored) for item in incoming]
             pieces = catalog.pieces_of(document.id for document in self.documents.values())
             owners = catalog.document_ids(record.document for record in stored.values() if record.document is not None)
-            self.followed = follow(incoming, stored, self.documents, pieces, owners, refuse)
+            self.followed = follow(incoming, stored, self.documents, pieces, owners, refuse, merge)
         else:
             self.followed = Followed(stored)
         self._ids = {identity: document.id for identity, document in self.documents.items()}
         self.is_new = not stored and not self.documents and len(keys) == len(incoming)
+        self._merge = merge
         self._owners = Owners(incoming, stored, self.documents)
         claims = (self._owners.claim(item) or item for item in incoming if item.document is not None)
         self._new_documents = {
@@ -106,7 +113,14 @@ class Replacing:
     def _changed_documents(self) -> list[NewDocument]:
         """The documents to write."""
         known = self.documents
-        return [new for id, new in self._new_documents.items() if id not in known or known[id].new != new]
+        changed = {id: new for id, new in self._new_documents.items() if id not in known or known[id].new != new}
+        if not self._merge:
+            return [*changed.values()]
+        # What is stored may have sentences of both texts then, so its digest is not known.
+        return [
+            new if id not in known or known[id].new.digest == new.digest else replace(new, digest=b"")
+            for id, new in changed.items()
+        ]
 
     def write(
         self, tables: Tables, manifest: Manifest, changes: Changes, lost: Sequence[int]

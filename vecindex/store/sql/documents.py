@@ -91,6 +91,14 @@ class Documents(Connection):
         with self.errors():
             return self.sqlite.execute("select 1 from documents limit 1").fetchone() is not None
 
+    def has_places(self) -> bool:
+        """Whether any record is from a source or a document."""
+        with self.errors():
+            return any(
+                self.sqlite.execute(f"select 1 from records where {column} is not null limit 1").fetchone()
+                for column in ("source", "document")
+            )
+
     def documents(self, identities: Iterable[Identity]) -> dict[Identity, StoredDocument]:
         """The documents with these identities."""
         wanted = set(identities)
