@@ -100,7 +100,7 @@ def held(folder: Path) -> None:
 
 
 def other_format(folder: Path) -> None:
-    sql(folder, "update manifest set format = 4")
+    sql(folder, "update manifest set format = 5")
     opened(folder)
 
 
@@ -179,8 +179,8 @@ CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], 
         f"{{f}} is being written by process {os.getpid()} on {os.uname().nodename} (for 0 s so far); waited 0.0 s. Try",
     ),
     errors.IncompatibleFormat: (
-        *(other_format, {"path": "{f}", "found": 4, "supported": 3}),
-        "{f} has format 4; this version reads format 3. Run: pip install --upgrade vecindex",
+        *(other_format, {"path": "{f}", "found": 5, "supported": 4}),
+        "{f} has format 5; this version reads format 4. Run: pip install --upgrade vecindex",
     ),
     errors.CorruptIndex: (
         *(damaged, {"path": "{f}/vectors-1.f32", "reason": "it is missing; 2 rows need it"}),

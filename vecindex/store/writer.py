@@ -267,7 +267,7 @@ def _lookup(path: Path, manifest: Manifest) -> Callable[[int], Vectors]:
 def _with_vectors(incoming: Sequence[Incoming], block: Vectors | None) -> Sequence[Incoming]:
     if block is None:
         return incoming
-    return [replace(item, vector=vector) for item, vector in zip(incoming, block, strict=True)]
+    return [item.with_vector(vector) for item, vector in zip(incoming, block, strict=True)]
 
 
 def _vectors_of(written: Sequence[Incoming], vectors: Mapping[str, TextVector]) -> list[TextVector]:
