@@ -1,4 +1,7 @@
-"""Tells cheaply whether a file is still the one that was read: by its size and time, and by the digest of its bytes."""
+"""Tells cheaply whether a file is still the one that was read: by its size and time, and by the digest of its bytes.
+
+An SQLite database is its file and its log (``-wal``) together.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,22 @@ def state_of(path: str | os.PathLike[str]) -> FileState:
         found = os.stat(path)
     except OSError as error:
         raise unreadable(os.fspath(path), None, error) from error
-    return FileState(found.st_size, found.st_mtime_ns)
+    return as_state(path, found)
+
+
+def as_state(path: str | os.PathLike[str], found: os.stat_result) -> FileState:
+    """The state of the file at ``path``, given what the system says of it."""
+    state = FileState(found.st_size, found.st_mtime_ns)
+    try:
+        log = os.stat(_log(path))
+    except (OSError, ValueError):
+        return state
+    return FileState(state.size + log.st_size, max(state.mtime_ns, log.st_mtime_ns))
+
+
+def _log(path: str | os.PathLike[str]) -> str:
+    """The log of an SQLite database, which has what is committed and not yet in the file itself."""
+    return f"{os.fspath(path)}-wal"
 
 
 def digest_of(path: str | os.PathLike[str]) -> str:
@@ -46,9 +64,10 @@ def digest_of(path: str | os.PathLike[str]) -> str:
     """
     digest = hashlib.sha256()
     try:
-        with open(path, "rb", buffering=0) as stream:
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
+        for file in (path, *([log] if os.path.exists(log := _log(path)) else [])):
+            with open(file, "rb", buffering=0) as stream:
+                while chunk := stream.read(_CHUNK):
+                    digest.update(chunk)
     except OSError as error:
         raise unreadable(os.fspath(path), None, error) from error
     return digest.hexdigest()

@@ -16,7 +16,7 @@ from ..errors import Advice, SourceError
 from ..values.paths import expanded
 from ..values.sources import SourceKind
 from .cells import Types, Value
-from .fingerprint import FileState, state_of
+from .fingerprint import FileState, digest_of, state_of
 from .formats import LAYOUTS, Format
 from .opening.archives import Member, is_office_file
 from .opening.chunks import Chunks
@@ -103,6 +103,8 @@ class Source:
 
     def digest(self) -> str:
         """The SHA-256 of the bytes as they are stored, in hexadecimal; reads all of them, in bounded memory."""
+        if self.kind == "database":
+            return digest_of(self.path)
         digest = hashlib.sha256()
         with self._stored() as raw:
             while chunk := raw.read(2**18):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import SourceError
 from ..values.sources import SourceState
-from .fingerprint import FileState, digest_of
+from .fingerprint import FileState, as_state, digest_of
 from .locations import Locations, has_path
 from .origin import unreadable
 
@@ -88,7 +88,7 @@ def _file_state(path: str) -> FileState | None:
     except OSError as error:
         raise unreadable(path, None, error) from error
     # A folder with the name of a file that was there is not that file.
-    return None if stat.S_ISDIR(found.st_mode) else FileState(found.st_size, found.st_mtime_ns)
+    return None if stat.S_ISDIR(found.st_mode) else as_state(path, found)
 
 
 @contextmanager

@@ -128,6 +128,7 @@ def add(
         _follow(rows, index, index_path)
         with Progress("Reading", "rows") as show:
             rows.check(bad.add if skip_bad else None, show)
+        _say_refused(rows)
         if dry_run:
             _say_plan(rows, report_as, index_path)
             bad.report()
@@ -171,6 +172,19 @@ def _say_skips(skips: Skips) -> None:
                 "file or folders", "files and folders"
             )
         )
+
+
+def _say_refused(rows: FilesInput) -> None:
+    """Says which tables of folders have no texts that could be read."""
+    if not rows.refused:
+        return
+    for error in rows.refused if output_mode().verbose else ():
+        say(printable(error.message))
+    count = len(rows.refused)
+    say(
+        f"Skipped {count:,} table{'s' * (count != 1)} without texts, such as {printable(rows.refused[0].message)}. "
+        "Name a file to add it, with --text-column."
+    )
 
 
 def _follow(rows: FilesInput, index: Index | None, index_path: Path) -> None:

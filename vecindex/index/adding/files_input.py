@@ -57,6 +57,8 @@ class FilesInput:
         self.options = options
         self.plan = Plan(())
         self.bad = self.empty = 0
+        self.refused: list[SourceError] = []
+        """Why tables that were found in folders are skipped."""
         self._texts = texts
         self._locations = locations
         self._roots = [locations.real(root) for root in roots]
@@ -166,7 +168,6 @@ class FilesInput:
 
     def units(self, registered: Sequence[SourceState], token_spans: TokenSpans | None) -> Iterator[Unit]:
         """Everything that is not bad, read again; ``registered`` are the sources of `to_register` with their ids."""
-        position = -1
         for position, text in enumerate(self._texts):
             yield self._row(None, self._with_common(text), position, 0)
         states = {(state.location, state.query): state for state in registered}
@@ -174,7 +175,10 @@ class FilesInput:
             state = states.get(reading.found.place) if reading.is_followed else None
             seen = KeySet()
             for number, found in enumerate(reading.again(self._skips_bad)):
-                position += 1
+                if number == reading.count:
+                    reading.is_whole = False  # it has grown, and is read again next time
+                    break
+                position = reading.first + number
                 unit = self._unit(reading, state, found, position, number, token_spans)
                 if unit.records:
                     seen.add(unit.key)
@@ -197,6 +201,8 @@ class FilesInput:
         for reading in self._readings:
             for found in reading.checked(self._bad(on_bad), self._count_empty):
                 yield reading, found
+        self.refused = [reading.refusal for reading in self._readings if reading.refusal is not None]
+        self._readings = [reading for reading in self._readings if reading.refusal is None]
 
     def _bad(self, on_bad: OnBad | None) -> Callable[[SourceError], None] | None:
         if on_bad is None:
@@ -215,6 +221,10 @@ class FilesInput:
         for reading, found in window:
             if not self._files or self._files[-1][1] is not reading:
                 self._files.append((len(self._lines), reading))
+                if reading is not None:
+                    reading.first = len(self._lines)
+            if reading is not None:
+                reading.count += 1
             self._lines.append((found.origin.place or 0) if found.origin is not None else 0)
             self._marks.append(_FIRST)
 

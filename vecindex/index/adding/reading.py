@@ -61,6 +61,12 @@ class Reading:
     spool: IO[bytes] | None = None
     is_whole: bool = True
     """Whether it was read to its end."""
+    first: int = 0
+    """The position of its first row or text in the input."""
+    count: int = 0
+    """How many rows and texts it had when it was checked."""
+    refusal: SourceError | None = None
+    """Why nothing of it is read, if it was found in a folder and is no table of texts."""
 
     @classmethod
     def of(cls, source: Source, locations: Locations, options: FilesOptions) -> Reading:
@@ -104,6 +110,7 @@ class Reading:
             self.digest = self.source.digest()
         spool = _spool() if LAYOUTS[self.source.format].slow else None
         bad = None if on_bad is None else self._counted(on_bad)
+        found: Record | Document | None = None
         try:
             for found in contents(self.source, bad, on_empty):
                 if (error := _unusable(found)) is not None:
@@ -115,11 +122,22 @@ class Reading:
                     pickle.dump(found, spool)  # our own, and gone with this process
                 yield found
         except SourceError as error:
+            self.is_whole = False
+            if self._is_other_table(found is not None):
+                self.refusal = error
+                return
             if bad is None:
                 raise
             bad(error)
-            self.is_whole = False
         self.spool = spool
+
+    def _is_other_table(self, has_texts: bool) -> bool:
+        """Whether a file that cannot be read is one of those in a folder that were never meant to be, such as settings.
+
+        That is a table or JSON that was not named, of which nothing can be read, nor could be before.
+        """
+        is_table = LAYOUTS[self.source.format].kind == "rows" and self.source.format is not Format.TXT
+        return is_table and not (has_texts or self.source.is_named or self.bad or self.state is not None)
 
     def again(self, skips_bad: bool) -> Iterator[Record | Document]:
         """What `checked` yielded, again."""

@@ -175,6 +175,8 @@ class _Search:
             yield from self._archive(entry.path, found.st_mtime_ns)
             return
         format = self._format(entry.path, start, is_office_file)
+        if format is Format.SQLITE and self.options.sql is None:
+            return self._skip(entry.path, Reason.DATABASE)
         if format is not None:
             state = FileState(found.st_size, found.st_mtime_ns)
             yield Source(entry.path, format, self.options, state=state, is_named=False)
