@@ -125,3 +125,11 @@ def test_a_long_list_is_printed_in_pieces(here: Path) -> None:
         index.add([f"t{n}" for n in range(1_000)], keys=[f"k{n}" for n in range(1_000)])
     assert run("list")[1].splitlines() == [f"t{n}  [k{n}]" for n in range(1_000)]
     assert len(json.loads(run("list", "--format", "json")[1])) == 1_000
+
+
+def test_count_is_of_the_records_that_match_or_of_all(index: Index) -> None:
+    assert index.count() == len(index)
+    for where in ("n >= 1", {"lang": "de"}, "not (n = 2)"):
+        assert index.count(where) == len(list(index.list(where)))
+    with pytest.warns(FilterWarning):
+        assert index.count("nothing = 1") == 0

@@ -1,4 +1,4 @@
-"""Lists the records of an index in the order of insertion, a few at a time."""
+"""Lists the records of an index in the order of insertion, a few at a time, and counts them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..errors import Advice, InvalidInput
+from ..errors.warnings import warn
 from ..filters.parse import parse
 from ..filters.tree import Filter
 from ..sources.locations import Locations
@@ -24,7 +25,7 @@ _RECORDS_A_READ = 256  # a text may be long, so few are in memory at once
 
 
 class Listing:
-    """The part of an `Index` that lists records; its method has the name of a type, so it is in a class of its own."""
+    """The part of an `Index` that lists and counts records; ``list`` has the name of a type, so the class is apart."""
 
     _folder: Path
     _snapshots: Snapshots
@@ -59,6 +60,16 @@ class Listing:
             with self._snapshots.borrow() as catalog:
                 sources = sources_at(catalog, self._folder, os.fspath(source))
         return self._listed(condition, sources, limit)
+
+    @entrance()
+    def count(self, where: Mapping[str, Any] | str | None = None) -> int:
+        """How many records a filter selects, or how many there are; raises InvalidFilter, and warns as `list` does."""
+        condition = None if where is None else parse(where)
+        with self._snapshots.take() as snapshot:
+            count, warnings = snapshot.allowed(condition).count, snapshot.unmatched(condition)
+        for warning in warnings:
+            warn(warning)
+        return count
 
     def _listed(self, where: Filter | None, sources: Ids | None, limit: int | None) -> Iterator[Record]:
         with self._snapshots.borrow() as catalog, catalog.reading() as manifest:
