@@ -35,7 +35,7 @@ def contents(draw: Any) -> Content:
     """A text in sentences, or rows that other sources may have too and one with a key of its own."""
     if draw(st.booleans()):
         return [Prose(tuple(draw(SENTENCES)))]
-    found = draw(st.lists(ROWS | CUT, max_size=4, unique_by=lambda each: each.key or each.text))
+    found = draw(st.lists(ROWS | CUT, max_size=4, unique_by=lambda each: each.key or str(each)))
     return [*found, *draw(st.lists(OWN.map(lambda text: Row(text, "own")), max_size=1))]
 
 

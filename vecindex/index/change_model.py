@@ -266,6 +266,7 @@ class _Whole:
     manifest: Manifest
     rows: Rows
     keys: list[str]
+    has_places: bool
 
 
 class _Filling:
@@ -320,12 +321,18 @@ class _Filling:
     def _changed(self, snapshot: Snapshot) -> tuple[list[str], list[str] | None, _Whole]:
         """The keys to look at, the keys that may be gone (None: any), and the last full reading.
 
-        Until a compaction, every added or changed record gets a row after all others.
+        Until a compaction, every added or changed record gets a row after all others. Only sentences of documents, and
+        what a moved file holds, get other keys and keep their rows.
         """
         rows, whole = snapshot.allowed(None).rows(), self._whole
         if whole is None or whole.manifest.vectors != snapshot.manifest.vectors:
-            whole = _Whole(snapshot.manifest, rows, snapshot.keys())
+            whole = _Whole(snapshot.manifest, rows, snapshot.keys(), snapshot.has_places())
             return whole.keys, None, whole
+        if whole.has_places or snapshot.has_places():
+            before = dict(zip(whole.rows.tolist(), whole.keys, strict=True))
+            now = dict(zip(rows.tolist(), snapshot.keys(), strict=True))
+            left = [key for row, key in before.items() if now.get(row) != key]
+            return [key for row, key in now.items() if before.get(row) != key], left, whole
         new = snapshot.fetch(rows[rows >= whole.manifest.rows].tolist())
         gone = np.flatnonzero(~np.isin(whole.rows, rows, assume_unique=True))
         return [record.key for record in new], [whole.keys[place] for place in gone.tolist()], whole
