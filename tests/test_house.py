@@ -94,6 +94,16 @@ def floor(module: str) -> int:
     return max(fitting)[1]
 
 
+def readers_loaded_by(code: str, *arguments: str) -> list[str]:
+    """Our modules that read files, of those that a new process loads by running ``code``."""
+    program = (
+        f"import sys\ntry:\n    {code}\nexcept SystemExit as end:\n    assert end.code in (0, None), end.code\n"
+        "print(*(name for name in sys.modules if name.startswith('vecindex.sources.')), file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
+    return ran.stderr.splitlines()[-1].split()
+
+
 def loaded_by(code: str, *arguments: str) -> set[str]:
     """The top-level modules, neither the standard library's nor ours, that a new process loads by running ``code``."""
     program = (
@@ -132,6 +142,7 @@ def index(tmp_path: Path, encoder: Encoder) -> str:
 
 def test_a_search_loads_the_fast_runtime_alone(index: str) -> None:
     assert loaded_by(COMMAND, "search", "one", "--index", index) == {"click", "numpy", "onnxruntime", "tokenizers"}
+    assert readers_loaded_by(COMMAND, "search", "one", "--index", index) == []
 
 
 @pytest.mark.parametrize("command", ["add --text one", "get KEY", "similar KEY", "info", "verify"])

@@ -18,7 +18,6 @@ from ..errors import Advice, CorruptIndex, IncompatibleFormat, InvalidInput, Tex
 from ..exchange.import_source import ImportSource
 from ..filters.parse import parse_deletion
 from ..search.listing import sources_at
-from ..sources.rows.tables import TableRows
 from ..store.snapshot import Snapshots
 from ..store.sql.schema import FORMAT, create_index, index_exists
 from ..store.sql.upgrades import to_newest
@@ -167,6 +166,8 @@ class Index(Followed):
         if holds_columns(records):
             if keys is not None:
                 raise InvalidInput("keys= goes with texts", "Name the table's column of the keys with key=.")
+            from ..sources.rows.tables import TableRows
+
             table = TableRows(records, text, key, cast(Any, metadata))
         elif text is not None or key is not None:
             raise InvalidInput("text= and key= name the columns of a table, which records is not", "Leave them out.")

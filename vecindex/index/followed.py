@@ -5,33 +5,33 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from ..errors import InvalidInput, VecindexError
-from ..sources.cells import Types
-from ..sources.formats import Format
-from ..sources.locations import Locations
-from ..sources.options import DecodingErrors, read_options
-from ..sources.split.method import Split
-from ..sources.split.read import READ_CHECKS
-from ..sources.walk import sources_in
 from ..values.arguments import entrance
 from ..values.metadata import checked_metadata
 from ..values.records import AddReport, Metadata
 from ..values.scalars import choice, path, string
 from ..values.texts import checked_text
-from .adding.files import FilesReport, add_files
-from .adding.files_input import FilesInput
 from .adding.long_texts import OnLong
 from .adding.options import AddOptions, told_both
-from .adding.reading import FilesOptions
 from .adding.repeats import OnDuplicate
 from .adding.texts import Adding
 from .maintenance import Maintained
 from .reader import Reader
 
+if TYPE_CHECKING:
+    # Only adding needs what reads files: a search should not take the time to import it.
+    from ..sources.cells import Types
+    from ..sources.options import DecodingErrors
+    from ..sources.split.method import Split
+    from .adding.files import FilesReport
+    from .adding.files_input import FilesInput
+
 
 def _paths(name: str, value: Any) -> Any:
+    from .adding.files_input import FilesInput
+
     if isinstance(value, FilesInput):
         return value
     if isinstance(value, (str, os.PathLike)):
@@ -56,6 +56,12 @@ def _patterns(name: str, value: Any) -> list[str]:
     return [checked_text(string(each, f"a pattern in {name}")) for each in value]
 
 
+def _as_read(name: str, value: Any) -> Any:
+    from ..sources.split.read import READ_CHECKS
+
+    return READ_CHECKS[name](name, value)
+
+
 def _object(name: str, value: Any) -> Any:
     checked_metadata(value)
     return value
@@ -76,7 +82,7 @@ class Followed(Maintained):
         metadata=_object,
         on_long=choice(get_args(OnLong)),
         on_duplicate=choice(get_args(OnDuplicate)),
-        **READ_CHECKS,
+        **dict.fromkeys(("split", "join_short", "format", "text_column", "metadata_columns"), _as_read),
     )
     def add_files(
         self,
@@ -125,6 +131,14 @@ class Followed(Maintained):
             SourceError: a file or a row of it cannot be read; it names the file and the line.
             InvalidInput, TextTooLong, MissingExtra, SpaceMismatch, ModelNotFound, IndexLocked, StorageError.
         """
+        from ..sources.formats import Format
+        from ..sources.locations import Locations
+        from ..sources.options import read_options
+        from ..sources.walk import sources_in
+        from .adding.files import add_files
+        from .adding.files_input import FilesInput
+        from .adding.reading import FilesOptions
+
         self._check_writable()
         self._check_sound()
         if isinstance(paths, FilesInput):

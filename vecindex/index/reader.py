@@ -23,8 +23,6 @@ from ..search.listing import Listing, origin_of
 from ..search.run import SearchReport
 from ..search.upkeep import describe
 from ..search.view import Accelerator, SnapshotView
-from ..sources.locations import Locations
-from ..sources.presence import Presence
 from ..store.disk.atomic_create import resolved
 from ..store.disk.files import folder_bytes
 from ..store.manifest import Manifest
@@ -45,7 +43,6 @@ from ..values.scalars import destination, flag
 from ..values.sources import SourceInfo, SourceState
 from ..values.space import Space
 from .drift import SAMPLES, Sample, check_vectors
-from .follow import listed
 from .model import IndexModel, Model
 
 if TYPE_CHECKING:
@@ -247,6 +244,10 @@ class Reader(Listing):
         Looks at each file, and reads those whose time has changed but not their size. `add` reads again what is
         "changed" or "incomplete".
         """
+        from ..sources.locations import Locations
+        from ..sources.presence import Presence
+        from .follow import listed
+
         with self._snapshots.borrow() as catalog, catalog.reading():
             counted = catalog.counted_sources()
         presence = Presence(Locations(self._folder))

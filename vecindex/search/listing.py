@@ -13,7 +13,6 @@ from ..errors import Advice, InvalidInput
 from ..errors.warnings import warn
 from ..filters.parse import parse
 from ..filters.tree import Filter
-from ..sources.locations import Locations
 from ..store.origins import Whence, origins
 from ..store.snapshot import Snapshots
 from ..store.sql.reads import Catalog
@@ -89,6 +88,8 @@ Ids: TypeAlias = list[int]
 
 def sources_at(catalog: Catalog, folder: Path, typed: str) -> Ids:
     """The ids of the sources that are meant by ``typed``; raises InvalidInput if there is none."""
+    from ..sources.locations import Locations
+
     found = Locations(folder).selected(typed, catalog.sources())
     if not found:
         raise InvalidInput(

@@ -12,9 +12,24 @@
 
 from __future__ import annotations
 
-from .formats import Format
-from .origin import Source, source
-from .reading import read
-from .walk import sources_in
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Format", "Source", "read", "source", "sources_in"]
+if TYPE_CHECKING:
+    from .formats import Format as Format
+    from .origin import Source as Source
+    from .origin import source as source
+    from .reading import read as read
+    from .walk import sources_in as sources_in
+
+_HOMES = {"Format": "formats", "Source": "origin", "source": "origin", "read": "reading", "sources_in": "walk"}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a name when it is first used, since a search needs none of them."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    return value
