@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from vecindex import Index, Record
+from vecindex import Index, InvalidInput, Record
 
 from ..support.helpers import opened
 from ..support.sourced import Content, Prose, Row, read, shared_rows, states, where_from
@@ -100,3 +101,23 @@ def test_another_vector_of_a_row_leaves_it_to_its_source(tmp_path: Path) -> None
         read(index, {"a": [Row("w " * 40, "k")]})
         index.add(["w " * 40], keys=["k"], on_long="mean")
         assert where_from(index)["k"][1] == "a"
+
+
+def test_a_file_does_not_move_to_where_another_was_added_meanwhile(tmp_path: Path) -> None:
+    with opened(tmp_path / "i") as index, index._writer() as writer:
+        read(index, {"a": [Row("one")], "b": [Row("two")], "c": [Row("three")]})
+        known = states(index)
+        moves = [(known["a"], "b"), (known["c"], "a")]
+        writer.move_sources([(state, replace(state, location=to)) for state, to in moves])
+        assert states(index) == known
+        assert index.verify().ok
+
+
+def test_a_file_does_not_move_over_a_record_of_the_user(tmp_path: Path) -> None:
+    with opened(tmp_path / "i") as index, index._writer() as writer:
+        read(index, {"a": [Prose(("It rains.", "It pours."))]})
+        index.add(["mine"], keys=["b#2"])
+        before, known = where_from(index), states(index)
+        with pytest.raises(InvalidInput, match="the key 'b#2', which is another record's key"):
+            writer.move_sources([(known["a"], replace(known["a"], location="b"))])
+        assert (where_from(index), states(index), index.verify().ok) == (before, known, True)

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,6 +27,7 @@ from vecindex.store.vectors import vector_file
 
 from .faults import without_syncs
 from .places import PROJECT
+from .sourced import Content, Prose, Row, read, states
 from .toy import ToyEncoder, toy_space
 
 DIMENSION = 64
@@ -48,7 +50,7 @@ def _put(index: Index, draw: Random, keys: list[str]) -> None:
 
 
 def _some(index: Index, draw: Random, at_most: int) -> list[str]:
-    found = sorted(contents(index))
+    found = sorted(key for key in contents(index) if "#" not in key)  # not a sentence: only its document may change it
     return draw.sample(found, min(len(found), draw.randint(1, at_most)))
 
 
@@ -71,6 +73,42 @@ def _encode(index: Index, draw: Random, _: Path) -> None:
     """What the cache remembers: some texts are new, some are not."""
     texts = [f"word {draw.randrange(20)}" for _ in range(6)]
     index.add(texts, keys=[f"{draw.getrandbits(48):012x}" for _ in texts])
+
+
+_FILES: dict[str, Content] = {
+    "rows.txt": [Row("row one"), Row("row two", "b"), Prose(("It rains.", "It pours.", "It ends."), "cut")],
+    "notes.md": [Prose(("First sentence.", "Second sentence."))],
+    "more.txt": [Row("row one"), Row("row three")],
+}
+
+
+def _read(index: Index, draw: Random, _: Path) -> None:
+    read(index, {"new.md": [Prose(("One.", "Two.")), Row("row one"), Row(f"row {draw.random()}")]})
+
+
+def _reread(index: Index, draw: Random, _: Path) -> None:
+    """Sentences are added, removed and get other numbers; a row goes over to another file."""
+    sentences = ("Second sentence.", f"Another {draw.random()}.", "First sentence.")
+    read(index, {"notes.md": [Prose(sentences)], "rows.txt": [Row("row two", "b"), Prose(("It pours.",), "cut")]})
+
+
+def _move(index: Index, draw: Random, _: Path) -> None:
+    known = states(index)
+    pairs = [(known[one], replace(known[one], location=to)) for one, to in _MOVES.items() if one in known]
+    with index._writer() as writer:
+        writer.move_sources(pairs)
+
+
+_MOVES = {"notes.md": "rows.txt", "rows.txt": "notes.md", "more.txt": "elsewhere.txt"}
+
+
+def _remove(index: Index, draw: Random, _: Path) -> None:
+    with index._writer() as writer:
+        writer.remove_sources([state.id for name, state in states(index).items() if name != "more.txt"])
+
+
+def _delete_part(index: Index, draw: Random, _: Path) -> None:
+    index.delete([key for key in contents(index) if "#" in key][1:3])
 
 
 def _backup(index: Index, draw: Random, root: Path) -> None:
@@ -112,10 +150,16 @@ CHANGES: dict[str, Change] = {
     "migrate_1": lambda index, draw, _: None,
     "migrate_2": lambda index, draw, _: None,
     "backup": _backup,
+    "read": _read,
+    "reread": _reread,
+    "move": _move,
+    "remove": _remove,
+    "delete_part": _delete_part,
     "remodel": _remodel,
     "anew": _anew,
 }
 """Each is one commit, or several of which only the first changes what is stored. Opening is part of the act."""
+_OF_SOURCES = ("read", "reread", "move", "remove", "delete_part", "compact", "remodel", "backup")
 _MAKING_CODES = ("extend", "compact", "remodel", "anew")
 
 
@@ -148,6 +192,8 @@ def prepare(act: str, root: Path, seed: int, crashed: bool = False) -> None:
                 _add(index, draw, 56)
             _encode(index, draw, root)
             _delete(index, draw, root)
+            if act in _OF_SOURCES:
+                read(index, _FILES)
             _replace(index, draw, root)
             if crashed:
                 _copy(root / "made", root / "i")

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from ...errors import InvalidInput
 from ...values.repeats import KeySet
 from ...values.sources import SourceState
 from ..manifest import Manifest
@@ -144,7 +145,18 @@ def remove_sources(catalog: Catalog, tables: Tables, manifest: Manifest, ids: Co
 
 
 def move_sources(catalog: Catalog, tables: Tables, moved: Sequence[tuple[SourceState, SourceState]]) -> None:
-    """Gives sources, each first as it is, another location; texts of files, and their records, get new keys."""
+    """Gives sources, each first as it is, another location; texts of files, and their records, get new keys.
+
+    A source whose new location another one has by now, since another process added it meanwhile, stays where it is.
+
+    Raises:
+        InvalidInput: a record would get the key of another text.
+    """
+    sources, left = catalog.sources(), len(moved) + 1
+    while len(moved) < left:  # one that stays may be in the way of another
+        left, leaving = len(moved), {old.id for old, _ in moved}
+        taken = {(state.location, state.query) for state in sources if state.id not in leaving}
+        moved = [(old, new) for old, new in moved if (new.location, new.query) not in taken]
     # Two files may have swapped their names, so the old locations must all be free first.
     for old, _ in moved:
         tables.put_source(replace(old, location=f"\0{old.id}"))
@@ -163,4 +175,15 @@ def move_sources(catalog: Catalog, tables: Tables, moved: Sequence[tuple[SourceS
             (piece, replace(piece, key=after.key + piece.key.removeprefix(document.new.key)))
             for piece in catalog.pieces_of([document.id])
         ]
+    _refuse_others(catalog, relabelled)
     tables.relabel(relabelled)
+
+
+def _refuse_others(catalog: Catalog, relabelled: Sequence[tuple[Stored, Stored]]) -> None:
+    own = {old.row for old, _ in relabelled}
+    for key, row in catalog.rows_of(new.key for _, new in relabelled).items():
+        if row not in own:
+            raise InvalidInput(
+                f"a moved file would get a sentence with the key {key!r}, which is another record's key",
+                "Delete that record first.",
+            )
