@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from vecindex.encoders.run.encoder import Encoder
 from vecindex.filters.parse import parse
 
 from ..support.blocks import GUIDE, README, blocks, commands, put_command_into, run_command
+from ..support.guide_files import PAGE_SERVER, make_sources, page_server, write_notes
 from ..support.places import PROJECT
 
 NOT_RUN = {
@@ -31,28 +33,39 @@ def is_run(text: str) -> bool:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: Encoder) -> Path:
-    """The current directory: a new one with the sample data and README's notes.txt. The model is compiled."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: Encoder, request: pytest.FixtureRequest) -> Path:
+    """The current directory: a new one with the sample data and README's own files. The model is compiled."""
     programs = put_command_into(tmp_path / "bin")
     folder = tmp_path / "here"
     folder.mkdir()
     shutil.copytree(PROJECT / "data", folder / "data")
-    (folder / "notes.txt").write_text("The meeting is on Monday.\nCall the plumber.\n", encoding="utf-8")
+    write_notes(folder, with_docs=request.node.callspec.id == "README")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))
     return folder
 
 
+@pytest.fixture
+def server(folder: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """For the page of sources: the files that it adds, and the address of a server that has them too."""
+    if request.node.callspec.id != "sources":
+        yield PAGE_SERVER
+        return
+    make_sources(folder)
+    with page_server(folder / "docs") as address:
+        yield address
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 @pytest.mark.filterwarnings("ignore::vecindex.VecindexWarning")
-def test_the_blocks_of_a_page_run_and_print_what_it_shows(page: Path, folder: Path) -> None:
+def test_the_blocks_of_a_page_run_and_print_what_it_shows(page: Path, folder: Path, server: str) -> None:
     names: dict[str, Any] = {}
     for block in blocks(page):
         if block.language == "console":
             for command in commands(block):
                 if is_run(command.line):
-                    printed = run_command(command.line).splitlines()
+                    printed = run_command(command.line.replace(PAGE_SERVER, server)).splitlines()
                     assert not command.shown or printed == list(command.shown), command.line
         elif block.language == "python" and is_run(block.text):
             exec(compile(block.text, str(page), "exec"), names)

@@ -19,6 +19,7 @@ from vecindex.index.adding.long_texts import OnLong
 from vecindex.values.space import PoolingMode, Precision
 
 from ..support.blocks import GUIDE, README, blocks, commands, put_command_into, run_command
+from ..support.guide_files import write_notes
 from ..support.places import PROJECT
 
 INSTALL = re.compile(r"pip install -c constraints\.txt '\.\[[\w,]+\]' && ")
@@ -32,7 +33,7 @@ def page(topic: str) -> str:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: Encoder) -> Path:
     """The current directory: a new one with the sample data and a ``vecindex`` command; the model is compiled."""
     shutil.copytree(PROJECT / "data", tmp_path / "data")
-    (tmp_path / "notes.txt").write_text("The meeting is on Monday.\nCall the plumber.\n", encoding="utf-8")
+    write_notes(tmp_path)
     monkeypatch.setenv("PATH", f"{put_command_into(tmp_path / 'bin')}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))
     monkeypatch.chdir(tmp_path)
@@ -57,13 +58,15 @@ def test_the_main_line_answers_as_the_readme_shows(folder: Path) -> None:
 def test_the_job_on_the_command_line(folder: Path) -> None:
     (console,) = blocks(README, "console")
     outputs = [run_command(command.line) for command in commands(console)]
-    assert len(outputs) == 5
-    assert "My name is Aun" in outputs[2].splitlines()[0]
-    assert [line.split("  ")[2] for line in outputs[3].splitlines()] == [
+    assert len(outputs) == 6
+    assert "My name is Aun" in outputs[3].splitlines()[0]
+    assert sorted(line.split("  ")[2] for line in outputs[4].splitlines()) == [
         "Call the plumber.",
+        "Gardens",
         "The meeting is on Monday.",
+        "Water the roses every evening.",
     ]
-    assert "+0.5415  is their sum" in outputs[4]
+    assert "+0.5415  is their sum" in outputs[5]
 
 
 def test_the_job_from_python(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

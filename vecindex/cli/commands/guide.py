@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 TOPICS = (
-    *("quickstart", "adding", "staying-current", "texts", "office", "splitting", "searching", "filters"),
+    *("quickstart", "sources", "adding", "staying-current", "texts", "office", "splitting", "searching", "filters"),
     *("models", "long-texts", "migrate", "exchange"),
     *("python", "python-api", "python-index", "cli", "cli-upkeep"),
     *("how-it-works", "on-disk", "durability", "security", "figures", "troubleshooting", "upgrading", "changes"),
