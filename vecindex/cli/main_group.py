@@ -97,7 +97,7 @@ def _described(error: BaseException) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if isinstance(error, VecindexError):
         message, advice = error.message, error.command_advice
-        fields = {name: value for name, value in vars(error).items() if not name.startswith("_")}
+        fields = {name: value for name, value in vars(error).items() if name[0] != "_" and name != "row"}
     elif isinstance(error, click.UsageError):
         kind, message = "UsageError", error.format_message()
         advice = f"Try '{error.ctx.command_path} --help' for help." if error.ctx else None

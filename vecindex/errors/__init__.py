@@ -29,6 +29,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .advice import Advice as Advice
+from .advice import Row as Row
 from .advice import VecindexError as VecindexError
 
 _Origin = tuple[str, int | None, str]

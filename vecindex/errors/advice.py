@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Any
+
+Row = dict[str, Any] | str
+"""What was read of a row: its fields by their names, or its line as it is written."""
 
 
 class Advice(str):
@@ -20,11 +24,15 @@ class Advice(str):
 
 
 class VecindexError(Exception):
-    """The root of all errors. ``message`` says what is wrong and where; ``str()`` adds the advice."""
+    """The root of all errors. ``message`` says what is wrong and where; ``str()`` adds the advice.
+
+    ``row`` is the row that cannot be used, as far as it could be read, if the error is about one.
+    """
 
     # Constructors hand their arguments to Exception unchanged, so that every error can be pickled.
 
     _advice: str
+    row: Row | None = None
 
     @property
     def message(self) -> str:

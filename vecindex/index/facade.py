@@ -14,7 +14,7 @@ from typing import Any, cast, get_args
 
 from ..encoders.load import Device, LoadOptions, precision_check
 from ..encoders.run.encoder import Encoder
-from ..errors import Advice, CorruptIndex, IncompatibleFormat, InvalidInput, TextWithoutToken
+from ..errors import Advice, CorruptIndex, IncompatibleFormat, InvalidInput, TextTooLong, TextWithoutToken
 from ..exchange.import_source import ImportSource
 from ..filters.parse import parse_deletion
 from ..search.listing import sources_at
@@ -117,7 +117,7 @@ class Index(Followed):
         on_long: OnLong = "truncate",
         on_duplicate: OnDuplicate = "error",
         progress: Callable[[AddReport], None] | None = None,
-        on_bad: Callable[[TextWithoutToken], None] | None = None,
+        on_bad: Callable[[TextTooLong | TextWithoutToken], None] | None = None,
     ) -> AddReport:
         """Adds texts, records or the rows of a table. When it returns, they are durable and searchable.
 
@@ -150,13 +150,12 @@ class Index(Followed):
                 both: of a sequence nothing is stored, of an iterator what was committed before stays. "last" keeps
                 the last item.
             progress: called after each commit with the report so far, whose ``written`` are the keys of that commit.
-            on_bad: called with an error for each text in which the model finds no token; the text is left out. Without
-                it the first such text raises, and nothing of its commit is stored. Most models add tokens of their own
-                to every text and have no such texts.
+            on_bad: called with an error for each text that is left out: with ``on_long="error"`` those that are too
+                long, and those in which the model finds no token. Without it the first such text raises, and nothing
+                of its commit is stored. Most models add tokens of their own to every text, and so find some in each.
 
         Raises:
-            TextTooLong: see ``on_long``.
-            TextWithoutToken: see ``on_bad``.
+            TextTooLong, TextWithoutToken: see ``on_long`` and ``on_bad``.
             InvalidInput: a text, key, metadata or vector cannot be stored.
             SpaceMismatch, ModelNotFound, IndexLocked, StorageError.
         """

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ..errors import SourceError, located
+from ..errors import Row, SourceError, located
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,9 +26,11 @@ class Origin(NamedTuple):
     place: int | None = None
     unit: Unit = "line"
 
-    def error(self, reason: str, advice: str | None = None) -> SourceError:
+    def error(self, reason: str, advice: str | None = None, row: Row | None = None) -> SourceError:
         """The error for what was read there."""
-        return SourceError(self.path, self.place, reason, advice, self.unit)
+        error = SourceError(self.path, self.place, reason, advice, self.unit)
+        error.row = row
+        return error
 
     def __str__(self) -> str:
         return located(self.path, self.place, self.unit)

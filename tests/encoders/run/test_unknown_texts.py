@@ -13,7 +13,7 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 import vecindex
-from vecindex import AddReport, EncodingFailed, Index, InvalidInput, QueryUnknown, TextWithoutToken
+from vecindex import AddReport, EncodingFailed, Index, InvalidInput, QueryUnknown, TextTooLong, TextWithoutToken
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.encoders.run.head import Head
 from vecindex.encoders.run.static import StaticEncoder
@@ -188,7 +188,7 @@ def test_a_text_with_a_zero_vector_counts_as_without_a_token(tmp_path: Path) -> 
             index.add(["one", "🦊"], keys=["a", "b"])
         assert (caught.value.item, caught.value.key, len(index)) == (1, "b", 0)
         for on_long in get_args(OnLong):
-            left_out: list[TextWithoutToken] = []
+            left_out: list[TextTooLong | TextWithoutToken] = []
             texts = ["one", "🦊", "\u200b", "two", "🚆 " * 40 + "one", "🐑"]
             if on_long == "error":
                 del texts[4]

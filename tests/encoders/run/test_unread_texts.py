@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vecindex import AddReport, Index, TextWithoutToken
+from vecindex import AddReport, Index, TextTooLong, TextWithoutToken
 from vecindex.index.adding import encode_ahead
 from vecindex.index.adding.long_texts import OnLong
 from vecindex.store.writer import MissingVectors, Writer
@@ -38,7 +38,7 @@ def index(tmp_path: Path, encoder: BareEncoder, monkeypatch: pytest.MonkeyPatch)
         yield index
 
 
-def told(errors: list[TextWithoutToken]) -> list[tuple[int | None, str | None, str]]:
+def told(errors: list[TextTooLong | TextWithoutToken]) -> list[tuple[int | None, str | None, str]]:
     return [(error.item, error.key, error.text) for error in errors]
 
 
@@ -52,7 +52,7 @@ def test_the_first_text_without_a_token_is_named_and_its_commit_stores_nothing(i
 
 @pytest.mark.parametrize("on_long", FATES)
 def test_texts_without_a_token_are_skipped_and_reported_on_request(index: Index, on_long: OnLong) -> None:
-    errors: list[TextWithoutToken] = []
+    errors: list[TextTooLong | TextWithoutToken] = []
     texts = ["~", "two", "three", "~ ~", "~", "~", "seven"]
     report = index.add(texts, keys=list("abcdefg"), on_long=on_long, on_bad=errors.append)
     assert report == AddReport(added=3)
@@ -61,13 +61,29 @@ def test_texts_without_a_token_are_skipped_and_reported_on_request(index: Index,
     assert index.verify().ok
 
 
+def test_texts_that_are_too_long_are_skipped_and_reported_on_request(index: Index) -> None:
+    errors: list[TextTooLong | TextWithoutToken] = []
+    long = "word " * 2 * MAX_TOKENS
+    texts = ["one", long, "three", long, "~"]
+    options: dict[str, Any] = {"on_long": "error", "on_duplicate": "last", "on_bad": errors.append}
+    assert index.add(texts, keys=["a", "a", "b", "c", "d"], **options) == AddReport(added=2)
+    assert sorted((type(error).__name__, error.item, error.key) for error in errors) == [
+        ("TextTooLong", 1, "a"),
+        ("TextTooLong", 3, "c"),
+        ("TextWithoutToken", 4, "d"),
+    ]
+    assert {key: text for key, (text, _) in state_of(index).items()} == {"a": "one", "b": "three"}
+    with pytest.raises(TextTooLong):
+        index.add(texts, keys=["a", "a", "b", "c", "d"], on_long="error", on_duplicate="last")
+
+
 def test_no_text_is_tokenized_twice_if_all_have_a_token(index: Index, encoder: BareEncoder) -> None:
     index.add(["one", "two", "three"], on_bad=lambda error: pytest.fail(str(error)))
     assert encoder.encoded == 3
 
 
 def test_an_index_of_texts_without_a_token_stays_empty(index: Index) -> None:
-    errors: list[TextWithoutToken] = []
+    errors: list[TextTooLong | TextWithoutToken] = []
     assert index.add(["~", "~ ~", "~ ~ ~"], on_bad=errors.append) == AddReport()
     assert (len(errors), len(index), index._space()) == (3, 0, None)
 
@@ -77,7 +93,7 @@ def test_the_record_stored_under_its_key_stays_whole_or_in_parts(index: Index) -
     index.add([long, "one"], keys=["a", "b"], on_long="split")
     before = state_of(index)
     assert set(before) == {"a#1", "a#2", "a#3", "b"}
-    errors: list[TextWithoutToken] = []
+    errors: list[TextTooLong | TextWithoutToken] = []
     assert index.add(["~", "~"], keys=["a", "b"], on_long="split", on_bad=errors.append) == AddReport()
     assert (len(errors), state_of(index)) == (2, before)
 
@@ -89,7 +105,7 @@ def test_a_model_changed_meanwhile_reports_texts_without_a_token_too(
     class Other(BareEncoder):
         nothing = "two"
 
-    real, tries, errors = Writer.add, list[int](), list[TextWithoutToken]()
+    real, tries, errors = Writer.add, list[int](), list[TextTooLong | TextWithoutToken]()
 
     def overtaken(self: Writer, *arguments: Any, **named: Any) -> Any:
         tries.append(1)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +16,7 @@ from ..interrupts import stopping_on_sigterm, word_and_code
 from ..options import ExpandedPath, ModelOptions, index_option, model_options, open_for_reading, report_option
 from ..output import answer, output_mode, say, warn
 from ..progress import Progress
+from ..rejects import Rejects
 from ..render.results import added_line, counted, printable, sources_line
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from ...sources.walk import Skips
     from ...values.records import Record
 
-_BAD_ROWS_SHOWN = 20
 _NOTHING = "every row is bad; nothing was added."
 
 
@@ -110,7 +109,7 @@ def add(
     # Checked before anything is opened or created, as files are.
     given = _texts(texts, keys)
     with stopping_on_sigterm(), ExitStack() as stack:
-        bad = stack.enter_context(_BadRows(rejects))
+        bad = stack.enter_context(Rejects(rejects))
         skips = Skips(keep=output_mode().verbose)
         sources = files.sources(
             paths,
@@ -122,12 +121,14 @@ def add(
         )
         for source in sources:
             stack.callback(source.close)
+        bad.check(paths, sources)
         _say_skips(skips)
         rows = files.input(given, sources, paths, index_path)
         index = stack.enter_context(chosen.open(index_path)) if index_exists(index_path) and not dry_run else None
         _follow(rows, index, index_path)
         with Progress("Reading", "rows") as show:
             rows.check(bad.add if skip_bad else None, show)
+        bad.are_complete = True
         _say_refused(rows)
         if dry_run:
             _say_plan(rows, report_as, index_path)
@@ -201,7 +202,7 @@ def _follow(rows: FilesInput, index: Index | None, index_path: Path) -> None:
         rows.follow([])
 
 
-def _add(index: Index, rows: FilesInput, report_as: str, bad: _BadRows, skip_bad: bool) -> None:
+def _add(index: Index, rows: FilesInput, report_as: str, bad: Rejects, skip_bad: bool) -> None:
     """Adds the rows, and says what was done."""
     from ...values.records import AddReport
 
@@ -229,7 +230,7 @@ def _add(index: Index, rows: FilesInput, report_as: str, bad: _BadRows, skip_bad
     _say(index, report, rows, report_as, bad)
 
 
-def _say(index: Index, report: FilesReport, rows: FilesInput, report_as: str, bad: _BadRows) -> None:
+def _say(index: Index, report: FilesReport, rows: FilesInput, report_as: str, bad: Rejects) -> None:
     path = str(index.path)
     counts = {name: value for name, value in asdict(report).items() if name != "written"}
     holds = f"{printable(path)} holds {counted(len(index), 'record')}"
@@ -276,42 +277,3 @@ def _say_plan(rows: FilesInput, report_as: str, index_path: Path) -> None:
     kinds = ", ".join(f"{count:,} {action.value}" for action, count in found.items())
     what = f"Nothing was added. Would add {rows.rows:,} rows and texts"
     answer(report_as, members, f"{what}; sources: {kinds}." if kinds else f"{what}.")
-
-
-class _BadRows:
-    """Counts the bad rows that are left out, names the first of them, and writes all to the file of rejects."""
-
-    def __init__(self, rejects: str | None) -> None:
-        self.count = 0
-        self._path = rejects
-        self._open = ExitStack()
-        self._rejects: IO[str] | None = None
-
-    def __enter__(self) -> _BadRows:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._open.close()
-
-    def add(self, error: VecindexError) -> None:
-        self.count += 1
-        if self.count <= _BAD_ROWS_SHOWN:
-            warn(f"Skipped: {printable(error.message)}")
-        if self._path is not None:
-            if self._rejects is None:
-                out = open(self._path, "w", encoding="utf-8")  # noqa: SIM115 - closed with the others
-                self._rejects = self._open.enter_context(out)
-            self._rejects.write(json.dumps(_rejected(error), ensure_ascii=False) + "\n")
-
-    def report(self) -> None:
-        if self.count:
-            where = f"; see {printable(self._path)}" if self._path else ""
-            warn(f"Warning: {counted(self.count, 'bad row')} left out{where}.")
-
-
-def _rejected(error: VecindexError) -> dict[str, Any]:
-    """A row that was left out, and why."""
-    row = getattr(error, "row", None)
-    fields = row if isinstance(row, dict) else {"text": row or ""}
-    place = {"path": getattr(error, "path", None), "line": getattr(error, "line", None), "reason": error.message}
-    return {**fields, "rejected": place}

@@ -16,6 +16,7 @@ The caller's thread reports each commit before the next one begins.
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ from ...store.writer import MissingVectors, TextVector, Writer
 from ...values.records import UNKNOWN, AddReport
 from ...values.space import Space
 from .long_texts import POLICIES
-from .options import AddOptions
+from .options import AddOptions, BadText
 from .units import Unit, records_of, unit_windows
 
 RECORDS_A_READ = 16_384
@@ -199,24 +200,38 @@ class Pipeline:
         self._written_by = encoder.environment()
 
     def _checked(self, batch: _Batch) -> _Batch:
-        """The batch without its texts that have no tokens, which are reported or raised; see scenario 4.
+        """The batch without its texts that have no tokens, and those that are too long if the policy refuses them.
 
-        Raises:
-            TextTooLong: a text is too long, and the policy refuses it.
+        These are reported or raised; see scenario 4.
         """
         while unread := [record for record in batch.records if record.text in self._unread]:
             prompted = self._encoder().pooled_from("document") > 0
             for record in {record.item: record for record in unread}.values():
                 key = record.key if record.document is None else record.document.key
-                error = TextWithoutToken(record.text[:40], prompted, record.item, key, record.origin)
-                if self._on_bad is None:
-                    raise error
-                self._on_bad(error)
-            keys = {record.key for record in unread}
-            batch = batch.without(self._unread)
-            texts = (r.text for r in batch.records if r.key in keys and r.text not in self._vectors)
-            self._encode(dict.fromkeys(texts))
-        self._long_texts.refuse(batch.records, self._vectors, self._encoder)
+                self._refuse(record, TextWithoutToken(record.text[:40], prompted, record.item, key, record.origin))
+            batch = self._without(batch, unread)
+        while refused := dict(self._long_texts.refused(batch.records, self._vectors, self._encoder)):
+            for record, error in {record.item: (record, error) for record, error in refused.items()}.values():
+                self._refuse(record, error)
+            batch = self._without(batch, list(refused))
+        return batch
+
+    def _refuse(self, record: Incoming, error: BadText) -> None:
+        """Reports a text that is left out, or raises the error."""
+        if record.document is None:
+            key = {"key": record.key} if record.named else {}
+            metadata = None if record.metadata is None else json.loads(record.metadata)
+            error.row = {"text": record.text, **key, "metadata": metadata}
+        if self._on_bad is None:
+            raise error
+        self._on_bad(error)
+
+    def _without(self, batch: _Batch, bad: Sequence[Incoming]) -> _Batch:
+        """The batch without these texts; an earlier one under the key of one of them may need a vector now."""
+        keys = {record.key for record in bad}
+        batch = batch.without({record.text for record in bad})
+        texts = (r.text for r in batch.records if r.key in keys and r.text not in self._vectors)
+        self._encode(dict.fromkeys(texts))
         return batch
 
     def _start(self, batch: _Batch, known: Mapping[str, TextVector] | None = None) -> None:

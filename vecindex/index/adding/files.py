@@ -54,6 +54,8 @@ def add_files(given: FilesInput, adding: Adding, snapshots: Snapshots, writer: W
     if given.rows or registered:
         needs_tokens = given.needs_tokens
         spans = adding.encoder().token_spans if needs_tokens else None
+        if (on_bad := adding.options.on_bad) is not None:
+            adding = replace(adding, options=replace(adding.options, on_bad=given.left_out_later(on_bad)))
         report = adding.add_units(given.units(registered, spans))
     gone = [step.state for step in steps.having(Action.GONE) if step.state is not None]
     if given.options.prune and gone:

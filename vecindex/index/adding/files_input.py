@@ -11,14 +11,17 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ...errors import Advice, InvalidInput, SourceError, VecindexError
 from ...machine.batching import windows
 from ...sources.documents import Document
 from ...sources.formats import LAYOUTS
 from ...sources.locations import Locations, has_path, is_within
+from ...sources.options import ReadOptions
 from ...sources.origin import Source
 from ...sources.presence import Presence
+from ...sources.rows.rejects import fields_of_record
 from ...sources.split.pieces import as_document, pieces
 from ...sources.split.windows import TokenSpans
 from ...store.changes.reconcile import Incoming
@@ -26,10 +29,11 @@ from ...store.stored import Identity, NewDocument
 from ...store.text_cache import text_digest
 from ...values.keys import derive_key, derived_key
 from ...values.metadata import checked_metadata
-from ...values.records import Origin, Record
+from ...values.records import Metadata, Origin, Record
 from ...values.repeats import KeySet, SeenKeys
 from ...values.sources import SourceState
 from ..follow import Action, Found, Plan, plan
+from .options import BadText
 from .reading import FilesOptions, Reading
 from .repeats import KEYS_AT_ONCE
 from .units import Unit, numbered
@@ -138,6 +142,9 @@ class FilesInput:
                 if self.options.on_duplicate == "last" or not (seen.is_named(position) or seen.is_named(first)):
                     continue
                 error = self._repeated(keys[position - start], position, first)
+                reading, found = window[position - start]
+                if isinstance(found, Record):
+                    error.row = _fields(reading, found.text, found.key, found.metadata)
                 if on_bad is None:
                     raise error
                 on_bad(error)
@@ -217,6 +224,18 @@ class FilesInput:
     def _count_empty(self, _: object) -> None:
         self.empty += 1
 
+    def left_out_later(self, on_bad: Callable[[BadText], None]) -> Callable[[BadText], None]:
+        """``on_bad`` for texts that are found to be bad only when they are encoded: they are counted here too."""
+
+        def note(error: BadText) -> None:
+            self.bad += 1
+            if isinstance(error.row, dict) and error.item is not None:
+                row = error.row
+                error.row = _fields(self._reading(error.item), row["text"], row.get("key"), row.get("metadata"))
+            on_bad(error)
+
+        return note
+
     def _note(self, window: Sequence[tuple[Reading | None, Record | Document]]) -> None:
         for reading, found in window:
             if not self._files or self._files[-1][1] is not reading:
@@ -229,12 +248,14 @@ class FilesInput:
             self._marks.append(_FIRST)
 
     def _origin(self, position: int) -> Origin | None:
-        at = bisect_right(self._files, position, key=lambda file: file[0]) - 1
-        reading = self._files[at][1]
+        reading = self._reading(position)
         if reading is None:
             return None
         unit = LAYOUTS[reading.source.format].unit
         return Origin(reading.source.name, self._lines[position] or None, unit or "line")
+
+    def _reading(self, position: int) -> Reading | None:
+        return self._files[bisect_right(self._files, position, key=lambda file: file[0]) - 1][1]
 
     def _repeated(self, key: str, position: int, first: int) -> VecindexError:
         here, there = self._origin(position), self._origin(first)
@@ -335,3 +356,9 @@ class FilesInput:
     def _with_common(self, record: Record) -> Record:
         common = self.options.metadata
         return record if common is None else replace(record, metadata={**common, **(record.metadata or {})})
+
+
+def _fields(reading: Reading | None, text: str, key: str | None, metadata: Metadata | None) -> dict[str, Any]:
+    """The fields of a row, as they would have to be read again."""
+    options = ReadOptions() if reading is None else reading.source.options
+    return fields_of_record(options, text, key, metadata)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -39,10 +39,11 @@ class LongTexts:
             for text, vector, lost in zip(texts, found.vectors, found.uncovered.tolist(), strict=True)
         }
 
-    def refuse(
+    def refused(
         self, records: Sequence[Incoming], vectors: Mapping[str, TextVector], encoder: Callable[[], Encoder]
-    ) -> None:
-        """Raises TextTooLong where the policy refuses one of the records."""
+    ) -> Iterator[tuple[Incoming, TextTooLong]]:
+        """The records that the policy refuses, with the errors."""
+        return iter(())
 
 
 class _Error(LongTexts):
@@ -50,16 +51,20 @@ class _Error(LongTexts):
 
     covers_all = True
 
-    def refuse(
+    def refused(
         self, records: Sequence[Incoming], vectors: Mapping[str, TextVector], encoder: Callable[[], Encoder]
-    ) -> None:
+    ) -> Iterator[tuple[Incoming, TextTooLong]]:
         for record in records:
             if (found := vectors.get(record.text)) is not None and found.lost % UNKNOWN:
                 space = encoder().space
                 tokens = space.max_tokens + found.lost % UNKNOWN
-                raise TextTooLong(
-                    *(record.item, record.key, record.text[:40], tokens, space.max_tokens, space.model),
-                    origin=record.origin,
+                key = record.key if record.document is None else record.document.key
+                yield (
+                    record,
+                    TextTooLong(
+                        *(record.item, key, record.text[:40], tokens, space.max_tokens, space.model),
+                        origin=record.origin,
+                    ),
                 )
 
 

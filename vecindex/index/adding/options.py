@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ...errors import TextWithoutToken
+from ...errors import TextTooLong, TextWithoutToken
 from ...values.records import AddReport
 from ...values.space import Space
 from .long_texts import OnLong
 from .repeats import OnDuplicate
 
 Progress = Callable[[AddReport], None]
+BadText = TextTooLong | TextWithoutToken
+"""What is found out only when a text is encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class AddOptions:
     on_long: OnLong = "truncate"
     on_duplicate: OnDuplicate = "error"
     progress: Progress | None = None
-    on_bad: Callable[[TextWithoutToken], None] | None = None
+    on_bad: Callable[[BadText], None] | None = None
 
 
 def told_both(committed: Callable[[], None], progress: Progress | None) -> Progress:

@@ -16,6 +16,7 @@ from ..fields import is_blank, listed
 from ..options import ReadOptions
 from ..origin import Source
 from ..rows.columns import ABSENT, Columns, table_columns
+from ..rows.rejects import fields_of
 from .ooxml import opened
 from .sheets import NOT_CALCULATED, Sheet, Workbook
 
@@ -71,9 +72,13 @@ def _records(
                 continue
             found = columns.record(_values(cells, places, columns), Origin(source.name, number, "row"))
         except InvalidInput as error:
-            yield _error(source, sheet, number, several, error)
+            refused = _error(source, sheet, number, several, error)
             if columns is None:
+                yield refused
                 return
+            known = {place: value for place, value in cells.items() if value is not NOT_CALCULATED}
+            refused.row = fields_of(columns, [known.get(place, ABSENT) for place in places])
+            yield refused
             continue
         if several and isinstance(found, Record) and SHEET not in columns.names:
             found = replace(found, metadata={**(found.metadata or {}), SHEET: sheet.name})

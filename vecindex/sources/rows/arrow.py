@@ -21,6 +21,7 @@ from ..options import ReadOptions
 from ..origin import Source
 from .columns import ABSENT, Columns, table_columns
 from .json_values import has_bytes, json_value
+from .rejects import fields_of
 
 _ROWS_A_BATCH = 4_096
 _BYTES_A_BATCH = 2**23
@@ -58,7 +59,7 @@ def _rows(source: Source, table: _ParquetFile | _ArrowFile) -> Iterator[Record |
             try:
                 yield columns.record(json_values(values, columns), origin)
             except InvalidInput as error:
-                yield origin.error(error.message, error.advice)
+                yield origin.error(error.message, error.advice, fields_of(columns, values))
 
 
 class Unreadable(Exception):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import IO, Any, Literal
 
-from ...errors import Advice, InvalidInput, SourceError
+from ...errors import Advice, InvalidInput, Row, SourceError
 from ...values.records import Origin, Record
 from ..cells import Value, column_kinds
 from ..documents import EmptyText
@@ -26,12 +26,15 @@ from ..formats import Format
 from ..lines import Line, decoded, lines
 from ..origin import Source
 from .columns import ABSENT, Columns, table_columns
+from .rejects import as_written, named_cells
 
 Mark = Literal['"', "'", ""]
 
 _FORMATS = (Format.CSV, Format.TSV)
 _SEPARATORS = (",", ";", "\t", "|")
 _LINES_OF_A_HEADER = 100
+_MOST_KEPT = 2**20
+"""Bytes of a row's lines that are remembered in case it is refused."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,15 @@ def read(source: Source, stream: IO[bytes]) -> Iterator[Record | EmptyText | Sou
     kinds = next(iter(source.learnt), None)
     for row in table.rows:
         if isinstance(row, SourceError):
+            row.row = table.given(table.feed.cells)
             yield row
             continue
         try:
             record = table.record(row, kinds)
         except InvalidInput as error:
-            yield table.feed.error(error.message, error.advice)
+            refused = table.feed.error(error.message, error.advice)
+            refused.row = table.given(row)
+            yield refused
         else:
             yield record
 
@@ -180,7 +186,11 @@ class _Feed:
         """The next line is the first of a row."""
         self._start = self._number + 1
         self.fault: SourceError | None = None
+        self.cells: list[str] | None = None
+        """Those of a row with a fault."""
         self._quotes = 0
+        self._held: list[bytes] = []
+        self._length = 0
 
     def __iter__(self) -> _Feed:
         return self
@@ -192,7 +202,7 @@ class _Feed:
         except InvalidInput as error:
             # csv.reader continues to the end of the row; then the fault is reported instead of the row.
             self.fault = self.fault or SourceError(self._name, self._number, error.message, error.advice)
-            return raw.replace(b"\0", b"?").decode("utf-8", "replace")
+            return as_written(raw.replace(b"\0", b"?"))
 
     def is_blank(self, row: Sequence[str]) -> bool:
         """Whether ``row`` is blank: an empty line, or the bare commas that spreadsheets leave at the end."""
@@ -219,8 +229,15 @@ class _Feed:
         """Names the lines of the row so far, if there are several."""
         return "" if self._number <= self._start else f", in the row of lines {self._start} to {self._number}"
 
+    def written(self) -> str | None:
+        """The lines of the row, unless they are very long."""
+        return None if self._length > _MOST_KEPT else as_written(b"".join(self._held)).rstrip("\r\n")
+
     def _next(self) -> bytes:
         self._number, raw = next(self._lines)
+        self._length += len(raw)
+        if self._length <= _MOST_KEPT:
+            self._held.append(raw)
         self._quotes += raw.count(self._quote) if self._quote else 0
         return raw
 
@@ -242,6 +259,7 @@ def _rows(feed: _Feed, dialect: _Dialect) -> Iterator[list[str] | SourceError]:
             yield feed.fault or _problem(problem, feed)
         else:
             if feed.fault is not None:
+                feed.cells = row
                 yield feed.fault
             elif not feed.is_blank(row):
                 yield row
@@ -295,6 +313,10 @@ class _Table:
                 elif kind is not None:
                     values[position] = kind(cell)
         return self.columns.record(values, self.feed.end())
+
+    def given(self, cells: Sequence[str] | None) -> Row | None:
+        """What there is of a row that is refused; ``cells`` None if it could not be taken apart."""
+        return self.feed.written() if cells is None else named_cells(self.columns.names, self.plain(cells))
 
     def fits(self, cells: Sequence[str]) -> bool:
         """Whether there are as many cells as the header has names."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 from ...errors import Advice, InvalidInput, SourceError
 from ...values.records import Origin, Record
@@ -12,6 +12,7 @@ from ..fields import kind, listed
 from ..origin import Source
 from .columns import Objects, hint
 from .json_text import JsonText
+from .rejects import without_rejection
 
 Rows = Iterator[Record | EmptyText | SourceError]
 
@@ -59,15 +60,17 @@ def _rows(name: str, text: JsonText, objects: Objects) -> Rows:
     for number, _ in enumerate(text.items(), start=1):
         origin = Origin(name, number, "item")
         line = text.line
+        value: Any = None
         try:
             value = text.value()
             if not isinstance(value, dict):
                 raise InvalidInput(
                     f'expected an object like {{"text": "..."}}, not {kind(value)}', "Write one object for each text."
                 )
-            yield objects.record(value, origin)
+            yield objects.record(without_rejection(value), origin)
         except InvalidInput as error:
-            yield origin.error(f"{error.message} (line {line})", error.advice)
+            row = value if isinstance(value, dict) else text.written
+            yield origin.error(f"{error.message} (line {line})", error.advice, row)
 
 
 def _check_end(text: JsonText) -> None:

@@ -36,6 +36,7 @@ class JsonText:
         self._decode = codecs.getincrementaldecoder("utf-8")().decode
         self._buffer = ""
         self._at = 0
+        self._began = 0  # the last value that was read
         self._ended = False
         self._lines = 0  # before the buffer
         self._column = 0  # characters before the buffer in its first line
@@ -43,6 +44,11 @@ class JsonText:
         self._fill()
         if self._buffer.startswith("\ufeff"):
             self._buffer = self._buffer[1:]
+
+    @property
+    def written(self) -> str:
+        """The last value that was read, as it is written."""
+        return self._buffer[self._began : self._at]
 
     @property
     def line(self) -> int:
@@ -143,7 +149,7 @@ class JsonText:
             else:
                 # A number may go on after the end of the buffer, also where it ends as in "1e+".
                 if self._ended or len(self._buffer) - end > len("e+1") or isinstance(value, (str, list, dict)):
-                    self._at = end
+                    self._began, self._at = self._at, end
                     return value
             if len(self._buffer) - self._at > MAX_LINE:
                 raise self.error(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import IO, Any
 
-from ...errors import Advice, InvalidInput, SourceError
+from ...errors import Advice, InvalidInput, Row, SourceError
 from ...values.records import Origin, Record
 from ..documents import EmptyText
 from ..fields import kind
@@ -13,6 +13,7 @@ from ..origin import Source
 from ..strict_json import parsed
 from .by_line import rows
 from .columns import Objects
+from .rejects import without_rejection
 
 SHAPE = '{"text": "...", "key": "...", "metadata": {...}}'
 _ADVICE = Advice(
@@ -27,10 +28,22 @@ def read(source: Source, stream: IO[bytes]) -> Iterator[Record | EmptyText | Sou
     objects = Objects(source.options)
 
     def record(line: str, origin: Origin) -> Record | EmptyText:
-        return objects.record(_object(line), origin)
+        found = _object(line)
+        fields = without_rejection(found)
+        if not fields and found:
+            return EmptyText(origin)  # of what was left out, only the reason is known
+        return objects.record(fields, origin)
 
-    yield from rows(source, stream, record)
+    yield from rows(source, stream, record, _fields)
     objects.check(source.name)
+
+
+def _fields(line: str) -> Row:
+    """The members of a line that is refused; the line itself if it is not an object."""
+    try:
+        return _object(line)
+    except InvalidInput:
+        return line
 
 
 def _object(line: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from ..fields import listed
 from ..origin import Source
 from .columns import table_columns
 from .json_values import json_value
+from .rejects import fields_of
 
 _MAGIC = b"SQLite format 3\0"
 _STEPS_BETWEEN_SIGNALS = 1_000_000
@@ -109,7 +110,7 @@ def _rows(source: Source, database: sqlite3.Connection) -> Iterator[Record | Emp
                 values[position] = json_value(row[position], what)
             yield columns.record(values, origin)
         except InvalidInput as error:
-            yield origin.error(error.message, error.advice)
+            yield origin.error(error.message, error.advice, fields_of(columns, row))
 
 
 def _authorised(action: int, first: str | None, second: str | None, *_: str | None) -> int:
