@@ -180,3 +180,16 @@ def test_texts_are_split_as_asked_for(index: Index, split: str, expected: list[s
     write("a.txt", "One. Two.\n\nThree.\n")
     index.add_files("a.txt", split=split)
     assert texts(index) == expected
+
+
+def test_lines_of_a_text_file_know_their_characters_and_their_neighbours(index: Index) -> None:
+    content = "\ufefffirst line\r\n\nsecond: naïve 🦊\rthird line\n"
+    Path("a.txt").write_text(content, encoding="utf-8", newline="")
+    index.add_files("a.txt")
+    hits = {hit.text: hit for hit in index.search("line", k=3, context=1)}
+    text = content.removeprefix("\ufeff")
+    for hit in hits.values():
+        start, end = hit.span or (0, 0)
+        assert text[start:end] == hit.text
+    assert (hits["third line"].place, hits["third line"].before) == (("line", 4), ("second: naïve 🦊",))
+    assert hits["second: naïve 🦊"].after == ("third line",)

@@ -10,6 +10,9 @@ from ..values.sources import SourceState
 from .sql.reads import Catalog
 from .stored import Stored
 
+_LINES = "txt"
+"""The reader of files with a sentence a line, whose lines stand around each other like the sentences of a text."""
+
 
 class Whence(NamedTuple):
     """The fields of a `Hit` that say where its text is from, in their order; each is None if it is not known."""
@@ -38,12 +41,14 @@ def origins(catalog: Catalog, records: Sequence[Stored], context: int = 0) -> li
         location = state.location if state else None
         place = _place(state, record.at.place)
         document = documents.get(record.document) if record.document is not None else None
-        if document is None:  # a row of its source, stored whole
+        is_line = state is not None and state.reader == _LINES
+        if document is None and not is_line:  # a row of a table
             found.append(Whence(location, place, None, None, None))
             continue
         at = record.at
         around = _around(catalog, record, context) if context else ((), ())
-        found.append(Whence(location, place, (at.start, at.end), document.new.key, at.position, *around))
+        name, position = (None, None) if document is None else (document.new.key, at.position)
+        found.append(Whence(location, place, (at.start, at.end), name, position, *around))
     return found
 
 
@@ -54,15 +59,15 @@ def _place(state: SourceState | None, number: int | None) -> tuple[Unit, int] | 
 
 
 def _around(catalog: Catalog, record: Stored, context: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The texts before and after a sentence, as far as no sentence between them was deleted."""
+    """The texts before and after a sentence or line, as far as none between them was deleted."""
     assert record.at is not None
-    assert record.document is not None
     own = record.at.position
-    near = {
-        piece.at.position: piece.text
-        for piece in catalog.pieces_within(record.document, own - context, own + context)
-        if piece.at is not None
-    }
+    if record.document is not None:
+        found = catalog.pieces_within(record.document, own - context, own + context)
+    else:
+        assert record.source is not None
+        found = catalog.lines_within(record.source, own - context, own + context)
+    near = {each.at.position: each.text for each in found if each.at is not None}
     first = last = own
     while first - 1 in near:
         first -= 1

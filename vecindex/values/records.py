@@ -72,7 +72,8 @@ class Hit:
             last.
         source: the file or other source that the text was read from, if any.
         place: where in the source: a unit and a number from 1, such as ``("line", 12)`` or ``("page", 3)``.
-        span: the characters of its document that ``text`` is: the first and the one after the last, from 0.
+        span: the characters of its document, or of its text file, that ``text`` is: the first and the one after the
+            last, from 0.
         document: the key of the document that ``text`` is a sentence of; ``position`` is its number there, from 0.
         before: the sentences before it in the document, if ``context`` asked for some; ``after``: those after it.
     """

@@ -130,6 +130,12 @@ class Catalog(Documents):
         with self.errors():
             return [self._stored(row) for row in self.sqlite.execute(sql, (document, first, last))]
 
+    def lines_within(self, source: int, first: int, last: int) -> list[Stored]:
+        """The records that are whole rows of a source, from position ``first`` to ``last``."""
+        sql = f"{_RECORD} where source = ? and position between ? and ? and document is null order by position"
+        with self.errors():
+            return [self._stored(row) for row in self.sqlite.execute(sql, (source, first, last))]
+
     def rows_from(self, sources: Iterable[int]) -> Rows:
         """The rows of all records from these sources, ascending."""
         found = [self._rows("select row from records where source = ?", (id,)) for id in sources]

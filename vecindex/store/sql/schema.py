@@ -56,7 +56,8 @@ AT_SQL = ", ".join(f'"{column}"' for column in AT)  # "end" is a keyword
 TABLES = ("manifest", "records", "sums", "dead", "cached", "sources", "documents", "repeats")
 INDEXES = {
     "idx_records_key": "create unique index if not exists idx_records_key on records (key)",
-    "idx_records_source": "create index if not exists idx_records_source on records (source) where source is not null",
+    "idx_records_source": "create index if not exists idx_records_source on records (source, position) "
+    "where source is not null",
     "idx_records_document": "create index if not exists idx_records_document on records (document, position) "
     "where document is not null",
     "idx_dead_generation": "create index if not exists idx_dead_generation on dead (generation)",
