@@ -1,7 +1,8 @@
 """Peak memory and speed of reading one large file of rows, in each format: python tests/bench/source_memory.py --gb 2
 
-Each file is read in a process of its own, without splitting or encoding. The peak is the process's largest resident
-set, with Python and the libraries that the reader needs.
+Each file is read in a process of its own, without splitting or encoding; with ``--add``, it is added to an index by
+``Index.add_files``, with an encoder that makes a vector out of a text's digest. The peak is the process's largest
+resident set, with Python and the libraries that the reader needs, and of mapped files what is in memory.
 """
 
 from __future__ import annotations
@@ -19,8 +20,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+import vecindex
 from vecindex.sources import Format, read, source
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.support.toy import ToyEncoder  # noqa: E402
+from vecindex.encoders.run.tokenized import Tokens  # noqa: E402
 
 ROWS_AT_ONCE = 10_000
 FIELDS = ("id", "text", "year", "lang")
@@ -107,12 +119,29 @@ WRITERS: dict[str, Callable[[Path, int], None]] = {
 }
 
 
-def read_one(path: str) -> None:
-    """Reads a file in this process, and prints what it took."""
+class QuickToy(ToyEncoder):
+    """An encoder that takes next to no time: a text is one token, whose vector is drawn by its number."""
+
+    def _tokens(self, words: list[str]) -> Tokens:
+        return Tokens([1 + hash(" ".join(words)) % 2**30], 1)
+
+    def forward(self, input_ids: Any, attention_mask: Any) -> npt.NDArray[np.float32]:
+        steps = np.arange(1, self.space.dimension + 1)
+        return np.cos(np.asarray(input_ids, np.float64)[:, :, None] % 9973 * steps).astype(np.float32)
+
+
+def measure(path: str, adds: bool) -> None:
+    """Reads or adds a file in this process, and prints what it took."""
     begun = time.perf_counter()
     sql = "select * from rows" if path.endswith(".db") else None
-    with source(path, key_column="id", sql=sql, format=Format.SQLITE if sql else None) as opened:
-        count = sum(1 for _ in read(opened))
+    if adds:
+        with vecindex.open(Path(path).parent / ".vecindex", model=QuickToy()) as index:
+            report = index.add_files([path], key_column="id", sql=sql)
+            count = report.added
+            assert count == len(index)
+    else:
+        with source(path, key_column="id", sql=sql, format=Format.SQLITE if sql else None) as opened:
+            count = sum(1 for _ in read(opened))
     seconds = time.perf_counter() - begun
     # Not getrusage, whose peak includes that of the process that started this one.
     status = Path("/proc/self/status").read_text()
@@ -129,16 +158,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gb", type=float, default=2, help="the size of each file's texts")
     parser.add_argument("--formats", nargs="*", default=list(WRITERS), choices=list(WRITERS))
-    parser.add_argument("--read", help=argparse.SUPPRESS)
+    parser.add_argument("--add", action="store_true", help="add the files, instead of reading them alone")
+    parser.add_argument("--path", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    if chosen.read:
-        read_one(chosen.read)
+    if chosen.path:
+        measure(chosen.path, chosen.add)
         return
     for suffix in chosen.formats:
         with tempfile.TemporaryDirectory(prefix="vecindex-bench-") as folder:
             path = Path(folder, f"rows.{suffix}")
             WRITERS[suffix](path, int(chosen.gb * 1e9))
-            subprocess.run([sys.executable, __file__, "--read", str(path)], check=True)
+            command = [sys.executable, __file__, "--path", str(path), *(["--add"] if chosen.add else [])]
+            subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

@@ -88,6 +88,9 @@ _SUFFIXES = {
     ".faiss": Kind("a FAISS index", _FOLDER),
 }
 
+_NOT_IN_TEXTS = bytes([*range(9), *range(14, 27)])
+"""Control characters that texts do not hold."""
+
 
 def kind_of(start: bytes) -> Kind | None:
     """The format of a file that starts with ``start``, its first `START` bytes; None for text and unknown formats."""
@@ -113,4 +116,4 @@ def _is_text(start: bytes) -> bool:
         codecs.getincrementaldecoder("utf-8")().decode(start)  # a character may be cut at the end
     except UnicodeDecodeError:
         return False
-    return not any(byte < 9 or 13 < byte < 27 for byte in start)
+    return len(start.translate(None, _NOT_IN_TEXTS)) == len(start)
