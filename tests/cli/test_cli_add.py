@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from vecindex.cli.commands.add import add
 from vecindex.index.adding.encode_ahead import RECORDS_A_READ
 
 from ..support.commands import ADD, added, failed, misused, run, stored, write
@@ -241,6 +242,40 @@ def test_every_row_bad_makes_no_index() -> None:
     assert (status, out) == (1, "")
     assert err.splitlines()[-2:] == ["Warning: 2 bad rows left out.", "Error: every row is bad; nothing was added."]
     assert not Path("new").exists()
+
+
+def test_a_folder_with_a_bad_file_can_be_added_again_and_again() -> None:
+    Path("docs").mkdir()
+    write("docs/good.txt", "A good line.\n")
+    write("docs/bad.jsonl", "7\n")
+    for unchanged in (0, 1):
+        status, out, err = run("add", "docs", "--skip-bad")
+        assert (status, out) == (0, "")
+        assert err.splitlines()[1].startswith(f"{1 - unchanged} added, 0 updated, {unchanged} unchanged")
+        assert err.splitlines()[-1] == "Warning: 1 bad row left out."
+
+
+def test_bytes_that_are_read_as_replacements_are_counted() -> None:
+    Path("cafe.txt").write_bytes(b"Le caf\xe9 est ferm\xe9.\n")
+    command = ("add", "cafe.txt", "--encoding", "utf-8", "--errors", "replace")
+    status, out, err = run(*command, "--report", "json")
+    assert (status, json.loads(out)["replaced"]) == (0, 2)
+    assert err == "Warning: 2 bytes that are no text were read as U+FFFD; --encoding names another encoding.\n"
+    status, out, err = run(*command)
+    assert (status, out, err) == (0, "", "0 added, 0 updated, 1 unchanged; .vecindex holds 1 record.\n")
+
+
+def test_the_help_has_options_under_headings() -> None:
+    _, out, _ = run("add", "--help")
+    headings = [line for line in out.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings == [
+        *("What is added:", "How files are read:", "How texts are cut:", "What is refused, and what is removed:"),
+        "Other options:",
+    ]
+    listed = re.findall(r"^  (?:-\w, )?(--[\w-]+)", out, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(
+        {name for param in add.params for name in param.opts if name[:2] == "--"} | {"--help"}
+    )
 
 
 def test_options_for_files_need_a_file() -> None:

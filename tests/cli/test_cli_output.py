@@ -245,6 +245,9 @@ def on_terminal(arguments: Sequence[str], environment: dict[str, str]) -> str:
         (["query", "x"], "No such command 'query'. Did you mean 'search'?"),
         (["rm", "x"], "No such command 'rm'. Did you mean 'delete'?"),
         (["ingest", "x"], "No such command 'ingest'. Did you mean 'add'?"),
+        (["ls"], "No such command 'ls'. Did you mean 'list'?"),
+        (["sync", "docs"], "No such command 'sync'. Did you mean 'watch'?"),
+        (["files"], "No such command 'files'. Did you mean 'sources'?"),
         (["stats"], "No such command 'stats'. Did you mean 'info'?"),
         (["--index", "i", "info"], "The option '--index' must come after the command."),
         (

@@ -33,6 +33,30 @@ ON_DUPLICATE = ("error", "last")
 WAYS = "sentence|paragraph|line|none|tokens:N[,overlap:M]"
 
 
+_HEADINGS = {
+    "What is added": ("text", "key", "metadata", "db", "sql", "label", "include", "exclude"),
+    "How files are read": (
+        *("format", "encoding", "errors", "text-column", "key-column", "metadata-columns", "types", "json-path"),
+    ),
+    "How texts are cut": ("split", "join-short", "on-long"),
+    "What is refused, and what is removed": ("dry-run", "skip-bad", "rejects", "on-duplicate", "prune"),
+}
+"""The headings in the help of a command that adds files; other options come last."""
+
+
+class FilesCommand(click.Command):
+    """A command that adds files, whose help has its many options under headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        helps = {max(option.opts, key=len).removeprefix("--"): option.get_help_record(ctx) for option in options}
+        left = {name: record for name, record in helps.items() if record}
+        for heading, names in (*_HEADINGS.items(), ("Other options", tuple(left))):
+            if records := [left.pop(name) for name in names if name in left]:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+
 @dataclass(frozen=True, slots=True)
 class FileOptions:
     """The options of a command that adds files."""

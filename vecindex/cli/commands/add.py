@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ...errors import SourceError, TextTooLong, TextWithoutToken, VecindexError
-from ..file_options import FileOptions, database_option, file_options
+from ..file_options import FileOptions, FilesCommand, database_option, file_options
 from ..interrupts import stopping_on_sigterm, word_and_code
 from ..options import ExpandedPath, ModelOptions, index_option, model_options, open_for_reading, report_option
 from ..output import answer, output_mode, say, warn
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 _NOTHING = "every row is bad; nothing was added."
 
 
-@click.command()
+@click.command(cls=FilesCommand)
 @click.argument("paths", nargs=-1, metavar="[PATH ...|-]")
 @click.option("--text", "texts", multiple=True, metavar="TEXT", help="A sentence to add; may be repeated.")
 @click.option("--key", "keys", multiple=True, metavar="KEY", help="The key of each --text, in the same order.")
 @database_option
-@click.option("--label", metavar="NAME", help="What standard input is called, so that adding it again replaces it.")
+@click.option("--label", metavar="NAME", help="What standard input is called, so that it can be followed like a file.")
 @click.option("--dry-run", is_flag=True, help="Read and check everything, and say what would be added.")
 @click.option(
     "--skip-bad", is_flag=True, help="Leave bad rows and files out and count them, instead of adding nothing."
@@ -103,6 +103,7 @@ def add(
         raise click.UsageError("--rejects takes what --skip-bad leaves out; use both.")
     if database and not files.sql:
         raise click.UsageError('--db needs --sql "select ...".')
+    from ...index.follow import Action
     from ...sources.walk import Skips
     from ...store.sql.schema import index_exists
 
@@ -134,7 +135,7 @@ def add(
             _say_plan(rows, report_as, index_path)
             bad.report()
             return
-        if not rows.rows and bad.count:
+        if not rows.rows and bad.count and not rows.plan.having(Action.UNCHANGED, Action.TOUCHED, Action.MOVED):
             bad.report()
             raise click.ClickException(_NOTHING)
         if index is None:
@@ -236,7 +237,7 @@ def _say(index: Index, report: FilesReport, rows: FilesInput, report_as: str, ba
     holds = f"{printable(path)} holds {counted(len(index), 'record')}"
     answer(
         report_as,
-        {"index": path, "records": len(index), **counts, "bad": bad.count},
+        {"index": path, "records": len(index), **counts, "bad": bad.count, "replaced": rows.replaced},
         f"{added_line(report)}{sources_line(report) if rows.has_folder else ''}; {holds}.",
     )
     if report.truncated:
@@ -251,17 +252,22 @@ def _say(index: Index, report: FilesReport, rows: FilesInput, report_as: str, ba
             f"Warning: {index.encoder.space.model} knows no token of {counted(report.unknown, 'text')} (emoji, an "
             "unsupported script, or very long words); search cannot find them by meaning and lists them last."
         )
+    if rows.replaced:
+        is_or_are = "byte that is no text was" if rows.replaced == 1 else "bytes that are no text were"
+        warn(f"Warning: {rows.replaced:,} {is_or_are} read as U+FFFD; --encoding names another encoding.")
     if report.empty:
         say(f"{counted(report.empty, 'row')} without a text left out.")
     if report.gone and not rows.options.prune:
         warn(
             f"Warning: {counted(len(report.gone), 'source')} of the index {'is' if len(report.gone) == 1 else 'are'} "
-            f"gone, such as {printable(report.gone[0])}; --prune removes their records."
+            f"gone, such as {printable(report.gone[0])}; --prune removes "
+            f"{'its' if len(report.gone) == 1 else 'their'} records."
         )
     if report.stale:
         warn(
             f"Warning: {counted(report.stale, 'record')} {'is' if report.stale == 1 else 'are'} no longer in the file "
-            f"{'it was' if report.stale == 1 else 'they were'} read from; --prune removes them."
+            f"{'it was' if report.stale == 1 else 'they were'} read from; --prune removes "
+            f"{'it' if report.stale == 1 else 'them'}."
         )
 
 
@@ -275,5 +281,5 @@ def _say_plan(rows: FilesInput, report_as: str, index_path: Path) -> None:
         **{action.value: count for action, count in found.items()},
     }
     kinds = ", ".join(f"{count:,} {action.value}" for action, count in found.items())
-    what = f"Nothing was added. Would add {rows.rows:,} rows and texts"
+    what = f"Nothing was added. Would add {rows.rows:,} {'row or text' if rows.rows == 1 else 'rows and texts'}"
     answer(report_as, members, f"{what}; sources: {kinds}." if kinds else f"{what}.")

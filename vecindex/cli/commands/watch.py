@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ...errors import IndexLocked, InvalidInput, SourceError, VecindexError
-from ..file_options import FileOptions, file_options
+from ..file_options import FileOptions, FilesCommand, file_options
 from ..interrupts import stopping_on_sigterm
 from ..options import ExpandedPath, ModelOptions, index_option, model_options, report_option
 from ..output import emit, say, warn
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ...index.facade import Index
 
 
-@click.command()
+@click.command(cls=FilesCommand)
 @click.argument("folders", nargs=-1, required=True, metavar="DIR...", type=ExpandedPath(exists=True, file_okay=False))
 @file_options
 @report_option

@@ -94,6 +94,11 @@ class FilesInput:
         return self._has_folder
 
     @property
+    def replaced(self) -> int:
+        """The number of bytes that were read as U+FFFD, since they are no text."""
+        return sum(reading.source.decoding.replaced for reading in self._readings)
+
+    @property
     def needs_tokens(self) -> bool:
         """Whether texts are split by the model's tokens."""
         return any(reading.way.method == "tokens" for reading in self._readings)
