@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import vecindex.sources.reading
 from vecindex import Index, SourceError
 
 from ..support.helpers import opened, state_of
+from ..support.written_files import age, write
 
 
 @pytest.fixture
@@ -22,19 +22,6 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     monkeypatch.chdir(tmp_path)
     with opened(tmp_path / "index") as index:
         yield index
-
-
-def write(name: str, text: str) -> Path:
-    path = Path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def age(path: Path, seconds: int = 10) -> None:
-    """Makes a file old enough that its time is trusted."""
-    found = path.stat()
-    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns - seconds * 10**9))
 
 
 def texts(index: Index) -> list[str]:

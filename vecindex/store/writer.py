@@ -144,16 +144,23 @@ class Writer:
             written=(*(item.key for item in changes.written), *(item.key for _, item in changes.relabelled)),
         )
 
-    def register(self, states: Sequence[SourceState]) -> list[SourceState]:
-        """Writes sources that are about to be read, in one commit; new ones, with the id 0, get an id."""
-        if not states:
+    def register(
+        self, states: Sequence[SourceState], touched: Sequence[tuple[SourceState, SourceState]] = ()
+    ) -> list[SourceState]:
+        """Writes sources that are about to be read, in one commit, and returns them with their ids.
+
+        ``touched`` are others, each as it was and as it is to be stored; one that has another state by now keeps that.
+        """
+        if not states and not touched:
             return []
         with self.locked() as manifest:
-            # Another process may have added the same source meanwhile.
+            # Another process may have added, moved or removed the same source meanwhile, so ids are looked up again.
             known = {(state.location, state.query): state.id for state in self._catalog.sources()}
             with self._catalog.changing() as tables:
+                for _, state in self._as_they_were(touched):
+                    tables.put_source(state)
                 written = [
-                    tables.put_source(replace(state, id=state.id or known.get((state.location, state.query), 0)))
+                    tables.put_source(replace(state, id=known.get((state.location, state.query), 0)))
                     for state in states
                 ]
                 tables.annotate(manifest)
@@ -172,11 +179,11 @@ class Writer:
         return written
 
     def move_sources(self, moved: Sequence[tuple[SourceState, SourceState]]) -> None:
-        """See `changes.sources.move_sources`."""
+        """See `changes.sources.move_sources`; one that has another state by now stays where it is."""
         if not moved:
             return
         with self.locked() as manifest, self._catalog.changing() as tables:
-            move_sources(self._catalog, tables, moved)
+            move_sources(self._catalog, tables, self._as_they_were(moved))
             tables.commit(manifest)
 
     def remove_sources(self, ids: Collection[int]) -> int:
@@ -242,6 +249,11 @@ class Writer:
             yield manifest
             manifest = self._catalog.manifest()
             lock.note_commit(manifest.generation, manifest.created)
+
+    def _as_they_were(self, pairs: Sequence[tuple[SourceState, SourceState]]) -> list[tuple[SourceState, SourceState]]:
+        """Those of the pairs of an old and a new state whose source still has the old one."""
+        now = self._catalog.source_ids([old.id for old, _ in pairs])
+        return [(old, new) for old, new in pairs if now.get(old.id) == old]
 
     def _delete(self, manifest: Manifest, rows: Rows) -> int:
         if len(rows):

@@ -19,7 +19,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
 
@@ -28,6 +28,7 @@ from ...errors import SpaceMismatch, TextWithoutToken, VecindexError
 from ...machine.threads import in_thread
 from ...store.changes.legacy_keys import with_legacy_keys
 from ...store.changes.reconcile import Incoming, reconcile
+from ...store.changes.sources import Finished
 from ...store.snapshot import Snapshot, Snapshots
 from ...store.vectors import Vectors
 from ...store.writer import MissingVectors, TextVector, Writer
@@ -97,6 +98,8 @@ class Pipeline:
         self._vectors: dict[str, TextVector] = {}
         self._unread: set[str] = set()  # all texts so far that have no tokens in this space
         self._space: Space | None = None
+        self._renamed: dict[int, list[str]] = {}  # by source, the keys of earlier versions that were found
+        self._left_out: set[int | None] = set()  # the sources of texts that were left out
         self._written_by: dict[str, str] | None = None
         self._texts_a_commit: int | None = None
         self._pool = ThreadPoolExecutor(1, "vecindex-commit")
@@ -119,7 +122,7 @@ class Pipeline:
     def _add(self, window: list[Unit]) -> None:
         """Adds one window; its last commit may still be on its way afterwards."""
         with self._snapshots.take() as snapshot:
-            window = _with_legacy_keys(window, snapshot)
+            window = self._with_legacy_keys(window, snapshot)
         units = self._long_texts.units(window, self._snapshots, self._encoder)
         with self._snapshots.take() as snapshot:
             self._keep_to(snapshot.manifest.space)
@@ -142,6 +145,22 @@ class Pipeline:
             self._encode([text for text in batch.missing if text not in self._vectors])
             self._settle()
             self._start(self._checked(batch))
+
+    def _with_legacy_keys(self, window: list[Unit], snapshot: Snapshot) -> list[Unit]:
+        """See `with_legacy_keys`; the keys are among those that their sources have, too."""
+        records = records_of(window)
+        renamed = with_legacy_keys(records, snapshot.find, snapshot.documents)
+        if renamed is not records:
+            for before, after in zip(records, renamed, strict=True):
+                if after.source is not None and after.key != before.key:
+                    self._renamed.setdefault(after.source, []).append(after.key)
+            each = iter(renamed)
+            window = [Unit([next(each) for _ in unit.records], unit.finished) for unit in window]
+        for unit in window:
+            if unit.finished is not None:
+                for key in self._renamed.pop(unit.finished.state.id, ()):
+                    unit.finished.seen.add(key)
+        return window
 
     def _batches(self, units: Sequence[Unit], missing: Sequence[str]) -> Iterator[_Batch]:
         """The window in commits with about equally many texts to encode."""
@@ -225,6 +244,7 @@ class Pipeline:
         if self._on_bad is None:
             raise error
         self._on_bad(error)
+        self._left_out.add(record.source)
 
     def _without(self, batch: _Batch, bad: Sequence[Incoming]) -> _Batch:
         """The batch without these texts; an earlier one under the key of one of them may need a vector now."""
@@ -247,9 +267,15 @@ class Pipeline:
             *(records, vectors, self._space),
             written_by=self._written_by,
             whole=self._long_texts.covers_all,
-            finished=[unit.finished for unit in batch.units if unit.finished is not None],
+            finished=[self._finished(unit.finished) for unit in batch.units if unit.finished is not None],
         )
         self._running = _Running(batch, vectors, self._space, in_thread(self._pool, commit))
+
+    def _finished(self, finished: Finished) -> Finished:
+        """The same end of a source; one of which a text was left out is to be read again."""
+        if finished.state.id not in self._left_out:
+            return finished
+        return replace(finished, state=replace(finished.state, digest=None))
 
     def _settle(self, again: bool = True) -> None:
         """Waits for the running commit and reports it; one that lacked vectors is made ``again``."""
@@ -289,15 +315,6 @@ class Pipeline:
         self._total = self._total + report
         if self._progress is not None:
             self._progress(self._total)
-
-
-def _with_legacy_keys(window: list[Unit], snapshot: Snapshot) -> list[Unit]:
-    records = records_of(window)
-    renamed = with_legacy_keys(records, snapshot.find, snapshot.documents)
-    if renamed is records:
-        return window
-    each = iter(renamed)
-    return [Unit([next(each) for _ in unit.records], unit.finished) for unit in window]
 
 
 def _same(before: Unit, unit: Unit) -> bool:

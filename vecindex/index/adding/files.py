@@ -44,12 +44,11 @@ def add_files(given: FilesInput, adding: Adding, snapshots: Snapshots, writer: W
         ]
     )
     touched = [
-        replace(step.state, modified=step.found.modified)
+        (step.state, replace(step.state, modified=step.found.modified))
         for step in steps.having(Action.TOUCHED)
         if step.state is not None and step.found is not None
     ]
-    to_register = given.to_register()
-    registered = writer.register([*touched, *to_register])[len(touched) :]
+    registered = writer.register(given.to_register(), touched)
     report = AddReport()
     if given.rows or registered:
         needs_tokens = given.needs_tokens

@@ -39,7 +39,6 @@ from .repeats import KEYS_AT_ONCE
 from .units import Unit, numbered
 
 OnBad = Callable[[VecindexError], None]
-_SAMPLE = 64 * 1024
 _FIRST, _AGAIN, _LEFT_OUT = range(3)
 
 
@@ -141,8 +140,10 @@ class FilesInput:
             start = len(self._lines)
             self._note(window)
             keys = [self._key(reading, found) for reading, found in window]
+            # A row may be stored whole under the name of a file that is stored in sentences.
+            names = [f"\0{key}" if _is_cut(*item) else key for key, item in zip(keys, window, strict=True)]
             named = [found.key is not None or isinstance(found, Document) for _, found in window]
-            for position, first in seen.repeated(keys, named).items():
+            for position, first in seen.repeated(names, named).items():
                 self._marks[position] = _AGAIN
                 if self.options.on_duplicate == "last" or not (seen.is_named(position) or seen.is_named(first)):
                     continue
@@ -154,6 +155,8 @@ class FilesInput:
                     raise error
                 on_bad(error)
                 self.bad += 1
+                if (reading := window[position - start][0]) is not None:
+                    reading.bad += 1
                 self._marks[position] = _LEFT_OUT
             progress(self.rows)
 
@@ -367,3 +370,8 @@ def _fields(reading: Reading | None, text: str, key: str | None, metadata: Metad
     """The fields of a row, as they would have to be read again."""
     options = ReadOptions() if reading is None else reading.source.options
     return fields_of_record(options, text, key, metadata)
+
+
+def _is_cut(reading: Reading | None, found: Record | Document) -> bool:
+    """Whether a row or text is stored in parts."""
+    return isinstance(found, Document) or (reading is not None and reading.way.method != "none")

@@ -106,10 +106,17 @@ class Reading:
 
     def checked(self, on_bad: OnBadSource | None, on_empty: Callable[[EmptyText], None]) -> Iterator[Record | Document]:
         """All that can be used, read for the first time; the first bad row raises, or each is passed to ``on_bad``."""
-        if self.digest is None and self.is_followed:
-            self.digest = self.source.digest()
-        spool = _spool() if LAYOUTS[self.source.format].slow else None
         bad = None if on_bad is None else self._counted(on_bad)
+        try:
+            if self.digest is None and self.is_followed:
+                self.digest = self.source.digest()
+        except SourceError as unread:
+            self.is_whole = False
+            if bad is None:
+                raise
+            bad(unread)
+            return
+        spool = _spool() if LAYOUTS[self.source.format].slow else None
         found: Record | Document | None = None
         try:
             for found in contents(self.source, bad, on_empty):
@@ -152,6 +159,7 @@ class Reading:
                 if _unusable(found) is None:
                     yield found
         except SourceError:
+            self.is_whole = False
             if not skips_bad:
                 raise
 
@@ -166,9 +174,12 @@ class Reading:
         """The end of the reading: ``state`` is the source as it is registered, ``seen`` the keys that it has."""
         source, digest, modified = self.source, self.digest, self.found.modified
         if source.kind in ("file", "database") and source.state is not None:
-            now = state_of(source.path)
-            if now != source.state:
-                digest = None  # it was written to meanwhile, so it is read again next time
+            try:
+                is_same = state_of(source.path) == source.state
+            except SourceError:
+                is_same = False
+            if not is_same:
+                digest = None  # it was written to or removed meanwhile, so it is looked at again next time
         return Finished(
             replace(
                 state,

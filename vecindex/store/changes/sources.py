@@ -57,6 +57,12 @@ def finish(
     removed, unread = 0, set[int]()
     for each in finished:
         source = each.state.id
+        now = catalog.source_ids([source]).get(source)
+        if now is None:
+            continue  # it was removed meanwhile, with its records
+        if _differs(now, each.state):
+            tables.put_source(replace(now, digest=None))
+            continue
         rows = [row for _, row in each.unseen(catalog.rows_of_source(source))]
         documents = [document for _, document in each.unseen([(d.new.key, d) for d in catalog.documents_of(source)])]
         tables.forget_repeats_in(source, [key for key, _ in each.unseen([(k, k) for k in catalog.repeated_by(source)])])
@@ -69,6 +75,15 @@ def finish(
             removed += len(left)
         tables.put_source(replace(each.state, stale=0 if each.prune else len(left)))
     return manifest, removed, unread
+
+
+def _differs(now: SourceState, finished: SourceState) -> bool:
+    """Whether a source is not as it was registered any more, since another command adds it too or changed its records.
+
+    Then it is unknown which reading its records are from.
+    """
+    same = all(getattr(now, name) == getattr(finished, name) for name in ("location", "reader", "options", "size"))
+    return not same or now.digest not in (None, finished.digest)
 
 
 def hand_over(
@@ -105,10 +120,12 @@ def hand_over(
 
 
 def reread(catalog: Catalog, tables: Tables, sources: Iterable[int]) -> None:
-    """Makes the next ``add`` of these sources read them again."""
+    """Makes the next ``add`` of these sources read them again.
+
+    One that is being read has no digest yet. It loses its size instead, so that `finish` gives it no digest.
+    """
     for state in catalog.source_ids(set(sources)).values():
-        if state.digest is not None:
-            tables.put_source(replace(state, digest=None))
+        tables.put_source(replace(state, digest=None, size=None if state.digest is None else state.size))
 
 
 def delete_rows(catalog: Catalog, tables: Tables, manifest: Manifest, rows: Rows) -> Manifest:
