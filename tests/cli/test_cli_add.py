@@ -255,6 +255,24 @@ def test_a_folder_with_a_bad_file_can_be_added_again_and_again() -> None:
         assert err.splitlines()[-1] == "Warning: 1 bad row left out."
 
 
+def test_a_folder_without_a_file_to_read_is_told() -> None:
+    Path("docs").mkdir()
+    Path("docs/photo.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    status, out, err = run("add", "docs", "--dry-run")
+    assert (status, out) == (0, "")
+    assert err.splitlines() == [
+        "1 file or folder skipped: 1 binary; -v lists them.",
+        "Warning: no file to read was found in docs.",
+        "Nothing was added. Would add 0 rows and texts.",
+    ]
+
+
+def test_a_label_needs_standard_input() -> None:
+    status, out, err = run("add", write("a.txt", "One.\n"), "--label", "notes")
+    assert (status, out) == (2, "")
+    assert err.splitlines()[-1] == "Error: --label names standard input; add - to the paths."
+
+
 def test_bytes_that_are_read_as_replacements_are_counted() -> None:
     Path("cafe.txt").write_bytes(b"Le caf\xe9 est ferm\xe9.\n")
     command = ("add", "cafe.txt", "--encoding", "utf-8", "--errors", "replace")

@@ -101,8 +101,7 @@ def add(
         raise click.UsageError("Options for files are given, such as --format or --split, but no file is named.")
     if rejects and not skip_bad:
         raise click.UsageError("--rejects takes what --skip-bad leaves out; use both.")
-    if database and not files.sql:
-        raise click.UsageError('--db needs --sql "select ...".')
+    _check_input_options(paths, database, label, files)
     from ...index.follow import Action
     from ...sources.walk import Skips
     from ...store.sql.schema import index_exists
@@ -124,6 +123,8 @@ def add(
             stack.callback(source.close)
         bad.check(paths, sources)
         _say_skips(skips)
+        if not sources and not given and not bad.count:
+            warn(f"Warning: no file to read was found in {printable(', '.join(paths))}.")
         rows = files.input(given, sources, paths, index_path)
         index = stack.enter_context(chosen.open(index_path)) if index_exists(index_path) and not dry_run else None
         _follow(rows, index, index_path)
@@ -152,6 +153,13 @@ def add(
         bad.report()
         if rows.rows and bad.count - checked == rows.rows:
             raise click.ClickException(_NOTHING)
+
+
+def _check_input_options(paths: Sequence[str], database: str | None, label: str | None, files: FileOptions) -> None:
+    if database and not files.sql:
+        raise click.UsageError('--db needs --sql "select ...".')
+    if label and "-" not in paths:
+        raise click.UsageError("--label names standard input; add - to the paths.")
 
 
 def _texts(texts: Sequence[str], keys: Sequence[str]) -> list[Record]:
