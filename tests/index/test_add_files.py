@@ -11,6 +11,7 @@ import pytest
 
 import vecindex.index.adding.reading
 import vecindex.sources.reading
+import vecindex.store.sql.documents
 from vecindex import Index, SourceError
 
 from ..support.helpers import opened, state_of
@@ -65,6 +66,17 @@ def test_rows_that_are_gone_from_a_file_wait_for_prune(index: Index) -> None:
     assert index.add_files("t.csv").stale == 1
     report = index.add_files("t.csv", prune=True)
     assert (report.removed, report.stale, set(state_of(index))) == (1, 0, {"a"})
+
+
+def test_rows_that_are_gone_are_found_among_very_many(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vecindex.store.sql.documents, "ROWS_AT_ONCE", 2)
+    write("d/a.txt", "one\ntwo\nthree\nfour\nfive\n")
+    index.add_files("d")
+    write("d/a.txt", "two\nfive\n")
+    assert index.add_files("d", prune=True).removed == 3
+    assert texts(index) == ["two", "five"]
+    Path("d/a.txt").unlink()
+    assert index.add_files("d", prune=True).removed == 2
 
 
 def test_a_row_of_two_files_stays_until_both_have_dropped_it(index: Index) -> None:

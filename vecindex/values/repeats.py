@@ -67,12 +67,18 @@ class KeySet:
 
     def __init__(self) -> None:
         self._hashes = array("q")
+        self._sorted = np.empty(0, np.int64)
 
     def add(self, key: str) -> None:
         self._hashes.append(hash(key))
 
     def lacks(self, keys: Sequence[str]) -> list[bool]:
         """Which of these keys are not in the set."""
+        if not self._hashes:
+            return [True] * len(keys)
+        if len(self._sorted) < len(self._hashes):  # sorted once for all questions, which come when it is complete
+            self._sorted = np.sort(np.array(self._hashes, np.int64))
         asked = np.fromiter(map(hash, keys), np.int64, len(keys))
-        lacking: list[bool] = np.isin(asked, np.frombuffer(self._hashes, np.int64), invert=True).tolist()
+        at = np.minimum(np.searchsorted(self._sorted, asked), len(self._sorted) - 1)
+        lacking: list[bool] = (self._sorted[at] != asked).tolist()
         return lacking

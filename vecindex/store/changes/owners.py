@@ -22,6 +22,7 @@ class Owners:
     """The sources of the texts that one commit adds.
 
     Attributes:
+        are_none: no text is from a source or cut.
         agreeing: by key, the sources that have the text as it is after the commit.
         repeats: key, source and place of the texts that those of them have which do not have the record.
         displaced: sources that have another text under the same key. They, and `agreeing`, may have more than one.
@@ -38,7 +39,8 @@ class Owners:
         self.agreeing: dict[str, set[Source]] = {}
         self.repeats: list[tuple[str, Source, int | None]] = []
         self.displaced: set[Source] = set()
-        if all(item.source is None and item.document is None for item in incoming):
+        self.are_none = all(item.source is None and item.document is None for item in incoming)
+        if self.are_none:
             return
         last: dict[Identity, Incoming] = {}
         for item in incoming:

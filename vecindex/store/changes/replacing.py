@@ -94,6 +94,8 @@ class Replacing:
 
     def at(self, item: Incoming) -> At | None:
         """Where the text of a record is from; None leaves that as it is."""
+        if self._owners.are_none:
+            return None
         owner = self._owners.of(item)
         if item.document is not None:
             document = self._ids.get(item.document.identity, -1)  # -1: not written yet

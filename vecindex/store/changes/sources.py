@@ -63,7 +63,7 @@ def finish(
         if _differs(now, each.state):
             tables.put_source(replace(now, digest=None))
             continue
-        rows = [row for _, row in each.unseen(catalog.rows_of_source(source))]
+        rows = [row for some in catalog.rows_of_source(source) for _, row in each.unseen(some)]
         documents = [document for _, document in each.unseen([(d.new.key, d) for d in catalog.documents_of(source)])]
         tables.forget_repeats_in(source, [key for key, _ in each.unseen([(k, k) for k in catalog.repeated_by(source)])])
         records = [*catalog.fetch(rows), *catalog.pieces_of(document.id for document in documents)]
@@ -150,7 +150,7 @@ def remove_sources(catalog: Catalog, tables: Tables, manifest: Manifest, ids: Co
         tables.forget_repeats_in(source, catalog.repeated_by(source))
     for source in ids:
         documents = catalog.documents_of(source)
-        rows = [row for _, row in catalog.rows_of_source(source)]
+        rows = [row for some in catalog.rows_of_source(source) for _, row in some]
         records = [*catalog.fetch(rows), *catalog.pieces_of(document.id for document in documents)]
         left, others, takers = hand_over(catalog, tables, records, documents)
         manifest = tables.bury(manifest, np.array([record.row for record in left], np.int64))

@@ -15,6 +15,7 @@ from ..disk.connection import Connection
 from ..stored import Identity, NewDocument, StoredDocument, document_crc, metadata_of
 
 A_STATEMENT = 500
+ROWS_AT_ONCE = 10_000
 SOURCE_COLUMNS = tuple(SourceState.__dataclass_fields__)
 SOURCE = f"select {', '.join(SOURCE_COLUMNS)}, crc from sources"
 DOCUMENT_COLUMNS = ("id", "kind", "key", "source", "title", "digest", "metadata", "language")
@@ -118,11 +119,13 @@ class Documents(Connection):
         with self.errors():
             return [self._document(row) for row in self.sqlite.execute(f"{DOCUMENT} where source = ?", (source,))]
 
-    def rows_of_source(self, source: int) -> list[tuple[str, int]]:
-        """The key and row of each record that is a whole row of a source."""
+    def rows_of_source(self, source: int) -> Iterator[list[tuple[str, int]]]:
+        """The key and row of each record that is a whole row of a source, in lists, since there may be very many."""
         sql = "select key, row from records where source = ? and document is null"
         with self.errors():
-            return self.sqlite.execute(sql, (source,)).fetchall()
+            found = self.sqlite.execute(sql, (source,))
+            while some := found.fetchmany(ROWS_AT_ONCE):
+                yield some
 
     def touched_by(self, rows: Iterable[int]) -> list[tuple[str, int | None, int | None]]:
         """Key, source and document of those of the records at these rows that have a source or a document."""

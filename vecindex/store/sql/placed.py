@@ -16,16 +16,25 @@ _VALUES = {
     "document": "(select key from documents where documents.id = records.document)",
     "position": "position",
 }
-# At "$" there is a value already, so nothing is inserted where a record has no such place.
-_INSERTED = ", ".join(f"iif({name} is null, '$', '$.{name}'), {value}" for name, value in _VALUES.items())
-PLACED_METADATA = f"json_insert(metadata, {_INSERTED})"
+
+
+def _with(names: Iterable[str]) -> str:
+    """The metadata of a record, and those of its fields above that it has."""
+    # At "$" there is a value already, so nothing is inserted where a record has no such place.
+    inserted = ", ".join(f"iif({name} is null, '$', '$.{name}'), {_VALUES[name]}" for name in names)
+    return f"json_insert(metadata, {inserted})"
+
+
+PLACED_METADATA = _with(PLACED)
 """The metadata of a record, and the place that it has."""
-_WITH = f"with placed as materialized (select row, {PLACED_METADATA} as metadata from records) "
 
 
 def relation(paths: Iterable[Path]) -> tuple[str, str]:
     """What to select from to filter by the fields at ``paths``: the statement's beginning, and the table's name."""
-    return (_WITH, "placed") if any(path[0] in PLACED for path in paths) else ("", "records")
+    tested = {path[0] for path in paths}
+    if not (names := [name for name in PLACED if name in tested]):
+        return "", "records"
+    return f"with placed as materialized (select row, {_with(names)} as metadata from records) ", "placed"
 
 
 def paths_of(where: Filter) -> list[Path]:
