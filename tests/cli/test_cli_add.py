@@ -64,6 +64,14 @@ def test_standard_input_is_read_as_txt_or_as_told() -> None:
     assert {text for text, _ in stored().values()} == {"one", "two", "three"}
 
 
+def test_another_text_on_standard_input_does_not_replace_the_first() -> None:
+    for holds, text in ((2, "# One\n\nIt rains.\n"), (4, "# Two\n\nThe sun shines.\n")):
+        assert run("add", "-", "--format", "markdown", stdin=text) == added(2, holds)
+    code, _, said = run("add", "-", "--format", "markdown", stdin="# One\n\nIt rains.\n")
+    assert (code, said) == (0, "0 added, 0 updated, 2 unchanged; .vecindex holds 4 records.\n")
+    assert {text for text, _ in stored().values()} == {"One", "It rains.", "Two", "The sun shines."}
+
+
 def test_texts_take_keys_in_order_and_metadata_of_their_own_wins() -> None:
     write("a.jsonl", '{"text": "Rain", "key": "r", "lang": "de"}\n')
     common = '{"lang": "en", "by": "me"}'

@@ -240,3 +240,13 @@ def test_a_dry_run_writes_what_would_be_left_out() -> None:
     assert run("add", "rows.jsonl", "--skip-bad", "--rejects", "bad.jsonl", "--dry-run")[0] == 0
     assert fields(rejects()) == [{"a": 1}]
     assert not Path(".vecindex").exists()
+
+
+def test_a_row_whose_key_another_file_had_is_added_when_that_file_is_gone() -> None:
+    Path("docs").mkdir()
+    for name in ("a", "b"):
+        write(f"docs/{name}.csv", "key,text\nk,a row\n")
+    assert run("add", "docs", "--skip-bad")[0] == 0
+    Path("docs/a.csv").unlink()
+    assert run("add", "docs", "--skip-bad", "--prune")[0] == 0
+    assert json.loads(run("get", "k", "--format", "json")[1])["source"] == "docs/b.csv"

@@ -37,7 +37,7 @@ def watch(folders: Sequence[str], files: FileOptions, report_as: str, chosen: Mo
 
     It needs the extra watch: pip install 'vecindex[watch]'
 
-    \\b
+    \b
     Examples:
       vecindex watch docs
       vecindex watch notes mail --prune --index all.vecindex
