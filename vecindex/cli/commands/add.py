@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...errors import SourceError, TextTooLong, TextWithoutToken, VecindexError
+from ...errors import InvalidInput, SourceError, TextTooLong, TextWithoutToken, VecindexError
 from ..file_options import FileOptions, FilesCommand, database_option, file_options
 from ..interrupts import stopping_on_sigterm, word_and_code
 from ..options import ExpandedPath, ModelOptions, index_option, model_options, open_for_reading, report_option
@@ -123,9 +123,8 @@ def add(
             stack.callback(source.close)
         bad.check(paths, sources)
         _say_skips(skips)
-        if not sources and not given and not bad.count:
-            warn(f"Warning: no file to read was found in {printable(', '.join(paths))}.")
         rows = files.input(given, sources, paths, index_path)
+        _say_if_nothing(paths, [*sources, *given], bad, None if dry_run else index_path)
         index = stack.enter_context(chosen.open(index_path)) if index_exists(index_path) and not dry_run else None
         _follow(rows, index, index_path)
         with Progress("Reading", "rows") as show:
@@ -195,6 +194,21 @@ def _say_refused(rows: FilesInput) -> None:
         f"Skipped {count:,} table{'s' * (count != 1)} without texts, such as {printable(rows.refused[0].message)}. "
         "Name a file to add it, with --text-column."
     )
+
+
+def _say_if_nothing(paths: Sequence[str], found: Sequence[object], bad: Rejects, index_path: Path | None) -> None:
+    """Warns if there is nothing to read, as in a folder that was emptied; it is an error to make an index of that.
+
+    ``index_path`` is None if no index is to be made.
+    """
+    from ...store.sql.schema import index_exists
+
+    if found or bad.count:
+        return
+    what = f"no file to read was found in {', '.join(map(printable, paths))}"
+    if index_path is not None and not index_exists(index_path):
+        raise InvalidInput(what, "See `vecindex guide sources` for the formats; -v lists what is skipped.")
+    warn(f"Warning: {what}.")
 
 
 def _follow(rows: FilesInput, index: Index | None, index_path: Path) -> None:
