@@ -102,6 +102,7 @@ class Followed(Maintained):
         encoding: str | None = None,
         errors: DecodingErrors = "strict",
         sql: str | None = None,
+        offline: bool = False,
         metadata: Metadata | None = None,
         on_long: OnLong = "truncate",
         on_duplicate: OnDuplicate = "error",
@@ -122,6 +123,7 @@ class Followed(Maintained):
             include, exclude: patterns as in .gitignore, for the files in folders.
             prune: remove the records of files that are gone, and of rows that are gone from their files.
             format, text_column, key_column, metadata_columns, types, json_path, encoding, errors, sql: see `read`.
+            offline: refuse URLs.
             metadata: metadata for each record; what a record has itself takes precedence.
             on_long, on_duplicate, progress: see `add`.
             on_bad: called with an error for each row or file that cannot be used, which is left out. Without it the
@@ -157,7 +159,13 @@ class Followed(Maintained):
             )
             kind = None if format is None else Format(format)
             sources = sources_in(
-                *(named, reading), format=kind, include=include, exclude=exclude, index=self._folder, on_bad=on_bad
+                *(named, reading),
+                format=kind,
+                include=include,
+                exclude=exclude,
+                index=self._folder,
+                on_bad=on_bad,
+                offline=offline,
             )
             options = FilesOptions(cast("Split | None", split), join_short, metadata, on_long, on_duplicate, prune)
             given = FilesInput((), list(sources), named, Locations(self._folder), options)

@@ -87,8 +87,8 @@ def _file_state(path: str) -> FileState | None:
         return None
     except OSError as error:
         raise unreadable(path, None, error) from error
-    # A folder with the name of a file that was there is not that file.
-    return None if stat.S_ISDIR(found.st_mode) else as_state(path, found)
+    # A folder or a pipe with the name of a file that was there is not that file; a pipe may never end, either.
+    return as_state(path, found) if stat.S_ISREG(found.st_mode) else None
 
 
 @contextmanager
