@@ -131,8 +131,12 @@ class Replacing:
         self._settle_sources(tables, changes)
         for document in self._changed_documents:
             self._ids[document.identity] = tables.put_document(document, self._ids.get(document.identity))
+        are_plain = self._owners.are_none and not self.followed.stored  # said once, not for each of very many
         written = [
-            Stored(row, item.key, item.text, item.metadata or "{}", tokens, self.at(item) or self._kept_at(item))
+            Stored(
+                *(row, item.key, item.text, item.metadata or "{}", tokens),
+                None if are_plain else self.at(item) or self._kept_at(item),
+            )
             for row, (item, tokens) in enumerate(zip(changes.written, lost, strict=True), manifest.rows)
         ]
         stored = self.followed.stored
