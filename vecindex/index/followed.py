@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -171,7 +172,7 @@ class Followed(Maintained):
             given = FilesInput((), list(sources), named, Locations(self._folder), options)
             follow_files(self, given)
             given.check(on_bad, lambda rows: None)
-        with self._writer() as writer, self._upkeep.beside_an_add() as committed:
+        with closing(given), self._writer() as writer, self._upkeep.beside_an_add() as committed:
             options_ = AddOptions(None, given.options.on_long, "last", told_both(committed, progress), on_bad)
             adding = Adding(self._snapshots, writer, self._model, lambda: self.encoder, options_)
             report = add_files(given, adding, self._snapshots, writer)

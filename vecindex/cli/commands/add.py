@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -123,7 +123,7 @@ def add(
             stack.callback(source.close)
         bad.check(paths, sources)
         _say_skips(skips)
-        rows = files.input(given, sources, paths, index_path)
+        rows = stack.enter_context(closing(files.input(given, sources, paths, index_path)))
         _say_if_nothing(paths, [*sources, *given], bad, None if dry_run else index_path)
         index = stack.enter_context(chosen.open(index_path)) if index_exists(index_path) and not dry_run else None
         _follow(rows, index, index_path)
@@ -132,7 +132,7 @@ def add(
         bad.are_complete = True
         _say_refused(rows)
         if dry_run:
-            _say_plan(rows, report_as, index_path)
+            _say_plan(rows, report_as, index_path, bad, skips)
             bad.report()
             return
         if not rows.rows and bad.count and not rows.plan.having(Action.UNCHANGED, Action.TOUCHED, Action.MOVED):
@@ -143,7 +143,7 @@ def add(
             index = stack.enter_context(chosen.open(index_path, encoder=chosen.encoder()))
         checked = bad.count
         try:
-            _add(index, rows, report_as, bad, skip_bad)
+            _add(index, rows, report_as, bad, skip_bad, skips)
         except (TextTooLong, TextWithoutToken) as error:
             if error.origin is None:
                 raise
@@ -225,7 +225,7 @@ def _follow(rows: FilesInput, index: Index | None, index_path: Path) -> None:
         rows.follow([])
 
 
-def _add(index: Index, rows: FilesInput, report_as: str, bad: Rejects, skip_bad: bool) -> None:
+def _add(index: Index, rows: FilesInput, report_as: str, bad: Rejects, skip_bad: bool, skips: Skips) -> None:
     """Adds the rows, and says what was done."""
     from ...values.records import AddReport
 
@@ -250,16 +250,16 @@ def _add(index: Index, rows: FilesInput, report_as: str, bad: Rejects, skip_bad:
         if code is not None:
             raise click.exceptions.Exit(code) from None
         raise
-    _say(index, report, rows, report_as, bad)
+    _say(index, report, rows, report_as, bad, skips)
 
 
-def _say(index: Index, report: FilesReport, rows: FilesInput, report_as: str, bad: Rejects) -> None:
+def _say(index: Index, report: FilesReport, rows: FilesInput, report_as: str, bad: Rejects, skips: Skips) -> None:
     path = str(index.path)
     counts = {name: value for name, value in asdict(report).items() if name != "written"}
     holds = f"{printable(path)} holds {counted(len(index), 'record')}"
     answer(
         report_as,
-        {"index": path, "records": len(index), **counts, "bad": bad.count, "replaced": rows.replaced},
+        {"index": path, "records": len(index), **counts, "bad": bad.count, **_not_read(rows, skips)},
         f"{added_line(report)}{sources_line(report) if rows.has_folder else ''}; {holds}.",
     )
     if report.truncated:
@@ -274,11 +274,7 @@ def _say(index: Index, report: FilesReport, rows: FilesInput, report_as: str, ba
             f"Warning: {index.encoder.space.model} knows no token of {counted(report.unknown, 'text')} (emoji, an "
             "unsupported script, or very long words); search cannot find them by meaning and lists them last."
         )
-    if rows.replaced:
-        is_or_are = "byte that is no text was" if rows.replaced == 1 else "bytes that are no text were"
-        warn(f"Warning: {rows.replaced:,} {is_or_are} read as U+FFFD; --encoding names another encoding.")
-    if report.empty:
-        say(f"{counted(report.empty, 'row')} without a text left out.")
+    _say_doubts(rows)
     if report.gone and not rows.options.prune:
         warn(
             f"Warning: {counted(len(report.gone), 'source')} of the index {'is' if len(report.gone) == 1 else 'are'} "
@@ -293,7 +289,23 @@ def _say(index: Index, report: FilesReport, rows: FilesInput, report_as: str, ba
         )
 
 
-def _say_plan(rows: FilesInput, report_as: str, index_path: Path) -> None:
+def _say_doubts(rows: FilesInput) -> None:
+    """Says what was read otherwise than it may be meant."""
+    if rows.empty:
+        say(f"{counted(rows.empty, 'row')} without a text left out.")
+    if rows.replaced:
+        is_or_are = "byte that is no text was" if rows.replaced == 1 else "bytes that are no text were"
+        warn(f"Warning: {rows.replaced:,} {is_or_are} read as U+FFFD; --encoding names another encoding.")
+
+
+def _not_read(rows: FilesInput, skips: Skips) -> dict[str, Any]:
+    """The files that are not read, by reason, for JSON."""
+    counts = {reason.value: count for reason, count in skips.counts.items()}
+    without = {"tables without texts": len(rows.refused)} if rows.refused else {}
+    return {"files_skipped": {**counts, **without}}
+
+
+def _say_plan(rows: FilesInput, report_as: str, index_path: Path, bad: Rejects, skips: Skips) -> None:
     """Says what would be added."""
     found = rows.plan.counts()
     if output_mode().verbose:
@@ -301,7 +313,9 @@ def _say_plan(rows: FilesInput, report_as: str, index_path: Path) -> None:
     members = {
         **{"index": str(index_path), "dry_run": True, "rows": rows.rows, "sources": rows.sources},
         **{action.value: count for action, count in found.items()},
+        **{"empty": rows.empty, "replaced": rows.replaced, "bad": bad.count, **_not_read(rows, skips)},
     }
     kinds = ", ".join(f"{count:,} {action.value}" for action, count in found.items())
     what = f"Nothing was added. Would add {rows.rows:,} {'row or text' if rows.rows == 1 else 'rows and texts'}"
     answer(report_as, members, f"{what}; sources: {kinds}." if kinds else f"{what}.")
+    _say_doubts(rows)

@@ -22,7 +22,8 @@ class FilesReport(AddReport):
     ``read`` counts sources that were read, ``skipped`` those that had not changed, whose records count as unchanged,
     and ``moved`` those that were found under another name. ``gone`` are the locations of sources that are not there any
     more; with ``prune`` their records were removed. ``stale`` counts records whose rows are gone from sources that are
-    there, and that ``prune`` would remove. ``bad`` counts rows and sources that were left out.
+    there, and that ``prune`` would remove. ``bad`` counts rows and sources that were left out, and
+    ``replaced`` bytes that were no text and were read as U+FFFD.
     """
 
     read: int = 0
@@ -31,6 +32,7 @@ class FilesReport(AddReport):
     gone: tuple[str, ...] = ()
     stale: int = 0
     bad: int = 0
+    replaced: int = 0
 
 
 def add_files(given: FilesInput, adding: Adding, snapshots: Snapshots, writer: Writer) -> FilesReport:
@@ -73,6 +75,7 @@ def _report(given: FilesInput, report: AddReport, gone: list[SourceState], stale
     counts = given.plan.counts()
     return FilesReport(
         **{**asdict(report), "written": (), "empty": given.empty},
+        replaced=given.replaced,
         read=given.sources,
         skipped=counts[Action.UNCHANGED] + counts[Action.TOUCHED],
         moved=counts[Action.MOVED],

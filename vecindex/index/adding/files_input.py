@@ -88,14 +88,14 @@ class FilesInput:
         return len(self._readings)
 
     @property
+    def replaced(self) -> int:
+        """The number of bytes that were no text and were read as U+FFFD."""
+        return sum(reading.source.decoding.replaced for reading in self._readings)
+
+    @property
     def has_folder(self) -> bool:
         """Whether any source was found in a folder or an archive."""
         return self._has_folder
-
-    @property
-    def replaced(self) -> int:
-        """The number of bytes that were read as U+FFFD, since they are no text."""
-        return sum(reading.source.decoding.replaced for reading in self._readings)
 
     @property
     def needs_tokens(self) -> bool:
@@ -134,6 +134,13 @@ class FilesInput:
 
     def check(self, on_bad: OnBad | None, progress: Callable[[int], None]) -> None:
         """Reads everything once. The first bad row raises; with ``on_bad`` each one is passed to it and left out."""
+        try:
+            self._check(on_bad, progress)
+        except BaseException:
+            self.close()
+            raise
+
+    def _check(self, on_bad: OnBad | None, progress: Callable[[int], None]) -> None:
         self._skips_bad = on_bad is not None
         seen = SeenKeys()
         for window in windows(self._checked(on_bad), KEYS_AT_ONCE, lambda each: each[1].text):
@@ -159,6 +166,11 @@ class FilesInput:
                     reading.bad += 1
                 self._marks[position] = _LEFT_OUT
             progress(self.rows)
+
+    def close(self) -> None:
+        """Deletes what was kept of the sources that take long to read."""
+        for reading in self._readings:
+            reading.close()
 
     def to_register(self) -> list[SourceState]:
         """The sources that are about to be read, without a digest until they are."""

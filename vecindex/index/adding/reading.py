@@ -116,7 +116,7 @@ class Reading:
                 raise
             bad(unread)
             return
-        spool = _spool() if LAYOUTS[self.source.format].slow else None
+        spool = self.spool = _spool() if LAYOUTS[self.source.format].slow else None
         found: Record | Document | None = None
         try:
             for found in contents(self.source, bad, on_empty):
@@ -136,7 +136,6 @@ class Reading:
             if bad is None:
                 raise
             bad(error)
-        self.spool = spool
 
     def _is_other_table(self, has_texts: bool) -> bool:
         """Whether a file that cannot be read is one of those in a folder that were never meant to be, such as settings.
@@ -162,6 +161,11 @@ class Reading:
             self.is_whole = False
             if not skips_bad:
                 raise
+
+    def close(self) -> None:
+        """Deletes what was kept for reading again."""
+        if self.spool is not None:
+            self.spool.close()
 
     def _counted(self, on_bad: OnBadSource) -> OnBadSource:
         def note(error: SourceError) -> None:

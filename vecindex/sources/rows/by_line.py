@@ -8,9 +8,9 @@ from typing import IO
 from ...errors import InvalidInput, Row, SourceError
 from ...values.records import Origin, Record
 from ..documents import EmptyText
-from ..lines import MAX_LINE, decoded, lines, without_end
+from ..lines import decoded, lines, without_end
 from ..origin import Source
-from .rejects import as_written
+from .rejects import written_line
 
 
 def rows(
@@ -31,8 +31,6 @@ def rows(
         try:
             yield parse(without_end(decoded(raw)), origin)
         except InvalidInput as error:
-            row: Row | None = None
-            if len(raw) <= MAX_LINE:
-                row = without_end(as_written(raw))
-                row = row if fields is None else fields(row)
+            line = written_line(raw)
+            row = line if line is None or fields is None else fields(line)
             yield origin.error(error.message, error.advice, row)

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from ...errors import InvalidInput, VecindexError
 from ...values.records import Unit
+from ..lines import MAX_LINE, without_end
 from ..options import ReadOptions
 from .columns import ABSENT, Columns
 from .json_values import json_value
@@ -44,6 +45,11 @@ def as_written(raw: bytes) -> str:
         return raw.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
         return raw.decode("utf-8", "surrogateescape")
+
+
+def written_line(raw: bytes) -> str | None:
+    """A line without its end, as it is written; None if it is too long, and so was cut."""
+    return without_end(as_written(raw)) if len(raw) <= MAX_LINE else None
 
 
 def fields_of(columns: Columns, values: Sequence[Any]) -> dict[str, Any]:
