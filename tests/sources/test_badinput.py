@@ -195,11 +195,10 @@ def test_a_csv_of_other_separators_is_added(mark: str, here: Path) -> None:
     assert run("search", "rain", "--fields", "n")[1].endswith('  {"n": 1}\n')
 
 
-def test_a_directory_is_refused(here: Path) -> None:
+def test_an_empty_directory_is_refused(here: Path) -> None:
     (here / "notes").mkdir()
-    advice = "Name the files in it: vecindex add notes/*.txt"
-    assert run("add", "notes") == failed("notes: is a directory", advice)
-    assert run("add", "notes/") == failed("notes/: is a directory", advice)
+    advice = "See `vecindex guide sources` for the formats; -v lists what is skipped."
+    assert run("add", "notes") == failed("no file to read was found in notes", advice)
 
 
 def test_a_directory_of_other_files_does_not_become_an_index(here: Path) -> None:
