@@ -135,6 +135,11 @@ def test_with_a_format_files_of_unknown_format_are_read_as_that() -> None:
     assert {each.format for each in sources_in(["d"], format=Format.TXT)} == {Format.TXT}
 
 
+def test_compressed_documents_of_a_folder_are_skipped_if_they_are_only_read_as_they_are() -> None:
+    make({"d/a.txt.gz": gzip.compress(b"a\n"), "d/b.pdf.gz": gzip.compress(b"%PDF-1.7\n\xe2\xe3\xcf\xd3\n")})
+    assert found("d") == (["d/a.txt.gz"], {"d/b.pdf.gz": Reason.BINARY})
+
+
 def test_an_index_is_skipped_wherever_it_is() -> None:
     make({"d/notes/vecindex.db": "x", "d/notes/a.txt": "x\n", "d/mine/a.txt": "x\n", "d/b.txt": "x\n"})
     names, skipped = found("d", index="d/mine")

@@ -15,6 +15,7 @@ from ...errors import SourceError
 from ...values.paths import expanded
 from ..fingerprint import FileState
 from ..formats import LAYOUTS, Format
+from ..opening import compression
 from ..opening.archives import Archives, Member, is_office_file, members
 from ..opening.detect import format_of, is_archive, is_binary
 from ..opening.files import STDIN, is_url, opened, unreadable
@@ -220,7 +221,7 @@ class _Search:
             except SourceError:
                 value = office(path) if office is not None and start.startswith(b"PK") else ""
                 found = Format(value) if value else None
-            if found is None or LAYOUTS[found].is_text or self.format is not None:
+            if found is None or LAYOUTS[found].is_text or self.format is not None or _is_packed(path, found):
                 self._skip(path, Reason.BINARY)
                 return None
             return found
@@ -244,6 +245,13 @@ class _Entry:
         self.is_link = is_link
         self.is_folder = os.path.isdir(self.path)
         self.ignored = ignored
+
+
+def _is_packed(path: str, format: Format) -> bool:
+    """Whether the file is compressed, of a format that is only read as it is."""
+    layout = LAYOUTS[format]
+    is_compressed = os.path.splitext(path)[1].lower() in compression.SUFFIXES
+    return is_compressed and not (layout.is_text or layout.may_be_packed)
 
 
 def _is_archive(path: str) -> bool:
