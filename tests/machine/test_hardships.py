@@ -28,6 +28,8 @@ COMMANDS = [
     ["search", "the cat", "--index", "index"],
     ["similar", "a", "--index", "index"],
     ["get", "a", "--index", "index"],
+    ["list", "--index", "index"],
+    ["sources", "--index", "index"],
     ["delete", "a", "--index", "index"],
     ["info", "--index", "index"],
     ["index-field", "n", "--index", "index"],
@@ -57,6 +59,8 @@ ANSWERING = (
     "search",
     "similar",
     "get",
+    "list",
+    "sources",
     "info",
     "export -",
     "explain",
@@ -110,7 +114,7 @@ def test_every_command_is_run() -> None:
         return found
 
     tried = {tuple(each[:length]) for each in COMMANDS for length in (1, 2)}
-    assert names(main) - tried == set()
+    assert names(main) - tried == {("watch",)}  # which does not end by itself
 
 
 def _is_one(command: list[str], names: tuple[str, ...]) -> bool:

@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=FilesCommand)
-@click.argument("folders", nargs=-1, required=True, metavar="DIR...", type=ExpandedPath(exists=True, file_okay=False))
+@click.argument("folders", nargs=-1, required=True, metavar="DIR...", type=ExpandedPath())
 @file_options
 @report_option
 @model_options
 @index_option
 def watch(folders: Sequence[str], files: FileOptions, report_as: str, chosen: ModelOptions, index_path: Path) -> None:
-    """Add the files in each DIR, and again after each change, until Ctrl-C.
+    """Add the files in each DIR, and again when they change.
 
     This is `vecindex add DIR --skip-bad`, run again when files in DIR are written, moved or deleted. Changes that come
     together lead to one run. A bad row or file is named and left out until it is mended. Records of deleted files
     stay, unless --prune is given.
 
-    It needs the extra watch: pip install 'vecindex[watch]'
+    It runs until Ctrl-C. It needs the extra watch: pip install 'vecindex[watch]'
 
     \b
     Examples:
@@ -46,6 +46,10 @@ def watch(folders: Sequence[str], files: FileOptions, report_as: str, chosen: Mo
     from ...machine.watch import watch as watch_folders
     from ...store.sql.schema import index_exists
 
+    for folder in folders:
+        if not os.path.isdir(folder):
+            what = "is a file" if os.path.exists(folder) else "does not exist"
+            raise click.UsageError(f"Directory {folder!r} {what}.")
     real = [os.path.realpath(folder) for folder in folders]
     with stopping_on_sigterm(), ExitStack() as stack:
         # The model is loaded before an empty index is created, so that one that cannot be loaded leaves nothing.

@@ -38,6 +38,8 @@ class FilesReport(AddReport):
 def add_files(given: FilesInput, adding: Adding, snapshots: Snapshots, writer: Writer) -> FilesReport:
     """Adds what `FilesInput.check` found to be sound, and follows what has become of the other sources."""
     steps = given.plan
+    if adding.model.is_chosen:
+        adding.encoder()  # a different space is refused even if nothing must be encoded
     writer.move_sources(
         [
             (step.state, replace(step.state, location=step.found.location, modified=step.found.modified))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pickle
 import tempfile
 from collections.abc import Callable, Iterator
@@ -59,6 +60,8 @@ class Reading:
     digest: str | None = None
     bad: int = 0
     spool: IO[bytes] | None = None
+    has_location: bool = True
+    """Whether the index can store where it is."""
     is_whole: bool = True
     """Whether it was read to its end."""
     first: int = 0
@@ -82,9 +85,13 @@ class Reading:
             **_differing(source.options, ReadOptions()),
         }
         said = {name: value for name, value in said.items() if value is not None}
-        location = source.label or source.path
+        location, has_location = source.label or source.path, True
         if source.kind not in ("url", "stdin"):
-            location = locations.of(source.path)
+            try:
+                location = locations.of(source.path)
+            except SourceError:  # its name is not Unicode, and cannot be stored
+                location = os.fsencode(source.path).decode("utf-8", "backslashreplace")
+                has_location = False
         file = source.state
         found = Found(
             location=location,
@@ -96,12 +103,14 @@ class Reading:
             kind=source.kind,
             query=source.options.sql or "",
         )
-        return cls(source, found, way)
+        return cls(source, found, way, has_location=has_location)
 
     @property
     def is_followed(self) -> bool:
         """Whether the index remembers the source: not a pipe, nor standard input without a label."""
         source = self.source
+        if not self.has_location:
+            return False
         return source.label is not None or source.copy is None or source.kind == "url"
 
     def checked(self, on_bad: OnBadSource | None, on_empty: Callable[[EmptyText], None]) -> Iterator[Record | Document]:
