@@ -103,11 +103,12 @@ class TextTokenizer:
 
     def offsets(self, text: str) -> list[Span]:
         """The characters of each token in order, special ones not counted; several may be of one character."""
-        found: list[Span] = []
+        return list(self._offsets(text))
+
+    def _offsets(self, text: str) -> Iterator[Span]:
         for first, piece in zip(_starts(text, self._huge), _slices(text, self._huge), strict=True):
             for encoding in self._whole.encode_batch([piece], add_special_tokens=False):
-                found.extend((first + start, first + end) for start, end in encoding.offsets if end > start)
-        return found
+                yield from ((first + start, first + end) for start, end in encoding.offsets if end > start)
 
     def spans(self, text: str, room: int) -> list[Span]:
         """Splits a text into parts of at most ``room`` tokens each, special tokens not counted.
@@ -115,7 +116,7 @@ class TextTokenizer:
         The parts leave out nothing but whitespace between them. They end between words, unless one word has too many
         tokens. A text of whitespace only is one part.
         """
-        starts = [start for start, _ in self.offsets(text)]
+        starts = [start for start, _ in self._offsets(text)]  # not all spans at once, of a long line
         parts: list[Span] = []
         begin = 0  # a position in ``starts``
         while begin < len(starts):

@@ -76,7 +76,7 @@ class Member:
             stream = archive.open(info)
         except KeyError:
             raise SourceError(self.location, None, "is not in the archive any more", "Add the archive again.") from None
-        except _DAMAGE as error:
+        except (*_DAMAGE, OSError) as error:  # a place before the file's start is an OSError
             raise damaged(self.location, "the member", error) from None
         with stream:
             yield cast(IO[bytes], _Unpacked(stream, self.location, info.compress_size))
@@ -95,7 +95,7 @@ class _Unpacked(Chunks):
     def _more(self) -> bytes | None:
         try:
             made = self._stream.read(CHUNK)
-        except _DAMAGE as error:
+        except (*_DAMAGE, OSError) as error:
             raise damaged(self._name, "the member", error) from None
         self._meter.add(len(made), self._packed)
         return made or None
