@@ -196,6 +196,13 @@ def test_one_key_several_times_in_one_add_ends_as_the_last_one_says(index: Index
     assert report == AddReport(added=2 * parts + 2, removed=2 * parts + 1)
 
 
+def test_a_whole_text_becomes_the_first_part_of_a_longer_one_in_the_same_add(index: Index) -> None:
+    short, longer = " ".join(WORDS[:31]), " ".join(WORDS[:33])
+    index.add(["none", short, longer], keys=["a", "a", "a"], on_long="split", on_duplicate="last")
+    assert state_of(index) == {"a#1": (short, {}), "a#2": ("w31 w32", {})}
+    assert index.verify().ok
+
+
 @pytest.mark.parametrize("at_once", [1, 16])
 @pytest.mark.parametrize("then", [LONG + " more", "short"])
 @pytest.mark.parametrize("first", [LONG, "one"])

@@ -99,13 +99,14 @@ def reconcile(
         metadata = before.metadata or "{}" if item.metadata is None else item.metadata
         same = stays(item, before)
         if same and same_json(metadata, before.metadata or "{}"):
+            # A row that comes again leaves the place of the first one, but a whole text may become a part of one.
+            if isinstance(before, Stored) and not (item.again and item.key == before.key) and moved(item, before):
+                moves.setdefault(item.key, (before, replace(item, metadata=before.metadata)))
             if item.again:
                 changes.duplicates += 1
-                continue
-            changes.unchanged += 1
-            kept.add(item.key)
-            if isinstance(before, Stored) and moved(item, before):
-                moves.setdefault(item.key, (before, replace(item, metadata=before.metadata)))
+            else:
+                changes.unchanged += 1
+                kept.add(item.key)
             continue
         if item.again and (item.key in final or item.key in kept):
             changes.duplicates += 1
