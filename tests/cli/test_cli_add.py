@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from vecindex.cli.commands.add import add
+from vecindex.cli.file_options import FORMATS
 from vecindex.index.adding.encode_ahead import RECORDS_A_READ
+from vecindex.sources import Format
 
 from ..support.commands import ADD, added, failed, misused, run, stored, write
 
@@ -319,3 +321,8 @@ def test_what_cannot_be_stored_makes_no_index(arguments: list[str], here: Path) 
 
 def test_an_empty_name_is_no_index() -> None:
     assert run("add", "--text", "a", "--index", "")[0] == 2
+
+
+def test_the_command_knows_every_format() -> None:
+    assert set(FORMATS) == {each.value for each in Format}
+    assert len(set(FORMATS)) == len(FORMATS)
