@@ -135,12 +135,13 @@ class FileOptions:
     ) -> FilesInput:
         """What is to be added; raises VecindexError."""
         from ..index.adding.files_input import FilesInput
-        from ..index.adding.reading import FilesOptions
+        from ..index.adding.options import AddOptions, FilesOptions
         from ..sources.locations import Locations
         from ..sources.split.method import Split
 
         split = Split.parse(self.split) if self.split else None
-        options = FilesOptions(split, self.join_short, self.metadata, self.on_long, self.on_duplicate, self.prune)
+        add = AddOptions(on_long=self.on_long, on_duplicate=self.on_duplicate)
+        options = FilesOptions(split, self.join_short, self.metadata, self.prune, add)
         return FilesInput(texts, sources, paths, Locations(index_path), options)
 
 

@@ -15,7 +15,7 @@ from ..values.records import AddReport, Metadata
 from ..values.scalars import choice, path, string
 from ..values.texts import checked_text
 from .adding.long_texts import OnLong
-from .adding.options import AddOptions, told_both
+from .adding.options import AddOptions, FilesOptions, told_both
 from .adding.repeats import OnDuplicate
 from .adding.texts import Adding
 from .maintenance import Maintained
@@ -140,7 +140,6 @@ class Followed(Maintained):
         from ..sources.walk import sources_in
         from .adding.files import add_files
         from .adding.files_input import FilesInput
-        from .adding.reading import FilesOptions
 
         self._check_writable()
         self._check_sound()
@@ -168,13 +167,14 @@ class Followed(Maintained):
                 on_bad=on_bad,
                 offline=offline,
             )
-            options = FilesOptions(cast("Split | None", split), join_short, metadata, on_long, on_duplicate, prune)
+            add = AddOptions(on_long=on_long, on_duplicate=on_duplicate)
+            options = FilesOptions(cast("Split | None", split), join_short, metadata, prune, add)
             given = FilesInput((), list(sources), named, Locations(self._folder), options)
             follow_files(self, given)
             given.check(on_bad, lambda rows: None)
         with closing(given), self._writer() as writer, self._upkeep.beside_an_add() as committed:
-            options_ = AddOptions(None, given.options.on_long, "last", told_both(committed, progress), on_bad)
-            adding = Adding(self._snapshots, writer, self._model, lambda: self.encoder, options_)
+            add = replace(given.options.add, progress=told_both(committed, progress), on_bad=on_bad)
+            adding = Adding(self._snapshots, writer, self._model, lambda: self.encoder, add)
             report = add_files(given, adding, self._snapshots, writer)
         self._upkeep.tidy()
         return replace(report, written=())

@@ -33,8 +33,8 @@ from ...values.records import Metadata, Origin, Record
 from ...values.repeats import KeySet, SeenKeys
 from ...values.sources import SourceState
 from ..follow import Action, Found, Plan, plan
-from .options import BadText
-from .reading import FilesOptions, Reading
+from .options import BadText, FilesOptions
+from .reading import Reading
 from .repeats import KEYS_AT_ONCE
 from .units import Unit, numbered
 
@@ -152,7 +152,7 @@ class FilesInput:
             named = [found.key is not None or isinstance(found, Document) for _, found in window]
             for position, first in seen.repeated(names, named).items():
                 self._marks[position] = _AGAIN
-                if self.options.on_duplicate == "last" or not (seen.is_named(position) or seen.is_named(first)):
+                if self.options.add.on_duplicate == "last" or not (seen.is_named(position) or seen.is_named(first)):
                     continue
                 error = self._repeated(keys[position - start], position, first)
                 reading, found = window[position - start]

@@ -1,15 +1,19 @@
-"""How one ``add`` treats long texts, repeated keys and bad texts, and whom it tells about its progress."""
+"""The options of one ``add``: how texts and files are treated, and who is told of its progress."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ...errors import TextTooLong, TextWithoutToken
-from ...values.records import AddReport
+from ...values.records import AddReport, Metadata
 from ...values.space import Space
 from .long_texts import OnLong
 from .repeats import OnDuplicate
+
+if TYPE_CHECKING:
+    from ...sources.split.method import Split
 
 Progress = Callable[[AddReport], None]
 BadText = TextTooLong | TextWithoutToken
@@ -25,6 +29,17 @@ class AddOptions:
     on_duplicate: OnDuplicate = "error"
     progress: Progress | None = None
     on_bad: Callable[[BadText], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FilesOptions:
+    """The options of `Index.add_files`; see there. ``add`` are those of what is added in the end."""
+
+    split: Split | None = None
+    join_short: int = 0
+    metadata: Metadata | None = None
+    prune: bool = False
+    add: AddOptions = field(default_factory=AddOptions)
 
 
 def told_both(committed: Callable[[], None], progress: Progress | None) -> Progress:

@@ -25,28 +25,15 @@ from ...sources.reading import contents
 from ...sources.split.method import Split
 from ...store.changes.sources import Finished
 from ...values.metadata import checked_metadata
-from ...values.records import Metadata, Record
+from ...values.records import Record
 from ...values.repeats import KeySet
 from ...values.sources import SourceState
 from ...values.texts import checked_text
 from ..follow import Found
-from .long_texts import OnLong
-from .repeats import OnDuplicate
+from .options import FilesOptions
 
 OnBadSource = Callable[[SourceError], None]
 _SAMPLE = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class FilesOptions:
-    """How sources are added; see `Index.add_files`."""
-
-    split: Split | None = None
-    join_short: int = 0
-    metadata: Metadata | None = None
-    on_long: OnLong = "truncate"
-    on_duplicate: OnDuplicate = "error"
-    prune: bool = False
 
 
 @dataclass(slots=True)
@@ -81,7 +68,7 @@ class Reading:
             way = replace(way, join_short=options.join_short)
         said = {
             **{"split": str(way), "join_short": way.join_short or None, "metadata": options.metadata},
-            **{"on_long": options.on_long if options.on_long != "truncate" else None},
+            **{"on_long": options.add.on_long if options.add.on_long != "truncate" else None},
             **_differing(source.options, ReadOptions()),
         }
         said = {name: value for name, value in said.items() if value is not None}
