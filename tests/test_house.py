@@ -38,7 +38,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "backports": ("sources.opening.compression",),
     "pathspec": ("sources.walk.patterns",),
     "numpy": ("encoders", "store", "search", "exchange", "index", "values.records", "values.arrays", "values.repeats"),
-    "faiss": ("search.load_faiss",),
+    "faiss": ("search.dense.load_faiss",),
     "pyarrow": ("exchange.parquet", "sources.rows.arrow"),
     "pandas": ("values.hits",),
     "sqlite_utils": ("store.sql.schema",),

@@ -10,7 +10,8 @@ import pytest
 
 import vecindex
 from vecindex.encoders.run.encoder import Encoder
-from vecindex.search import plan, tune, upkeep
+from vecindex.search import upkeep
+from vecindex.search.dense import plan, tune
 
 from ..support.commands import run
 

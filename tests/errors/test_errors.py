@@ -21,7 +21,7 @@ from vecindex import errors, sources
 from vecindex.encoders.run.pooling import FloatArray
 from vecindex.encoders.run.tokenized import IntArray
 from vecindex.errors import MissingExtra, VecindexError
-from vecindex.search import load_faiss
+from vecindex.search.dense import load_faiss
 from vecindex.store.disk.lock import WriterLock
 
 from ..support.helpers import opened, sql

@@ -44,7 +44,7 @@ from pathlib import Path
 fork = os.fork
 def counted():
     import numpy as np
-    from vecindex.search.load_faiss import load_faiss
+    from vecindex.search.dense.load_faiss import load_faiss
     vectors = np.ones((4096, 64), np.float32)
     vectors @ vectors.T
     codes = load_faiss().IndexFlatIP(64)

@@ -14,7 +14,8 @@ import pytest
 import vecindex
 from vecindex.errors import OutOfMemory, StorageError
 from vecindex.machine.memory import has_room, memory_errors
-from vecindex.search import codes, settings, upkeep
+from vecindex.search import upkeep
+from vecindex.search.dense import codes, settings
 from vecindex.store.disk.files import storage_errors
 
 from ..support.helpers import opened, small_index
@@ -80,7 +81,7 @@ def test_every_memory_error_in_an_open_index_is_out_of_memory(tmp_path: Path, mo
 
     with opened(small_index(tmp_path / "i")) as index:
         with monkeypatch.context() as patched:
-            patched.setattr("vecindex.search.exact.scores", fail)
+            patched.setattr("vecindex.search.dense.exact.scores", fail)
             with pytest.raises(OutOfMemory, match="an index was used"):
                 index.similar("a")
         assert index.similar("a")[0].rank == 1

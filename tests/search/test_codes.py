@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vecindex.search import codes as coding
-from vecindex.search import dense, run
-from vecindex.search.codes import build
-from vecindex.search.exact import rank
-from vecindex.search.plan import Plan, Route
-from vecindex.search.settings import CodeSettings
+from vecindex.search import run
+from vecindex.search.dense import codes as coding
+from vecindex.search.dense import nearest
+from vecindex.search.dense.codes import build
+from vecindex.search.dense.exact import rank
+from vecindex.search.dense.plan import Plan, Route
+from vecindex.search.dense.settings import CodeSettings
 
 from ..support.coded_vectors import (
     CLUSTERED,
@@ -90,11 +91,11 @@ def test_fast_and_masked_codes_give_the_same_answer() -> None:
             continue
         plain = [ranking.rows.tolist() for ranking in answers(view, queries[:3], 10)]
         for route in (Route.CODES, Route.MASKED):
-            job = dense._Job(
+            job = nearest._Job(
                 *(view, vectors, view._allowed, queries[:3]),
-                *(Plan(route, N, view._allowed.count, 10, 400, N), dense.Trace(), codes),
+                *(Plan(route, N, view._allowed.count, 10, 400, N), nearest.Trace(), codes),
             )
-            assert [ranking.rows.tolist() for ranking in dense._coded(job)] == plain
+            assert [ranking.rows.tolist() for ranking in nearest._coded(job)] == plain
 
 
 def test_recall_grows_with_the_number_of_scanned_clusters() -> None:
@@ -133,14 +134,14 @@ def test_a_batch_gives_the_same_answers_as_single_queries() -> None:
     for query, ranking in zip([*queries, *queries[:QUERIES]], together, strict=True):
         alone = answers(view, query[None, :], 10)[0]
         assert (ranking.rows.tolist(), ranking.scores.tolist()) == (alone.rows.tolist(), alone.scores.tolist())
-    assert dense.rankings(view, queries[:0], 10) == []
+    assert nearest.rankings(view, queries[:0], 10) == []
 
 
 def test_large_batches_are_answered_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, queries = collection("real-like")
     view = ArrayView(vectors, coded("real-like", ONE_BIT))
     whole = [ranking.rows.tolist() for ranking in answers(view, queries, 10)]
-    monkeypatch.setattr(dense, "CANDIDATES_A_BLOCK", 1000)
+    monkeypatch.setattr(nearest, "CANDIDATES_A_BLOCK", 1000)
     assert [ranking.rows.tolist() for ranking in answers(view, queries, 10)] == whole
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vecindex.search import codes as coding
-from vecindex.search.codes import Codes, build, dump, extend, load
-from vecindex.search.settings import FAST, MASKED, CodeSettings, default_settings, variants
+from vecindex.search.dense import codes as coding
+from vecindex.search.dense.codes import Codes, build, dump, extend, load
+from vecindex.search.dense.settings import FAST, MASKED, CodeSettings, default_settings, variants
 
 from ..support.coded_vectors import (
     CLUSTERED,

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vecindex.search import codes, parallel_scan
-from vecindex.search.parallel_scan import ParallelScan
-from vecindex.search.settings import FAST, CodeSettings
+from vecindex.search.dense import codes, parallel_scan
+from vecindex.search.dense.parallel_scan import ParallelScan
+from vecindex.search.dense.settings import FAST, CodeSettings
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vecindex.search.plan import CODED_ROWS, RANK_ROWS, Plan, Route, candidates, plan
-from vecindex.search.settings import CodeSettings
+from vecindex.search.dense.plan import CODED_ROWS, RANK_ROWS, Plan, Route, candidates, plan
+from vecindex.search.dense.settings import CodeSettings
 
 ONE_BIT = CodeSettings(bits=1, factor=20)
 CLUSTERED = CodeSettings(bits=1, factor=5, lists=1024, probes=32)

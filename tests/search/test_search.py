@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 import vecindex
 from vecindex import Hit, Index, InvalidFilter, InvalidInput
 from vecindex.encoders.run.pooling import unit_length
-from vecindex.search import exact
-from vecindex.search.exact import Ranking, rank, scan, scores
-from vecindex.search.plan import RANK_ROWS, Plan, Route, plan
+from vecindex.search.dense import exact
+from vecindex.search.dense.exact import Ranking, rank, scan, scores
+from vecindex.search.dense.plan import RANK_ROWS, Plan, Route, plan
 from vecindex.store.sql.reads import Catalog
 from vecindex.store.sql.schema import create_index
 from vecindex.store.stored import Stored

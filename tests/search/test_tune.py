@@ -11,11 +11,11 @@ import pytest
 
 from vecindex import InvalidInput
 from vecindex.encoders.run.pooling import unit_length
-from vecindex.search import tune as tuning
-from vecindex.search.codes import Codes, build
-from vecindex.search.exact import Vectors
-from vecindex.search.settings import DOUBT, CodeSettings
-from vecindex.search.tune import Trial, tune
+from vecindex.search.dense import tune as tuning
+from vecindex.search.dense.codes import Codes, build
+from vecindex.search.dense.exact import Vectors
+from vecindex.search.dense.settings import DOUBT, CodeSettings
+from vecindex.search.dense.tune import Trial, tune
 
 from ..support.coded_vectors import ArrayView, grouped, recall, unit_vectors
 

@@ -14,9 +14,10 @@ import pytest
 
 import vecindex
 from vecindex import Hit, Index, InvalidInput
-from vecindex.search import codes, plan, tune, upkeep
-from vecindex.search.plan import Route
-from vecindex.search.settings import CodeSettings
+from vecindex.search import upkeep
+from vecindex.search.dense import codes, plan, tune
+from vecindex.search.dense.plan import Route
+from vecindex.search.dense.settings import CodeSettings
 from vecindex.store.disk.system_calls import Disk, replaced
 
 from ..support.helpers import opened, snapshots

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 import vecindex
 from vecindex import Hit, Record, RecordNotFound
-from vecindex.search.exact import scores
+from vecindex.search.dense.exact import scores
 from vecindex.values.keys import derive_key
 
 from ..support.extent import examples

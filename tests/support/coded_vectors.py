@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from vecindex.encoders.run.pooling import unit_length
 from vecindex.filters.tree import Filter, Path
-from vecindex.search import dense, run
-from vecindex.search.codes import Codes, build
-from vecindex.search.exact import Ranking, rank
-from vecindex.search.settings import CodeSettings
+from vecindex.search import run
+from vecindex.search.dense import nearest
+from vecindex.search.dense.codes import Codes, build
+from vecindex.search.dense.exact import Ranking, rank
+from vecindex.search.dense.settings import CodeSettings
 from vecindex.store.generation import Allowed
 from vecindex.store.origins import Whence
 from vecindex.store.sql.groups import Groups
@@ -82,7 +83,7 @@ class ArrayView:
 
 def answers(view: ArrayView, queries: Vectors, k: int) -> list[Ranking]:
     """What a search finds; asserts that every row was checked and scored exactly."""
-    found = dense.rankings(view, queries, k)
+    found = nearest.rankings(view, queries, k)
     for query, ranking in zip(queries, found, strict=True):
         assert len(ranking.rows) == min(k, view._allowed.count)
         assert view.checked[ranking.rows].all()

@@ -24,7 +24,8 @@ import numpy.typing as npt
 
 import vecindex
 from vecindex.errors import RecordNotFound, VecindexError
-from vecindex.search import plan, upkeep
+from vecindex.search import upkeep
+from vecindex.search.dense import plan
 
 from .harms import damage
 from .toy import ToyEncoder, toy_space

@@ -11,8 +11,8 @@ from typing import Any
 from ..encoders.load import LoadOptions
 from ..errors import InvalidInput
 from ..filters.tree import Refused, parse_path, path_text
-from ..search.check_codes import check_codes
-from ..search.tune import Trial
+from ..search.dense.check_codes import check_codes
+from ..search.dense.tune import Trial
 from ..search.upkeep import Upkeep
 from ..store.disk.lock import MIGRATION_LOCK_FILE, WriterLock
 from ..store.side_indexes import drop_sides

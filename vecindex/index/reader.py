@@ -17,7 +17,7 @@ from ..errors import Advice, CorruptIndex, RecordNotFound
 from ..errors.warnings import QueryUnknown, VecindexWarning, warn
 from ..filters.parse import parse
 from ..search import run
-from ..search.check_codes import check_codes
+from ..search.dense.check_codes import check_codes
 from ..search.grouping import Grouping, grouping, unmatched
 from ..search.listing import Listing, origin_of
 from ..search.run import SearchReport

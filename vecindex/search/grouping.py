@@ -21,9 +21,9 @@ from ..store.sql.groups import Groups
 from ..store.sql.placed import PLACED
 from ..values.hits import Hits
 from ..values.records import Hit
-from .dense import Trace, rankings
-from .exact import Ranking, Rows, Vectors, best, scored
-from .plan import RANK_ROWS, Plan, Route
+from .dense.exact import Ranking, Rows, Vectors, best, scored
+from .dense.nearest import Trace, rankings
+from .dense.plan import RANK_ROWS, Plan, Route
 from .view import RecordView, SnapshotView
 
 _ASKED = ((10, 100), (100, 1_000))

@@ -16,10 +16,10 @@ from ..store.stored import Stored
 from ..values.arrays import numbers
 from ..values.hits import Hits
 from ..values.records import Hit
-from .dense import Trace, rankings
-from .exact import Ranking, Vectors
+from .dense.exact import Ranking, Vectors
+from .dense.nearest import Trace, rankings
+from .dense.plan import Route
 from .grouping import Grouping, grouped
-from .plan import Route
 from .view import RecordView
 
 

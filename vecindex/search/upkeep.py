@@ -30,9 +30,9 @@ from ..store.snapshot import Snapshot, Snapshots
 from ..store.vectors import Vectors, release
 from ..store.writer import Writer
 from ..values.records import CompactReport
-from .codes import Codes, build, dump, extend
-from .settings import CodeSettings, default_settings, variants
-from .tune import QUERIES, Trial, tune
+from .dense.codes import Codes, build, dump, extend
+from .dense.settings import CodeSettings, default_settings, variants
+from .dense.tune import QUERIES, Trial, tune
 from .view import Accelerator, load_codes
 
 _log = logging.getLogger("vecindex")

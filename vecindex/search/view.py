@@ -17,8 +17,8 @@ from ..store.snapshot import Snapshot
 from ..store.sql.groups import Groups
 from ..store.stored import Stored
 from ..store.vectors import Rows, Vectors
-from .codes import Codes, load
-from .settings import CodeSettings, variants
+from .dense.codes import Codes, load
+from .dense.settings import CodeSettings, variants
 
 _log = logging.getLogger("vecindex")
 _TAIL_KEPT = 16_384

@@ -19,8 +19,8 @@ import pytest
 
 from vecindex import Index, search, store
 from vecindex.errors import CorruptIndex, StorageError
-from vecindex.search import codes
-from vecindex.search.settings import CodeSettings
+from vecindex.search.dense import codes
+from vecindex.search.dense.settings import CodeSettings
 from vecindex.store.disk import files
 from vecindex.store.disk.files import remove_tree
 from vecindex.store.disk.system_calls import Disk, replaced

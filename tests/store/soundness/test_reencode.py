@@ -19,7 +19,7 @@ from vecindex import CorruptIndex, Index, InvalidInput, StorageError, TextWithou
 from vecindex.cli import main
 from vecindex.cli.render.results import json_line, json_text
 from vecindex.search import upkeep
-from vecindex.search.exact import best
+from vecindex.search.dense.exact import best
 from vecindex.sources import read, source
 from vecindex.store.soundness import reencode
 from vecindex.store.vectors import checksums, map_rows

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ...encoders.explain import Explanation, TokenExplanation
     from ...encoders.models import CompileReport, ModelAtHand, ModelDetails
     from ...index.adding.files import FilesReport
+    from ...search.dense.tune import Trial
     from ...search.run import SearchReport
-    from ...search.tune import Trial
     from ...values.records import AddReport, CompactReport, IndexInfo, Record, VerifyReport
 
 # Control characters, line and paragraph separators, and marks that change the direction of writing: a stored text must

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import OutOfMemory
-from ..machine.memory import has_room
-from ..store.vectors import release
+from ...errors import OutOfMemory
+from ...machine.memory import has_room
+from ...store.vectors import release
 from .exact import Rows, Vectors, scores
 from .load_faiss import load_faiss
 from .parallel_scan import ParallelScan

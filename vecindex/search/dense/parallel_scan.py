@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..machine.cores import available_cores
-from ..machine.threads import in_thread
+from ...machine.cores import available_cores
+from ...machine.threads import in_thread
 from .load_faiss import load_faiss
 
 Rows = npt.NDArray[np.int64]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..machine.memory import check_room, is_limited
+from ...machine.memory import check_room, is_limited
 
 # Measured on x86-64 with FAISS 1.15: its libraries take 75 MB of address space. Its OpenBLAS takes a buffer of 128 MB
 # for each thread when it is loaded, and one more when it is first used; numpy's OpenBLAS takes 33 MB.

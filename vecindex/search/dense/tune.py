@@ -9,13 +9,13 @@ from time import perf_counter
 
 import numpy as np
 
-from ..errors import InvalidInput
-from ..filters.tree import Filter
-from ..store.generation import Allowed
+from ...errors import InvalidInput
+from ...filters.tree import Filter
+from ...store.generation import Allowed
 from .codes import Codes
 from .codes import build as build_codes
-from .dense import rankings
 from .exact import Ranking, Rows, Vectors, scan
+from .nearest import rankings
 from .plan import CODED_ROWS
 from .settings import DOUBT, CodeSettings, default_settings
 

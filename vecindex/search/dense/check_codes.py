@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import CorruptIndex
-from ..store.snapshot import Snapshot
+from ...errors import CorruptIndex
+from ...store.snapshot import Snapshot
+from ..view import damage, load_codes
 from .codes import Bytes, Codes
 from .exact import ROUNDING, Rows, Vectors, rank, scan, scores
 from .plan import LARGEST_SHARE, candidates
 from .settings import MASKED, variants
-from .view import damage, load_codes
 
 _SAMPLE = 64
 _HITS = 10

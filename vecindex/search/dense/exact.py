@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import OutOfMemory
+from ...errors import OutOfMemory
 from .load_faiss import load_faiss
 
 Vectors = npt.NDArray[np.float32]

@@ -18,13 +18,13 @@ from time import perf_counter
 
 import numpy as np
 
-from ..errors import CorruptIndex, OutOfMemory
-from ..filters.tree import Filter
-from ..store.generation import Allowed
+from ...errors import CorruptIndex, OutOfMemory
+from ...filters.tree import Filter
+from ...store.generation import Allowed
+from ..view import View
 from .codes import Codes
 from .exact import ROUNDING, Ranking, Rows, Vectors, best, rank, scan, scores
 from .plan import LARGEST_SHARE, RANK_ROWS, Plan, Route, missed, plan
-from .view import View
 
 _SAME = 1e-6  # estimates of equal vectors differ by less
 CANDIDATES_A_BLOCK = 1_000_000  # 12 MB of rows and estimates

@@ -1,0 +1,1 @@
+"""Dense search: the rows whose vectors are nearest to a query vector."""
