@@ -25,6 +25,9 @@ RIGHT = [
     ["St. Anne's Chapel is on 3rd st. near the pier."],
     ["This is Paul Orr Jr.'s bicycle."],
     ["Dr. Ames sees patients at 10 a.m. only."],
+    ["I was there at the end of May.", "Ich habe es gesehen."],
+    ["It was in May.", '"We leave now," she said.'],
+    ["The fair is on May. 5 this year."],
     ["She moved to Bath in Jan. 1998 with her sister."],
     ["The list, e.g. apples, i.e. fruit, is short."],
     ["Bring cups, plates, etc. to the hall."],
@@ -67,6 +70,10 @@ RIGHT = [
     ['"Newton [...] counted the steps in the tower [...]" (Hill 72).'],
     ["He writes that with time “the hills become less steep. . . .”"],
     ["One habit that was lost . . . was that of walking. . . .", "The path is overgrown. . . ."],
+    # Marks of emphasis.
+    ["**Mind the gap.**", "It is wide."],
+    ["*One is red.*", "_Two is blue._", "Three is green."],
+    ["The list is short.**", "Nothing is on it. ***"],
     ["The door was open.", "Nobody was at home."],
 ]
 """The sentences of texts that are split right, where the sentences are joined by a space."""

@@ -218,7 +218,24 @@ def test_pieces_are_exact_and_cover_the_blocks(document: Document, written: str,
             assert len(words(text[piece.start : piece.end])) <= int(written[7])
         covered |= set(range(piece.start, piece.end))
     needed = [Block(0, len(text))] if document.blocks is None else document.blocks
-    assert {at for block in needed for at in range(block.start, block.end) if not text[at].isspace()} <= covered
+    assert {at for block in needed for at in range(block.start, block.end) if text[at].isalnum()} <= covered
+
+
+@pytest.mark.parametrize("written", ["sentence", "paragraph", "line", "none", "tokens:9"])
+def test_what_is_nothing_but_marks_is_no_piece(written: str) -> None:
+    text = "**\n\n* * *\n\n**Mind the gap.**\n\n|---|---|\n\n}\n\n\u2014\n\n"
+    blocks = [Block(found.start(), found.end()) for found in re.finditer(r"\S[^\n]*", text)]
+    found = pieces(Document(text, ORIGIN, blocks=blocks), Split.parse(written), words)
+    assert [text[piece.start : piece.end] for piece in found] == [
+        text.strip() if written == "none" else "**Mind the gap.**"
+    ]
+    nothing = Document("**\n", ORIGIN)
+    assert list(pieces(nothing, Split.parse(written), words)) == []
+
+
+def test_signs_without_letters_are_pieces() -> None:
+    text = "\U0001f600\n\n42\n\n\u4e2d"
+    assert [text[piece.start : piece.end] for piece in pieces(document(text), Split())] == text.split()
 
 
 def test_a_record_can_be_split() -> None:

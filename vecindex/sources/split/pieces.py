@@ -11,6 +11,7 @@ from ...errors import InvalidInput
 from ...values.records import Origin, Record
 from ...values.texts import is_blank
 from ..documents import Block, Document
+from .mend import MARKS_ALONE
 from .method import Split
 from .sentences import Span, document_language, line_spans, paragraph_spans, sentence_spans, stripped_span
 from .windows import TokenSpans, windows
@@ -30,7 +31,7 @@ class Piece:
 
 
 def pieces(document: Document, how: Split, token_spans: TokenSpans | None = None) -> Iterator[Piece]:
-    """The pieces of a document, in order; none of them is blank.
+    """The pieces of a document, in order; none of them is blank, or nothing but marks such as ``**``.
 
     "sentence" and "paragraph" cut each block by itself and leave a ``whole`` block whole; "line" cuts every block. A
     piece that is shorter than ``join_short`` is joined to the next one, and to more until it is long enough, as far as
@@ -80,12 +81,17 @@ def _cut(text: str, block: Block, cut: Cut, language: str, whole: bool) -> Itera
         spans = iter([span] if span else [])
     else:
         spans = cut(text, block.start, block.end, language)
-    return ((start, end) for start, end in spans if not is_blank(text[start:end]))
+    return (span for span in spans if _says_something(text, *span))
+
+
+def _says_something(text: str, start: int, end: int) -> bool:
+    return MARKS_ALONE.fullmatch(text, start, end) is None and not is_blank(text[start:end])
 
 
 def _all(document: Document, blocks: Sequence[Block]) -> Iterator[Piece]:
     """The whole text, with the place of its first block and no block's metadata."""
-    if not is_blank(document.text) and (span := stripped_span(document.text, 0, len(document.text))):
+    span = stripped_span(document.text, 0, len(document.text))
+    if span and _says_something(document.text, *span):
         yield Piece(*span, {}, blocks[0].place if blocks else None)
 
 
