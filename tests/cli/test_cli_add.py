@@ -250,8 +250,51 @@ def test_every_row_bad_makes_no_index() -> None:
     write("bad.jsonl", "7\n[]\n")
     status, out, err = run("add", "bad.jsonl", "--skip-bad", "--index", "new")
     assert (status, out) == (1, "")
-    assert err.splitlines()[-2:] == ["Warning: 2 bad rows left out.", "Error: every row is bad; nothing was added."]
+    assert err.splitlines()[-2:] == [
+        "Warning: 2 bad rows left out.",
+        "Error: nothing was added, since every row that was read is bad.",
+    ]
     assert not Path("new").exists()
+
+
+def test_a_table_without_texts_is_told_the_same_way_with_and_without_skip_bad() -> None:
+    write("numbers.csv", "a,b\n1,2\n")
+    expected = failed(
+        "numbers.csv:1: no column 'text'; the columns are: 'a', 'b'",
+        "The first row is the header. Name the column of the sentences with --text-column. For a plain list use "
+        "--format txt.",
+    )
+    assert run("add", "numbers.csv") == expected
+    assert run("add", "numbers.csv", "--skip-bad") == expected
+    write("empty.csv", "text,b\n,2\n")
+    assert run("add", "empty.csv") == run("add", "empty.csv", "--skip-bad")
+
+
+def test_a_bad_file_does_not_keep_prune_from_removing_what_is_gone() -> None:
+    Path("docs").mkdir()
+    write("docs/a.txt", "one\n")
+    write("docs/b.txt", "two\n")
+    write("rows.jsonl", '{"text": "three"}\n')
+    assert run("add", "docs", "rows.jsonl")[0] == 0
+    for name in ("docs/a.txt", "docs/b.txt"):
+        Path(name).unlink()
+    write("rows.jsonl", "7\n")
+    status, _, err = run("add", "docs", "rows.jsonl", "--skip-bad")
+    assert status == 0
+    assert "Warning: 2 sources are gone, such as docs/a.txt; --prune removes their records.\n" in err
+    assert (
+        "Would add 0 texts; sources: 1 changed, 2 gone, to be removed."
+        in run(*("add", "docs", "rows.jsonl", "--skip-bad", "--prune", "--dry-run"))[2]
+    )
+    status, _, err = run("add", "docs", "rows.jsonl", "--skip-bad", "--prune")
+    assert (status, err.splitlines()) == (
+        0,
+        [
+            'Skipped: rows.jsonl:1: expected an object like {"text": "..."}, not a number',
+            "0 added, 0 updated, 0 unchanged, 3 removed; .vecindex holds 0 records.",
+            "Warning: 1 bad row left out.",
+        ],
+    )
 
 
 def test_a_folder_with_a_bad_file_can_be_added_again_and_again() -> None:
@@ -273,7 +316,7 @@ def test_a_folder_without_a_file_to_read_is_told() -> None:
     assert err.splitlines() == [
         "1 file or folder skipped: 1 binary; -v lists them.",
         "Warning: no file to read was found in docs.",
-        "Nothing was added. Would add 0 rows and texts.",
+        "Nothing was added. Would add 0 texts.",
     ]
 
 
@@ -281,6 +324,34 @@ def test_a_label_needs_standard_input() -> None:
     status, out, err = run("add", write("a.txt", "One.\n"), "--label", "notes")
     assert (status, out) == (2, "")
     assert err.splitlines()[-1] == "Error: --label names standard input; add - to the paths."
+
+
+def test_a_label_is_not_the_name_of_a_file() -> None:
+    Path("docs").mkdir()
+    write("docs/tea.md", "Tea is hot.\n")
+    labelled = ("add", "-", "--label", "docs/tea.md")
+    refused = failed("the label 'docs/tea.md' is also the name of another source that is to be added", CHOOSE)
+    assert run(*labelled, "docs", stdin="Coffee\n") == refused
+    assert run("add", "docs")[0] == 0
+    refused = failed("the label 'docs/tea.md' is already the name of another source in the index", CHOOSE)
+    assert run(*labelled, stdin="Coffee\n") == refused
+    assert run(*labelled, "--dry-run", stdin="Coffee\n") == refused
+    assert [text for text, _ in stored().values()] == ["Tea is hot."]
+
+
+def test_a_file_with_the_name_of_a_label_is_refused_until_that_is_deleted() -> None:
+    assert run("add", "-", "--label", "tea.txt", stdin="Coffee\n")[0] == 0
+    write("tea.txt", "Tea is hot.\n")
+    assert run("add", "tea.txt") == failed(
+        "tea.txt: standard input was added with this name as its label",
+        "Remove it first: vecindex delete --source tea.txt",
+    )
+    assert run("delete", "--source", "tea.txt")[0] == 0
+    assert run("add", "tea.txt")[0] == 0
+    assert [text for text, _ in stored().values()] == ["Tea is hot."]
+
+
+CHOOSE = "Choose another --label."
 
 
 def test_bytes_that_are_read_as_replacements_are_counted() -> None:

@@ -12,7 +12,7 @@ import pytest
 import vecindex.index.adding.reading
 import vecindex.sources.reading
 import vecindex.store.sql.documents
-from vecindex import Index, SourceError
+from vecindex import Index, ModelNotFound, SourceError
 
 from ..support.helpers import opened, state_of
 from ..support.written_files import age, write
@@ -57,6 +57,17 @@ def test_moved_files_keep_their_vectors_and_gone_ones_wait_for_prune(index: Inde
     assert (report.gone, report.removed, len(index)) == (("d/b.md",), 2, 4)
     assert index.encoder.encoded == encoded  # type: ignore[attr-defined]
     assert index.verify().ok
+
+
+def test_a_model_that_cannot_be_loaded_leaves_no_source_behind(index: Index, tmp_path: Path) -> None:
+    age(write("a.txt", "one\n"))
+    index.add_files("a.txt")
+    write("b.txt", "two\n")
+    with vecindex.open(tmp_path / "index") as without_model:
+        with pytest.raises(ModelNotFound):
+            without_model.add_files(["a.txt", "b.txt"])
+        assert [(source.location, source.state) for source in index.sources()] == [("a.txt", "current")]
+        assert without_model.add_files("a.txt").skipped == 1  # nothing has changed, so no model is needed
 
 
 def test_rows_that_are_gone_from_a_file_wait_for_prune(index: Index) -> None:

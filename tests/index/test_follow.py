@@ -26,7 +26,7 @@ def test_a_file_with_another_time_is_read_to_compare_its_digest() -> None:
     states = stored(here)
     here.write("a", "one")
     here.write("b", "TWO")
-    assert told(planned(here, states)) == ["touched a", "changed b (its content is another)"]
+    assert told(planned(here, states)) == ["touched a", "changed b (its content has changed)"]
     assert here.read == ["a", "b"]
 
 
@@ -34,7 +34,7 @@ def test_a_file_with_another_size_has_changed_and_its_digest_is_not_needed() -> 
     here = files(a="one")
     states = stored(here)
     here.write("a", "one and more")
-    assert told(planned(here, states)) == ["changed a (its content is another)"]
+    assert told(planned(here, states)) == ["changed a (its content has changed)"]
     assert here.read == []
 
 
@@ -42,7 +42,7 @@ def test_a_file_whose_time_was_not_settled_is_compared_by_its_digest() -> None:
     here = files(a="one", b="two")
     states = [replace(state, modified=None) for state in stored(here)]
     here.contents["b"] = "TWO"  # within one tick of the clock
-    assert told(planned(here, states)) == ["touched a", "changed b (its content is another)"]
+    assert told(planned(here, states)) == ["touched a", "changed b (its content has changed)"]
 
 
 def test_a_change_that_keeps_size_and_time_is_not_seen() -> None:
@@ -54,16 +54,16 @@ def test_a_change_that_keeps_size_and_time_is_not_seen() -> None:
 
 def test_a_file_that_is_read_in_another_way_is_read_again() -> None:
     here = files(a="one")
-    assert told(planned(here, stored(here), options='{"split":"line"}')) == ["changed a (it is read in another way)"]
+    assert told(planned(here, stored(here), options='{"split":"line"}')) == ["changed a (it is read differently now)"]
     other = [replace(state, reader="md") for state in stored(here)]
-    assert told(planned(here, other)) == ["changed a (it is read in another way)"]
+    assert told(planned(here, other)) == ["changed a (it is read differently now)"]
     assert here.read == []
 
 
 def test_a_file_that_was_not_read_to_its_end_is_read_again() -> None:
     here = files(a="one")
     states = [replace(state, digest=None) for state in stored(here)]
-    assert told(planned(here, states)) == ["changed a (it was not read to its end)"]
+    assert told(planned(here, states)) == ["changed a (it was not read to the end)"]
 
 
 def test_a_file_with_records_to_remove_is_read_again_with_prune_only() -> None:
@@ -80,7 +80,7 @@ def test_a_file_that_cannot_be_read_is_left_to_the_reading_that_says_why() -> No
     found = [here.found("a"), Found("b", "txt", "{}", 3, 1)]
     states.append(replace(states[0], id=2, location="c"))
     made = plan(found, states, covers=lambda _: True, is_gone=lambda _: True, digest=lambda _: None)
-    assert told(made) == ["changed a (its content is another)", "new b", "gone c"]
+    assert told(made) == ["changed a (its content has changed)", "new b", "gone c"]
 
 
 def test_a_source_without_size_and_time_is_compared_by_its_digest() -> None:
@@ -88,7 +88,7 @@ def test_a_source_without_size_and_time_is_compared_by_its_digest() -> None:
     state = SourceState(1, "stdin", "<stdin>", "", "txt", "{}", digest_of("one"), None, None, "", 0, "line")
     for digest, expected in (
         (state.digest, "unchanged <stdin>"),
-        (digest_of("two"), "changed <stdin> (its content is another)"),
+        (digest_of("two"), "changed <stdin> (its content has changed)"),
     ):
         made = plan([piped], [state], covers=lambda _: True, is_gone=lambda _: False, digest={piped: digest}.get)
         assert told(made) == [expected]

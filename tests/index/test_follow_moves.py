@@ -73,7 +73,7 @@ def test_a_copy_of_a_file_that_was_then_edited_is_not_a_move() -> None:
     states = stored(here)
     here.write("b", "one")
     here.write("a", "more than one")
-    assert told(planned(here, states)) == ["changed a (its content is another)", "new b"]
+    assert told(planned(here, states)) == ["changed a (its content has changed)", "new b"]
 
 
 def test_two_files_that_swapped_their_names_are_moved() -> None:
@@ -104,7 +104,7 @@ def test_a_file_that_was_overwritten_by_another_has_changed() -> None:
     here = files(a="one", b="other")
     states = stored(here)
     here.move("a", "b")
-    assert told(planned(here, states)) == ["changed b (its content is another)", "gone a"]
+    assert told(planned(here, states)) == ["changed b (its content has changed)", "gone a"]
 
 
 def test_a_chain_that_ends_on_a_file_that_was_overwritten_is_no_move_from_there_on() -> None:
@@ -113,8 +113,8 @@ def test_a_chain_that_ends_on_a_file_that_was_overwritten_is_no_move_from_there_
     here.move("b", "c")
     here.move("a", "b")
     assert told(planned(here, states)) == [
-        "changed b (its content is another)",
-        "changed c (its content is another)",
+        "changed b (its content has changed)",
+        "changed c (its content has changed)",
         "gone a",
     ]
 
@@ -148,7 +148,7 @@ def test_a_free_place_is_preferred_to_one_that_was_overwritten() -> None:
     states = stored(here)
     here.write("b", "same")
     here.move("a", "c")
-    assert told(planned(here, states)) == ["changed b (its content is another)", "moved a -> c"]
+    assert told(planned(here, states)) == ["changed b (its content has changed)", "moved a -> c"]
 
 
 def test_a_file_that_is_gone_is_preferred_to_one_that_was_edited() -> None:
@@ -156,7 +156,7 @@ def test_a_file_that_is_gone_is_preferred_to_one_that_was_edited() -> None:
     states = stored(here)
     here.write("b", "edited")
     here.move("z", "c")
-    assert told(planned(here, states)) == ["changed b (its content is another)", "moved z -> c"]
+    assert told(planned(here, states)) == ["changed b (its content has changed)", "moved z -> c"]
 
 
 def test_what_was_read_otherwise_or_incompletely_is_not_moved() -> None:

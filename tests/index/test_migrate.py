@@ -352,6 +352,16 @@ def test_the_command_tells_what_the_new_model_does_not_read(loaded: list[LoadOpt
     assert "1 text longer than the new model reads; 48 tokens ignored" in result.stderr
 
 
+def test_the_command_shows_the_beginnings_of_long_queries(loaded: list[LoadOptions], tmp_path: Path) -> None:
+    with vecindex.open(tmp_path, model=ToyEncoder()) as index:
+        index.add([f"w{n} {LONG * 10}" for n in range(40)])
+    result = CliRunner().invoke(main, ["migrate", "--dimensions", "2", "--index", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    shown = [line.split(": ")[0] for line in result.stdout.splitlines() if " stayed; left: " in line]
+    assert shown
+    assert all(len(line) <= 202 and line.endswith("…") for line in shown)
+
+
 def test_vectors_made_elsewhere_have_no_model_to_go_on_with(tmp_path: Path) -> None:
     with vecindex.open(tmp_path) as index:
         index.add(["red"], vectors=np.eye(1, 5, dtype=np.float32), space="elsewhere")

@@ -32,6 +32,8 @@ class Rejects:
 
     def __init__(self, path: str | None) -> None:
         self.count = 0
+        self._kept_back: VecindexError | None = None
+        self._keeps_back = True
         self.are_complete = False
         """Whether all rows have been read, so that the file is of use even if adding them is interrupted."""
         self._name = path
@@ -44,6 +46,7 @@ class Rejects:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
+            self.tell()
             if self._path is not None and (kind is None or self.are_complete):
                 self._publish(self._path)
         finally:
@@ -62,12 +65,30 @@ class Rejects:
             raise click.UsageError(f"--rejects {printable(str(self._name))} is one of the files to add; name another.")
 
     def add(self, error: VecindexError) -> None:
-        """Leaves a row out."""
+        """Leaves a row or file out. The first is named when there is a second, or by `tell`; see `failure`."""
         self.count += 1
-        if self.count <= _SHOWN:
-            warn(f"Skipped: {printable(error.message)}")
+        if self.count == 1 and self._keeps_back:
+            self._kept_back = error
+        else:
+            self.tell()
+            if self.count <= _SHOWN:
+                _say_skipped(error)
         if self._path is not None:
             self._write(self._path, error)
+
+    def tell(self) -> None:
+        """Names the first row if it was kept back, and from now on each at once."""
+        first, self._kept_back, self._keeps_back = self._kept_back, None, False
+        if first is not None:
+            _say_skipped(first)
+
+    def failure(self) -> Exception:
+        """What to raise if nothing was found but bad rows: the error itself if there is only one."""
+        only, self._kept_back = self._kept_back, None
+        if only is not None:
+            return only
+        self.report()
+        return click.ClickException("nothing was added, since every row that was read is bad.")
 
     def report(self) -> None:
         """Says how many rows were left out."""
@@ -107,3 +128,7 @@ class Rejects:
             if self._temporary is not None:
                 self._temporary.replace(path)
                 self._temporary = None
+
+
+def _say_skipped(error: VecindexError) -> None:
+    warn(f"Skipped: {printable(error.message)}")

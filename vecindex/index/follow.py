@@ -12,13 +12,14 @@ twice within one tick of the file system's clock. The digest of such a file deci
 from __future__ import annotations
 
 import posixpath
+import shlex
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 
-from ..errors import SourceError
+from ..errors import Advice, InvalidInput, SourceError
 from ..sources.fingerprint import FileState
 from ..values.sources import Condition, SourceInfo, SourceKind, SourceState
 
@@ -64,7 +65,7 @@ class Found:
 
 Digest = Callable[[Found], "str | None"]
 IsGone = Callable[[SourceState], bool]
-_CONTENT = "its content is another"
+_CONTENT = "its content has changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +127,14 @@ def plan(
             for at most once each: where the time has changed and the size has not, and where something new has the
             size of something that has left its place.
         prune: read a source again if it has records that are gone from it and have not been removed.
+
+    Raises:
+        InvalidInput, SourceError: standard input has the name of something else as its label.
     """
     items: dict[Place, Found] = {}
-    for each in found:
-        items.setdefault(each.place, each)
     states = {_place(state): state for state in stored}
+    for each in found:
+        _refuse_shared_name(each, items.setdefault(each.place, each), states.get(each.place))
     digest, is_gone = cache(digest), cache(is_gone)
     steps = {place: _in_place(item, states.get(place), digest, prune) for place, item in items.items()}
     missing = [state for place, state in states.items() if place not in items]
@@ -143,6 +147,30 @@ def plan(
     return Plan((*steps.values(), *(Step(Action.GONE, None, state) for state in gone)))
 
 
+def _refuse_shared_name(item: Found, first: Found, state: SourceState | None) -> None:
+    """Raises an error if standard input is labelled with the name of a file, whose records it would replace."""
+    name = item.location
+    if "stdin" in (item.kind, first.kind) and item.kind != first.kind:
+        raise _label_of_another(name, "is also the name of another source that is to be added")
+    if state is None or "stdin" not in (item.kind, state.kind) or item.kind == state.kind:
+        return
+    if item.kind == "stdin":
+        raise _label_of_another(name, "is already the name of another source in the index")
+    raise SourceError(
+        name,
+        None,
+        "standard input was added with this name as its label",
+        Advice(
+            f"Remove it first: index.delete(source={name!r}).",
+            typed=f"Remove it first: vecindex delete --source {shlex.quote(name)}",
+        ),
+    )
+
+
+def _label_of_another(label: str, why: str) -> InvalidInput:
+    return InvalidInput(f"the label {label!r} {why}", Advice("Choose another label.", typed="Choose another --label."))
+
+
 def _place(state: SourceState) -> Place:
     return state.location, state.query
 
@@ -153,9 +181,9 @@ def _in_place(item: Found, state: SourceState | None, digest: Digest, prune: boo
         return Step(Action.NEW, item, None)
     why = ""
     if state.digest is None:
-        why = "it was not read to its end"
+        why = "it was not read to the end"
     elif (item.reader, item.options) != (state.reader, state.options):
-        why = "it is read in another way"
+        why = "it is read differently now"
     elif prune and state.stale:
         why = "it has records to remove"
     if why:

@@ -211,4 +211,4 @@ def test_only_the_first_of_many_are_named(model: str, here: Path) -> None:
 def test_only_texts_without_a_token_are_an_error(model: str, here: Path) -> None:
     (here / "none.jsonl").write_text(BAD)
     code, _, err = run("add", "none.jsonl", "--skip-bad", "--model", model)
-    assert (code, err.splitlines()[-1]) == (1, "Error: every row is bad; nothing was added.")
+    assert (code, err.splitlines()[-1]) == (1, "Error: nothing was added, since every row that was read is bad.")

@@ -17,7 +17,7 @@ from ..options import ExpandedPath, ModelOptions, index_option, model_options, o
 from ..output import answer, output_mode, say, warn
 from ..progress import Progress
 from ..rejects import Rejects
-from ..render.results import added_line, counted, printable, sources_line
+from ..render.results import added_line, counted, gone_line, printable, sources_line
 
 if TYPE_CHECKING:
     from ...index.adding.files import FilesReport
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ...index.facade import Index
     from ...sources.walk import Skips
     from ...values.records import Record
-
-_NOTHING = "every row is bad; nothing was added."
 
 
 @click.command(cls=FilesCommand)
@@ -130,14 +128,16 @@ def add(
         with Progress("Reading", "rows") as show:
             rows.check(bad.add if skip_bad else None, show)
         bad.are_complete = True
+        # Else there is something to do, such as to remove what is gone, or nothing was to be read of what is not bad.
+        is_all_new = all(step.action in (Action.NEW, Action.CHANGED) for step in rows.plan.steps)
+        if bad.count and not rows.rows and is_all_new and not dry_run:
+            raise bad.failure()
+        bad.tell()
         _say_refused(rows)
         if dry_run:
             _say_plan(rows, report_as, index_path, bad, skips)
             bad.report()
             return
-        if not rows.rows and bad.count and not rows.plan.having(Action.UNCHANGED, Action.TOUCHED, Action.MOVED):
-            bad.report()
-            raise click.ClickException(_NOTHING)
         if index is None:
             # The model is loaded before an empty index is created, so that one that cannot be loaded leaves nothing.
             index = stack.enter_context(chosen.open(index_path, encoder=chosen.encoder()))
@@ -149,9 +149,9 @@ def add(
                 raise
             path, place, unit = error.origin  # as of any other bad row
             raise SourceError(path, place, error.reason, error.advice, unit) from None
+        if rows.rows and bad.count - checked == rows.rows and is_all_new:
+            raise bad.failure()
         bad.report()
-        if rows.rows and bad.count - checked == rows.rows:
-            raise click.ClickException(_NOTHING)
 
 
 def _check_input_options(paths: Sequence[str], database: str | None, label: str | None, files: FileOptions) -> None:
@@ -276,11 +276,7 @@ def _say(index: Index, report: FilesReport, rows: FilesInput, report_as: str, ba
         )
     _say_doubts(rows)
     if report.gone and not rows.options.prune:
-        warn(
-            f"Warning: {counted(len(report.gone), 'source')} of the index {'is' if len(report.gone) == 1 else 'are'} "
-            f"gone, such as {printable(report.gone[0])}; --prune removes "
-            f"{'its' if len(report.gone) == 1 else 'their'} records."
-        )
+        warn(f"Warning: {printable(gone_line(report.gone))}")
     if report.stale:
         warn(
             f"Warning: {counted(report.stale, 'record')} {'is' if report.stale == 1 else 'are'} no longer in the file "
@@ -307,6 +303,8 @@ def _not_read(rows: FilesInput, skips: Skips) -> dict[str, Any]:
 
 def _say_plan(rows: FilesInput, report_as: str, index_path: Path, bad: Rejects, skips: Skips) -> None:
     """Says what would be added."""
+    from ...index.follow import Action
+
     found = rows.plan.counts()
     if output_mode().verbose:
         say(str(rows.plan))
@@ -315,7 +313,10 @@ def _say_plan(rows: FilesInput, report_as: str, index_path: Path, bad: Rejects, 
         **{action.value: count for action, count in found.items()},
         **{"empty": rows.empty, "replaced": rows.replaced, "bad": bad.count, **_not_read(rows, skips)},
     }
-    kinds = ", ".join(f"{count:,} {action.value}" for action, count in found.items())
-    what = f"Nothing was added. Would add {rows.rows:,} {'row or text' if rows.rows == 1 else 'rows and texts'}"
+    words = {action: action.value for action in Action}
+    if rows.options.prune:
+        words[Action.GONE] = "gone, to be removed"
+    kinds = ", ".join(f"{count:,} {words[action]}" for action, count in found.items())
+    what = f"Nothing was added. Would add {counted(rows.rows, 'text')}"
     answer(report_as, members, f"{what}; sources: {kinds}." if kinds else f"{what}.")
     _say_doubts(rows)

@@ -12,6 +12,7 @@ from ..interrupts import stopping_on_sigterm, word_and_code
 from ..options import ExpandedPath, ModelOptions, answer_option, index_option, model_options
 from ..output import emit, say, warn
 from ..progress import Progress
+from ..render.hits import snippet
 from ..render.results import counted, json_text, printable
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ def _print(report: MigrationReport, drop_old: str) -> None:
     for each in report.changed[:_CHANGED_SHOWN]:
         if each.left or each.came:
             left, came = (", ".join(map(printable, keys)) or "none" for keys in (each.left, each.came))
-            emit(f"  {printable(each.query)}: {each.overlap:.0%} stayed; left: {left}; came: {came}\n", needed=False)
+            query = printable(snippet(each.query, ""))
+            emit(f"  {query}: {each.overlap:.0%} stayed; left: {left}; came: {came}\n", needed=False)
     if report.ndcg_before is not None and report.ndcg_after is not None:
         emit(f"nDCG@10 before {report.ndcg_before:.4f}, after {report.ndcg_after:.4f}.\n", needed=False)
     say(f"The old index is kept in {printable(report.kept)}; remove it with: {drop_old}")

@@ -16,7 +16,7 @@ from ..file_options import FileOptions, FilesCommand, file_options
 from ..interrupts import stopping_on_sigterm
 from ..options import ExpandedPath, ModelOptions, index_option, model_options, report_option
 from ..output import emit, say, warn
-from ..render.results import added_line, counted, json_line, printable, sources_line
+from ..render.results import added_line, counted, gone_line, json_line, printable, sources_line
 
 if TYPE_CHECKING:
     from ...index.facade import Index
@@ -102,7 +102,7 @@ class _Following:
             rows.check(self._tell_bad, lambda _: None)
             report = index.add_files(rows, on_bad=self._tell_bad)
         if gone := () if self._files.prune else report.gone:
-            self._tell(f"Warning: {counted(len(gone), 'source')} gone, such as {gone[0]}; --prune removes the records.")
+            self._tell(f"Warning: {gone_line(gone)}")
         if not (report.read or report.moved or report.removed):
             return
         if self._report_as == "json":

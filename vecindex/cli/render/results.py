@@ -106,6 +106,13 @@ def sources_line(report: FilesReport) -> str:
     return f"; {total:,} sources: {', '.join(said)}" if total > 1 else ""
 
 
+def gone_line(gone: Sequence[str]) -> str:
+    """Which sources are gone, and what removes their records."""
+    if len(gone) == 1:
+        return f"{gone[0]} is gone; --prune removes its records."
+    return f"{len(gone):,} sources are gone, such as {gone[0]}; --prune removes their records."
+
+
 def compact_line(report: CompactReport) -> str:
     """What a compaction removed, and how much space that freed."""
     forgotten = f" and {counted(report.forgotten_texts, 'cached text')}" if report.forgotten_texts else ""

@@ -37,9 +37,11 @@ class FilesReport(AddReport):
 
 def add_files(given: FilesInput, adding: Adding, snapshots: Snapshots, writer: Writer) -> FilesReport:
     """Adds what `FilesInput.check` found to be sound, and follows what has become of the other sources."""
-    steps = given.plan
-    if adding.model.is_chosen:
-        adding.encoder()  # a different space is refused even if nothing must be encoded
+    steps, to_register = given.plan, given.to_register()
+    # A different space is refused even if nothing must be encoded. Before sources are registered, so that a model that
+    # cannot be loaded leaves none that seem to have been interrupted.
+    if adding.model.is_chosen or (given.rows and to_register):
+        adding.encoder()
     writer.move_sources(
         [
             (step.state, replace(step.state, location=step.found.location, modified=step.found.modified))
@@ -52,7 +54,7 @@ def add_files(given: FilesInput, adding: Adding, snapshots: Snapshots, writer: W
         for step in steps.having(Action.TOUCHED)
         if step.state is not None and step.found is not None
     ]
-    registered = writer.register(given.to_register(), touched)
+    registered = writer.register(to_register, touched)
     report = AddReport()
     if given.rows or registered:
         needs_tokens = given.needs_tokens

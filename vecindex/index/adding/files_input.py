@@ -106,7 +106,8 @@ class FilesInput:
         """Decides which sources are to be read, given those that the index knows."""
         states = list(stored)
         presence = Presence(self._locations)
-        by_place = {each.found.place: each for each in self._readings if each.is_followed}
+        followed = [each for each in self._readings if each.is_followed]
+        by_place = {each.found.place: each for each in followed}
 
         def digest(found: Found) -> str | None:
             reading = by_place[found.place]
@@ -117,7 +118,7 @@ class FilesInput:
             return reading.digest
 
         self.plan = plan(
-            (each.found for each in by_place.values()),
+            (each.found for each in followed),
             states,
             covers=self._covers,
             is_gone=presence.is_gone,
