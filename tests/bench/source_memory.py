@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 import vecindex
-from vecindex.sources import Format, read, source
+from vecindex.sources import Format, read, read_options, source
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -140,7 +140,7 @@ def measure(path: str, adds: bool) -> None:
             count = report.added
             assert count == len(index)
     else:
-        with source(path, key_column="id", sql=sql, format=Format.SQLITE if sql else None) as opened:
+        with source(path, read_options(key_column="id", sql=sql), format=Format.SQLITE if sql else None) as opened:
             count = sum(1 for _ in read(opened))
     seconds = time.perf_counter() - begun
     # Not getrusage, whose peak includes that of the process that started this one.

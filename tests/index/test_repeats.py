@@ -12,7 +12,7 @@ import pytest
 import vecindex
 from vecindex import AddReport, Index, Record
 from vecindex.errors import InvalidInput
-from vecindex.sources import read, source
+from vecindex.sources import read, read_options, source
 from vecindex.values.keys import derive_key
 from vecindex.values.repeats import SeenKeys
 
@@ -50,7 +50,7 @@ def test_the_key_is_by_the_text_and_by_what_metadata_reads_as() -> None:
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not here")
 def test_rows_with_one_text_and_other_metadata_all_stay(index: Index) -> None:
-    records = list(read(source(CASES / "repeated.csv", text_column="text")))
+    records = list(read(source(CASES / "repeated.csv", read_options(text_column="text"))))
     assert index.add(records) == AddReport(added=4)
     hits = index.search("Collapsed in the heat", k=10)
     assert sorted((hit.text, hit.metadata["year"], hit.metadata["place"]) for hit in hits) == [

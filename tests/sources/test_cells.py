@@ -9,7 +9,7 @@ import pytest
 
 import vecindex
 from vecindex.errors import InvalidInput
-from vecindex.sources import read, source
+from vecindex.sources import read, read_options, source
 from vecindex.values.records import Record
 
 from ..support.commands import run
@@ -72,7 +72,7 @@ def test_kinds_do_not_mix_in_a_column() -> None:
 def test_types_text_takes_every_cell_as_it_is_written() -> None:
     assert values("1", "", "true", types="text") == ["1", "", "true"]
     with pytest.raises(InvalidInput, match="types is 'int'"):
-        source("a.csv", types="int")  # type: ignore[arg-type]
+        read_options(types="int")  # type: ignore[arg-type]
 
 
 def test_a_bad_row_says_nothing_of_its_columns() -> None:
@@ -110,7 +110,7 @@ def test_what_a_search_wrote_can_be_added_again_and_changes_nothing(format_: str
 @pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not here")
 def test_the_case_of_a_typed_table(here: Path) -> None:
     with opened(here / "index") as index:
-        index.add(read(source(CASES / "typed.csv", text_column="name")))
+        index.add(read(source(CASES / "typed.csv", read_options(text_column="name"))))
         assert [index.get(hit.key).metadata for hit in index.search("An early report", k=1)] == [
             {"year": 1985, "score": 7, "zip": "01234", "active": True, "tags": ["cats"]}
         ]

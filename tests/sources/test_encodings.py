@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vecindex.errors import SourceError
-from vecindex.sources import Format, Source, read, source
+from vecindex.sources import Format, Source, read, read_options, source
 from vecindex.sources.opening.decoding import Decoding, Utf8
 from vecindex.sources.options import ReadOptions
 from vecindex.sources.texts import whole_text
@@ -111,7 +111,7 @@ def test_the_common_encodings_are_detected(name: str, encoding: str) -> None:
 def test_a_named_encoding_is_used_however_little_there_is(encoding: str) -> None:
     text = SENTENCES[encoding].partition("\n")[0]
     Path("a.txt").write_bytes(text.encode(encoding))
-    notes = source("a.txt", encoding=encoding)
+    notes = source("a.txt", read_options(encoding=encoding))
     assert [record.text for record in read(notes)] == [text]
     assert (notes.decoding.detected, notes.decoding.replaced) == (False, 0)
     with notes.opened() as stream:
@@ -185,7 +185,7 @@ def test_a_byte_that_the_named_encoding_does_not_have_is_a_bad_row() -> None:
 @pytest.mark.usefixtures("here")
 def test_bad_bytes_are_replaced_and_counted_if_that_is_asked_for() -> None:
     Path("a.txt").write_bytes("été\n".encode() + b"caf\xe9 \xff\xfe\nlast\n")
-    notes = source("a.txt", errors="replace")
+    notes = source("a.txt", read_options(errors="replace"))
     for _ in range(2):  # each reading counts from 0
         assert [record.text for record in read(notes)] == ["été", "caf\ufffd \ufffd\ufffd", "last"]
         assert notes.decoding.replaced == 3

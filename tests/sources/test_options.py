@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ def test_columns_are_one_name_or_several_in_order() -> None:
     assert read_options() == ReadOptions()
     assert read_options(text_column="title").text_columns == ("title",)
     assert read_options(text_column=["title", "body"]).text_columns == ("title", "body")
-    assert read_options(metadata_columns=iter(["lang"])).metadata_columns == ("lang",)
+    assert read_options(metadata_columns=("lang",)).metadata_columns == ("lang",)
     assert read_options(metadata_columns=[]).metadata_columns == ()
     assert read_options(metadata_columns="lang").metadata_columns == ("lang",)
 
@@ -30,6 +29,7 @@ def test_columns_are_one_name_or_several_in_order() -> None:
         ({"text_column": 3}, "text_column must be a name or several, not int"),
         ({"text_column": [3]}, "a name in text_column must be a string, not int"),
         ({"metadata_columns": b"ab"}, "metadata_columns must be a name or several, not bytes"),
+        ({"metadata_columns": {"lang"}}, "metadata_columns must be a name or several, not set"),
         ({"key_column": 3}, "key_column must be a string, not int"),
         ({"types": "int"}, "types is 'int'"),
         ({"errors": "ignore"}, "errors is 'ignore'"),
@@ -60,11 +60,11 @@ def test_a_source_holds_its_options(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.touch()
 
-    def columns() -> Iterator[str]:
-        yield "title"
-        yield "body"
-
-    found = source(path, text_column=columns(), key_column="id", errors="replace", sql="select 1", json_path="a.b")
-    assert found.options == ReadOptions(("title", "body"), "id", errors="replace", sql="select 1", json_path="a.b")
+    options = read_options(
+        text_column=["title", "body"], key_column="id", errors="replace", sql="select 1", json_path="a.b"
+    )
+    assert options == ReadOptions(("title", "body"), "id", errors="replace", sql="select 1", json_path="a.b")
+    found = source(path, options)
+    assert found.options == options
     assert found.options.names_columns
     assert not ReadOptions().names_columns

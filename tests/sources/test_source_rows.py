@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from vecindex.errors import SourceError
-from vecindex.sources import Format, read, source
+from vecindex.sources import Format, read, read_options, source
 from vecindex.values.records import Record
 
 from ..support.source_files import DATA, needs_data, records, refused, with_bad_rows
@@ -324,6 +324,6 @@ class TestTables:
         path = DATA / "stsb" / "dev.tsv"
         rows = [line.split("\t") for line in path.read_text(encoding="utf-8").split("\n")[1:] if line]
         assert len(rows) == 1500
-        assert list(read(source(path, text_column="sentence1", types="text"))) == [
+        assert list(read(source(path, read_options(text_column="sentence1", types="text")))) == [
             Record(first, None, {"score": score, "sentence2": second}) for score, first, second in rows
         ]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vecindex.errors import InvalidInput, SourceError
-from vecindex.sources import Format, Source, lines, read, source
+from vecindex.sources import Format, Source, lines, read, read_options, source
 from vecindex.values.records import Record
 
 from ..support.source_files import DATA, needs_data, records, refused, with_bad_rows
@@ -253,7 +253,7 @@ class TestSource:
 
     def test_one_column_cannot_be_text_and_key(self) -> None:
         with pytest.raises(InvalidInput, match="cannot both be 'id'"):
-            source("a.csv", text_column="id", key_column="id")
+            read_options(text_column="id", key_column="id")
 
     def test_a_source_can_be_read_again(self) -> None:
         Path("a.txt").write_text("a\nb\n")

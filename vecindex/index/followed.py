@@ -83,7 +83,7 @@ class Followed(Maintained):
         metadata=_object,
         on_long=choice(get_args(OnLong)),
         on_duplicate=choice(get_args(OnDuplicate)),
-        **dict.fromkeys(("split", "join_short", "format", "text_column", "metadata_columns"), _as_read),
+        **dict.fromkeys(("split", "join_short", "format"), _as_read),
     )
     def add_files(
         self,

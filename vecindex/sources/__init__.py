@@ -2,7 +2,7 @@
 
 ::
 
-    with source("notes.jsonl", key_column="id") as notes:
+    with source("notes.jsonl", read_options(key_column="id")) as notes:
         for record in read(notes):
             ...
     for found in sources_in(["docs", "films.csv.gz"], exclude=["drafts/"]):
@@ -17,12 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .formats import Format as Format
+    from .options import read_options as read_options
     from .origin import Source as Source
     from .origin import source as source
     from .reading import read as read
     from .walk import sources_in as sources_in
 
-_HOMES = {"Format": "formats", "Source": "origin", "source": "origin", "read": "reading", "sources_in": "walk"}
+_HOMES = {
+    **{"Format": "formats", "read_options": "options", "Source": "origin", "source": "origin"},
+    **{"read": "reading", "sources_in": "walk"},
+}
 
 __all__ = sorted(_HOMES)
 

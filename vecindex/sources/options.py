@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -49,9 +49,9 @@ class ReadOptions:
 
 def read_options(
     *,
-    text_column: str | Iterable[str] | None = None,
+    text_column: str | Sequence[str] | None = None,
     key_column: str | None = None,
-    metadata_columns: str | Iterable[str] | None = None,
+    metadata_columns: str | Sequence[str] | None = None,
     types: Types = "auto",
     json_path: str | None = None,
     encoding: str | None = None,
@@ -75,12 +75,12 @@ def read_options(
     )
 
 
-def _names(option: str, given: str | Iterable[str] | None) -> tuple[str, ...] | None:
+def _names(option: str, given: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if given is None:
         return None
     if isinstance(given, str):
         return (string(given, option),)
-    if not isinstance(given, Iterable) or isinstance(given, (bytes, bytearray)):
+    if not isinstance(given, (list, tuple)):  # a set, say, has no order
         raise InvalidInput(f"{option} must be a name or several, not {type(given).__name__}", how_to(given))
     names = tuple(string(name, f"a name in {option}") for name in given)
     if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):

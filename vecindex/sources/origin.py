@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import IO, cast
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from ..errors import Advice, SourceError
 from ..values.paths import expanded
 from ..values.sources import SourceKind
-from .cells import Types, Value
+from .cells import Value
 from .fingerprint import FileState, digest_of, state_of
 from .formats import LAYOUTS, Format
 from .opening.archives import Member, is_office_file
@@ -26,7 +26,7 @@ from .opening.detect import START, format_of
 from .opening.files import STDIN as STDIN
 from .opening.files import as_opened, copied, is_regular, is_url, opened, standard_input
 from .opening.files import unreadable as unreadable
-from .options import DecodingErrors, ReadOptions, read_options
+from .options import ReadOptions
 
 
 @dataclass(frozen=True)
@@ -142,48 +142,19 @@ class Source:
 
 def source(
     path: str | os.PathLike[str],
+    options: ReadOptions | None = None,
     *,
     format: Format | None = None,
-    text_column: str | Iterable[str] | None = None,
-    key_column: str | None = None,
-    metadata_columns: str | Iterable[str] | None = None,
-    types: Types = "auto",
-    json_path: str | None = None,
-    encoding: str | None = None,
-    errors: DecodingErrors = "strict",
-    sql: str | None = None,
     label: str | None = None,
     offline: bool = False,
 ) -> Source:
     """The source at ``path``, which is a file, a URL, or "-" for standard input, which is read to its end and copied.
 
-    ``format`` None goes by the suffix and the content, and is txt for standard input. ``types`` says how to read the
-    cells of csv and tsv: "auto" converts columns of only numbers, booleans, lists or objects, and leaves out empty
-    cells; "text" keeps each cell as it is written. ``label`` is what standard input is called. ``offline`` refuses
-    URLs. The other options are those of `ReadOptions`. Raises SourceError if there is nothing to read or the format is
-    unknown.
+    ``options`` say how it is read. ``format`` None goes by the suffix and the content, and is txt for standard input.
+    ``label`` is what standard input is called. ``offline`` refuses URLs. Raises SourceError if there is nothing to read
+    or the format is unknown.
     """
-    options = read_options(
-        text_column=text_column,
-        key_column=key_column,
-        metadata_columns=metadata_columns,
-        types=types,
-        json_path=json_path,
-        encoding=encoding,
-        errors=errors,
-        sql=sql,
-    )
-    return opened_source(path, format, options, label, offline)
-
-
-def opened_source(
-    path: str | os.PathLike[str],
-    format: Format | None,
-    options: ReadOptions,
-    label: str | None = None,
-    offline: bool = False,
-) -> Source:
-    """See `source`."""
+    options = options or ReadOptions()
     path = os.fspath(path)
     name = label or _name(path)
     if is_url(path):

@@ -10,7 +10,7 @@ import pytest
 import vecindex
 from vecindex import Record, SourceError
 from vecindex.errors import InvalidInput
-from vecindex.sources import Source, source
+from vecindex.sources import Source, read_options, source
 from vecindex.sources.split.method import Split
 from vecindex.values.records import Origin
 
@@ -101,7 +101,7 @@ def test_options_say_how_the_file_is_read(table: Path, tmp_path: Path) -> None:
 
 
 def test_an_open_source_is_read_with_its_own_options(table: Path) -> None:
-    with source(table, text_column="plot") as films:
+    with source(table, read_options(text_column="plot")) as films:
         assert [record.text for record in vecindex.read(films)] == ["On Mars. Alone.", "A shark bites."]
         with pytest.raises(InvalidInput, match="options of a source that is open already"):
             vecindex.read(films, text_column="id")

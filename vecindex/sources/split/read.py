@@ -10,11 +10,11 @@ from typing import Any, cast
 from ...errors import InvalidInput
 from ...values.arguments import entrance
 from ...values.records import Record
-from ...values.scalars import Check, callback, choice, path_or, string, whole
+from ...values.scalars import Check, callback, choice, path_or, whole
 from ..cells import Types
 from ..documents import Document
 from ..formats import LAYOUTS, Format
-from ..options import DecodingErrors
+from ..options import DecodingErrors, ReadOptions, read_options
 from ..origin import Source, source
 from ..reading import OnBad, contents
 from .method import Split
@@ -26,14 +26,8 @@ def _split_check(name: str, value: Any) -> Split:
     return value if isinstance(value, Split) else Split.parse(value)
 
 
-def _columns_check(name: str, value: Any) -> str | tuple[str, ...]:
-    if isinstance(value, (list, tuple)):
-        return tuple(string(each, f"a name in {name}") for each in value)
-    return string(value, name)
-
-
 READ_CHECKS: dict[str, Check] = {
-    **{"text_column": _columns_check, "metadata_columns": _columns_check, "split": _split_check},
+    "split": _split_check,
     "join_short": whole(0, "Pass a number of characters, or 0 to join nothing."),
     "format": choice(tuple(Format), "format"),
 }
@@ -87,17 +81,22 @@ def read(
         SourceError: the file or a row of it cannot be read; it names the file and the line.
         InvalidInput: an argument is wrong.
     """
-    options = {
-        **{"text_column": text_column, "key_column": key_column, "metadata_columns": metadata_columns},
-        **{"json_path": json_path, "encoding": encoding, "sql": sql},
-    }
+    options = read_options(
+        text_column=text_column,
+        key_column=key_column,
+        metadata_columns=metadata_columns,
+        types=types,
+        json_path=json_path,
+        encoding=encoding,
+        errors=errors,
+        sql=sql,
+    )
     way = None if split is None else cast(Split, split)
     if isinstance(path, Source):
-        if (format, types, errors, offline, set(options.values())) != (None, "auto", "strict", False, {None}):
+        if (options, format, offline) != (ReadOptions(), None, False):
             raise InvalidInput("options of a source that is open already", "Pass them to source().")
         return _records(path, on_bad, way, join_short, token_spans)
-    kind = None if format is None else Format(format)
-    opened = source(path, format=kind, types=types, errors=errors, offline=offline, **cast(Any, options))
+    opened = source(path, options, format=None if format is None else Format(format), offline=offline)
     return _closed_after(opened, _records(opened, on_bad, way, join_short, token_spans))
 
 

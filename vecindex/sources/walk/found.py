@@ -20,7 +20,7 @@ from ..opening.archives import Archives, Member, is_office_file, members
 from ..opening.detect import format_of, is_archive, is_binary
 from ..opening.files import STDIN, is_url, opened, unreadable
 from ..options import ReadOptions
-from ..origin import Source, beginning, opened_source
+from ..origin import Source, beginning, source
 from .patterns import Globs, Ignored
 from .skips import OnSkip, Reason, Skip
 
@@ -64,11 +64,11 @@ def sources_in(
     seen: set[str] = set()
     try:
         for path in paths:
-            for source in search.named(os.fspath(path), label, offline):
-                place = source.path if is_url(source.path) or source.path == STDIN else os.path.abspath(source.path)
+            for found in search.named(os.fspath(path), label, offline):
+                place = found.path if is_url(found.path) or found.path == STDIN else os.path.abspath(found.path)
                 if place not in seen:
                     seen.add(place)
-                    yield source
+                    yield found
     finally:
         search.archives.close()
 
@@ -93,7 +93,7 @@ class _Search:
             if self._may_be_archive and _is_archive(path):
                 yield from self._archive(path, os.stat(path).st_mtime_ns)
                 return
-        yield opened_source(path, self.format, self.options, label, offline)
+        yield source(path, self.options, format=self.format, label=label, offline=offline)
 
     @property
     def _may_be_archive(self) -> bool:
