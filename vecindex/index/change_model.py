@@ -29,7 +29,7 @@ from ..encoders.load import INT8, load_for_space, precision_here
 from ..encoders.run.encoder import Encoder
 from ..errors import Advice, InvalidInput, RecordNotFound, SpaceMismatch, StorageError
 from ..evaluate.measures import ndcg, overlap
-from ..store.compact import PublishCodes
+from ..store.compact import Derive
 from ..store.disk.lock import MIGRATION_LOCK_FILE, WriterLock
 from ..store.manifest import Manifest
 from ..store.side_indexes import begin_anew, begin_side, remove_side
@@ -170,7 +170,7 @@ class Migration:
     folder: Path
     snapshots: Snapshots
     writer: Callable[[], AbstractContextManager[Writer]]
-    publish_codes: PublishCodes
+    derive: Derive
     open_side: Callable[[Path, Encoder], tuple[Filled, Snapshots]]
 
     def run(
@@ -219,7 +219,7 @@ class Migration:
             for left in reversed(range(_ROUNDS)):
                 with self.writer() as writer:
                     few = partial(filling.finish, _FEW if left else None)
-                    switched = switch(self.folder, self.snapshots, writer, few, self.publish_codes, space)
+                    switched = switch(self.folder, self.snapshots, writer, few, self.derive, space)
                 if switched is not None:
                     break
                 filling.run(progress)

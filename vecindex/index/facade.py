@@ -286,7 +286,7 @@ class Index(Followed):
         self._check_writable()
         self._check_sound()
         encoder = target_encoder(self._model, self._space(), model, precision, dimensions)
-        migration = Migration(self._folder, self._snapshots, self._writer, self._upkeep.write_codes, self._open_side)
+        migration = Migration(self._folder, self._snapshots, self._writer, self._upkeep.derive, self._open_side)
         with contextlib.ExitStack() as stack:
             compared: Reader = self
             space = self._space()

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import EllipsisType
 
@@ -24,10 +25,11 @@ from ..errors import CorruptIndex, InvalidInput, VecindexError
 from ..machine.memory import memory_errors
 from ..machine.threads import in_thread
 from ..store.compact import compact
+from ..store.derived import CodesFiles
 from ..store.disk.files import is_file, publish
-from ..store.manifest import CodesFiles, Manifest
+from ..store.manifest import Manifest
 from ..store.snapshot import Snapshot, Snapshots
-from ..store.vectors import Vectors, release
+from ..store.vectors import Rows, Vectors, release
 from ..store.writer import Writer
 from ..values.records import CompactReport
 from .dense.codes import Codes, build, dump, extend
@@ -116,7 +118,7 @@ class Upkeep:
     def compact(self, empty_cache: bool = False) -> CompactReport:
         """Frees the space of dead rows; see `store.compact`."""
         with self._snapshots.borrow() as catalog, self._writer() as writer:
-            return compact(self._folder, catalog, writer, self.write_codes, empty_cache)
+            return compact(self._folder, catalog, writer, self.derive, empty_cache)
 
     @memory_errors("codes were made")
     def renew_codes(self, rebuild: bool = False) -> None:
@@ -186,24 +188,24 @@ class Upkeep:
         ``instead`` are the codes to be replaced: if the index has different ones by now, newer or tuned, these stay.
         """
 
-        def choose(now: Manifest) -> CodesFiles | None:
+        def choose(now: Manifest) -> Manifest:
             if instead is not ... and now.codes != instead:
-                return now.codes
-            return _write(self._folder, now, codes)
+                return now
+            return replace(now, codes=_write(self._folder, now, codes))
 
         with self._writer() as writer:
-            return writer.set_codes(manifest.vectors, choose)
+            return writer.set_derived(manifest.vectors, choose)
 
     def _manifest(self) -> Manifest:
         with self._snapshots.borrow() as catalog:
             return catalog.manifest()
 
-    def write_codes(self, manifest: Manifest, vectors: Vectors) -> CodesFiles | None:
-        """Publishes codes of all these rows, with the settings of ``manifest``; None if there are too few rows."""
-        settings = settings_of(manifest)
-        if settings is None or manifest.rows < ROWS_FOR_CODES:
-            return None
-        return _write(self._folder, manifest, build(vectors, settings))
+    def derive(self, manifest: Manifest, vectors: Vectors, live: Rows) -> Manifest:
+        """Publishes what is derived of these rows, with the settings of ``manifest``; see `store.compact.Derive`."""
+        settings, codes = settings_of(manifest), None
+        if settings is not None and manifest.rows >= ROWS_FOR_CODES:
+            codes = _write(self._folder, manifest, build(vectors, settings))
+        return replace(manifest.without_derived(), codes=codes)
 
 
 def _check(snapshot: Snapshot) -> None:

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 from ..errors import Advice, CorruptIndex, OutOfMemory
 from ..filters.tree import Filter, Path
+from ..store.derived import CodesFiles
 from ..store.generation import Allowed
-from ..store.manifest import CodesFiles, Manifest
+from ..store.manifest import Manifest
 from ..store.origins import Whence
 from ..store.snapshot import Snapshot
 from ..store.sql.groups import Groups

@@ -1,7 +1,7 @@
 """Copies one generation of an index, whole and checked, while others write, compact and read.
 
 1. A writer commits meanwhile: the read transaction and the mapping both stay at the generation that was taken.
-2. A compaction removes the vector file or the codes: the mapping keeps the vectors; codes are left out, being derived.
+2. A compaction removes the vector file or a derived file: the mapping keeps the vectors; what is derived is left out.
 3. Something is damaged: the error names it, and no backup is left that would hide the damage until it is needed.
 4. Killed on the way: see `atomic_create`.
 """
@@ -66,8 +66,8 @@ def backup(snapshots: Snapshots, destination: str | os.PathLike[str], progress: 
                 total = manifest.rows * manifest.dimension * 4 + size
                 _copy_database(catalog, copy, False, lambda share: report(int(share * size), total))
                 _copy_vectors(generation, catalog.folder, copy, False, lambda done: report(size + done, total))
-                has_codes = _copy_codes(generation, copy)
-            _check(catalog.path, copy, manifest, has_codes)
+                derived = _copy_derived(generation, copy)
+            _check(catalog.path, copy, manifest, derived)
             keep_out_of_repositories(copy)
             records = manifest.records
         return BackupReport(records, manifest.rows, folder_bytes(path))
@@ -91,8 +91,8 @@ def set_aside(snapshots: Snapshots, path: Path) -> None:
                 disk().link(vectors, copy / vectors.name)
             except OSError:
                 _copy_vectors(generation, catalog.folder, copy, True, lambda done: None)
-            has_codes = _copy_codes(generation, copy)
-        _check(catalog.path, copy, manifest, has_codes)
+            derived = _copy_derived(generation, copy)
+        _check(catalog.path, copy, manifest, derived)
 
 
 @contextlib.contextmanager
@@ -140,21 +140,24 @@ def _copy_vectors(
             report(stop * manifest.dimension * 4)
 
 
-def _copy_codes(generation: Generation, folder: Path) -> bool:
-    """Copies the codes' files; if one is missing or damaged, copies none and returns False, since they are derived."""
-    codes = generation.manifest.codes
-    if codes is None:
-        return False
+def _copy_derived(generation: Generation, folder: Path) -> Manifest:
+    """Copies derived files, and returns the manifest without those that are missing or damaged; they come back."""
+    manifest = generation.manifest
+    codes, lexical = manifest.codes, manifest.lexical
     try:
-        contents = [generation.codes_file(number)() for number in range(len(codes.names))]
+        for number, name in enumerate(codes.names if codes else ()):
+            publish(folder / name, [generation.codes_file(number)()])
     except CorruptIndex:
-        return False
-    for name, content in zip(codes.names, contents, strict=True):
-        publish(folder / name, [content])
-    return True
+        codes = None
+    try:
+        for segment in lexical.segments if lexical else ():
+            publish(folder / segment.name, [generation.segment_file(segment)])
+    except CorruptIndex:
+        lexical = manifest.without_derived().lexical
+    return replace(manifest, codes=codes, lexical=lexical)
 
 
-def _check(original: Path, folder: Path, manifest: Manifest, has_codes: bool) -> None:
+def _check(original: Path, folder: Path, manifest: Manifest, derived: Manifest) -> None:
     """Checks that the copied database is the generation of ``manifest`` and sound, and makes it durable."""
     try:
         copy = Catalog(folder)
@@ -165,9 +168,9 @@ def _check(original: Path, folder: Path, manifest: Manifest, has_codes: bool) ->
                 raise CorruptIndex(str(copy.path), fault)
             if sum(1 for _ in copy.records()) != manifest.records:
                 raise CorruptIndex(str(copy.path), f"it does not hold the {manifest.records} records that it counts")
-            if manifest.codes is not None and not has_codes:
+            if derived != manifest:
                 with copy.changing() as tables:
-                    tables.annotate(replace(manifest, codes=None))
+                    tables.annotate(derived)
         finally:
             copy.close()
     except CorruptIndex as error:

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import CorruptIndex
 from ..values.records import CompactReport
 from .disk.files import folder_bytes, remove_files
-from .manifest import CodesFiles, Manifest
+from .manifest import Manifest
 from .sql.reads import Catalog
 from .vectors import (
     ROWS_A_BLOCK,
@@ -33,13 +33,14 @@ from .vectors import (
 )
 from .writer import Writer
 
-PublishCodes = Callable[[Manifest, Vectors], CodesFiles | None]
-"""Writes codes over the vectors of a manifest; returns None if exact search is as good."""
+Derive = Callable[[Manifest, Vectors, Rows], Manifest]
+"""Publishes what is derived from the vectors and texts of a manifest, and returns the manifest that names it.
+
+The rows of the vectors were these before, when the files that the manifest still names were made.
+"""
 
 
-def compact(
-    folder: Path, catalog: Catalog, writer: Writer, publish_codes: PublishCodes, empty_cache: bool = False
-) -> CompactReport:
+def compact(folder: Path, catalog: Catalog, writer: Writer, derive: Derive, empty_cache: bool = False) -> CompactReport:
     """Drops the dead rows and frees their space; readers are not disturbed, writers wait.
 
     The cache drops the texts of these rows, or all texts with ``empty_cache``.
@@ -59,11 +60,11 @@ def compact(
             old = map_rows(path, manifest.rows, manifest.dimension)
             after = replace(manifest, vectors=manifest.vectors + 1, rows=len(live), dead=0)
             vectors = _copied(old, live, sums[live], path, vector_file(folder, after.vectors))
-            after = replace(after, codes=publish_codes(after, vectors))
+            after = derive(after, vectors, live)
             with catalog.changing() as tables:
                 tables.renumber(live, sums[live])
                 tables.commit(after)
-        remove_orphans(folder, after.vectors, after.codes.names if after.codes else ())
+        remove_orphans(folder, after.vectors, after.derived)
         catalog.vacuum()
         return CompactReport(manifest.dead, before, folder_bytes(folder), cached - catalog.count_cached())
 

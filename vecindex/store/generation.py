@@ -18,6 +18,7 @@ from ..errors import CorruptIndex, OutOfMemory
 from ..errors.warnings import FilterWarning
 from ..filters.tree import Filter, parse_path
 from ..filters.tree import Path as FieldPath
+from .derived import SegmentFile
 from .disk.files import DATABASE_FILE, mapped
 from .manifest import Manifest
 from .sql.groups import Groups, read_groups
@@ -176,6 +177,10 @@ class Generation:
                 raise CorruptIndex(str(self._path), damaged_rows(first + bad))
             self._checked[block] = last - first
 
+    def segment_file(self, segment: SegmentFile) -> memoryview:
+        """Maps a lexical segment; raises CorruptIndex if it cannot be read."""
+        return self._map_derived(segment.name)
+
     @property
     def _most_codes(self) -> int:
         """More bytes than any codes of the vectors can take, clusters included."""
@@ -191,14 +196,7 @@ class Generation:
         codes = self.manifest.codes
         assert codes is not None
         path = self._folder / codes.names[number]
-        try:
-            content = memoryview(mapped(path, at_most=self._most_codes))
-        except OSError as error:
-            if error.errno == errno.ENOMEM:
-                raise OutOfMemory(f"{path} was mapped") from error
-            raise CorruptIndex(str(path), error.strerror or str(error)) from None
-        except ValueError as error:
-            raise CorruptIndex(str(path), f"it cannot be read: {error}") from None
+        content = self._map_derived(codes.names[number], self._most_codes)
 
         def checked() -> memoryview:
             if hashlib.sha256(content).hexdigest() != codes.digests[number]:
@@ -206,3 +204,14 @@ class Generation:
             return content
 
         return checked
+
+    def _map_derived(self, name: str, most: int | None = None) -> memoryview:
+        path = self._folder / name
+        try:
+            return memoryview(mapped(path, at_most=most))
+        except OSError as error:
+            if error.errno == errno.ENOMEM:
+                raise OutOfMemory(f"{path} was mapped") from error
+            raise CorruptIndex(str(path), error.strerror or str(error)) from None
+        except ValueError as error:
+            raise CorruptIndex(str(path), f"it cannot be read: {error}") from None

@@ -6,50 +6,17 @@ import json
 import re
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import cast
 
 from ..filters.tree import Refused, parse_path, path_text
 from ..values.nested import read_json
 from ..values.space import Space
+from .derived import CodesFiles, LexicalFiles, shown, texts
 
-CODES_FILE = re.compile(r"codes-[0-9]+-[0-9]+-[0-9]+-[0-9a-f]{8}-[a-z]+\.faiss")
-"""The names of files of codes."""
-_DIGEST = re.compile("[0-9a-f]{64}")
 _TIME = re.compile(r"[0-9]{4}-[0-9T:.+-]{1,40}")
 _MOST = 2**62  # so that a sum still fits into SQLite's integers
 _MOST_DIMENSIONS = 2**24
-
-
-@dataclass(frozen=True, slots=True)
-class CodesFiles:
-    """The accelerator over the first ``rows`` rows: its files' names and SHA-256 digests, and its settings as JSON.
-
-    The files are derived from the vectors, and can be made again.
-    """
-
-    rows: int
-    settings: str
-    names: tuple[str, ...]
-    digests: tuple[str, ...]
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> CodesFiles:
-        """Reads what `to_json` wrote; raises ValueError for anything else, above all for names of other files."""
-        values = read_json(text)
-        if not isinstance(values, dict) or values.keys() != {"rows", "settings", "names", "digests"}:
-            raise ValueError(f"its codes are {_shown(text)}")
-        rows, names, digests = values["rows"], _texts(values["names"]), _texts(values["digests"])
-        if type(rows) is not int or not isinstance(values["settings"], str) or not names or len(names) != len(digests):
-            raise ValueError(f"its codes are {_shown(text)}")
-        for what, pattern, given in (("file name", CODES_FILE, names), ("digest", _DIGEST, digests)):
-            for each in given:
-                if not pattern.fullmatch(each):
-                    raise ValueError(f"{_shown(each)} is not a valid {what} of codes")
-        return cls(rows, values["settings"], names, digests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +36,16 @@ class Manifest:
     codes: CodesFiles | None = None
     fields: tuple[str, ...] = ()
     written_by: Mapping[str, str] | None = None
+    lexical: LexicalFiles | None = None
+
+    @property
+    def derived(self) -> tuple[str, ...]:
+        """The names of all derived files."""
+        return (*(self.codes.names if self.codes else ()), *(self.lexical.names if self.lexical else ()))
+
+    def without_derived(self) -> Manifest:
+        """As this, with the settings of what is derived from texts, but no files."""
+        return replace(self, codes=None, lexical=self.lexical and self.lexical.without_segments())
 
     @property
     def dimension(self) -> int:
@@ -79,9 +56,9 @@ class Manifest:
         return self.rows - self.dead
 
 
-COLUMNS = ("generation", "vectors", "rows", "dead", "space", "created", "codes", "fields", "written_by")
+COLUMNS = ("generation", "vectors", "rows", "dead", "space", "created", "codes", "fields", "written_by", "lexical")
 """The manifest's columns except format, fingerprint (for people) and crc, the `checksum` of these."""
-Row = tuple[int, int, int, int, str | None, str, str | None, str, str | None]
+Row = tuple[int, int, int, int, str | None, str, str | None, str, str | None, str | None]
 
 assert tuple(field.name for field in fields(Manifest)) == COLUMNS
 
@@ -91,18 +68,21 @@ def to_row(manifest: Manifest) -> Row:
     space = m.space.to_json() if m.space else None
     codes = m.codes.to_json() if m.codes else None
     written_by = None if m.written_by is None else json.dumps(dict(m.written_by), sort_keys=True)
-    return (m.generation, m.vectors, m.rows, m.dead, space, m.created, codes, json.dumps(m.fields), written_by)
+    lexical = m.lexical.to_json() if m.lexical else None
+    return (m.generation, m.vectors, m.rows, m.dead, space, m.created, codes, json.dumps(m.fields), written_by, lexical)
 
 
 def from_row(row: Sequence[object]) -> Manifest:
     """The manifest in a row of `COLUMNS`; raises ValueError with the reason if the row makes no sense."""
     check_types(row)
-    generation, vectors, rows, dead, space_json, created, codes_json, fields_json, environment_json = cast(Row, row)
+    generation, vectors, rows, dead, space_json, created, codes_json = cast(Row, row)[:7]
+    fields_json, environment_json, lexical_json = cast(Row, row)[7:]
     try:
         space = Space.from_json(space_json) if space_json is not None else None
         codes = CodesFiles.from_json(codes_json) if codes_json is not None else None
         names = _fields(fields_json)
         written_by = None if environment_json is None else _environment(environment_json)
+        lexical = None if lexical_json is None else LexicalFiles.from_json(lexical_json)
     except (TypeError, ValueError, KeyError) as error:
         raise ValueError(f"its manifest cannot be read: {error}") from None
     except RecursionError:
@@ -112,41 +92,42 @@ def from_row(row: Sequence[object]) -> Manifest:
         or (rows and space is None)
         or (space is not None and space.dimension > _MOST_DIMENSIONS)
         or (codes is not None and not 0 < codes.rows <= rows)
+        or (lexical is not None and lexical.rows > rows)
         or not 0 <= generation <= _MOST
         or not 0 < vectors <= _MOST
     ):
         raise ValueError(
             f"its manifest does not add up: generation {generation}, vectors {vectors}, {rows} rows, {dead} of them "
-            f"dead, {_shown(space_json)}, codes {_shown(codes_json)}"
+            f"dead, {shown(space_json)}, codes {shown(codes_json)}, lexical {shown(lexical_json)}"
         )
     if not _TIME.fullmatch(created):
-        raise ValueError(f"its manifest has the creation time {_shown(created)}")
-    return Manifest(generation, vectors, rows, dead, space, created, codes, names, written_by)
+        raise ValueError(f"its manifest has the creation time {shown(created)}")
+    return Manifest(generation, vectors, rows, dead, space, created, codes, names, written_by, lexical)
 
 
 def check_types(row: Sequence[object]) -> None:
     """Raises ValueError if a value in a manifest's row, or in the first columns of one, has the wrong type."""
     for name, value, types in zip(COLUMNS, row, _TYPES, strict=False):
         if type(value) not in types:
-            raise ValueError(f"its manifest's {name} is {_shown(value)}")
+            raise ValueError(f"its manifest's {name} is {shown(value)}")
 
 
 _NUMBER, _TEXT, _ANY_TEXT = (int,), (str,), (str, type(None))
 _TYPES: tuple[tuple[type, ...], ...] = (
     *(_NUMBER, _NUMBER, _NUMBER, _NUMBER),
-    *(_ANY_TEXT, _TEXT, _ANY_TEXT, _TEXT, _ANY_TEXT),
+    *(_ANY_TEXT, _TEXT, _ANY_TEXT, _TEXT, _ANY_TEXT, _ANY_TEXT),
 )
 
 
 def _fields(text: str) -> tuple[str, ...]:
-    names = _texts(read_json(text))
+    names = texts(read_json(text))
     for name in names:
         try:
             is_one = path_text(parse_path(name)) == name
         except Refused:
             is_one = False
         if not is_one:
-            raise ValueError(f"{_shown(name)} is not the name of a field")
+            raise ValueError(f"{shown(name)} is not the name of a field")
     if len(set(names)) != len(names):
         raise ValueError("a field is named twice")
     return names
@@ -155,20 +136,9 @@ def _fields(text: str) -> tuple[str, ...]:
 def _environment(text: str) -> dict[str, str]:
     found = read_json(text)
     if not isinstance(found, dict):
-        raise ValueError(f"{_shown(text)} is not an object")
-    _texts(list(found.values()))
+        raise ValueError(f"{shown(text)} is not an object")
+    texts(list(found.values()))
     return found
-
-
-def _texts(values: object) -> tuple[str, ...]:
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise ValueError(f"{_shown(values)} is not a list of texts")
-    return tuple(values)
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def checksum(row: Sequence[object]) -> int:

@@ -24,9 +24,10 @@ from ..values.nested import on_own_stack
 from ..values.sources import SourceState
 from .changes.reconcile import Incoming
 from .changes.replacing import Replacing
+from .derived import CodesFiles, SegmentFile
 from .disk.connection import replaced
 from .generation import Allowed, Generation
-from .manifest import CodesFiles, Manifest
+from .manifest import Manifest
 from .origins import Whence, origins
 from .sql.groups import Groups, read_groups
 from .sql.reads import Catalog
@@ -61,6 +62,14 @@ class Snapshot:
     def codes_file(self, number: int) -> Callable[[], memoryview]:
         """See `Generation.codes_file`."""
         return self._generation.codes_file(number)
+
+    def segment_file(self, segment: SegmentFile) -> memoryview:
+        """See `Generation.segment_file`."""
+        return self._generation.segment_file(segment)
+
+    def records_within(self, first: int, stop: int) -> Iterator[Stored]:
+        """See `Catalog.records_within`."""
+        return self._catalog.records_within(first, stop)
 
     def find(self, keys: Iterable[str]) -> dict[str, Stored]:
         found = self._catalog.find(keys)

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from ..errors import VecindexError
 from ..values.space import Space
 from .backup import set_aside
-from .compact import PublishCodes
+from .compact import Derive
 from .disk.files import publish
 from .manifest import Manifest
 from .side_indexes import kept_path, remove_side
@@ -45,7 +45,7 @@ def switch(
     snapshots: Snapshots,
     writer: Writer,
     catch_up: CatchUp,
-    publish_codes: PublishCodes,
+    derive: Derive,
     space: Space,
 ) -> tuple[Manifest, Path] | None:
     """Gives the index the vectors of the side index, which are in ``space``.
@@ -62,20 +62,18 @@ def switch(
         aside = kept_path(folder, manifest, space)
         try:
             set_aside(snapshots, aside)
-            after = _committed(folder, catalog, side, manifest, publish_codes)
+            after = _committed(folder, catalog, side, manifest, derive)
         except BaseException:
             with contextlib.suppress(VecindexError):
                 if catalog.manifest().vectors == manifest.vectors:  # else an interrupt came after the commit
-                    remove_orphans(folder, manifest.vectors, manifest.codes.names if manifest.codes else ())
+                    remove_orphans(folder, manifest.vectors, manifest.derived)
                     remove_side(aside)
             raise
-        remove_orphans(folder, after.vectors, after.codes.names if after.codes else ())
+        remove_orphans(folder, after.vectors, after.derived)
         return after, aside
 
 
-def _committed(
-    folder: Path, catalog: Catalog, side: Snapshots, manifest: Manifest, publish_codes: PublishCodes
-) -> Manifest:
+def _committed(folder: Path, catalog: Catalog, side: Snapshots, manifest: Manifest, derive: Derive) -> Manifest:
     """Writes the vectors of the side index in the order of the index's live rows, and commits them."""
     live = catalog.live_rows(manifest.rows)
     sums = np.zeros(len(live), np.uint32)
@@ -104,7 +102,7 @@ def _committed(
 
         if len(live):
             publish(path, pieces())
-    after = replace(after, codes=publish_codes(after, map_rows(path, after.rows, after.dimension)))
+    after = derive(after, map_rows(path, after.rows, after.dimension), live)
     with catalog.changing() as tables:
         tables.forget()
         tables.set_lost(losses)

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import CorruptIndex
+from .derived import CODES_FILE, SEGMENT_FILE
 from .disk.files import TEMPORARY, has_other_names, mapped, names, publish, remove_files, storage_errors, write_at
-from .manifest import CODES_FILE
 
 Vectors = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -27,7 +27,7 @@ ROWS_A_BLOCK = 4096
 """How many rows have their checksums, and marks of deletion, in one row of a table."""
 _ROWS_A_COPY = 16_384
 _LENGTH_TOLERANCE = 1e-4
-_MADE = re.compile(rf"vectors-[0-9]+\.f32|{CODES_FILE.pattern}|{TEMPORARY.pattern}")
+_MADE = re.compile(rf"vectors-[0-9]+\.f32|{CODES_FILE.pattern}|{SEGMENT_FILE.pattern}|{TEMPORARY.pattern}")
 
 
 def vector_file(folder: Path, number: int) -> Path:
@@ -109,9 +109,9 @@ def damaged_rows(rows: Rows) -> str:
     )
 
 
-def remove_orphans(folder: Path, number: int, codes: tuple[str, ...]) -> None:
-    """Removes what killed processes left: vector files and codes that are not committed, and unfinished files."""
-    kept = {vector_file(folder, number).name, *codes}
+def remove_orphans(folder: Path, number: int, derived: tuple[str, ...]) -> None:
+    """Removes what killed processes left: vectors and derived files that are not committed, and unfinished files."""
+    kept = {vector_file(folder, number).name, *derived}
     remove_files(folder / name for name in names(folder) if _MADE.fullmatch(name) and name not in kept)
 
 

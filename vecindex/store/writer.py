@@ -32,7 +32,7 @@ from .changes.replacing import Replacing
 from .changes.sources import Finished, delete_rows, finish, move_sources, remove_sources
 from .disk.files import check_single
 from .disk.lock import WriterLock
-from .manifest import CodesFiles, Manifest
+from .manifest import Manifest
 from .side_indexes import is_side, remove_leftovers
 from .sql.reads import Catalog
 from .sql.schema import keep_out_of_repositories
@@ -212,16 +212,20 @@ class Writer:
             warn_of_unmatched(self._catalog, manifest, where)
             return self._delete(manifest, self._catalog.rows_where(where, manifest.fields))
 
-    def set_codes(self, vectors: int, publish: Callable[[Manifest], CodesFiles | None]) -> bool:
-        """Publishes codes of vector file number ``vectors``; returns False if there is a newer file."""
+    def set_derived(self, vectors: int, publish: Callable[[Manifest], Manifest]) -> bool:
+        """Publishes files derived of vector file number ``vectors``; returns False if there is a newer file.
+
+        ``publish`` writes them, and returns the manifest that names them.
+        """
         with self.locked() as manifest:
             if manifest.vectors != vectors:
                 return False
-            codes = publish(manifest)
-            with self._catalog.changing() as tables:
-                tables.annotate(replace(manifest, codes=codes))
-            # A reader that is about to map the old codes searches without them this once.
-            remove_orphans(self._folder, manifest.vectors, codes.names if codes else ())
+            published = publish(manifest)
+            if published != manifest:
+                with self._catalog.changing() as tables:
+                    tables.annotate(published)
+            # A reader that is about to map the old files searches without them this once.
+            remove_orphans(self._folder, published.vectors, published.derived)
             return True
 
     def index_field(self, field: str) -> bool:
@@ -241,7 +245,7 @@ class Writer:
         with WriterLock(self._folder, self._timeout) as lock:
             self._catalog.check_in_place()
             manifest = self._catalog.manifest()
-            remove_orphans(self._folder, manifest.vectors, manifest.codes.names if manifest.codes else ())
+            remove_orphans(self._folder, manifest.vectors, manifest.derived)
             remove_leftovers(self._folder, manifest)
             check_single(self._catalog.path)
             if not self._is_side:

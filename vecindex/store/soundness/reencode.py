@@ -81,8 +81,8 @@ def encode_lost(catalog: Catalog, encoder: MakeEncoder) -> list[Stored]:
                 tables.renumber(live, sums)
                 tables.forget()
                 tables.set_lost(changed)
-                after = replace(manifest, vectors=manifest.vectors + 1, rows=len(live), dead=0, codes=None)
-                tables.commit(replace(after, written_by=encoder().environment()))
+                after = replace(manifest, vectors=manifest.vectors + 1, rows=len(live), dead=0)
+                tables.commit(replace(after.without_derived(), written_by=encoder().environment()))
     except BaseException:
         if catalog.manifest().vectors == manifest.vectors:
             remove_files([path])

@@ -163,6 +163,12 @@ class Catalog(Documents):
             for row in self.sqlite.execute(f"{_RECORD} order by row"):
                 yield self._stored(row)
 
+    def records_within(self, first: int, stop: int) -> Iterator[Stored]:
+        """The records at the rows from ``first`` up to ``stop``, by row."""
+        with self.errors():
+            for row in self.sqlite.execute(f"{_RECORD} where row >= ? and row < ? order by row", (first, stop)):
+                yield self._stored(row)
+
     def keys(self) -> list[str]:
         """All keys by row."""
         with self.errors():

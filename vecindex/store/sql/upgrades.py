@@ -17,13 +17,14 @@ from ...errors import CorruptIndex, IncompatibleFormat
 from ...values.metadata import checked_metadata
 from ..disk.connection import Connection
 from ..disk.lock import WriterLock
-from ..manifest import COLUMNS, Manifest, checksum, from_row
+from ..manifest import Manifest, checksum, from_row
 from ..stored import At, NewDocument, metadata_of, record_crc
 from ..vectors import ROWS_A_BLOCK, checksums, map_rows, vector_file
 from .schema import AT, CREATE_CACHED, FORMAT, create_documents, create_manifest, create_tables, write_manifest
 from .writes import Tables
 
 _COLUMNS_2 = ("generation", "vectors", "rows", "dead", "space", "created", "codes", "fields")
+_COLUMNS_3 = (*_COLUMNS_2, "written_by")
 
 
 def to_newest(folder: Path, timeout: float) -> int | None:
@@ -66,7 +67,7 @@ def from_1(connection: Connection) -> None:
     buried = [row for (row,) in execute("select row from dead")]
     if not all(type(row) is int for row in buried):
         raise CorruptIndex(str(connection.path), "its list of dead rows is not what was written")
-    manifest = _manifest(connection, (*written[:3], len(buried), *written[3:], None, "[]", None))
+    manifest = _manifest(connection, (*written[:3], len(buried), *written[3:], None, "[]", None, None))
     dead, rows = np.array(buried, np.int64), manifest.rows
     if len(dead) and not 0 <= dead.min() <= dead.max() < rows:
         raise CorruptIndex(str(connection.path), f"its list of dead rows goes beyond its {rows} rows")
@@ -94,7 +95,7 @@ def from_2(connection: Connection) -> None:
     """Adds the number of lost tokens in place of a mark, the cache, and the environment that wrote the vectors."""
     execute = connection.sqlite.execute
     *columns, crc = _only_row(connection, (*_COLUMNS_2, "crc"))
-    manifest = _manifest(connection, (*columns, None))
+    manifest = _manifest(connection, (*columns, None, None))
     if checksum(columns) != crc:
         raise CorruptIndex(str(connection.path), "its manifest is not what was written")
     execute("drop table manifest")
@@ -113,10 +114,12 @@ def from_2(connection: Connection) -> None:
 
 def from_3(connection: Connection) -> None:
     """Adds sources and documents, and makes documents of texts that are stored in parts."""
-    *columns, crc = _only_row(connection, (*COLUMNS, "crc"))
-    manifest = _manifest(connection, columns)
+    *columns, crc = _only_row(connection, (*_COLUMNS_3, "crc"))
+    manifest = _manifest(connection, (*columns, None))
     if checksum(columns) != crc:
         raise CorruptIndex(str(connection.path), "its manifest is not what was written")
+    connection.sqlite.execute("drop table manifest")
+    create_manifest(connection.sqlite)
     _add_documents(connection)
     _make_documents(connection)
     write_manifest(connection.sqlite, manifest)
