@@ -11,7 +11,7 @@ import pytest
 import vecindex.index.adding.files_input
 from vecindex.index.adding.files_input import FilesInput
 
-from ..support.commands import failed, run, write
+from ..support.commands import added, failed, run, write
 from ..support.toy_command import ended, started
 
 pytestmark = pytest.mark.usefixtures("here", "encoder")
@@ -134,3 +134,23 @@ def test_a_file_that_changes_after_the_check_is_read_again_next_time(
     assert run("add", *arguments, "--prune")[0] == 0
     count = 4 if change == "grow" else 2
     assert run("verify")[1].startswith(f"{count} records")
+
+
+def test_a_format_that_cannot_be_told_is_asked_for_in_short() -> None:
+    write("notes.rtx", "1 2 3\n")
+    assert run("add", "notes.rtx") == failed(
+        "notes.rtx: the suffix '.rtx' is unknown, and the content does not look like text",
+        "If it is, use --format txt; `vecindex guide sources` lists the formats.",
+    )
+    assert run("add", "notes.rtx", "--format", "txt") == added(1, 1)
+    Path("a.bin").write_bytes(b"\x7fELF\x02\x01\x01\0\0\n")
+    assert run("add", "a.bin") == failed(
+        "a.bin: holds binary data of an unknown kind",
+        "Write its texts to a file; `vecindex guide sources` lists the formats.",
+    )
+
+
+def test_texts_without_a_known_suffix_are_read() -> None:
+    write("README", "My name is Aun\n")
+    write("notes.rtx", "It rains.\n")
+    assert run("add", "README", "notes.rtx") == added(2, 2)

@@ -178,14 +178,6 @@ def test_a_path_that_does_not_exist_suggests_text() -> None:
     )
 
 
-def test_an_unknown_suffix_asks_for_the_format() -> None:
-    write("notes.rtx", "one\n")
-    code, out, err = run("add", "notes.rtx")
-    assert (code, out) == (1, "")
-    assert err.startswith("Error: notes.rtx: unknown suffix '.rtx'\nPass the format with --format: txt ")
-    assert run("add", "notes.rtx", "--format", "txt") == added(1, 1)
-
-
 def test_an_empty_file_is_an_error() -> None:
     assert run("add", write("empty.txt", "\n")) == failed(
         "empty.txt:1: holds no sentences", "Check that this is the right file, or leave it out."

@@ -89,7 +89,7 @@ def test_the_state_of_a_member_is_its_size_and_the_archives_time() -> None:
 
 def test_archives_in_folders_are_walked_and_patterns_count_for_their_members() -> None:
     Path("d").mkdir()
-    archive("d/docs.zip", {"a.md": "x\n", "old/b.md": "x\n", "c.txt": "x\n", "d.xyz": "x\n", ".e.txt": "x\n"})
+    archive("d/docs.zip", {"a.md": "x\n", "old/b.md": "x\n", "c.txt": "x\n", "d.xyz": "1 2\n", ".e.txt": "x\n"})
     Path("d/b.txt").write_text("x\n")
     names, skipped = found("d", include=["*.md"], exclude=["old/"])
     assert names == ["d/docs.zip/a.md"]

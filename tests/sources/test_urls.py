@@ -24,6 +24,7 @@ PAGES: dict[str, tuple[str, bytes]] = {
     "/rows": ("application/x-ndjson", b'{"text": "one"}\n{"text": "two"}\n'),
     "/packed.txt.gz": ("application/gzip", gzip.compress(b"one\ntwo\n")),
     "/unknown": ("text/plain", b"Some notes.\n"),
+    "/numbers": ("text/plain", b"1 2 3\n4 5 6\n"),
     "/notes.txt": ("text/plain", b"Some notes.\n"),
     "/picture.txt": ("text/plain", b"\x89PNG\r\n\x1a\n\0\0"),
     "/large.txt": ("text/plain", b"one\n" * 50_000),
@@ -107,6 +108,7 @@ def refused(url: str) -> str:
         ("/rows", ["one", "two"]),
         ("/packed.txt.gz", ["one", "two"]),
         ("/notes.txt", ["Some notes."]),
+        ("/unknown", ["Some notes."]),
         ("/to/to/notes.txt", ["Some notes."]),
     ],
 )
@@ -122,15 +124,15 @@ def test_what_a_server_sends_is_read_as_its_type_name_and_content_say(
 
 
 def test_a_format_may_be_given(server: str) -> None:
-    with source(f"{server}/unknown", format=Format.TXT) as given:
-        assert [record.text for record in read(given)] == ["Some notes."]
+    with source(f"{server}/numbers", format=Format.TXT) as given:
+        assert [record.text for record in read(given)] == ["1 2 3", "4 5 6"]
 
 
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
         ("/missing.txt", "the server answered 404 (Not Found)"),
-        ("/unknown", "the name has no suffix"),
+        ("/numbers", "the name has no suffix, and the content does not look like text"),
         ("/picture.txt", "looks like a PNG image, not text"),
         ("/cut.txt", "the server sent 4 of 99 bytes"),
     ],

@@ -94,8 +94,11 @@ def test_what_is_no_text_of_a_known_format_is_skipped_with_a_reason() -> None:
             "d/model.onnx": b"\x08\x07\x12\x07pytorch\0\0\x1a",
             "d/numbers.txt": b"\x7fELF\x02\x01\x01\0\0\n",
             "d/picture.png": b"\x89PNG\r\n\x1a\n\0\0",
-            "d/notes.xyz": "My notes.\n",
-            "d/LICENSE": "Do what you like.\n",
+            "d/numbers.xyz": "1 2 3\n",
+            "d/id_rsa": "-----BEGIN PRIVATE KEY-----\n" + "MIIEvQIBADANBgkqhkiG9w0BAQ+xKcwggSjAgEAAoIB/Q1\n" * 9,
+            "d/server.log": "It was started at noon.\n",
+            "d/server.log.1": "It was started at noon.\n",
+            "d/poetry.lock": "# Made by a program, for a program.\n",
             "d/wide.txt": "wide\n".encode("utf-16"),
             "d/packed.csv.gz": gzip.compress(b"text\nx\n"),
         }
@@ -110,20 +113,50 @@ def test_what_is_no_text_of_a_known_format_is_skipped_with_a_reason() -> None:
         "d/model.onnx": Reason.BINARY,
         "d/numbers.txt": Reason.BINARY,
         "d/picture.png": Reason.BINARY,
-        "d/notes.xyz": Reason.UNKNOWN,
-        "d/LICENSE": Reason.UNKNOWN,
+        "d/numbers.xyz": Reason.UNKNOWN,
+        "d/id_rsa": Reason.UNKNOWN,
+        "d/server.log": Reason.LOG,
+        "d/server.log.1": Reason.LOG,
+        "d/poetry.lock": Reason.LOG,
         "d/pipe.txt": Reason.SPECIAL,
     }
     skips = Skips()
     list(sources_in(["d"], on_skip=skips))
-    assert str(skips) == "2 hidden, 1 empty, 2 of unknown format, 3 binary, 1 device, pipe or socket"
+    assert str(skips) == (
+        "2 hidden, 1 empty, 2 of unknown format, 3 binary, 3 log or lock file, 1 device, pipe or socket"
+    )
     assert skips.listed == []
+
+
+def test_texts_are_read_also_where_their_names_do_not_say_what_they_are() -> None:
+    make(
+        {
+            "d/LICENSE": "Do what you like.\n",
+            "d/Makefile": "all:\n\tcc a.c\n",
+            "d/docker/Dockerfile.dev": "FROM debian\n",
+            "d/notes.xyz": "My notes.\n",
+            "d/README": "Les caf\xe9s sont ouverts.\n".encode("latin-1"),
+            "d/settings.toml": 'name = "a"\n',
+        }
+    )
+    assert found("d")[1] == {}
+    formats = {each.path: each.format for each in sources_in(["d"])}
+    assert formats == {
+        **dict.fromkeys(("d/LICENSE", "d/README", "d/notes.xyz"), Format.TXT),
+        **dict.fromkeys(("d/Makefile", "d/docker/Dockerfile.dev", "d/settings.toml"), Format.CODE),
+    }
+
+
+def test_a_log_is_read_if_it_is_named() -> None:
+    make({"d/server.log": "It was started at noon.\n"})
+    assert found("d/server.log") == (["d/server.log"], {})
+    assert found("d", format=Format.TXT) == (["d/server.log"], {})
 
 
 def test_a_file_that_is_named_is_never_skipped() -> None:
     make({".hidden.txt": "one\n", "d/.gitignore": "a.txt\n", "d/.git/x": "", "d/a.txt": "two\n", "empty.txt": ""})
     assert found(".hidden.txt", "d/a.txt", "empty.txt", exclude=["*.txt"])[0] == [".hidden.txt", "d/a.txt", "empty.txt"]
-    make({"picture.png": b"\x89PNG\r\n\x1a\n\0\0", "notes.xyz": "x\n"})
+    make({"picture.png": b"\x89PNG\r\n\x1a\n\0\0", "notes.xyz": "1 2\n"})
     for name in ("picture.png", "notes.xyz", "missing"):
         with pytest.raises(SourceError, match=f"^{name}: "):
             found(name)

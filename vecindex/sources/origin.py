@@ -177,8 +177,6 @@ def source(
             format = Format(document)
         format = format_of(path, name, start, format)
         return _checked(Source(path, format, options, state=state))
-    if path != STDIN and format is None:
-        format_of(path, name, b"")  # a pipe whose suffix is unknown is not read
     with standard_input(name) if path == STDIN else opened(path) as stream:
         copy = copied(stream, name)
     with _closing_on_error(copy):

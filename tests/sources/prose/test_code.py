@@ -20,7 +20,8 @@ def test_the_language_is_metadata_and_every_block_is_whole_code() -> None:
     assert [(block.whole, dict(block.metadata)) for block in blocks(read)] == [(True, {"code": True})]
     assert document("lib.RS", "fn a() {}\n", Format.CODE).metadata == {"language": "rust"}
     assert document("a.go.gz", "package a\n", Format.CODE).metadata == {"language": "go"}
-    assert document("Makefile", "all:\n", Format.CODE).metadata is None
+    assert document("Makefile", "all:\n", Format.CODE).metadata == {"language": "make"}
+    assert document("script", "all:\n", Format.CODE).metadata is None
 
 
 def test_known_suffixes_are_read_as_code() -> None:

@@ -12,8 +12,10 @@ from ...errors import Advice, SourceError
 from ..formats import LAYOUTS, SUFFIXES, Format
 from ..magic import START as KIND_START
 from ..magic import Kind, kind_by_suffix, kind_of
+from ..prose.languages import is_text_by_name, language_by_name
 from . import compression, encodings
 from .files import STDIN
+from .plain import is_plain_text
 
 START = max(2**13, KIND_START)
 """The number of bytes needed to find the format of a file."""
@@ -33,16 +35,17 @@ _SUBTITLES = re.compile(r"WEBVTT(?:[ \t\r\n]|$)|\d+\s*\n\d\d:\d\d:\d\d[,.]\d{3} 
 def format_of(path: str, name: str, start: bytes, given: Format | None = None) -> Format:
     """The format of the source ``path``, called ``name`` in errors, whose first `START` unpacked bytes are ``start``.
 
-    What is not text is what its content says it is, whatever its suffix; text is what the suffix says, or else what it
-    looks like. A format that is ``given`` is only refused if it is for text, and the content is not. Raises
-    SourceError, also for an archive.
+    What is not text is what its content says it is, whatever its suffix. Text is what its name says: by the suffix, or
+    as a whole, as Makefile and README. Without such a name it is what it looks like, and at least text if it has words.
+    A format that is ``given`` is only refused if it is for text, and the content is not. Raises SourceError, also for
+    an archive.
     """
-    suffix = suffix_of(path)
     kind = kind_of(start)
     if given is not None:
         if kind is not None and LAYOUTS[given].is_text:
             raise other_kind(path, name, kind)
         return given
+    suffix = suffix_of(path)
     by_suffix = SUFFIXES.get(suffix)
     if kind is not None:
         if by_suffix is not None and not LAYOUTS[by_suffix].is_text:
@@ -51,10 +54,15 @@ def format_of(path: str, name: str, start: bytes, given: Format | None = None) -
         if found is None:
             raise other_kind(path, name, kind)
         return found
-    found = by_suffix or _looks_like(start)
-    if found is None:
-        raise _unknown(path, name, suffix)
-    return found
+    if by_suffix in (None, Format.TXT) and language_by_name(path) is not None:
+        return Format.CODE
+    if found := by_suffix or _looks_like(start):
+        return found
+    if (other := kind_by_suffix(suffix)) is not None:
+        raise other_kind(path, name, other)
+    if is_plain_text(start) or (is_text_by_name(path) and not is_binary(start)):
+        return Format.TXT
+    raise _unknown(name, suffix, start)
 
 
 def is_archive(path: str, start: bytes) -> bool:
@@ -173,14 +181,17 @@ _LOOKS = (
 )
 
 
-def _unknown(path: str, name: str, suffix: str) -> SourceError:
-    if (kind := kind_by_suffix(suffix)) is not None:
-        return other_kind(path, name, kind)
-    what = f"unknown suffix {suffix!r}" if suffix else "the name has no suffix"
-    formats = "; ".join(f"{each.value} ({each.description})" for each in Format)
+def _unknown(name: str, suffix: str, start: bytes) -> SourceError:
+    if is_binary(start):
+        reason = "holds binary data of an unknown kind"
+        return SourceError(name, None, reason, "Write its texts to a file; `vecindex guide sources` lists the formats.")
+    what = f"the suffix {suffix!r} is unknown" if suffix else "the name has no suffix"
     return SourceError(
         name,
         None,
-        what,
-        Advice(f"Pass the format with format=: {formats}.", typed=f"Pass the format with --format: {formats}."),
+        f"{what}, and the content does not look like text",
+        Advice(
+            "If it is, pass format='txt'; `vecindex guide sources` lists the formats.",
+            typed="If it is, use --format txt; `vecindex guide sources` lists the formats.",
+        ),
     )

@@ -11,7 +11,7 @@ from ..documents import Block, Document
 from ..opening.detect import suffix_of
 from ..origin import Source
 from ..texts import whole_text
-from .languages import LANGUAGES
+from .languages import LANGUAGES, language_by_name
 from .spans import Span, line_starts, pieces, trimmed
 
 LONGEST = 1_000
@@ -25,7 +25,7 @@ LONGEST_WHOLE = 10_000
 def read(source: Source, stream: IO[bytes]) -> Iterator[Document]:
     """The text of the file itself."""
     text = whole_text(source, stream)
-    language = LANGUAGES.get(suffix_of(source.path))
+    language = LANGUAGES.get(suffix_of(source.path)) or language_by_name(source.path)
     metadata = {"language": language} if language else None
     blocks = list(_blocks(text, 0, len(text), {"code": True}))
     if blocks:

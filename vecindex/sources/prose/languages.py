@@ -1,6 +1,8 @@
-"""Names the programming languages that are known, by suffix."""
+"""Names the programming languages that are known, by suffix or file name, and files that are texts by their names."""
 
 from __future__ import annotations
+
+from pathlib import PurePath
 
 LANGUAGES: dict[str, str] = {
     ".py": "python",
@@ -58,4 +60,57 @@ LANGUAGES: dict[str, str] = {
     ".sql": "sql",
     ".proto": "protobuf",
     ".tf": "terraform",
+    ".graphql": "graphql",
+    ".mk": "make",
+    ".cmake": "cmake",
+    ".gradle": "groovy",
+    ".nix": "nix",
+    ".vim": "vim",
+    ".el": "lisp",
+    ".lisp": "lisp",
+    ".f90": "fortran",
+    ".fish": "shell",
+    ".toml": "toml",
+    ".yaml": "yaml",
+    ".yml": "yaml",
+    ".ini": "ini",
+    ".cfg": "ini",
+    ".conf": "ini",
+    ".properties": "ini",
+    ".diff": "diff",
+    ".patch": "diff",
 }
+_BY_NAME = {
+    "makefile": "make",
+    "gnumakefile": "make",
+    "cmakelists.txt": "cmake",
+    "dockerfile": "docker",
+    "containerfile": "docker",
+    "jenkinsfile": "groovy",
+    "vagrantfile": "ruby",
+    "rakefile": "ruby",
+    "gemfile": "ruby",
+    "brewfile": "ruby",
+    "podfile": "ruby",
+    "procfile": "shell",
+    "justfile": "just",
+}
+_TEXTS = frozenset(
+    (
+        *("readme", "license", "licence", "copying", "copyright", "notice", "patents", "authors", "contributors"),
+        *("contributing", "maintainers", "credits", "thanks", "changelog", "changes", "history", "news", "releases"),
+        *("todo", "install", "faq", "bugs", "security"),
+    )
+)
+
+
+def language_by_name(path: str) -> str | None:
+    """The programming language of a file with a well-known name, such as Makefile or Dockerfile.dev."""
+    name = PurePath(path.lower())
+    return _BY_NAME.get(name.name) or _BY_NAME.get(name.stem)
+
+
+def is_text_by_name(path: str) -> bool:
+    """Whether a file has a well-known name of a text, such as README, LICENSE or LICENSE-MIT."""
+    stem = PurePath(path.lower()).stem
+    return stem in _TEXTS or stem.partition("-")[0] in _TEXTS

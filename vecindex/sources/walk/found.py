@@ -7,6 +7,7 @@ and skipped otherwise; every skip is reported.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ from .skips import OnSkip, Reason, Skip
 OnBad = Callable[[SourceError], None]
 INDEX_FILE = "vecindex.db"
 """A folder that has it is an index."""
+_LOG = re.compile(r"\.(?:log|lock)(?:\.\d+)?$", re.IGNORECASE)
+"""The end of the name of a file that programs write for themselves; it is read only if it is named."""
 
 
 def sources_in(
@@ -47,8 +50,8 @@ def sources_in(
     A folder stands for all files in it and in its folders, and a zip archive for its members, in the order of their
     names. ``include`` and ``exclude`` are patterns as in .gitignore, relative to the folder or archive that was named.
     In folders, what .gitignore files ignore is skipped, up to the root of the repository; and everywhere what is
-    hidden, empty, binary or of unknown format, links to folders, and indexes, such as ``index`` itself. ``on_skip`` is
-    called for each. With ``format``, all texts are read as that, also those of unknown format.
+    hidden, empty, binary or of unknown format, logs and lock files, links to folders, and indexes, such as ``index``
+    itself. ``on_skip`` is called for each. With ``format``, all texts are read as that, also those of unknown format.
 
     Raises SourceError for what cannot be read, such as a folder without permission or an encrypted member; with
     ``on_bad`` it is called instead, and the search goes on. ``label`` and ``offline`` are as in `source`.
@@ -225,6 +228,9 @@ class _Search:
                 self._skip(path, Reason.BINARY)
                 return None
             return found
+        if self.format is None and _LOG.search(path):
+            self._skip(path, Reason.LOG)
+            return None
         try:
             return format_of(path, path, start, self.format)
         except SourceError:

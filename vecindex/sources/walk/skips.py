@@ -17,6 +17,7 @@ class Reason(str, Enum):
     EMPTY = "empty"
     UNKNOWN = "of unknown format"
     BINARY = "binary"
+    LOG = "log or lock file"
     DATABASE = "database without a query"
     NESTED = "archive in an archive"
     LINK = "link to a folder"
