@@ -1,8 +1,12 @@
 """Peak memory and speed of reading one large file of rows, in each format: python tests/bench/source_memory.py --gb 2
 
+A row has an id, a text of 100 to 1,100 bytes as a paragraph or an abstract has, a year and a language: 660 bytes on
+average as JSON, so 2 GB are three million rows. Each file is as large as asked for, whatever its format.
+
 Each file is read in a process of its own, without splitting or encoding; with ``--add``, it is added to an index by
-``Index.add_files``, with an encoder that makes a vector out of a text's digest. The peak is the process's largest
-resident set, with Python and the libraries that the reader needs, and of mapped files what is in memory.
+``Index.add_files``, with an encoder that makes a vector out of a text's hash. Python and the libraries that the reader
+needs are part of both peaks: that of private memory, looked at every 20 ms, and that of all resident memory, which has
+also what is in memory of mapped files, such as 64 bytes a row of this encoder's vectors.
 """
 
 from __future__ import annotations
@@ -11,12 +15,14 @@ import argparse
 import contextlib
 import csv
 import gzip
+import itertools
 import json
 import random
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,18 +43,25 @@ from vecindex.encoders.run.tokenized import Tokens  # noqa: E402
 ROWS_AT_ONCE = 10_000
 FIELDS = ("id", "text", "year", "lang")
 Row = tuple[int, str, int, str]
+LETTERS = "etaoinshrdlucmfwypvbgkqjxz"
 
 
-def rows(size: int) -> Iterator[Row]:
-    """Rows of about ``size`` bytes in all, as text."""
-    random.seed(1)
-    words = "the of and shark beach index vector sentence house river mountain reads writes quickly under".split()  # noqa: SIM905
-    number = done = 0
-    while done < size:
-        text = " ".join(random.choices(words, k=random.randint(5, 60)))
-        yield number, text, 1900 + number % 120, "en"
-        done += len(text) + 50
-        number += 1
+def rows() -> Iterator[Row]:
+    """Rows without end. Texts are pieces of one long text, so that making millions takes little time."""
+    draw = random.Random(1)
+    words = ["".join(draw.choices(LETTERS, range(26, 0, -1), k=draw.randint(2, 11))) for _ in range(20_000)]
+    text = " ".join(draw.choices(words, [1 / (rank + 10) for rank in range(len(words))], k=1_000_000))
+    for number in itertools.count():
+        start = draw.randrange(len(text) - 2_000)
+        yield number, text[start : start + draw.randint(100, 1_100)].strip(), 1900 + number % 120, "en"
+
+
+def blocks(path: Path, size: int) -> Iterator[list[Row]]:
+    """Rows to write, until the file has ``size`` bytes."""
+    endless = rows()
+    yield list(itertools.islice(endless, ROWS_AT_ONCE))
+    while path.stat().st_size < size:
+        yield list(itertools.islice(endless, ROWS_AT_ONCE))
 
 
 def as_json(row: Row) -> str:
@@ -57,18 +70,21 @@ def as_json(row: Row) -> str:
 
 def write_jsonl(path: Path, size: int) -> None:
     with path.open("w") as out:
-        out.writelines(f"{as_json(row)}\n" for row in rows(size))
+        for block in blocks(path, size):
+            out.writelines(f"{as_json(row)}\n" for row in block)
 
 
 def write_gzip(path: Path, size: int) -> None:
     with gzip.open(path, "wt", compresslevel=1) as out:
-        out.writelines(f"{as_json(row)}\n" for row in rows(size))
+        for block in blocks(path, size):
+            out.write("".join(f"{as_json(row)}\n" for row in block))
 
 
 def write_json(path: Path, size: int) -> None:
     with path.open("w") as out:
         out.write('{"items": [')
-        out.writelines(f"{',' if row[0] else ''}{as_json(row)}\n" for row in rows(size))
+        for block in blocks(path, size):
+            out.writelines(f"{',' if row[0] else ''}{as_json(row)}\n" for row in block)
         out.write("]}")
 
 
@@ -76,37 +92,35 @@ def write_csv(path: Path, size: int) -> None:
     with path.open("w", newline="") as out:
         writer = csv.writer(out)
         writer.writerow(FIELDS)
-        writer.writerows(rows(size))
+        for block in blocks(path, size):
+            writer.writerows(block)
 
 
 def write_parquet(path: Path, size: int) -> None:
+    """In row groups of 500,000 rows, since writers make them of up to a million."""
     import pyarrow
     from pyarrow import parquet
 
     kinds = (pyarrow.int64(), pyarrow.string(), pyarrow.int64(), pyarrow.string())
     schema = pyarrow.schema(list(zip(FIELDS, kinds, strict=True)))
     with parquet.ParquetWriter(path, schema, compression="none", use_dictionary=False) as writer:
-        block: list[Row] = []
-        for row in rows(size):
-            block.append(row)
-            if len(block) == 50 * ROWS_AT_ONCE:
-                writer.write_table(_table(block, schema))
-                block = []
-        writer.write_table(_table(block, schema))
-
-
-def _table(block: list[Row], schema: object) -> object:
-    import pyarrow
-
-    columns = zip(*block, strict=True) if block else ((), (), (), ())
-    return pyarrow.table(dict(zip(FIELDS, map(list, columns), strict=True)), schema=schema)
+        group = []
+        for block in blocks(path, size):
+            columns = map(list, zip(*block, strict=True))
+            group.append(pyarrow.table(dict(zip(FIELDS, columns, strict=True)), schema=schema))
+            if len(group) == 50:
+                writer.write_table(pyarrow.concat_tables(group).combine_chunks())
+                group = []
+        if group:
+            writer.write_table(pyarrow.concat_tables(group).combine_chunks())
 
 
 def write_sqlite(path: Path, size: int) -> None:
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.execute("create table rows (id integer primary key, text, year, lang)")
-        database.executemany("insert into rows values (?, ?, ?, ?)", rows(size))
-        database.commit()
+        for block in blocks(path, size):
+            database.executemany("insert into rows values (?, ?, ?, ?)", block)
+            database.commit()
 
 
 WRITERS: dict[str, Callable[[Path, int], None]] = {
@@ -130,9 +144,29 @@ class QuickToy(ToyEncoder):
         return np.cos(np.asarray(input_ids, np.float64)[:, :, None] % 9973 * steps).astype(np.float32)
 
 
+def status(field: str) -> int:
+    """A size of this process, in KiB; not getrusage's, which includes those of the process that started this one."""
+    return int(Path("/proc/self/status").read_text().partition(f"{field}:")[2].split()[0])
+
+
+class Private(threading.Thread):
+    """Looks at the private memory of this process, and remembers the ``most`` of it in KiB."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.most = 0
+
+    def run(self) -> None:
+        while True:
+            self.most = max(self.most, status("RssAnon"))
+            time.sleep(0.02)
+
+
 def measure(path: str, adds: bool) -> None:
     """Reads or adds a file in this process, and prints what it took."""
-    begun = time.perf_counter()
+    private = Private()
+    private.start()
+    begun, processor = time.perf_counter(), time.process_time()
     sql = "select * from rows" if path.endswith(".db") else None
     if adds:
         with vecindex.open(Path(path).parent / ".vecindex", model=QuickToy()) as index:
@@ -142,21 +176,19 @@ def measure(path: str, adds: bool) -> None:
     else:
         with source(path, read_options(key_column="id", sql=sql), format=Format.SQLITE if sql else None) as opened:
             count = sum(1 for _ in read(opened))
-    seconds = time.perf_counter() - begun
-    # Not getrusage, whose peak includes that of the process that started this one.
-    status = Path("/proc/self/status").read_text()
-    peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    seconds, processor = time.perf_counter() - begun, time.process_time() - processor
     megabytes = Path(path).stat().st_size / 1e6
     print(
-        f"{Path(path).name:14}{megabytes:8,.0f} MB{count:14,} rows{peak:8,.0f} MiB peak"
-        f"{megabytes / seconds:8,.1f} MB/s{count / seconds:12,.0f} rows/s",
+        f"{Path(path).name:14}{megabytes:7,.0f} MB{count:11,} rows, at most{private.most / 1024:5,.0f} MiB private and"
+        f"{status('VmHWM') / 1024:5,.0f} MiB resident, {seconds:5,.0f} s ({processor:,.0f} s of processors)"
+        f"{megabytes / seconds:7,.1f} MB/s{count / seconds:8,.0f} rows/s",
         flush=True,
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--gb", type=float, default=2, help="the size of each file's texts")
+    parser.add_argument("--gb", type=float, default=2, help="the size of each file")
     parser.add_argument("--formats", nargs="*", default=list(WRITERS), choices=list(WRITERS))
     parser.add_argument("--add", action="store_true", help="add the files, instead of reading them alone")
     parser.add_argument("--path", help=argparse.SUPPRESS)

@@ -15,15 +15,18 @@ import numpy.typing as npt
 Hashes = npt.NDArray[np.int64]
 Places = npt.NDArray[np.int64]
 
+PARTS = 16
+"""So many ranges of hashes are sorted apart from each other, since sorting takes five times the memory of what it
+sorts."""
+_BOUNDS = np.array([part * 2**64 // PARTS - 2**63 for part in range(1, PARTS)], np.int64)
+
 
 class SeenKeys:
     """The keys of an input so far, in order."""
 
     def __init__(self) -> None:
         self._named = bytearray()
-        # Sorted hashes with the position of each one's first key. Each pair of arrays is at least twice as long as the
-        # next, so there are few to search.
-        self._sorted: list[tuple[Hashes, Places]] = []
+        self._parts = [_Part() for _ in range(PARTS)]
 
     def __len__(self) -> int:
         return len(self._named)
@@ -39,12 +42,9 @@ class SeenKeys:
             np.fromiter(map(hash, keys), np.int64, len(keys)), return_index=True, return_inverse=True
         )
         firsts = first.astype(np.int64) + start
-        for hashes, places in self._sorted:
-            at = np.minimum(np.searchsorted(hashes, distinct), len(hashes) - 1)
-            np.copyto(firsts, places[at], where=hashes[at] == distinct)
-        new = firsts >= start
-        if new.any():
-            self._merge(distinct[new], firsts[new])
+        cuts = np.searchsorted(distinct, _BOUNDS)
+        for part, hashes, places in zip(self._parts, np.split(distinct, cuts), np.split(firsts, cuts), strict=True):
+            part.look_up(hashes, places)
         earliest = firsts[nth]
         repeats = np.flatnonzero(earliest != np.arange(start, start + len(keys)))
         return dict(zip((repeats + start).tolist(), earliest[repeats].tolist(), strict=True))
@@ -52,6 +52,28 @@ class SeenKeys:
     def is_named(self, position: int) -> bool:
         """Whether the key at this position was given rather than derived."""
         return bool(self._named[position])
+
+
+class _Part:
+    """The hashes in one range, each with the position of its first key."""
+
+    def __init__(self) -> None:
+        # Sorted. Each pair of arrays is at least twice as long as the next, so there are few to search.
+        self._sorted: list[tuple[Hashes, Places]] = []
+
+    def look_up(self, distinct: Hashes, places: Places) -> None:
+        """Replaces the place of each hash that was seen before by its first one, and adds the others.
+
+        ``distinct`` is sorted, and its ``places`` are behind all earlier ones.
+        """
+        is_new = np.ones(len(distinct), np.bool_)
+        for hashes, firsts in self._sorted:
+            at = np.minimum(np.searchsorted(hashes, distinct), len(hashes) - 1)
+            found = hashes[at] == distinct
+            np.copyto(places, firsts[at], where=found)
+            is_new &= ~found
+        if is_new.any():
+            self._merge(distinct[is_new], places[is_new])
 
     def _merge(self, hashes: Hashes, places: Places) -> None:
         while self._sorted and len(self._sorted[-1][0]) < 2 * len(hashes):
@@ -67,7 +89,7 @@ class KeySet:
 
     def __init__(self) -> None:
         self._hashes = array("q")
-        self._sorted = np.empty(0, np.int64)
+        self._sorted = 0
 
     def add(self, key: str) -> None:
         self._hashes.append(hash(key))
@@ -76,9 +98,11 @@ class KeySet:
         """Which of these keys are not in the set."""
         if not self._hashes:
             return [True] * len(keys)
-        if len(self._sorted) < len(self._hashes):  # sorted once for all questions, which come when it is complete
-            self._sorted = np.sort(np.array(self._hashes, np.int64))
+        hashes = np.frombuffer(self._hashes, np.int64)
+        if self._sorted < len(hashes):  # once for all questions, which come when it is complete, and where they are
+            hashes.sort()
+            self._sorted = len(hashes)
         asked = np.fromiter(map(hash, keys), np.int64, len(keys))
-        at = np.minimum(np.searchsorted(self._sorted, asked), len(self._sorted) - 1)
-        lacking: list[bool] = (self._sorted[at] != asked).tolist()
+        at = np.minimum(np.searchsorted(hashes, asked), len(hashes) - 1)
+        lacking: list[bool] = (hashes[at] != asked).tolist()
         return lacking
