@@ -162,13 +162,13 @@ class Private(threading.Thread):
             time.sleep(0.02)
 
 
-def measure(path: str, adds: bool) -> None:
-    """Reads or adds a file in this process, and prints what it took."""
+def measure(path: str, adds: bool, removes: bool) -> None:
+    """Reads or adds a file in this process, and prints what it took; then the same for removing it again."""
     private = Private()
     private.start()
     begun, processor = time.perf_counter(), time.process_time()
     sql = "select * from rows" if path.endswith(".db") else None
-    if adds:
+    if adds or removes:
         with vecindex.open(Path(path).parent / ".vecindex", model=QuickToy()) as index:
             report = index.add_files([path], key_column="id", sql=sql)
             count = report.added
@@ -184,6 +184,16 @@ def measure(path: str, adds: bool) -> None:
         f"{megabytes / seconds:7,.1f} MB/s{count / seconds:8,.0f} rows/s",
         flush=True,
     )
+    if removes:
+        before, begun = status("RssAnon"), time.perf_counter()
+        private.most = before
+        with vecindex.open(Path(path).parent / ".vecindex") as index:
+            assert index.delete(source=path) == count
+        print(
+            f"{'':14}removed, with{(private.most - before) / 1024:6,.0f} MiB more private memory,"
+            f" in{time.perf_counter() - begun:6,.0f} s",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -191,16 +201,18 @@ def main() -> None:
     parser.add_argument("--gb", type=float, default=2, help="the size of each file")
     parser.add_argument("--formats", nargs="*", default=list(WRITERS), choices=list(WRITERS))
     parser.add_argument("--add", action="store_true", help="add the files, instead of reading them alone")
+    parser.add_argument("--remove", action="store_true", help="add the files, and remove their sources again")
     parser.add_argument("--path", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.path:
-        measure(chosen.path, chosen.add)
+        measure(chosen.path, chosen.add, chosen.remove)
         return
     for suffix in chosen.formats:
         with tempfile.TemporaryDirectory(prefix="vecindex-bench-") as folder:
             path = Path(folder, f"rows.{suffix}")
             WRITERS[suffix](path, int(chosen.gb * 1e9))
-            command = [sys.executable, __file__, "--path", str(path), *(["--add"] if chosen.add else [])]
+            options = [f"--{name}" for name in ("add", "remove") if getattr(chosen, name)]
+            command = [sys.executable, __file__, "--path", str(path), *options]
             subprocess.run(command, check=True)
 
 

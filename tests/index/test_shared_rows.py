@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from vecindex import Index, InvalidInput, Record
+from vecindex.store.changes import sources
 
 from ..support.helpers import opened
 from ..support.sourced import Content, Prose, Row, read, shared_rows, states, where_from
@@ -62,6 +63,28 @@ def test_a_source_that_drops_it_leaves_it_to_the_other(
             assert index.verify().ok
         assert states(index)["a"].stale == 0
         assert len(index) == 1 + (0 if prune else states(index)["b"].stale)
+
+
+@pytest.mark.parametrize("way", ["removed", "read again", "read again with prune"])
+def test_it_stays_where_a_source_of_very_many_rows_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(sources, "ROWS_AT_ONCE", 2)
+    many: Content = [*(Row(f"row {n}") for n in range(7)), *(Prose((f"{n}.", f"Of {n}."), f"p{n}") for n in range(3))]
+    shared: Content = [*many[1:6], many[8]]
+    with opened(tmp_path / "i") as index:
+        read(index, {"a": many, "b": shared})
+        if way == "removed":
+            with index._writer() as writer:
+                removed = writer.remove_sources([states(index)["a"].id])
+        else:
+            removed = read(index, {"a": []}, prune=way == "read again with prune").removed
+        left = {text for text, source, _, _ in where_from(index).values() if source == "a"}
+        own = {"row 0", "row 6", "0.", "Of 0.", "2.", "Of 2."}
+        assert (removed, left) == ((0, own) if way == "read again" else (len(own), set()))
+        others = {text for text, source, _, _ in where_from(index).values() if source == "b"}
+        assert others == {"row 1", "row 2", "row 3", "row 4", "row 5", "1.", "Of 1."}
+        assert (shared_rows(index), index.verify().ok) == (set(), True)
 
 
 def test_a_row_that_nobody_had_is_taken_by_the_first_of_two(tmp_path: Path) -> None:

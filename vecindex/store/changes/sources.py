@@ -10,7 +10,8 @@ record goes over to one of them when the first one drops it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from array import array
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -26,6 +27,8 @@ from ..stored import Stored, StoredDocument
 from ..vectors import Rows
 
 T = TypeVar("T")
+ROWS_AT_ONCE = 1_000
+"""Rows of a source that is removed whose texts are held in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +66,17 @@ def finish(
         if _differs(now, each.state):
             tables.put_source(replace(now, digest=None))
             continue
-        rows = [row for some in catalog.rows_of_source(source) for _, row in each.unseen(some)]
-        documents = [document for _, document in each.unseen([(d.new.key, d) for d in catalog.documents_of(source)])]
         tables.forget_repeats_in(source, [key for key, _ in each.unseen([(k, k) for k in catalog.repeated_by(source)])])
-        records = [*catalog.fetch(rows), *catalog.pieces_of(document.id for document in documents)]
-        left, others, takers = hand_over(catalog, tables, records, documents)
-        unread |= takers
-        if each.prune and left:
-            manifest = tables.bury(manifest, np.array([record.row for record in left], np.int64))
-            tables.drop_empty_documents(document.id for document in others)
-            removed += len(left)
-        tables.put_source(replace(each.state, stale=0 if each.prune else len(left)))
+        stale = 0
+        for records, documents in _portions(catalog, source, each.unseen):
+            left, others, takers = hand_over(catalog, tables, records, documents)
+            unread |= takers
+            if each.prune:
+                manifest = _drop(tables, manifest, left, others)
+                removed += len(left)
+            else:
+                stale += len(left)
+        tables.put_source(replace(each.state, stale=stale))
     return manifest, removed, unread
 
 
@@ -149,16 +152,39 @@ def remove_sources(catalog: Catalog, tables: Tables, manifest: Manifest, ids: Co
     for source in ids:
         tables.forget_repeats_in(source, catalog.repeated_by(source))
     for source in ids:
-        documents = catalog.documents_of(source)
-        rows = [row for some in catalog.rows_of_source(source) for _, row in some]
-        records = [*catalog.fetch(rows), *catalog.pieces_of(document.id for document in documents)]
-        left, others, takers = hand_over(catalog, tables, records, documents)
-        manifest = tables.bury(manifest, np.array([record.row for record in left], np.int64))
-        tables.drop_empty_documents(document.id for document in others)
-        reread(catalog, tables, takers)
-        removed += len(left)
+        for records, documents in _portions(catalog, source, lambda keyed: keyed):
+            left, others, takers = hand_over(catalog, tables, records, documents)
+            manifest = _drop(tables, manifest, left, others)
+            reread(catalog, tables, takers)
+            removed += len(left)
     tables.drop_sources(ids)
     return manifest, removed
+
+
+def _portions(
+    catalog: Catalog, source: int, choose: Callable[[list[tuple[str, int]]], list[tuple[str, int]]]
+) -> Iterator[tuple[list[Stored], list[StoredDocument]]]:
+    """What a source has, a little at a time, since its texts may not fit into memory: rows, then each document.
+
+    ``choose`` returns those of a list of keys, with rows or ids of documents, that are wanted. All are chosen before
+    the first is yielded.
+    """
+    rows, ids = array("q"), array("q")
+    for chosen, keyed in ((rows, catalog.rows_of_source(source)), (ids, catalog.document_keys_of(source))):
+        for some in keyed:
+            chosen.extend(number for _, number in choose(some))
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        yield catalog.fetch(rows[start : start + ROWS_AT_ONCE]), []
+    for id in ids:
+        yield catalog.pieces_of([id]), list(catalog.document_ids([id]).values())
+
+
+def _drop(
+    tables: Tables, manifest: Manifest, records: Sequence[Stored], documents: Sequence[StoredDocument]
+) -> Manifest:
+    manifest = tables.bury(manifest, np.array([record.row for record in records], np.int64))
+    tables.drop_empty_documents(document.id for document in documents)
+    return manifest
 
 
 def move_sources(catalog: Catalog, tables: Tables, moved: Sequence[tuple[SourceState, SourceState]]) -> None:

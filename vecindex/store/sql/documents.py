@@ -121,11 +121,11 @@ class Documents(Connection):
 
     def rows_of_source(self, source: int) -> Iterator[list[tuple[str, int]]]:
         """The key and row of each record that is a whole row of a source, in lists, since there may be very many."""
-        sql = "select key, row from records where source = ? and document is null"
-        with self.errors():
-            found = self.sqlite.execute(sql, (source,))
-            while some := found.fetchmany(ROWS_AT_ONCE):
-                yield some
+        return self._lists("select key, row from records where source = ? and document is null", source)
+
+    def document_keys_of(self, source: int) -> Iterator[list[tuple[str, int]]]:
+        """The key and id of each document of a source, in lists."""
+        return self._lists("select key, id from documents where source = ?", source)
 
     def touched_by(self, rows: Iterable[int]) -> list[tuple[str, int | None, int | None]]:
         """Key, source and document of those of the records at these rows that have a source or a document."""
@@ -148,6 +148,12 @@ class Documents(Connection):
                 return []
             sql = "select key, source, place from repeats"
             return [row for some in cut(set(keys)) for row in self._among(sql, "key", some)]
+
+    def _lists(self, sql: str, source: int) -> Iterator[list[tuple[str, int]]]:
+        with self.errors():
+            found = self.sqlite.execute(sql, (source,))
+            while some := found.fetchmany(ROWS_AT_ONCE):
+                yield some
 
     def _among(self, sql: str, column: str, some: Sequence[Any]) -> Iterator[Any]:
         yield from self.sqlite.execute(f"{sql} where {column} in ({', '.join('?' * len(some))})", some)
