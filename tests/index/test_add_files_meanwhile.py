@@ -13,8 +13,9 @@ import pytest
 import vecindex.index.adding.encode_ahead
 import vecindex.index.adding.files
 import vecindex.index.adding.reading
+import vecindex.sources.opening.files
 import vecindex.sources.reading
-from vecindex import AddReport, Index, InvalidInput, VecindexError
+from vecindex import AddReport, Index, InvalidInput, SourceError, VecindexError
 from vecindex.sources.origin import Source
 from vecindex.values.keys import derived_key
 
@@ -183,6 +184,28 @@ def test_a_file_that_vanishes_before_it_is_checked_can_be_left_out(index: Index,
     bad: list[VecindexError] = []
     index.add_files("d", on_bad=bad.append)
     assert (len(bad), texts(index)) == (1, ["one"])
+
+
+def test_a_table_in_a_folder_that_vanishes_before_it_is_checked_is_an_error(index: Index, at_reading: Any) -> None:
+    age(write("d/a.jsonl", '{"text": "one"}\n'))
+    at_reading(1, lambda: Path("d/a.jsonl").unlink())
+    with pytest.raises(SourceError, match="No such file"):
+        index.add_files("d")
+
+
+def test_a_file_is_opened_once_to_recognise_it_once_to_check_it_and_once_to_add_it(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("a.md", "First. Second.\n")
+    opened, times = vecindex.sources.opening.files.opened, []
+
+    def counted(path: str) -> Any:
+        times.append(path)
+        return opened(path)
+
+    monkeypatch.setattr("vecindex.sources.origin.opened", counted)
+    assert index.add_files("a.md").added == 2
+    assert times == ["a.md"] * 3
 
 
 def test_a_file_that_vanishes_after_it_was_checked_loses_no_records(index: Index, at_reading: Any) -> None:

@@ -16,103 +16,91 @@ from ..support.followed_files import Files, files, planned, state_of, stored, to
 
 def test_new_and_gone_files_are_told() -> None:
     here = files(a="one", b="other")
-    states = stored(here)
     here.delete("b")
     here.write("c", "a third")
-    assert told(planned(here, states)) == ["unchanged a", "new c", "gone b"]
+    assert told(planned(here)) == ["unchanged a", "new c", "gone b"]
     assert here.read == []  # no size fits
 
 
 def test_only_what_was_asked_for_can_be_gone() -> None:
     here = files(docs_a="one", notes_b="other")
-    states = stored(here)
     here.contents.clear()
-    assert told(planned(here, states, beneath="docs/")) == ["gone docs/a"]
+    assert told(planned(here, beneath="docs/")) == ["gone docs/a"]
 
 
 def test_a_file_that_is_left_out_but_is_there_is_not_gone() -> None:
     here = files(a="one", b="other")
-    assert told(planned(here, stored(here), only=["a"])) == ["unchanged a"]
+    assert told(planned(here, only=["a"])) == ["unchanged a"]
 
 
 def test_a_moved_file_keeps_its_source() -> None:
     here = files(a="one", b="other")
-    states = stored(here)
     here.move("a", "deep/c")
-    made = planned(here, states)
+    made = planned(here)
     assert told(made) == ["unchanged b", "moved a -> deep/c"]
-    assert made.steps[1].state == states[0]
+    assert made.steps[1].state == here.states[0]
     assert here.read == ["deep/c"]
 
 
 def test_a_file_moved_here_from_a_folder_that_was_not_asked_for_keeps_its_source() -> None:
     here = files(a="one", other_b="two")
-    states = stored(here)
     here.move("other/b", "c")
-    assert told(planned(here, states, beneath="nothing")) == ["unchanged a", "moved other/b -> c"]
+    assert told(planned(here, beneath="nothing")) == ["unchanged a", "moved other/b -> c"]
 
 
 def test_a_moved_and_edited_file_is_new() -> None:
     here = files(a="one")
-    states = stored(here)
     here.delete("a")
     here.write("b", "ONE")
-    assert told(planned(here, states)) == ["new b", "gone a"]
+    assert told(planned(here)) == ["new b", "gone a"]
 
 
 def test_a_copy_is_not_a_move() -> None:
     here = files(a="one")
-    states = stored(here)
     here.write("b", "one")
-    assert told(planned(here, states)) == ["unchanged a", "new b"]
+    assert told(planned(here)) == ["unchanged a", "new b"]
     assert here.read == []
 
 
 def test_a_copy_of_a_file_that_was_then_edited_is_not_a_move() -> None:
     here = files(a="one")
-    states = stored(here)
     here.write("b", "one")
     here.write("a", "more than one")
-    assert told(planned(here, states)) == ["changed a (its content has changed)", "new b"]
+    assert told(planned(here)) == ["changed a (its content has changed)", "new b"]
 
 
 def test_two_files_that_swapped_their_names_are_moved() -> None:
     here = files(a="one", b="two")
-    states = stored(here)
     here.swap("a", "b")
-    assert told(planned(here, states)) == ["moved b -> a", "moved a -> b"]
+    assert told(planned(here)) == ["moved b -> a", "moved a -> b"]
 
 
 def test_a_chain_of_moves_is_followed() -> None:
     here = files(a="one", b="other", c="the third")
-    states = stored(here)
     here.move("c", "d")
     here.move("b", "c")
     here.move("a", "b")
-    assert told(planned(here, states)) == ["moved a -> b", "moved b -> c", "moved c -> d"]
+    assert told(planned(here)) == ["moved a -> b", "moved b -> c", "moved c -> d"]
 
 
 def test_a_ring_of_moves_is_followed() -> None:
     here = files(a="one", b="two", c="three")
-    states = stored(here)
     here.swap("a", "b")
     here.swap("b", "c")
-    assert told(planned(here, states)) == ["moved b -> a", "moved c -> b", "moved a -> c"]
+    assert told(planned(here)) == ["moved b -> a", "moved c -> b", "moved a -> c"]
 
 
 def test_a_file_that_was_overwritten_by_another_has_changed() -> None:
     here = files(a="one", b="other")
-    states = stored(here)
     here.move("a", "b")
-    assert told(planned(here, states)) == ["changed b (its content has changed)", "gone a"]
+    assert told(planned(here)) == ["changed b (its content has changed)", "gone a"]
 
 
 def test_a_chain_that_ends_on_a_file_that_was_overwritten_is_no_move_from_there_on() -> None:
     here = files(a="one", b="other", c="the third")
-    states = stored(here)
     here.move("b", "c")
     here.move("a", "b")
-    assert told(planned(here, states)) == [
+    assert told(planned(here)) == [
         "changed b (its content has changed)",
         "changed c (its content has changed)",
         "gone a",
@@ -121,58 +109,51 @@ def test_a_chain_that_ends_on_a_file_that_was_overwritten_is_no_move_from_there_
 
 def test_files_with_equal_bytes_are_told_apart_by_their_names() -> None:
     here = files(old_a="same", old_b="same", old_c="same")
-    states = stored(here)
     for name, target in (("old/a", "new/z"), ("old/b", "new/b"), ("old/c", "new/c")):
         here.move(name, target)
-    assert told(planned(here, states)) == ["moved old/b -> new/b", "moved old/c -> new/c", "moved old/a -> new/z"]
+    assert told(planned(here)) == ["moved old/b -> new/b", "moved old/c -> new/c", "moved old/a -> new/z"]
 
 
 def test_more_new_files_than_gone_ones_with_equal_bytes_are_new() -> None:
     here = files(a="same")
-    states = stored(here)
     here.move("a", "b")
     here.write("c", "same")
-    assert told(planned(here, states)) == ["moved a -> b", "new c"]
+    assert told(planned(here)) == ["moved a -> b", "new c"]
 
 
 def test_more_gone_files_than_new_ones_with_equal_bytes_are_gone() -> None:
     here = files(a="same", b="same")
-    states = stored(here)
     here.move("a", "c")
     here.delete("b")
-    assert told(planned(here, states)) == ["moved a -> c", "gone b"]
+    assert told(planned(here)) == ["moved a -> c", "gone b"]
 
 
 def test_a_free_place_is_preferred_to_one_that_was_overwritten() -> None:
     here = files(a="same", b="something else")
-    states = stored(here)
     here.write("b", "same")
     here.move("a", "c")
-    assert told(planned(here, states)) == ["changed b (its content has changed)", "moved a -> c"]
+    assert told(planned(here)) == ["changed b (its content has changed)", "moved a -> c"]
 
 
 def test_a_file_that_is_gone_is_preferred_to_one_that_was_edited() -> None:
     here = files(b="same", z="same")
-    states = stored(here)
     here.write("b", "edited")
     here.move("z", "c")
-    assert told(planned(here, states)) == ["changed b (its content has changed)", "moved z -> c"]
+    assert told(planned(here)) == ["changed b (its content has changed)", "moved z -> c"]
 
 
 def test_what_was_read_otherwise_or_incompletely_is_not_moved() -> None:
     here = files(a="one")
-    states = stored(here)
     here.move("a", "b")
     for change in ({"options": "{}{}"}, {"reader": "md"}, {"digest": None}, {"query": "q"}, {"kind": "member"}):
-        assert told(planned(here, [replace(states[0], **change)])) == ["new b", "gone a"], change
-    stale = [replace(states[0], stale=1)]
+        assert told(planned(here, [replace(here.states[0], **change)])) == ["new b", "gone a"], change
+    stale = [replace(here.states[0], stale=1)]
     assert told(planned(here, stale)) == ["moved a -> b"]
     assert told(planned(here, stale, prune=True)) == ["new b", "gone a"]
 
 
 def test_whether_a_file_is_gone_is_asked_of_those_alone_that_may_have_moved() -> None:
     here = files(a="one", b="four", c="three")
-    states = stored(here)
     here.move("a", "d")
     asked = []
 
@@ -180,7 +161,7 @@ def test_whether_a_file_is_gone_is_asked_of_those_alone_that_may_have_moved() ->
         asked.append(state.location)
         return state.location not in here.contents
 
-    plan([here.found("d")], states, covers=lambda _: False, is_gone=is_gone, digest=here.digest)
+    plan([here.found("d")], here.states, covers=lambda _: False, is_gone=is_gone, digest=here.digest)
     assert asked == ["a"]
 
 

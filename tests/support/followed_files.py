@@ -17,12 +17,13 @@ def digest_of(content: str) -> str:
 
 @dataclass
 class Files:
-    """A folder: contents and times by name; and the digests that were read of it."""
+    """A folder: contents and times by name; the digests that were read of it; and the states that are stored of it."""
 
     contents: dict[str, str] = field(default_factory=dict)
     times: dict[str, int] = field(default_factory=dict)
     clock: count[int] = field(default_factory=lambda: count(1))
     read: list[str] = field(default_factory=list)
+    states: list[SourceState] = field(default_factory=list)
 
     def write(self, name: str, content: str) -> None:
         self.contents[name] = content
@@ -50,10 +51,11 @@ class Files:
 
 
 def files(**contents: str) -> Files:
-    """Files by name, with "_" for "/"."""
+    """Files by name, with "_" for "/", that have just been added."""
     made = Files()
     for name, content in contents.items():
         made.write(name.replace("_", "/"), content)
+    made.states = stored(made)
     return made
 
 
@@ -71,18 +73,21 @@ def state_of(item: Found, id: int, files: Files) -> SourceState:
 
 def planned(
     files: Files,
-    states: Iterable[SourceState],
+    states: Iterable[SourceState] | None = None,
     *,
     options: str = "{}",
     prune: bool = False,
     beneath: str = "",
     only: Iterable[str] | None = None,
 ) -> Plan:
-    """The plan for all files, or those ``only``; what is covered begins with ``beneath``."""
+    """The plan for all files, or those ``only``; what is covered begins with ``beneath``.
+
+    ``states`` are what is stored, if it is not what the files were when they were added.
+    """
     names = sorted(files.contents) if only is None else only
     return plan(
         [files.found(name, options) for name in names],
-        states,
+        files.states if states is None else states,
         covers=lambda state: state.location.startswith(beneath),
         is_gone=lambda state: state.location not in files.contents,
         digest=files.digest,

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from .options import read_options as read_options
     from .origin import Source as Source
     from .origin import source as source
-    from .reading import read as read
+    from .split.read import read as read
     from .walk import sources_in as sources_in
 
 _HOMES = {
     **{"Format": "formats", "read_options": "options", "Source": "origin", "source": "origin"},
-    **{"read": "reading", "sources_in": "walk"},
+    **{"read": "split.read", "sources_in": "walk"},
 }
 
 __all__ = sorted(_HOMES)

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import IO
 
+from .opening.chunks import CHUNK, Chunks
 from .opening.files import unreadable
 
 _CHUNK = 2**18
@@ -62,12 +66,46 @@ def digest_of(path: str | os.PathLike[str]) -> str:
     To record a file's state with its digest, take the state first: if the file changes in between, it then differs
     from the recorded state and is read again.
     """
-    digest = hashlib.sha256()
+    log = _log(path)
     try:
-        for file in (path, *([log] if os.path.exists(log := _log(path)) else [])):
-            with open(file, "rb", buffering=0) as stream:
-                while chunk := stream.read(_CHUNK):
-                    digest.update(chunk)
+        with ExitStack() as stack:
+            files = [path, *([log] if os.path.exists(log) else [])]
+            return digest_in([stack.enter_context(open(file, "rb", buffering=0)) for file in files])
     except OSError as error:
         raise unreadable(os.fspath(path), None, error) from error
+
+
+def digest_in(streams: Iterable[IO[bytes]]) -> str:
+    """The SHA-256 of all that these streams hold, in hexadecimal, in bounded memory."""
+    digest = hashlib.sha256()
+    for stream in streams:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
     return digest.hexdigest()
+
+
+class Hashed(Chunks):
+    """The bytes of ``raw``, hashed as they are read."""
+
+    def __init__(self, raw: IO[bytes], name: str) -> None:
+        super().__init__()
+        self._raw = raw
+        self._name = name
+        self._hash = hashlib.sha256()
+
+    def _more(self) -> bytes | None:
+        made = self._raw.read(CHUNK)
+        self._hash.update(made)
+        return made or None
+
+    def tell(self) -> int:
+        return self._raw.tell()
+
+    def digest(self) -> str:
+        """The SHA-256 of all bytes, in hexadecimal; reads those that are left. Raises SourceError."""
+        try:
+            while self._more() is not None:
+                pass
+        except OSError as error:
+            raise unreadable(self._name, None, error) from error
+        return self._hash.hexdigest()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import IO, cast
@@ -16,7 +15,7 @@ from ..errors import Advice, SourceError
 from ..values.paths import expanded
 from ..values.sources import SourceKind
 from .cells import Value
-from .fingerprint import FileState, digest_of, state_of
+from .fingerprint import FileState, Hashed, digest_in, digest_of, state_of
 from .formats import LAYOUTS, Format
 from .opening.archives import Member, is_office_file
 from .opening.chunks import Chunks
@@ -27,6 +26,8 @@ from .opening.files import STDIN as STDIN
 from .opening.files import as_opened, copied, is_regular, is_url, opened, standard_input
 from .opening.files import unreadable as unreadable
 from .options import ReadOptions
+
+OnDigest = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -72,23 +73,38 @@ class Source:
         return "database" if self.options.sql is not None else "file"
 
     @contextmanager
-    def opened(self) -> Iterator[IO[bytes]]:
-        """The bytes that a reader reads, from the start: those of a text unpacked, and as UTF-8."""
+    def opened(self, on_digest: OnDigest | None = None) -> Iterator[IO[bytes]]:
+        """The bytes that a reader reads, from the start: those of a text unpacked, and as UTF-8.
+
+        ``on_digest`` is called with what `digest` would return. A text is not read once more for it: its bytes are
+        hashed as they are read, and it is called at the end, unless an error comes before.
+        """
         layout = LAYOUTS[self.format]
+        if on_digest is not None and not layout.is_text:
+            on_digest(self.digest())
         with self._stored(seekable=not layout.is_text) as raw:
-            if not layout.is_text:
-                if not layout.may_be_packed:
-                    _refuse_packed(raw, self.name)
-                yield unpacked(raw, self.name) if layout.may_be_packed else raw
-                return
-            text = Utf8(
-                unpacked(raw, self.name),
-                self.decoding,
-                encoding=self.options.encoding,
-                replace=self.options.errors == "replace",
-                only_unicode=layout.only_unicode,
-            )
-            yield cast(IO[bytes], text)
+            if layout.is_text and on_digest is not None:
+                hashed = Hashed(raw, self.name)
+                yield self._as_text(cast(IO[bytes], hashed))
+                on_digest(hashed.digest())
+            elif layout.is_text:
+                yield self._as_text(raw)
+            elif layout.may_be_packed:
+                yield unpacked(raw, self.name)
+            else:
+                _refuse_packed(raw, self.name)
+                yield raw
+
+    def _as_text(self, raw: IO[bytes]) -> IO[bytes]:
+        """The text in stored bytes, unpacked and as UTF-8."""
+        text = Utf8(
+            unpacked(raw, self.name),
+            self.decoding,
+            encoding=self.options.encoding,
+            replace=self.options.errors == "replace",
+            only_unicode=LAYOUTS[self.format].only_unicode,
+        )
+        return cast(IO[bytes], text)
 
     @contextmanager
     def on_disk(self) -> Iterator[str]:
@@ -105,11 +121,11 @@ class Source:
         """The SHA-256 of the bytes as they are stored, in hexadecimal; reads all of them, in bounded memory."""
         if self.kind == "database":
             return digest_of(self.path)
-        digest = hashlib.sha256()
         with self._stored() as raw:
-            while chunk := raw.read(2**18):
-                digest.update(chunk)
-        return digest.hexdigest()
+            try:
+                return digest_in([raw])
+            except OSError as error:
+                raise unreadable(self.name, None, error) from error
 
     @contextmanager
     def _stored(self, seekable: bool = False) -> Iterator[IO[bytes]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import zipfile
@@ -13,11 +12,9 @@ from pathlib import Path
 
 from ..errors import SourceError
 from ..values.sources import SourceState
-from .fingerprint import FileState, as_state, digest_of
+from .fingerprint import FileState, as_state, digest_in, digest_of
 from .locations import Locations, has_path
-from .origin import unreadable
-
-_CHUNK = 2**18
+from .opening.files import unreadable
 
 
 class Presence:
@@ -59,11 +56,8 @@ class Presence:
         if state.kind != "member":
             return digest_of(self._locations.path(state.location))
         archive, member = self._parted(state)
-        digest = hashlib.sha256()
         with _opened(archive) as opened, opened.open(member) as stream:  # which reads no more than the size it names
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
-        return digest.hexdigest()
+            return digest_in([stream])
 
     def _parted(self, state: SourceState) -> tuple[str, str]:
         """The path of an archive and the name of the member in it; any such parting if there is no such archive."""

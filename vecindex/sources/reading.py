@@ -10,7 +10,7 @@ from ..errors import SourceError
 from ..values.records import Record
 from .documents import Document, EmptyText
 from .formats import LAYOUTS, Format
-from .origin import Source
+from .origin import OnDigest, Source
 from .rows import delimited
 
 OnBad = Callable[[SourceError], None]
@@ -18,24 +18,23 @@ OnEmpty = Callable[[EmptyText], None]
 Reader = Callable[[Source, IO[bytes]], Iterator["Record | Document | EmptyText | SourceError"]]
 
 
-def read(source: Source, on_bad: OnBad | None = None, on_empty: OnEmpty | None = None) -> Iterator[Record]:
-    """Yields every row of ``source``; see `contents`."""
-    return (found for found in contents(source, on_bad, on_empty) if isinstance(found, Record))
-
-
 def contents(
-    source: Source, on_bad: OnBad | None = None, on_empty: OnEmpty | None = None
+    source: Source,
+    on_bad: OnBad | None = None,
+    on_empty: OnEmpty | None = None,
+    on_digest: OnDigest | None = None,
 ) -> Iterator[Record | Document]:
     """Yields every row or text of ``source``, in order, each with its ``origin``.
 
     A bad row raises SourceError; with ``on_bad`` the error is passed to it instead, and reading goes on. A row without
     a text is left out, and passed to ``on_empty``. An unreadable source (a header without a text column) and one
     without any text always raise, unless the latter was only found in a folder or an archive.
+    ``on_digest`` is as in `Source.opened`.
     """
     if source.format in (Format.CSV, Format.TSV):
         delimited.learn(source)
     empty = True
-    with source.opened() as stream:
+    with source.opened(on_digest) as stream:
         for found in _reader(source.format)(source, stream):
             if isinstance(found, EmptyText):
                 if on_empty is not None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from vecindex.errors import SourceError
-from vecindex.sources import read, source
+from vecindex.sources import source
+from vecindex.sources.reading import contents
 from vecindex.values.records import Record
 
 from ...support.source_files import records, refused
@@ -91,7 +92,7 @@ def test_rows_without_a_text_are_passed_to_the_caller_and_are_not_bad(name: str)
     rows = [{"text": "a", "n": 1}, {"text": "", "n": 2}, {"text": " \t", "n": 3}, {"text": "b", "n": 4}]
     assert [record.text for record in records(name, FILES[name](rows))] == ["a", "b"]
     empty: list[int | None] = []
-    list(read(source(name), on_empty=lambda row: empty.append(row.origin.place)))
+    list(contents(source(name), on_empty=lambda row: empty.append(row.origin.place)))
     assert empty == ([2, 3] if name == "a.jsonl" else [3, 4])
     with pytest.raises(SourceError, match="holds no sentences"):
         records(name, FILES[name](rows[1:3]))

@@ -118,12 +118,11 @@ def compile_(
     """
     from ...encoders.compile.compiler import Sample
     from ...encoders.models import compile_model
-    from ...sources import Format, read, source
+    from ...sources import read
 
     texts: Sample | None = None
     if sample is not None:
-        with source(sample, format=Format.TXT) as lines:
-            texts = Sample(sample, [record.text for record in read(lines)])
+        texts = Sample(sample, [record.text for record in read(sample, format="txt")])
     with _cache_in(to):
         report = compile_model(model, precision, dimensions=dimensions, sample=texts, offline=offline)
     if to is not None and not os.path.isdir(report.folder):

@@ -49,12 +49,11 @@ def tune(recall: float, latency: float | None, queries: str | None, format_: str
       vecindex tune --recall 0.99 --latency 5ms --queries questions.txt
     """
     from ...index.facade import open as open_index
-    from ...sources import read, source
+    from ...sources import read
 
     texts: list[str] = []
     if queries is not None:
-        with source(queries) as lines:
-            texts = [record.text for record in read(lines)]
+        texts = [record.text for record in read(queries)]
     with open_index(index_path, create=False) as index:
         chosen = index.tune(
             recall,

@@ -103,19 +103,11 @@ class Reading:
     def checked(self, on_bad: OnBadSource | None, on_empty: Callable[[EmptyText], None]) -> Iterator[Record | Document]:
         """All that can be used, read for the first time; the first bad row raises, or each is passed to ``on_bad``."""
         bad = None if on_bad is None else self._counted(on_bad)
-        try:
-            if self.digest is None and self.is_followed:
-                self.digest = self.source.digest()
-        except SourceError as unread:
-            self.is_whole = False
-            if bad is None:
-                raise
-            bad(unread)
-            return
+        on_digest = self._note_digest if self.digest is None and self.is_followed else None
         spool = self.spool = _spool() if LAYOUTS[self.source.format].slow else None
         found: Record | Document | None = None
         try:
-            for found in contents(self.source, bad, on_empty):
+            for found in contents(self.source, bad, on_empty, on_digest):
                 if (error := _unusable(found)) is not None:
                     if bad is None:
                         raise error
@@ -133,13 +125,23 @@ class Reading:
                 raise
             bad(error)
 
-    def _is_other_table(self, has_texts: bool) -> bool:
-        """Whether a file that cannot be read is one of those in a folder that were never meant to be, such as settings.
+    def _note_digest(self, digest: str) -> None:
+        self.digest = digest
 
-        That is a table or JSON that was not named, of which nothing can be read, nor could be before.
+    def _is_other_table(self, has_texts: bool) -> bool:
+        """Whether a file that cannot be used is one of those in a folder that were never meant to be, such as settings.
+
+        That is a table or JSON that was not named, of which nothing can be used, nor could be before. Its bytes can be
+        read: a file that is damaged, or has vanished, is an error.
         """
         is_table = LAYOUTS[self.source.format].kind == "rows" and self.source.format is not Format.TXT
-        return is_table and not (has_texts or self.source.is_named or self.bad or self.state is not None)
+        if not is_table or has_texts or self.source.is_named or self.bad or self.state is not None:
+            return False
+        try:
+            self.source.digest()
+        except SourceError:
+            return False
+        return True
 
     def again(self, skips_bad: bool) -> Iterator[Record | Document]:
         """What `checked` yielded, again."""
