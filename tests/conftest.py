@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import importlib.util
-import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -30,7 +29,6 @@ def _isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """Caches in a temporary folder and a hub that refuses every connection; subprocesses inherit both."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VECINDEX_CACHE", str(tmp_path_factory.mktemp("vecindex-cache")))
-        patch.setattr("vecindex.cli.progress.FIRST_LINE", math.inf)  # else what is slow says one line more
         patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf-home")))
         patch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
         names = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "SENTENCE_TRANSFORMERS_HOME", "HF_TOKEN", "VECINDEX_HF_TOKEN")

@@ -1,9 +1,7 @@
-"""``vecindex add`` in processes of its own: Ctrl-C, SIGTERM, kills, two at once, and progress on a terminal."""
+"""``vecindex add`` in processes of its own: Ctrl-C, SIGTERM, kills, and two at once."""
 
 from __future__ import annotations
 
-import os
-import pty
 import re
 import signal
 import subprocess
@@ -15,12 +13,11 @@ from typing import Any
 import pytest
 
 import vecindex
-from vecindex.cli import progress
 from vecindex.errors import IndexLocked, IndexNotFound
 from vecindex.index.adding.encode_ahead import RECORDS_A_READ
 from vecindex.store.writer import Writer
 
-from ..support.commands import added, run, write
+from ..support.commands import run, write
 from ..support.extent import slow
 
 MANY = RECORDS_A_READ + 1000
@@ -50,12 +47,7 @@ def interrupted_after_a_commit(number: int, path: str) -> tuple[int, str]:
     time.sleep(0.05)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    return process.returncode, without_progress(err)
-
-
-def without_progress(err: str) -> str:
-    """Messages without the lines that a slow machine's ``add`` says every so often."""
-    return re.sub(r"^(?:Adding|Reading): [\d,]+(?: of [\d,]+)? rows, \d+ s\.\n", "", err, flags=re.MULTILINE)
+    return process.returncode, err
 
 
 def count() -> int:
@@ -75,7 +67,7 @@ def rest_is_added(kept: int, path: str) -> None:
     every = MANY
     expected = f"{every - kept} added, 0 updated, {kept} unchanged; .vecindex holds {every} records.\n"
     code, out, err = run("add", path)
-    assert (code, out, without_progress(err)) == (0, "", expected)
+    assert (code, out, err) == (0, "", expected)
     assert run("verify") == (0, f"{every} records, {every} rows: sound\n", "")
 
 
@@ -96,16 +88,6 @@ def test_sigterm_tells_what_was_committed_as_ctrl_c_does(many: str) -> None:
     assert err == f"Terminated: {kept} records of this run committed to .vecindex; run it again to add the rest.\n"
     assert code == 143
     whole_commits_are_there(kept)
-
-
-def test_lines_of_progress_are_said_where_no_bar_is_and_not_with_q(monkeypatch: pytest.MonkeyPatch) -> None:
-    write("two.txt", "one\ntwo\n")
-    monkeypatch.setattr(progress, "FIRST_LINE", 0)
-    assert run("add", "two.txt")[2] == (
-        "Reading: 2 rows, 0 s.\nAdding: 2 of 2 rows, 0 s.\n"
-        "2 added, 0 updated, 0 unchanged; .vecindex holds 2 records.\n"
-    )
-    assert run("add", "-q", "two.txt") == (0, "", "")
 
 
 @pytest.mark.parametrize("again", [False, slow(True)])
@@ -131,26 +113,6 @@ def test_two_adds_at_once_both_succeed() -> None:
     assert [a + unchanged for a, unchanged in numbers] == [300, 300]
     assert sum(a for a, _ in numbers) == 500
     assert run("verify") == (0, "500 records, 500 rows: sound\n", "")
-
-
-def test_progress_is_shown_on_a_terminal_only() -> None:
-    write("two.txt", "one\ntwo\n")
-    piped = subprocess.run([*SHELL, "add", "two.txt"], capture_output=True, text=True, check=True)
-    assert (piped.stdout, piped.stderr) == added(2, 2)[1:]
-    terminal, side = pty.openpty()
-    process = subprocess.Popen([*SHELL, "add", "two.txt", "--index", "other"], stdout=subprocess.DEVNULL, stderr=side)
-    os.close(side)
-    shown = b""
-    try:
-        while piece := os.read(terminal, 1024):
-            shown += piece
-    except OSError:  # Linux says so when the other side is closed
-        pass
-    os.close(terminal)
-    assert process.wait(timeout=60) == 0
-    lines = re.sub(r"\x1b\[\?25[lh]", "", shown.decode().replace("\r\n", "\n"))  # the cursor, hidden and shown
-    bar = "Adding  [####################################]  2/2\n"
-    assert lines.split("\r")[-1] == bar + added(2, 2, "other")[2]
 
 
 def test_what_was_committed_is_said_when_another_writer_holds_the_lock(

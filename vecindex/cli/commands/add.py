@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ...index.adding.files_input import FilesInput
     from ...index.facade import Index
     from ...sources.walk import Skips
-    from ...values.records import Record
+    from ...values.records import AddReport, Record
 
 
 @click.command(cls=FilesCommand)
@@ -125,8 +125,11 @@ def add(
         _say_if_nothing(paths, [*sources, *given], bad, None if dry_run else index_path)
         index = stack.enter_context(chosen.open(index_path)) if index_exists(index_path) and not dry_run else None
         _follow(rows, index, index_path)
-        with Progress("Reading", "rows") as show:
-            rows.check(bad.add if skip_bad else None, show)
+        to_read = rows.to_read
+        with Progress("Reading", passing=True) as show:
+            rows.check(
+                show.beside(bad.add) if skip_bad else None, lambda done: show.files(done, to_read, done.rows, "row")
+            )
         bad.are_complete = True
         # Else there is something to do, such as to remove what is gone, or nothing was to be read of what is not bad.
         is_all_new = all(step.action in (Action.NEW, Action.CHANGED) for step in rows.plan.steps)
@@ -234,11 +237,13 @@ def _add(index: Index, rows: FilesInput, report_as: str, bad: Rejects, skip_bad:
     def on_commit(report: AddReport) -> None:
         nonlocal committed
         committed = report
-        show(report.added + report.updated + report.unchanged + report.duplicates, rows.rows if rows.are_rows else None)
+        show.files(rows.trail.at(_records(report)), rows.to_add, _records(report), "record")
 
     try:
-        with Progress("Adding", "rows") as show:
-            report = index.add_files(rows, progress=on_commit, on_bad=bad.add if skip_bad else None)
+        with Progress("Adding") as show:
+            report = index.add_files(rows, progress=on_commit, on_bad=show.beside(bad.add) if skip_bad else None)
+            if committed != AddReport():
+                show.files(rows.to_add, rows.to_add, _records(committed), "record")
     except (KeyboardInterrupt, VecindexError) as error:
         what, code = word_and_code(error) if isinstance(error, KeyboardInterrupt) else ("Stopped", None)
         done = committed.added + committed.updated
@@ -251,6 +256,11 @@ def _add(index: Index, rows: FilesInput, report_as: str, bad: Rejects, skip_bad:
             raise click.exceptions.Exit(code) from None
         raise
     _say(index, report, rows, report_as, bad, skips)
+
+
+def _records(report: AddReport) -> int:
+    """How many records a report tells of."""
+    return report.added + report.updated + report.unchanged + report.duplicates
 
 
 def _say(index: Index, report: FilesReport, rows: FilesInput, report_as: str, bad: Rejects, skips: Skips) -> None:

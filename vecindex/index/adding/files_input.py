@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ...errors import Advice, InvalidInput, SourceError, VecindexError
+from ...errors import SourceError, VecindexError
 from ...machine.batching import windows
 from ...sources.documents import Document
 from ...sources.formats import LAYOUTS
@@ -33,13 +33,15 @@ from ...values.records import Metadata, Origin, Record
 from ...values.repeats import KeySet, SeenKeys
 from ...values.sources import SourceState
 from ..follow import Action, Found, Plan, plan
+from .done import Done, Trail
 from .options import BadText, FilesOptions
 from .reading import Reading
-from .repeats import KEYS_AT_ONCE
+from .repeats import KEYS_AT_ONCE, repeated_key
 from .units import Unit, numbered
 
 OnBad = Callable[[VecindexError], None]
 _FIRST, _AGAIN, _LEFT_OUT = range(3)
+_ROWS_A_REPORT = 1_000
 
 
 class FilesInput:
@@ -60,17 +62,21 @@ class FilesInput:
         self.options = options
         self.plan = Plan(())
         self.bad = self.empty = 0
+        self.has_folder = any(not source.is_named for source in sources)
+        """Whether any source was found in a folder or an archive."""
+        self.trail = Trail()
+        """Where the records that `units` yields come from."""
         self.refused: list[SourceError] = []
         """Why tables that were found in folders are skipped."""
         self._texts = texts
         self._locations = locations
         self._roots = [locations.real(root) for root in roots]
         self._readings = [Reading.of(source, locations, options) for source in sources]
-        self._has_folder = any(not source.is_named for source in sources)
         self._skips_bad = False
         self._lines = array("q")
         self._files: list[tuple[int, Reading | None]] = []  # each source's first row
         self._marks = bytearray()
+        self._characters = 0
 
     @property
     def rows(self) -> int:
@@ -78,24 +84,26 @@ class FilesInput:
         return len(self._marks) - self._marks.count(_LEFT_OUT)
 
     @property
-    def are_rows(self) -> bool:
-        """Whether each row or text to add is one record."""
-        return all(reading.way.method == "none" for reading in self._readings)
-
-    @property
     def sources(self) -> int:
         """The number of sources to read."""
         return len(self._readings)
 
     @property
+    def to_read(self) -> Done:
+        """What `check` has to read."""
+        sizes = [each.found.size for each in self._readings]
+        known = [size for size in sizes if size is not None]
+        return Done(len(sizes), len(self._texts), sum(known) if len(known) == len(sizes) else None)
+
+    @property
+    def to_add(self) -> Done:
+        """What `units` yields, once it is checked."""
+        return Done(self.sources, self.rows, self._characters)
+
+    @property
     def replaced(self) -> int:
         """The number of bytes that were no text and were read as U+FFFD."""
         return sum(reading.source.decoding.replaced for reading in self._readings)
-
-    @property
-    def has_folder(self) -> bool:
-        """Whether any source was found in a folder or an archive."""
-        return self._has_folder
 
     @property
     def needs_tokens(self) -> bool:
@@ -133,7 +141,7 @@ class FilesInput:
             kept.append(reading)
         self._readings = [*kept, *(each for each in self._readings if not each.is_followed)]
 
-    def check(self, on_bad: OnBad | None, progress: Callable[[int], None]) -> None:
+    def check(self, on_bad: OnBad | None, progress: Callable[[Done], None]) -> None:
         """Reads everything once. The first bad row raises; with ``on_bad`` each one is passed to it and left out."""
         try:
             self._check(on_bad, progress)
@@ -141,10 +149,10 @@ class FilesInput:
             self.close()
             raise
 
-    def _check(self, on_bad: OnBad | None, progress: Callable[[int], None]) -> None:
+    def _check(self, on_bad: OnBad | None, progress: Callable[[Done], None]) -> None:
         self._skips_bad = on_bad is not None
         seen = SeenKeys()
-        for window in windows(self._checked(on_bad), KEYS_AT_ONCE, lambda each: each[1].text):
+        for window in windows(self._checked(on_bad, progress), KEYS_AT_ONCE, lambda each: each[1].text):
             start = len(self._lines)
             self._note(window)
             keys = [self._key(reading, found) for reading, found in window]
@@ -155,7 +163,7 @@ class FilesInput:
                 self._marks[position] = _AGAIN
                 if self.options.add.on_duplicate == "last" or not (seen.is_named(position) or seen.is_named(first)):
                     continue
-                error = self._repeated(keys[position - start], position, first)
+                error = repeated_key(keys[position - start], self._origin(position), self._origin(first))
                 reading, found = window[position - start]
                 if isinstance(found, Record):
                     error.row = _fields(reading, found.text, found.key, found.metadata)
@@ -166,7 +174,6 @@ class FilesInput:
                 if (reading := window[position - start][0]) is not None:
                     reading.bad += 1
                 self._marks[position] = _LEFT_OUT
-            progress(self.rows)
 
     def close(self) -> None:
         """Deletes what was kept of the sources that take long to read."""
@@ -196,8 +203,10 @@ class FilesInput:
 
     def units(self, registered: Sequence[SourceState], token_spans: TokenSpans | None) -> Iterator[Unit]:
         """Everything that is not bad, read again; ``registered`` are the sources of `to_register` with their ids."""
+        trail = self.trail = Trail(self._characters // 1_000)
         for position, text in enumerate(self._texts):
             yield self._row(None, self._with_common(text), position, 0)
+            trail.add(1, len(text.text))
         states = {(state.location, state.query): state for state in registered}
         for reading in self._readings:
             state = states.get(reading.found.place) if reading.is_followed else None
@@ -207,11 +216,14 @@ class FilesInput:
                     reading.is_whole = False  # it has grown, and is read again next time
                     break
                 position = reading.first + number
+                left_out = self._marks[position] == _LEFT_OUT
                 unit = self._unit(reading, state, found, position, number, token_spans)
                 if unit.records:
                     seen.add(unit.key)
-                    if self._marks[position] != _LEFT_OUT:
+                    if not left_out:
                         yield unit
+                trail.add(0 if left_out else len(unit.records), len(found.text))
+            trail.end_source()
             if state is not None and reading.is_whole:
                 yield Unit(finished=reading.finished(state, seen, self.options.prune))
 
@@ -223,12 +235,20 @@ class FilesInput:
 
     # --- reading
 
-    def _checked(self, on_bad: OnBad | None) -> Iterator[tuple[Reading | None, Record | Document]]:
+    def _checked(
+        self, on_bad: OnBad | None, progress: Callable[[Done], None]
+    ) -> Iterator[tuple[Reading | None, Record | Document]]:
         for text in self._texts:
             yield None, self._with_common(text)
-        for reading in self._readings:
+        rows, size = len(self._texts), 0
+        for before, reading in enumerate(self._readings):
             for found in reading.checked(self._bad(on_bad), self._count_empty):
+                rows += 1
+                if rows % _ROWS_A_REPORT == 0:
+                    progress(Done(before, rows, size))
                 yield reading, found
+            size += reading.found.size or 0
+            progress(Done(before + 1, rows, size))
         self.refused = [reading.refusal for reading in self._readings if reading.refusal is not None]
         self._readings = [reading for reading in self._readings if reading.refusal is None]
 
@@ -267,6 +287,7 @@ class FilesInput:
                 reading.count += 1
             self._lines.append((found.origin.place or 0) if found.origin is not None else 0)
             self._marks.append(_FIRST)
+            self._characters += len(found.text)
 
     def _origin(self, position: int) -> Origin | None:
         reading = self._reading(position)
@@ -277,21 +298,6 @@ class FilesInput:
 
     def _reading(self, position: int) -> Reading | None:
         return self._files[bisect_right(self._files, position, key=lambda file: file[0]) - 1][1]
-
-    def _repeated(self, key: str, position: int, first: int) -> VecindexError:
-        here, there = self._origin(position), self._origin(first)
-        if there is None:
-            where = "one of the given texts"
-        elif here is not None and here.path == there.path:
-            where = f"{there.unit} {there.place}"
-        else:
-            where = f"{there.unit} {there.place} of {there.path}" if there.place else there.path
-        advice = Advice(
-            "Give each row its own key.",
-            typed="Give each row its own key, or keep the last (--on-duplicate last) or the first (--skip-bad).",
-        )
-        reason = f"the key {key!r} is also that of {where}"
-        return InvalidInput(reason, advice) if here is None else here.error(reason, advice)
 
     # --- units
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Literal
 
-from ...errors import Advice, InvalidInput
+from ...errors import Advice, InvalidInput, VecindexError
 from ...machine.batching import windows
 from ...store.changes.reconcile import Incoming
+from ...values.records import Origin
 from ...values.repeats import SeenKeys
 
 OnDuplicate = Literal["error", "last"]
@@ -50,3 +51,19 @@ def marked(items: Iterable[Incoming], on_duplicate: OnDuplicate) -> Iterator[Inc
         yield from window
     if failed is not None:
         raise failed
+
+
+def repeated_key(key: str, here: Origin | None, there: Origin | None) -> VecindexError:
+    """The error for a key that a row has ``here`` and an earlier one ``there``; a given text has no origin."""
+    if there is None:
+        where = "one of the given texts"
+    elif here is not None and here.path == there.path:
+        where = f"{there.unit} {there.place}"
+    else:
+        where = f"{there.unit} {there.place} of {there.path}" if there.place else there.path
+    advice = Advice(
+        "Give each row its own key.",
+        typed="Give each row its own key, or keep the last (--on-duplicate last) or the first (--skip-bad).",
+    )
+    reason = f"the key {key!r} is also that of {where}"
+    return InvalidInput(reason, advice) if here is None else here.error(reason, advice)
