@@ -50,6 +50,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "tokenizers": ("encoders.run.text_tokenizer", "encoders.run.onnx"),
     "safetensors": ("encoders.config.weights",),
     "sentencex": ("sources.split.sentences",),
+    "Stemmer": ("search.lexical.stemming",),
     "torch": (
         *("encoders.run.torch", "encoders.run.cuda", "encoders.compile.export", "encoders.compile.export_attention"),
         "encoders.config.complete",
@@ -68,7 +69,7 @@ LAZY = (
     "pypdfium2",
     *("faiss", "pyarrow", "pandas", "sqlite_utils", "huggingface_hub", "safetensors"),
     *("markdown_it", "lxml", "yaml", "tomli", "sentencex", "watchfiles"),
-    *("chardetng_py", "backports", "pathspec"),
+    *("chardetng_py", "backports", "pathspec", "Stemmer"),
     *(".encoders.run.onnx", ".encoders.run.torch", ".encoders.run.cuda"),
     *(
         ".encoders.compile.quantise",

@@ -1,0 +1,54 @@
+"""Queries: words, phrases in quotes, excluded words."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vecindex.search.lexical.analysis import Analyzer
+from vecindex.search.lexical.query import LexicalQuery, parse_query
+from vecindex.search.lexical.settings import LexicalSettings
+
+PLAIN = Analyzer(LexicalSettings(language=None))
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("", LexicalQuery()),
+        ("to be or not to be", LexicalQuery({"to": 2, "be": 2, "or": 1, "not": 1})),
+        ('a "red fox" b', LexicalQuery({"a": 1, "b": 1, "red": 1, "fox": 1}, (("red", "fox"),))),
+        ('"red fox" "red fox"', LexicalQuery({"red": 2, "fox": 2}, (("red", "fox"),))),
+        ('"" "!" a', LexicalQuery({"a": 1})),
+        ('5" screen', LexicalQuery({"5": 1, "screen": 1})),
+        ('"a b" c" d', LexicalQuery({"a": 1, "b": 1, "c": 1, "d": 1}, (("a", "b"),))),
+        ("fox -red", LexicalQuery({"fox": 1}, without=(("red",),))),
+        ("-red -red", LexicalQuery(without=(("red",),))),
+        ("well-known - fox --red -_x", LexicalQuery({"well": 1, "known": 1, "fox": 1, "red": 1, "x": 1})),
+        ("a -E-1", LexicalQuery({"a": 1}, without=(("e", "1", "e-1"),))),
+        ('a "-b c"', LexicalQuery({"a": 1, "b": 1, "c": 1}, (("b", "c"),))),
+        ("a \u2010b", LexicalQuery({"a": 1, "b": 1})),
+        ("\u6771\u4eac", LexicalQuery({"\u6771\u4eac": 1})),
+        ('"\u6771\u4eac"', LexicalQuery({"\u6771\u4eac": 1}, (("\u6771", "\u4eac"),))),
+    ],
+)
+def test_queries_are_read(text: str, query: LexicalQuery) -> None:
+    assert parse_query(text, PLAIN) == query
+
+
+def test_phrases_are_looked_for_in_each_text() -> None:
+    query = parse_query('"red fox" "E-1"', PLAIN)
+    assert query.holds_phrases(PLAIN, ["A Red, fox", "see e-1"])
+    assert query.holds_phrases(PLAIN, ["e 1: red fox"])
+    assert not query.holds_phrases(PLAIN, ["a red", "fox e-1"])
+    assert not query.holds_phrases(PLAIN, ["fox red e-1"])
+    assert not query.holds_phrases(PLAIN, ["infrared fox e-1"])
+    assert parse_query("a", PLAIN).holds_phrases(PLAIN, [])
+
+
+@given(text=st.text(st.sampled_from('ab"- \u6771_1')))
+def test_any_query_is_read(text: str) -> None:
+    query = parse_query(text, PLAIN)
+    assert set(query.terms) <= set(PLAIN.terms(text))
+    assert all(set(phrase) <= set(PLAIN.terms(text)) for phrase in query.phrases)

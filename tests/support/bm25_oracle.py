@@ -1,0 +1,48 @@
+"""BM25 over lists of terms in plain Python, term by term and row by row, to compare lexical search with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from math import log
+
+Terms = Sequence[Sequence[str]]
+"""The terms of a record: of its text, and of each field."""
+
+
+class Oracle:
+    """The live records by row, and the weights of their text and fields."""
+
+    def __init__(self, records: Mapping[int, Terms], weights: Sequence[float] = (1.0,)) -> None:
+        self.counts: dict[int, dict[str, float]] = {}
+        for row, fields in records.items():
+            counts = self.counts[row] = {}
+            for weight, terms in zip(weights, fields, strict=True):
+                for term in terms:
+                    counts[term] = counts.get(term, 0.0) + weight
+        self.lengths = {row: sum(counts.values()) for row, counts in self.counts.items()}
+
+    def score(self, query: Mapping[str, int], row: int) -> float:
+        return sum(in_query * self.gain(term, row) for term, in_query in query.items())
+
+    def gain(self, term: str, row: int) -> float:
+        count = self.counts[row].get(term, 0.0)
+        if not count:
+            return 0.0
+        total = len(self.counts)
+        holding = sum(term in counts for counts in self.counts.values())
+        relative = self.lengths[row] / (sum(self.lengths.values()) / total)
+        return (
+            log(1 + (total - holding + 0.5) / (holding + 0.5)) * count * 2.2 / (count + 1.2 * (0.25 + 0.75 * relative))
+        )
+
+    def top(
+        self, query: Mapping[str, int], k: int, allowed: Collection[int] | None = None
+    ) -> tuple[list[int], list[float]]:
+        """The best rows that have a term of the query, ties by row; scores that differ by rounding are ties."""
+        found = [
+            (-round(self.score(query, row), 9), row)
+            for row, counts in self.counts.items()
+            if (allowed is None or row in allowed) and any(term in counts for term in query)
+        ]
+        best = sorted(found)[:k]
+        return [row for _, row in best], [-score for score, _ in best]

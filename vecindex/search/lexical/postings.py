@@ -1,0 +1,247 @@
+"""Answers lexical queries from the segments of one generation: `Postings`.
+
+A score is the sum over the query's terms of ``count in query * idf * impact``, as in `bm25`. Its records are the live
+ones alone: how many there are, how many have a term, and their mean length. The terms are added in one order, that of
+falling weight, so that a row's score does not depend on the other rows, the filter or k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from .bm25 import Scores, idf, impacts
+from .maxscore import Part, Rows, best, top_of_segment
+from .query import LexicalQuery
+from .segment import Segment, term_hash
+
+Bits = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+_TERMS_KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one term adds to a row's score: ``score`` is ``in_query * idf * impact``."""
+
+    term: str
+    in_query: int
+    idf: float
+    count: float
+    """How often the row has the term, weighted by field."""
+    impact: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Weighted:
+    term: str
+    hash: int
+    in_query: int
+    idf: float
+
+    @property
+    def weight(self) -> float:
+        return self.in_query * self.idf
+
+
+class Postings:
+    """The lexical side of one generation, for any number of threads.
+
+    Args:
+        segments: they cover adjacent rows, ascending.
+        alive: a bit for each row, the lowest of a byte first, 0 for a dead row; None if no row is dead.
+
+    Methods raise ValueError where a segment is damaged.
+    """
+
+    def __init__(self, segments: Sequence[Segment], alive: Bits | None = None) -> None:
+        if any(one.stop != other.first for one, other in pairwise(segments)):
+            raise ValueError("segments are of adjacent rows")
+        self._segments = list(segments)
+        self._stop = segments[-1].stop if segments else 0
+        self._alive = None if alive is None else _unpacked(alive, self._stop)
+        self._holding: dict[int, int] = {}
+        self._filter: tuple[Bits, Mask] | None = None
+        self.records = self._stop - (segments[0].first if segments else 0)
+        total = sum(segment.total for segment in segments)
+        for segment in segments:
+            if self._alive is None:
+                break
+            dead = ~self._alive[segment.first : segment.stop]
+            count = int(np.count_nonzero(dead))
+            self.records -= count
+            total -= float(segment.checked_lengths()[dead].sum(dtype=np.float64)) if count else 0.0
+        self.average = total / self.records if self.records and total > 0 else 1.0
+        self._impacts = [impacts(each.counts, each.lengths, self.average) for each in segments]
+
+    def top(
+        self,
+        query: LexicalQuery,
+        k: int,
+        allowed: Bits | None = None,
+        holds_phrases: Callable[[Rows], Mask] | None = None,
+    ) -> tuple[Rows, Scores]:
+        """The k best rows that match, at most, best first, ties by row, and their scores.
+
+        Args:
+            query: what is looked for.
+            k: how many rows.
+            allowed: as ``alive``, of the rows that may be returned, none of them dead; None if all live ones may.
+            holds_phrases: says which of these rows have the query's phrases; needed if it has any.
+        """
+        terms = self._weighted(query.terms)
+        mask = self._mask(query, allowed)
+        if query.phrases:
+            assert holds_phrases is not None
+            return self._top_with_phrases(terms, k, mask, holds_phrases)
+        return self._top(terms, k, mask)
+
+    def scores(self, query: LexicalQuery, rows: Rows) -> Scores:
+        """The scores of these rows, the same as in `top`; 0 for one that has no term of the query."""
+        found = np.zeros(len(rows), np.float64)
+        for number, segment in enumerate(self._segments):
+            inside = np.flatnonzero((rows >= segment.first) & (rows < segment.stop))
+            if not len(inside):
+                continue
+            wanted = (rows[inside] - segment.first).astype(np.uint32)
+            sums = np.zeros(len(inside), np.float64)
+            for part in self._parts(number, self._weighted(query.terms)):
+                at = np.minimum(np.searchsorted(part.rows, wanted), len(part.rows) - 1)
+                sums += np.where(part.rows[at] == wanted, part.impacts[part.codes[at]] * part.weight, 0.0)
+            found[inside] = sums
+        return found
+
+    def contributions(self, query: LexicalQuery, row: int) -> list[Contribution]:
+        """What each of the query's terms adds to a row's score, for those that the row has; in the order of the sum."""
+        found = []
+        for number, segment in enumerate(self._segments):
+            if not segment.first <= row < segment.stop:
+                continue
+            for each in self._weighted(query.terms):
+                for part in self._parts(number, [each]):
+                    at = int(np.searchsorted(part.rows, np.uint32(row - segment.first)))
+                    if at < len(part.rows) and int(part.rows[at]) == row - segment.first:
+                        code = int(part.codes[at])
+                        impact = float(part.impacts[code])
+                        count = float(segment.counts[code])
+                        found.append(
+                            Contribution(each.term, each.in_query, each.idf, count, impact, impact * each.weight)
+                        )
+        return found
+
+    def _top(self, terms: list[_Weighted], k: int, mask: Mask | None) -> tuple[Rows, Scores]:
+        rows, scores = np.empty(0, np.int64), np.empty(0, np.float64)
+        if k <= 0:
+            return rows, scores
+        # The largest segment first: what it finds lets the others leave out most of their rows.
+        order = sorted(range(len(self._segments)), key=lambda i: -len(self._segments[i].rows))
+        for number in order:
+            segment = self._segments[number]
+            parts = self._parts(number, terms)
+            if not parts:
+                continue
+            inside = None if mask is None else mask[segment.first : segment.stop]
+            threshold = float(scores[-1]) if len(scores) == k else 0.0
+            more, their = top_of_segment(parts, k, segment.stop - segment.first, inside, threshold)
+            rows, scores = best(np.concatenate([rows, more + segment.first]), np.concatenate([scores, their]), k)
+        return rows, scores
+
+    def _top_with_phrases(
+        self, terms: list[_Weighted], k: int, mask: Mask | None, holds_phrases: Callable[[Rows], Mask]
+    ) -> tuple[Rows, Scores]:
+        """Asks about the best rows that have the phrases' terms, more of them each time until k have the phrases."""
+        wanted = 2 * k + 16
+        known: dict[int, bool] = {}
+        while True:
+            rows, scores = self._top(terms, wanted, mask)
+            new = np.array([row for row in rows.tolist() if row not in known], np.int64)
+            known.update(zip(new.tolist(), holds_phrases(new).tolist(), strict=True))
+            kept = np.flatnonzero([known[row] for row in rows.tolist()])[:k]
+            if len(kept) == k or len(rows) < wanted:
+                return rows[kept], scores[kept]
+            wanted *= 4
+
+    # --- terms
+
+    def _weighted(self, terms: Mapping[str, int]) -> list[_Weighted]:
+        """The terms that a live row has, the heaviest first."""
+        found = []
+        for term, in_query in terms.items():
+            number = term_hash(term)
+            holding = self._count_holding(number)
+            if holding:
+                found.append(_Weighted(term, number, in_query, idf(self.records, holding)))
+        return sorted(found, key=lambda each: (-each.weight, each.hash))
+
+    def _count_holding(self, number: int) -> int:
+        """How many live rows have a term."""
+        known = self._holding.get(number)
+        if known is None:
+            known = 0
+            for segment in self._segments:
+                (term,) = segment.find([number])
+                if term < 0:
+                    continue
+                if self._alive is None:
+                    known += int(segment.offsets[term + 1]) - int(segment.offsets[term])
+                else:
+                    known += int(np.count_nonzero(self._alive[segment.first :][segment.postings(term)[0]]))
+            if len(self._holding) >= _TERMS_KEPT:
+                self._holding.clear()
+            self._holding[number] = known
+        return known
+
+    def _parts(self, number: int, terms: Sequence[_Weighted]) -> list[Part]:
+        """The postings of terms in one segment, for those that it has."""
+        segment = self._segments[number]
+        found = []
+        for each, term in zip(terms, segment.find([each.hash for each in terms]), strict=True):
+            if term >= 0:
+                rows, codes = segment.postings(term)
+                bound = float(impacts(segment.largest[term], segment.shortest[term], self.average))
+                found.append(Part(each.weight, rows, codes, self._impacts[number], bound * each.weight))
+        return found
+
+    # --- which rows may be returned
+
+    def _mask(self, query: LexicalQuery, allowed: Bits | None) -> Mask | None:
+        mask = self._alive
+        if allowed is not None:
+            known = self._filter
+            if known is None or known[0] is not allowed:
+                self._filter = known = (allowed, _unpacked(allowed, self._stop))
+            mask = known[1]
+        for word in query.without:
+            excluded = self._having_all(word)
+            mask = ~excluded if mask is None else mask & ~excluded
+        for phrase in query.phrases:
+            having = self._having_all(phrase)
+            mask = having if mask is None else mask & having
+        return mask
+
+    def _having_all(self, terms: Sequence[str]) -> Mask:
+        """Which rows have all these terms."""
+        hashes = [term_hash(term) for term in dict.fromkeys(terms)]
+        having = np.zeros(self._stop, bool)
+        for segment in self._segments:
+            numbers = segment.find(hashes)
+            if -1 in numbers:
+                continue
+            found = None
+            for rows in sorted((segment.postings(number)[0] for number in numbers), key=len):
+                found = rows if found is None else np.intersect1d(found, rows, assume_unique=True)
+            if found is not None:
+                having[segment.first :][found] = True
+        return having
+
+
+def _unpacked(bits: Bits, rows: int) -> Mask:
+    if len(bits) * 8 < rows:
+        raise ValueError(f"{len(bits) * 8} bits are too few for {rows} rows")
+    return np.unpackbits(bits, count=rows, bitorder="little").view(bool)
