@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from vecindex.search.dense import codes as coding
 from vecindex.search.dense import nearest
 from vecindex.search.dense.codes import build
 from vecindex.search.dense.exact import rank
+from vecindex.search.dense.load_faiss import load_faiss
 from vecindex.search.dense.plan import Plan, Route
 from vecindex.search.dense.settings import CodeSettings
 
@@ -125,6 +127,16 @@ def test_a_tiny_index_may_have_codes(rows: int) -> None:
         assert recall(ArrayView(vectors, codes), vectors[:2]) == 1.0
 
 
+@pytest.fixture(params=[1, 3])
+def threads_of_faiss(request: pytest.FixtureRequest) -> Iterator[None]:
+    faiss = load_faiss()
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(request.param)
+    yield
+    faiss.omp_set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads_of_faiss")
 def test_a_batch_gives_the_same_answers_as_single_queries() -> None:
     vectors, queries = collection("thousands of copies")
     view = ArrayView(vectors, coded("thousands of copies", ONE_BIT), np.arange(N) % 10 > 0)
