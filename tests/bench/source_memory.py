@@ -1,7 +1,8 @@
 """Peak memory and speed of reading one large file of rows, in each format: python tests/bench/source_memory.py --gb 2
 
 A row has an id, a text of 100 to 1,100 bytes as a paragraph or an abstract has, a year and a language: 660 bytes on
-average as JSON, so 2 GB are three million rows. Each file is as large as asked for, whatever its format.
+average as JSON, so 2 GB are three million rows. Each file is as large as asked for, whatever its format. "line.jsonl"
+and "cell.csv" have one text of that size between two short rows.
 
 Each file is read in a process of its own, without splitting or encoding; with ``--add``, it is added to an index by
 ``Index.add_files``, with an encoder that makes a vector out of a text's hash. Python and the libraries that the reader
@@ -24,7 +25,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,25 @@ def write_sqlite(path: Path, size: int) -> None:
             database.commit()
 
 
+def write_line(path: Path, size: int) -> None:
+    """Three rows, of which the second has one text of ``size`` bytes."""
+    before, after = as_json((2, "#", 2026, "en")).split("#")
+    write_long(path, [as_json((1, "first", 2026, "en")), before], size, [after, as_json((3, "last", 2026, "en"))])
+
+
+def write_cell(path: Path, size: int) -> None:
+    write_long(path, [",".join(FIELDS), "1,first,2026,en", '2,"'], size, ['",2026,en', "3,last,2026,en"])
+
+
+def write_long(path: Path, before: list[str], size: int, after: list[str]) -> None:
+    part = "a text of many words " * 50_000
+    with path.open("w") as out:
+        out.write("\n".join(before))
+        for _ in range(size // len(part)):
+            out.write(part)
+        out.write("\n".join(after))
+
+
 WRITERS: dict[str, Callable[[Path, int], None]] = {
     "jsonl": write_jsonl,
     "csv": write_csv,
@@ -130,14 +150,16 @@ WRITERS: dict[str, Callable[[Path, int], None]] = {
     "jsonl.gz": write_gzip,
     "json": write_json,
     "db": write_sqlite,
+    "line.jsonl": write_line,
+    "cell.csv": write_cell,
 }
 
 
 class QuickToy(ToyEncoder):
     """An encoder that takes next to no time: a text is one token, whose vector is drawn by its number."""
 
-    def _tokens(self, words: list[str]) -> Tokens:
-        return Tokens([1 + hash(" ".join(words)) % 2**30], 1)
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        return [Tokens([1 + hash(text) % 2**30], 1) for text in texts]
 
     def forward(self, input_ids: Any, attention_mask: Any) -> npt.NDArray[np.float32]:
         steps = np.arange(1, self.space.dimension + 1)
@@ -164,33 +186,34 @@ class Private(threading.Thread):
 
 def measure(path: str, adds: bool, removes: bool) -> None:
     """Reads or adds a file in this process, and prints what it took; then the same for removing it again."""
-    private = Private()
+    private, bad = Private(), list[Exception]()
     private.start()
     begun, processor = time.perf_counter(), time.process_time()
     sql = "select * from rows" if path.endswith(".db") else None
     if adds or removes:
         with vecindex.open(Path(path).parent / ".vecindex", model=QuickToy()) as index:
-            report = index.add_files([path], key_column="id", sql=sql)
-            count = report.added
+            count = index.add_files([path], key_column="id", sql=sql, on_bad=bad.append).added
             assert count == len(index)
     else:
         with source(path, read_options(key_column="id", sql=sql), format=Format.SQLITE if sql else None) as opened:
-            count = sum(1 for _ in read(opened))
+            count = sum(1 for _ in read(opened, bad.append))
     seconds, processor = time.perf_counter() - begun, time.process_time() - processor
     megabytes = Path(path).stat().st_size / 1e6
     print(
-        f"{Path(path).name:14}{megabytes:7,.0f} MB{count:11,} rows, at most{private.most / 1024:5,.0f} MiB private and"
+        f"{Path(path).name:16}{megabytes:7,.0f} MB{count:11,} rows, at most{private.most / 1024:5,.0f} MiB private and"
         f"{status('VmHWM') / 1024:5,.0f} MiB resident, {seconds:5,.0f} s ({processor:,.0f} s of processors)"
         f"{megabytes / seconds:7,.1f} MB/s{count / seconds:8,.0f} rows/s",
         flush=True,
     )
+    for error in bad:
+        print(f"{'':16}{str(error).replace(path, Path(path).name)}", flush=True)
     if removes:
         before, begun = status("RssAnon"), time.perf_counter()
         private.most = before
         with vecindex.open(Path(path).parent / ".vecindex") as index:
             assert index.delete(source=path) == count
         print(
-            f"{'':14}removed, with{(private.most - before) / 1024:6,.0f} MiB more private memory,"
+            f"{'':16}removed, with{(private.most - before) / 1024:6,.0f} MiB more private memory,"
             f" in{time.perf_counter() - begun:6,.0f} s",
             flush=True,
         )

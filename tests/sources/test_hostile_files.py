@@ -149,6 +149,31 @@ def test_a_line_of_100_mb_is_a_bad_row_and_takes_bounded_memory() -> None:
         whole_text(source("a.txt"), stream_)
 
 
+@pytest.mark.parametrize("end", ['"\n', 'x\n"",\n"\n', '""\n\n"\n'])
+def test_a_cell_of_a_csv_that_is_too_long_is_a_bad_row_and_the_next_is_read(end: str) -> None:
+    for length in (200_000, lines.MAX_LINE - 10, lines.MAX_LINE + 10, 2 * lines.MAX_LINE):
+        with open("a.csv", "w", newline="") as stream:
+            stream.write('text\nfirst\n"')
+            stream.write("x" * length)
+            stream.write(f"{end}last\n")
+        bad: list[SourceError] = []
+        assert [record.text for record in read(source("a.csv"), bad.append)] == ["first", "last"]
+        assert [error.line for error in bad] == [3]
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_a_row_of_a_csv_that_is_too_long_ends_where_it_ends_in_the_file(
+    monkeypatch: pytest.MonkeyPatch, quote: str
+) -> None:
+    long = f"{quote}a,{quote * 2}b{quote}," * 300_000
+    for limit in range(2**20 + 1, 2**20 + 9):
+        monkeypatch.setattr(lines, "MAX_LINE", limit)
+        Path("a.csv").write_text(f"{quote}text{quote},n\nfirst,1\n{long}\nlast,2\n")
+        bad: list[SourceError] = []
+        assert [record.text for record in read(source("a.csv"), bad.append)] == ["first", "last"]
+        assert [(error.line, error.row) for error in bad] == [(3, None)]
+
+
 def test_nul_and_mixed_line_ends_are_told_by_line() -> None:
     content = b"one\ntwo\r\nthree\rfo\0ur\r\n\r\nfive"
     reason = "byte 3 of the line is NUL, so this is not UTF-8 text"

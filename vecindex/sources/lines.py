@@ -8,7 +8,7 @@ the next one.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO
 
 from ..errors import Advice, InvalidInput, SourceError
@@ -39,19 +39,21 @@ MARKS = (
 )
 
 
-def lines(stream: IO[bytes], name: str) -> Iterator[Line]:
+def lines(stream: IO[bytes], name: str, on_cut: Callable[[bytes], None] = lambda rest: None) -> Iterator[Line]:
     """Every line of ``stream``, without the byte order mark; a line that is too long is cut to MAX_LINE + 1 bytes.
+
+    ``on_cut`` is called with the rest of such a line, in pieces, before it is yielded.
 
     Raises SourceError if the file is in another encoding or cannot be read.
     """
-    for number, raw in enumerate(_split(stream, name), start=1):
+    for number, raw in enumerate(_split(stream, name, on_cut), start=1):
         if number == 1:
             _refuse_other_encodings(raw, name)
             raw = raw.removeprefix(codecs.BOM_UTF8)
         yield number, raw
 
 
-def _split(stream: IO[bytes], name: str) -> Iterator[bytes]:
+def _split(stream: IO[bytes], name: str, on_cut: Callable[[bytes], None]) -> Iterator[bytes]:
     number = 0
     begun: list[bytes] = []  # the start of a line that no chunk has ended yet
     length = 0
@@ -74,12 +76,20 @@ def _split(stream: IO[bytes], name: str) -> Iterator[bytes]:
             begun, length = [], 0
         for piece in pieces:
             number += 1
-            yield piece[: MAX_LINE + 1]
+            yield _cut(piece, on_cut)
         if tail and length <= MAX_LINE:
             begun.append(tail)
             length += len(tail)
+        elif tail:
+            on_cut(tail)
     if begun:
-        yield b"".join(begun)[: MAX_LINE + 1]
+        yield _cut(b"".join(begun), on_cut)
+
+
+def _cut(line: bytes, on_cut: Callable[[bytes], None]) -> bytes:
+    if len(line) > MAX_LINE + 1:
+        on_cut(line[MAX_LINE + 1 :])
+    return line[: MAX_LINE + 1]
 
 
 def decoded(raw: bytes) -> str:

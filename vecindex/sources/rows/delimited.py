@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -85,13 +86,14 @@ def learn(source: Source) -> None:
 
 def _opened(source: Source, stream: IO[bytes]) -> _Table | None:
     """The table whose header is read; None if there is no header."""
-    given, said = _said_separator(lines(stream, source.name))
+    unread = _Unread()
+    given, said = _said_separator(lines(stream, source.name, unread.note))
     if said is not None:
         dialect = _Dialect(said)
     else:
         head, given = _head(given)
         dialect = _detected(head, source)
-    feed = _Feed(source.name, given, dialect.quote)
+    feed = _Feed(source.name, given, dialect.quote, unread)
     rows = _rows(feed, dialect)
     header = next(rows, None)
     if header is None:
@@ -172,11 +174,29 @@ def _detected(head: Sequence[str], source: Source) -> _Dialect:
     return several[0] if several else own
 
 
+class _Unread:
+    """Counts the quotes in the rest of a line that is too long, so that its row ends where it ends in the file."""
+
+    def __init__(self) -> None:
+        self._quotes: Counter[bytes] | None = None
+
+    def note(self, rest: bytes) -> None:
+        self._quotes = self._quotes or Counter()
+        for quote in (b'"', b"'"):
+            self._quotes[quote] += rest.count(quote)
+
+    def take(self, quote: bytes) -> int | None:
+        """How many of these quotes there were since this was last asked; None if no line was cut."""
+        found, self._quotes = self._quotes, None
+        return None if found is None else found[quote]
+
+
 class _Feed:
     """Decoded lines for csv.reader; remembers where a row began and which of its bytes were bad."""
 
-    def __init__(self, name: str, given: Iterator[Line], quote: Mark) -> None:
+    def __init__(self, name: str, given: Iterator[Line], quote: Mark, unread: _Unread) -> None:
         self._name = name
+        self._unread = unread
         self._lines = given
         self._quote = quote.encode()
         self._number = 0
@@ -196,12 +216,15 @@ class _Feed:
         return self
 
     def __next__(self) -> str:
+        quotes = self._quotes
         raw = self._next()
         try:
             return decoded(raw)
         except InvalidInput as error:
             # csv.reader continues to the end of the row; then the fault is reported instead of the row.
             self.fault = self.fault or SourceError(self._name, self._number, error.message, error.advice)
+            if self._is_cut:  # perhaps within quotes, so only whether these are open after all of the line matters
+                return as_written(self._quote) if self._quotes % 2 != quotes % 2 else ""
             return as_written(raw.replace(b"\0", b"?"))
 
     def is_blank(self, row: Sequence[str]) -> bool:
@@ -238,7 +261,10 @@ class _Feed:
         self._length += len(raw)
         if self._length <= _MOST_KEPT:
             self._held.append(raw)
-        self._quotes += raw.count(self._quote) if self._quote else 0
+        unread = self._unread.take(self._quote)
+        self._is_cut = unread is not None
+        if self._quote:
+            self._quotes += raw.count(self._quote) + (unread or 0)
         return raw
 
 
@@ -259,7 +285,7 @@ def _rows(feed: _Feed, dialect: _Dialect) -> Iterator[list[str] | SourceError]:
             yield feed.fault or _problem(problem, feed)
         else:
             if feed.fault is not None:
-                feed.cells = row
+                feed.cells = None if feed.written() is None else row
                 yield feed.fault
             elif not feed.is_blank(row):
                 yield row
