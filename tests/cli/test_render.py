@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 import vecindex
 from vecindex import errors
 from vecindex.cli.render.hits import hits_as
+from vecindex.cli.render.records import record_as
 from vecindex.cli.render.results import (
     compact_line,
     counted,
     explanation_as,
     models_as,
     printable,
-    record_as,
     verified_as,
 )
 from vecindex.encoders.explain import Explanation, Shapes, TokenExplanation, explain
@@ -174,7 +174,7 @@ def test_hits_of_truncated_records_say_so() -> None:
 
 def test_a_record_and_reports_for_people() -> None:
     record = Record("a\nb", "k", {"a": "ö"})
-    assert record_as("text", record) == 'key       k\ntext      a\\nb\nmetadata  {"a": "ö"}\n'
+    assert record_as("text", record) == 'key       k\ntext      a\n          b\nmetadata  {"a": "ö"}\n'
     assert json.loads(record_as("json", record)) == {"key": "k", "text": "a\nb", "metadata": {"a": "ö"}}
     faults = (Fault("db", "it is\ntorn", "restore it"), Fault("vectors", "short", "repair\nit"))
     assert verified_as("text", VerifyReport(1, 2, faults)) == (

@@ -89,7 +89,7 @@ def test_wrong_arguments_of_list_are_refused_at_once(index: Index) -> None:
 
 @pytest.mark.usefixtures("index")
 def test_list_prints_a_line_for_each_record() -> None:
-    assert run("list") == (0, f"one  [a]\ntwo\\nlines, and \\x1b  [=1+1]\n{'l' * 198}…  [c]\n", "")
+    assert run("list") == (0, f"one  [a]\ntwo lines, and \\x1b  [=1+1]\n{'l' * 198}…  [c]\n", "")
     assert run("list", "--limit", "1") == (0, "one  [a]\n", "")
     assert run("list", "--where", "n = 2") == (0, "one  [a]\n", "")
     assert run("list", "--limit", "0")[0] == 2

@@ -16,6 +16,7 @@ from ..errors.warnings import warn
 from ..filters.tree import Filter
 from ..store.disk.atomic_create import fresh_file, fresh_folder, resolved, written
 from ..store.disk.files import DATABASE_FILE
+from ..store.origins import origins
 from ..store.snapshot import Snapshot, Snapshots
 from ..store.sql.reads import Catalog
 from ..store.sql.unmatched import warn_of_unmatched
@@ -115,7 +116,8 @@ def _export_texts(
 def _text_lines(catalog: Catalog, rows: Rows, progress: Progress | None) -> Iterator[bytes]:
     for start in range(0, len(rows), _ROWS_A_BLOCK):
         some = rows[start : start + _ROWS_A_BLOCK]
-        yield from text_lines(catalog.fetch(some.tolist()))
+        records = catalog.fetch(some.tolist())
+        yield from text_lines(records, origins(catalog, records))
         if progress is not None:
             progress(start + len(some), len(rows))
 

@@ -26,8 +26,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import Advice, InvalidInput
+from ..store.origins import Whence
 from ..store.stored import Stored
 from ..store.vectors import Vectors
+from ..values.records import place_members
 from ..values.scalars import shown
 from ..values.space import Space
 
@@ -114,10 +116,13 @@ def space_from(value: object) -> Space | None:
     return space
 
 
-def text_lines(records: Iterable[Stored]) -> Iterator[bytes]:
-    """Each record as a line of JSON that says nothing of its vector, for `vecindex add`."""
-    for record in records:
-        yield _line(record, "")
+def text_lines(records: Iterable[Stored], places: Iterable[Whence | None]) -> Iterator[bytes]:
+    """Each record as a line of JSON that says nothing of its vector, as `vecindex list` prints it."""
+    for record, whence in zip(records, places, strict=True):
+        known = {} if whence is None else place_members(whence.source, whence.place, whence.span)
+        yield _line(
+            record, "".join(f', "{name}": {json.dumps(value, ensure_ascii=False)}' for name, value in known.items())
+        )
 
 
 def record_lines(block: Exported) -> Iterator[bytes]:

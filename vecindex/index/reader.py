@@ -19,7 +19,7 @@ from ..filters.parse import parse
 from ..search import run
 from ..search.dense.check_codes import check_codes
 from ..search.grouping import Grouping, grouping, unmatched
-from ..search.listing import Listing, origin_of
+from ..search.listing import Listing, record_of
 from ..search.run import SearchReport
 from ..search.upkeep import describe
 from ..search.view import Accelerator, SnapshotView
@@ -222,12 +222,16 @@ class Reader(Listing):
 
     @entrance()
     def get(self, key: str) -> Record:
-        """The record ``key`` with its ``origin`` and ``vector``, (D,) float32 of unit length; raises RecordNotFound."""
+        """The record ``key`` with ``origin``, ``span`` and ``vector``, (D,) float32 of unit length.
+
+        Raises:
+            RecordNotFound.
+        """
         with self._snapshots.take() as snapshot:
             record = _stored(snapshot, key)
             (whence,) = snapshot.origins([record])
             vector = np.array(snapshot.vectors[record.row])
-            return Record(record.text, key, snapshot.metadata(record), vector, origin_of(whence))
+            return record_of(record, snapshot.metadata(record), whence, vector)
 
     def keys(self) -> list[str]:
         """The keys of all records, in insertion order."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import Advice, InvalidInput
 from ..errors.warnings import warn
@@ -17,6 +18,7 @@ from ..store.origins import Whence, origins
 from ..store.snapshot import Snapshots
 from ..store.sql.reads import Catalog
 from ..store.sql.unmatched import warn_of_unmatched
+from ..store.stored import Stored
 from ..values.arguments import entrance
 from ..values.records import Origin, Record
 
@@ -37,7 +39,7 @@ class Listing:
         source: str | os.PathLike[str] | None = None,
         limit: int | None = None,
     ) -> Iterator[Record]:
-        """The records, in the order of insertion: keys, texts, metadata and ``origin``, but no vectors.
+        """The records, in the order of insertion: keys, texts, metadata, ``origin`` and ``span``, but no vectors.
 
         They are read from one snapshot, a few at a time, while others may write; `vecindex list` prints them.
 
@@ -80,7 +82,7 @@ class Listing:
             for start in range(0, len(rows), _RECORDS_A_READ):
                 some = catalog.fetch(rows[start : start + _RECORDS_A_READ].tolist())
                 for stored, whence in zip(some, origins(catalog, some), strict=True):
-                    yield Record(stored.text, stored.key, catalog.metadata(stored), origin=origin_of(whence))
+                    yield record_of(stored, catalog.metadata(stored), whence)
 
 
 Ids: TypeAlias = list[int]
@@ -99,7 +101,15 @@ def sources_at(catalog: Catalog, folder: Path, typed: str) -> Ids:
     return [state.id for state in found]
 
 
-def origin_of(whence: Whence | None) -> Origin | None:
+def record_of(
+    stored: Stored, metadata: dict[str, Any], whence: Whence | None, vector: npt.NDArray[np.float32] | None = None
+) -> Record:
+    """A stored record as users get it."""
+    span = None if whence is None else whence.span
+    return Record(stored.text, stored.key, metadata, vector, _origin_of(whence), span)
+
+
+def _origin_of(whence: Whence | None) -> Origin | None:
     """The source and the place there, as a record has it."""
     if whence is None or whence.source is None:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, get_args
 
 from ..errors import Advice, InvalidInput
@@ -71,6 +71,20 @@ def is_hit(fields: Collection[str], rank: object, score: object, metadata: objec
     """Whether a row is a result of `vecindex search`, whose rank and score belong to the query, not to the record."""
     numbers = type(rank) is int and type(score) in (int, float)
     return numbers and isinstance(metadata, dict) and {"rank", "key", "score", "text", "metadata"} <= set(fields)
+
+
+def is_listed(beside: Mapping[str, Any]) -> bool:
+    """Whether the fields beside key and text are those of a record that `vecindex list` printed: its place goes."""
+    places = {name: value for name, value in beside.items() if name not in ("metadata", "source")}
+    return (
+        isinstance(beside.get("metadata"), dict)
+        and isinstance(beside.get("source"), str)
+        and 0 < len(places) <= 2
+        and all(
+            type(value) is int if name in get_args(Unit) else name == "span" and isinstance(value, list)
+            for name, value in places.items()
+        )
+    )
 
 
 def kind(value: object) -> str:

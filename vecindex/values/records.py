@@ -59,6 +59,17 @@ class Record:
     span: tuple[int, int] | None = field(default=None, compare=False, repr=False)
 
 
+def place_members(source: str | None, place: tuple[str, int] | None, span: tuple[int, int] | None) -> dict[str, Any]:
+    """What JSON has of the place of a record or hit, as far as it is known: source, line or another unit, and span."""
+    members: dict[str, Any] = {} if source is None else {"source": source}
+    if place is not None:
+        unit, number = place
+        members[unit] = number
+    if span is not None:
+        members["span"] = list(span)
+    return members
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Hit:
     """A search result: ``rank`` counts from 1, and ``score`` is a cosine, so larger is better.
@@ -106,13 +117,7 @@ class Hit:
             **({"tokens_lost": self.lost} if self.lost else {}),
             **({"unknown": True} if self.unknown else {}),
         }
-        if self.source is not None:
-            members["source"] = self.source
-        if self.place is not None:
-            unit, number = self.place
-            members[unit] = number
-        if self.span is not None:
-            members["span"] = list(self.span)
+        members |= place_members(self.source, self.place, self.span)
         if self.before or self.after:
             members |= {"before": list(self.before), "after": list(self.after)}
         return members

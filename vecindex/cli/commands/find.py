@@ -11,9 +11,10 @@ import click
 from ..hit_options import Chosen, HitPrinter, choosing_options, csv_safe_option, hits_option, printing_options
 from ..options import ModelOptions, format_option, index_option, model_options, open_for_reading, where_option
 from ..output import emit, is_terminal, stdout, warn
+from ..places import by_key_or_place
 from ..render.hits import Shown
-from ..render.records import RECORD_FORMATS, records_as
-from ..render.results import record_as, search_report
+from ..render.records import RECORD_FORMATS, record_as, records_as
+from ..render.results import search_report
 
 _PIECES_AT_ONCE = 256
 
@@ -76,15 +77,17 @@ def search(
 def similar(key: str, k: int, where: str | None, chosen_hits: Chosen, printer: HitPrinter, index_path: Path) -> None:
     """Print the records nearest in meaning to the record KEY.
 
-    The best comes first. Of a text of more than 200 characters, the beginning is printed.
+    The best comes first. Of a text of more than 200 characters, the beginning is printed. What search prints of a
+    record's place, such as README.md:90, may stand for its key.
 
     \b
     Examples:
       vecindex similar cooking-001 -k 3
+      vecindex similar README.md:90
       vecindex similar cooking-001 --full --format csv --csv-safe
     """
     with open_for_reading(index_path) as index:
-        printer.print(index.similar(key, k, where, **asdict(chosen_hits)))
+        printer.print(by_key_or_place(index, key, lambda key: index.similar(key, k, where, **asdict(chosen_hits))))
 
 
 @click.command()
@@ -92,14 +95,17 @@ def similar(key: str, k: int, where: str | None, chosen_hits: Chosen, printer: H
 @format_option("text", "json")
 @index_option
 def get(key: str, format_: str, index_path: Path) -> None:
-    """Print the record KEY: its text and metadata.
+    """Print the record KEY: its text, its metadata and where it is from.
+
+    What search prints of its place, such as README.md:90, may stand for the key.
 
     \b
-    Example:
+    Examples:
       vecindex get cooking-001 --format json
+      vecindex get "report.pdf, page 3"
     """
     with open_for_reading(index_path) as index:
-        emit(record_as(format_, index.get(key)), format_)
+        emit(record_as(format_, by_key_or_place(index, key, index.get)), format_)
 
 
 @click.command("list")

