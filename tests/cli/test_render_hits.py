@@ -68,9 +68,9 @@ def test_a_snippet_is_a_passage_of_at_most_the_given_width(text: str, query: str
 
 @pytest.mark.parametrize("text", ["ab " * 4_000_000, "x" * 10_000_000, "the cat " * 1_000_000])
 def test_a_snippet_of_ten_megabytes_is_fast(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(snippet(text, "the cat ab x")) <= SNIPPET
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 # --- fields, spreadsheets, terminals

@@ -18,6 +18,7 @@ import vecindex
 from vecindex import Index, VecindexError
 from vecindex.encoders.run.tokenized import IntArray
 from vecindex.index import crash_test
+from vecindex.index.adding import encode_ahead
 from vecindex.index.crash_test import Contents, Finding, contents
 from vecindex.search import upkeep
 from vecindex.store.disk import connection
@@ -208,8 +209,12 @@ def _copy(source: Path, folder: Path) -> None:
 
 @contextlib.contextmanager
 def thresholds(act: str, seed: int = 0) -> Iterator[None]:
-    """Makes codes of few rows if the act makes codes; with an odd seed, every commit is a checkpoint."""
-    before = upkeep.ROWS_FOR_CODES, upkeep.TAIL, connection._PAGES_A_CHECKPOINT
+    """Makes codes of few rows if the act makes codes; with an odd seed, every commit is a checkpoint.
+
+    No act has more commits because the machine is busy and encoding is slow.
+    """
+    before = upkeep.ROWS_FOR_CODES, upkeep.TAIL, connection._PAGES_A_CHECKPOINT, encode_ahead.SECONDS_A_COMMIT
+    encode_ahead.SECONDS_A_COMMIT = 1e6
     if act in _MAKING_CODES:
         upkeep.ROWS_FOR_CODES, upkeep.TAIL = 32, 8
     if seed % 2:
@@ -217,7 +222,7 @@ def thresholds(act: str, seed: int = 0) -> Iterator[None]:
     try:
         yield
     finally:
-        upkeep.ROWS_FOR_CODES, upkeep.TAIL, connection._PAGES_A_CHECKPOINT = before
+        upkeep.ROWS_FOR_CODES, upkeep.TAIL, connection._PAGES_A_CHECKPOINT, encode_ahead.SECONDS_A_COMMIT = before
 
 
 def open_for(act: str, folder: Path) -> Index:

@@ -23,7 +23,7 @@ def child(code: str, *arguments: object) -> subprocess.Popen[str]:
 
 
 def output(process: subprocess.Popen[str]) -> str:
-    text, _ = process.communicate(timeout=60)
+    text, _ = process.communicate(timeout=600)  # some take a minute beside other work
     assert process.returncode == 0
     return text
 

@@ -49,7 +49,7 @@ def started(folder: Path, *arguments: object, seconds: float = 0) -> subprocess.
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Exit status, standard output and standard error."""
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     return process.returncode, out, err
 
 

