@@ -11,7 +11,7 @@ import pytest
 import vecindex.index.adding.files_input
 from vecindex.index.adding.files_input import FilesInput
 
-from ..support.commands import added, failed, run, write
+from ..support.commands import added, failed, run, stored, write
 from ..support.toy_command import ended, started
 
 pytestmark = pytest.mark.usefixtures("here", "encoder")
@@ -148,6 +148,21 @@ def test_a_format_that_cannot_be_told_is_asked_for_in_short() -> None:
         "a.bin: holds binary data of an unknown kind",
         "Write its texts to a file; `vecindex guide sources` lists the formats.",
     )
+
+
+def test_columns_are_named_between_commas_or_by_repeating_the_option() -> None:
+    write("films.csv", "title,plot,year,lang,id\nMars,A man is stranded.,2015,en,1\n")
+    forms = [
+        ("--text-column", "title,plot", "--metadata-columns", "year,lang"),
+        ("--text-column", "title", "--text-column", "plot", "--metadata-columns", "year", "--metadata-columns", "lang"),
+        ("--text-column", "title, plot", "--metadata-columns", "year, lang"),
+    ]
+    for number, options in enumerate(forms):
+        index = f"index{number}"
+        assert run("add", "films.csv", "--key-column", "id", *options, "--index", index) == added(1, 1, index)
+        assert stored(index) == {"1": ("Mars\n\nA man is stranded.", {"year": 2015, "lang": "en"})}
+    assert run("add", "films.csv", "--text-column", "plot", "--metadata-columns", "", "--index", "none")[0] == 0
+    assert [metadata for _, metadata in stored("none").values()] == [{}]
 
 
 def test_texts_without_a_known_suffix_are_read() -> None:

@@ -69,7 +69,7 @@ class FileOptions:
     exclude: Sequence[str] = ()
     text_column: Sequence[str] = ()
     key_column: str | None = None
-    metadata_columns: str | None = None
+    metadata_columns: Sequence[str] = ()
     types: Types = "auto"
     json_path: str | None = None
     sql: str | None = None
@@ -105,11 +105,10 @@ class FileOptions:
         from ..sources.options import read_options
         from ..sources.walk import sources_in
 
-        columns = self.metadata_columns
         options = read_options(
-            text_column=self.text_column or None,
+            text_column=_names(self.text_column) or None,
             key_column=self.key_column,
-            metadata_columns=None if columns is None else [name for name in columns.split(",") if name],
+            metadata_columns=_names(self.metadata_columns) if self.metadata_columns else None,
             types=self.types,
             json_path=self.json_path,
             encoding=self.encoding,
@@ -145,6 +144,11 @@ class FileOptions:
         return FilesInput(texts, sources, paths, Locations(index_path), options)
 
 
+def _names(given: Sequence[str]) -> list[str]:
+    """The columns that are named, one or several at a time."""
+    return [name.strip() for names in given for name in names.split(",") if name.strip()]
+
+
 _OPTIONS = (
     click.option(
         "--metadata",
@@ -176,12 +180,16 @@ _OPTIONS = (
     click.option(
         "--text-column",
         multiple=True,
-        metavar="C",
-        help="The column or field with the text; several are joined in order.  [default: text]",
+        metavar="C,...",
+        help="The column or field with the text. Several, between commas or by repeating the option, are joined in "
+        "order.  [default: text]",
     ),
     click.option("--key-column", metavar="C", help="The column or field with the key.  [default: key]"),
     click.option(
-        "--metadata-columns", metavar="C,...", help="The columns that become metadata.  [default: all others]"
+        "--metadata-columns",
+        multiple=True,
+        metavar="C,...",
+        help="The columns that become metadata, in the same way.  [default: all others]",
     ),
     click.option(
         "--types",

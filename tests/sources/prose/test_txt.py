@@ -16,8 +16,8 @@ from ...support.extent import examples
 from ...support.prose import check, document, found, texts
 
 STORY = (
-    "The harbour was quiet when the first boats came back. Nobody on the quay had expected them before noon, and the "
-    "women who mended the nets went on with their work. An old man counted the sails twice. He had done so every "
+    "The harbour was quiet when the first boats came back. Nobody on the quay had expected them before noon, and "
+    "the women who mended the nets went on with their work. An old man counted the sails twice. He had done so every "
     "morning for forty years, since the winter in which his brother did not return. Then he nodded, took his stick, "
     "and walked home along the wall without looking at the sea again. In the evening the square filled with people. "
     "They talked about the weather, about the price of rope and about a ship that nobody had seen for three weeks."
@@ -72,7 +72,46 @@ def test_wrapped_prose_is_recognised(text: str, width: int) -> None:
     wrapped = textwrap.fill(f"{text} {text}", width) + "\n"
     assert looks_wrapped(wrapped)
     assert looks_wrapped(wrapped.replace("\n", "\r\n"))
-    assert looks_wrapped("A TITLE\n\n" + wrapped + "\n" + wrapped + "the start of a line that is much longer" * 9)
+    assert looks_wrapped("A TITLE\n=======\n" + wrapped + "\n" + wrapped)
+    assert looks_wrapped(wrapped + "\n- milk\n- bread and butter\n- tea\n\n" + wrapped)
+
+
+SHORT = [
+    "The shop closes at six on weekdays, and at noon on Sundays and on holidays as well. Bring a bag, because there "
+    "are none at the till.",
+    "Although the harbour was quiet when the boats came back, nobody on the quay had expected them before noon, and "
+    "the women who mended the nets went on with their work as if nothing had happened.",
+    "Copyright 2020 A. Ames. Permission is hereby granted, free of charge, to any person obtaining a copy of this work "
+    "to use it for any purpose, and to give it to others, if this notice goes with it.",
+    "Der Laden schließt an Wochentagen um sechs und am Samstag schon um zwölf Uhr. Bringen Sie eine Tasche mit, denn "
+    "an der Kasse gibt es keine, und die Straße ist oft nass.",
+]
+
+
+@pytest.mark.parametrize("width", [44, 60, 72])
+@pytest.mark.parametrize("text", SHORT)
+def test_a_short_wrapped_paragraph_is_recognised(text: str, width: int) -> None:
+    wrapped = textwrap.fill(text, width)
+    assert wrapped.count("\n") in (1, 2, 3, 4, 5)
+    assert looks_wrapped(wrapped)
+    assert looks_wrapped(f"{wrapped}\n")
+    assert looks_wrapped(f"The title\n\n{wrapped}\n\n- one\n- two\n")
+
+
+SHORT_LISTS = [
+    "My name is Aun\nIt rains.\nhello world\n",
+    "The kettle is on the stove in the small kitchen.\nthe cat sleeps on the chair beside the warm stove.\n",
+    "where can I buy a used bicycle in the old town\nwhat does it cost to send a parcel to Norway\n",
+    "Where can I buy a used bicycle in the old town\nWhat does it cost to send a parcel to Norway\n",
+    "call the bank about the loan for the new house\npick up Anna from school at ten past three\nbuy milk.\n",
+    "- a used bicycle that was left in the old town\n- a parcel that somebody sent to Norway once\n",
+    "1. wash the rice until the water stays clear\n2. boil the water with a little salt in it.\n",
+]
+
+
+@pytest.mark.parametrize("text", SHORT_LISTS)
+def test_a_short_list_is_not(text: str) -> None:
+    assert not looks_wrapped(text)
 
 
 def sentences() -> list[str]:
@@ -102,7 +141,6 @@ def test_lines_of_equal_length_are_not(line: str) -> None:
 
 def test_poems_lists_and_short_texts_are_not() -> None:
     assert not looks_wrapped("")
-    assert not looks_wrapped(textwrap.fill(STORY[:200], 60))
     assert not looks_wrapped(textwrap.fill(STORY, 1000))
     assert not looks_wrapped("apples\npears\nbread\n" * 10)
     assert not looks_wrapped("\n\n".join(sentences()))

@@ -200,10 +200,12 @@ def _is_prose(source: Source, split: Split | None) -> bool:
         return split.method != "line"
     try:
         with source.opened() as stream:
-            sample = stream.read(_SAMPLE)
+            sample = stream.read(_SAMPLE).decode("utf-8", "ignore")
+            if stream.read(1):
+                sample, _, _ = sample.rpartition("\n")  # the last line may be cut
     except SourceError:
         return False  # whoever reads it raises the error
-    return looks_wrapped(sample.decode("utf-8", "ignore"))
+    return looks_wrapped(sample)
 
 
 def _unusable(found: Record | Document) -> SourceError | None:
