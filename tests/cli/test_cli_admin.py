@@ -86,6 +86,20 @@ def test_tune_and_info_print_the_chosen_settings() -> None:
 
 
 @pytest.mark.usefixtures("index")
+def test_tune_takes_queries_out_of_any_kind_of_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def tune(index: vecindex.Index, recall: float, latency: float | None, queries: list[str], progress: object) -> None:
+        asked.extend(queries)
+        raise vecindex.InvalidInput("that is enough", "Stop here.")
+
+    monkeypatch.setattr(vecindex.Index, "tune", tune)
+    Path("queries.md").write_text("# Questions\n\nWho is it? Where is it?\n")
+    assert "that is enough" in run("tune", "--queries", "queries.md")[2]
+    assert asked == ["Questions", "Who is it?", "Where is it?"]
+
+
+@pytest.mark.usefixtures("index")
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

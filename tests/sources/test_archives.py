@@ -83,8 +83,6 @@ def test_the_state_of_a_member_is_its_size_and_the_archives_time() -> None:
     assert (given.state.size, given.state.mtime_ns) == (4, 5_000_000_000)
     Path("a.txt").write_text("one\n")
     assert given.digest() == source("a.txt").digest()
-    with given.on_disk() as path:
-        assert Path(path).read_text() == "one\n"
 
 
 def test_archives_in_folders_are_walked_and_patterns_count_for_their_members() -> None:

@@ -117,7 +117,8 @@ class FileOptions:
         )
         return list(
             sources_in(
-                *(paths, options),
+                paths,
+                options,
                 format=Format(self.format_) if self.format_ else None,
                 include=self.include,
                 exclude=self.exclude,

@@ -10,7 +10,7 @@ from typing import TypeVar
 from ..errors import InvalidInput, SourceError
 from ..sources.fields import is_blank, sentence
 from ..sources.lines import decoded, lines, without_end
-from ..sources.origin import unreadable
+from ..sources.opening.files import unreadable
 from ..sources.strict_json import parsed
 
 Row = TypeVar("Row")

@@ -13,7 +13,7 @@ from ..errors import Advice, SourceError
 from ..sources import Format as TextFormat
 from ..sources import source
 from ..sources.magic import START, kind_of
-from ..sources.origin import STDIN, unreadable
+from ..sources.opening.files import STDIN, unreadable
 from ..sources.strict_json import parsed
 from ..store.disk.files import beginning
 from ..store.disk.system_calls import Irregular

@@ -15,7 +15,7 @@ from ..machine.batching import windows
 from ..sources import Source
 from ..sources.fields import metadata_in
 from ..sources.lines import decoded, lines, without_end
-from ..sources.origin import unreadable
+from ..sources.opening.files import unreadable
 from ..sources.strict_json import parsed
 from ..values.keys import checked_key, derived_key
 from ..values.metadata import checked_metadata

@@ -157,10 +157,10 @@ class Followed(Maintained):
                 errors=errors,
                 sql=sql,
             )
-            kind = None if format is None else Format(format)
             sources = sources_in(
-                *(named, reading),
-                format=kind,
+                named,
+                reading,
+                format=None if format is None else Format(format),
                 include=include,
                 exclude=exclude,
                 index=self._folder,

@@ -21,7 +21,7 @@ Line = tuple[int, bytes]
 
 MAX_LINE = 64 * 2**20
 """Bytes. A longer line is a bad row, so that a binary file without line ends cannot fill the memory."""
-CHUNK = 2**14
+_CHUNK = 2**14
 
 NAME_THE_ENCODING = Advice(
     "If the file has another encoding, name it, as with encoding='cp1252' (Windows), or convert the file "
@@ -31,7 +31,7 @@ NAME_THE_ENCODING = Advice(
 )
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
-MARKS = (
+_MARKS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
     (codecs.BOM_UTF16_LE, "UTF-16"),
@@ -48,7 +48,7 @@ def lines(stream: IO[bytes], name: str, on_cut: Callable[[bytes], None] = lambda
     """
     for number, raw in enumerate(_split(stream, name, on_cut), start=1):
         if number == 1:
-            _refuse_other_encodings(raw, name)
+            refuse_other_encodings(raw, name)
             raw = raw.removeprefix(codecs.BOM_UTF8)
         yield number, raw
 
@@ -63,7 +63,7 @@ def _split(stream: IO[bytes], name: str, on_cut: Callable[[bytes], None]) -> Ite
     read_some = stream.read1 if isinstance(stream, Chunks) else stream.read
     while not at_end:
         try:
-            read = read_some(CHUNK)
+            read = read_some(_CHUNK)
         except OSError as error:
             raise unreadable(name, number + 1, error) from error
         chunk, held, at_end = held + read, b"", not read
@@ -99,7 +99,7 @@ def decoded(raw: bytes) -> str:
     """
     if len(raw) > MAX_LINE:
         raise InvalidInput(f"the line is longer than {MAX_LINE:,} bytes", "Check that this is a file of sentences.")
-    for mark, encoding in MARKS:
+    for mark, encoding in _MARKS:
         if raw.startswith(mark):
             raise InvalidInput(
                 f"the line begins with a {encoding} byte order mark ({mark.hex(' ').upper()}), but the file is UTF-8",
@@ -130,8 +130,9 @@ def without_end(text: str) -> str:
     return text[:-2] if text.endswith("\r\n") else text[:-1] if text.endswith(("\n", "\r")) else text
 
 
-def _refuse_other_encodings(raw: bytes, name: str) -> None:
-    for mark, encoding in MARKS:
+def refuse_other_encodings(raw: bytes, name: str) -> None:
+    """Raises SourceError if a text starts with the byte order mark of another encoding than UTF-8."""
+    for mark, encoding in _MARKS:
         if raw.startswith(mark):
             raise SourceError(
                 name,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,9 +20,7 @@ from .opening.chunks import Chunks
 from .opening.compression import Unpacked, packing
 from .opening.decoding import Decoding, Utf8
 from .opening.detect import START, format_of
-from .opening.files import STDIN as STDIN
-from .opening.files import as_opened, copied, is_regular, is_url, opened, standard_input
-from .opening.files import unreadable as unreadable
+from .opening.files import STDIN, as_opened, copied, is_regular, is_url, opened, standard_input, unreadable
 from .options import ReadOptions
 
 OnDigest = Callable[[str], None]
@@ -105,17 +101,6 @@ class Source:
             only_unicode=LAYOUTS[self.format].only_unicode,
         )
         return cast(IO[bytes], text)
-
-    @contextmanager
-    def on_disk(self) -> Iterator[str]:
-        """The path of a file with the bytes: the source's own, or that of a temporary copy."""
-        if self.copy is None and self.member is None:
-            yield self.path
-            return
-        with tempfile.NamedTemporaryFile(suffix=os.path.splitext(self.path)[1]) as file, self._stored() as raw:
-            shutil.copyfileobj(raw, file)
-            file.flush()
-            yield file.name
 
     def digest(self) -> str:
         """The SHA-256 of the bytes as they are stored, in hexadecimal; reads all of them, in bounded memory."""

@@ -6,9 +6,10 @@ import codecs
 from typing import IO
 
 from ..errors import Advice, SourceError
-from .lines import MARKS, NAME_THE_ENCODING
+from .lines import NAME_THE_ENCODING, refuse_other_encodings
 from .opening.decoding import foreign_byte
-from .origin import Source, unreadable
+from .opening.files import unreadable
+from .origin import Source
 
 MAX_TEXT = 64 * 2**20
 """Bytes, as UTF-8. A longer text is refused, since all of it has to be in memory while it is cut."""
@@ -34,14 +35,7 @@ def whole_text(source: Source, stream: IO[bytes], most: int = MAX_TEXT) -> str:
                 typed="Read it line by line with --format txt --split line, or divide the file.",
             ),
         )
-    for mark, encoding in MARKS:
-        if raw.startswith(mark):
-            raise SourceError(
-                source.name,
-                1,
-                f"looks like {encoding}, not UTF-8 (it begins with the byte order mark {mark.hex(' ').upper()})",
-                f"Convert it: iconv -f {encoding} -t UTF-8 FILE > NEW.",
-            )
+    refuse_other_encodings(raw, source.name)
     raw = raw.removeprefix(codecs.BOM_UTF8)
     nul = raw.find(b"\0")
     if nul >= 0:

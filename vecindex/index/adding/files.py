@@ -57,8 +57,7 @@ def add_files(given: FilesInput, adding: Adding, snapshots: Snapshots, writer: W
     registered = writer.register(to_register, touched)
     report = AddReport()
     if given.rows or registered:
-        needs_tokens = given.needs_tokens
-        spans = adding.encoder().token_spans if needs_tokens else None
+        spans = adding.encoder().token_spans if given.needs_tokens else None
         if (on_bad := adding.options.on_bad) is not None:
             adding = replace(adding, options=replace(adding.options, on_bad=given.left_out_later(on_bad)))
         report = adding.add_units(given.units(registered, spans))

@@ -22,8 +22,6 @@ OnLong = Literal["truncate", "error", "split", "mean"]
 class LongTexts:
     """A policy for long texts. This one, "truncate", encodes the beginning and counts the tokens that are lost."""
 
-    splits = False
-    """Whether one item may become several records."""
     covers_all = False
     """Whether a vector that does not cover its whole text must be made again."""
 
@@ -85,8 +83,6 @@ class _Mean(LongTexts):
 
 class _Split(LongTexts):
     """Stores a long text in parts, as a document."""
-
-    splits = True
 
     def units(self, window: list[Unit], snapshots: Snapshots, encoder: Callable[[], Encoder]) -> list[Unit]:
         """The units, with the parts of each text that is too long.

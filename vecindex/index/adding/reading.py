@@ -67,8 +67,10 @@ class Reading:
         if options.join_short:
             way = replace(way, join_short=options.join_short)
         said = {
-            **{"split": str(way), "join_short": way.join_short or None, "metadata": options.metadata},
-            **{"on_long": options.add.on_long if options.add.on_long != "truncate" else None},
+            "split": str(way),
+            "join_short": way.join_short or None,
+            "metadata": options.metadata,
+            "on_long": None if options.add.on_long == "truncate" else options.add.on_long,
             **_differing(source.options, ReadOptions()),
         }
         said = {name: value for name, value in said.items() if value is not None}
@@ -95,10 +97,9 @@ class Reading:
     @property
     def is_followed(self) -> bool:
         """Whether the index remembers the source: not a pipe, nor standard input without a label."""
-        source = self.source
         if not self.has_location:
             return False
-        return source.label is not None or source.copy is None or source.kind == "url"
+        return self.source.label is not None or self.source.copy is None or self.source.kind == "url"
 
     def checked(self, on_bad: OnBadSource | None, on_empty: Callable[[EmptyText], None]) -> Iterator[Record | Document]:
         """All that can be used, read for the first time; the first bad row raises, or each is passed to ``on_bad``."""

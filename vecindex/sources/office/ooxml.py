@@ -22,7 +22,8 @@ from zipfile import BadZipFile, ZipFile
 from ...errors import InvalidInput, SourceError
 from ...values.records import Origin
 from ..documents import Document
-from ..origin import Source, unreadable
+from ..opening.files import unreadable
+from ..origin import Source
 from ..prose.passages import MAX_TEXT, Passages, too_much_text
 
 MAX_PARTS = 20_000

@@ -24,7 +24,8 @@ from ...errors import InvalidInput, MissingExtra, SourceError
 from ...errors.warnings import PagesWithoutText, warn
 from ...values.records import Origin
 from ..documents import Document
-from ..origin import Source, unreadable
+from ..opening.files import unreadable
+from ..origin import Source
 from ..prose.passages import MAX_TEXT, Passages, too_much_text
 from . import pdf_pages
 from .pdf_layout import Line, Paragraph, across_pages, paragraphs, undivided

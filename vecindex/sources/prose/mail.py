@@ -24,7 +24,8 @@ from ...values.records import Origin
 from ..documents import Document
 from ..formats import Format
 from ..html.page import passages as html_passages
-from ..origin import Source, unreadable
+from ..opening.files import unreadable
+from ..origin import Source
 from .passages import Passages
 
 MAX_MESSAGE = 64 * 2**20

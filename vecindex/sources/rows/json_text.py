@@ -16,7 +16,7 @@ from typing import IO, Any
 from ...errors import InvalidInput, SourceError
 from ...values.nested import on_own_stack
 from ..lines import MAX_LINE
-from ..origin import unreadable
+from ..opening.files import unreadable
 from ..strict_json import DECODER
 
 _CHUNK = 2**18
