@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vecindex.search import run
 from vecindex.search.dense import codes as coding
 from vecindex.search.dense import nearest
 from vecindex.search.dense.codes import build
@@ -29,6 +28,7 @@ from ..support.coded_vectors import (
     answers,
     coded,
     collection,
+    explained,
     grouped,
     recall,
     traced,
@@ -146,7 +146,7 @@ def test_a_batch_gives_the_same_answers_as_single_queries() -> None:
     for query, ranking in zip([*queries, *queries[:QUERIES]], together, strict=True):
         alone = answers(view, query[None, :], 10)[0]
         assert (ranking.rows.tolist(), ranking.scores.tolist()) == (alone.rows.tolist(), alone.scores.tolist())
-    assert nearest.rankings(view, queries[:0], 10) == []
+    assert nearest.rankings(view, queries[:0], 10, view.allowed(None)) == []
 
 
 def test_large_batches_are_answered_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +196,7 @@ def test_all_allowed_rows_may_be_in_the_tail() -> None:
 
 def test_a_search_report_says_what_was_done() -> None:
     vectors, queries = collection("real-like")
-    hits, told = run.explain(ArrayView(vectors, coded("real-like", TWO_BITS)), queries[0], 10)
+    hits, told = explained(ArrayView(vectors, coded("real-like", TWO_BITS)), queries[0])
     assert [int(hit.key[1:]) for hit in hits] == rank(vectors, None, queries[0], 10).rows.tolist()
     assert (told.route, told.rows, told.allowed, told.coded, told.tail) == (Route.CODES, N, N, N, 0)
     assert told.candidates == 100 * 4**told.widened

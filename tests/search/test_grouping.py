@@ -142,7 +142,7 @@ def test_a_group_of_the_best_10_000_records_hides_no_other(large: Index) -> None
         hits, told = large.explain_search(FIRST, k=k, group_by="doc", per_group=most)
         assert plain(hits) == expected(whole, k, ["doc"], most)
         assert len(hits) == min(k, 3_001)
-        assert (told.exhaustive or told.route.value == "rank", told.widened <= 4) == (True, True)
+        assert (told.exhaustive or told.route == "rank", told.widened <= 4) == (True, True)
         assert told.rescored < 2 * LARGE  # every record is scored once, whatever the size of the group
 
 

@@ -12,7 +12,6 @@ from vecindex.store.derived import LexicalFiles, SegmentFile
 DIGEST = "0" * 64
 FILES = LexicalFiles(
     "{}",
-    7.5,
     (
         SegmentFile(0, 10, "lexical-1-0-10-01234567.bin", DIGEST),
         SegmentFile(10, 12, "lexical-1-10-12-89abcdef.bin", DIGEST),
@@ -30,11 +29,6 @@ def test_lexical_files_are_read_as_they_were_written() -> None:
     [
         {"settings": None},
         {"settings": {}},
-        {"average": "7"},
-        {"average": True},
-        {"average": -1},
-        {"average": 0},
-        {"average": 1e999},
         {"segments": {}},
         {"segments": [1]},
         {"segments": [{}]},

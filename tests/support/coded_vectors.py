@@ -16,10 +16,13 @@ from vecindex.search.dense import nearest
 from vecindex.search.dense.codes import Codes, build
 from vecindex.search.dense.exact import Ranking, rank
 from vecindex.search.dense.settings import CodeSettings
+from vecindex.search.options import SearchOptions
+from vecindex.search.rankers import Dense
 from vecindex.store.generation import Allowed
 from vecindex.store.origins import Whence
 from vecindex.store.sql.groups import Groups
 from vecindex.store.stored import Stored
+from vecindex.values.hits import Hits
 
 Vectors = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -83,7 +86,7 @@ class ArrayView:
 
 def answers(view: ArrayView, queries: Vectors, k: int) -> list[Ranking]:
     """What a search finds; asserts that every row was checked and scored exactly."""
-    found = nearest.rankings(view, queries, k)
+    found = nearest.rankings(view, queries, k, view.allowed(None))
     for query, ranking in zip(queries, found, strict=True):
         assert len(ranking.rows) == min(k, view._allowed.count)
         assert view.checked[ranking.rows].all()
@@ -104,8 +107,14 @@ def recall(view: ArrayView, queries: Vectors, k: int = 10) -> float:
     return float(np.mean(hits))
 
 
+def explained(view: ArrayView, query: Vectors, k: int = 10) -> tuple[Hits, run.SearchReport]:
+    trace = nearest.Trace()
+    ranker = Dense(view, query[None, :], [view.allowed(None)], trace)
+    return run.search(view, ranker, SearchOptions(k), trace=trace)[0], run.reported("dense", trace)
+
+
 def traced(view: ArrayView, query: Vectors, k: int = 10) -> run.SearchReport:
-    return run.explain(view, query, k)[1]
+    return explained(view, query, k)[1]
 
 
 QUERIES = 6

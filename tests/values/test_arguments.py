@@ -60,7 +60,7 @@ KINDS: dict[str, set[str]] = {
     "path": {"path", "paths", "destination", "source", "name_or_path", "model"},
     "choice": {
         *("precision", "device", "runtime", "role", "on_long", "on_duplicate", "format", "split"),
-        *("types", "encoding", "errors"),
+        *("types", "encoding", "errors", "mode", "fusion"),
     },
     "name": {"space", "language"},
     "columns": {"text_column", "metadata_columns", "include", "exclude"},
@@ -179,7 +179,7 @@ def test_a_wrong_argument_is_refused_and_nothing_is_changed(folder: Path, name: 
 
 def test_the_wrong_number_of_arguments_is_a_type_error(tmp_path: Path) -> None:
     with opened(tmp_path / "i") as index:
-        with pytest.raises(TypeError, match=r"^Reader\.search\(\) missing 1 required positional argument: 'query'"):
+        with pytest.raises(TypeError, match=r"^Searcher\.search\(\) missing 1 required positional argument: 'query'"):
             index.search()  # type: ignore[call-arg]
         with pytest.raises(TypeError, match=r"^Index\.add\(\) got an unexpected keyword argument 'texts'"):
             index.add(["a"], texts=["b"])  # type: ignore[call-arg]

@@ -47,6 +47,37 @@ hits_option: Decorator = click.option(
 
 
 @dataclass(frozen=True, slots=True)
+class Ordered:
+    """The options of a command that say what orders hits."""
+
+    mode: str
+    fusion: str
+
+
+mode_options = gathered(
+    *("ordered", Ordered),
+    (
+        click.option(
+            "--mode",
+            type=click.Choice(["dense", "lexical", "hybrid"]),
+            is_eager=True,  # --min-score goes by it
+            default="dense",
+            show_default=True,
+            help="Find records by meaning (dense), by words (lexical), or by both (hybrid).",
+        ),
+        click.option(
+            "--fusion",
+            type=click.Choice(["convex", "rrf"]),
+            default="convex",
+            show_default=True,
+            help="How hybrid joins the two: by their scores (convex) or by their ranks (rrf).",
+        ),
+    ),
+)
+"""The options for what orders hits, as the argument ``ordered``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Chosen:
     """The options of a command that choose among hits, and what is around them."""
 
@@ -91,6 +122,12 @@ def _fields(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -
     return tuple(dict.fromkeys(names)) or None
 
 
+def _least(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and value > 1 and ctx.params.get("mode") != "lexical":
+        raise click.BadParameter(f"{value:g} is not in the range -1<=x<=1, that of cosines.", ctx, param)
+    return value
+
+
 csv_safe_option: Decorator = click.option(
     "--csv-safe",
     is_flag=True,
@@ -105,7 +142,9 @@ _OPTIONS: tuple[Decorator, ...] = (
         help="Print these metadata fields; * prints all.  [default: none in text, all in json, jsonl and csv]",
     ),
     click.option("--full", is_flag=True, help=f"Print whole texts instead of snippets of {SNIPPET} characters."),
-    click.option("--min-score", type=click.FloatRange(-1, 1), metavar="S", help="Leave out hits that score less."),
+    click.option(
+        "--min-score", type=click.FloatRange(-1), callback=_least, metavar="S", help="Leave out hits that score less."
+    ),
     format_option(*HIT_FORMATS),
     csv_safe_option,
 )

@@ -29,6 +29,7 @@ from ..encoders.load import INT8, load_for_space, precision_here
 from ..encoders.run.encoder import Encoder
 from ..errors import Advice, InvalidInput, RecordNotFound, SpaceMismatch, StorageError
 from ..evaluate.measures import ndcg, overlap
+from ..search.options import SearchOptions
 from ..store.compact import Derive
 from ..store.disk.lock import MIGRATION_LOCK_FILE, WriterLock
 from ..store.manifest import Manifest
@@ -101,7 +102,7 @@ class Searched(Protocol):
     def keys(self) -> list[str]: ...
     def get(self, key: str) -> Record: ...
     def search(self, query: str, k: int) -> list[Hit]: ...
-    def _similar(self, key: str, k: int) -> list[Hit]: ...
+    def _similar(self, key: str, options: SearchOptions) -> list[Hit]: ...
 
 
 class Filled(Searched, Protocol):
@@ -395,4 +396,4 @@ def _hits(index: Searched, text: str) -> list[str]:
 
 
 def _like(index: Searched, key: str) -> list[str]:
-    return [hit.key for hit in index._similar(key, K)]
+    return [hit.key for hit in index._similar(key, SearchOptions(K))]

@@ -35,7 +35,8 @@ from .adding.texts import Adding
 from .change_model import Migration, MigrationReport, target_encoder
 from .followed import Followed
 from .model import IndexModel, Model, model_argument, settings_argument, space_argument
-from .reader import Reader, Where
+from .reader import Reader
+from .searcher import Where
 
 
 @entrance(model=model_argument, precision=precision_check)

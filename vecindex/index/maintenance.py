@@ -11,7 +11,7 @@ from typing import Any
 from ..encoders.load import LoadOptions
 from ..errors import InvalidInput
 from ..filters.tree import Refused, parse_path, path_text
-from ..search.dense.check_codes import check_codes
+from ..search.check_derived import check_derived
 from ..search.dense.tune import Trial
 from ..search.upkeep import Upkeep
 from ..store.disk.lock import MIGRATION_LOCK_FILE, WriterLock
@@ -39,7 +39,7 @@ class Maintained(Reader):
     ) -> None:
         super().__init__(path, readonly=readonly, model=model, settings=settings)
         self._lock_timeout = lock_timeout
-        self._upkeep = Upkeep(self._folder, self._snapshots, self._accelerator, self._writer)
+        self._upkeep = Upkeep(self._folder, self._snapshots, self._accelerator, lambda: self._lexicon, self._writer)
 
     @entrance()
     def index_field(self, field: str) -> bool:
@@ -106,9 +106,10 @@ class Maintained(Reader):
             IndexLocked, StorageError, ModelNotFound, SpaceMismatch: earlier repairs stay.
         """
         self._check_writable()
-        renew = partial(self._upkeep.renew_codes, rebuild=True)
-        report = repair(self._snapshots, self._writer_of, check_codes, renew, lambda: self.encoder, encode)
-        self._accelerator.forget()  # new codes may have the file name of the damaged ones
+        renew = partial(self._upkeep.renew_derived, rebuild=True)
+        report = repair(self._snapshots, self._writer_of, check_derived, renew, lambda: self.encoder, encode)
+        self._accelerator.forget()  # new files may have the names of the damaged ones
+        self._lexicon.forget()
         if report.repaired:
             self._upkeep.tidy()
         return report

@@ -4,56 +4,46 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from ..encoders.load import LoadOptions
 from ..encoders.run.encoder import Encoder
-from ..errors import Advice, CorruptIndex, RecordNotFound
-from ..errors.warnings import QueryUnknown, VecindexWarning, warn
+from ..errors import Advice, CorruptIndex
 from ..filters.parse import parse
-from ..search import run
-from ..search.dense.check_codes import check_codes
-from ..search.grouping import Grouping, grouping, unmatched
-from ..search.listing import Listing, record_of
-from ..search.run import SearchReport
+from ..search.check_derived import check_derived
+from ..search.listing import record_of
 from ..search.upkeep import describe
-from ..search.view import Accelerator, SnapshotView
+from ..search.view import Accelerator
 from ..store.disk.atomic_create import resolved
 from ..store.disk.files import folder_bytes
-from ..store.manifest import Manifest
 from ..store.side_indexes import describe_sides
 from ..store.snapshot import Snapshot, Snapshots
 from ..store.soundness.faults import command
 from ..store.soundness.verify import verify
 from ..store.sql.schema import FORMAT
-from ..store.stored import Stored
 from ..store.text_cache import BYTES_AN_ENTRY
-from ..store.vectors import Vectors
 from ..values.arguments import entrance
-from ..values.hits import Hits
-from ..values.keys import checked_key
 from ..values.paths import expanded
 from ..values.records import IndexInfo, Record, VerifyReport
 from ..values.scalars import destination, flag
 from ..values.sources import SourceInfo, SourceState
-from ..values.space import Space
 from .drift import SAMPLES, Sample, check_vectors
 from .model import IndexModel, Model
+from .searcher import Searcher, Where, stored_record
 
 if TYPE_CHECKING:
     from ..exchange.export import Destination, ExportReport
     from ..store.backup import BackupReport
 
-Where = Mapping[str, Any] | str
 Self = TypeVar("Self", bound="Reader")
 
 
-class Reader(Listing):
+class Reader(Searcher):
     """The part of an `Index` that only reads."""
 
     def __init__(
@@ -105,122 +95,6 @@ class Reader(Listing):
         return self._model.encoder(self._space())
 
     @entrance()
-    def search(
-        self,
-        query: str | Any,
-        k: int = 5,
-        where: Where | None = None,
-        *,
-        group_by: str | None = None,
-        per_group: int = 1,
-        context: int = 0,
-    ) -> Hits:
-        """The nearest records to a text or a vector.
-
-        Args:
-            query: a text, or a vector (D,) of finite floats, which is scaled to unit length.
-            k: the number of hits; fewer are returned only if fewer records match.
-            where: a filter on metadata, e.g. ``{"lang": "en", "year": {"$gte": 2020}}`` or
-                ``"lang = 'en' and year >= 2020"``.
-            group_by: ``source``, ``document``, or a metadata field such as ``topic`` or ``author.name``. At most
-                ``per_group`` hits have the same value in it, and others that are less near take the place of the rest.
-                A record without the field, or with null in it, is a group by itself.
-            per_group: the number of hits that each group may have.
-            context: how many sentences of the same document to give before and after each hit, in ``before`` and
-                ``after``.
-
-        Returns:
-            min(k, matching records) hits, highest score first, ties in insertion order.
-
-        Raises:
-            InvalidInput, InvalidFilter, SpaceMismatch, ModelNotFound, CorruptIndex.
-
-        Warns:
-            FilterWarning: a condition in ``where`` matches no stored record. Checked if fewer than k records match, or
-                all do.
-            GroupWarning: no record has the field ``group_by``.
-        """
-        return self._search([query], k, where, grouping(group_by, per_group), context)[0]
-
-    @entrance()
-    def search_many(
-        self,
-        queries: Sequence[str] | Any,
-        k: int = 5,
-        where: Where | None = None,
-        *,
-        group_by: str | None = None,
-        per_group: int = 1,
-        context: int = 0,
-    ) -> list[Hits]:
-        """Searches for several texts, or vectors (n, D), in one snapshot; returns a list of hits for each."""
-        return self._search(queries, k, where, grouping(group_by, per_group), context)
-
-    def _search(
-        self, queries: Sequence[str] | Any, k: int, where: Where | None, by: Grouping | None, context: int
-    ) -> list[Hits]:
-        condition = None if where is None else parse(where)
-        with self._asked(queries) as (view, vectors):
-            hits = run.search(view, vectors, k, condition, by, context=context)
-            warnings = [*view.unmatched(condition, k), *unmatched(view, by, hits)]
-        _warn(warnings)
-        return hits
-
-    @entrance()
-    def explain_search(
-        self,
-        query: str | Any,
-        k: int = 5,
-        where: Where | None = None,
-        *,
-        group_by: str | None = None,
-        per_group: int = 1,
-        context: int = 0,
-    ) -> tuple[Hits, SearchReport]:
-        """As `search`, with a report of how the hits were found: the route, the candidates, the time of each step."""
-        condition, by = None if where is None else parse(where), grouping(group_by, per_group)
-        with self._asked([query]) as (view, vectors):
-            found = run.explain(view, vectors[0], k, condition, by, context)
-            warnings = [*view.unmatched(condition, k), *unmatched(view, by, found[:1])]
-        _warn(warnings)
-        return found
-
-    @entrance()
-    def similar(
-        self,
-        key: str,
-        k: int = 5,
-        where: Where | None = None,
-        *,
-        group_by: str | None = None,
-        per_group: int = 1,
-        context: int = 0,
-    ) -> Hits:
-        """The nearest records to the stored record ``key``, without itself; raises RecordNotFound."""
-        return self._similar(key, k, where, grouping(group_by, per_group), context, warns=True)
-
-    def _similar(
-        self,
-        key: str,
-        k: int,
-        where: Where | None = None,
-        by: Grouping | None = None,
-        context: int = 0,
-        warns: bool = False,
-    ) -> Hits:
-        condition = None if where is None else parse(where)
-        with self._snapshots.take() as snapshot:
-            record = _stored(snapshot, key)
-            if warns and record.unknown and (space := snapshot.manifest.space):
-                warn(QueryUnknown(space.model, "the record"))
-            vector = np.array(snapshot.vectors[record.row])
-            view = self._accelerator.view(snapshot)
-            hits = run.search(view, vector[None, :], k, condition, by, record.row, context)[0]
-            warnings = [*snapshot.unmatched(condition, k), *unmatched(snapshot, by, [hits])]
-        _warn(warnings)
-        return hits
-
-    @entrance()
     def get(self, key: str) -> Record:
         """The record ``key`` with ``origin``, ``span`` and ``vector``, (D,) float32 of unit length.
 
@@ -228,7 +102,7 @@ class Reader(Listing):
             RecordNotFound.
         """
         with self._snapshots.take() as snapshot:
-            record = _stored(snapshot, key)
+            record = stored_record(snapshot, key)
             (whence,) = snapshot.origins([record])
             vector = np.array(snapshot.vectors[record.row])
             return record_of(record, snapshot.metadata(record), whence, vector)
@@ -240,7 +114,7 @@ class Reader(Listing):
 
     def verify(self) -> VerifyReport:
         """Checks everything that is stored; reads the whole index once."""
-        return verify(self._snapshots, check_codes)
+        return verify(self._snapshots, check_derived)
 
     def sources(self) -> list[SourceInfo]:
         """The files and other sources that were added, by location, and what has become of them.
@@ -340,18 +214,6 @@ class Reader(Listing):
         condition = None if where is None else parse(where)
         return export(self._snapshots, destination, format, condition, progress, vectors)
 
-    @contextlib.contextmanager
-    def _asked(self, queries: Sequence[str] | Any) -> Iterator[tuple[SnapshotView, Vectors]]:
-        """A snapshot to search, and unit vectors (n, D) of the queries in its space."""
-        while True:
-            space = self._space()
-            vectors = self._model.query_vectors(queries, space)
-            with self._snapshots.take() as snapshot:
-                if snapshot.manifest.space == space:
-                    yield self._accelerator.view(snapshot), vectors
-                    return
-            # The first add or a migration changed the space meanwhile; encode the queries again.
-
     def _check_vectors(self, encoder: Encoder) -> None:
         """See `drift`; ignores damage, which whoever reads the damaged record reports."""
         with contextlib.suppress(CorruptIndex), self._snapshots.take() as snapshot:
@@ -364,13 +226,6 @@ class Reader(Listing):
         anew = "migrate --anew --device cuda" if self._model.settings.device == "cuda" else "migrate --anew"
         return Advice(f"{what}index.migrate(anew=True)", typed=what + command(self.path, anew))
 
-    def _manifest(self) -> Manifest:
-        with self._snapshots.borrow() as catalog:
-            return catalog.manifest()
-
-    def _space(self) -> Space | None:
-        return self._manifest().space
-
 
 def _sample(snapshot: Snapshot) -> Iterator[Sample]:
     """The first, the middle and the last record with their vectors, then some in between."""
@@ -382,17 +237,3 @@ def _sample(snapshot: Snapshot) -> Iterator[Sample]:
         (found,) = snapshot.fetch([int(rows[place])])
         snapshot.check(np.array([found.row]))
         yield Sample(found.key, found.text, np.array(snapshot.vectors[found.row]), found.tokens_lost)
-
-
-def _stored(snapshot: Snapshot, key: str) -> Stored:
-    """The record ``key``, whose vector was checked; raises RecordNotFound."""
-    found = snapshot.find([checked_key(key)])
-    if key not in found:
-        raise RecordNotFound(key)
-    snapshot.check(np.array([found[key].row]))
-    return found[key]
-
-
-def _warn(warnings: Sequence[VecindexWarning]) -> None:
-    for warning in warnings:
-        warn(warning)

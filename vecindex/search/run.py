@@ -1,33 +1,41 @@
-"""The search pipeline: filter, plan, candidates, exact scores and records, all in one view of the index."""
+"""The search pipeline: an order of the rows, groups, and the records as hits, all in one view of the index."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..encoders.run.pooling import unit_length_of, widened
 from ..errors import InvalidInput
-from ..filters.tree import Filter
+from ..store.origins import Whence
 from ..store.stored import Stored
 from ..values.arrays import numbers
 from ..values.hits import Hits
 from ..values.records import Hit
 from .dense.exact import Ranking, Vectors
-from .dense.nearest import Trace, rankings
+from .dense.nearest import Trace
 from .dense.plan import Route
-from .grouping import Grouping, grouped
+from .grouping import grouped
+from .options import Mode, SearchOptions
+from .rankers import Ranker, Sides
 from .view import RecordView
+
+_NOWHERE = Whence(None, None, None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
 class SearchReport:
-    """What one search did; ``milliseconds`` by step: filter, load, candidates, rescore, group, fetch."""
+    """What one search did; ``milliseconds`` by step: filter, load, candidates, rescore, words, group, fetch.
 
-    route: Route
+    All but ``mode`` and ``milliseconds`` is of the dense side; ``route`` is None without one.
+    """
+
+    mode: Mode
+    route: Route | None
     rows: int
     allowed: int
     coded: int
@@ -45,57 +53,35 @@ class SearchReport:
 
 
 def search(
-    view: RecordView,
-    queries: Vectors,
-    k: int,
-    where: Filter | None = None,
-    by: Grouping | None = None,
-    without: int | None = None,
-    context: int = 0,
+    view: RecordView, ranker: Ranker, options: SearchOptions, without: int | None = None, trace: Trace | None = None
 ) -> list[Hits]:
-    """The best min(k, records that match) hits for each of ``queries`` (q, D), unit vectors; see `_best`.
+    """The best hits for each query of the ranker: options.k of them, fewer only if fewer records match.
 
-    With ``by`` only so many are of one group. ``without`` is a row that is left out. Each hit has up to ``context``
-    sentences around it.
+    ``without`` is a row that is left out.
     """
-    if by is not None:
-        found = grouped(view, queries, k, where, by, without)
-        return [_hits(view, *_fetched(view, ranking), context) for ranking in found]
-
-    def again(query: Vectors, more: int) -> Ranking:
-        return rankings(view, query[None, :], more, where)[0]
-
-    wanted = k if without is None else k + 1
-    found = rankings(view, queries, wanted, where)
-    best = (_best(view, ranking, wanted, partial(again, query)) for query, ranking in zip(queries, found, strict=True))
-    return [_hits(view, stored, ranking, context, k, without) for stored, ranking in best]
-
-
-def explain(
-    view: RecordView,
-    query: Vectors,
-    k: int,
-    where: Filter | None = None,
-    by: Grouping | None = None,
-    context: int = 0,
-) -> tuple[Hits, SearchReport]:
-    """As `search` for one ``query`` (D,), and what was done to find the hits."""
-    trace = Trace()
-
-    def ranked(k: int) -> Ranking:
-        return rankings(view, query[None, :], k, where, trace)[0]
-
-    if by is not None:
-        stored, ranking = _fetched(view, grouped(view, query[None, :], k, where, by, trace=trace)[0])
+    trace, k, numbers = trace or Trace(), options.k, range(len(ranker))
+    if options.by is not None:
+        limit = view.allowed(options.where).count
+        found = grouped(view, ranker, k, options.by, limit, without, trace)
+        best = [(view.fetch(ranking.rows.tolist()), ranking) for ranking in found]
     else:
-        stored, ranking = _best(view, ranked(k), k, ranked)
-    hits = _hits(view, stored, ranking, context)
+        wanted = k if without is None else k + 1
+        found = ranker.best(numbers, wanted)
+        best = [_best(view, ranker, number, ranking, wanted) for number, ranking in zip(numbers, found, strict=True)]
+    hits = [
+        _hits(view, stored, ranking, ranker.sides(number, ranking), options, without)
+        for number, (stored, ranking) in zip(numbers, best, strict=True)
+    ]
     trace.lap("fetch")
-    did = trace.plan
-    assert did is not None
-    return hits, SearchReport(
-        *(did.route, did.rows, did.allowed, did.coded, did.tail, trace.candidates, trace.rescored, trace.widened),
-        *(trace.exhaustive, {step: seconds * 1e3 for step, seconds in trace.seconds.items()}),
+    return hits
+
+
+def reported(mode: Mode, trace: Trace) -> SearchReport:
+    """What the search that filled ``trace`` did."""
+    did, times = trace.plan, {step: seconds * 1e3 for step, seconds in trace.seconds.items()}
+    route, counts = (None, (0, 0, 0, 0)) if did is None else (did.route, (did.rows, did.allowed, did.coded, did.tail))
+    return SearchReport(
+        *(mode, route, *counts, trace.candidates, trace.rescored, trace.widened, trace.exhaustive, times)
     )
 
 
@@ -118,44 +104,46 @@ def unit_queries(vectors: Any, dimension: int) -> Vectors:
     return unit_length_of(wide, largest)
 
 
-def _fetched(view: RecordView, ranking: Ranking) -> tuple[list[Stored], Ranking]:
-    return view.fetch(ranking.rows.tolist()), ranking
-
-
-def _best(view: RecordView, ranking: Ranking, k: int, again: Callable[[int], Ranking]) -> tuple[list[Stored], Ranking]:
-    """The k best records; texts without a token that the model knows come last. ``again`` ranks more than k rows.
+def _best(view: RecordView, ranker: Ranker, number: int, ranking: Ranking, k: int) -> tuple[list[Stored], Ranking]:
+    """The k best records; those of whose text the model knows no token come last, unless the query has a word of it.
 
     The vectors of such texts say nothing about them, and are all alike: if one were near a query by accident, the rest
     would follow, and push the meaningful hits out.
     """
     stored, asked = view.fetch(ranking.rows.tolist()), k
     if any(record.unknown for record in stored):
-        while sum(not record.unknown for record in stored) < k and len(stored) == asked:
+        last = _are_meaningless(ranker, number, ranking, stored)
+        while np.count_nonzero(~last) < k and len(stored) == asked:
             asked *= 4
-            ranking = again(asked)
+            (ranking,) = ranker.best([number], asked)
             stored = view.fetch(ranking.rows.tolist())
-        places = sorted(range(len(stored)), key=lambda place: stored[place].unknown)[:k]
-        stored, ranking = [stored[place] for place in places], Ranking(ranking.rows[places], ranking.scores[places])
+            last = _are_meaningless(ranker, number, ranking, stored)
+        places = np.argsort(last, kind="stable")[:k]
+        stored = [stored[place] for place in places.tolist()]
+        ranking = Ranking(ranking.rows[places], ranking.scores[places])
     return stored, ranking
+
+
+def _are_meaningless(ranker: Ranker, number: int, ranking: Ranking, stored: Sequence[Stored]) -> npt.NDArray[np.bool_]:
+    return np.array([record.unknown for record in stored], np.bool_) & ranker.are_wordless(number, ranking.rows)
 
 
 def _hits(
     view: RecordView,
-    stored: list[Stored],
+    stored: Sequence[Stored],
     ranking: Ranking,
-    context: int,
-    k: int | None = None,
-    without: int | None = None,
+    sides: Sides,
+    options: SearchOptions,
+    without: int | None,
 ) -> Hits:
     """Hits of these records, of the first k if there are more, leaving out the one of row ``without``."""
-    # Rounding can raise the product of two unit vectors above 1 in the last digit; a cosine is never more than 1.
-    cosines = np.clip(ranking.scores, -1, 1).tolist()
-    pairs = [(record, score) for record, score in zip(stored, cosines, strict=True) if record.row != without][:k]
-    origins = view.origins([record for record, _ in pairs], context)
-    return Hits(
-        Hit(
-            *(rank, record.key, score, record.text, view.metadata(record), record.tokens_lost, record.unknown),
-            *(whence or ()),
-        )
-        for rank, ((record, score), whence) in enumerate(zip(pairs, origins, strict=True), 1)
-    )
+    kept = [place for place, record in enumerate(stored) if record.row != without][: options.k]
+    origins = view.origins([stored[place] for place in kept], options.context)
+    lists = {name: scores.tolist() for name, scores in sides.items()}
+    hits = Hits()
+    for rank, (place, whence) in enumerate(zip(kept, origins, strict=True), 1):
+        record, scores = stored[place], {name: values[place] for name, values in lists.items()}
+        score = next(iter(scores.values()))
+        facts = (rank, record.key, score, record.text, view.metadata(record), record.tokens_lost, record.unknown)
+        hits.append(Hit(*facts, *(whence or _NOWHERE), scores=scores, ranked_by=options.mode))
+    return hits

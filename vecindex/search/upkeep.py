@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from types import EllipsisType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -37,6 +39,10 @@ from .dense.settings import CodeSettings, default_settings, variants
 from .dense.tune import QUERIES, Trial, tune
 from .view import Accelerator, load_codes
 
+if TYPE_CHECKING:
+    from .lexical_upkeep import LexicalUpkeep
+    from .lexicon import Lexicon
+
 _log = logging.getLogger("vecindex")
 
 ROWS_FOR_CODES = 16_384
@@ -44,6 +50,9 @@ ROWS_FOR_CODES = 16_384
 TAIL = 4_096
 _TAIL_SHARE = 32
 TAIL_WITHIN_AN_ADD = 16_384
+LEXICAL_TAIL = 4_096
+"""Up to so many new rows are left to searches, which read and analyse them in 25 ms."""
+LEXICAL_TAIL_WITHIN_AN_ADD = 32_768
 _DEAD_SHARE = 0.3
 _DEAD = 1_024
 _ROWS_A_CHECK = 65_536
@@ -63,6 +72,12 @@ def is_extension_due(manifest: Manifest, is_last: bool) -> bool:
     coded = manifest.codes.rows if manifest.codes else 0
     limit = max(TAIL, coded // _TAIL_SHARE) if is_last else max(TAIL_WITHIN_AN_ADD, coded // 4)
     return manifest.rows - coded >= limit or (coded == 0 and is_last)
+
+
+def is_segment_due(manifest: Manifest, is_last: bool) -> bool:
+    """Whether enough rows are in no segment yet; ``is_last`` is False while the same ``add`` goes on."""
+    stored = manifest.lexical.rows if manifest.lexical else 0
+    return manifest.rows - stored >= (LEXICAL_TAIL if is_last else LEXICAL_TAIL_WITHIN_AN_ADD)
 
 
 def settings_of(manifest: Manifest) -> CodeSettings | None:
@@ -88,21 +103,37 @@ def describe(manifest: Manifest) -> str | None:
 class Upkeep:
     """The upkeep of one open index."""
 
-    def __init__(self, folder: Path, snapshots: Snapshots, accelerator: Accelerator, writer: MakeWriter) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        snapshots: Snapshots,
+        accelerator: Accelerator,
+        lexicon: Callable[[], Lexicon],
+        writer: MakeWriter,
+    ) -> None:
         self._folder = folder
         self._snapshots = snapshots
         self._accelerator = accelerator
         self._writer = writer
+        self._lexicon = lexicon
+
+    @cached_property
+    def _lexical(self) -> LexicalUpkeep:
+        from .lexical_upkeep import LexicalUpkeep  # small indexes need none of it
+
+        return LexicalUpkeep(self._folder, self._snapshots, self._lexicon(), self._writer)
 
     @contextmanager
     def beside_an_add(self) -> Iterator[Callable[[], None]]:
-        """Extends codes in a thread while an ``add`` goes on; call the yielded function after each commit."""
+        """Extends what is derived in a thread while an ``add`` goes on; call the yielded function after each commit."""
         running: list[Future[None]] = []
-        with ThreadPoolExecutor(1, "vecindex-codes") as pool:
+        with ThreadPoolExecutor(1, "vecindex-upkeep") as pool:
 
             def committed() -> None:
-                if (not running or running[-1].done()) and is_extension_due(self._manifest(), is_last=False):
-                    running.append(in_thread(pool, self._try, self._renew_while_due))
+                if not running or running[-1].done():
+                    manifest = self._manifest()
+                    if is_extension_due(manifest, is_last=False) or is_segment_due(manifest, is_last=False):
+                        running.append(in_thread(pool, self._try, self._renew_while_due))
 
             yield committed
         for future in running:
@@ -135,6 +166,12 @@ class Upkeep:
         else:
             extend(codes, vectors)
         self._publish(manifest, codes, instead=manifest.codes)
+
+    def renew_derived(self, rebuild: bool = False) -> None:
+        """Makes what is derived for all committed rows; everything anew if ``rebuild``."""
+        self.renew_codes(rebuild)
+        if rebuild or is_segment_due(self._manifest(), is_last=True):
+            self._lexical.renew(rebuild)
 
     @memory_errors("codes were tuned")
     def tune(
@@ -169,12 +206,16 @@ class Upkeep:
         manifest = self._manifest()
         if is_extension_due(manifest, is_last=True) or self.are_codes_lost(manifest):
             self.renew_codes()
+        if is_segment_due(manifest, is_last=True) or (manifest.lexical and self._lexical.are_lost(manifest)):
+            self._lexical.renew()
 
     def _renew_while_due(self) -> None:
         while is_extension_due(before := self._manifest(), is_last=False):
             self.renew_codes()
             if self._manifest().codes == before.codes:  # another process published first
-                return
+                break
+        if is_segment_due(self._manifest(), is_last=False):
+            self._lexical.renew()
 
     def _try(self, work: Callable[[], object]) -> None:
         try:
@@ -205,7 +246,7 @@ class Upkeep:
         settings, codes = settings_of(manifest), None
         if settings is not None and manifest.rows >= ROWS_FOR_CODES:
             codes = _write(self._folder, manifest, build(vectors, settings))
-        return replace(manifest.without_derived(), codes=codes)
+        return replace(manifest, codes=codes, lexical=manifest.lexical and self._lexical.renumbered(manifest, live))
 
 
 def _check(snapshot: Snapshot) -> None:

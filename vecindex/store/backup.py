@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CorruptIndex, InvalidInput
+from .derived import map_derived
 from .disk.atomic_create import fresh_folder, resolved, written
 from .disk.files import DATABASE_FILE, create, folder_bytes, publish
 from .disk.refusals import refused_by_sqlite
@@ -66,7 +67,7 @@ def backup(snapshots: Snapshots, destination: str | os.PathLike[str], progress: 
                 total = manifest.rows * manifest.dimension * 4 + size
                 _copy_database(catalog, copy, False, lambda share: report(int(share * size), total))
                 _copy_vectors(generation, catalog.folder, copy, False, lambda done: report(size + done, total))
-                derived = _copy_derived(generation, copy)
+                derived = _copy_derived(catalog.folder, generation, copy)
             _check(catalog.path, copy, manifest, derived)
             keep_out_of_repositories(copy)
             records = manifest.records
@@ -91,7 +92,7 @@ def set_aside(snapshots: Snapshots, path: Path) -> None:
                 disk().link(vectors, copy / vectors.name)
             except OSError:
                 _copy_vectors(generation, catalog.folder, copy, True, lambda done: None)
-            derived = _copy_derived(generation, copy)
+            derived = _copy_derived(catalog.folder, generation, copy)
         _check(catalog.path, copy, manifest, derived)
 
 
@@ -140,7 +141,7 @@ def _copy_vectors(
             report(stop * manifest.dimension * 4)
 
 
-def _copy_derived(generation: Generation, folder: Path) -> Manifest:
+def _copy_derived(source: Path, generation: Generation, folder: Path) -> Manifest:
     """Copies derived files, and returns the manifest without those that are missing or damaged; they come back."""
     manifest = generation.manifest
     codes, lexical = manifest.codes, manifest.lexical
@@ -151,7 +152,7 @@ def _copy_derived(generation: Generation, folder: Path) -> Manifest:
         codes = None
     try:
         for segment in lexical.segments if lexical else ():
-            publish(folder / segment.name, [generation.segment_file(segment)])
+            publish(folder / segment.name, [map_derived(source / segment.name)])
     except CorruptIndex:
         lexical = manifest.without_derived().lexical
     return replace(manifest, codes=codes, lexical=lexical)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import math
 import re
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from ..errors import CorruptIndex, OutOfMemory
 from ..values.nested import read_json
+from .disk.files import mapped
 
 CODES_FILE = re.compile(r"codes-[0-9]+-[0-9]+-[0-9]+-[0-9a-f]{8}-[a-z]+\.faiss")
 """The names of files of codes."""
@@ -44,7 +47,7 @@ class CodesFiles:
 
 @dataclass(frozen=True, slots=True)
 class SegmentFile:
-    """A lexical segment of the rows from ``first`` up to ``stop``, and the SHA-256 digest of what describes it."""
+    """A lexical segment of the rows from ``first`` up to ``stop``, and the SHA-256 digest of its header."""
 
     first: int
     stop: int
@@ -54,13 +57,9 @@ class SegmentFile:
 
 @dataclass(frozen=True, slots=True)
 class LexicalFiles:
-    """How texts become terms (``settings``, JSON), and the segments: adjacent, from row 0 on.
-
-    ``average`` is the length of a text, in terms, that all segments and the rows after them are weighed by.
-    """
+    """How texts become terms (``settings``, JSON), and the segments: adjacent, from row 0 on."""
 
     settings: str
-    average: float = 0.0
     segments: tuple[SegmentFile, ...] = ()
 
     @property
@@ -81,16 +80,26 @@ class LexicalFiles:
     @classmethod
     def from_json(cls, text: str) -> LexicalFiles:
         """Reads what `to_json` wrote; raises ValueError for anything else, above all for names of other files."""
-        values = _object(text, {"settings", "average", "segments"}, "lexical segments")
-        settings, average, listed = values["settings"], values["average"], values["segments"]
-        if not isinstance(settings, str) or not isinstance(listed, list) or type(average) not in (int, float):
+        values = _object(text, {"settings", "segments"}, "lexical segments")
+        settings, listed = values["settings"], values["segments"]
+        if not isinstance(settings, str) or not isinstance(listed, list):
             raise ValueError(f"its lexical segments are {shown(text)}")
         segments: list[SegmentFile] = []
         for each in listed:
             segments.append(_segment(each, segments[-1].stop if segments else 0))
-        if not math.isfinite(average) or average < 0 or (segments and not average):
-            raise ValueError(f"its lexical segments have the average {shown(average)}")
-        return cls(settings, float(average), tuple(segments))
+        return cls(settings, tuple(segments))
+
+
+def map_derived(path: Path, at_most: int | None = None) -> memoryview:
+    """The content of a derived file; raises CorruptIndex if it is missing or has more bytes than ``at_most``."""
+    try:
+        return memoryview(mapped(path, at_most=at_most))
+    except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise OutOfMemory(f"{path} was mapped") from error
+        raise CorruptIndex(str(path), error.strerror or str(error)) from None
+    except ValueError as error:
+        raise CorruptIndex(str(path), f"it cannot be read: {error}") from None
 
 
 def texts(values: object) -> tuple[str, ...]:

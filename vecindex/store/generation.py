@@ -5,7 +5,6 @@ A generation is read as the difference to an earlier one, so that a commit costs
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import threading
 from collections import OrderedDict
@@ -14,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import CorruptIndex, OutOfMemory
+from ..errors import CorruptIndex
 from ..errors.warnings import FilterWarning
 from ..filters.tree import Filter, parse_path
 from ..filters.tree import Path as FieldPath
-from .derived import SegmentFile
-from .disk.files import DATABASE_FILE, mapped
+from .derived import map_derived
+from .disk.files import DATABASE_FILE
 from .manifest import Manifest
 from .sql.groups import Groups, read_groups
 from .sql.reads import Catalog
@@ -177,10 +176,6 @@ class Generation:
                 raise CorruptIndex(str(self._path), damaged_rows(first + bad))
             self._checked[block] = last - first
 
-    def segment_file(self, segment: SegmentFile) -> memoryview:
-        """Maps a lexical segment; raises CorruptIndex if it cannot be read."""
-        return self._map_derived(segment.name)
-
     @property
     def _most_codes(self) -> int:
         """More bytes than any codes of the vectors can take, clusters included."""
@@ -196,7 +191,7 @@ class Generation:
         codes = self.manifest.codes
         assert codes is not None
         path = self._folder / codes.names[number]
-        content = self._map_derived(codes.names[number], self._most_codes)
+        content = map_derived(path, self._most_codes)
 
         def checked() -> memoryview:
             if hashlib.sha256(content).hexdigest() != codes.digests[number]:
@@ -204,14 +199,3 @@ class Generation:
             return content
 
         return checked
-
-    def _map_derived(self, name: str, most: int | None = None) -> memoryview:
-        path = self._folder / name
-        try:
-            return memoryview(mapped(path, at_most=most))
-        except OSError as error:
-            if error.errno == errno.ENOMEM:
-                raise OutOfMemory(f"{path} was mapped") from error
-            raise CorruptIndex(str(path), error.strerror or str(error)) from None
-        except ValueError as error:
-            raise CorruptIndex(str(path), f"it cannot be read: {error}") from None

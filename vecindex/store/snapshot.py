@@ -24,7 +24,7 @@ from ..values.nested import on_own_stack
 from ..values.sources import SourceState
 from .changes.reconcile import Incoming
 from .changes.replacing import Replacing
-from .derived import CodesFiles, SegmentFile
+from .derived import CodesFiles
 from .disk.connection import replaced
 from .generation import Allowed, Generation
 from .manifest import Manifest
@@ -62,10 +62,6 @@ class Snapshot:
     def codes_file(self, number: int) -> Callable[[], memoryview]:
         """See `Generation.codes_file`."""
         return self._generation.codes_file(number)
-
-    def segment_file(self, segment: SegmentFile) -> memoryview:
-        """See `Generation.segment_file`."""
-        return self._generation.segment_file(segment)
 
     def records_within(self, first: int, stop: int) -> Iterator[Stored]:
         """See `Catalog.records_within`."""

@@ -87,6 +87,8 @@ class Hit:
             last, from 0.
         document: the key of the document that ``text`` is a sentence of; ``position`` is its number there, from 0.
         before: the sentences before it in the document, if ``context`` asked for some; ``after``: those after it.
+        scores: what each side of the search gave it: the cosine as "dense", the BM25 score as "lexical".
+        ranked_by: the mode of the search, which says what ordered the hits.
     """
 
     rank: int
@@ -103,10 +105,13 @@ class Hit:
     position: int | None = None
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
+    ranked_by: str | None = None
 
     def __repr__(self) -> str:
         always = ("rank", "key", "score", "text", "metadata", "lost", "unknown")
-        values = ((each, getattr(self, each.name)) for each in fields(self))
+        left_out = ("scores", "ranked_by") if self.ranked_by in (None, "dense") else ()
+        values = ((each, getattr(self, each.name)) for each in fields(self) if each.name not in left_out)
         shown = [f"{each.name}={value!r}" for each, value in values if each.name in always or value != each.default]
         return f"Hit({', '.join(shown)})"
 
@@ -120,6 +125,8 @@ class Hit:
         members |= place_members(self.source, self.place, self.span)
         if self.before or self.after:
             members |= {"before": list(self.before), "after": list(self.after)}
+        if self.ranked_by not in (None, "dense"):
+            members |= {"ranked_by": self.ranked_by, "scores": dict(self.scores)}
         return members
 
 

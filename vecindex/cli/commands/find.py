@@ -8,7 +8,16 @@ from pathlib import Path
 
 import click
 
-from ..hit_options import Chosen, HitPrinter, choosing_options, csv_safe_option, hits_option, printing_options
+from ..hit_options import (
+    Chosen,
+    HitPrinter,
+    Ordered,
+    choosing_options,
+    csv_safe_option,
+    hits_option,
+    mode_options,
+    printing_options,
+)
 from ..options import ModelOptions, format_option, index_option, model_options, open_for_reading, where_option
 from ..output import emit, is_terminal, stdout, warn
 from ..places import by_key_or_place
@@ -22,6 +31,7 @@ _PIECES_AT_ONCE = 256
 @click.command()
 @click.argument("query")
 @hits_option
+@mode_options
 @where_option
 @choosing_options
 @printing_options
@@ -31,6 +41,7 @@ _PIECES_AT_ONCE = 256
 def search(
     query: str,
     k: int,
+    ordered: Ordered,
     where: str | None,
     chosen_hits: Chosen,
     printer: HitPrinter,
@@ -38,10 +49,14 @@ def search(
     chosen: ModelOptions,
     index_path: Path,
 ) -> None:
-    """Print the records nearest in meaning to QUERY.
+    """Print the records nearest in meaning to QUERY, or with its words.
 
     The best comes first, each with its score: the cosine of its vector and the query's. Of a text of more than 200
     characters, a snippet is printed that has most of the query's words.
+
+    --mode lexical finds texts that have words of the query, the rarer the better, and prints BM25 scores; --mode hybrid
+    finds by meaning and by words, best for names, codes and rare words. In both, a phrase in quotation marks has to be
+    in the text, and -word leaves out texts with that word.
 
     --group-by still prints -k hits if there are enough: less near ones take the place of those that are too many in
     their group. Each record without the field is a group by itself. With --context, the sentences around a hit have no
@@ -51,13 +66,15 @@ def search(
     Examples:
       vecindex search "my name"
       vecindex search "my name" --min-score 0.4 --fields lang,year
+      vecindex search "error E-1042 in the pump" --mode hybrid
+      vecindex search '"the pump" -otto' --mode lexical
       vecindex search "plants that need little water" -k 3 --where "topic = 'gardening'"
       vecindex search "how to install it" --context 2
       vecindex search "how to install it" --group-by source
       vecindex search "a plant for a dark room" --group-by topic --per-group 2
       vecindex search "my name" --format json | jq '.[0].text'
     """
-    options = asdict(chosen_hits)
+    options = {**asdict(ordered), **asdict(chosen_hits)}
     with open_for_reading(index_path, chosen) as index:
         if not explain:
             printer.print(index.search(query, k, where, **options), query)

@@ -122,12 +122,13 @@ def trial_line(trial: Trial) -> str:
 
 def search_report(report: SearchReport) -> str:
     """How hits were found: the decisions, the work, and the time of each step."""
-    pairs: list[tuple[str, Any]] = [
-        (name, getattr(report, name).value if name == "route" else f"{getattr(report, name):,}")
-        for name in ("route", "rows", "allowed", "coded", "tail", "candidates", "rescored", "widened")
-    ]
+    pairs: list[tuple[str, Any]] = [("mode", report.mode)]
+    if report.route is not None:
+        counts = ("rows", "allowed", "coded", "tail", "candidates", "rescored", "widened")
+        pairs += [("route", report.route.value), *((name, f"{getattr(report, name):,}") for name in counts)]
+        pairs += [("exhaustive", "yes" if report.exhaustive else "no")]
     times = ", ".join(f"{step} {ms:.2f}" for step, ms in report.milliseconds.items())
-    return aligned([*pairs, ("exhaustive", "yes" if report.exhaustive else "no"), ("milliseconds", times)])
+    return aligned([*pairs, ("milliseconds", times)])
 
 
 def models_as(format_: str, models: Sequence[ModelAtHand]) -> str:

@@ -8,6 +8,7 @@ rows, so these only propose candidates. Ties break by row, that is by order of i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +29,10 @@ _COLUMNS = 8192  # the size of numpy's buffer; with longer rows, einsum's sums d
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranking:
-    """Rows (n,) int64 and their scores (n,) float32, best first, ties by row."""
+    """Rows (n,) int64 and their scores (n,), float32 or float64, best first, ties by row."""
 
     rows: Rows
-    scores: Vectors
+    scores: npt.NDArray[Any]
 
 
 def scores(vectors: Vectors, query: Vectors) -> Vectors:
@@ -42,7 +43,7 @@ def scores(vectors: Vectors, query: Vectors) -> Vectors:
     return np.asarray(found, dtype=np.float32)
 
 
-def best(rows: Rows, found: Vectors, k: int) -> Ranking:
+def best(rows: Rows, found: npt.NDArray[Any], k: int) -> Ranking:
     """The k best of ``rows`` (n,), distinct and in any order, with the scores ``found`` (n,)."""
     if len(found) and np.isnan(found.max()):  # earlier versions may have stored NaN; such vectors come last
         ranking = best(rows, np.nan_to_num(found, nan=-2.0), k)

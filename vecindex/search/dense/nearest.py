@@ -19,7 +19,6 @@ from time import perf_counter
 import numpy as np
 
 from ...errors import CorruptIndex, OutOfMemory
-from ...filters.tree import Filter
 from ...store.generation import Allowed
 from ..view import View
 from .codes import Codes
@@ -66,12 +65,9 @@ class _Job:
         return None if self.allowed.bitmap is None else self.allowed.rows()
 
 
-def rankings(
-    view: View, queries: Vectors, k: int, where: Filter | None = None, trace: Trace | None = None
-) -> list[Ranking]:
+def rankings(view: View, queries: Vectors, k: int, allowed: Allowed, trace: Trace | None = None) -> list[Ranking]:
     """The best min(k, allowed) rows for each of ``queries`` (q, D), unit vectors."""
     trace = trace or Trace()
-    allowed = view.allowed(where)
     vectors = np.asarray(view.vectors)
     size, dimension = vectors.shape
     decided = plan(size, allowed.count, k, dimension, view.settings, view.coded)

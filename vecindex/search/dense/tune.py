@@ -144,12 +144,12 @@ class _Trials:
         """Measures searches with these settings."""
         codes.settings = replace(codes.settings, factor=factor, probes=probes)
         view = _ArrayView(self._vectors, codes)
-        rankings(view, self._queries[:3], K)  # warms up
+        rankings(view, self._queries[:3], K, view.allowed(None))  # warms up
         found: list[Ranking] = []
         seconds = []
         for query in self._queries:
             started = perf_counter()
-            found += rankings(view, query[None, :], K)
+            found += rankings(view, query[None, :], K, view.allowed(None))
             seconds.append(perf_counter() - started)
         # A row that ties with the last exact hit counts as a hit.
         hits = sum(int((each.scores >= worst).sum()) for each, worst in zip(found, self._worst, strict=True))

@@ -102,6 +102,11 @@ class Postings:
             return self._top_with_phrases(terms, k, mask, holds_phrases)
         return self._top(terms, k, mask)
 
+    def matching(self, query: LexicalQuery, allowed: Bits | None = None) -> Mask:
+        """Which rows have all terms of the query's phrases, and none of the words that it leaves out."""
+        mask = self._mask(query, allowed)
+        return np.ones(self._stop, bool) if mask is None else mask.copy()
+
     def scores(self, query: LexicalQuery, rows: Rows) -> Scores:
         """The scores of these rows, the same as in `top`; 0 for one that has no term of the query."""
         found = np.zeros(len(rows), np.float64)

@@ -33,6 +33,8 @@ Buffer = memoryview | bytes
 
 _MAGIC = b"VXLEXIC1"
 _HEADER = struct.Struct("<8s5Q2Id2I")
+HEADER_BYTES = _HEADER.size
+"""The size of a header, which has the checksum of the directory, and that those of the postings."""
 _MOST_ROWS = 2**32 - 1
 _LARGEST = 2.0**40
 """No count and no length is as large."""

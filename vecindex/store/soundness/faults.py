@@ -42,8 +42,8 @@ class Kind(Enum):
     """The fingerprint does not match the space, which has a checksum: written again."""
     CACHE = "cache"
     """Entries of the cache, which only saves work: it is emptied."""
-    CODES = "codes"
-    """Codes, which are derived from the vectors: made again."""
+    DERIVED = "derived"
+    """Codes and lexical segments, which are derived from the vectors and texts: made again."""
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ lost, so that a backup is needed, nothing in the database is changed.
 5. Sources, documents and repeats: from the records; see `places`.
 6. Damaged vectors: the texts are encoded again and get new rows, as if they were added. If the vector file is missing
    or too short, all texts are, but only on request. See `reencode`.
-7. Codes: after the lock is released, as after any change, and only if all vectors are sound.
+7. What is derived: after the lock is released, as after any change, and only if all vectors are sound.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from ..writer import Writer
 from .faults import Examination, Kind
 from .places import forget_repeats, mend, salvaged
 from .reencode import encode_lost, encode_rows
-from .verify import CheckCodes, examine, examining
+from .verify import CheckDerived, examine, examining
 
 
 @examining()
 def repair(
     snapshots: Snapshots,
     writer: Callable[[Catalog], Writer],
-    check_codes: CheckCodes,
-    renew_codes: Callable[[], None],
+    check_derived: CheckDerived,
+    renew_derived: Callable[[], None],
     encoder: Callable[[], Encoder],
     encode: bool = False,
 ) -> VerifyReport:
@@ -58,16 +58,16 @@ def repair(
         IndexLocked, StorageError, ModelNotFound, SpaceMismatch: what was repaired until then stays repaired.
     """
     with snapshots.borrow() as catalog:
-        before = examine(catalog, check_codes)
+        before = examine(catalog, check_derived)
         left = _Left()
         if before.faults and _is_repairable(before, encode):
             with writer(catalog).locked():
                 # Examined again, since nobody else changes anything now.
-                left = _repair(catalog, examine(catalog, check_codes), encoder, encode)
+                left = _repair(catalog, examine(catalog, check_derived), encoder, encode)
             with contextlib.suppress(CorruptIndex):  # in the report
-                if not _codes_are_sound(snapshots, check_codes):
-                    renew_codes()
-        after = examine(catalog, check_codes, left.rows)
+                if not _is_derived_sound(snapshots, check_derived):
+                    renew_derived()
+        after = examine(catalog, check_derived, left.rows)
         for record in left.records:
             reason = f"the text of {record.key!r} (row {record.row}) cannot be encoded: the model finds no token in it"
             after.add(Kind.RECORD, catalog.path, reason, record.row, record.key)
@@ -94,15 +94,9 @@ def _is_repairable(found: Examination, encode: bool) -> bool:
     return Kind.LOST not in found.found and (encode or Kind.VECTORS not in found.found)
 
 
-def _codes_are_sound(snapshots: Snapshots, check_codes: CheckCodes) -> bool:
+def _is_derived_sound(snapshots: Snapshots, check_derived: CheckDerived) -> bool:
     with snapshots.take() as snapshot:
-        if snapshot.codes is None:
-            return True
-        try:
-            check_codes(snapshot)
-        except CorruptIndex:
-            return False
-        return True
+        return not check_derived(snapshot)
 
 
 def _repair(catalog: Catalog, found: Examination, encoder: Callable[[], Encoder], encode: bool) -> _Left:

@@ -34,8 +34,8 @@ from ..vectors import ROWS_A_BLOCK, Sums, Vectors, are_sound, checksums, map_row
 from .faults import Examination, Kind
 from .places import examine_places
 
-CheckCodes = Callable[[Snapshot], None]
-"""Raises CorruptIndex if the codes of a snapshot do not match its vectors; its other files must be sound."""
+CheckDerived = Callable[[Snapshot], Sequence[CorruptIndex]]
+"""What is wrong with a snapshot's derived files, given that its other files are sound; see `search.check_derived`."""
 
 _MANY = 2**24
 _RECORDS = (
@@ -61,13 +61,13 @@ def examining() -> Iterator[None]:
 
 
 @examining()
-def verify(snapshots: Snapshots, check_codes: CheckCodes) -> VerifyReport:
+def verify(snapshots: Snapshots, check_derived: CheckDerived) -> VerifyReport:
     """Checks one generation completely; reads everything once, in bounded memory."""
     with snapshots.borrow() as catalog:
-        return examine(catalog, check_codes).report()
+        return examine(catalog, check_derived).report()
 
 
-def examine(catalog: Catalog, check_codes: CheckCodes, hopeless: Collection[int] = ()) -> Examination:
+def examine(catalog: Catalog, check_derived: CheckDerived, hopeless: Collection[int] = ()) -> Examination:
     """`verify` for `repair`; ``hopeless`` are rows whose texts cannot be encoded again."""
     try:
         structure = catalog.integrity_fault()
@@ -78,7 +78,7 @@ def examine(catalog: Catalog, check_codes: CheckCodes, hopeless: Collection[int]
         try:
             with catalog.reading() as manifest:
                 found.manifest = manifest
-                vectors = _files(catalog, manifest, check_codes, found)
+                vectors = _files(catalog, manifest, check_derived, found)
                 if found.faults and attempt < TRIES:
                     continue
                 _manifest(catalog, manifest, found)
@@ -104,23 +104,21 @@ def _structure(catalog: Catalog, reason: str, found: Examination) -> None:
     found.faults += before
 
 
-def _files(catalog: Catalog, manifest: Manifest, check_codes: CheckCodes, found: Examination) -> Vectors | None:
-    """Maps the vectors, and checks the codes, which needs sound checksums."""
+def _files(catalog: Catalog, manifest: Manifest, check_derived: CheckDerived, found: Examination) -> Vectors | None:
+    """Maps the vectors, and checks what is derived, which needs sound checksums."""
     try:
         vectors = map_rows(vector_file(catalog.folder, manifest.vectors), manifest.rows, manifest.dimension)
     except CorruptIndex as error:
         is_external = manifest.space is None or manifest.space.is_external
         found.add(Kind.LOST if is_external else Kind.VECTORS, Path(error.path), error.reason)
         return None
-    if manifest.codes is not None:
+    if manifest.derived:
         try:
             snapshot = Snapshot(catalog, Generation.read(catalog, manifest, None))
         except CorruptIndex:
             return vectors  # reported later
-        try:
-            check_codes(snapshot)
-        except CorruptIndex as error:
-            found.add(Kind.CODES, Path(error.path), error.reason)
+        for fault in check_derived(snapshot):
+            found.add(Kind.DERIVED, Path(fault.path), fault.reason)
     return vectors
 
 

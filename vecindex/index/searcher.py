@@ -1,0 +1,208 @@
+"""Searching an open index: by a text, a vector or a stored record, each in one snapshot."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+
+from ..errors import RecordNotFound
+from ..errors.warnings import QueryUnknown, VecindexWarning, warn
+from ..search import run
+from ..search.dense.nearest import Trace
+from ..search.fusion import Fusion
+from ..search.grouping import unmatched
+from ..search.listing import Listing
+from ..search.options import Mode, SearchOptions, search_options
+from ..search.rankers import Dense, Ranker, ranker, texts_to_find
+from ..search.run import SearchReport
+from ..search.view import Accelerator, SnapshotView
+from ..store.manifest import Manifest
+from ..store.snapshot import Snapshot
+from ..store.stored import Stored
+from ..values.arguments import entrance
+from ..values.hits import Hits
+from ..values.keys import checked_key
+from ..values.scalars import choice
+from ..values.space import Space
+from .model import IndexModel
+
+if TYPE_CHECKING:
+    from ..search.lexicon import Lexicon
+
+Where = Mapping[str, Any] | str
+_checked_mode, _checked_fusion = choice(get_args(Mode)), choice(get_args(Fusion))
+
+
+class Searcher(Listing):
+    """The part of an `Index` that searches."""
+
+    _model: IndexModel
+    _accelerator: Accelerator
+
+    @cached_property
+    def _lexicon(self) -> Lexicon:
+        from ..search.lexicon import Lexicon  # a dense search needs none of it
+
+        return Lexicon()
+
+    @entrance(mode=_checked_mode, fusion=_checked_fusion)
+    def search(
+        self,
+        query: str | Any,
+        k: int = 5,
+        where: Where | None = None,
+        *,
+        mode: Mode = "dense",
+        fusion: Fusion = "convex",
+        group_by: str | None = None,
+        per_group: int = 1,
+        context: int = 0,
+    ) -> Hits:
+        """The records that answer a text or a vector best.
+
+        Args:
+            query: a text, or a vector (D,) of finite floats, which is scaled to unit length.
+            k: the number of hits; fewer are returned only if fewer records match.
+            where: a filter on metadata, e.g. ``{"lang": "en", "year": {"$gte": 2020}}`` or
+                ``"lang = 'en' and year >= 2020"``.
+            mode: "dense" finds the nearest vectors, that is, texts of the same meaning; "lexical" finds texts with the
+                query's words, by BM25; "hybrid" does both. In these two, a phrase in quotation marks has to be in the
+                text, and ``-word`` leaves out texts with that word.
+            fusion: how "hybrid" joins the two: "convex" adds their scores, each brought to the range from 0 to 1, and
+                "rrf" their reciprocal ranks.
+            group_by: ``source``, ``document``, or a metadata field such as ``topic`` or ``author.name``. At most
+                ``per_group`` hits have the same value in it, and others that are less near take the place of the rest.
+                A record without the field, or with null in it, is a group by itself.
+            per_group: the number of hits that each group may have.
+            context: how many sentences of the same document to give before and after each hit, in ``before`` and
+                ``after``.
+
+        Returns:
+            min(k, matching records) hits, the best first, ties in insertion order. All records that the filter allows
+            match, but in the mode "lexical" only those with a word of the query. ``score`` is the cosine, in the mode
+            "lexical" the BM25 score, and ``scores`` has both where both are known.
+
+        Raises:
+            InvalidInput, InvalidFilter, SpaceMismatch, ModelNotFound, CorruptIndex.
+
+        Warns:
+            FilterWarning: a condition in ``where`` matches no stored record. Checked if fewer than k records match, or
+                all do.
+            GroupWarning: no record has the field ``group_by``.
+        """
+        return self._search([query], search_options(k, where, group_by, per_group, context, mode, fusion))[0]
+
+    @entrance(mode=_checked_mode, fusion=_checked_fusion)
+    def search_many(
+        self,
+        queries: Sequence[str] | Any,
+        k: int = 5,
+        where: Where | None = None,
+        *,
+        mode: Mode = "dense",
+        fusion: Fusion = "convex",
+        group_by: str | None = None,
+        per_group: int = 1,
+        context: int = 0,
+    ) -> list[Hits]:
+        """Searches for several texts, or vectors (n, D), in one snapshot; returns a list of hits for each."""
+        return self._search(queries, search_options(k, where, group_by, per_group, context, mode, fusion))
+
+    def _search(self, queries: Sequence[str] | Any, options: SearchOptions, trace: Trace | None = None) -> list[Hits]:
+        trace = trace or Trace()
+        with self._asked(queries, options, trace) as (view, ranker):
+            hits = run.search(view, ranker, options, trace=trace)
+            warnings = [*view.unmatched(options.where, options.k), *unmatched(view, options.by, hits)]
+        _warn(warnings)
+        return hits
+
+    @entrance(mode=_checked_mode, fusion=_checked_fusion)
+    def explain_search(
+        self,
+        query: str | Any,
+        k: int = 5,
+        where: Where | None = None,
+        *,
+        mode: Mode = "dense",
+        fusion: Fusion = "convex",
+        group_by: str | None = None,
+        per_group: int = 1,
+        context: int = 0,
+    ) -> tuple[Hits, SearchReport]:
+        """As `search`, with a report of how the hits were found: the route, the candidates, the time of each step."""
+        trace = Trace()
+        options = search_options(k, where, group_by, per_group, context, mode, fusion)
+        return self._search([query], options, trace)[0], run.reported(mode, trace)
+
+    @entrance()
+    def similar(
+        self,
+        key: str,
+        k: int = 5,
+        where: Where | None = None,
+        *,
+        group_by: str | None = None,
+        per_group: int = 1,
+        context: int = 0,
+    ) -> Hits:
+        """The nearest records to the stored record ``key``, without itself; raises RecordNotFound."""
+        return self._similar(key, search_options(k, where, group_by, per_group, context), warns=True)
+
+    def _similar(self, key: str, options: SearchOptions, warns: bool = False) -> Hits:
+        with self._snapshots.take() as snapshot:
+            record = stored_record(snapshot, key)
+            if warns and record.unknown and (space := snapshot.manifest.space):
+                warn(QueryUnknown(space.model, "the record"))
+            vector = np.array(snapshot.vectors[record.row])
+            view = self._accelerator.view(snapshot)
+            ranker = Dense(view, vector[None, :], [view.allowed(options.where)])
+            hits = run.search(view, ranker, options, record.row)[0]
+            warnings = [*snapshot.unmatched(options.where, options.k), *unmatched(snapshot, options.by, [hits])]
+        _warn(warnings)
+        return hits
+
+    @contextlib.contextmanager
+    def _asked(
+        self, queries: Sequence[str] | Any, options: SearchOptions, trace: Trace
+    ) -> Iterator[tuple[SnapshotView, Ranker]]:
+        """A snapshot to search, and the order of its records for these queries."""
+        texts = [] if options.mode == "dense" else texts_to_find(queries, options.mode)
+        while True:
+            space, vectors = None, None
+            if options.mode != "lexical":
+                space = self._space()
+                vectors = self._model.query_vectors(queries, space)
+            with self._snapshots.take() as snapshot:
+                if vectors is None or snapshot.manifest.space == space:
+                    view = self._accelerator.view(snapshot)
+                    allowed = view.allowed(options.where)
+                    words = None if options.mode == "dense" else self._lexicon.of(snapshot)
+                    trace.lap("filter")
+                    yield view, ranker(view, vectors, words, texts, allowed, options, trace)
+                    return
+            # The first add or a migration changed the space meanwhile; encode the queries again.
+
+    def _space(self) -> Space | None:
+        return self._manifest().space
+
+    def _manifest(self) -> Manifest:
+        with self._snapshots.borrow() as catalog:
+            return catalog.manifest()
+
+
+def stored_record(snapshot: Snapshot, key: str) -> Stored:
+    """The record ``key``, whose vector was checked; raises RecordNotFound."""
+    found = snapshot.find([checked_key(key)])
+    if key not in found:
+        raise RecordNotFound(key)
+    snapshot.check(np.array([found[key].row]))
+    return found[key]
+
+
+def _warn(warnings: Sequence[VecindexWarning]) -> None:
+    for warning in warnings:
+        warn(warning)

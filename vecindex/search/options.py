@@ -1,0 +1,63 @@
+"""The options of a search, checked: `SearchOptions`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..errors import Advice, InvalidInput
+from ..filters.parse import parse
+from ..filters.tree import Filter, Path, Refused, parse_path
+from .fusion import Fusion
+
+Mode = Literal["dense", "lexical", "hybrid"]
+"""By what records are found: "dense" by their vectors, "lexical" by their words, and "hybrid" by both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """At most ``most`` hits have the same value in the metadata field at ``path``."""
+
+    path: Path
+    most: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """What `Index.search` was asked for, besides the query; see there."""
+
+    k: int = 5
+    where: Filter | None = None
+    by: Grouping | None = None
+    context: int = 0
+    mode: Mode = "dense"
+    fusion: Fusion = "convex"
+
+
+def search_options(
+    k: int,
+    where: Mapping[str, Any] | str | None,
+    group_by: str | None,
+    per_group: int,
+    context: int,
+    mode: Mode = "dense",
+    fusion: Fusion = "convex",
+) -> SearchOptions:
+    """The arguments of a search as options; raises InvalidInput or InvalidFilter."""
+    condition = None if where is None else parse(where)
+    return SearchOptions(k, condition, grouping(group_by, per_group), context, mode, fusion)
+
+
+def grouping(group_by: str | None, per_group: int) -> Grouping | None:
+    """The arguments of a search, checked; raises InvalidInput."""
+    if group_by is None:
+        if per_group != 1:
+            advice = Advice("Name the field with group_by=.", typed="Name the field with --group-by.")
+            raise InvalidInput("how many hits a group may have is given, but not what to group by", advice)
+        return None
+    try:
+        return Grouping(parse_path(group_by), per_group)
+    except Refused as refused:
+        reason = f"{group_by!r} is not a field name: {refused.reason}"
+        raise InvalidInput(reason, "Write it as in a filter, such as author.name.") from None

@@ -1,0 +1,214 @@
+"""Orders records for queries: by their vectors, by their words, or by both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InvalidInput
+from ..store.generation import Allowed
+from ..values.columns import each
+from ..values.texts import checked_query
+from .dense.exact import Ranking, Rows, Vectors, best, scored, scores
+from .dense.nearest import Trace, rankings
+from .dense.plan import RANK_ROWS, Plan, Route
+from .fusion import DEPTH, FUSIONS, Fusion
+from .options import Mode, SearchOptions
+from .view import View
+
+if TYPE_CHECKING:
+    from .lexical.query import LexicalQuery
+    from .lexicon import Words
+
+Sides = Mapping[str, npt.NDArray[Any]]
+"""The scores of some rows by the side that gave them: "dense", "lexical"."""
+
+
+class Ranker(Protocol):
+    """One order of the records for each of some queries, which have numbers from 0. Ties are in insertion order."""
+
+    def __len__(self) -> int:
+        """How many queries there are."""
+
+    def best(self, numbers: Sequence[int], asked: int) -> list[Ranking]:
+        """For each of these queries the ``asked`` best rows, fewer only if fewer match."""
+
+    def every(self, number: int) -> tuple[Rows, npt.NDArray[Any]]:
+        """All rows that match a query, and the scores that order them."""
+
+    def sides(self, number: int, ranking: Ranking) -> Sides:
+        """The scores of a ranking's rows; the first side's is the score of a hit."""
+
+    def are_wordless(self, number: int, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which of these rows have no word of the query that counts, so that only their vectors speak for them."""
+
+
+class Dense:
+    """By the cosine of vectors.
+
+    Args:
+        view: what is searched.
+        queries: (q, D), unit vectors.
+        allowed: the rows that may be found, for each query.
+        trace: gets what is done.
+    """
+
+    def __init__(self, view: View, queries: Vectors, allowed: Sequence[Allowed], trace: Trace | None = None) -> None:
+        self._view = view
+        self._queries = queries
+        self._allowed = allowed
+        self._trace = trace or Trace()
+
+    def __len__(self) -> int:
+        return len(self._queries)
+
+    def best(self, numbers: Sequence[int], asked: int) -> list[Ranking]:
+        found: dict[int, Ranking] = {}
+        together: dict[int, list[int]] = {}
+        for number in numbers:
+            together.setdefault(id(self._allowed[number]), []).append(number)
+        for some in together.values():
+            every = rankings(self._view, self._queries[some], asked, self._allowed[some[0]], self._trace)
+            found.update(zip(some, every, strict=True))
+        return [found[number] for number in numbers]
+
+    def every(self, number: int) -> tuple[Rows, Vectors]:
+        allowed, trace = self._allowed[number], self._trace
+        rows = None if allowed.bitmap is None else allowed.rows()
+        vectors = np.asarray(self._view.vectors)
+        if rows is None or len(rows) > RANK_ROWS:
+            self._view.check_range(0, len(vectors))
+        else:
+            self._view.check(rows)
+        if trace.plan is None:
+            trace.plan = Plan(Route.RANK if allowed.count else Route.NONE, len(vectors), allowed.count, allowed.count)
+        else:
+            trace.exhaustive = True
+        found = scored(vectors, rows, self._queries[number])
+        trace.rescored += len(found[0])
+        trace.lap("rescore")
+        return found
+
+    def sides(self, number: int, ranking: Ranking) -> Sides:
+        return {"dense": _cosines(ranking.scores)}
+
+    def are_wordless(self, number: int, rows: Rows) -> npt.NDArray[np.bool_]:
+        return np.ones(len(rows), np.bool_)
+
+    def cosines(self, number: int, rows: Rows) -> Vectors:
+        """The cosines of these rows, (n,) float32."""
+        self._view.check(rows)
+        return scores(np.asarray(self._view.vectors)[rows], self._queries[number])
+
+
+class Lexical:
+    """By BM25, of records that have a word of the query."""
+
+    def __init__(self, words: Words, queries: Sequence[LexicalQuery], allowed: Sequence[Allowed], trace: Trace) -> None:
+        self._words = words
+        self._trace = trace
+        self._queries = queries
+        self._allowed = allowed
+
+    def __len__(self) -> int:
+        return len(self._queries)
+
+    def best(self, numbers: Sequence[int], asked: int) -> list[Ranking]:
+        found = [self._words.best(self._queries[number], asked, self._allowed[number]) for number in numbers]
+        self._trace.lap("words")
+        return found
+
+    def every(self, number: int) -> tuple[Rows, npt.NDArray[Any]]:
+        (ranking,) = self.best([number], max(1, self._allowed[number].count))
+        return ranking.rows, ranking.scores
+
+    def sides(self, number: int, ranking: Ranking) -> Sides:
+        return {"lexical": ranking.scores}
+
+    def are_wordless(self, number: int, rows: Rows) -> npt.NDArray[np.bool_]:
+        return np.zeros(len(rows), np.bool_)
+
+    def scores(self, number: int, rows: Rows) -> npt.NDArray[np.float64]:
+        """The BM25 scores of these rows, 0 for one that has no word of the query."""
+        return self._words.scores(self._queries[number], rows)
+
+
+class Hybrid:
+    """By both: each side proposes candidates, and every candidate gets its exact score from both; see `fusion`.
+
+    Fewer candidates than records are looked at, so that the order of hits may depend on how many are asked for beyond
+    `DEPTH`.
+    """
+
+    def __init__(self, dense: Dense, lexical: Lexical, fusion: Fusion) -> None:
+        self._dense = dense
+        self._lexical = lexical
+        self._fused = FUSIONS[fusion]
+
+    def __len__(self) -> int:
+        return len(self._dense)
+
+    def best(self, numbers: Sequence[int], asked: int) -> list[Ranking]:
+        depth = max(DEPTH, asked)
+        near, worded = self._dense.best(numbers, depth), self._lexical.best(numbers, depth)
+        found = []
+        for number, one, other in zip(numbers, near, worded, strict=True):
+            rows = np.union1d(one.rows, other.rows)
+            found.append(best(rows, self._scores(number, rows), asked))
+        return found
+
+    def every(self, number: int) -> tuple[Rows, npt.NDArray[Any]]:
+        rows, _ = self._dense.every(number)
+        return rows, self._scores(number, rows)
+
+    def sides(self, number: int, ranking: Ranking) -> Sides:
+        return {
+            "dense": _cosines(self._dense.cosines(number, ranking.rows)),
+            "lexical": self._lexical.scores(number, ranking.rows),
+        }
+
+    def are_wordless(self, number: int, rows: Rows) -> npt.NDArray[np.bool_]:
+        return np.asarray(self._lexical.scores(number, rows) == 0)
+
+    def _scores(self, number: int, rows: Rows) -> npt.NDArray[Any]:
+        # Earlier versions may have stored NaN; such vectors come last.
+        near = np.nan_to_num(self._dense.cosines(number, rows).astype(np.float64), nan=-1.0)
+        return self._fused(near, self._lexical.scores(number, rows))
+
+
+def ranker(
+    view: View,
+    vectors: Vectors | None,
+    words: Words | None,
+    texts: Sequence[str],
+    allowed: Allowed,
+    options: SearchOptions,
+    trace: Trace,
+) -> Ranker:
+    """The order that a search asks for: of ``vectors`` (q, D), of ``texts``, or of both, which stand for each other."""
+    if words is None:
+        assert vectors is not None
+        return Dense(view, vectors, [allowed] * len(vectors), trace)
+    queries = [words.query(text) for text in texts]
+    chosen = [words.allowed(query, allowed) for query in queries]
+    lexical = Lexical(words, queries, chosen, trace)
+    if vectors is None:
+        return lexical
+    return Hybrid(Dense(view, vectors, chosen, trace), lexical, options.fusion)
+
+
+def texts_to_find(queries: Any, mode: Mode) -> list[str]:
+    """The queries, which must be texts; raises InvalidInput."""
+    if len(queries) and not isinstance(queries[0], str):
+        raise InvalidInput(
+            f"a vector has no words for a {mode} search to look for", "Pass a text, or search with mode='dense'."
+        )
+    return each(queries, checked_query)
+
+
+def _cosines(found: Vectors) -> Vectors:
+    """Rounding can raise the product of two unit vectors above 1 in the last digit; a cosine is never more than 1."""
+    return np.clip(found, -1, 1)
