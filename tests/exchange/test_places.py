@@ -13,7 +13,7 @@ from vecindex.store.text_cache import text_digest
 
 from ..support.exchange_files import in_every_format, stored, write_lines
 from ..support.helpers import opened, sql, state_of
-from ..support.sourced import SHARED, SOURCES, Row, read, sourced_index, states, where_from
+from ..support.sourced import SHARED, SOURCES, Row, also_by_hand, read, sourced_index, states, where_from
 from ..support.toy import ToyEncoder
 
 
@@ -34,6 +34,7 @@ def test_sources_and_documents_are_restored(tmp_path: Path, format: str) -> None
         assert report == AddReport(added=len(index))
         assert copy.import_(tmp_path / "e") == AddReport(unchanged=len(index))
         assert (where_from(copy), stored(copy)) == (where_from(index), stored(index))
+        assert also_by_hand(copy) == also_by_hand(index) == {"b", "cut"}
         assert documents(tmp_path / "r") == documents(tmp_path / "i")
         assert copy.verify().ok
         assert {each.digest for each in states(copy).values()} == {None}
@@ -49,7 +50,15 @@ def test_a_line_says_where_its_text_is_from(tmp_path: Path) -> None:
         index.export(tmp_path / "e.jsonl")
     lines = {line["key"]: line.get("from") for line in lines_of(tmp_path / "e.jsonl")}
     assert lines["mine"] is None
-    assert lines["b"] == {"source": "rows.txt", "reader": "txt", "line": 2, "position": 1, "span": [0, 3]}
+    assert lines["shared"] == {"source": "rows.txt", "reader": "txt", "line": 3, "position": 2, "span": [0, 18]}
+    assert lines["b"] == {
+        "source": "rows.txt",
+        "reader": "txt",
+        "line": 2,
+        "position": 1,
+        "span": [0, 3],
+        "given": True,
+    }
     assert lines["notes.md#2"] == {
         "source": "notes.md",
         "reader": "txt",
@@ -79,6 +88,7 @@ def test_parts_come_in_any_order_and_others_stay(tmp_path: Path) -> None:
             copy.import_(write_lines(tmp_path / "one.jsonl", fields))
             assert copy.verify().ok
         assert where_from(copy) == expected
+        assert also_by_hand(copy) == {"b", "cut"}
 
 
 def test_parts_of_another_text_take_the_place_of_those_with_their_keys(tmp_path: Path) -> None:
@@ -158,6 +168,7 @@ PART = WHOLE | {"document": {"key": "k", "kind": "row"}}
         (WHOLE | {"line": True}, "not a number"),
         (WHOLE | {"position": 2**63}, "not a number"),
         (WHOLE | {"position": 1.5}, "not a number"),
+        (WHOLE | {"given": 1}, "not true or false"),
         (WHOLE | {"span": [3, 0]}, "not a pair"),
         (WHOLE | {"span": "0-3"}, "not a pair"),
         (PART | {"position": 1}, "its key is 'k#1', but as part 1 of its document it is 'k#2'"),

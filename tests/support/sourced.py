@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from vecindex import AddReport, Index
@@ -54,13 +55,24 @@ def states(index: Index) -> dict[str, SourceState]:
         return {state.location: state for state in catalog.sources()}
 
 
-def read(index: Index, contents: dict[str, Content], *, prune: bool = True, at_most: int | None = None) -> AddReport:
-    """Reads sources, each with what it holds, in one go; with ``at_most`` that ends after so many texts."""
+def read(
+    index: Index,
+    contents: dict[str, Content],
+    *,
+    prune: bool = True,
+    at_most: int | None = None,
+    given: Content = (),
+) -> AddReport:
+    """Reads sources, each with what it holds, in one go; with ``at_most`` that ends after so many texts.
+
+    What is ``given`` by hand in the same go comes first.
+    """
     known = states(index)
     with index._writer() as writer:
         found = writer.register([replace(known.get(each, begun(each)), digest=None) for each in contents])
         adding = Adding(snapshots(index), writer, index._model, lambda: index.encoder, AddOptions())
-        units = _units(zip(found, contents.values(), strict=True), prune)
+        by_hand = [_unit(each, None, 1) for each in given]
+        units = chain(by_hand, _units(zip(found, contents.values(), strict=True), prune))
         return adding.add_units(each for number, each in enumerate(units) if at_most is None or number < at_most)
 
 
@@ -68,27 +80,34 @@ def _units(contents: Iterator[tuple[SourceState, Content]], prune: bool) -> Iter
     for state, content in contents:
         seen = KeySet()
         for place, each in enumerate(content, 1):
-            unit = _row(each, state.id, place) if isinstance(each, Row) else _prose(each, state, place)
+            unit = _unit(each, state, place)
             seen.add(unit.key)
             yield unit
         digest = hashlib.sha256(repr(content).encode()).hexdigest()
         yield Unit(finished=Finished(replace(state, digest=digest, added=ADDED), seen, prune))
 
 
-def _row(row: Row, source: int, place: int) -> Unit:
+def _unit(each: Row | Prose, state: SourceState | None, place: int) -> Unit:
+    if isinstance(each, Prose):
+        return _prose(each, state, place)
+    return _row(each, None if state is None else state.id, place)
+
+
+def _row(row: Row, source: int | None, place: int) -> Unit:
     key = row.key or derived_key(row.text)
     end = len(row.text)
     return Unit([Incoming(key, row.text, None, source=source, position=place - 1, end=end, place=place, named=False)])
 
 
-def _prose(prose: Prose, state: SourceState, place: int) -> Unit:
+def _prose(prose: Prose, state: SourceState | None, place: int) -> Unit:
     text = " ".join(prose.sentences)
-    kind, key = ("file", state.location) if prose.key is None else ("row", prose.key)
-    document = NewDocument(kind, key, state.id, text_digest(text), "{}", f"about {key}", "en")  # type: ignore[arg-type]
+    source = None if state is None else state.id
+    kind, key = ("row", prose.key) if prose.key is not None or state is None else ("file", state.location)
+    document = NewDocument(kind, key or "", source, text_digest(text), "{}", f"about {key}", "en")  # type: ignore[arg-type]
     pieces, start = [], 0
     for sentence in prose.sentences:
         end = start + len(sentence)
-        pieces.append(Incoming("", sentence, "{}", source=state.id, start=start, end=end, place=place))
+        pieces.append(Incoming("", sentence, "{}", source=source, start=start, end=end, place=place))
         start = end + 1
     return numbered(document, pieces)
 
@@ -96,6 +115,7 @@ def _prose(prose: Prose, state: SourceState, place: int) -> Unit:
 A, B = Row("one"), Row("two", "b")
 SHARED = Row("a row of two files", "shared")
 CUT = Prose(("It rains.", "It pours.", "It ends."), "cut")
+GIVEN: Content = (B, CUT)
 SOURCES: dict[str, Content] = {
     "rows.txt": (A, B, SHARED, CUT),
     "notes.md": (Prose(("First sentence.", "Second sentence.")),),
@@ -104,9 +124,10 @@ SOURCES: dict[str, Content] = {
 
 
 def sourced_index(path: Path) -> Path:
-    """Makes an index of `SOURCES` and a text of its own; two files share a row."""
+    """Makes an index of `SOURCES` and a text of its own; two files share a row, and two texts are given by hand too."""
     with opened(path) as index:
         read(index, SOURCES)
+        read(index, SOURCES, given=GIVEN)
         index.add(["four"], keys=["mine"])
     return path
 
@@ -133,3 +154,9 @@ def shared_rows(index: Index) -> set[tuple[str, str]]:
     with snapshots(index).borrow() as catalog:
         found = catalog.sqlite.execute("select key, location from repeats join sources on sources.id = source")
         return set(found.fetchall())
+
+
+def also_by_hand(index: Index) -> set[str]:
+    """The keys of what is from a source and was also given by hand."""
+    with snapshots(index).borrow() as catalog:
+        return {key for (key,) in catalog.sqlite.execute("select key from repeats where source = 0")}

@@ -7,6 +7,7 @@
     line      or page, slide and so on: where in the source the text is, counted from 1
     position  its number in its document, or else in its source, from 0
     span      the characters of the document that the text is: the first and the one after the last, from 0
+    given     true if the record, or its document, is from a source and was also given by hand; left out if not
     document  what the text was cut from: key and kind; title, language, metadata and digest where they are known. The
               key of the record is KEY#N then, where N is position + 1.
 
@@ -31,7 +32,7 @@ from ..values.sources import SourceKind, SourceState
 _UNITS = get_args(Unit)
 _EITHER = {"source", "document"}
 _REQUIRED = {"position", "span"}
-_NAMES = {"source", "kind", "query", "reader", "document", *_REQUIRED, *_UNITS}
+_NAMES = {"source", "kind", "query", "reader", "document", "given", *_REQUIRED, *_UNITS}
 _OF_DOCUMENTS = {"key", "kind", "title", "language", "metadata", "digest"}
 _LONGEST = 1_000_000
 _MOST = 2**63
@@ -39,7 +40,10 @@ _MOST = 2**63
 
 @dataclass(frozen=True, slots=True)
 class From:
-    """Where a record to import is from: ``source`` has the id 0, and ``document`` has no source yet."""
+    """Where a record to import is from: ``source`` has the id 0, and ``document`` has no source yet.
+
+    ``given`` says that the text was also given by hand.
+    """
 
     source: SourceState | None
     document: NewDocument | None
@@ -47,6 +51,7 @@ class From:
     start: int
     end: int
     place: int | None
+    given: bool
 
 
 def described(snapshot: Snapshot, records: Sequence[Stored]) -> list[str | None]:
@@ -56,10 +61,15 @@ def described(snapshot: Snapshot, records: Sequence[Stored]) -> list[str | None]
     sources = snapshot.source_ids({each.source for each in records if each.source is not None})
     documents = snapshot.document_ids({each.document for each in records if each.document is not None})
     shown = {id: _document(each.new) for id, each in documents.items()}
-    return [_described(record, sources, shown) for record in records]
+    rows = {id: each.new.key for id, each in documents.items() if each.new.kind == "row"}
+    keys = [record.key if record.document is None else rows.get(record.document) for record in records]
+    given = snapshot.also_by_hand(key for key in keys if key is not None)
+    return [_described(record, sources, shown, key in given) for record, key in zip(records, keys, strict=True)]
 
 
-def _described(record: Stored, sources: dict[int, SourceState], documents: dict[int, dict[str, Any]]) -> str | None:
+def _described(
+    record: Stored, sources: dict[int, SourceState], documents: dict[int, dict[str, Any]], given: bool
+) -> str | None:
     at = record.at
     if at is None:
         return None
@@ -73,6 +83,7 @@ def _described(record: Stored, sources: dict[int, SourceState], documents: dict[
         if at.place is not None and state.unit is not None:
             members[state.unit] = at.place
     members |= {"position": at.position, "span": [at.start, at.end]}
+    members |= {"given": True} if given and at.source is not None else {}
     if at.document in documents:
         members["document"] = documents[at.document]
     return json.dumps(members, ensure_ascii=False) if not members.keys().isdisjoint(_EITHER) else None
@@ -99,6 +110,9 @@ def from_of(value: dict[str, Any], key: str, text: str) -> From:
     if "source" in value:
         source = _source(value, units[0] if units else None)
     place = _number(value, units[0]) if units and source is not None else None
+    given = value.get("given", False)
+    if type(given) is not bool:
+        raise ValueError("whether it was given by hand, in its 'from', is not true or false")
     document = None
     if "document" in value:
         document = _read_document(value["document"])
@@ -107,7 +121,7 @@ def from_of(value: dict[str, Any], key: str, text: str) -> From:
             raise ValueError(f"its key is {key!r:.80}, but as part {position} of its document it is {expected!r:.80}")
         if end - start != len(text):
             raise ValueError(f"its text has {len(text)} characters, but its span is {start} to {end}")
-    return From(source, document, position, start, end, place)
+    return From(source, document, position, start, end, place, given and source is not None)
 
 
 def _source(value: dict[str, Any], unit: str | None) -> SourceState:
@@ -117,7 +131,7 @@ def _source(value: dict[str, Any], unit: str | None) -> SourceState:
         raise ValueError(f"its 'from' has an unknown kind, {kind!r:.40}")
     if not location or "\0" in location:
         raise ValueError("its source has no name")
-    return SourceState(0, kind, location, query, reader, "{}", None, None, None, "", 0, unit)
+    return SourceState(0, kind, location, query, reader, "{}", None, None, None, "", 0, unit, imported=1)
 
 
 def _read_document(value: object) -> NewDocument:

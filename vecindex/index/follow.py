@@ -142,7 +142,9 @@ def plan(
     for place, state in moves.items():
         steps[place] = Step(Action.MOVED, items[place], state)
     moved = {state.id for state in moves.values()}
-    gone = [state for state in missing if state.id not in moved and covers(state) and is_gone(state)]
+    # What was imported was never here, so that it cannot be gone.
+    left = [state for state in missing if state.id not in moved and not state.imported]
+    gone = [state for state in left if covers(state) and is_gone(state)]
     gone.sort(key=_place)
     return Plan((*steps.values(), *(Step(Action.GONE, None, state) for state in gone)))
 
@@ -296,6 +298,8 @@ def listed(
 def _condition(
     state: SourceState, now: Callable[[SourceState], FileState | None], digest: Callable[[SourceState], str]
 ) -> Condition:
+    if state.imported:
+        return "imported"
     try:
         found = now(state)
         if found is None:

@@ -121,6 +121,7 @@ def _located(item: Incoming, place: From, sources: _Sources) -> Incoming:
         start=place.start,
         end=place.end,
         place=place.place,
+        given=place.given,
     )
 
 

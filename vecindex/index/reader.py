@@ -120,7 +120,7 @@ class Reader(Searcher):
         """The files and other sources that were added, by location, and what has become of them.
 
         Looks at each file, and reads those whose time has changed but not their size. `add` reads again what is
-        "changed" or "incomplete".
+        "changed", "incomplete" or "imported".
         """
         from ..sources.locations import Locations
         from ..sources.presence import Presence

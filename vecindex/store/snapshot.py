@@ -111,6 +111,10 @@ class Snapshot:
         """See `Documents.document_ids`."""
         return self._catalog.document_ids(ids)
 
+    def also_by_hand(self, keys: Iterable[str]) -> set[str]:
+        """See `Documents.also_by_hand`."""
+        return self._catalog.also_by_hand(keys)
+
     def has_places(self) -> bool:
         """Whether any record is from a source or a document."""
         return self._catalog.has_places()

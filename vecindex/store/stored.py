@@ -28,6 +28,10 @@ class At(NamedTuple):
 
 
 NOWHERE = (None,) * len(At._fields)
+BY_HAND = 0
+"""In the table of repeats, the source of what was also given by hand: as a text, and not in a source."""
+Repeat = tuple[str, int, "int | None"]
+"""Key, source and place of a record or text that is also in this source, or was also given by hand."""
 
 
 @dataclass(slots=True)  # not frozen: a million are made at once, and freezing costs three times as much
@@ -129,6 +133,11 @@ def document_crc(document: NewDocument, id: int) -> int:
     d = document
     columns = (id, d.kind, d.key, d.source, d.title, d.digest.hex(), d.metadata, d.language)
     return zlib.crc32(json.dumps(columns, ensure_ascii=False).encode())
+
+
+def repeat_crc(repeat: Repeat) -> int:
+    """CRC-32 of the columns as a JSON array."""
+    return zlib.crc32(json.dumps(repeat, ensure_ascii=False).encode())
 
 
 def piece_key(key: str, number: int) -> str:

@@ -7,9 +7,10 @@ from typing import Literal
 
 SourceKind = Literal["file", "member", "database", "url", "stdin"]
 """What a source is; a member is a file within a zip archive."""
-Condition = Literal["current", "changed", "gone", "incomplete", "unchecked"]
-"""What has become of a source. "incomplete" was not read to its end, and "unchecked" cannot be looked at, such as
-standard input, a URL, or a file in a folder that may not be read."""
+Condition = Literal["current", "changed", "gone", "incomplete", "imported", "unchecked"]
+"""What has become of a source. "incomplete" was not read to its end, "imported" is known only from an import and was
+never read here, and "unchecked" cannot be looked at, such as standard input, a URL, or a file in a folder that may not
+be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class SourceState:
         added: the time when it was last read to its end, in ISO format.
         stale: how many of its records were gone from it at the last reading and are still stored.
         unit: what places in it count, such as "line".
+        imported: 1 if its records come from an import and it was never read to its end here, so that it says nothing
+            if there is no such file; else 0.
     """
 
     id: int
@@ -45,6 +48,7 @@ class SourceState:
     added: str
     stale: int
     unit: str | None
+    imported: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,8 @@ class SourceInfo:
         kind: "file", "member" of an archive, "database", "url" or "stdin".
         query: the SQL of a database source, else "".
         reader: the format that it was read as.
-        state: "current"; "changed" or "gone" since it was read; "incomplete" if it was not read to its end; or
-            "unchecked" if it cannot be looked at, such as standard input.
+        state: "current"; "changed" or "gone" since it was read; "incomplete" if it was not read to its end; "imported"
+            if it is known only from an import; or "unchecked" if it cannot be looked at, such as standard input.
         records: how many records come from it.
         stale: how many of these were gone from it when it was last read.
         size: in bytes, when it was last read; None for what has no size.

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from vecindex import Index
 from vecindex.store.sql.documents import SOURCE, source_crc
-from vecindex.store.stored import At, record_crc
+from vecindex.store.stored import At, record_crc, repeat_crc
 from vecindex.values.sources import SourceState
 
 from ...support.crafted import loosened
@@ -43,6 +44,14 @@ def change(statement: str) -> Callable[[Path], object]:
     return lambda folder: sql(folder, statement)
 
 
+def check_what_was_given_stays(index: Index) -> None:
+    """Removes all sources."""
+    with index._writer() as writer:
+        writer.remove_sources([state.id for state in states(index).values()])
+    assert {"b", "cut#1", "cut#2", "cut#3", "mine"} <= where_from(index).keys()
+    assert index.verify().ok
+
+
 FAULTS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "a source": (
         change("update sources set location = 'others.txt' where id = 1"),
@@ -74,7 +83,10 @@ FAULTS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     ),
     "no document": (
         change("delete from documents where key = 'cut'"),
-        [f"the record 'cut#{n}' is of a document that does not exist" for n in (1, 2, 3)],
+        [
+            *(f"the record 'cut#{n}' is of a document that does not exist" for n in (1, 2, 3)),
+            "1 entries of its list of repeated rows are not what was written",
+        ],
     ),
     "no documents and no sources": (
         lambda folder: [sql(folder, f"delete from {table}") for table in ("documents", "sources", "repeats")],
@@ -93,11 +105,15 @@ FAULTS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         ["the record 'b' is of a document that has other keys"],
     ),
     "a repeat of nothing": (
-        change("insert into repeats values ('gone', 1, null)"),
+        change(f"insert into repeats values ('gone', 1, null, {repeat_crc(('gone', 1, None))})"),
         ["1 entries of its list of repeated rows are not what was written"],
     ),
     "a repeat by nobody": (
-        change("insert into repeats values ('b', 9, null)"),
+        change(f"insert into repeats values ('b', 9, null, {repeat_crc(('b', 9, None))})"),
+        ["1 entries of its list of repeated rows are not what was written"],
+    ),
+    "a repeat with another source": (
+        change("update repeats set source = 2 where source = 3"),
         ["1 entries of its list of repeated rows are not what was written"],
     ),
 }
@@ -129,6 +145,7 @@ def test_damage_is_named_and_mended_from_the_records(folder: Path, what: str) ->
         assert {location: each.digest for location, each in states(index).items()} == sources
         assert index.encoder.encoded == 0  # type: ignore[attr-defined]
         assert index.verify().ok
+        check_what_was_given_stays(index)
 
 
 @pytest.mark.parametrize("table", ["sources", "documents", "repeats", "sqlite_sequence"])
@@ -146,6 +163,7 @@ def test_damaged_pages_are_replaced_and_the_rest_comes_from_the_records(folder: 
         assert read(index, SOURCES).added == 0
         assert where_from(index) == before
         assert index.verify().ok
+        check_what_was_given_stays(index)
 
 
 def test_a_damaged_record_of_a_document_is_one_fault_and_can_be_deleted(folder: Path) -> None:

@@ -17,9 +17,9 @@ from ..render.sources import sources_as
 def sources(format_: str, index_path: Path) -> None:
     """List the files and other sources that were added.
 
-    Each has a state: current; changed or gone since it was added; incomplete if it was not read to its end; or
-    unchecked if it cannot be looked at, such as standard input. `vecindex add` reads again what is changed or
-    incomplete, and with --prune removes what is gone.
+    Each has a state: current; changed or gone since it was added; incomplete if it was not read to its end; imported
+    if it is known only from an import; or unchecked if it cannot be looked at, such as standard input. `vecindex add`
+    reads again what is changed, incomplete or imported, and with --prune removes what is gone.
 
     Paths are relative to the folder that holds the index, where that is possible.
 

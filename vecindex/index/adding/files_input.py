@@ -196,6 +196,7 @@ class FilesInput:
                 added="" if each.state is None else each.state.added,
                 stale=0,
                 unit=LAYOUTS[each.source.format].unit,
+                imported=0 if each.state is None else each.state.imported,  # until it was read to its end
             )
             for each in self._readings
             if each.is_followed
@@ -303,9 +304,10 @@ class FilesInput:
 
     def _key(self, reading: Reading | None, found: Record | Document) -> str:
         if isinstance(found, Document) and reading is not None:
-            if found.key is None and not reading.is_followed:
+            if not reading.is_followed:
                 # Standard input has no name of its own: its next text must not replace this one.
-                return derive_key(found.text, {**(self.options.metadata or {}), **(found.metadata or {})})
+                within = {} if found.key is None else {"key": found.key}
+                return derive_key(found.text, {**(self.options.metadata or {}), **(found.metadata or {}), **within})
             return reading.found.location + (f"/{found.key}" if found.key is not None else "")
         assert isinstance(found, Record)
         return derive_key(found.text, self._with_common(found).metadata) if found.key is None else found.key

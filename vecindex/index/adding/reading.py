@@ -189,6 +189,7 @@ class Reading:
                 digest=None if self.bad else digest,  # what is bad is told again
                 modified=modified,
                 added=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                imported=0,
             ),
             seen,
             prune,

@@ -20,7 +20,8 @@ class Incoming:
     text that the record was cut from, if it was, and ``source`` the id of the source that it was read from, if it was:
     then ``position``, ``start``, ``end`` and ``place`` are as in `At`. ``named`` says that the key was given, not
     derived; ``again`` that an earlier record of the same input has it. ``item`` is its position in the input, and
-    ``origin`` says where it was read, for errors.
+    ``origin`` says where it was read, for errors. ``given`` says that the text was also given by hand, besides being in
+    its source.
     """
 
     key: str
@@ -37,13 +38,14 @@ class Incoming:
     again: bool = False
     item: int = 0
     origin: Origin | None = None
+    given: bool = False
 
     def with_vector(self, vector: Vectors) -> Incoming:
         """The same record with this vector; ten times as fast as dataclasses.replace."""
         i = self
         return Incoming(
             *(i.key, i.text, i.metadata, vector, i.document, i.source, i.position, i.start, i.end, i.place),
-            *(i.named, i.again, i.item, i.origin),
+            *(i.named, i.again, i.item, i.origin, i.given),
         )
 
 
@@ -99,8 +101,10 @@ def reconcile(
         metadata = before.metadata or "{}" if item.metadata is None else item.metadata
         same = stays(item, before)
         if same and same_json(metadata, before.metadata or "{}"):
-            # A row that comes again leaves the place of the first one, but a whole text may become a part of one.
-            if isinstance(before, Stored) and not (item.again and item.key == before.key) and moved(item, before):
+            # A row that comes again leaves the place of the first one, but a whole text may become a part of one, and
+            # one that was given by hand has no place.
+            has_place = item.again and isinstance(before, Stored) and before.at is not None and item.key == before.key
+            if isinstance(before, Stored) and not has_place and moved(item, before):
                 moves.setdefault(item.key, (before, replace(item, metadata=before.metadata)))
             if item.again:
                 changes.duplicates += 1

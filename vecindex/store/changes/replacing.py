@@ -11,7 +11,7 @@ from ...errors import InvalidInput
 from ..manifest import Manifest
 from ..sql.reads import Catalog
 from ..sql.writes import Tables
-from ..stored import At, Identity, NewDocument, Stored, StoredDocument
+from ..stored import BY_HAND, At, Identity, NewDocument, Repeat, Stored, StoredDocument
 from .follow import Followed, follow, identity_of
 from .owners import Owners
 from .reconcile import Changes, Incoming, same_json
@@ -53,25 +53,31 @@ class Replacing:
             stored |= catalog.find({key for kind, key in identities if kind == "row"} - keys)
             self.incoming = incoming = [self._with_metadata(item, stored) for item in incoming]
             pieces = catalog.pieces_of(document.id for document in self.documents.values())
-            owners = catalog.document_ids(record.document for record in stored.values() if record.document is not None)
-            self.followed = follow(incoming, stored, self.documents, pieces, owners, refuse, merge)
+            parents = catalog.document_ids(record.document for record in stored.values() if record.document is not None)
+            self.followed = follow(incoming, stored, self.documents, pieces, parents, refuse, merge)
         else:
             self.followed = Followed(stored)
         self._ids = {identity: document.id for identity, document in self.documents.items()}
         self.is_new = not stored and not self.documents and len(keys) == len(incoming)
         self._merge = merge
-        self._owners = Owners(incoming, stored, self.documents)
+        self._owners = owners = Owners(incoming, stored, self.documents)
         claims = (self._owners.claim(item) or item for item in incoming if item.document is not None)
         self._new_documents = {
             claim.document.identity: replace(claim.document, source=self._owners.of(claim))
             for claim in claims
             if claim.document is not None
         }
-        repeated = catalog.repeats_of(self._owners.agreeing) if self._owners.agreeing else []
-        self._repeats = [each for each in self._owners.repeats if each not in repeated]
-        owners_by_key = {identity_of(item)[1]: self._owners.of(item) for item in incoming} if repeated else {}
-        self._taken = [(key, source) for key, source, _ in repeated if owners_by_key.get(key) == source]
-        self._unread = set(self._owners.displaced)
+        by_hand = owners.by_hand if has_documents else {}  # in a side index nothing is from a source
+        repeated = set(catalog.repeats_of({*owners.agreeing, *by_hand})) if owners.agreeing or by_hand else set()
+        self._repeats: list[Repeat] = [*owners.repeats, *((key, BY_HAND, None) for key in by_hand if by_hand[key])]
+        self._has_new_repeats = not repeated.issuperset(self._repeats)
+        owners_by_key = {identity_of(item)[1]: owners.of(item) for item in incoming} if repeated else {}
+        self._taken = [
+            (key, source)
+            for key, source, _ in repeated
+            if (owners_by_key.get(key) == source if source != BY_HAND else not by_hand.get(key, True))
+        ]
+        self._unread = set(owners.displaced)
 
     def _with_metadata(self, item: Incoming, stored: Mapping[str, Stored]) -> Incoming:
         """The same record; one that does not say its metadata has those of its text, whole or in sentences."""
@@ -99,7 +105,8 @@ class Replacing:
         owner = self._owners.of(item)
         if item.document is not None:
             document = self._ids.get(item.document.identity, -1)  # -1: not written yet
-            return At(owner, document, item.position, item.start, item.end, item.place)
+            piece = self._owners.piece(item)
+            return At(owner, document, piece.position, piece.start, piece.end, piece.place)
         claim = self._owners.claim(item)
         if owner is None or claim is None:
             return None
@@ -108,7 +115,7 @@ class Replacing:
     def changes(self, changes: Changes) -> bool:
         """Whether there is anything to write besides new rows."""
         followed = self.followed
-        changed = changes.relabelled or self._changed_documents or self._repeats or self._taken or self._unread
+        changed = changes.relabelled or self._changed_documents or self._has_new_repeats or self._taken or self._unread
         return bool(changed or followed.stale or followed.emptied)
 
     @property
@@ -163,7 +170,7 @@ class Replacing:
     def _kept_at(self, item: Incoming) -> At | None:
         """Where the text of a record is still from, if it only gets another vector."""
         old = self.followed.stored.get(item.key)
-        is_same = old is not None and old.text == item.text and same_json(old.metadata, item.metadata or "{}")
+        is_same = old is not None and old.text == item.text
         return old.at if old is not None and is_same and item.document is None and old.document is None else None
 
     def _settle_sources(self, tables: Tables, changes: Changes) -> None:
@@ -178,7 +185,7 @@ class Replacing:
             before = known.new
             if (before.digest, before.metadata) != (new.digest, new.metadata):
                 changed.append((before.key, before.source))
-        repeated = self._catalog.repeats_of([key for key, _ in changed])
+        repeated = [each for each in self._catalog.repeats_of([key for key, _ in changed]) if each[1] != BY_HAND]
         for key, source, _ in repeated:
             tables.forget_repeats_in(source, [key])
         for key, had in (*changed, *((key, source) for key, source, _ in repeated)):

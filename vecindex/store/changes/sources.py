@@ -5,7 +5,8 @@ records gives it one. Whatever is not as the source has it loses the digest agai
 caller changed or deleted comes back with the next ``add`` of the source.
 
 Two sources may hold the same row. The record belongs to the first; the table of repeats remembers the others, and the
-record goes over to one of them when the first one drops it.
+record goes over to one of them when the first one drops it. If none is left and it was also given by hand, it stays
+without a source.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ...values.sources import SourceState
 from ..manifest import Manifest
 from ..sql.reads import Catalog
 from ..sql.writes import Tables
-from ..stored import Stored, StoredDocument
+from ..stored import BY_HAND, At, Stored, StoredDocument
 from ..vectors import Rows
 
 T = TypeVar("T")
@@ -94,11 +95,15 @@ def hand_over(
 ) -> tuple[list[Stored], list[StoredDocument], set[int]]:
     """Gives rows and texts that are gone from their source, with all their records, to another that repeats them.
 
-    Returns the records and documents that no other source has, and the sources that have more than before.
+    Those that no other source has, but that were also given by hand, have no source from then on. Returns the records
+    and documents that are left, and the sources that have more than before.
     """
     keys = [record.key for record in records if record.document is None]
     keys += [document.new.key for document in documents if document.new.kind == "row"]
-    takers = {key: (source, place) for key, source, place in catalog.repeats_of(keys)}
+    takers: dict[str, tuple[int, int | None]] = {}
+    for repeated, source, place in catalog.repeats_of(keys):
+        if source != BY_HAND or repeated not in takers:
+            takers[repeated] = (source, place)
     owners = {document.id: document.new.key if document.new.kind == "row" else None for document in documents}
     left, moved = [], []
     for record in records:
@@ -107,8 +112,7 @@ def hand_over(
         if key is None or key not in takers:
             left.append(record)
         else:
-            source, place = takers[key]
-            moved.append((record, replace(record, at=record.at._replace(source=source, place=place))))
+            moved.append((record, replace(record, at=_taken_over(record.at, *takers[key]))))
     tables.relabel(moved)
     others = []
     for document in documents:
@@ -116,10 +120,17 @@ def hand_over(
         if key is None or key not in takers:
             others.append(document)
         else:
-            tables.put_document(replace(document.new, source=takers[key][0]), document.id)
+            tables.put_document(replace(document.new, source=takers[key][0] or None), document.id)
     for key, (source, _) in takers.items():
         tables.forget_repeats_in(source, [key])
-    return left, others, {source for source, _ in takers.values()}
+    return left, others, {source for source, _ in takers.values()} - {BY_HAND}
+
+
+def _taken_over(at: At, source: int, place: int | None) -> At | None:
+    """Where a record is that goes over to another source."""
+    if source != BY_HAND:
+        return at._replace(source=source, place=place)
+    return None if at.document is None else at._replace(source=None, place=None)
 
 
 def reread(catalog: Catalog, tables: Tables, sources: Iterable[int]) -> None:
@@ -139,10 +150,12 @@ def delete_rows(catalog: Catalog, tables: Tables, manifest: Manifest, rows: Rows
     repeats = catalog.repeats_of(keys | {document.new.key for document in documents.values()})
     manifest = tables.bury(manifest, rows)
     tables.drop_empty_documents(documents)
+    left = {document.new.key for document in catalog.document_ids(documents).values()}
     for key, source, _ in repeats:
-        tables.forget_repeats_in(source, [key])
+        if source != BY_HAND or key not in left:  # of a text given by hand, the other sentences stay so
+            tables.forget_repeats_in(source, [key])
     sources = {source for _, source, _ in records if source is not None} | {source for _, source, _ in repeats}
-    reread(catalog, tables, sources)
+    reread(catalog, tables, sources - {BY_HAND})
     return manifest
 
 

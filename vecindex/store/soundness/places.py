@@ -6,10 +6,12 @@ The texts and vectors of records are never at stake here. `mend` is one transact
    registers it again, and takes them over.
 2. A document that is damaged, or does not exist, is made again from its records, whose keys are KEY#1, KEY#2 and so on.
    The digest of its text is unknown then.
-3. The repeats have no checksums, so all of them are dropped if one is wrong.
-4. Every source that this concerns is read again by its next ``add``, which restores what records do not tell.
-5. Pages of these tables are damaged: the tables are made again from what can be read of them, and all sources are read
-   again.
+3. A repeat that is damaged, or of something that does not exist, is dropped, and all sources are read again.
+4. Which texts were also given by hand is in the repeats alone. So if one of these is damaged, every text that has a
+   source counts as given by hand as well: pruning must not remove what somebody gave.
+5. Every source that this concerns is read again by its next ``add``, which restores what records do not tell.
+6. Pages of these tables are damaged: the tables are made again from what can be read of them, and all sources are read
+   again. What is no longer from any source counts as given by hand, too.
 """
 
 from __future__ import annotations
@@ -23,10 +25,10 @@ from typing import Any, TypeVar
 from ...errors import CorruptIndex
 from ...values.metadata import checked_metadata
 from ...values.sources import SourceState
-from ..sql.documents import DOCUMENT, SOURCE, document_from, source_from
+from ..sql.documents import DOCUMENT, REPEAT, SOURCE, document_from, repeat_from, source_from
 from ..sql.reads import RECORD_COLUMNS, Catalog, stored_from
 from ..sql.writes import Tables
-from ..stored import At, NewDocument, Stored, StoredDocument, metadata_of
+from ..stored import BY_HAND, At, NewDocument, Repeat, Stored, StoredDocument, metadata_of
 from .faults import Examination, Kind
 
 _PIECE = re.compile(r"(.+)#([1-9][0-9]{0,17})", re.DOTALL)
@@ -47,13 +49,17 @@ _EMPTY = "select id, key from documents where not exists (select 1 from records 
 _WITHOUT_SOURCE = """
 select id, key from documents where source is not null and not exists (select 1 from sources where id = source)
 """
-_WRONG_REPEATS = """
-select count(*) from repeats
-where typeof(key) <> 'text' or typeof(source) <> 'integer' or typeof(place) not in ('integer', 'null')
-or not exists (select 1 from sources where id = repeats.source)
+_STRAY_REPEATS = f"""
+from repeats where (source <> {BY_HAND} and not exists (select 1 from sources where id = repeats.source))
 or not exists (
-    select 1 from records where key = repeats.key union all select 1 from documents where key = repeats.key
+    select 1 from records where key = repeats.key and (repeats.source <> {BY_HAND} or source is not null)
+    union all
+    select 1 from documents where key = repeats.key and (repeats.source <> {BY_HAND} or source is not null)
 )
+"""
+_FROM_SOURCES = """
+select key from records not indexed where source is not null and document is null
+union select key from documents not indexed where source is not null and kind = 'row'
 """
 T = TypeVar("T")
 
@@ -90,7 +96,7 @@ def examine_places(catalog: Catalog, found: Examination) -> None:
             for row, key, text, start, end in execute(_OTHER_LENGTH):
                 if row not in skipped and end - start != len(text):
                     fault(row, f"the record {key!r:.200} has {len(text)} characters, but its place is {start} to {end}")
-            if count := execute(_WRONG_REPEATS).fetchone()[0]:
+            if count := _wrong_repeats(catalog):
                 fault(0, f"{count} entries of its list of repeated rows are not what was written")
             execute("select name, seq from sqlite_sequence").fetchall()
     except CorruptIndex as error:
@@ -124,12 +130,42 @@ def salvaged(catalog: Catalog) -> Salvaged | None:
     return None if all(are_readable) else Salvaged(sources, documents)
 
 
-def forget_repeats(catalog: Catalog, tables: Tables) -> None:
-    """Forgets what repeats what; all sources are to be read again, to find it out."""
+@dataclass(frozen=True, slots=True)
+class SalvagedRepeats:
+    """What can still be read of the table of repeats; ``are_all`` says that nothing of it is damaged."""
+
+    repeats: list[Repeat]
+    are_all: bool
+
+    def put_back(self, catalog: Catalog, tables: Tables) -> None:
+        """Fills the empty table; all sources are to be read again, to find out what is missing."""
+        tables.repeat(self.repeats)
+        with _lenient(catalog):
+            if not self.are_all:
+                keys = [key for (key,) in catalog.sqlite.execute(_FROM_SOURCES).fetchall() if isinstance(key, str)]
+                tables.repeat((key, BY_HAND, None) for key in keys)
+            for state in _sound(catalog, SOURCE, source_from):
+                tables.put_source(replace(state, digest=None))
+
+
+def salvaged_repeats(catalog: Catalog) -> SalvagedRepeats:
+    """What is left of the table of repeats, whose rows or pages may be damaged."""
+    found: list[Repeat] = []
+    bad = 0
+
+    def parsed(row: tuple[Any, ...]) -> Repeat:
+        nonlocal bad
+        try:
+            return repeat_from(row)
+        except ValueError:
+            bad += 1
+            raise
+
     with _lenient(catalog):
-        catalog.sqlite.execute("delete from repeats")
-        for state in _sound(catalog, SOURCE, source_from):
-            tables.put_source(replace(state, digest=None))
+        is_readable = _read(catalog, REPEAT, parsed, found)
+        checked: list[Any] = []
+        is_readable &= _read(catalog, "pragma integrity_check(repeats)", lambda row: row, checked)
+    return SalvagedRepeats(found, is_readable and not bad and checked == [("ok",)])
 
 
 def mend(catalog: Catalog) -> None:
@@ -140,8 +176,11 @@ def mend(catalog: Catalog) -> None:
         mending.drop_unsound()
         mending.settle_records()
         mending.settle_documents()
-        if catalog.sqlite.execute(_WRONG_REPEATS).fetchone()[0]:
-            forget_repeats(catalog, tables)
+        if _wrong_repeats(catalog):
+            repeats = salvaged_repeats(catalog)
+            catalog.sqlite.execute("delete from repeats")
+            repeats.put_back(catalog, tables)
+            catalog.sqlite.execute(f"delete {_STRAY_REPEATS}")
         tables.commit(manifest)  # a new generation, since cached results of filters may be wrong
 
 
@@ -220,6 +259,18 @@ class _Mending:
         known.append(made)
         self._documents[id], self._made[id] = made, []
         return made
+
+
+def _wrong_repeats(catalog: Catalog) -> int:
+    """How many repeats are not what was written, or are of something that does not exist."""
+    unsound = 0
+    for row in catalog.sqlite.execute(REPEAT):
+        try:
+            repeat_from(row)
+        except ValueError:
+            unsound += 1
+    strays: int = catalog.sqlite.execute(f"select count(*) {_STRAY_REPEATS}").fetchone()[0]
+    return unsound or strays
 
 
 def _shared(records: Sequence[Stored]) -> str:

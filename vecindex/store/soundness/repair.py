@@ -36,7 +36,7 @@ from ..stored import Stored
 from ..vectors import ROWS_A_BLOCK, checksums, map_rows, vector_file
 from ..writer import Writer
 from .faults import Examination, Kind
-from .places import forget_repeats, mend, salvaged
+from .places import mend, salvaged, salvaged_repeats
 from .reencode import encode_lost, encode_rows
 from .verify import CheckDerived, examine, examining
 
@@ -119,7 +119,7 @@ def _repair(catalog: Catalog, found: Examination, encoder: Callable[[], Encoder]
 
 def _make_indexes(catalog: Catalog, numbers: Sequence[int]) -> None:
     execute = catalog.sqlite.execute
-    manifest, lost = catalog.manifest(), salvaged(catalog)
+    manifest, lost, repeats = catalog.manifest(), salvaged(catalog), salvaged_repeats(catalog)
     names = ("cached", "repeats", *(("sources", "documents", "sqlite_sequence") if lost else ()))
     with catalog.writing():  # `changing` would read the indexes that may be damaged
         execute("pragma writable_schema = on")
@@ -135,7 +135,7 @@ def _make_indexes(catalog: Catalog, numbers: Sequence[int]) -> None:
             execute(sql)
         if lost:
             lost.put_back(tables)
-        forget_repeats(catalog, tables)
+        repeats.put_back(catalog, tables)
         tables.create_field_indexes(manifest.fields)
         tables.commit(manifest)  # a new generation, since cached results of filters may be wrong
     catalog.vacuum()  # the pages of the old indexes are in no list of free pages

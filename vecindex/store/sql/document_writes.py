@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ...values.sources import SourceState
-from ..stored import NewDocument, document_crc
-from .documents import DOCUMENT_COLUMNS, SOURCE_COLUMNS, cut, source_crc
+from ..stored import NewDocument, Repeat, document_crc, repeat_crc
+from .documents import DOCUMENT_COLUMNS, SOURCE_COLUMNS, source_crc
 
-_PUT_SOURCE = f"insert or replace into sources ({', '.join(SOURCE_COLUMNS)}, crc) values ({'?, ' * 12}?)"
+_PUT_SOURCE = f"insert or replace into sources ({', '.join(SOURCE_COLUMNS)}, crc) values ({'?, ' * 13}?)"
 _PUT_DOCUMENT = f"insert or replace into documents ({', '.join(DOCUMENT_COLUMNS)}, crc) values ({'?, ' * 8}?)"
 
 
@@ -24,7 +24,7 @@ class DocumentTables:
         """Writes a source; one with id 0 gets a new id."""
         if not state.id:
             # A row of its own first, since the checksum covers the id.
-            sql = f"insert into sources ({', '.join(SOURCE_COLUMNS[1:])}, crc) values ({'?, ' * 11}0)"
+            sql = f"insert into sources ({', '.join(SOURCE_COLUMNS[1:])}, crc) values ({'?, ' * 12}0)"
             found = self._sqlite.execute(sql, [getattr(state, name) for name in SOURCE_COLUMNS[1:]])
             assert found.lastrowid is not None
             state = replace(state, id=found.lastrowid)
@@ -54,14 +54,12 @@ class DocumentTables:
             ((each,) for each in ids),
         )
 
-    def repeat(self, repeats: Iterable[tuple[str, int, int | None]]) -> None:
-        """Notes (key, source, place) of rows that repeat a record or document of another source."""
-        self._sqlite.executemany("insert or replace into repeats (key, source, place) values (?, ?, ?)", repeats)
-
-    def forget_repeats(self, keys: Iterable[str]) -> None:
-        """Forgets all repeats of these records and documents."""
-        for some in cut(keys):
-            self._sqlite.execute(f"delete from repeats where key in ({', '.join('?' * len(some))})", some)
+    def repeat(self, repeats: Iterable[Repeat]) -> None:
+        """Notes what repeats a record or document of another source."""
+        self._sqlite.executemany(
+            "insert or replace into repeats (key, source, place, crc) values (?, ?, ?, ?)",
+            ((*repeat, repeat_crc(repeat)) for repeat in repeats),
+        )
 
     def forget_repeats_in(self, source: int, keys: Sequence[str]) -> None:
         """Forgets that ``source`` repeats these records and documents."""

@@ -12,7 +12,7 @@ from ...errors import CorruptIndex
 from ...values.records import Unit
 from ...values.sources import SourceKind, SourceState
 from ..disk.connection import Connection
-from ..stored import Identity, NewDocument, StoredDocument, document_crc, metadata_of
+from ..stored import BY_HAND, Identity, NewDocument, Repeat, StoredDocument, document_crc, metadata_of, repeat_crc
 
 A_STATEMENT = 500
 ROWS_AT_ONCE = 10_000
@@ -20,6 +20,7 @@ SOURCE_COLUMNS = tuple(SourceState.__dataclass_fields__)
 SOURCE = f"select {', '.join(SOURCE_COLUMNS)}, crc from sources"
 DOCUMENT_COLUMNS = ("id", "kind", "key", "source", "title", "digest", "metadata", "language")
 DOCUMENT = f"select {', '.join(DOCUMENT_COLUMNS)}, crc from documents"
+REPEAT = "select key, source, place, crc from repeats"
 _KINDS = {"row", "file"}
 _SOURCE_KINDS, _UNITS = {*get_args(SourceKind)}, {*get_args(Unit)}
 
@@ -37,7 +38,9 @@ def source_from(row: tuple[Any, ...]) -> SourceState:
     may_be_null = ((state.size, int), (state.modified, int), (state.digest, str), (state.unit, str))
     if (
         all(type(text) is str for text in texts)
-        and type(state.id) is type(state.stale) is int
+        and type(state.id) is type(state.stale) is type(state.imported) is int
+        and state.id > BY_HAND
+        and state.imported in (0, 1)
         and all(value is None or type(value) is kind for value, kind in may_be_null)
         and state.kind in _SOURCE_KINDS
         and (state.unit is None or state.unit in _UNITS)
@@ -64,6 +67,16 @@ def document_from(row: tuple[Any, ...]) -> StoredDocument:
             if document_crc(found, id) == crc:
                 return StoredDocument(id, found)
     raise ValueError(f"the document {key!r:.200} is not what was written")
+
+
+def repeat_from(row: tuple[Any, ...]) -> Repeat:
+    """The repeat in the columns of `REPEAT`; raises ValueError if it is not what was written."""
+    key, source, place, crc = row
+    if type(key) is str and type(source) is int and (place is None or type(place) is int):
+        with contextlib.suppress(UnicodeEncodeError):
+            if repeat_crc((key, source, place)) == crc:
+                return key, source, place
+    raise ValueError(f"the repeated row {key!r:.200} is not what was written")
 
 
 class Documents(Connection):
@@ -139,15 +152,19 @@ class Documents(Connection):
     def repeated_by(self, source: int) -> list[str]:
         """The keys of what this source repeats of others."""
         with self.errors():
-            return [key for (key,) in self.sqlite.execute("select key from repeats where source = ?", (source,))]
+            found = self.sqlite.execute(f"{REPEAT} where source = ?", (source,))
+            return [self._repeat(row)[0] for row in found]
 
-    def repeats_of(self, keys: Iterable[str]) -> list[tuple[str, int, int | None]]:
-        """(key, source, place) of the rows of other sources that repeat these records or documents."""
+    def repeats_of(self, keys: Iterable[str]) -> list[Repeat]:
+        """What repeats these records or documents: rows of other sources, and texts that were given by hand."""
         with self.errors():
             if self.sqlite.execute("select 1 from repeats limit 1").fetchone() is None:
                 return []
-            sql = "select key, source, place from repeats"
-            return [row for some in cut(set(keys)) for row in self._among(sql, "key", some)]
+            return [self._repeat(row) for some in cut(set(keys)) for row in self._among(REPEAT, "key", some)]
+
+    def also_by_hand(self, keys: Iterable[str]) -> set[str]:
+        """Those of the keys whose record or document is from a source and was also given by hand."""
+        return {key for key, source, _ in self.repeats_of(keys) if source == BY_HAND}
 
     def _lists(self, sql: str, source: int) -> Iterator[list[tuple[str, int]]]:
         with self.errors():
@@ -161,6 +178,12 @@ class Documents(Connection):
     def _source(self, row: tuple[Any, ...]) -> SourceState:
         try:
             return source_from(row)
+        except ValueError as error:
+            raise CorruptIndex(str(self.path), str(error)) from None
+
+    def _repeat(self, row: tuple[Any, ...]) -> Repeat:
+        try:
+            return repeat_from(row)
         except ValueError as error:
             raise CorruptIndex(str(self.path), str(error)) from None
 

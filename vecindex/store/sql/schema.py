@@ -18,8 +18,9 @@
                a row, "file" one that says which text of its source it is), key, source (or NULL), title, digest (the
                first 128 bits of the SHA-256 of the text), metadata (JSON object: what all its records have), language,
                crc (CRC-32 of these as JSON). The text itself is not stored again: its sentences are in records.
-    repeats    rows that other sources repeat: key (of the record or document), source, place. When that of the record
-               is removed, the record stays, and is one of this source.
+    repeats    rows that other sources repeat: key (of the record or document), source (0: it was also given by hand),
+               place, crc (CRC-32 of these as JSON). When the source of the record drops it, the record stays, and is
+               one of this source, or of none.
     sums       block, sums: the checksums of the 4096 rows from 4096*block on, 4 bytes each
                (`store.vectors.checksums`), crc (their CRC-32)
     dead       block, generation (of its last change), bits: a bitmap, lowest bit first, of the 4096 rows from
@@ -70,14 +71,14 @@ INDEXES = {
 }
 """The SQL indexes that every index has; most rows of records have no source, so that those indexes are small."""
 CREATE_REPEATS = (
-    "create table repeats (key text not null, source integer not null, place integer, primary key (key, source)) "
-    "strict, without rowid"
+    "create table repeats (key text not null, source integer not null, place integer, crc integer not null, "
+    "primary key (key, source)) strict, without rowid"
 )
 CREATE_SOURCES = (
     # Autoincrement: an id that a running command still has in mind never comes to mean another source.
     "create table sources (id integer primary key autoincrement, kind text not null, location text not null, "
     "query text not null, reader text not null, options text not null, digest text, size integer, modified integer, "
-    "added text not null, stale integer not null, unit text, crc integer not null) strict"
+    "added text not null, stale integer not null, unit text, imported integer not null, crc integer not null) strict"
 )
 CREATE_DOCUMENTS = (
     "create table documents (id integer primary key, kind text not null, key text not null, source integer, "
