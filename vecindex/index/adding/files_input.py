@@ -304,11 +304,7 @@ class FilesInput:
 
     def _key(self, reading: Reading | None, found: Record | Document) -> str:
         if isinstance(found, Document) and reading is not None:
-            if not reading.is_followed:
-                # Standard input has no name of its own: its next text must not replace this one.
-                within = {} if found.key is None else {"key": found.key}
-                return derive_key(found.text, {**(self.options.metadata or {}), **(found.metadata or {}), **within})
-            return reading.found.location + (f"/{found.key}" if found.key is not None else "")
+            return reading.key_of(found, self.options.metadata)
         assert isinstance(found, Record)
         return derive_key(found.text, self._with_common(found).metadata) if found.key is None else found.key
 

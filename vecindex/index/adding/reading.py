@@ -24,6 +24,7 @@ from ...sources.prose.txt import looks_wrapped
 from ...sources.reading import contents
 from ...sources.split.method import Split
 from ...store.changes.sources import Finished
+from ...values.keys import derive_key
 from ...values.metadata import checked_metadata
 from ...values.records import Record
 from ...values.repeats import KeySet
@@ -100,6 +101,14 @@ class Reading:
         if not self.has_location:
             return False
         return self.source.label is not None or self.source.copy is None or self.source.kind == "url"
+
+    def key_of(self, document: Document, common: Metadata | None) -> str:
+        """The key of a text of this source; ``common`` is metadata that all of its texts have."""
+        if not self.is_followed:
+            # Standard input has no name of its own: its next text must not replace this one.
+            within = {} if document.key is None else {"key": document.key}
+            return derive_key(document.text, {**(common or {}), **(document.metadata or {}), **within})
+        return self.found.location + (f"/{document.key}" if document.key is not None else "")
 
     def checked(self, on_bad: OnBadSource | None, on_empty: Callable[[EmptyText], None]) -> Iterator[Record | Document]:
         """All that can be used, read for the first time; the first bad row raises, or each is passed to ``on_bad``."""
