@@ -26,7 +26,7 @@ from ...sources.split.method import Split
 from ...store.changes.sources import Finished
 from ...values.keys import derive_key
 from ...values.metadata import checked_metadata
-from ...values.records import Record
+from ...values.records import Metadata, Record
 from ...values.repeats import KeySet
 from ...values.sources import SourceState
 from ...values.texts import checked_text
