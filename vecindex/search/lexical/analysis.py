@@ -83,8 +83,11 @@ class Analyzer:
         """The pieces of a text that `terms_of` knows the terms of."""
         if text.isascii():
             return _ASCII_WORD.findall(text.lower())
+        prepared = _prepared(text)
+        if not pattern("[{SPACELESS}]").search(prepared):
+            return pattern(_WORD).findall(prepared)
         found: list[str] = []
-        for unit, _, is_run in _pieces(_prepared(text)):
+        for unit, _, is_run in _pieces(prepared):
             if is_run:
                 characters = _characters(unit)
                 found += characters
@@ -106,6 +109,8 @@ class Analyzer:
 
     def _terms_of(self, unit: str) -> tuple[str, ...]:
         folded = _folded(unit)
+        if folded.isalpha():
+            return (self._stem(folded),)
         parts = _parts(folded)
         terms = [self._stem_of(part) for part in parts]
         is_code = len(parts) > 1 and ("_" in folded or any(map(str.isdigit, folded)))

@@ -2,7 +2,8 @@
 
 MaxScore (Turtle and Flood, Query evaluation: strategies and optimizations, 1995), term by term, the heaviest first:
 once the terms that are left cannot lift a row that has none of the terms before into the best k, they are only looked
-up for the rows that still can be among these.
+up for the rows that still can be among these. To know early what the best k score at least, the most promising rows so
+far are scored in full before each long list of postings.
 """
 
 from __future__ import annotations
@@ -17,9 +18,16 @@ from .bm25 import Scores
 from .segment import Array
 
 Rows = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.uint32]
+"""Rows of a segment, counted from its first."""
+Mask = npt.NDArray[np.bool_]
 
 _SLACK = 1 + 1e-6
 """Bounds are computed of numbers of 32 bits, and sums in another order than scores."""
+_LONG = 1000
+"""Before a term with more postings than this, the most promising rows are scored in full."""
+_LOOKUP = 12
+"""Looking up a row takes as long as reading so many postings in order."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +35,7 @@ class Part:
     """The postings of a term in a segment; no row's score gains more than ``bound`` from it."""
 
     weight: float
-    rows: npt.NDArray[np.uint32]
+    rows: Numbers
     codes: Array
     impacts: Scores
     bound: float
@@ -58,9 +66,7 @@ def best(rows: Rows, scores: Scores, k: int) -> tuple[Rows, Scores]:
     return rows[order], scores[order]
 
 
-def top_of_segment(
-    parts: list[Part], k: int, size: int, mask: npt.NDArray[np.bool_] | None, threshold: float
-) -> tuple[Rows, Scores]:
+def top_of_segment(parts: list[Part], k: int, size: int, mask: Mask | None, threshold: float) -> tuple[Rows, Scores]:
     """The best rows of a segment of ``size`` rows, counted from its first, best first, ties by row.
 
     Args:
@@ -74,45 +80,84 @@ def top_of_segment(
     for part in reversed(parts):
         left.insert(0, left[0] + part.bound * _SLACK)
     sums = _sums.take(size)
-    touched: list[npt.NDArray[np.uint32]] = []
-    done = 0
-    for part in parts:
-        if left[done] < threshold:
-            break
-        rows, gains = part.rows, part.impacts[part.codes] * part.weight
+    candidates, done, threshold = _read(parts, left, k, mask, threshold, sums)
+    scores = sums.take(candidates)
+    sums[candidates] = 0
+    for number, part in enumerate(parts[done:], done):
+        candidates, scores = _promising(candidates, scores, threshold - left[number])
+        if len(scores) > 4 * k + 32 and (higher := _kth(scores, k)) > threshold:
+            threshold = higher
+            candidates, scores = _promising(candidates, scores, threshold - left[number])
+        if _LOOKUP * len(candidates) < len(part.rows):
+            scores += look_up(part, candidates)
+        else:
+            sums[part.rows] = _gains(part)
+            scores += sums.take(candidates)
+            sums[part.rows] = 0
+    candidates, scores = _promising(candidates, scores, threshold)
+    _sums.give(sums)
+    return best(candidates.astype(np.int64), scores, k)
+
+
+def _read(
+    parts: list[Part], left: list[float], k: int, mask: Mask | None, threshold: float, sums: Scores
+) -> tuple[Numbers, int, float]:
+    """Adds postings to ``sums`` as long as a row that has none of the parts before may be among the best.
+
+    Returns:
+        The rows that have any of the parts that were added, how many these are, and a threshold that may be higher.
+    """
+    read: list[Numbers] = [np.empty(0, np.uint32)]
+    count = judged = 0
+    for number, part in enumerate(parts):
+        if len(part.rows) > _LONG and count >= k and count > judged:
+            threshold = max(threshold, _reached(np.concatenate(read), sums, parts[number:], k))
+            judged = 4 * count  # from then on, other rows are likely to be more promising
+        if left[number] < threshold:
+            return np.concatenate(read), number, threshold
+        rows, gains = part.rows, _gains(part)
         if mask is not None:
             allowed = mask[rows]
             rows, gains = rows[allowed], gains[allowed]
-        if touched:
-            before = sums[rows]
-            gains += before
-            touched.append(rows[before == 0])
-        else:
-            touched.append(rows)
+        before = sums.take(rows)
+        gains += before
         sums[rows] = gains
-        done += 1
-        if len(gains) >= k and done < len(parts):
-            threshold = max(threshold, _kth(gains, k))
-    candidates = np.concatenate(touched) if touched else np.empty(0, np.uint32)
-    scores = sums[candidates]
-    sums[candidates] = 0
-    _sums.give(sums)
-    kept = np.flatnonzero(scores + left[done] >= threshold)
-    candidates, scores = candidates[kept], scores[kept]
-    if done < len(parts):
-        order = np.argsort(candidates)
-        candidates, scores = candidates[order], scores[order]
-    for number in range(done, len(parts)):
-        part = parts[number]
-        at = np.searchsorted(part.rows, candidates)
-        at[at == len(part.rows)] = 0
-        has = np.flatnonzero(part.rows[at] == candidates)
-        scores[has] += part.impacts[part.codes[at[has]]] * part.weight
-        if len(scores) > k:
-            threshold = max(threshold, _kth(scores, k))
-            kept = np.flatnonzero(scores + left[number + 1] >= threshold)
-            candidates, scores = candidates[kept], scores[kept]
-    return best(candidates.astype(np.int64), scores, k)
+        read.append(rows[before == 0])
+        count += len(read[-1])
+    return np.concatenate(read), len(parts), threshold
+
+
+def _reached(rows: Numbers, sums: Scores, parts: list[Part], k: int) -> float:
+    """A score that k of ``rows`` reach: ``sums`` are their scores without ``parts``."""
+    scores = sums.take(rows)
+    count = 2 * k + 32
+    if len(rows) > count:
+        chosen = np.argpartition(scores, len(scores) - count)[-count:]
+        rows, scores = rows.take(chosen), scores.take(chosen)
+    for part in parts:
+        scores += look_up(part, rows)
+    return _kth(scores, k)
+
+
+def _gains(part: Part) -> Scores:
+    """What the term adds to the scores of the rows that have it."""
+    gains = part.impacts.take(part.codes)
+    gains *= part.weight
+    return gains
+
+
+def look_up(part: Part, rows: Numbers) -> Scores:
+    """What the term adds to the scores of these rows."""
+    at = part.rows.searchsorted(rows)
+    gains = part.impacts.take(part.codes.take(at, mode="clip"))
+    gains *= part.weight
+    gains *= part.rows.take(at, mode="clip") == rows
+    return gains
+
+
+def _promising(rows: Numbers, scores: Scores, least: float) -> tuple[Numbers, Scores]:
+    kept = (scores >= least).nonzero()[0]
+    return (rows, scores) if len(kept) == len(scores) else (rows.take(kept), scores.take(kept))
 
 
 def _kth(scores: Scores, k: int) -> float:

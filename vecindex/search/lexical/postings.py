@@ -15,12 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .bm25 import Scores, idf, impacts
-from .maxscore import Part, Rows, best, top_of_segment
+from .maxscore import Mask, Part, Rows, best, look_up, top_of_segment
 from .query import LexicalQuery
 from .segment import Segment, term_hash
 
 Bits = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 
 _TERMS_KEPT = 10_000
 
@@ -117,8 +116,7 @@ class Postings:
             wanted = (rows[inside] - segment.first).astype(np.uint32)
             sums = np.zeros(len(inside), np.float64)
             for part in self._parts(number, self._weighted(query.terms)):
-                at = np.minimum(np.searchsorted(part.rows, wanted), len(part.rows) - 1)
-                sums += np.where(part.rows[at] == wanted, part.impacts[part.codes[at]] * part.weight, 0.0)
+                sums += look_up(part, wanted)
             found[inside] = sums
         return found
 
