@@ -184,6 +184,21 @@ def test_every_changed_byte_is_found(byte: int) -> None:
     assert SOUND[byte] == 0  # what only fills up to 8 bytes is not checked
 
 
+def test_damage_in_a_large_directory_is_found_where_it_is_used() -> None:
+    made = segment(0, [" ".join(f"w{i}" for i in range(first, first + 40)) for first in range(0, 2000, 30)])
+    sound, drawn = data(made), random.Random(3)
+    assert [load(sound).find(number) for number in made.hashes.tolist()] == list(range(len(made.hashes)))
+    found = 0
+    for _ in range(200):
+        damaged = bytearray(sound)
+        damaged[drawn.randrange(len(sound))] ^= 0x41
+        with contextlib.suppress(ValueError):
+            use(bytes(damaged))
+            continue
+        found += 1
+    assert found >= 198
+
+
 @examples(600)
 @given(length=st.integers(0, len(SOUND)), more=st.binary(max_size=40))
 def test_files_of_another_length_are_refused(length: int, more: bytes) -> None:
@@ -213,7 +228,7 @@ def test_forged_files_with_right_checksums_never_crash(drawn: random.Random) -> 
     for _ in range(drawn.randrange(1, 4)):
         raw = array.view(np.uint8)
         raw[drawn.randrange(len(raw))] = drawn.randrange(256)
-    fields |= {name: array, "_checked": set()}
+    fields |= {name: array, "_checked": set(), "_known": {}}
     try:
         found = data(Segment(**fields))
     except (ValueError, IndexError, MemoryError, OverflowError):

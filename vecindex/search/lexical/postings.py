@@ -188,7 +188,7 @@ class Postings:
         if known is None:
             known = 0
             for segment in self._segments:
-                (term,) = segment.find([number])
+                term = segment.find(number)
                 if term < 0:
                     continue
                 if self._alive is None:
@@ -204,7 +204,8 @@ class Postings:
         """The postings of terms in one segment, for those that it has."""
         segment = self._segments[number]
         found = []
-        for each, term in zip(terms, segment.find([each.hash for each in terms]), strict=True):
+        for each in terms:
+            term = segment.find(each.hash)
             if term >= 0:
                 rows, codes = segment.postings(term)
                 bound = float(impacts(segment.largest[term], segment.shortest[term], self.average))
@@ -233,7 +234,7 @@ class Postings:
         hashes = [term_hash(term) for term in dict.fromkeys(terms)]
         having = np.zeros(self._stop, bool)
         for segment in self._segments:
-            numbers = segment.find(hashes)
+            numbers = [segment.find(each) for each in hashes]
             if -1 in numbers:
                 continue
             found = None
