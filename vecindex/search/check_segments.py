@@ -45,7 +45,7 @@ def _has(segment: Segment, one: Segment) -> bool:
     at = one.first - segment.first
     if float(segment.row_lengths[at]) != float(one.row_lengths[0]):
         return False
-    for number, term in enumerate(segment.find(one.hashes.tolist())):
+    for number, term in enumerate(map(segment.find, one.hashes.tolist())):
         rows, codes = segment.postings(term) if term >= 0 else (segment.rows[:0], segment.codes[:0])
         place = int(np.searchsorted(rows, at))
         if place == len(rows) or rows[place] != at:
