@@ -204,8 +204,11 @@ def test_a_hub_that_never_answers_times_out_once(hub: Path, no_extra: None) -> N
             "except ModelNotFound as e: print(time.monotonic() - t)"
         )
         done = run_python(code, HF_ENDPOINT=f"http://127.0.0.1:{silent.getsockname()[1]}")
-    # The limit is 1.5 s, once: a retry would double it.
-    assert float(done.stdout) < 3, done.stderr
+        silent.setblocking(False)
+        with silent.accept()[0], pytest.raises(BlockingIOError):
+            silent.accept()  # a second time
+    # The limit is 1.5 s, once; a busy machine adds to it, but not minutes.
+    assert 1 < float(done.stdout) < 30, done.stderr
 
 
 WATCHED = """
