@@ -11,7 +11,8 @@ import pytest
 from vecindex import AddReport, SourceError
 from vecindex.store.text_cache import text_digest
 
-from ..support.exchange_files import in_every_format, stored, write_lines
+from ..support.exchange_files import FORMATS, in_every_format, stored, write_lines
+from ..support.extent import slow
 from ..support.helpers import opened, sql, state_of
 from ..support.sourced import SHARED, SOURCES, Row, also_by_hand, read, sourced_index, states, where_from
 from ..support.toy import ToyEncoder
@@ -129,9 +130,20 @@ def test_a_row_of_two_sources_stays_with_the_one_that_has_it(tmp_path: Path) -> 
         assert where_from(copy)["shared"][1] == "rows.txt"
 
 
-@pytest.mark.parametrize("name", ["from", "source", "span", "document", "position", "line", "reader"])
-@pytest.mark.parametrize("value", ["x", 1, {"source": "x"}, {"source": "x", "span": [0, 1], "position": 0}])
-@in_every_format
+OURS = ("from", "source", "span", "document", "position", "line", "reader")
+VALUES = ("x", 1, {"source": "x"}, {"source": "x", "span": [0, 1], "position": 0})
+
+
+@pytest.mark.parametrize(
+    ("format", "name", "value"),
+    # By default each two of a format, a name and a value are together once.
+    [
+        (format, name, VALUES[v]) if (f + n + v) % len(VALUES) == 0 else slow(format, name, VALUES[v])
+        for f, format in enumerate(FORMATS)
+        for n, name in enumerate(OURS)
+        for v in range(len(VALUES))
+    ],
+)
 def test_metadata_with_names_of_ours_is_metadata(tmp_path: Path, format: str, name: str, value: Any) -> None:
     with opened(tmp_path / "i") as index, opened(tmp_path / "r") as copy:
         index.add(["one"], keys=["a"], metadata=[{name: value}])
