@@ -159,7 +159,7 @@ def test_long_texts_can_be_split_and_what_they_were_before_is_removed() -> None:
 def test_wrong_use_exits_2_and_makes_no_index() -> None:
     assert run("add") == misused(ADD, 'Nothing to add. Name files, - for standard input, or --text "...".')
     assert run("add", "--text", "a", "--text", "b", "--key", "k") == misused(
-        ADD, "1 --key for 2 --text. Give one for each, or none."
+        ADD, "There are 2 --text but 1 --key. Give one for each, or none."
     )
     for text, reason in (
         ("[1]", "it is not a JSON object"),
@@ -351,7 +351,7 @@ def test_bytes_that_are_read_as_replacements_are_counted() -> None:
     command = ("add", "cafe.txt", "--encoding", "utf-8", "--errors", "replace")
     status, out, err = run(*command, "--report", "json")
     assert (status, json.loads(out)["replaced"]) == (0, 2)
-    assert err == "Warning: 2 bytes that are no text were read as U+FFFD; --encoding names another encoding.\n"
+    assert err == "Warning: 2 invalid bytes were read as U+FFFD; --encoding sets the right encoding.\n"
     status, out, err = run(*command)
     assert (status, out, err) == (0, "", "0 added, 0 updated, 1 unchanged; .vecindex holds 1 record.\n")
 

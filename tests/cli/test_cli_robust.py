@@ -51,7 +51,7 @@ def test_a_named_encoding_is_used_and_replaced_bytes_are_counted() -> None:
     assert texts() == ["café"]
     code, _, err = run("add", "a.txt", "--errors", "replace", "--index", "b")
     assert code == 0
-    assert "Warning: 1 byte that is no text was read as U+FFFD" in err
+    assert "Warning: 1 invalid byte was read as U+FFFD" in err
     found = counts("a.txt", "--errors", "replace", "--index", "c")
     assert (found["added"], found["replaced"], found["bad"]) == (1, 1, 0)
     planned = counts("a.txt", "--errors", "replace", "--dry-run")

@@ -111,7 +111,9 @@ def test_the_folder_may_vanish_and_nothing_is_pruned_until_it_comes_back(watchin
     watching.sees("It rains.", "My name is Aun.")
     code, _, err = watching.stopped(signal.SIGTERM)
     assert code == 128 + signal.SIGTERM
-    assert f"Warning: {docs.resolve()} is gone. Its records stay, and it is followed when it comes back.\n" in err
+    assert (
+        f"Warning: {docs.resolve()} is gone. Its records are kept, and it is watched again if it comes back.\n" in err
+    )
     assert err.endswith("Terminated.\n")
 
 

@@ -20,7 +20,7 @@ def test_the_list_has_a_line_for_each_source() -> None:
     assert sources_as("text", SOURCES) == (
         "state       records  format  source\n"
         "current          12  md      docs/a.md\n"
-        "changed        1234  csv     films.csv (1 record gone from it)\n"
+        "changed        1234  csv     films.csv (1 record no longer in it)\n"
         "gone              5  sqlite  films.db: select title from films\n"
         "incomplete        0  txt     evil\\x1b[2J\\n.txt\n"
     )

@@ -1,4 +1,4 @@
-"""The options that say which files are added, and how they are read, for ``add`` and ``watch``."""
+"""The options of ``add`` and ``watch`` that say which files are added, and how they are read."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ _HEADINGS = {
     "How texts are cut": ("split", "join-short", "on-long"),
     "What is refused, and what is removed": ("dry-run", "skip-bad", "rejects", "on-duplicate", "prune"),
 }
-"""The headings in the help of a command that adds files; other options come last."""
+"""The headings of the help, each with its options; all others come last."""
 
 
 class FilesCommand(click.Command):
-    """A command that adds files, whose help has its many options under headings."""
+    """A command that adds files; its help groups the many options under headings."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
@@ -177,7 +177,9 @@ _OPTIONS = (
         help="Join texts of fewer than N characters, such as headings, to what follows.",
     ),
     click.option("--include", multiple=True, metavar="GLOB", help="Add only these files of a folder; may be repeated."),
-    click.option("--exclude", multiple=True, metavar="GLOB", help="Leave these files out; may be repeated."),
+    click.option(
+        "--exclude", multiple=True, metavar="GLOB", help="Leave these files of a folder out; may be repeated."
+    ),
     click.option(
         "--text-column",
         multiple=True,
@@ -208,7 +210,7 @@ _OPTIONS = (
         type=click.Choice(("strict", "replace")),
         default="strict",
         show_default=True,
-        help="Bytes that are not text: strict refuses the row, replace reads them as U+FFFD and counts them.",
+        help="Invalid bytes: strict refuses the row, replace reads them as U+FFFD and counts them.",
     ),
     click.option(
         "--on-long",

@@ -1,4 +1,4 @@
-"""Tells which rows ``add`` leaves out, and writes them to the file of --rejects."""
+"""Reports the rows that ``add --skip-bad`` leaves out, and writes them to the file of --rejects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SHOWN = 20
 
 
 class Rejects:
-    """Counts the bad rows that are left out, names the first of them, and writes all to the file ``path``.
+    """Counts the bad rows and files that are left out, names the first few, and writes all to the file ``path``.
 
     The file appears, or replaces an earlier one, when the block ends, unless it ends with an error before
     `are_complete`. It is written in place only if it is not a regular file, such as a pipe.
@@ -32,8 +32,8 @@ class Rejects:
 
     def __init__(self, path: str | None) -> None:
         self.count = 0
-        self._kept_back: VecindexError | None = None
-        self._keeps_back = True
+        self._held_back: VecindexError | None = None
+        self._holds_back = True
         self.are_complete = False
         """Whether all rows have been read, so that the file is of use even if adding them is interrupted."""
         self._name = path
@@ -57,7 +57,7 @@ class Rejects:
                 self._temporary.unlink(missing_ok=True)
 
     def check(self, paths: Iterable[str], sources: Iterable[Source]) -> None:
-        """Refuses a file that is one of those to be added."""
+        """Refuses to overwrite a file that is to be added."""
         from ..sources.locations import is_within
 
         read = (os.path.realpath(path) for path in (*paths, *(source.path for source in sources)))
@@ -65,10 +65,10 @@ class Rejects:
             raise click.UsageError(f"--rejects {printable(str(self._name))} is one of the files to add; name another.")
 
     def add(self, error: VecindexError) -> None:
-        """Leaves a row or file out. The first is named when there is a second, or by `tell`; see `failure`."""
+        """Leaves out a row or file. The first one is named only when a second comes, or by `tell`; see `failure`."""
         self.count += 1
-        if self.count == 1 and self._keeps_back:
-            self._kept_back = error
+        if self.count == 1 and self._holds_back:
+            self._held_back = error
         else:
             self.tell()
             if self.count <= _SHOWN:
@@ -77,14 +77,14 @@ class Rejects:
             self._write(self._path, error)
 
     def tell(self) -> None:
-        """Names the first row if it was kept back, and from now on each at once."""
-        first, self._kept_back, self._keeps_back = self._kept_back, None, False
+        """Names the first one if that was held back; from now on, each is named at once."""
+        first, self._held_back, self._holds_back = self._held_back, None, False
         if first is not None:
             _say_skipped(first)
 
     def failure(self) -> Exception:
-        """What to raise if nothing was found but bad rows: the error itself if there is only one."""
-        only, self._kept_back = self._kept_back, None
+        """What to raise if everything is bad: the error itself if there is only one."""
+        only, self._held_back = self._held_back, None
         if only is not None:
             return only
         self.report()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--text", "texts", multiple=True, metavar="TEXT", help="A sentence to add; may be repeated.")
 @click.option("--key", "keys", multiple=True, metavar="KEY", help="The key of each --text, in the same order.")
 @database_option
-@click.option("--label", metavar="NAME", help="What standard input is called, so that it can be followed like a file.")
+@click.option("--label", metavar="NAME", help="A name for standard input, so that it can be followed like a file.")
 @click.option("--dry-run", is_flag=True, help="Read and check everything, and say what would be added.")
 @click.option(
     "--skip-bad", is_flag=True, help="Leave bad rows and files out and count them, instead of adding nothing."
@@ -92,13 +92,13 @@ def add(
     if not all(text.strip() for text in texts):
         raise click.UsageError("A --text is empty.")
     if keys and len(keys) != len(texts):
-        raise click.UsageError(f"{len(keys)} --key for {len(texts)} --text. Give one for each, or none.")
+        raise click.UsageError(f"There are {len(texts)} --text but {len(keys)} --key. Give one for each, or none.")
     if files.on_duplicate == "error" and (twice := [key for key in dict.fromkeys(keys) if keys.count(key) > 1]):
         raise click.UsageError(f"The --key {twice[0]!r} is given twice.")
     if not paths and files.says_how_to_read:
         raise click.UsageError("Options for files are given, such as --format or --split, but no file is named.")
     if rejects and not skip_bad:
-        raise click.UsageError("--rejects takes what --skip-bad leaves out; use both.")
+        raise click.UsageError("--rejects writes what --skip-bad leaves out. Use it together with --skip-bad.")
     _check_input_options(paths, database, label, files)
     from ...index.follow import Action
     from ...sources.walk import Skips
@@ -131,7 +131,7 @@ def add(
                 show.beside(bad.add) if skip_bad else None, lambda done: show.files(done, to_read, done.rows, "row")
             )
         bad.are_complete = True
-        # Else there is something to do, such as to remove what is gone, or nothing was to be read of what is not bad.
+        # If not, some of the input is sound, or there is something else to do, such as to remove what is gone.
         is_all_new = all(step.action in (Action.NEW, Action.CHANGED) for step in rows.plan.steps)
         if bad.count and not rows.rows and is_all_new and not dry_run:
             raise bad.failure()
@@ -174,7 +174,7 @@ def _texts(texts: Sequence[str], keys: Sequence[str]) -> list[Record]:
 
 
 def _say_skips(skips: Skips) -> None:
-    """Says how many files of folders are not read, and with -v which."""
+    """Says how many files in folders are skipped, and with -v which ones."""
     for skip in skips.listed:
         say(printable(str(skip)))
     if total := sum(skips.counts.values()):
@@ -187,16 +187,16 @@ def _say_skips(skips: Skips) -> None:
 
 
 def _say_refused(rows: FilesInput) -> None:
-    """Says which tables of folders have no texts that could be read."""
+    """Says which tables in folders are skipped because they have no texts."""
     if not rows.refused:
         return
     for error in rows.refused if output_mode().verbose else ():
         say(printable(error.message))
-    count = len(rows.refused)
-    say(
-        f"Skipped {count:,} table{'s' * (count != 1)} without texts, such as {printable(rows.refused[0].message)}. "
-        "Name a file to add it, with --text-column."
-    )
+    count, first = len(rows.refused), printable(rows.refused[0].message)
+    if count == 1:
+        say(f"1 table without texts skipped: {first}. To add it, name it and its --text-column.")
+    else:
+        say(f"{count:,} tables without texts skipped, such as {first}. To add one, name it and its --text-column.")
 
 
 def _say_if_nothing(paths: Sequence[str], found: Sequence[object], bad: Rejects, index_path: Path | None) -> None:
@@ -215,7 +215,7 @@ def _say_if_nothing(paths: Sequence[str], found: Sequence[object], bad: Rejects,
 
 
 def _follow(rows: FilesInput, index: Index | None, index_path: Path) -> None:
-    """Finds out what is to be read, given what the index knows, if there is one."""
+    """Decides what is to be read, by what the index knows of it, if there is an index."""
     from ...index.followed import follow_files
     from ...store.sql.schema import index_exists
 
@@ -296,16 +296,16 @@ def _say(index: Index, report: FilesReport, rows: FilesInput, report_as: str, ba
 
 
 def _say_doubts(rows: FilesInput) -> None:
-    """Says what was read otherwise than it may be meant."""
+    """Says what was left out or altered in reading, which may not be what the user wants."""
     if rows.empty:
         say(f"{counted(rows.empty, 'row')} without a text left out.")
     if rows.replaced:
-        is_or_are = "byte that is no text was" if rows.replaced == 1 else "bytes that are no text were"
-        warn(f"Warning: {rows.replaced:,} {is_or_are} read as U+FFFD; --encoding names another encoding.")
+        bytes_were = "byte was" if rows.replaced == 1 else "bytes were"
+        warn(f"Warning: {rows.replaced:,} invalid {bytes_were} read as U+FFFD; --encoding sets the right encoding.")
 
 
 def _not_read(rows: FilesInput, skips: Skips) -> dict[str, Any]:
-    """The files that are not read, by reason, for JSON."""
+    """How many files were skipped, by reason, for JSON."""
     counts = {reason.value: count for reason, count in skips.counts.items()}
     without = {"tables without texts": len(rows.refused)} if rows.refused else {}
     return {"files_skipped": {**counts, **without}}

@@ -1,4 +1,4 @@
-"""``vecindex watch``: adds the files of folders, and follows them as they change."""
+"""``vecindex watch``: adds the files in folders, and keeps the index up to date as they change."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 def watch(folders: Sequence[str], files: FileOptions, report_as: str, chosen: ModelOptions, index_path: Path) -> None:
     """Add the files in each DIR, and again when they change.
 
-    This is `vecindex add DIR --skip-bad`, run again when files in DIR are written, moved or deleted. Changes that come
-    together lead to one run. A bad row or file is named and left out until it is mended. Records of deleted files
-    stay, unless --prune is given.
+    This is `vecindex add DIR --skip-bad`, run again when files in DIR are written, moved or deleted. Changes in quick
+    succession lead to one run. A bad row or file is named, and left out until it is corrected. The records of deleted
+    files are kept, unless --prune is given.
 
-    It runs until Ctrl-C. It needs the extra watch: pip install 'vecindex[watch]'
+    It runs until Ctrl-C, and needs the extra watch: pip install 'vecindex[watch]'
 
     \b
     Examples:
@@ -60,7 +60,7 @@ def watch(folders: Sequence[str], files: FileOptions, report_as: str, chosen: Mo
 
 
 class _Following:
-    """What is done after changes: adds the files of those folders that are there, and tells what is new."""
+    """What is done after each change: adds the files in those folders that exist, and reports what is new."""
 
     def __init__(self, index: Index, folders: Sequence[str], files: FileOptions, report_as: str) -> None:
         self._index = index
@@ -71,11 +71,13 @@ class _Following:
         self._telling: list[str] = []
 
     def __call__(self, present: Sequence[str]) -> bool:
-        """Returns False if it is to be done again soon."""
+        """Returns False to be called again soon."""
         self._telling = []
         for folder in self._folders:
             if folder not in present:
-                self._tell(f"Warning: {folder} is gone. Its records stay, and it is followed when it comes back.")
+                self._tell(
+                    f"Warning: {folder} is gone. Its records are kept, and it is watched again if it comes back."
+                )
         try:
             if present:
                 self._add(present)
@@ -84,7 +86,7 @@ class _Following:
             self._tell_error(error)
             return False
         except (SourceError, InvalidInput) as error:
-            self._tell_error(error)  # the next change may mend it
+            self._tell_error(error)  # the next change may correct it
             return True
         finally:
             self._told = self._telling
@@ -119,7 +121,7 @@ class _Following:
         self._tell(f"Error: {error.message}", error.command_advice)
 
     def _tell(self, message: str, advice: str = "") -> None:
-        """Prints a message, unless it was already told the last time."""
+        """Prints a message, unless the previous run printed it too."""
         self._telling.append(message)
         if message not in self._told:
             warn(printable(message) + (f"\n{printable(advice)}" if advice else ""))

@@ -29,5 +29,5 @@ def sources_as(format_: str, sources: Sequence[SourceInfo]) -> str:
 
 def _named(source: SourceInfo) -> str:
     query = f": {source.query}" if source.query else ""
-    stale = f" ({counted(source.stale, 'record')} gone from it)" if source.stale else ""
+    stale = f" ({counted(source.stale, 'record')} no longer in it)" if source.stale else ""
     return printable(f"{source.location}{query}{stale}")

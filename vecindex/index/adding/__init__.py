@@ -1,1 +1,1 @@
-"""The way of an ``add`` into the index: texts, their keys, long ones, repeats, encoding and commits."""
+"""How ``add`` works: reading files, keys, long texts, repeated keys, encoding and commits."""

@@ -1,4 +1,4 @@
-"""Adds sources such as files, and keeps the index as they are: what moved, changed or is gone is followed."""
+"""Adds sources such as files, and keeps the index up to date with those that changed, moved or are gone."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class FilesReport(AddReport):
     """What adding sources did; the counts of records are those of `AddReport`.
 
     ``read`` counts sources that were read, ``skipped`` those that had not changed, whose records count as unchanged,
-    and ``moved`` those that were found under another name. ``gone`` are the locations of sources that are not there any
-    more; with ``prune`` their records were removed. ``stale`` counts records whose rows are gone from sources that are
-    there, and that ``prune`` would remove. ``bad`` counts rows and sources that were left out, and
-    ``replaced`` bytes that were no text and were read as U+FFFD.
+    and ``moved`` those that were found under another name. ``gone`` are the locations of sources that no longer exist;
+    with ``prune`` their records were removed. ``stale`` counts records whose rows are gone from sources that still
+    exist, and that ``prune`` would remove. ``bad`` counts rows and sources that were left out, and
+    ``replaced`` invalid bytes that were read as U+FFFD.
     """
 
     read: int = 0

@@ -102,7 +102,7 @@ class FilesInput:
 
     @property
     def replaced(self) -> int:
-        """The number of bytes that were no text and were read as U+FFFD."""
+        """The number of invalid bytes that were read as U+FFFD."""
         return sum(reading.source.decoding.replaced for reading in self._readings)
 
     @property

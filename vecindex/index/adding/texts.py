@@ -1,4 +1,4 @@
-"""The way of an ``add`` into the index: check the input, take or make the vectors, commit in batches.
+"""How an ``add`` of texts works: check the input, take or make the vectors, commit in batches.
 
 1. `Adding.add` looks at what was given: texts, texts with vectors, or records that hold vectors.
 2. Each item is checked and becomes an `Incoming`; `repeats` marks keys that come again, or refuses them.
@@ -133,7 +133,9 @@ def _blocks_of_records(records: Texts, on_duplicate: OnDuplicate) -> Blocks:
     def items() -> Iterator[Incoming]:
         for position, record in enumerate(records):
             if not isinstance(record, Record) or record.vector is None:
-                raise InvalidInput(f"item {position} holds no vector, but others do", "Give all or none of them.")
+                raise InvalidInput(
+                    f"item {position} holds no vector, but others do", "Give each of them a vector, or none."
+                )
             vectors.append(record.vector)
             yield _item(position, record.text, record.key, record.metadata, record.origin)
 
@@ -178,7 +180,8 @@ def _items(
                 yield _item(position, record.text, record.key, record.metadata, record.origin)
             else:
                 raise InvalidInput(
-                    f"item {position} holds a vector, but the first one does not", "Give all or none of them."
+                    f"item {position} holds a vector, but the first one does not",
+                    "Give each of them a vector, or none.",
                 )
         return
     texts = list(records)
