@@ -42,6 +42,14 @@ if TYPE_CHECKING:
     from .errors.warnings import QueryTruncated as QueryTruncated
     from .errors.warnings import QueryUnknown as QueryUnknown
     from .errors.warnings import VecindexWarning as VecindexWarning
+    from .evaluate.evaluation import evaluate_index as evaluate_index
+    from .evaluate.results import Difference as Difference
+    from .evaluate.results import Estimate as Estimate
+    from .evaluate.results import Evaluation as Evaluation
+    from .evaluate.results import SystemReport as SystemReport
+    from .evaluate.self_test import KnownItems as KnownItems
+    from .evaluate.self_test import SelfTest as SelfTest
+    from .evaluate.self_test import self_test as self_test
     from .exchange.export import ExportReport as ExportReport
     from .index.change_model import MigrationReport as MigrationReport
     from .index.facade import Index as Index
@@ -68,6 +76,9 @@ _HOMES = {
         *("InvalidInput", "MissingExtra", "ModelNotFound", "OutOfMemory", "RecordNotFound", "SourceError"),
         *("SpaceMismatch", "StorageError", "TextTooLong", "TextWithoutToken", "UnsupportedModel", "VecindexError"),
     ),
+    "evaluate.evaluation": ("evaluate_index",),
+    "evaluate.results": ("Difference", "Estimate", "Evaluation", "SystemReport"),
+    "evaluate.self_test": ("KnownItems", "SelfTest", "self_test"),
     "exchange.export": ("ExportReport",),
     "index.facade": ("Index", "open"),
     "index.change_model": ("MigrationReport",),

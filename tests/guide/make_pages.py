@@ -23,7 +23,19 @@ WIDTH = 100
 _MADE = f"This page is made by `{COMMAND}`.\n"
 
 _UPKEEP = (
-    *("index-field", "tune", "verify", "compact", "backup", "export", "import", "migrate", "selftest", "models"),
+    *(
+        "index-field",
+        "eval",
+        "tune",
+        "verify",
+        "compact",
+        "backup",
+        "export",
+        "import",
+        "migrate",
+        "selftest",
+        "models",
+    ),
     "completion",
 )
 _CLI = """# Command line

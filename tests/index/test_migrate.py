@@ -20,7 +20,7 @@ from vecindex.cli import main
 from vecindex.encoders.load import LoadOptions
 from vecindex.encoders.run.tokenized import Tokens
 from vecindex.errors import InvalidInput, SpaceMismatch, StorageError, TextTooLong
-from vecindex.evaluate.measures import ndcg, overlap
+from vecindex.index.comparing import ndcg, overlap
 from vecindex.values.space import Space
 
 from ..support.extent import slow

@@ -6,6 +6,7 @@ Functions and parameters are found by inspection. A new parameter fails here unt
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,15 +54,16 @@ KINDS: dict[str, set[str]] = {
     "metadata": {"metadata"},
     "vectors": {"vectors"},
     "where": {"where"},
-    "whole": {"k", "per_group", "limit", "context", "threads", "dimensions", "join_short"},
+    "whole": {"k", "per_group", "limit", "context", "threads", "dimensions", "join_short", "sample", "seed"},
     "real": {"lock_timeout", "recall", "latency_ms"},
     "flag": {"create", "readonly", "offline", "cache", "anew", "encode", "prune"},
     "call": {"progress", "on_bad", "token_spans"},
-    "path": {"path", "paths", "destination", "source", "name_or_path", "model"},
+    "path": {"path", "paths", "destination", "source", "name_or_path", "model", "compare"},
     "choice": {
         *("precision", "device", "runtime", "role", "on_long", "on_duplicate", "format", "split"),
-        *("types", "encoding", "errors", "mode", "fusion"),
+        *("types", "encoding", "errors", "mode", "fusion", "by", "modes", "fusions"),
     },
+    "index": {"index"},
     "name": {"space", "language"},
     "columns": {"text_column", "metadata_columns", "include", "exclude"},
     "encoder": {"encoder"},
@@ -73,6 +75,7 @@ KIND = {parameter: kind for kind, parameters in KINDS.items() for parameter in p
 OTHER_KINDS = {
     **{("Index.export", "vectors"): "flag", ("derive_key", "metadata"): "object"},
     **{("Index.add_files", "metadata"): "object", ("Index.add_files", "paths"): "path"},
+    **{("evaluate_index", "queries"): "path", ("evaluate_index", "qrels"): "path"},
     **{("Index.add", "text"): "columns", ("Index.add", "key"): "text"},
 }
 
@@ -107,6 +110,7 @@ def base(name: str, folder: Path, without: str = "") -> dict[str, Any]:
         "Index.__init__": {"model": ToyEncoder()},
         "load_encoder": {"name_or_path": folder / "nowhere", "offline": True},
         "Index.migrate": {"model": ToyEncoder(weights="v" * 64)},
+        "evaluate_index": {"queries": {"q": "one"}, "qrels": {"q": {"a": 1}}},
     }
     parameters = inspect.signature(functions()[name]).parameters
     required = {p for p in parameters if p in needed and parameters[p].default is inspect.Parameter.empty}
@@ -122,7 +126,8 @@ def bound(name: str, index: Index) -> Callable[..., Any]:
         return Index
     if owner == "Index":
         return getattr(index, method)  # type: ignore[no-any-return]
-    return getattr(ToyEncoder(), method) if owner == "Encoder" else functions()[name]
+    function = getattr(ToyEncoder(), method) if owner == "Encoder" else functions()[name]
+    return functools.partial(function, index=index) if "index" in inspect.signature(function).parameters else function
 
 
 def refusal(call: Callable[..., Any], arguments: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ import click
 from .. import __version__
 from .commands.add import add
 from .commands.completion import completion
+from .commands.evaluate import eval_
 from .commands.exchange import backup, export, import_
 from .commands.explain import explain
 from .commands.find import get, list_, search, similar
@@ -39,7 +40,7 @@ def main() -> None:
 
 
 for _command in (
-    *(add, search, similar, get, list_, delete, sources, watch, info, index_field, tune, verify, compact),
+    *(add, search, similar, get, list_, delete, sources, watch, info, index_field, eval_, tune, verify, compact),
     *(backup, export, import_, migrate, selftest, explain, models, guide, completion),
 ):
     main.add_command(_command)

@@ -1,1 +1,1 @@
-"""Measures the quality of results: relevance measures, and files of queries and judgements."""
+"""Measures how good the answers of an index are: with judgements, with known items, and run against run."""

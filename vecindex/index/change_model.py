@@ -28,7 +28,6 @@ import numpy as np
 from ..encoders.load import INT8, load_for_space, precision_here
 from ..encoders.run.encoder import Encoder
 from ..errors import Advice, InvalidInput, RecordNotFound, SpaceMismatch, StorageError
-from ..evaluate.measures import ndcg, overlap
 from ..search.options import SearchOptions
 from ..store.compact import Derive
 from ..store.disk.lock import MIGRATION_LOCK_FILE, WriterLock
@@ -43,6 +42,7 @@ from ..values.records import AddReport, Hit, Record
 from ..values.space import Precision, Space
 from ..values.texts import checked_query
 from .adding.long_texts import OnLong
+from .comparing import ndcg, overlap
 from .model import IndexModel, Model
 
 SAMPLES = 50

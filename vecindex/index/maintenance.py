@@ -10,8 +10,10 @@ from typing import Any
 
 from ..encoders.load import LoadOptions
 from ..errors import InvalidInput
+from ..filters.parse import parse
 from ..filters.tree import Refused, parse_path, path_text
 from ..search.check_derived import check_derived
+from ..search.dense.recall import AnnRecall, ann_recall
 from ..search.dense.tune import Trial
 from ..search.upkeep import Upkeep
 from ..store.disk.lock import MIGRATION_LOCK_FILE, WriterLock
@@ -23,6 +25,7 @@ from ..values.arguments import entrance
 from ..values.records import CompactReport, VerifyReport
 from .model import Model
 from .reader import Reader
+from .searcher import Where
 
 
 class Maintained(Reader):
@@ -81,6 +84,31 @@ class Maintained(Reader):
         self._check_writable()
         vectors = self._model.query_vectors(queries, self._space()) if len(queries) else None
         return self._upkeep.tune(recall, latency_ms, vectors, progress)
+
+    @entrance()
+    def ann_recall(
+        self,
+        k: int = 10,
+        where: Where | None = None,
+        *,
+        sample: int = 200,
+        seed: int = 0,
+    ) -> AnnRecall:
+        """Measures how many of the exact ``k`` nearest records a search finds: with the settings of now.
+
+        Args:
+            k: the number of hits.
+            where: a filter, as in `search`.
+            sample: how many stored vectors are queries; each looks for the nearest among the others.
+            seed: of the random numbers that draw them.
+
+        Raises:
+            InvalidInput: there are not two records.
+            InvalidFilter, CorruptIndex.
+        """
+        condition = None if where is None else parse(where)
+        with self._snapshots.take() as snapshot:
+            return ann_recall(self._accelerator.view(snapshot), k, sample, condition, seed)
 
     @entrance()
     def compact(self, *, cache: bool = False) -> CompactReport:

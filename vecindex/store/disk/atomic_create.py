@@ -116,9 +116,7 @@ class _Raw(io.RawIOBase):
 def _workshop(path: Path) -> Iterator[Path]:
     """A folder beside ``path`` for this process alone; it is removed at the end, with everything still in it."""
     with storage_errors(path):
-        _refuse_taken(path)
-        if not path.parent.is_dir():
-            raise InvalidInput(f"there is no folder {path.parent}", f"Create it first: mkdir -p {path.parent}")
+        check_free(path)
         _remove_abandoned(path)
         folder = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{secrets.token_hex(8)}")
         disk().make_folder(folder, 0o700)
@@ -127,6 +125,13 @@ def _workshop(path: Path) -> Iterator[Path]:
                 yield folder
         finally:
             remove_tree(folder, last=LOCK_FILE)
+
+
+def check_free(path: Path) -> None:
+    """Raises InvalidInput if nothing can be made at ``path``: there is something, or no folder to make it in."""
+    _refuse_taken(path)
+    if not path.parent.is_dir():
+        raise InvalidInput(f"there is no folder {path.parent}", f"Create it first: mkdir -p {path.parent}")
 
 
 def _refuse_taken(path: Path) -> None:

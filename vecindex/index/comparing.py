@@ -1,4 +1,4 @@
-"""Relevance measures of rankings, which are lists of keys, best first."""
+"""Says how alike two rankings are, and how well one answers a query: what a migration reports."""
 
 from __future__ import annotations
 
