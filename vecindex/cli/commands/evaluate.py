@@ -18,7 +18,7 @@ from ..options import (
     open_for_reading,
     where_option,
 )
-from ..output import emit, say, shows_progress
+from ..output import emit, say
 from ..progress import Progress
 from ..render.evaluations import evaluation_as, self_test_as
 from ..render.results import printable
@@ -190,7 +190,7 @@ def _judge(index: Index, judged: Judged, asked: Asked, seed: int, format_: str) 
     assert judged.qrels is not None
     if judged.save is not None:
         check_destination(judged.save)
-    with Progress("Searching", "searches") as show:
+    with Progress("Searching", passing=True) as show:
         found = evaluate_index(
             index,
             judged.queries,
@@ -200,7 +200,7 @@ def _judge(index: Index, judged: Judged, asked: Asked, seed: int, format_: str) 
             by=judged.by or "record",
             compare=judged.compare,
             seed=seed,
-            progress=show if shows_progress() else None,
+            progress=show,
         )
     if judged.save is not None:
         save(found, judged.save, index.path)
@@ -212,12 +212,12 @@ def _judge(index: Index, judged: Judged, asked: Asked, seed: int, format_: str) 
 def _test_itself(index: Index, asked: Asked, drawn: Drawn, format_: str) -> None:
     from ...evaluate.self_test import SAMPLE, self_test
 
-    with Progress("Searching", "searches") as show:
+    with Progress("Searching", passing=True) as show:
         found = self_test(
             index,
             **asked.arguments(),
             sample=drawn.sample or SAMPLE,
             seed=drawn.seed,
-            progress=show if shows_progress() else None,
+            progress=show,
         )
     emit(self_test_as(format_, found), format_)
