@@ -15,7 +15,7 @@ from ..support.commands import run, write
 
 QUERIES = '{"_id": "1", "text": "one apple"}\n{"_id": "2", "text": "two pears"}\n'
 QRELS = "1\ta\t1\n2\tb\t2\n"
-JUDGED = ("--queries", "queries.jsonl", "--qrels", "qrels.tsv")
+JUDGED = ("--queries", "queries.jsonl", "--qrels", "qrels.tsv", "--mode", "dense")
 
 
 @pytest.fixture
@@ -41,6 +41,16 @@ def test_measures_are_printed_with_their_intervals() -> None:
         "dense           1.0000        1.0000        1.0000        1.0000        1.0000",
         "  95 % interval 1.000-1.000   1.000-1.000   1.000-1.000   1.000-1.000   1.000-1.000",
     ]
+
+
+@pytest.mark.usefixtures("index")
+def test_modes_stand_side_by_side_and_are_compared() -> None:
+    code, out, _ = run("eval", *JUDGED, "--mode", "hybrid")
+    lines = out.splitlines()
+    assert (code, [line.split()[0] for line in lines[3::2][:2]]) == (0, ["dense", "hybrid"])
+    assert lines[-1] == "  hybrid against dense: +0.0000 (+0.0000 to +0.0000), p = 1.0000: the same"
+    found = json.loads(run("eval", *JUDGED[:4], "--fusion", "rrf", "--fusion", "convex", "--format", "json")[1])
+    assert [each["system"] for each in found["systems"]] == ["dense", "lexical", "hybrid rrf", "hybrid"]
 
 
 @pytest.mark.usefixtures("index")
@@ -79,7 +89,7 @@ def test_what_is_missing_is_said() -> None:
 
 @pytest.mark.usefixtures("index")
 def test_the_self_test_prints_each_kind_and_the_recall() -> None:
-    code, out, err = run("eval", "--self-test")
+    code, out, err = run("eval", "--self-test", "--mode", "dense")
     assert (code, err) == (0, "")
     assert out.startswith("Queries made from 3 records.\n\nA part of a text finds its record (3 queries):\n")
     assert "\nA text with typing errors finds its record (3 queries):\n" in out

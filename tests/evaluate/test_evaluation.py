@@ -27,13 +27,18 @@ def index(tmp_path: Path) -> Iterator[Index]:
         yield index
 
 
+def evaluate(index: Index, queries: Any, qrels: Any, **options: Any) -> vecindex.Evaluation:
+    """Of one system, whose rankings the other tests of searches have checked."""
+    return vecindex.evaluate_index(index, queries, qrels, **{"modes": ["dense"], **options})
+
+
 def means(found: vecindex.Evaluation, system: int = 0) -> dict[str, float]:
     return {each.measure: each.mean for each in found.systems[system].estimates}
 
 
 def test_measures_are_those_of_the_hits(index: Index) -> None:
     first = index.search("red apple", k=5)
-    found = vecindex.evaluate_index(index, {"q": "red apple"}, {"q": {first[1].key: 1, first[3].key: 0}})
+    found = evaluate(index, {"q": "red apple"}, {"q": {first[1].key: 1, first[3].key: 0}})
     assert found.rankings == {"dense": {"q": tuple(hit.key for hit in first)}}
     assert means(found) == pytest.approx(
         {"nDCG@10": 0.6309, "R@10": 1, "R@100": 1, "RR@10": 0.5, "AP@100": 0.5}, abs=1e-4
@@ -46,36 +51,48 @@ def test_queries_and_judgements_may_be_files(index: Index, tmp_path: Path) -> No
     queries, qrels = tmp_path / "queries.jsonl", tmp_path / "qrels.tsv"
     queries.write_text('{"_id": "1", "text": "red sun"}\n{"_id": "2", "text": "blue sky"}\n')
     qrels.write_text("query-id\tcorpus-id\tscore\n1\tb\t1\n2\tc\t2\n")
-    found = vecindex.evaluate_index(index, queries, str(qrels))
-    assert found == vecindex.evaluate_index(index, {"1": "red sun", "2": "blue sky"}, {"1": {"b": 1}, "2": {"c": 2}})
+    found = evaluate(index, queries, str(qrels))
+    assert found == evaluate(index, {"1": "red sun", "2": "blue sky"}, {"1": {"b": 1}, "2": {"c": 2}})
     assert set(means(found).values()) == {1.0}
 
 
 def test_a_filter_leaves_records_out(index: Index) -> None:
-    found = vecindex.evaluate_index(index, {"q": "red sun"}, {"q": {"b": 1}}, where="n != 1", k=3)
+    found = evaluate(index, {"q": "red sun"}, {"q": {"b": 1}}, where="n != 1", k=3)
     assert len(found.rankings["dense"]["q"]) == 3
     assert means(found)["R@3"] == 0
 
 
 def test_what_the_index_does_not_have_counts_as_not_found(index: Index) -> None:
-    found = vecindex.evaluate_index(index, {"q": "red sun"}, {"q": {"b": 1, "gone": 1, "nor this": 0}})
+    found = evaluate(index, {"q": "red sun"}, {"q": {"b": 1, "gone": 1, "nor this": 0}})
     assert (found.missing, means(found)["R@10"]) == (1, 0.5)
 
 
 def test_queries_without_anything_relevant_are_left_out_and_counted(index: Index) -> None:
-    found = vecindex.evaluate_index(
-        index, {"q": "red sun", "r": "blue", "not judged": "x"}, {"q": {"b": 1}, "r": {"c": 0}}
-    )
+    found = evaluate(index, {"q": "red sun", "r": "blue", "not judged": "x"}, {"q": {"b": 1}, "r": {"c": 0}})
     assert (list(found.queries), found.unjudged) == (["q"], 1)
 
 
 def test_progress_counts_the_searches(index: Index) -> None:
     calls: list[tuple[int, int]] = []
     queries = {str(n): f"red {n}" for n in range(70)}
-    vecindex.evaluate_index(
+    evaluate(
         index, queries, {name: {"a": 1} for name in queries}, progress=lambda done, total: calls.append((done, total))
     )
     assert calls == [(n, 70) for n in range(1, 71)]
+
+
+def test_several_modes_are_measured_side_by_side(index: Index) -> None:
+    queries = {"1": "red apple", "2": "tree"}
+    found = vecindex.evaluate_index(index, queries, {"1": {"a": 1}, "2": {"e": 1}}, fusions=["convex", "rrf"])
+    assert [each.system for each in found.systems] == ["dense", "lexical", "hybrid", "hybrid rrf"]
+    assert found.rankings["lexical"] == {"1": ("a", "b"), "2": ("e",)}
+    for fusion, system in (("convex", "hybrid"), ("rrf", "hybrid rrf")):
+        hits = index.search("red apple", k=100, mode="hybrid", fusion=fusion)  # type: ignore[arg-type]
+        assert found.rankings[system]["1"] == tuple(hit.key for hit in hits)
+    pairs = {(each.system, each.other) for each in found.differences}
+    assert len(pairs) == 6
+    assert ("hybrid", "dense") in pairs
+    assert len(found.differences) == 6 * 5
 
 
 # --- documents and sources
@@ -97,7 +114,7 @@ def sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index
 
 
 def test_judgements_may_name_the_document_of_a_sentence(sentences: Index) -> None:
-    found = vecindex.evaluate_index(sentences, {"q": "He grows potatoes there."}, {"q": {"m1": 1}}, by="document")
+    found = evaluate(sentences, {"q": "He grows potatoes there."}, {"q": {"m1": 1}}, by="document")
     assert means(found)["RR@10"] == 1
     names = found.rankings["dense"]["q"]
     assert names[0] == "m1"
@@ -106,7 +123,7 @@ def test_judgements_may_name_the_document_of_a_sentence(sentences: Index) -> Non
 
 
 def test_judgements_may_name_the_source_of_a_sentence(sentences: Index) -> None:
-    found = vecindex.evaluate_index(sentences, {"q": "Milk comes last."}, {"q": {"tea.md": 1}}, by="source")
+    found = evaluate(sentences, {"q": "Milk comes last."}, {"q": {"tea.md": 1}}, by="source")
     assert means(found)["RR@10"] == 1
     assert set(found.rankings["dense"]["q"]) == {"tea.md", "rain.md", "films.jsonl"}
 
@@ -114,19 +131,19 @@ def test_judgements_may_name_the_source_of_a_sentence(sentences: Index) -> None:
 @pytest.mark.parametrize(("judged", "by"), [("m1", "document"), ("films.jsonl", "source")])
 def test_judgements_of_something_else_are_recognised(sentences: Index, judged: str, by: str) -> None:
     with pytest.raises(InvalidInput, match=f"looked for keys like '{judged}', and it has keys like '") as caught:
-        vecindex.evaluate_index(sentences, {"q": "Milk"}, {"q": {judged: 1}})
+        evaluate(sentences, {"q": "Milk"}, {"q": {judged: 1}})
     assert caught.value.advice == f'Pass by="{by}".'
     assert f"--by {by}" in caught.value.command_advice
 
 
 def test_unknown_documents_are_shown_beside_those_of_the_index(sentences: Index) -> None:
     with pytest.raises(InvalidInput, match=r"no document that is judged; looked for documents like 'x', and it has"):
-        vecindex.evaluate_index(sentences, {"q": "Milk"}, {"q": {"x": 1}}, by="document")
+        evaluate(sentences, {"q": "Milk"}, {"q": {"x": 1}}, by="document")
 
 
 def test_an_index_without_documents_says_so(index: Index) -> None:
     with pytest.raises(InvalidInput, match="looked for documents like 'x', and it has no documents"):
-        vecindex.evaluate_index(index, {"q": "Milk"}, {"q": {"x": 1}}, by="document")
+        evaluate(index, {"q": "Milk"}, {"q": {"x": 1}}, by="document")
 
 
 # --- what cannot be measured
@@ -145,12 +162,12 @@ def test_an_index_without_documents_says_so(index: Index) -> None:
 )
 def test_what_cannot_be_measured_is_an_error(index: Index, queries: Any, qrels: Any, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        vecindex.evaluate_index(index, queries, qrels)
+        evaluate(index, queries, qrels)
 
 
 def test_an_empty_index_has_nothing_that_is_judged(tmp_path: Path) -> None:
     with opened(tmp_path / "index") as index, pytest.raises(InvalidInput, match="and it has no keys"):
-        vecindex.evaluate_index(index, {"q": "red"}, {"q": {"a": 1}})
+        evaluate(index, {"q": "red"}, {"q": {"a": 1}})
 
 
 # --- comparing
@@ -158,7 +175,7 @@ def test_an_empty_index_has_nothing_that_is_judged(tmp_path: Path) -> None:
 
 def evaluated(index: Index, names: str = "abc", **options: Any) -> vecindex.Evaluation:
     queries = {name: TEXTS[name].split()[1] for name in names}
-    return vecindex.evaluate_index(index, queries, {name: {name: 1} for name in names}, **options)
+    return evaluate(index, queries, {name: {name: 1} for name in names}, **options)
 
 
 def test_an_evaluation_is_compared_with_a_saved_one(index: Index, tmp_path: Path) -> None:
@@ -178,8 +195,8 @@ def test_an_evaluation_is_compared_with_a_saved_one(index: Index, tmp_path: Path
 def test_saved_rankings_are_measured_by_the_judgements_of_now(index: Index, tmp_path: Path) -> None:
     path = tmp_path / "saved.json"
     queries = {"q": "red apple"}
-    save(vecindex.evaluate_index(index, queries, {"q": {"a": 1}}), path, index.path)
-    found = vecindex.evaluate_index(index, queries, {"q": {"c": 1}}, compare=path)
+    save(evaluate(index, queries, {"q": {"a": 1}}), path, index.path)
+    found = evaluate(index, queries, {"q": {"c": 1}}, compare=path)
     assert means(found, 1) == means(found, 0) != dict.fromkeys(found.measures, 1.0)
     assert found.differences[0].p == 1
 

@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vecindex.evaluate.known_items import misspelt, shortened
+from vecindex.evaluate.known_items import misspelt, plain, shortened
 
 SENTENCE = "The humidity is so high that the towels never dry"
 
@@ -32,6 +32,14 @@ def test_a_misspelt_copy_has_a_few_wrong_letters() -> None:
         assert copy != SENTENCE
         assert len(copy.split()) == 10
         assert 0 < sum(a != b for a, b in zip(copy.split(), SENTENCE.split(), strict=True)) <= 4
+
+
+def test_what_a_search_by_words_would_take_for_a_command_is_left_out() -> None:
+    assert (
+        plain('- She said "go on", -- well-known \u201equotes\u201c \u00abhere\u00bb -5')
+        == "She said go on , well-known quotes here 5"
+    )
+    assert plain('"-"') == ""
 
 
 def test_scripts_without_spaces_are_shortened_by_characters() -> None:

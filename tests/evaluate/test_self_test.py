@@ -24,9 +24,9 @@ def texts(count: int) -> list[str]:
 def test_copies_of_records_find_them(tmp_path: Path) -> None:
     with opened(tmp_path / "i") as index:
         index.add(texts(40))
-        found = vecindex.self_test(index, sample=30)
-        assert vecindex.self_test(index, sample=30) == found
-        assert vecindex.self_test(index, sample=30, seed=1) != found
+        found = vecindex.self_test(index, sample=30, modes=["dense"])
+        assert vecindex.self_test(index, sample=30, modes=["dense"]) == found
+        assert vecindex.self_test(index, sample=30, modes=["dense"], seed=1) != found
     assert (found.records, [each.kind for each in found.kinds]) == (30, ["shortened", "misspelt"])
     shortened = found.kinds[0]
     assert (shortened.queries, [each.system for each in shortened.systems]) == (30, ["dense"])
@@ -41,7 +41,9 @@ def test_a_record_with_the_same_text_is_as_right(tmp_path: Path) -> None:
         index.add(["one two three four five"] * 5, keys=list("abcde"))
         found = vecindex.self_test(index)
     for kind in found.kinds:
-        assert [each.mean for each in kind.systems[0].estimates] == [1, 1, 1]
+        assert [each.system for each in kind.systems] == ["dense", "lexical", "hybrid"]
+        assert [[each.mean for each in system.estimates] for system in kind.systems[::2]] == [[1, 1, 1]] * 2
+        assert len(kind.differences) == 9
 
 
 def test_sentences_find_the_others_of_their_document(tmp_path: Path) -> None:
@@ -53,7 +55,8 @@ def test_sentences_find_the_others_of_their_document(tmp_path: Path) -> None:
         found = vecindex.self_test(index)
     (document,) = (each for each in found.kinds if each.kind == "document")
     assert document.queries == 6
-    assert [each.mean for each in document.systems[0].estimates] == [1, 1, 1]
+    for system in document.systems:
+        assert [each.mean for each in system.estimates] == [1, 1, 1]
 
 
 def test_a_filter_selects_what_is_drawn_and_found(tmp_path: Path) -> None:
@@ -68,8 +71,8 @@ def test_progress_counts_the_searches(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
     with opened(tmp_path / "i") as index:
         index.add(texts(10))
-        vecindex.self_test(index, progress=lambda done, total: calls.append((done, total)))
-    assert calls == [(n, 20) for n in range(1, 21)]
+        vecindex.self_test(index, modes=["dense", "hybrid"], progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(n, 40) for n in range(1, 41)]
 
 
 def test_texts_that_make_no_query_are_an_error(tmp_path: Path) -> None:
