@@ -131,6 +131,19 @@ def test_lexical_search_loads_no_model(index: Index, tmp_path: Path) -> None:
         assert keys(other.search("E-1042", mode="lexical")) == ["error"]
 
 
+def test_another_language_has_other_stems(index: Index, tmp_path: Path) -> None:
+    index.add(["die alten Häuser"], keys=["haus"])
+    assert index.search("Haus", mode="lexical") == []
+    assert index.index_lexical(language="german")
+    assert keys(index.search("Haus", mode="lexical")) == ["haus"]
+    assert not index.index_lexical(language="german")
+    assert index.index_lexical(language="none")
+    assert index.search("häusern", mode="lexical") == []
+    assert keys(index.search("HÄUSER", mode="lexical")) == ["haus"]
+    with pytest.raises(InvalidInput, match=r"there are no stems for 'elvish': only for .*, english, "):
+        index.index_lexical(language="elvish")
+
+
 # --- in step with every change
 
 
@@ -204,6 +217,20 @@ def test_a_damaged_segment_is_told_and_costs_no_answer(
         report = index.repair()
         assert (report.ok, len(report.repaired)) == (True, 1)
         assert answers(index) == before
+
+
+def test_segments_of_another_version_are_not_used_and_made_again(
+    large: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, names = answers(large), [path.name for path in segments(tmp_path / "i")]
+    monkeypatch.setattr("vecindex.search.lexical.settings.ANALYSIS", 0)
+    with opened(tmp_path / "i") as index:
+        assert (answers(index), index.verify().ok) == (before, True)
+        index.add(["something else"], keys=["else"])
+        index.delete(["else"])
+        assert segments(tmp_path / "i")
+        assert not set(names) & {path.name for path in segments(tmp_path / "i")}
+        assert [keys(hits) for hits in answers(index)] == [keys(hits) for hits in before]
 
 
 def test_a_compaction_renumbers_the_segments(large: Index, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from vecindex.store.derived import LexicalFiles, SegmentFile
 DIGEST = "0" * 64
 FILES = LexicalFiles(
     "{}",
+    "f",
     (
         SegmentFile(0, 10, "lexical-1-0-10-01234567.bin", DIGEST),
         SegmentFile(10, 12, "lexical-1-10-12-89abcdef.bin", DIGEST),
@@ -21,7 +22,7 @@ FILES = LexicalFiles(
 
 def test_lexical_files_are_read_as_they_were_written() -> None:
     assert LexicalFiles.from_json(FILES.to_json()) == FILES
-    assert (FILES.rows, FILES.without_segments()) == (12, LexicalFiles("{}"))
+    assert (FILES.rows, FILES.without_segments()) == (12, LexicalFiles("{}", "f"))
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,7 @@ def test_lexical_files_are_read_as_they_were_written() -> None:
     [
         {"settings": None},
         {"settings": {}},
+        {"fingerprint": 1},
         {"segments": {}},
         {"segments": [1]},
         {"segments": [{}]},
@@ -37,7 +39,7 @@ def test_lexical_files_are_read_as_they_were_written() -> None:
     ids=str,
 )
 def test_other_lexical_files_are_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"its lexical|is not|does not follow"):
+    with pytest.raises(ValueError, match=r"its lexical|is not|is not|does not follow"):
         LexicalFiles.from_json(json.dumps({**json.loads(FILES.to_json()), **change}))
 
 
@@ -59,5 +61,5 @@ def test_other_lexical_files_are_refused(change: dict[str, Any]) -> None:
 def test_other_segments_are_refused(change: dict[str, Any]) -> None:
     written = json.loads(FILES.to_json())
     written["segments"][1] |= change
-    with pytest.raises(ValueError, match=r"its lexical|is not|does not follow"):
+    with pytest.raises(ValueError, match=r"its lexical|is not|is not|does not follow"):
         LexicalFiles.from_json(json.dumps(written))

@@ -15,7 +15,7 @@ from .commands.exchange import backup, export, import_
 from .commands.explain import explain
 from .commands.find import get, list_, search, similar
 from .commands.guide import guide
-from .commands.manage import compact, delete, index_field, info, verify
+from .commands.manage import compact, delete, index_field, index_lexical, info, verify
 from .commands.migrate import migrate
 from .commands.models import models
 from .commands.selftest import selftest
@@ -40,8 +40,8 @@ def main() -> None:
 
 
 for _command in (
-    *(add, search, similar, get, list_, delete, sources, watch, info, index_field, eval_, tune, verify, compact),
-    *(backup, export, import_, migrate, selftest, explain, models, guide, completion),
+    *(add, search, similar, get, list_, delete, sources, watch, info, index_field, index_lexical, eval_, tune, verify),
+    *(compact, backup, export, import_, migrate, selftest, explain, models, guide, completion),
 ):
     main.add_command(_command)
 with_verbosity(main)

@@ -23,6 +23,7 @@ _COMMANDS = {
     "migrate": ("reindex", "reembed", "re-embed", "upgrade", "rebuild"),
     "models": ("model",),
     "index-field": ("create-index", "add-index", "index-metadata"),
+    "index-lexical": ("stem", "stemming", "language", "bm25", "fts"),
     "completion": ("completions", "complete", "install-completion"),
     "guide": ("docs", "doc", "documentation", "manual", "tutorial", "topics"),
     "--help": ("help", "man", "usage"),

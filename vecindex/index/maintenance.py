@@ -23,6 +23,7 @@ from ..store.sql.reads import Catalog
 from ..store.writer import Writer
 from ..values.arguments import entrance
 from ..values.records import CompactReport, VerifyReport
+from ..values.scalars import string
 from .model import Model
 from .reader import Reader
 from .searcher import Where
@@ -57,6 +58,26 @@ class Maintained(Reader):
             raise InvalidInput(f"{field!r} is not a field name: {refused.reason}", "Write it as in a filter.") from None
         with self._writer() as writer:
             return writer.index_field(name)
+
+    @entrance(language=lambda name, value: string(value, "a language"))
+    def index_lexical(self, *, language: str) -> bool:
+        """Chooses how lexical search compares words; returns False if it does so already.
+
+        Args:
+            language: that of the texts, such as "german", by which words are reduced to their stems. "none" compares
+                words as they are, apart from case. The stems of a new index are English.
+
+        Raises:
+            InvalidInput: there are no stems for that language; the message lists those that there are.
+        """
+        from ..search.lexical.settings import LexicalSettings
+
+        self._check_writable()
+        try:
+            settings = LexicalSettings(None if language == "none" else language)
+        except ValueError as error:
+            raise InvalidInput(str(error), "Name one of these, or 'none' to compare words as they are.") from None
+        return self._upkeep.choose_lexical(settings)
 
     @entrance()
     def tune(

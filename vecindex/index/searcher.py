@@ -71,7 +71,7 @@ class Searcher(Listing):
                 ``"lang = 'en' and year >= 2020"``.
             mode: "dense" finds the nearest vectors, that is, texts of the same meaning; "lexical" finds texts with the
                 query's words, by BM25; "hybrid" does both. In these two, a phrase in quotation marks has to be in the
-                text, and ``-word`` leaves out texts with that word.
+                text, and a dash before a word leaves out texts with that word.
             fusion: how "hybrid" joins the two: "convex" adds their scores, each brought to the range from 0 to 1, and
                 "rrf" their reciprocal ranks.
             group_by: ``source``, ``document``, or a metadata field such as ``topic`` or ``author.name``. At most

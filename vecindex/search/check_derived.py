@@ -17,5 +17,5 @@ def check_derived(snapshot: Snapshot) -> list[CorruptIndex]:
     if snapshot.manifest.lexical is not None:
         from .check_segments import check_segments
 
-        found += check_segments(snapshot, snapshot.manifest.lexical)
+        found += check_segments(snapshot)
     return found

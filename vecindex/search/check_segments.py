@@ -5,26 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import CorruptIndex
-from ..store.derived import LexicalFiles
 from ..store.snapshot import Snapshot
 from .lexical.analysis import Analyzer
 from .lexical.building import build
 from .lexical.segment import Segment
-from .lexicon import lexical_settings, load_segment, read_texts
+from .lexicon import lexical_settings, load_segment, read_texts, usable_segments
 
 _SAMPLE = 64
 """How many rows of each segment are analysed again."""
 
 
-def check_segments(snapshot: Snapshot, lexical: LexicalFiles) -> list[CorruptIndex]:
+def check_segments(snapshot: Snapshot) -> list[CorruptIndex]:
     """What is wrong with a snapshot's segments."""
     found: list[CorruptIndex] = []
     settings = lexical_settings(snapshot.manifest)
-    if settings.to_json() != lexical.settings:
-        reason = "its settings are not known to this version"
-        return [CorruptIndex(str(snapshot.folder / name), reason) for name in lexical.names]
     analyzer = Analyzer(settings)
-    for file in lexical.segments:
+    for file in usable_segments(snapshot.manifest):
         path = str(snapshot.folder / file.name)
         try:
             segment = load_segment(snapshot.folder, file)

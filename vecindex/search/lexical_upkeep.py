@@ -23,7 +23,8 @@ from ..store.vectors import Rows
 from ..store.writer import Writer
 from .lexical.building import build, merge, renumbered
 from .lexical.segment import Segment, dump
-from .lexicon import Lexicon, lexical_settings, load_segment, read_texts
+from .lexical.settings import LexicalSettings
+from .lexicon import Lexicon, lexical_settings, load_segment, read_texts, usable_segments
 
 _LARGER = 2
 """A segment is merged with the one before if that is not more than so many times as large."""
@@ -45,8 +46,10 @@ class LexicalUpkeep:
         self._writer = writer
 
     def are_lost(self, manifest: Manifest) -> bool:
-        """Whether files of segments are missing, or were found damaged."""
+        """Whether files of segments are missing, were found damaged, or are of another version."""
         segments = manifest.lexical.segments if manifest.lexical else ()
+        if len(usable_segments(manifest)) < len(segments):
+            return True
         return any(self._lexicon.is_damaged(file) or not is_file(self._folder / file.name) for file in segments)
 
     @memory_errors("lexical segments were made")
@@ -66,23 +69,36 @@ class LexicalUpkeep:
         except ValueError:  # postings are checked only when they are used
             self.renew(rebuild=True)
             return
-        files = [file for file, _ in kept]
+        files, named = [file for file, _ in kept], (settings.to_json(), settings.fingerprint())
 
         def choose(now: Manifest) -> Manifest:
             if now.lexical != manifest.lexical:  # another process published first
                 return now
-            return replace(now, lexical=LexicalFiles(settings.to_json(), (*files, self._write(now, new))))
+            return replace(now, lexical=LexicalFiles(*named, (*files, self._write(now, new))))
 
         with self._writer() as writer:
             writer.set_derived(manifest.vectors, choose)
 
+    def choose(self, settings: LexicalSettings) -> bool:
+        """Makes these the settings of the index, with segments if there are enough rows; False if they were."""
+        chosen = LexicalFiles(settings.to_json(), settings.fingerprint())
+        while True:
+            with self._snapshots.borrow() as catalog:
+                manifest = catalog.manifest()
+            if lexical_settings(manifest) == settings:
+                return False
+            with self._writer() as writer:
+                if writer.set_derived(manifest.vectors, lambda now: replace(now, lexical=chosen)):
+                    return True
+            # A compaction came in between.
+
     def renumbered(self, manifest: Manifest, live: Rows) -> LexicalFiles | None:
         """Publishes the segments that ``manifest`` names for its rows, which were the rows ``live`` before."""
         lexical = manifest.lexical
-        if lexical is None or not len(live):
-            return lexical and lexical.without_segments()
+        if lexical is None:
+            return None
         files: list[SegmentFile] = []
-        for file in lexical.segments:
+        for file in usable_segments(manifest):
             first, stop = np.searchsorted(live, [file.first, file.stop]).tolist()
             if first == stop:
                 continue
@@ -93,15 +109,12 @@ class LexicalUpkeep:
             except (CorruptIndex, ValueError):
                 break  # the rest is made again by the next upkeep
             files.append(self._write(manifest, segment))
-        return LexicalFiles(lexical.settings, tuple(files))
+        return replace(lexical, segments=tuple(files))
 
     def _sound(self, manifest: Manifest) -> list[tuple[SegmentFile, Segment]]:
         """The stored segments before the first that cannot be used."""
         found: list[tuple[SegmentFile, Segment]] = []
-        lexical = manifest.lexical
-        if lexical is None or lexical.settings != lexical_settings(manifest).to_json():
-            return found
-        for file in lexical.segments:
+        for file in usable_segments(manifest):
             if self._lexicon.is_damaged(file):
                 break
             try:

@@ -78,7 +78,7 @@ class Lexicon:
         except VecindexError:
             raise
         except ValueError as error:
-            for file in _stored(snapshot.manifest):
+            for file in usable_segments(snapshot.manifest):
                 self._refuse(str(snapshot.folder / file.name), file.name, str(error))
             return question(self._side(snapshot).postings)
 
@@ -111,7 +111,7 @@ class Lexicon:
             stored, tail = before.stored, before.tail
         kept: dict[str, Segment] = {}
         rows = 0
-        for file in _stored(manifest):
+        for file in usable_segments(manifest):
             segment = stored.get(file.name) or self._loaded(snapshot, file)
             if segment is None or file.name in self._refused:
                 break
@@ -230,5 +230,9 @@ def _texts(snapshot: Snapshot, record: Stored, settings: LexicalSettings) -> tup
     return settings.texts(record.text, snapshot.metadata(record) if settings.fields else {})
 
 
-def _stored(manifest: Manifest) -> tuple[SegmentFile, ...]:
-    return manifest.lexical.segments if manifest.lexical else ()
+def usable_segments(manifest: Manifest) -> tuple[SegmentFile, ...]:
+    """The stored segments, unless another version of vecindex or of the stemming library made their terms."""
+    lexical = manifest.lexical
+    if lexical is None or lexical.fingerprint != lexical_settings(manifest).fingerprint():
+        return ()
+    return lexical.segments

@@ -40,6 +40,7 @@ from .dense.tune import QUERIES, Trial, tune
 from .view import Accelerator, load_codes
 
 if TYPE_CHECKING:
+    from .lexical.settings import LexicalSettings
     from .lexical_upkeep import LexicalUpkeep
     from .lexicon import Lexicon
 
@@ -166,6 +167,13 @@ class Upkeep:
         else:
             extend(codes, vectors)
         self._publish(manifest, codes, instead=manifest.codes)
+
+    def choose_lexical(self, settings: LexicalSettings) -> bool:
+        """Changes how texts become words, and makes segments anew; False if nothing changes."""
+        if not self._lexical.choose(settings):
+            return False
+        self.tidy()
+        return True
 
     def renew_derived(self, rebuild: bool = False) -> None:
         """Makes what is derived for all committed rows; everything anew if ``rebuild``."""

@@ -57,9 +57,13 @@ class SegmentFile:
 
 @dataclass(frozen=True, slots=True)
 class LexicalFiles:
-    """How texts become terms (``settings``, JSON), and the segments: adjacent, from row 0 on."""
+    """How texts become terms (``settings``, JSON), and the segments: adjacent, from row 0 on.
+
+    ``fingerprint`` is of everything that decided which terms the segments have, the stemming library included.
+    """
 
     settings: str
+    fingerprint: str
     segments: tuple[SegmentFile, ...] = ()
 
     @property
@@ -68,7 +72,7 @@ class LexicalFiles:
         return self.segments[-1].stop if self.segments else 0
 
     def without_segments(self) -> LexicalFiles:
-        return LexicalFiles(self.settings)
+        return LexicalFiles(self.settings, self.fingerprint)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -80,14 +84,14 @@ class LexicalFiles:
     @classmethod
     def from_json(cls, text: str) -> LexicalFiles:
         """Reads what `to_json` wrote; raises ValueError for anything else, above all for names of other files."""
-        values = _object(text, {"settings", "segments"}, "lexical segments")
-        settings, listed = values["settings"], values["segments"]
-        if not isinstance(settings, str) or not isinstance(listed, list):
+        values = _object(text, {"settings", "fingerprint", "segments"}, "lexical segments")
+        (settings, fingerprint), listed = texts([values["settings"], values["fingerprint"]]), values["segments"]
+        if not isinstance(listed, list):
             raise ValueError(f"its lexical segments are {shown(text)}")
         segments: list[SegmentFile] = []
         for each in listed:
             segments.append(_segment(each, segments[-1].stop if segments else 0))
-        return cls(settings, tuple(segments))
+        return cls(settings, fingerprint, tuple(segments))
 
 
 def map_derived(path: Path, at_most: int | None = None) -> memoryview:

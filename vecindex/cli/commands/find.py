@@ -56,7 +56,7 @@ def search(
 
     --mode lexical finds texts that have words of the query, the rarer the better, and prints BM25 scores; --mode hybrid
     finds by meaning and by words, best for names, codes and rare words. In both, a phrase in quotation marks has to be
-    in the text, and -word leaves out texts with that word.
+    in the text, and a dash before a word leaves out texts with that word.
 
     --group-by still prints -k hits if there are enough: less near ones take the place of those that are too many in
     their group. Each record without the field is a group by itself. With --context, the sentences around a hit have no

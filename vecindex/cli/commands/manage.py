@@ -1,4 +1,4 @@
-"""``vecindex delete``, ``info``, ``verify``, ``index-field`` and ``compact``: looking after an index."""
+"""``delete``, ``info``, ``verify``, ``index-field``, ``index-lexical`` and ``compact``: looking after an index."""
 
 from __future__ import annotations
 
@@ -118,6 +118,33 @@ def index_field(fields: Sequence[str], format_: str, index_path: Path) -> None:
         {"fields": [{"field": field, "new": new} for field, new in made.items()]},
         "\n".join(f"{printable(field)} {said[new]}." for field, new in made.items()),
     )
+
+
+@click.command("index-lexical")
+@click.option(
+    "--language",
+    required=True,
+    metavar="NAME",
+    help="The language of the texts, such as german; none compares words as they are, apart from case.",
+)
+@answer_option
+@index_option
+def index_lexical(language: str, format_: str, index_path: Path) -> None:
+    """Choose how lexical search compares words.
+
+    Words are reduced to their stems, so that a search for "raining" finds "rain". The stems of a new index are English.
+
+    \b
+    Examples:
+      vecindex index-lexical --language german
+      vecindex index-lexical --language none
+    """
+    from ...index.facade import open as open_index
+
+    with open_index(index_path, create=False) as index:
+        new = index.index_lexical(language=language)
+    said = "are compared as they are" if language == "none" else f"are compared by their {language} stems"
+    answer(format_, {"language": language, "new": new}, f"Words {said}{' now' if new else ', as before'}.")
 
 
 @click.command()
