@@ -18,15 +18,13 @@ from .bm25 import Scores
 from .segment import Array
 
 Rows = npt.NDArray[np.int64]
-Numbers = npt.NDArray[np.uint32]
-"""Rows of a segment, counted from its first."""
 Mask = npt.NDArray[np.bool_]
 
 _SLACK = 1 + 1e-6
 """Bounds are computed of numbers of 32 bits, and sums in another order than scores."""
 _LONG = 1000
 """Before a term with more postings than this, the most promising rows are scored in full."""
-_LOOKUP = 12
+_LOOKUP = 8
 """Looking up a row takes as long as reading so many postings in order."""
 
 
@@ -35,7 +33,7 @@ class Part:
     """The postings of a term in a segment; no row's score gains more than ``bound`` from it."""
 
     weight: float
-    rows: Numbers
+    rows: npt.NDArray[np.uint32]
     codes: Array
     impacts: Scores
     bound: float
@@ -91,23 +89,24 @@ def top_of_segment(parts: list[Part], k: int, size: int, mask: Mask | None, thre
         if _LOOKUP * len(candidates) < len(part.rows):
             scores += look_up(part, candidates)
         else:
-            sums[part.rows] = _gains(part)
+            rows = part.rows.astype(np.int64)
+            sums[rows] = _gains(part)
             scores += sums.take(candidates)
-            sums[part.rows] = 0
+            sums[rows] = 0
     candidates, scores = _promising(candidates, scores, threshold)
     _sums.give(sums)
-    return best(candidates.astype(np.int64), scores, k)
+    return best(candidates, scores, k)
 
 
 def _read(
     parts: list[Part], left: list[float], k: int, mask: Mask | None, threshold: float, sums: Scores
-) -> tuple[Numbers, int, float]:
+) -> tuple[Rows, int, float]:
     """Adds postings to ``sums`` as long as a row that has none of the parts before may be among the best.
 
     Returns:
         The rows that have any of the parts that were added, how many these are, and a threshold that may be higher.
     """
-    read: list[Numbers] = [np.empty(0, np.uint32)]
+    read = [np.empty(0, np.int64)]
     count = judged = 0
     for number, part in enumerate(parts):
         if len(part.rows) > _LONG and count >= k and count > judged:
@@ -115,19 +114,22 @@ def _read(
             judged = 4 * count  # from then on, other rows are likely to be more promising
         if left[number] < threshold:
             return np.concatenate(read), number, threshold
-        rows, gains = part.rows, _gains(part)
+        rows, gains = part.rows.astype(np.int64), _gains(part)  # other numbers are slow to index with
         if mask is not None:
-            allowed = mask[rows]
+            allowed = mask.take(rows)
             rows, gains = rows[allowed], gains[allowed]
-        before = sums.take(rows)
-        gains += before
+        if count:
+            before = sums.take(rows)
+            gains += before
+            read.append(rows[before == 0])
+        else:
+            read.append(rows)
         sums[rows] = gains
-        read.append(rows[before == 0])
         count += len(read[-1])
     return np.concatenate(read), len(parts), threshold
 
 
-def _reached(rows: Numbers, sums: Scores, parts: list[Part], k: int) -> float:
+def _reached(rows: Rows, sums: Scores, parts: list[Part], k: int) -> float:
     """A score that k of ``rows`` reach: ``sums`` are their scores without ``parts``."""
     scores = sums.take(rows)
     count = 2 * k + 32
@@ -146,16 +148,17 @@ def _gains(part: Part) -> Scores:
     return gains
 
 
-def look_up(part: Part, rows: Numbers) -> Scores:
+def look_up(part: Part, rows: Rows) -> Scores:
     """What the term adds to the scores of these rows."""
-    at = part.rows.searchsorted(rows)
+    numbers = rows.astype(np.uint32)  # or numpy would convert all of the part's
+    at = part.rows.searchsorted(numbers)
     gains = part.impacts.take(part.codes.take(at, mode="clip"))
     gains *= part.weight
-    gains *= part.rows.take(at, mode="clip") == rows
+    gains *= part.rows.take(at, mode="clip") == numbers
     return gains
 
 
-def _promising(rows: Numbers, scores: Scores, least: float) -> tuple[Numbers, Scores]:
+def _promising(rows: Rows, scores: Scores, least: float) -> tuple[Rows, Scores]:
     kept = (scores >= least).nonzero()[0]
     return (rows, scores) if len(kept) == len(scores) else (rows.take(kept), scores.take(kept))
 

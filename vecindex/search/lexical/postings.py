@@ -113,7 +113,7 @@ class Postings:
             inside = np.flatnonzero((rows >= segment.first) & (rows < segment.stop))
             if not len(inside):
                 continue
-            wanted = (rows[inside] - segment.first).astype(np.uint32)
+            wanted = rows[inside] - segment.first
             sums = np.zeros(len(inside), np.float64)
             for part in self._parts(number, self._weighted(query.terms)):
                 sums += look_up(part, wanted)
