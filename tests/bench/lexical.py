@@ -30,7 +30,7 @@ import numpy as np
 from corpus import QUERIES, sentences
 from support.common import DATA, where
 
-from vecindex.evaluate.measures import ndcg
+from vecindex.index.comparing import ndcg
 from vecindex.search.lexical.analysis import Analyzer
 from vecindex.search.lexical.building import build
 from vecindex.search.lexical.postings import Postings
