@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
 import pytest
 
 from vecindex.search.dense import codes, parallel_scan
+from vecindex.search.dense.pace import SEARCHES, Pace
 from vecindex.search.dense.parallel_scan import ParallelScan
 from vecindex.search.dense.settings import FAST, CodeSettings
 
@@ -17,6 +19,7 @@ from vecindex.search.dense.settings import FAST, CodeSettings
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel_scan, "LEAST_ROWS", 256)
     monkeypatch.setattr(parallel_scan, "available_cores", lambda: 3)
+    monkeypatch.setattr(Pace, "cuts", lambda self: True)
 
 
 def unit(rows: int, seed: int) -> Any:
@@ -55,3 +58,31 @@ def test_concurrent_scans_do_not_mix() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_share_that_no_thread_has_begun_is_scanned_by_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = codes.build(unit(2000, 0), CodeSettings(1, 20)).variant(FAST)
+    scan = ParallelScan(made.index)
+    never: list[Future[Any]] = []
+
+    def queued(*_: Any) -> Future[Any]:
+        never.append(Future())
+        return never[-1]
+
+    monkeypatch.setattr(parallel_scan, "in_thread", queued)
+    for query in unit(4, 1):
+        rotated = made.rotate(query[None, :])
+        assert scan.search(rotated, 10)[1].tolist() == made.index.search(rotated, 10)[0].tolist()
+    assert len(never) >= 8
+    assert all(future.cancelled() for future in never)
+
+
+def test_a_scan_beside_other_searches_starts_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = codes.build(unit(2000, 0), CodeSettings(1, 20)).variant(FAST)
+    scan = ParallelScan(made.index)
+    monkeypatch.setattr(parallel_scan, "in_thread", None)
+    rotated = made.rotate(unit(1, 1))
+    with SEARCHES, SEARCHES:
+        assert scan.search(rotated, 10)[1].tolist() == made.index.search(rotated, 10)[0].tolist()
+    with SEARCHES, pytest.raises(TypeError):
+        scan.search(rotated, 10)

@@ -13,6 +13,7 @@ from ..errors import RecordNotFound
 from ..errors.warnings import QueryUnknown, VecindexWarning, warn
 from ..search import run
 from ..search.dense.nearest import Trace
+from ..search.dense.pace import SEARCHES
 from ..search.fusion import Fusion
 from ..search.grouping import unmatched
 from ..search.listing import Listing
@@ -114,7 +115,7 @@ class Searcher(Listing):
 
     def _search(self, queries: Sequence[str] | Any, options: SearchOptions, trace: Trace | None = None) -> list[Hits]:
         trace = trace or Trace()
-        with self._asked(queries, options, trace) as (view, ranker):
+        with SEARCHES, self._asked(queries, options, trace) as (view, ranker):
             hits = run.search(view, ranker, options, trace=trace)
             warnings = [*view.unmatched(options.where, options.k), *unmatched(view, options.by, hits)]
         _warn(warnings)
@@ -153,7 +154,7 @@ class Searcher(Listing):
         return self._similar(key, search_options(k, where, group_by, per_group, context), warns=True)
 
     def _similar(self, key: str, options: SearchOptions, warns: bool = False) -> Hits:
-        with self._snapshots.take() as snapshot:
+        with SEARCHES, self._snapshots.take() as snapshot:
             record = stored_record(snapshot, key)
             if warns and record.unknown and (space := snapshot.manifest.space):
                 warn(QueryUnknown(space.model, "the record"))

@@ -1,7 +1,7 @@
 """Scans codes for one query in several threads: the codes are split into shares, one for each core.
 
 FAISS's own threads share queries, not rows, and wait for each other on a busy machine. Here the caller scans the shares
-for which no thread is idle, so that many searches at once do not queue.
+that no thread has begun. Whether a scan is cut at all is decided in `pace`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from ...machine.cores import available_cores
 from ...machine.threads import in_thread
 from .load_faiss import load_faiss
+from .pace import SEARCHES, Pace
 
 Rows = npt.NDArray[np.int64]
 Estimates = npt.NDArray[np.float32]
@@ -36,17 +38,30 @@ class ParallelScan:
         size = -(-index.ntotal // count)
         size += -size % _ROWS_A_BLOCK
         self._starts = list(range(0, index.ntotal, size)) or [0]
+        self._whole = index
         self._shares = [index] if count == 1 else [_share(index, start, size) for start in self._starts]
+        self._pace = Pace()
 
     def search(self, query: Estimates, count: int) -> tuple[Rows, Estimates]:
         """Rows (1, count) and estimates (1, count), descending, for ``query`` (1, D); -1 stands for no row."""
-        if len(self._shares) == 1:
-            estimates, rows = self._shares[0].search(query, count)
-            return rows, estimates
+        if len(self._shares) == 1 or SEARCHES.are_many:
+            return self._search_whole(query, count)
+        cuts, began = self._pace.cuts(), perf_counter()
+        found = self._search_shares(query, count) if cuts else self._search_whole(query, count)
+        if not SEARCHES.are_many:  # else the time is also theirs
+            self._pace.took(perf_counter() - began, cuts)
+        return found
+
+    def _search_whole(self, query: Estimates, count: int) -> tuple[Rows, Estimates]:
+        estimates, rows = self._whole.search(query, count)
+        return rows, estimates
+
+    def _search_shares(self, query: Estimates, count: int) -> tuple[Rows, Estimates]:
         others = [_started(share, query, count) for share in self._shares[1:]]
         found = [self._shares[0].search(query, count)]
         for share, future in zip(self._shares[1:], others, strict=True):
-            found.append(share.search(query, count) if future is None else future.result())
+            is_ours = future is None or future.cancel()  # no thread has begun it
+            found.append(share.search(query, count) if is_ours or future is None else future.result())
         shifted = [np.where(rows < 0, rows, rows + start) for (_, rows), start in zip(found, self._starts, strict=True)]
         estimates, rows = np.concatenate([each for each, _ in found], axis=1), np.concatenate(shifted, axis=1)
         best = np.argsort(-estimates[0], kind="stable")[:count]
