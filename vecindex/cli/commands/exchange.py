@@ -44,7 +44,7 @@ def backup(dest: str, format_: str, index_path: Path) -> None:
 @click.argument("dest", metavar="DEST|-")
 @click.option("--format", "format_", type=click.Choice(_FORMATS), help="The format of DEST.  [default: by suffix]")
 @where_option
-@click.option("--no-vectors", is_flag=True, help="Write only keys, texts and metadata, as jsonl.")
+@click.option("--no-vectors", is_flag=True, help="Write only keys, texts, metadata and places, as jsonl.")
 @report_option
 @index_option
 def export(
