@@ -144,6 +144,34 @@ def test_another_language_has_other_stems(index: Index, tmp_path: Path) -> None:
         index.index_lexical(language="elvish")
 
 
+def test_words_of_fields_are_read_with_their_weights_and_follow_every_change(index: Index) -> None:
+    index.add(["plain text"], keys=["x"], metadata=[{"title": "Green leaves", "n": 1}])
+    assert index.search("green", mode="lexical") == []
+    assert index.index_lexical(fields={"title": 2})
+    (light,) = index.search("green", mode="lexical")
+    assert index.index_lexical(fields={"title": 3})
+    (heavy,) = index.search("green", mode="lexical")
+    assert heavy.score > light.score
+    index.add(["plain text"], keys=["x"], metadata=[{"title": "Red leaves", "n": 1}])
+    assert index.search("green", mode="lexical") == []
+    assert keys(index.search("red", mode="lexical")) == ["x"]
+    assert (len(index), index.verify().ok) == (len(TEXTS) + 1, True)
+    for wrong in ({"title": 0}, {"title": float("nan")}, {1: 1}, {"a.": 1}):
+        with pytest.raises(InvalidInput):
+            index.index_lexical(fields=wrong)  # type: ignore[arg-type]
+
+
+def test_a_new_row_for_new_metadata_keeps_its_vector_and_its_lost_tokens(index: Index) -> None:
+    index.index_lexical(fields={"title": 1})
+    index.add(["w " * 40], keys=["long"], metadata=[{"title": "one"}], on_long="truncate")
+    (before,) = index.search("one", mode="lexical")
+    vector = index.get("long").vector
+    index.add(["w " * 40], keys=["long"], metadata=[{"title": "two"}], on_long="truncate")
+    (after,) = index.search("two", mode="lexical")
+    assert after.lost == before.lost > 0
+    assert np.array_equal(index.get("long").vector, vector)  # type: ignore[arg-type]
+
+
 # --- in step with every change
 
 

@@ -100,7 +100,7 @@ ODD: dict[str, tuple[Callable[[], Any], str]] = {
     "bytes": (lambda: b"one", ""),
     "a bytearray": (lambda: bytearray(b"one"), ""),
     "a memoryview": (lambda: memoryview(b"one"), ""),
-    "a dict": (lambda: {"one": 1}, "where object"),
+    "a dict": (lambda: {"one": 1}, "where object weights"),
     "a mapping proxy": (lambda: types.MappingProxyType({"one": 1}), "where object"),
     "a set": (lambda: {"nothing", "no"}, "keys"),
     "a list of integers": (lambda: [1, 2], "query features"),

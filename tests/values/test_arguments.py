@@ -64,6 +64,7 @@ KINDS: dict[str, set[str]] = {
         *("types", "encoding", "errors", "mode", "fusion", "by", "modes", "fusions"),
     },
     "index": {"index"},
+    "weights": {"fields"},
     "name": {"space", "language"},
     "columns": {"text_column", "metadata_columns", "include", "exclude"},
     "encoder": {"encoder"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from ..store.sql.reads import Catalog
 from ..store.writer import Writer
 from ..values.arguments import entrance
 from ..values.records import CompactReport, VerifyReport
-from ..values.scalars import string
+from ..values.scalars import string, weights_by_name
 from .model import Model
 from .reader import Reader
 from .searcher import Where
@@ -59,24 +59,27 @@ class Maintained(Reader):
         with self._writer() as writer:
             return writer.index_field(name)
 
-    @entrance(language=lambda name, value: string(value, "a language"))
-    def index_lexical(self, *, language: str) -> bool:
+    @entrance(language=lambda name, value: string(value, "a language"), fields=weights_by_name)
+    def index_lexical(self, *, language: str = "english", fields: Mapping[str, float] | None = None) -> bool:
         """Chooses how lexical search compares words; returns False if it does so already.
 
         Args:
             language: that of the texts, such as "german", by which words are reduced to their stems. "none" compares
                 words as they are, apart from case. The stems of a new index are English.
+            fields: metadata fields whose words are read beside those of the text, such as ``{"title": 2}``. A word of
+                a field with the weight 2 counts as two of the text. A new index reads none.
 
         Raises:
-            InvalidInput: there are no stems for that language; the message lists those that there are.
+            InvalidInput: there are no stems for that language (the message lists those that there are), or a field or
+                a weight makes no sense.
         """
         from ..search.lexical.settings import LexicalSettings
 
         self._check_writable()
         try:
-            settings = LexicalSettings(None if language == "none" else language)
+            settings = LexicalSettings(None if language == "none" else language, tuple((fields or {}).items()))
         except ValueError as error:
-            raise InvalidInput(str(error), "Name one of these, or 'none' to compare words as they are.") from None
+            raise InvalidInput(str(error), "See the guide's page on searching.") from None
         return self._upkeep.choose_lexical(settings)
 
     @entrance()

@@ -71,6 +71,14 @@ class LexicalFiles:
         """The number of rows that the segments cover."""
         return self.segments[-1].stop if self.segments else 0
 
+    @property
+    def has_fields(self) -> bool:
+        """Whether metadata fields are read beside the texts."""
+        try:
+            return bool(json.loads(self.settings)["fields"])
+        except (ValueError, LookupError, TypeError, RecursionError):
+            return True  # settings of another version
+
     def without_segments(self) -> LexicalFiles:
         return LexicalFiles(self.settings, self.fingerprint)
 

@@ -111,7 +111,9 @@ class Writer:
             else:
                 items = _with_vectors(adding.incoming, block)
                 changes = reconcile(items, adding.followed.stored, _lookup(path, manifest), whole, adding.at)
-                found = _vectors_of(changes.written, vectors)
+                if manifest.lexical is not None and manifest.lexical.has_fields:
+                    changes.renew(_lookup(path, manifest))
+                found = _vectors_of(changes, vectors)
                 block = np.stack([each.vector for each in found]) if found else np.empty((0, 0), np.float32)
             lost = [0] * len(changes.written) if found is None else [each.lost for each in found]
             if changes.written:
@@ -286,11 +288,17 @@ def _with_vectors(incoming: Sequence[Incoming], block: Vectors | None) -> Sequen
     return [item.with_vector(vector) for item, vector in zip(incoming, block, strict=True)]
 
 
-def _vectors_of(written: Sequence[Incoming], vectors: Mapping[str, TextVector]) -> list[TextVector]:
+def _vectors_of(changes: Changes, vectors: Mapping[str, TextVector]) -> list[TextVector]:
     """The vector to write for each record; raises MissingVectors."""
+    written, renewed = changes.written, changes.renewed
     if missing := [item.text for item in written if item.vector is None and item.text not in vectors]:
         raise MissingVectors(missing)
-    return [vectors[item.text] if item.vector is None else TextVector(item.vector, 0) for item in written]
+    return [
+        vectors[item.text]
+        if item.vector is None
+        else TextVector(item.vector, renewed[item.key].lost if item.key in renewed else 0)
+        for item in written
+    ]
 
 
 def _entries(written: Sequence[Stored], found: Sequence[TextVector], sums: Sums) -> Iterator[Entry]:

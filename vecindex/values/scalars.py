@@ -147,6 +147,14 @@ def real(advice: str, least: float = -math.inf) -> Check:
     return check
 
 
+def weights_by_name(name: str, value: object) -> dict[str, float]:
+    """A mapping of names to numbers."""
+    if not isinstance(value, Mapping):
+        raise InvalidInput(f"{name} is {shown(value)}, not a mapping", "Pass a dict such as {'title': 2}.")
+    weight = real("Pass a number, such as 2 in {'title': 2}.")
+    return {string(each, f"a name in {name}"): weight(f"the weight of {shown(each)}", value[each]) for each in value}
+
+
 def path(name: str, value: object) -> str | os.PathLike[str]:
     if isinstance(value, str):
         return str.__str__(value)

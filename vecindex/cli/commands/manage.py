@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -120,31 +120,57 @@ def index_field(fields: Sequence[str], format_: str, index_path: Path) -> None:
     )
 
 
+def _weights(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, float]:
+    found = {}
+    for value in values:
+        name, equals, weight = value.rpartition("=")
+        if not equals:
+            name, weight = value, "1"
+        try:
+            found[name] = float(weight)
+        except ValueError:
+            raise click.BadParameter(f"{weight!r} is not a number; write title=2 for example.", ctx, param) from None
+    return found
+
+
 @click.command("index-lexical")
 @click.option(
     "--language",
-    required=True,
+    default="english",
+    show_default=True,
     metavar="NAME",
     help="The language of the texts, such as german; none compares words as they are, apart from case.",
 )
+@click.option(
+    "--field",
+    "fields",
+    multiple=True,
+    callback=_weights,
+    metavar="NAME[=WEIGHT]",
+    help="Also read the words of this metadata field; each counts as WEIGHT words of the text.",
+)
 @answer_option
 @index_option
-def index_lexical(language: str, format_: str, index_path: Path) -> None:
-    """Choose how lexical search compares words.
+def index_lexical(language: str, fields: Mapping[str, float], format_: str, index_path: Path) -> None:
+    """Choose how lexical search compares words, and which it reads.
 
-    Words are reduced to their stems, so that a search for "raining" finds "rain". The stems of a new index are English.
+    Words are reduced to their stems, so that a search for "raining" finds "rain". The stems of a new index are English,
+    and it reads the texts alone. Fields that are not named any more are read no longer.
 
     \b
     Examples:
       vecindex index-lexical --language german
       vecindex index-lexical --language none
+      vecindex index-lexical --field title=2 --field author
     """
     from ...index.facade import open as open_index
 
     with open_index(index_path, create=False) as index:
-        new = index.index_lexical(language=language)
+        new = index.index_lexical(language=language, fields=fields)
     said = "are compared as they are" if language == "none" else f"are compared by their {language} stems"
-    answer(format_, {"language": language, "new": new}, f"Words {said}{' now' if new else ', as before'}.")
+    said += f", those of {', '.join(map(printable, fields))} too" if fields else ""
+    facts = {"language": language, "fields": fields, "new": new}
+    answer(format_, facts, f"Words {said}{' now' if new else ', as before'}.")
 
 
 @click.command()

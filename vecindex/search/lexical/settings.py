@@ -7,8 +7,10 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
+from ...filters.tree import Path, Refused, parse_path
 from . import stemming
 
 ANALYSIS = 1
@@ -40,6 +42,7 @@ class LexicalSettings:
         if len(names) > _MOST_FIELDS:
             raise ValueError(f"{len(names)} fields are more than {_MOST_FIELDS}")
         for name, weight in self.fields:
+            _path(name)
             if not (math.isfinite(weight) and 1 / _HEAVIEST <= weight <= _HEAVIEST):
                 raise ValueError(f"the weight of {name!r} is not between {1 / _HEAVIEST:g} and {_HEAVIEST:g}: {weight}")
 
@@ -50,7 +53,7 @@ class LexicalSettings:
 
     def texts(self, text: str, metadata: Mapping[str, Any]) -> tuple[str, ...]:
         """What is read of a record, one string for each of `weights`."""
-        return (text, *(_words(metadata.get(name)) for name, _ in self.fields))
+        return (text, *(_words(_at(metadata, name)) for name, _ in self.fields))
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
@@ -87,6 +90,22 @@ def _field(found: Any) -> tuple[str, float]:
             except OverflowError as error:
                 raise ValueError(f"the weight of {name!r} is too large") from error
     raise ValueError("a field of the settings is not a name with a weight")
+
+
+@cache
+def _path(name: str) -> Path:
+    """The names in a field's name, as in filters; raises ValueError."""
+    try:
+        return parse_path(name)
+    except Refused as refused:
+        raise ValueError(f"{name!r} is not a field name: {refused.reason}") from None
+
+
+def _at(metadata: Mapping[str, Any], name: str) -> Any:
+    found: Any = metadata
+    for each in _path(name):
+        found = found.get(each) if isinstance(found, Mapping) else None
+    return found
 
 
 def _words(value: Any) -> str:

@@ -54,15 +54,26 @@ class Changes:
     """What to write.
 
     ``written`` get a new row with a vector; ``relabelled`` keep theirs, and get the key, metadata and place of the
-    second one.
+    second one. ``renewed`` are the records, by their new key, that get a new row with the vector of their old one.
     """
 
     written: list[Incoming] = field(default_factory=list)
     relabelled: list[tuple[Stored, Incoming]] = field(default_factory=list)
+    renewed: dict[str, Stored] = field(default_factory=dict)
     added: int = 0
     updated: int = 0
     unchanged: int = 0
     duplicates: int = 0
+
+    def renew(self, vector_at: Callable[[int], Vectors]) -> None:
+        """Gives records with new metadata a new row, for an index whose words include those of metadata."""
+        relabelled, self.relabelled = self.relabelled, []
+        for old, item in relabelled:
+            if same_json(item.metadata or "{}", old.metadata):
+                self.relabelled.append((old, item))
+            else:
+                self.written.append(item.with_vector(vector_at(old.row)))
+                self.renewed[item.key] = old
 
 
 def reconcile(

@@ -142,7 +142,7 @@ class Replacing:
         written = [
             Stored(
                 *(row, item.key, item.text, item.metadata or "{}", tokens),
-                None if are_plain else self.at(item) or self._kept_at(item),
+                None if are_plain else self.at(item) or self._kept_at(item, changes),
             )
             for row, (item, tokens) in enumerate(zip(changes.written, lost, strict=True), manifest.rows)
         ]
@@ -167,8 +167,10 @@ class Replacing:
         tables.drop_empty_documents(document.id for document in self.followed.emptied)
         reread(self._catalog, tables, self._unread.union(unread))
 
-    def _kept_at(self, item: Incoming) -> At | None:
-        """Where the text of a record is still from, if it only gets another vector."""
+    def _kept_at(self, item: Incoming, changes: Changes) -> At | None:
+        """Where the text of a record is still from, if it only gets another vector, or only a new row."""
+        if item.key in changes.renewed:
+            return changes.renewed[item.key].at
         old = self.followed.stored.get(item.key)
         is_same = old is not None and old.text == item.text
         return old.at if old is not None and is_same and item.document is None and old.document is None else None
