@@ -101,7 +101,7 @@ ODD: dict[str, tuple[Callable[[], Any], str]] = {
     "a bytearray": (lambda: bytearray(b"one"), ""),
     "a memoryview": (lambda: memoryview(b"one"), ""),
     "a dict": (lambda: {"one": 1}, "where object weights"),
-    "a mapping proxy": (lambda: types.MappingProxyType({"one": 1}), "where object"),
+    "a mapping proxy": (lambda: types.MappingProxyType({"one": 1}), "where object weights"),
     "a set": (lambda: {"nothing", "no"}, "keys"),
     "a list of integers": (lambda: [1, 2], "query features"),
     "texts and a number": (lambda: ["one", 5], ""),
