@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from .render.hits import HIT_FORMATS, SNIPPET, Shown, hits_as
 
 if TYPE_CHECKING:
     from ..values.records import Hit
+_NONE = "No record matches."
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +25,26 @@ class HitPrinter:
     format_: str
     full: bool
     fields: tuple[str, ...] | None
-    min_score: float | None
     csv_safe: bool
 
-    def print(self, hits: Sequence[Hit], query: str = "") -> None:
-        """Prints hits; of long texts a snippet, chosen by ``query``."""
-        least = self.min_score
-        good = hits if least is None else [hit for hit in hits if hit.score >= least]
+    def print(
+        self,
+        hits: Sequence[Hit],
+        query: str = "",
+        least: float | None = None,
+        below: Callable[[], Sequence[Hit]] = tuple,
+    ) -> None:
+        """Prints hits; of long texts a snippet, chosen by ``query``.
+
+        If there are none, it says what scores best of the hits that are found ``below`` the score ``least``.
+        """
         terminal = is_terminal(stdout())
         width = shutil.get_terminal_size().columns if terminal else None
         shown = Shown(None if self.full else query, self.fields, terminal, self.csv_safe, width)
-        emit(hits_as(self.format_, good, shown), self.format_)
-        if hits and not good:
-            say(f"No record scores {least:g} or more; the best scores {hits[0].score:.4f}.")
-        elif not hits:
-            say("No record matches.")
+        emit(hits_as(self.format_, hits, shown), self.format_)
+        if not hits:
+            scores = [] if least is None else [hit.score for hit in below()]
+            say(f"No record scores {least:g} or more; the best scores {max(scores):.4f}." if scores else _NONE)
 
 
 hits_option: Decorator = click.option(
@@ -84,6 +90,13 @@ class Chosen:
     group_by: str | None
     per_group: int
     context: int
+    min_score: float | None
+
+
+def _least(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and value > 1 and ctx.params.get("mode") != "lexical":
+        raise click.BadParameter(f"{value:g} is not in the range -1<=x<=1, that of cosines.", ctx, param)
+    return value
 
 
 choosing_options = gathered(
@@ -110,6 +123,13 @@ choosing_options = gathered(
             metavar="N",
             help="Also print N sentences before and after each hit, from the same document.",
         ),
+        click.option(
+            *("--min-score", "min_score"),
+            type=click.FloatRange(-1),
+            callback=_least,
+            metavar="S",
+            help="Leave out records that score less.",
+        ),
     ),
 )
 """The options for choosing hits, as the argument ``chosen_hits``."""
@@ -120,12 +140,6 @@ def _fields(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -
     if not all(names):
         raise click.BadParameter("a name is empty; write lang,year for example, or * for all fields.", ctx, param)
     return tuple(dict.fromkeys(names)) or None
-
-
-def _least(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
-    if value is not None and value > 1 and ctx.params.get("mode") != "lexical":
-        raise click.BadParameter(f"{value:g} is not in the range -1<=x<=1, that of cosines.", ctx, param)
-    return value
 
 
 csv_safe_option: Decorator = click.option(
@@ -142,9 +156,6 @@ _OPTIONS: tuple[Decorator, ...] = (
         help="Print these metadata fields; * prints all.  [default: none in text, all in json, jsonl and csv]",
     ),
     click.option("--full", is_flag=True, help=f"Print whole texts instead of snippets of {SNIPPET} characters."),
-    click.option(
-        "--min-score", type=click.FloatRange(-1), callback=_least, metavar="S", help="Leave out hits that score less."
-    ),
     format_option(*HIT_FORMATS),
     csv_safe_option,
 )

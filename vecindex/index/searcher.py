@@ -62,6 +62,7 @@ class Searcher(Listing):
         group_by: str | None = None,
         per_group: int = 1,
         context: int = 0,
+        min_score: float | None = None,
     ) -> Hits:
         """The records that answer a text or a vector best.
 
@@ -81,6 +82,8 @@ class Searcher(Listing):
             per_group: the number of hits that each group may have.
             context: how many sentences of the same document to give before and after each hit, in ``before`` and
                 ``after``.
+            min_score: records of a lower ``score`` do not match. In the mode "lexical" that is the BM25 score, and else
+                the cosine.
 
         Returns:
             min(k, matching records) hits, the best first, ties in insertion order. All records that the filter allows
@@ -95,7 +98,9 @@ class Searcher(Listing):
                 all do.
             GroupWarning: no record has the field ``group_by``.
         """
-        return self._search([query], search_options(k, where, group_by, per_group, context, mode, fusion))[0]
+        return self._search(
+            [query], search_options(k, where, group_by, per_group, context, mode, fusion, min_score=min_score)
+        )[0]
 
     @entrance(mode=_checked_mode, fusion=_checked_fusion)
     def search_many(
@@ -109,9 +114,12 @@ class Searcher(Listing):
         group_by: str | None = None,
         per_group: int = 1,
         context: int = 0,
+        min_score: float | None = None,
     ) -> list[Hits]:
         """Searches for several texts, or vectors (n, D), in one snapshot; returns a list of hits for each."""
-        return self._search(queries, search_options(k, where, group_by, per_group, context, mode, fusion))
+        return self._search(
+            queries, search_options(k, where, group_by, per_group, context, mode, fusion, min_score=min_score)
+        )
 
     def _search(self, queries: Sequence[str] | Any, options: SearchOptions, trace: Trace | None = None) -> list[Hits]:
         trace = trace or Trace()
@@ -133,10 +141,11 @@ class Searcher(Listing):
         group_by: str | None = None,
         per_group: int = 1,
         context: int = 0,
+        min_score: float | None = None,
     ) -> tuple[Hits, SearchReport]:
         """As `search`, with a report of how the hits were found: the route, the candidates, the time of each step."""
         trace = Trace()
-        options = search_options(k, where, group_by, per_group, context, mode, fusion)
+        options = search_options(k, where, group_by, per_group, context, mode, fusion, min_score=min_score)
         return self._search([query], options, trace)[0], run.reported(mode, trace)
 
     @entrance()
@@ -149,9 +158,12 @@ class Searcher(Listing):
         group_by: str | None = None,
         per_group: int = 1,
         context: int = 0,
+        min_score: float | None = None,
     ) -> Hits:
         """The nearest records to the stored record ``key``, without itself; raises RecordNotFound."""
-        return self._similar(key, search_options(k, where, group_by, per_group, context), warns=True)
+        return self._similar(
+            key, search_options(k, where, group_by, per_group, context, min_score=min_score), warns=True
+        )
 
     def _similar(self, key: str, options: SearchOptions, warns: bool = False) -> Hits:
         with SEARCHES, self._snapshots.take() as snapshot:
@@ -160,7 +172,7 @@ class Searcher(Listing):
                 warn(QueryUnknown(space.model, "the record"))
             vector = np.array(snapshot.vectors[record.row])
             view = self._accelerator.view(snapshot)
-            ranker = Dense(view, vector[None, :], [view.allowed(options.where)])
+            ranker = Dense(view, vector[None, :], [view.allowed(options.where)], least=options.min_score)
             hits = run.search(view, ranker, options, record.row)[0]
             warnings = [*snapshot.unmatched(options.where, options.k), *unmatched(snapshot, options.by, [hits])]
         _warn(warnings)

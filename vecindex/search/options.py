@@ -33,6 +33,7 @@ class SearchOptions:
     context: int = 0
     mode: Mode = "dense"
     fusion: Fusion = "convex"
+    min_score: float | None = None
 
 
 def search_options(
@@ -43,10 +44,15 @@ def search_options(
     context: int,
     mode: Mode = "dense",
     fusion: Fusion = "convex",
+    *,
+    min_score: float | None = None,
 ) -> SearchOptions:
     """The arguments of a search as options; raises InvalidInput or InvalidFilter."""
     condition = None if where is None else parse(where)
-    return SearchOptions(k, condition, grouping(group_by, per_group), context, mode, fusion)
+    if min_score is not None and min_score > 1 and mode != "lexical":
+        raise InvalidInput(f"the least score is {min_score:g}, but a cosine is at most 1", "Give one from -1 to 1.")
+    by = grouping(group_by, per_group)
+    return SearchOptions(k, condition, by, context, mode, fusion, min_score=min_score)
 
 
 def grouping(group_by: str | None, per_group: int) -> Grouping | None:

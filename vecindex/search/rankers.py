@@ -54,13 +54,22 @@ class Dense:
         queries: (q, D), unit vectors.
         allowed: the rows that may be found, for each query.
         trace: gets what is done.
+        least: rows of a lower cosine do not match.
     """
 
-    def __init__(self, view: View, queries: Vectors, allowed: Sequence[Allowed], trace: Trace | None = None) -> None:
+    def __init__(
+        self,
+        view: View,
+        queries: Vectors,
+        allowed: Sequence[Allowed],
+        trace: Trace | None = None,
+        least: float | None = None,
+    ) -> None:
         self._view = view
         self._queries = queries
         self._allowed = allowed
         self._trace = trace or Trace()
+        self._least = least
 
     def __len__(self) -> int:
         return len(self._queries)
@@ -73,7 +82,7 @@ class Dense:
         for some in together.values():
             every = rankings(self._view, self._queries[some], asked, self._allowed[some[0]], self._trace)
             found.update(zip(some, every, strict=True))
-        return [found[number] for number in numbers]
+        return [_at_least(found[number], self._least) for number in numbers]
 
     def every(self, number: int) -> tuple[Rows, Vectors]:
         allowed, trace = self._allowed[number], self._trace
@@ -90,7 +99,8 @@ class Dense:
         found = scored(vectors, rows, self._queries[number])
         trace.rescored += len(found[0])
         trace.lap("rescore")
-        return found
+        kept = _at_least(Ranking(*found), self._least)
+        return kept.rows, kept.scores
 
     def sides(self, number: int, ranking: Ranking) -> Sides:
         return {"dense": _cosines(ranking.scores)}
@@ -105,9 +115,17 @@ class Dense:
 
 
 class Lexical:
-    """By BM25, of records that have a word of the query."""
+    """By BM25, of records that have a word of the query, and a score of at least ``least``."""
 
-    def __init__(self, words: Words, queries: Sequence[LexicalQuery], allowed: Sequence[Allowed], trace: Trace) -> None:
+    def __init__(
+        self,
+        words: Words,
+        queries: Sequence[LexicalQuery],
+        allowed: Sequence[Allowed],
+        trace: Trace,
+        least: float | None = None,
+    ) -> None:
+        self._least = least
         self._words = words
         self._trace = trace
         self._queries = queries
@@ -119,7 +137,7 @@ class Lexical:
     def best(self, numbers: Sequence[int], asked: int) -> list[Ranking]:
         found = [self._words.best(self._queries[number], asked, self._allowed[number]) for number in numbers]
         self._trace.lap("words")
-        return found
+        return [_at_least(ranking, self._least) for ranking in found]
 
     def every(self, number: int) -> tuple[Rows, npt.NDArray[Any]]:
         (ranking,) = self.best([number], max(1, self._allowed[number].count))
@@ -140,13 +158,15 @@ class Hybrid:
     """By both: each side proposes candidates, and every candidate gets its exact score from both; see `fusion`.
 
     Fewer candidates than records are looked at, so that the order of hits may depend on how many are asked for beyond
-    `DEPTH`.
+    `DEPTH`. Those of a cosine below ``least`` are left out once they have their scores. If any of these was among the
+    nearest, all rows that match are candidates; if none was, there are as many that match as are asked for.
     """
 
-    def __init__(self, dense: Dense, lexical: Lexical, fusion: Fusion) -> None:
+    def __init__(self, dense: Dense, lexical: Lexical, fusion: Fusion, least: float | None = None) -> None:
         self._dense = dense
         self._lexical = lexical
         self._fused = FUSIONS[fusion]
+        self._least = least
 
     def __len__(self) -> int:
         return len(self._dense)
@@ -156,13 +176,11 @@ class Hybrid:
         near, worded = self._dense.best(numbers, depth), self._lexical.best(numbers, depth)
         found = []
         for number, one, other in zip(numbers, near, worded, strict=True):
-            rows = np.union1d(one.rows, other.rows)
-            found.append(best(rows, self._scores(number, rows), asked))
+            found.append(best(*self._scored(number, np.union1d(one.rows, other.rows)), asked))
         return found
 
     def every(self, number: int) -> tuple[Rows, npt.NDArray[Any]]:
-        rows, _ = self._dense.every(number)
-        return rows, self._scores(number, rows)
+        return self._scored(number, self._dense.every(number)[0])
 
     def sides(self, number: int, ranking: Ranking) -> Sides:
         return {
@@ -173,10 +191,16 @@ class Hybrid:
     def are_wordless(self, number: int, rows: Rows) -> npt.NDArray[np.bool_]:
         return np.asarray(self._lexical.scores(number, rows) == 0)
 
-    def _scores(self, number: int, rows: Rows) -> npt.NDArray[Any]:
+    def _scored(self, number: int, rows: Rows) -> tuple[Rows, npt.NDArray[Any]]:
+        """Those of the rows that match, and their scores among all of them."""
+        cosines = self._dense.cosines(number, rows)
         # Earlier versions may have stored NaN; such vectors come last.
-        near = np.nan_to_num(self._dense.cosines(number, rows).astype(np.float64), nan=-1.0)
-        return self._fused(near, self._lexical.scores(number, rows))
+        near = np.nan_to_num(cosines.astype(np.float64), nan=-1.0)
+        fused = self._fused(near, self._lexical.scores(number, rows))
+        if self._least is None:
+            return rows, fused
+        match = _are_enough(cosines, self._least)
+        return rows[match], fused[match]
 
 
 def ranker(
@@ -189,15 +213,16 @@ def ranker(
     trace: Trace,
 ) -> Ranker:
     """The order that a search asks for: of ``vectors`` (q, D), of ``texts``, or of both, which stand for each other."""
+    least = options.min_score
     if words is None:
         assert vectors is not None
-        return Dense(view, vectors, [allowed] * len(vectors), trace)
+        return Dense(view, vectors, [allowed] * len(vectors), trace, least)
     queries = [words.query(text) for text in texts]
     chosen = [words.allowed(query, allowed) for query in queries]
-    lexical = Lexical(words, queries, chosen, trace)
     if vectors is None:
-        return lexical
-    return Hybrid(Dense(view, vectors, chosen, trace), lexical, options.fusion)
+        return Lexical(words, queries, chosen, trace, least)
+    lexical = Lexical(words, queries, chosen, trace)
+    return Hybrid(Dense(view, vectors, chosen, trace), lexical, options.fusion, least)
 
 
 def texts_to_find(queries: Any, mode: Mode) -> list[str]:
@@ -207,6 +232,19 @@ def texts_to_find(queries: Any, mode: Mode) -> list[str]:
             f"a vector has no words for a {mode} search to look for", "Pass a text, or search with mode='dense'."
         )
     return each(queries, checked_query)
+
+
+def _at_least(ranking: Ranking, least: float | None) -> Ranking:
+    """The rows that score at least so much."""
+    if least is None:
+        return ranking
+    match = _are_enough(ranking.scores, least)
+    return Ranking(ranking.rows[match], ranking.scores[match])
+
+
+def _are_enough(scores: npt.NDArray[Any], least: float) -> npt.NDArray[np.bool_]:
+    # As Python compares the numbers: in float32, ``least`` would be rounded.
+    return np.asarray(scores.astype(np.float64) >= least)
 
 
 def _cosines(found: Vectors) -> Vectors:

@@ -82,6 +82,7 @@ CHECKS: dict[str, Check] = {
     "threads": whole(1, "Pass a whole number of cores, 1 or more."),
     "dimensions": whole(1, "Pass how many dimensions to keep, 1 or more.", "{value} dimensions were asked for"),
     "lock_timeout": real("Pass a number of seconds, 0 or more.", 0),
+    "min_score": real("Pass a number."),
     "recall": real("Pass the share of the exact hits to find, more than 0 and at most 1."),
     "latency_ms": real("Pass a number of milliseconds."),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -76,11 +77,12 @@ def search(
     """
     options = {**asdict(ordered), **asdict(chosen_hits)}
     with open_for_reading(index_path, chosen) as index:
+        below = partial(index.search, query, k, where, **{**options, "min_score": None})
         if not explain:
-            printer.print(index.search(query, k, where, **options), query)
+            printer.print(index.search(query, k, where, **options), query, chosen_hits.min_score, below)
             return
         hits, explanation = index.explain_search(query, k, where, **options)
-        printer.print(hits, query)
+        printer.print(hits, query, chosen_hits.min_score, below)
         warn(search_report(explanation), nl=False)
 
 
@@ -104,7 +106,11 @@ def similar(key: str, k: int, where: str | None, chosen_hits: Chosen, printer: H
       vecindex similar cooking-001 --full --format csv --csv-safe
     """
     with open_for_reading(index_path) as index:
-        printer.print(by_key_or_place(index, key, lambda key: index.similar(key, k, where, **asdict(chosen_hits))))
+        find = partial(index.similar, k=k, where=where, **asdict(chosen_hits))
+        hits = by_key_or_place(index, key, find)
+        printer.print(
+            hits, "", chosen_hits.min_score, lambda: by_key_or_place(index, key, partial(find, min_score=None))
+        )
 
 
 @click.command()
