@@ -50,7 +50,7 @@ KINDS: dict[str, set[str]] = {
     "key": {"key"},
     "field": {"field", "group_by"},
     "texts": {"texts", "records", "queries"},
-    "keys": {"keys"},
+    "keys": {"keys", "exclude"},
     "metadata": {"metadata"},
     "vectors": {"vectors"},
     "where": {"where"},
@@ -66,7 +66,7 @@ KINDS: dict[str, set[str]] = {
     "index": {"index"},
     "weights": {"fields"},
     "name": {"space", "language"},
-    "columns": {"text_column", "metadata_columns", "include", "exclude"},
+    "columns": {"text_column", "metadata_columns", "include"},
     "encoder": {"encoder"},
     "settings": {"settings"},
     "qrels": {"qrels"},
@@ -75,7 +75,11 @@ KINDS: dict[str, set[str]] = {
 KIND = {parameter: kind for kind, parameters in KINDS.items() for parameter in parameters}
 OTHER_KINDS = {
     **{("Index.export", "vectors"): "flag", ("derive_key", "metadata"): "object"},
-    **{("Index.add_files", "metadata"): "object", ("Index.add_files", "paths"): "path"},
+    **{
+        ("Index.add_files", "metadata"): "object",
+        ("Index.add_files", "exclude"): "columns",
+        ("Index.add_files", "paths"): "path",
+    },
     **{("evaluate_index", "queries"): "path", ("evaluate_index", "qrels"): "path"},
     **{("Index.add", "text"): "columns", ("Index.add", "key"): "text"},
 }

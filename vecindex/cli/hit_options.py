@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -91,6 +91,11 @@ class Chosen:
     per_group: int
     context: int
     min_score: float | None
+    exclude: tuple[str, ...]
+
+    def arguments(self, meant: Callable[[str], str]) -> dict[str, Any]:
+        """The arguments for a search; ``meant`` says which key is meant by what was typed."""
+        return {**asdict(self), "exclude": [meant(typed) for typed in self.exclude]}
 
 
 def _least(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
@@ -130,6 +135,7 @@ choosing_options = gathered(
             metavar="S",
             help="Leave out records that score less.",
         ),
+        click.option("--exclude", multiple=True, metavar="KEY", help="Leave out this record; may be repeated."),
     ),
 )
 """The options for choosing hits, as the argument ``chosen_hits``."""

@@ -1,4 +1,4 @@
-"""Finds the record that stands at a place, written as search prints it, for commands that take a key."""
+"""Finds the record that stands at a place, written as search prints it, for commands that take keys."""
 
 from __future__ import annotations
 
@@ -21,21 +21,34 @@ _MOST = 5
 _SHORT = 40
 
 T = TypeVar("T")
+Meant = Callable[[str], str]
+"""The key of the record that is meant by what was typed."""
 
 
 def by_key_or_place(index: Index, typed: str, action: Callable[[str], T]) -> T:
-    """``action(key)`` of the record that is meant by ``typed``: its key, or else what search prints of its place.
+    """``action(key)`` of the record that is meant by ``typed``, as `by_keys_or_places`."""
+    return by_keys_or_places(index, lambda meant: action(meant(typed)))
 
-    That is ``README.md:90``, ``report.pdf, page 3`` or ``KEY in films.csv:7``, also in brackets. Raises RecordNotFound,
-    and InvalidInput if no record or several begin there.
+
+def by_keys_or_places(index: Index, action: Callable[[Meant], T]) -> T:
+    """What ``action`` returns, which is told what key is meant by what was typed.
+
+    That is a key itself, or else what search prints of the place of a record: ``README.md:90``,
+    ``report.pdf, page 3`` or ``KEY in films.csv:7``, also in brackets. Raises RecordNotFound, and InvalidInput if no
+    record or several begin there.
     """
-    try:
-        return action(typed)
-    except RecordNotFound:
-        key = _key_at(index, typed[1:-1] if typed.startswith("[") and typed.endswith("]") else typed)
-        if key is None:
-            raise
-    return action(key)
+    known: dict[str, str] = {}
+    while True:
+        try:
+            return action(lambda typed: known.get(typed, typed))
+        except RecordNotFound as error:
+            typed = error.key
+            if typed in known or typed in known.values():
+                raise
+            key = _key_at(index, typed[1:-1] if typed.startswith("[") and typed.endswith("]") else typed)
+            if key is None:
+                raise
+            known[typed] = key
 
 
 def _key_at(index: Index, typed: str) -> str | None:

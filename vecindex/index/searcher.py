@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -21,6 +21,7 @@ from ..search.options import Mode, SearchOptions, search_options
 from ..search.rankers import Dense, Ranker, ranker, texts_to_find
 from ..search.run import SearchReport
 from ..search.view import Accelerator, SnapshotView
+from ..store.generation import Allowed
 from ..store.manifest import Manifest
 from ..store.snapshot import Snapshot
 from ..store.stored import Stored
@@ -63,6 +64,7 @@ class Searcher(Listing):
         per_group: int = 1,
         context: int = 0,
         min_score: float | None = None,
+        exclude: Collection[str] = (),
     ) -> Hits:
         """The records that answer a text or a vector best.
 
@@ -84,6 +86,7 @@ class Searcher(Listing):
                 ``after``.
             min_score: records of a lower ``score`` do not match. In the mode "lexical" that is the BM25 score, and else
                 the cosine.
+            exclude: keys of records that are left out before the search, so that others take their place.
 
         Returns:
             min(k, matching records) hits, the best first, ties in insertion order. All records that the filter allows
@@ -91,6 +94,7 @@ class Searcher(Listing):
             "lexical" the BM25 score, and ``scores`` has both where both are known.
 
         Raises:
+            RecordNotFound: ``exclude`` has a key that no record has.
             InvalidInput, InvalidFilter, SpaceMismatch, ModelNotFound, CorruptIndex.
 
         Warns:
@@ -99,7 +103,10 @@ class Searcher(Listing):
             GroupWarning: no record has the field ``group_by``.
         """
         return self._search(
-            [query], search_options(k, where, group_by, per_group, context, mode, fusion, min_score=min_score)
+            [query],
+            search_options(
+                k, where, group_by, per_group, context, mode, fusion, min_score=min_score, exclude=tuple(exclude)
+            ),
         )[0]
 
     @entrance(mode=_checked_mode, fusion=_checked_fusion)
@@ -115,10 +122,14 @@ class Searcher(Listing):
         per_group: int = 1,
         context: int = 0,
         min_score: float | None = None,
+        exclude: Collection[str] = (),
     ) -> list[Hits]:
         """Searches for several texts, or vectors (n, D), in one snapshot; returns a list of hits for each."""
         return self._search(
-            queries, search_options(k, where, group_by, per_group, context, mode, fusion, min_score=min_score)
+            queries,
+            search_options(
+                k, where, group_by, per_group, context, mode, fusion, min_score=min_score, exclude=tuple(exclude)
+            ),
         )
 
     def _search(self, queries: Sequence[str] | Any, options: SearchOptions, trace: Trace | None = None) -> list[Hits]:
@@ -142,10 +153,13 @@ class Searcher(Listing):
         per_group: int = 1,
         context: int = 0,
         min_score: float | None = None,
+        exclude: Collection[str] = (),
     ) -> tuple[Hits, SearchReport]:
         """As `search`, with a report of how the hits were found: the route, the candidates, the time of each step."""
         trace = Trace()
-        options = search_options(k, where, group_by, per_group, context, mode, fusion, min_score=min_score)
+        options = search_options(
+            k, where, group_by, per_group, context, mode, fusion, min_score=min_score, exclude=tuple(exclude)
+        )
         return self._search([query], options, trace)[0], run.reported(mode, trace)
 
     @entrance()
@@ -159,10 +173,13 @@ class Searcher(Listing):
         per_group: int = 1,
         context: int = 0,
         min_score: float | None = None,
+        exclude: Collection[str] = (),
     ) -> Hits:
         """The nearest records to the stored record ``key``, without itself; raises RecordNotFound."""
         return self._similar(
-            key, search_options(k, where, group_by, per_group, context, min_score=min_score), warns=True
+            key,
+            search_options(k, where, group_by, per_group, context, min_score=min_score, exclude=tuple(exclude)),
+            warns=True,
         )
 
     def _similar(self, key: str, options: SearchOptions, warns: bool = False) -> Hits:
@@ -172,7 +189,7 @@ class Searcher(Listing):
                 warn(QueryUnknown(space.model, "the record"))
             vector = np.array(snapshot.vectors[record.row])
             view = self._accelerator.view(snapshot)
-            ranker = Dense(view, vector[None, :], [view.allowed(options.where)], least=options.min_score)
+            ranker = Dense(view, vector[None, :], [_allowed(snapshot, options)], least=options.min_score)
             hits = run.search(view, ranker, options, record.row)[0]
             warnings = [*snapshot.unmatched(options.where, options.k), *unmatched(snapshot, options.by, [hits])]
         _warn(warnings)
@@ -192,7 +209,7 @@ class Searcher(Listing):
             with self._snapshots.take() as snapshot:
                 if vectors is None or snapshot.manifest.space == space:
                     view = self._accelerator.view(snapshot)
-                    allowed = view.allowed(options.where)
+                    allowed = _allowed(snapshot, options)
                     words = None if options.mode == "dense" else self._lexicon.of(snapshot)
                     trace.lap("filter")
                     yield view, ranker(view, vectors, words, texts, allowed, options, trace)
@@ -209,11 +226,26 @@ class Searcher(Listing):
 
 def stored_record(snapshot: Snapshot, key: str) -> Stored:
     """The record ``key``, whose vector was checked; raises RecordNotFound."""
-    found = snapshot.find([checked_key(key)])
-    if key not in found:
-        raise RecordNotFound(key)
-    snapshot.check(np.array([found[key].row]))
-    return found[key]
+    (record,) = _stored(snapshot, [checked_key(key)])
+    snapshot.check(np.array([record.row]))
+    return record
+
+
+def _stored(snapshot: Snapshot, keys: Sequence[str]) -> list[Stored]:
+    """The records of these keys; raises RecordNotFound."""
+    found = snapshot.find(keys)
+    for key in keys:
+        if key not in found:
+            raise RecordNotFound(key)
+    return [found[key] for key in keys]
+
+
+def _allowed(snapshot: Snapshot, options: SearchOptions) -> Allowed:
+    """The rows that the options let a search find; raises RecordNotFound."""
+    allowed = snapshot.allowed(options.where)
+    if not options.exclude:
+        return allowed
+    return allowed.without(np.array([record.row for record in _stored(snapshot, options.exclude)]))
 
 
 def _warn(warnings: Sequence[VecindexWarning]) -> None:

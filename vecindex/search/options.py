@@ -34,6 +34,7 @@ class SearchOptions:
     mode: Mode = "dense"
     fusion: Fusion = "convex"
     min_score: float | None = None
+    exclude: tuple[str, ...] = ()
 
 
 def search_options(
@@ -46,13 +47,14 @@ def search_options(
     fusion: Fusion = "convex",
     *,
     min_score: float | None = None,
+    exclude: tuple[str, ...] = (),
 ) -> SearchOptions:
     """The arguments of a search as options; raises InvalidInput or InvalidFilter."""
     condition = None if where is None else parse(where)
     if min_score is not None and min_score > 1 and mode != "lexical":
         raise InvalidInput(f"the least score is {min_score:g}, but a cosine is at most 1", "Give one from -1 to 1.")
     by = grouping(group_by, per_group)
-    return SearchOptions(k, condition, by, context, mode, fusion, min_score=min_score)
+    return SearchOptions(k, condition, by, context, mode, fusion, min_score=min_score, exclude=exclude)
 
 
 def grouping(group_by: str | None, per_group: int) -> Grouping | None:

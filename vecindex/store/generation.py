@@ -50,6 +50,15 @@ class Allowed:
                 self._rows = np.flatnonzero(mask).astype(np.int64, copy=False)
         return self._rows
 
+    def without(self, rows: Rows) -> Allowed:
+        """The same, but for these rows."""
+        if self.bitmap is None:
+            mask = np.ones(self._total, np.uint8)
+        else:
+            mask = np.unpackbits(self.bitmap, count=self._total, bitorder="little")
+        mask[rows] = 0
+        return Allowed(int(np.count_nonzero(mask)), np.packbits(mask, bitorder="little"), self._total)
+
 
 class Generation:
     """One committed state, shared by all searches of it; only its caches change later."""

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
-from .columns import column, queries, query
+from .columns import column, keys, queries, query
 from .keys import checked_key
 from .scalars import Check, callback, flag, path, real, string, whole
 from .texts import checked_text
@@ -71,6 +71,7 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("path", "destination", "source", "name_or_path"), path),
     **dict.fromkeys(("progress", "on_bad"), callback),
     "key": lambda name, value: checked_key(value),
+    "exclude": keys,
     "field": lambda name, value: string(value, "a field"),
     "group_by": lambda name, value: string(value, "a field"),
     "per_group": whole(1, "Pass a whole number of hits, 1 or more."),

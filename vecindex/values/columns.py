@@ -66,7 +66,7 @@ def _items(value: Any, method: str) -> object:
 
 
 _ONE_TEXT = "Pass a list with one item for each text."
-_ONE = {"texts": "Pass a list: [text].", "keys": "Pass a list: [key]."}
+_ONE = {"texts": "Pass a list: [text].", **dict.fromkeys(("keys", "exclude"), "Pass a list: [key].")}
 _TABLE_OF_TEXTS = "Pass one of its columns, such as table['text']."
 _TABLES = {
     "metadata": "Pass table.to_dict('records') (pandas), table.to_dicts() (polars) or table.to_pylist() (pyarrow)."
@@ -116,6 +116,11 @@ def each(items: Iterable[Any], check: Callable[[Any], T]) -> list[T]:
 def unordered(name: str, value: Any) -> Iterable[Any]:
     """As `column`, but the order is irrelevant, so a set is accepted."""
     return cast(Iterable[Any], value) if isinstance(value, AnySet) else column(name, value)
+
+
+def keys(name: str, value: Any) -> tuple[str, ...]:
+    """Keys in any order."""
+    return tuple(each(unordered(name, value), checked_key))
 
 
 def query(name: str, value: Any) -> Any:

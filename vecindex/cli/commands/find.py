@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -21,10 +23,15 @@ from ..hit_options import (
 )
 from ..options import ModelOptions, format_option, index_option, model_options, open_for_reading, where_option
 from ..output import emit, is_terminal, stdout, warn
-from ..places import by_key_or_place
+from ..places import Meant, by_key_or_place, by_keys_or_places
 from ..render.hits import Shown
 from ..render.records import RECORD_FORMATS, record_as, records_as
 from ..render.results import search_report
+
+if TYPE_CHECKING:
+    from ...values.hits import Hits
+
+T = TypeVar("T")
 
 _PIECES_AT_ONCE = 256
 
@@ -75,13 +82,19 @@ def search(
       vecindex search "a plant for a dark room" --group-by topic --per-group 2
       vecindex search "my name" --format json | jq '.[0].text'
     """
-    options = {**asdict(ordered), **asdict(chosen_hits)}
     with open_for_reading(index_path, chosen) as index:
-        below = partial(index.search, query, k, where, **{**options, "min_score": None})
+
+        def find(method: Callable[..., T], **changed: Any) -> T:
+            def call(meant: Meant) -> T:
+                return method(query, k, where, **{**asdict(ordered), **chosen_hits.arguments(meant), **changed})
+
+            return by_keys_or_places(index, call)
+
+        below = partial(find, index.search, min_score=None)
         if not explain:
-            printer.print(index.search(query, k, where, **options), query, chosen_hits.min_score, below)
+            printer.print(find(index.search), query, chosen_hits.min_score, below)
             return
-        hits, explanation = index.explain_search(query, k, where, **options)
+        hits, explanation = find(index.explain_search)
         printer.print(hits, query, chosen_hits.min_score, below)
         warn(search_report(explanation), nl=False)
 
@@ -106,11 +119,14 @@ def similar(key: str, k: int, where: str | None, chosen_hits: Chosen, printer: H
       vecindex similar cooking-001 --full --format csv --csv-safe
     """
     with open_for_reading(index_path) as index:
-        find = partial(index.similar, k=k, where=where, **asdict(chosen_hits))
-        hits = by_key_or_place(index, key, find)
-        printer.print(
-            hits, "", chosen_hits.min_score, lambda: by_key_or_place(index, key, partial(find, min_score=None))
-        )
+
+        def find(**changed: Any) -> Hits:
+            def call(meant: Meant) -> Hits:
+                return index.similar(meant(key), k, where, **{**chosen_hits.arguments(meant), **changed})
+
+            return by_keys_or_places(index, call)
+
+        printer.print(find(), "", chosen_hits.min_score, partial(find, min_score=None))
 
 
 @click.command()
