@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vecindex.search.dense import codes as coding
 from vecindex.search.dense import nearest
 from vecindex.search.dense.codes import build
 from vecindex.search.dense.exact import rank
@@ -141,7 +140,7 @@ def test_a_batch_gives_the_same_answers_as_single_queries() -> None:
     vectors, queries = collection("thousands of copies")
     view = ArrayView(vectors, coded("thousands of copies", ONE_BIT), np.arange(N) % 10 > 0)
     queries = np.concatenate([queries] * 6)
-    assert len(queries) > coding._TOGETHER
+    assert len(queries) > 2 * nearest.QUERIES_A_BLOCK
     together = answers(view, queries, 10) + answers(view, queries[:QUERIES], 10)
     for query, ranking in zip([*queries, *queries[:QUERIES]], together, strict=True):
         alone = answers(view, query[None, :], 10)[0]

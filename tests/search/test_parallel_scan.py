@@ -1,4 +1,4 @@
-"""A scan in several threads proposes what a scan in one does, also when several run at once."""
+"""A scan in several threads proposes what a scan in one does, also when several run at once; work is spread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from vecindex.search.dense import codes, parallel_scan
 from vecindex.search.dense.pace import SEARCHES, Pace
-from vecindex.search.dense.parallel_scan import ParallelScan
+from vecindex.search.dense.parallel_scan import ParallelScan, spread
 from vecindex.search.dense.settings import FAST, CodeSettings
 
 
@@ -86,3 +86,42 @@ def test_a_scan_beside_other_searches_starts_no_threads(monkeypatch: pytest.Monk
         assert scan.search(rotated, 10)[1].tolist() == made.index.search(rotated, 10)[0].tolist()
     with SEARCHES, pytest.raises(TypeError):
         scan.search(rotated, 10)
+
+
+def test_work_is_spread_over_threads_and_its_results_are_in_order() -> None:
+    both = threading.Barrier(2)
+    threads: set[int] = set()
+
+    def work(number: int) -> int:
+        if number < 2:
+            both.wait(timeout=60)  # passes only if two threads are at work
+        threads.add(threading.get_ident())
+        return number * number
+
+    assert spread(work, range(200)) == [number * number for number in range(200)]
+    assert 2 <= len(threads) <= 3
+    assert threading.get_ident() in threads
+    assert spread(work, range(0)) == []
+
+
+def test_work_beside_other_searches_stays_in_its_thread() -> None:
+    with SEARCHES, SEARCHES:
+        assert set(spread(lambda _: threading.get_ident(), range(50))) == {threading.get_ident()}
+
+
+@pytest.mark.parametrize("bad", [0, 1, 30, 49])
+def test_an_error_in_spread_work_is_raised_once_all_threads_have_stopped(bad: int) -> None:
+    running: list[int] = []
+
+    def work(number: int) -> None:
+        running.append(number)
+        try:
+            if number == bad:
+                raise ValueError("bad")
+        finally:
+            running.remove(number)
+
+    for _ in range(20):
+        with pytest.raises(ValueError, match="bad"):
+            spread(work, range(50))
+        assert running == []

@@ -11,6 +11,7 @@ import pytest
 import vecindex
 from vecindex import Index, InvalidInput, QueryTruncated, VecindexWarning, explain
 from vecindex.encoders.run.encoder import Encoder
+from vecindex.search.options import Mode
 
 from ..support.commands import failed, run
 from ..support.helpers import opened
@@ -105,3 +106,16 @@ def test_the_command_line_prints_the_warning_in_one_line(here: Path, encoder: En
             "Warning: the query has 302 tokens, and sentence-transformers/all-MiniLM-L6-v2 reads only 256 of them. "
             "Shorten it, or split it into several queries.\n",
         )
+
+
+@pytest.mark.parametrize("mode", ["dense", "lexical", "hybrid"])
+@pytest.mark.parametrize("group_by", [None, "colour"])
+def test_many_queries_find_what_each_finds_alone(tmp_path: Path, mode: Mode, group_by: str | None) -> None:
+    words = ["ant", "bee", "cat", "dog", "eel", "fox"]
+    texts = [f"{one} {other} {third}" for one in words for other in words for third in words]
+    queries = [f"{one} {other}" for one in words for other in words] * 4
+    with opened(tmp_path / "i", model=ToyEncoder()) as index:
+        index.add(texts, metadata=[{"colour": number % 7} for number in range(len(texts))])
+        together = index.search_many(queries, k=6, mode=mode, group_by=group_by)
+        assert together == [index.search(query, k=6, mode=mode, group_by=group_by) for query in queries]
+        assert index.search_many([], k=6, mode=mode, group_by=group_by) == []

@@ -98,7 +98,7 @@ class IndexModel:
         Raises:
             InvalidInput: a query is neither a text nor a vector, or is blank.
         """
-        if isinstance(queries, (list, tuple)) and queries and isinstance(queries[0], str):
+        if are_texts(queries):
             texts = each(queries, checked_query) if len(queries) > 1 else [checked_query(queries[0])]
             # Without a space there is nothing to find, and so no reason to load a model.
             if space is None:
@@ -164,6 +164,11 @@ class IndexModel:
                 ),
             )
         return load_for_space(space, settings)
+
+
+def are_texts(queries: Sequence[str] | Any) -> bool:
+    """Whether these queries are texts, to be encoded, and not vectors."""
+    return isinstance(queries, (list, tuple)) and len(queries) > 0 and isinstance(queries[0], str)
 
 
 def _warn_of(encoded: Encoded, space: Space) -> None:

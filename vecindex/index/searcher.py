@@ -30,7 +30,7 @@ from ..values.hits import Hits
 from ..values.keys import checked_key
 from ..values.scalars import choice
 from ..values.space import Space
-from .model import IndexModel
+from .model import IndexModel, are_texts
 
 if TYPE_CHECKING:
     from ..search.lexicon import Lexicon
@@ -203,10 +203,14 @@ class Searcher(Listing):
         texts = [] if options.mode == "dense" else texts_to_find(queries, options.mode)
         while True:
             space, vectors = None, None
-            if options.mode != "lexical":
+            # Texts are encoded before the snapshot is taken, since that takes long; vectors are only checked.
+            if options.mode != "lexical" and are_texts(queries):
                 space = self._space()
                 vectors = self._model.query_vectors(queries, space)
             with self._snapshots.take() as snapshot:
+                if options.mode == "dense" and vectors is None:
+                    space = snapshot.manifest.space
+                    vectors = self._model.query_vectors(queries, space)
                 if vectors is None or snapshot.manifest.space == space:
                     view = self._accelerator.view(snapshot)
                     allowed = _allowed(snapshot, options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from .options import Mode, SearchOptions
 from .rankers import Ranker, Sides
 from .view import RecordView
 
+_RECORDS_A_READ = 512
 _NOWHERE = Whence(None, None, None, None, None)
 
 
@@ -63,17 +64,33 @@ def search(
     if options.by is not None:
         limit = view.allowed(options.where).count
         found = grouped(view, ranker, k, options.by, limit, without, trace)
-        best = [(view.fetch(ranking.rows.tolist()), ranking) for ranking in found]
+        best = list(zip(_fetched(view, found), found, strict=True))
     else:
         wanted = k if without is None else k + 1
         found = ranker.best(numbers, wanted)
-        best = [_best(view, ranker, number, ranking, wanted) for number, ranking in zip(numbers, found, strict=True)]
+        fetched = zip(numbers, _fetched(view, found), found, strict=True)
+        best = [_best(view, ranker, number, stored, ranking, wanted) for number, stored, ranking in fetched]
     hits = [
         _hits(view, stored, ranking, ranker.sides(number, ranking), options, without)
         for number, (stored, ranking) in zip(numbers, best, strict=True)
     ]
     trace.lap("fetch")
     return hits
+
+
+def _fetched(view: RecordView, rankings: Sequence[Ranking]) -> Iterator[list[Stored]]:
+    """The records of each ranking; those of many rankings are read together."""
+    some: list[list[int]] = []
+    for number, ranking in enumerate(rankings, 1):
+        some.append(ranking.rows.tolist())
+        if number == len(rankings) or sum(map(len, some)) >= _RECORDS_A_READ:
+            if len(some) == 1:
+                yield view.fetch(some[0])
+            else:
+                rows = list(dict.fromkeys(row for each in some for row in each))
+                found = dict(zip(rows, view.fetch(rows), strict=True))
+                yield from ([found[row] for row in each] for each in some)
+            some = []
 
 
 def reported(mode: Mode, trace: Trace) -> SearchReport:
@@ -104,13 +121,16 @@ def unit_queries(vectors: Any, dimension: int) -> Vectors:
     return unit_length_of(wide, largest)
 
 
-def _best(view: RecordView, ranker: Ranker, number: int, ranking: Ranking, k: int) -> tuple[list[Stored], Ranking]:
+def _best(
+    view: RecordView, ranker: Ranker, number: int, stored: list[Stored], ranking: Ranking, k: int
+) -> tuple[list[Stored], Ranking]:
     """The k best records; those of whose text the model knows no token come last, unless the query has a word of it.
 
+    ``stored`` and ``ranking`` are the k best without that rule.
     The vectors of such texts say nothing about them, and are all alike: if one were near a query by accident, the rest
     would follow, and push the meaningful hits out.
     """
-    stored, asked = view.fetch(ranking.rows.tolist()), k
+    asked = k
     if any(record.unknown for record in stored):
         last = _are_meaningless(ranker, number, ranking, stored)
         while np.count_nonzero(~last) < k and len(stored) == asked:

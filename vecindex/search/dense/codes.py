@@ -38,11 +38,6 @@ Bits are inaccurate where few dimensions hold most of the variance; a rotation s
 reduced by PCA to 256: the estimates' error is 0.033 instead of 0.060. With more dimensions a bit each is enough, and
 the D x D numbers of a rotation take much space.
 """
-_TOGETHER = 32
-"""The smallest number of queries that FAISS is given together, for its threads to share.
-
-With fewer, threads gain little, and on a busy machine they wait for each other: 8 queries took 17 ms instead of 5.
-"""
 _LARGEST_OF, _AT_LEAST = 4, 64 * 2**20  # loading takes less memory than 4 times the codes' bytes plus 64 MiB
 _QUERY_BITS = 4  # 8 give the same recall and take a fifth longer; 0, FAISS's default, takes 100 times as long
 
@@ -113,19 +108,28 @@ class Codes:
         Returns:
             Rows (q, count) int64, -1 where there are no more, and estimates (q, count) float32, descending.
         """
-        faiss = load_faiss()
         count = min(count, self.rows)
         if count <= 0 or len(queries) == 0:
             return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
-        if 1 < len(queries) < _TOGETHER:
-            rows_of, estimates_of = zip(*(self.propose(q[None, :], count, bitmap, wider) for q in queries), strict=True)
-            return np.concatenate(rows_of), np.concatenate(estimates_of)
         if bitmap is None and not self.settings.lists:
-            fast = self.variant(FAST)
-            if len(queries) > 1:
-                estimates, rows = fast.index.search(fast.rotate(queries), count)
-                return rows, estimates
-            return self._parallel_scan().search(fast.rotate(queries), count)
+            found = self._scanned(queries, count)
+        else:
+            found = self._scanned_masked(queries, count, bitmap, wider)
+        rows_of, estimates_of = zip(*found, strict=True)
+        return np.concatenate(rows_of), np.concatenate(estimates_of)
+
+    # FAISS is given one query at a time: for several it opens a parallel region, whose threads wait for each other on a
+    # busy machine, and it takes as long for each of several as for one. See `parallel_scan.spread` for many queries.
+
+    def _scanned(self, queries: Vectors, count: int) -> list[tuple[Rows, Vectors]]:
+        scan, rotate = self._parallel_scan(), self.variant(FAST).rotate
+        ask = scan.search if len(queries) == 1 else scan.search_whole
+        return [ask(rotate(query[None, :]), count) for query in queries]
+
+    def _scanned_masked(
+        self, queries: Vectors, count: int, bitmap: Bytes | None, wider: int
+    ) -> list[tuple[Rows, Vectors]]:
+        faiss = load_faiss()
         masked = self.variant(MASKED)
         probes = max(1, min(self.settings.probes * wider, self.settings.lists))
         selector = None
@@ -135,9 +139,9 @@ class Codes:
                 raise IndexError(f"the bitmap has {bitmap.size * 8} bits for {self.rows} rows")
             selector = faiss.IDSelectorBitmap(bitmap.size, faiss.swig_ptr(bitmap))
         parameters = faiss.IVFRaBitQSearchParameters(nprobe=probes, qb=_QUERY_BITS, sel=selector)
-        estimates, rows = masked.index.search(masked.rotate(queries), count, params=parameters)
+        found = [masked.index.search(masked.rotate(query[None, :]), count, params=parameters) for query in queries]
         del parameters, selector, bitmap  # FAISS only has pointers to them: they had to live until here
-        return rows, estimates
+        return [(rows, estimates) for estimates, rows in found]
 
 
 def build(vectors: Vectors, settings: CodeSettings) -> Codes:

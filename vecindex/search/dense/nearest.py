@@ -13,7 +13,7 @@ when
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
@@ -23,10 +23,12 @@ from ...store.generation import Allowed
 from ..view import View
 from .codes import Codes
 from .exact import ROUNDING, Ranking, Rows, Vectors, best, rank, scan, scores
+from .parallel_scan import spread
 from .plan import LARGEST_SHARE, RANK_ROWS, Plan, Route, missed, plan
 
 _SAME = 1e-6  # estimates of equal vectors differ by less
 CANDIDATES_A_BLOCK = 1_000_000  # 12 MB of rows and estimates
+QUERIES_A_BLOCK = 16
 _ROWS_A_BLOCK = 8192
 
 
@@ -46,6 +48,12 @@ class Trace:
         now = perf_counter()
         self.seconds[step] = self.seconds.get(step, 0.0) + now - self.last
         self.last = now
+
+    def add(self, part: Trace) -> None:
+        """Adds what was done beside it, but not the time."""
+        self.candidates = max(self.candidates, part.candidates)
+        self.rescored += part.rescored
+        self.widened += part.widened
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +102,7 @@ def _rank(job: _Job) -> list[Ranking]:
         job.view.check_range(0, job.plan.rows)
     else:
         job.view.check(rows)
-    found = [rank(job.vectors, rows, query, job.plan.k) for query in job.queries]
+    found = spread(lambda query: rank(job.vectors, rows, query, job.plan.k), list(job.queries))
     job.trace.lap("rescore")
     return found
 
@@ -111,12 +119,11 @@ def _coded(job: _Job) -> list[Ranking]:
     tails, inside = _tail(job)
     found: list[Ranking | None] = list(tails)
     if inside:
-        block = max(1, CANDIDATES_A_BLOCK // job.plan.candidates)
-        found = [
-            ranking
-            for start in range(0, len(job.queries), block)
-            for ranking in _widen(job, job.queries[start : start + block], tails[start : start + block], inside)
-        ]
+        size = max(1, min(QUERIES_A_BLOCK, CANDIDATES_A_BLOCK // job.plan.candidates))
+        if len(job.queries) == 1:
+            found = _widen(job, job.queries, tails, inside)
+        else:
+            found = _widen_blocks(job, tails, inside, size)
     left = [i for i, ranking in enumerate(found) if ranking is None]
     if left:
         job.trace.exhaustive = True
@@ -147,6 +154,21 @@ def _tail(job: _Job) -> tuple[list[Ranking], int]:
         found = [rank(tail, chosen, query, job.plan.k) for query in job.queries]
     job.trace.lap("rescore")
     return [Ranking(ranking.rows + coded, ranking.scores) for ranking in found], inside
+
+
+def _widen_blocks(job: _Job, tails: list[Ranking], inside: int, size: int) -> list[Ranking | None]:
+    """As `_widen`, with ``size`` queries at a time in each of several threads."""
+
+    def widen(start: int) -> tuple[list[Ranking | None], Trace]:
+        own = replace(job, trace=Trace(plan=job.plan))
+        block = slice(start, start + size)
+        return _widen(own, job.queries[block], tails[block], inside), own.trace
+
+    blocks = spread(widen, range(0, len(job.queries), size))
+    for _, trace in blocks:
+        job.trace.add(trace)
+    job.trace.lap("candidates")
+    return [ranking for found, _ in blocks for ranking in found]
 
 
 def _widen(job: _Job, queries: Vectors, tails: list[Ranking], inside: int) -> list[Ranking | None]:

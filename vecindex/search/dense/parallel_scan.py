@@ -1,4 +1,4 @@
-"""Scans codes for one query in several threads: the codes are split into shares, one for each core.
+"""Searches in several threads: for one query the codes are split into shares, and many queries are spread.
 
 FAISS's own threads share queries, not rows, and wait for each other on a busy machine. Here the caller scans the shares
 that no thread has begun. Whether a scan is cut at all is decided in `pace`.
@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
+from itertools import count as counter
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,8 @@ from .pace import SEARCHES, Pace
 
 Rows = npt.NDArray[np.int64]
 Estimates = npt.NDArray[np.float32]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 LEAST_ROWS = 24_576
 """Scanning a smaller share takes less time than waking a thread twice."""
@@ -45,19 +49,20 @@ class ParallelScan:
     def search(self, query: Estimates, count: int) -> tuple[Rows, Estimates]:
         """Rows (1, count) and estimates (1, count), descending, for ``query`` (1, D); -1 stands for no row."""
         if len(self._shares) == 1 or SEARCHES.are_many:
-            return self._search_whole(query, count)
+            return self.search_whole(query, count)
         cuts, began = self._pace.cuts(), perf_counter()
-        found = self._search_shares(query, count) if cuts else self._search_whole(query, count)
+        found = self._search_shares(query, count) if cuts else self.search_whole(query, count)
         if not SEARCHES.are_many:  # else the time is also theirs
             self._pace.took(perf_counter() - began, cuts)
         return found
 
-    def _search_whole(self, query: Estimates, count: int) -> tuple[Rows, Estimates]:
+    def search_whole(self, query: Estimates, count: int) -> tuple[Rows, Estimates]:
+        """As `search`, by this thread alone."""
         estimates, rows = self._whole.search(query, count)
         return rows, estimates
 
     def _search_shares(self, query: Estimates, count: int) -> tuple[Rows, Estimates]:
-        others = [_started(share, query, count) for share in self._shares[1:]]
+        others = [_started(share.search, query, count) for share in self._shares[1:]]
         found = [self._shares[0].search(query, count)]
         for share, future in zip(self._shares[1:], others, strict=True):
             is_ours = future is None or future.cancel()  # no thread has begun it
@@ -92,11 +97,46 @@ def _pool(process: int) -> tuple[ThreadPoolExecutor, threading.Semaphore]:
     return ThreadPoolExecutor(threads, "vecindex-scan"), threading.Semaphore(threads)
 
 
-def _started(share: Any, query: Estimates, count: int) -> Future[Any] | None:
-    """Starts to search a share in another thread; None if no thread is idle."""
+def _started(work: Callable[..., Result], *arguments: Any) -> Future[Result] | None:
+    """Starts work in another thread; None if no thread is idle."""
     pool, idle = _pool(os.getpid())
     if not idle.acquire(blocking=False):
         return None
-    future = in_thread(pool, share.search, query, count)
+    future = in_thread(pool, work, *arguments)
     future.add_done_callback(lambda _: idle.release())
     return future
+
+
+def spread(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """What ``work`` returns for each item: this thread and the idle ones take the next item in turn.
+
+    This thread does all of them while other searches run: they have the other cores. An error ends all threads.
+    """
+    found: list[Result | None] = [None] * len(items)
+    numbers = counter()
+
+    def take_turns() -> None:
+        try:
+            while (number := next(numbers)) < len(items):
+                found[number] = work(items[number])
+        except BaseException:
+            while next(numbers) < len(items):
+                pass
+            raise
+
+    helpers: list[Future[None]] = []
+    while len(helpers) < min(available_cores(), len(items)) - 1 and not SEARCHES.are_many:
+        helper = _started(take_turns)
+        if helper is None:
+            break
+        helpers.append(helper)
+    try:
+        take_turns()
+    finally:
+        for helper in helpers:
+            if not helper.cancel():
+                wait([helper])
+    for helper in helpers:
+        if not helper.cancelled():
+            helper.result()
+    return cast(list[Result], found)
