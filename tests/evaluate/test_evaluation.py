@@ -157,7 +157,11 @@ def test_an_index_without_documents_says_so(index: Index) -> None:
         ({"q": "red"}, {}, "the judgements call nothing relevant"),
         ({"q": "red"}, {"q": {"a": 0}}, "the judgements call nothing relevant"),
         ({"q": "red"}, {"q": {"a": 0.5}}, "the relevance of 'a' for the query 'q' is 0.5"),
-        ({"q": "red"}, {"q": {"x": 1, "y": 1}}, "looked for keys like 'x', 'y', and it has keys like 'a', 'b', 'c' "),
+        (
+            {"q": "red"},
+            {"q": {"x": 1, "y": 1}},
+            "looked for keys like 'x', 'y', and it has keys like 'a', 'b', 'c', 2 more",
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_an_error(index: Index, queries: Any, qrels: Any, message: str) -> None:

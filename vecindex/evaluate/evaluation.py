@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from ..errors import Advice, InvalidInput
 from ..errors.warnings import VecindexWarning
 from ..search.fusion import Fusion
 from ..search.options import Mode
+from ..sources.fields import listed
 from ..values.arguments import entrance
 from ..values.columns import judgements, named_texts
 from ..values.scalars import BYTES, Check, choice, path, shown
@@ -263,9 +264,8 @@ def _counted(number: int, noun: str, plural: str) -> str:
     return f"{number:,} {noun if number == 1 else plural}"
 
 
-def _examples(names: Sequence[str] | Mapping[str, Any]) -> str:
-    some = [repr(name if len(name) <= 60 else f"{name[:57]}...") for name in list(names)[:_SHOWN]]
-    return ", ".join(some) + (" ..." if len(names) > _SHOWN else "")
+def _examples(names: Iterable[str]) -> str:
+    return listed(list(names), _SHOWN, 60)
 
 
 # --- what was saved
