@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InvalidInput, SourceError
+from ..errors import Advice, InvalidInput, SourceError
 from ..sources.formats import Format
 from ..sources.origin import source
 from ..sources.strict_json import parsed
@@ -21,7 +21,7 @@ from .results import Evaluation
 VERSION = 1
 LARGEST = 256 * 2**20
 """Bytes of a saved evaluation, which has to be in memory to be read."""
-_ADVICE = "Name a file that `vecindex eval --save FILE` wrote."
+_ADVICE = Advice("Name a file that was saved with save=.", typed="Name a file that `vecindex eval --save FILE` wrote.")
 
 
 @dataclass(frozen=True, slots=True)
