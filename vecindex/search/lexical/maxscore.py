@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -74,9 +75,8 @@ def top_of_segment(parts: list[Part], k: int, size: int, mask: Mask | None, thre
         mask: which rows may be returned; None if all may.
         threshold: a score that a row must reach; fewer than k rows may be returned for that.
     """
-    left = [0.0]  # what the parts from each on can add at most
-    for part in reversed(parts):
-        left.insert(0, left[0] + part.bound * _SLACK)
+    # What the parts from each on can add at most.
+    left = list(accumulate((part.bound * _SLACK for part in reversed(parts)), initial=0.0))[::-1]
     sums = _sums.take(size)
     candidates, done, threshold = _read(parts, left, k, mask, threshold, sums)
     scores = sums.take(candidates)

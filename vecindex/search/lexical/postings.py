@@ -194,7 +194,7 @@ class Postings:
                 if self._alive is None:
                     known += int(segment.offsets[term + 1]) - int(segment.offsets[term])
                 else:
-                    known += int(np.count_nonzero(self._alive[segment.first :][segment.postings(term)[0]]))
+                    known += int(np.count_nonzero(self._alive[segment.first :].take(segment.postings(term)[0])))
             if len(self._holding) >= _TERMS_KEPT:
                 self._holding.clear()
             self._holding[number] = known
