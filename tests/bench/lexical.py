@@ -39,7 +39,7 @@ from vecindex.search.lexical.segment import dump, load
 from vecindex.search.lexical.settings import LexicalSettings
 
 LENGTHS = (3, 6, 12)
-QUERIES_A_LENGTH = 200
+QUERIES_A_LENGTH = 100
 ROUNDS = 3
 K = 10
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import random
+import struct
+import zlib
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -147,6 +150,40 @@ def test_a_segment_is_written_and_read(documents: list[str]) -> None:
     assert terms_of(again) == terms_of(made)
     assert data(again) == data(made)
     again.check()
+
+
+def test_a_file_is_laid_out_as_the_guide_says() -> None:
+    content = data(segment(7, ["a b a", "", "b"]))
+    magic, first, stop, terms, postings, pairs, width, _, total, _, _ = struct.unpack_from("<8s5Q2Id2I", content)
+    assert (magic, first, stop, terms, postings, pairs, width, total) == (b"VXLEXIC1", 7, 10, 2, 3, 3, 2, 4.0)
+    at = 72
+
+    def take(kind: str, count: int) -> list[int]:
+        nonlocal at
+        array = np.frombuffer(content, kind, count, at)
+        at += array.nbytes + -array.nbytes % 8
+        found: list[int] = array.tolist()
+        return found
+
+    assert (take("<f8", pairs), take("<f8", pairs)) == ([1, 1, 2], [1, 3, 3])
+    heads, _ = take("<u8", 1), take("<u4", 1)
+    hashes, offsets = take("<u8", terms), take("<u8", terms + 1)
+    hash_of_a, hash_of_b = (
+        int.from_bytes(hashlib.blake2b(word, digest_size=8).digest(), "little") for word in (b"a", b"b")
+    )
+    assert hashes == sorted([hash_of_a, hash_of_b])
+    assert heads == hashes[:1]
+    a, b = hashes.index(hash_of_a), hashes.index(hash_of_b)
+    largest, shortest, checksums = take("<f4", terms), take("<f4", terms), take("<u4", terms)
+    assert (largest[a], shortest[a], largest[b], shortest[b]) == (2, 3, 1, 1)
+    assert take("<f4", stop - first) == [3, 0, 1]
+    rows, codes = take("<u4", postings), take("<u2", postings)
+    assert rows[offsets[a] : offsets[a + 1]] == [0]
+    assert codes[offsets[a] : offsets[a + 1]] == [2]
+    assert rows[offsets[b] : offsets[b + 1]] == [0, 2]
+    assert codes[offsets[b] : offsets[b + 1]] == [1, 0]
+    assert checksums[b] == zlib.crc32(struct.pack("<2I2H", 0, 2, 1, 0))
+    assert at == len(content)
 
 
 # --- damage
