@@ -50,7 +50,7 @@ KINDS: dict[str, set[str]] = {
     "key": {"key"},
     "field": {"field", "group_by"},
     "texts": {"texts", "records", "queries"},
-    "keys": {"keys", "exclude"},
+    "keys": {"keys", "exclude", "not_"},
     "metadata": {"metadata"},
     "vectors": {"vectors"},
     "where": {"where"},
@@ -81,7 +81,7 @@ OTHER_KINDS = {
         ("Index.add_files", "paths"): "path",
     },
     **{("evaluate_index", "queries"): "path", ("evaluate_index", "qrels"): "path"},
-    **{("Index.add", "text"): "columns", ("Index.add", "key"): "text"},
+    **{("Index.add", "text"): "columns", ("Index.add", "key"): "text", ("Index.similar", "key"): "keys"},
 }
 
 PARAMETERS = [

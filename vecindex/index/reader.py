@@ -34,7 +34,7 @@ from ..values.scalars import destination, flag
 from ..values.sources import SourceInfo, SourceState
 from .drift import SAMPLES, Sample, check_vectors
 from .model import IndexModel, Model
-from .searcher import Searcher, Where, stored_record
+from .searcher import Searcher, Where, stored_records
 
 if TYPE_CHECKING:
     from ..exchange.export import Destination, ExportReport
@@ -102,7 +102,7 @@ class Reader(Searcher):
             RecordNotFound.
         """
         with self._snapshots.take() as snapshot:
-            record = stored_record(snapshot, key)
+            record = stored_records(snapshot, [key])[0]
             (whence,) = snapshot.origins([record])
             vector = np.array(snapshot.vectors[record.row])
             return record_of(record, snapshot.metadata(record), whence, vector)

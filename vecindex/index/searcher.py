@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from ..errors import RecordNotFound
+from ..errors import InvalidInput, RecordNotFound
 from ..errors.warnings import QueryUnknown, VecindexWarning, warn
 from ..search import run
 from ..search.dense.nearest import Trace
 from ..search.dense.pace import SEARCHES
+from ..search.direction import direction
 from ..search.fusion import Fusion
 from ..search.grouping import unmatched
 from ..search.listing import Listing
@@ -26,8 +27,8 @@ from ..store.manifest import Manifest
 from ..store.snapshot import Snapshot
 from ..store.stored import Stored
 from ..values.arguments import entrance
+from ..values.columns import one_or_more_keys
 from ..values.hits import Hits
-from ..values.keys import checked_key
 from ..values.scalars import choice
 from ..values.space import Space
 from .model import IndexModel, are_texts
@@ -162,35 +163,56 @@ class Searcher(Listing):
         )
         return self._search([query], options, trace)[0], run.reported(mode, trace)
 
-    @entrance()
+    @entrance(key=one_or_more_keys)
     def similar(
         self,
-        key: str,
+        key: str | Collection[str],
         k: int = 5,
         where: Where | None = None,
         *,
+        not_: Collection[str] = (),
         group_by: str | None = None,
         per_group: int = 1,
         context: int = 0,
         min_score: float | None = None,
         exclude: Collection[str] = (),
     ) -> Hits:
-        """The nearest records to the stored record ``key``, without itself; raises RecordNotFound."""
-        return self._similar(
-            key,
-            search_options(k, where, group_by, per_group, context, min_score=min_score, exclude=tuple(exclude)),
-            warns=True,
-        )
+        """The nearest records to the stored record ``key``, or to several; the other arguments are as in `search`.
 
-    def _similar(self, key: str, options: SearchOptions, warns: bool = False) -> Hits:
+        What is near to several is near to the mean of their vectors. If some are named in ``not_``, the mean of theirs
+        is subtracted from it (Rocchio's formula). None of these records is among the hits.
+
+        Args:
+            key: the key of a record, or of several.
+            not_: keys of records that the hits should not be like.
+
+        Raises:
+            RecordNotFound: a key is of no record.
+            InvalidInput: the records cancel each other out, so that there is no direction to search in.
+            InvalidFilter, CorruptIndex.
+        """
+        options = search_options(*(k, where, group_by, per_group, context), min_score=min_score, exclude=tuple(exclude))
+        return self._similar(tuple(key), options, tuple(not_), warns=True)
+
+    def _similar(
+        self, like: tuple[str, ...], options: SearchOptions, unlike: tuple[str, ...] = (), warns: bool = False
+    ) -> Hits:
+        if both := set(like) & set(unlike):
+            raise InvalidInput(
+                f"the record {min(both)!r} is both an example and a counterexample", "Name it only once."
+            )
+        like, unlike = tuple(dict.fromkeys(like)), tuple(dict.fromkeys(unlike))
         with SEARCHES, self._snapshots.take() as snapshot:
-            record = stored_record(snapshot, key)
-            if warns and record.unknown and (space := snapshot.manifest.space):
+            records = stored_records(snapshot, like + unlike)
+            if warns and any(record.unknown for record in records) and (space := snapshot.manifest.space):
                 warn(QueryUnknown(space.model, "the record"))
-            vector = np.array(snapshot.vectors[record.row])
+            rows = np.array([record.row for record in records])
+            vectors = np.array(snapshot.vectors[rows])
+            query = direction(vectors[: len(like)], vectors[len(like) :])
             view = self._accelerator.view(snapshot)
-            ranker = Dense(view, vector[None, :], [_allowed(snapshot, options)], least=options.min_score)
-            hits = run.search(view, ranker, options, record.row)[0]
+            allowed = _allowed(snapshot, options).without(rows)
+            ranker = Dense(view, query[None, :], [allowed], least=options.min_score)
+            hits = run.search(view, ranker, options)[0]
             warnings = [*snapshot.unmatched(options.where, options.k), *unmatched(snapshot, options.by, [hits])]
         _warn(warnings)
         return hits
@@ -228,11 +250,11 @@ class Searcher(Listing):
             return catalog.manifest()
 
 
-def stored_record(snapshot: Snapshot, key: str) -> Stored:
-    """The record ``key``, whose vector was checked; raises RecordNotFound."""
-    (record,) = _stored(snapshot, [checked_key(key)])
-    snapshot.check(np.array([record.row]))
-    return record
+def stored_records(snapshot: Snapshot, keys: Sequence[str]) -> list[Stored]:
+    """The records of these keys, whose vectors were checked; raises RecordNotFound."""
+    records = _stored(snapshot, keys)
+    snapshot.check(np.array([record.row for record in records]))
+    return records
 
 
 def _stored(snapshot: Snapshot, keys: Sequence[str]) -> list[Stored]:

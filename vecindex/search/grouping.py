@@ -49,13 +49,10 @@ def _has(hit: Hit, path: Path) -> bool:
     return True
 
 
-def grouped(
-    view: RecordView, ranker: Ranker, k: int, by: Grouping, limit: int, without: int | None, trace: Trace
-) -> list[Ranking]:
+def grouped(view: RecordView, ranker: Ranker, k: int, by: Grouping, limit: int, trace: Trace) -> list[Ranking]:
     """For each query: the best k rows, at most ``by.most`` of each group, fewer only if none is left.
 
-    Rows of texts without a known token come last. ``limit`` is how many rows may be found, and ``without`` one that is
-    left out.
+    Rows of texts without a known token come last. ``limit`` is how many rows may be found.
     """
     found: dict[int, Ranking] = {}
     for each, least in _ASKED:
@@ -65,20 +62,18 @@ def grouped(
             break
         for number, ranking in zip(waiting, ranker.best(waiting, asked), strict=True):
             groups = _known(view.groups(by.path, ranking.rows.tolist()), ranker, number, ranking.rows)
-            chosen = _chosen(ranking, groups, k, by.most, without)
+            chosen = _chosen(ranking, groups, k, by.most)
             if len(chosen.rows) == k:
                 found[number] = chosen
         trace.lap("group")
         trace.widened += len(found) < len(ranker)
     for number in range(len(ranker)):
         if number not in found:
-            found[number] = _of_all(view, ranker, number, k, by, without, trace)
+            found[number] = _of_all(view, ranker, number, k, by, trace)
     return [found[number] for number in range(len(ranker))]
 
 
-def _of_all(
-    view: RecordView, ranker: Ranker, number: int, k: int, by: Grouping, without: int | None, trace: Trace
-) -> Ranking:
+def _of_all(view: RecordView, ranker: Ranker, number: int, k: int, by: Grouping, trace: Trace) -> Ranking:
     """As `grouped`, from the scores of all rows that match."""
     every, scores = ranker.every(number)
     groups = view.groups(by.path)
@@ -87,7 +82,7 @@ def _of_all(
         ranking = best(every, scores, size)
         at = Groups(groups.numbers[ranking.rows], groups.unknown[ranking.rows])
         at = _known(at, ranker, number, ranking.rows)
-        chosen = _chosen(ranking, at, k, by.most, without, are_all=size == len(every))
+        chosen = _chosen(ranking, at, k, by.most, are_all=size == len(every))
         if len(chosen.rows) == k:
             break
     trace.lap("group")
@@ -109,16 +104,15 @@ def _sizes(most: int) -> Iterator[int]:
     yield most
 
 
-def _chosen(ranking: Ranking, groups: Groups, k: int, most: int, without: int | None, are_all: bool = False) -> Ranking:
+def _chosen(ranking: Ranking, groups: Groups, k: int, most: int, are_all: bool = False) -> Ranking:
     """The first k rows of a ranking with at most ``most`` of each group; unknown ones only if it has all rows."""
     counts: Counter[int] = Counter()
     places: list[int] = []
     order: Rows = np.flatnonzero(~groups.unknown)
     if are_all:
         order = np.concatenate([order, np.flatnonzero(groups.unknown)])
-    rows, numbers = ranking.rows[order].tolist(), groups.numbers[order].tolist()
-    for place, row, number in zip(order.tolist(), rows, numbers, strict=True):
-        if counts[number] < most and row != without:
+    for place, number in zip(order.tolist(), groups.numbers[order].tolist(), strict=True):
+        if counts[number] < most:
             counts[number] += 1
             places.append(place)
             if len(places) == k:

@@ -53,25 +53,19 @@ class SearchReport:
     milliseconds: Mapping[str, float]
 
 
-def search(
-    view: RecordView, ranker: Ranker, options: SearchOptions, without: int | None = None, trace: Trace | None = None
-) -> list[Hits]:
-    """The best hits for each query of the ranker: options.k of them, fewer only if fewer records match.
-
-    ``without`` is a row that is left out.
-    """
+def search(view: RecordView, ranker: Ranker, options: SearchOptions, trace: Trace | None = None) -> list[Hits]:
+    """The best hits for each query of the ranker: options.k of them, fewer only if fewer records match."""
     trace, k, numbers = trace or Trace(), options.k, range(len(ranker))
     if options.by is not None:
         limit = view.allowed(options.where).count
-        found = grouped(view, ranker, k, options.by, limit, without, trace)
+        found = grouped(view, ranker, k, options.by, limit, trace)
         best = list(zip(_fetched(view, found), found, strict=True))
     else:
-        wanted = k if without is None else k + 1
-        found = ranker.best(numbers, wanted)
+        found = ranker.best(numbers, k)
         fetched = zip(numbers, _fetched(view, found), found, strict=True)
-        best = [_best(view, ranker, number, stored, ranking, wanted) for number, stored, ranking in fetched]
+        best = [_best(view, ranker, number, stored, ranking, k) for number, stored, ranking in fetched]
     hits = [
-        _hits(view, stored, ranking, ranker.sides(number, ranking), options, without)
+        _hits(view, stored, ranking, ranker.sides(number, ranking), options)
         for number, (stored, ranking) in zip(numbers, best, strict=True)
     ]
     trace.lap("fetch")
@@ -154,16 +148,14 @@ def _hits(
     ranking: Ranking,
     sides: Sides,
     options: SearchOptions,
-    without: int | None,
 ) -> Hits:
-    """Hits of these records, of the first k if there are more, leaving out the one of row ``without``."""
-    kept = [place for place, record in enumerate(stored) if record.row != without][: options.k]
-    origins = view.origins([stored[place] for place in kept], options.context)
+    """Hits of these records."""
+    origins = view.origins(stored, options.context)
     lists = {name: scores.tolist() for name, scores in sides.items()}
     hits = Hits()
-    for rank, (place, whence) in enumerate(zip(kept, origins, strict=True), 1):
-        record, scores = stored[place], {name: values[place] for name, values in lists.items()}
+    for place, (record, whence) in enumerate(zip(stored, origins, strict=True)):
+        scores = {name: values[place] for name, values in lists.items()}
         score = next(iter(scores.values()))
-        facts = (rank, record.key, score, record.text, view.metadata(record), record.tokens_lost, record.unknown)
+        facts = (place + 1, record.key, score, record.text, view.metadata(record), record.tokens_lost, record.unknown)
         hits.append(Hit(*facts, *(whence or _NOWHERE), scores=scores, ranked_by=options.mode))
     return hits

@@ -71,7 +71,7 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("path", "destination", "source", "name_or_path"), path),
     **dict.fromkeys(("progress", "on_bad"), callback),
     "key": lambda name, value: checked_key(value),
-    "exclude": keys,
+    **dict.fromkeys(("exclude", "not_"), keys),
     "field": lambda name, value: string(value, "a field"),
     "group_by": lambda name, value: string(value, "a field"),
     "per_group": whole(1, "Pass a whole number of hits, 1 or more."),

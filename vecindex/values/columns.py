@@ -66,7 +66,7 @@ def _items(value: Any, method: str) -> object:
 
 
 _ONE_TEXT = "Pass a list with one item for each text."
-_ONE = {"texts": "Pass a list: [text].", **dict.fromkeys(("keys", "exclude"), "Pass a list: [key].")}
+_ONE = {"texts": "Pass a list: [text].", **dict.fromkeys(("keys", "exclude", "not_"), "Pass a list: [key].")}
 _TABLE_OF_TEXTS = "Pass one of its columns, such as table['text']."
 _TABLES = {
     "metadata": "Pass table.to_dict('records') (pandas), table.to_dicts() (polars) or table.to_pylist() (pyarrow)."
@@ -121,6 +121,16 @@ def unordered(name: str, value: Any) -> Iterable[Any]:
 def keys(name: str, value: Any) -> tuple[str, ...]:
     """Keys in any order."""
     return tuple(each(unordered(name, value), checked_key))
+
+
+def one_or_more_keys(name: str, value: Any) -> tuple[str, ...]:
+    """A single key, or several in any order."""
+    if isinstance(value, (str, Mapping, *BYTES)) or not hasattr(type(value), "__iter__"):
+        return (checked_key(value),)
+    found = keys(name, value)
+    if not found:
+        raise InvalidInput("no key is given", "Name at least one record.")
+    return found
 
 
 def query(name: str, value: Any) -> Any:

@@ -100,21 +100,32 @@ def search(
 
 
 @click.command()
-@click.argument("key")
+@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
+@click.option("--not", "unlike", multiple=True, metavar="KEY", help="Find records unlike this one; may be repeated.")
 @hits_option
 @where_option
 @choosing_options
 @printing_options
 @index_option
-def similar(key: str, k: int, where: str | None, chosen_hits: Chosen, printer: HitPrinter, index_path: Path) -> None:
-    """Print the records nearest in meaning to the record KEY.
+def similar(
+    keys: tuple[str, ...],
+    unlike: tuple[str, ...],
+    k: int,
+    where: str | None,
+    chosen_hits: Chosen,
+    printer: HitPrinter,
+    index_path: Path,
+) -> None:
+    """Print the records nearest in meaning to the record KEY, or to several.
 
-    The best comes first. Of a text of more than 200 characters, the beginning is printed. What search prints of a
-    record's place, such as README.md:90, may stand for its key.
+    The best comes first. What is near to several records is near to the mean of their vectors; the mean of those of
+    --not is subtracted from it. None of these records is printed. Of a text of more than 200 characters, the beginning
+    is printed. What search prints of a record's place, such as README.md:90, may stand for its key.
 
     \b
     Examples:
       vecindex similar cooking-001 -k 3
+      vecindex similar cooking-001 cooking-002 --not repair-019
       vecindex similar README.md:90
       vecindex similar cooking-001 --full --format csv --csv-safe
     """
@@ -122,7 +133,8 @@ def similar(key: str, k: int, where: str | None, chosen_hits: Chosen, printer: H
 
         def find(**changed: Any) -> Hits:
             def call(meant: Meant) -> Hits:
-                return index.similar(meant(key), k, where, **{**chosen_hits.arguments(meant), **changed})
+                like, not_ = [meant(key) for key in keys], [meant(key) for key in unlike]
+                return index.similar(like, k, where, not_=not_, **{**chosen_hits.arguments(meant), **changed})
 
             return by_keys_or_places(index, call)
 
