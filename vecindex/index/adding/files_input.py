@@ -10,34 +10,25 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import Any
 
 from ...errors import SourceError, VecindexError
 from ...machine.batching import windows
 from ...sources.documents import Document
 from ...sources.formats import LAYOUTS
 from ...sources.locations import Locations, has_path, is_within
-from ...sources.options import ReadOptions
 from ...sources.origin import Source
 from ...sources.presence import Presence
-from ...sources.rows.rejects import fields_of_record
-from ...sources.split.pieces import as_document, pieces
 from ...sources.split.windows import TokenSpans
-from ...store.changes.reconcile import Incoming
-from ...store.stored import Identity, NewDocument
-from ...store.text_cache import text_digest
-from ...values.keys import derive_key, derived_key
-from ...values.metadata import checked_metadata
-from ...values.records import Metadata, Origin, Record
+from ...values.records import Origin, Record
 from ...values.repeats import KeySet, SeenKeys
 from ...values.sources import SourceState
 from ..follow import Action, Found, Plan, plan
 from .done import Done, Trail
+from .make_units import UnitMaker, fields, is_cut
 from .options import BadText, FilesOptions
 from .reading import Reading
 from .repeats import KEYS_AT_ONCE, repeated_key
-from .units import Unit, numbered
+from .units import Unit
 
 OnBad = Callable[[VecindexError], None]
 _FIRST, _AGAIN, _LEFT_OUT = range(3)
@@ -69,6 +60,7 @@ class FilesInput:
         self.refused: list[SourceError] = []
         """Why tables that were found in folders are skipped."""
         self._texts = texts
+        self._make = UnitMaker(options.metadata)
         self._locations = locations
         self._roots = [locations.real(root) for root in roots]
         self._readings = [Reading.of(source, locations, options) for source in sources]
@@ -155,9 +147,9 @@ class FilesInput:
         for window in windows(self._checked(on_bad, progress), KEYS_AT_ONCE, lambda each: each[1].text):
             start = len(self._lines)
             self._note(window)
-            keys = [self._key(reading, found) for reading, found in window]
+            keys = [self._make.key(reading, found) for reading, found in window]
             # A row may be stored whole under the name of a file that is stored in sentences.
-            names = [f"\0{key}" if _is_cut(*item) else key for key, item in zip(keys, window, strict=True)]
+            names = [f"\0{key}" if is_cut(*item) else key for key, item in zip(keys, window, strict=True)]
             named = [found.key is not None or isinstance(found, Document) for _, found in window]
             for position, first in seen.repeated(names, named).items():
                 self._marks[position] = _AGAIN
@@ -166,7 +158,7 @@ class FilesInput:
                 error = repeated_key(keys[position - start], self._origin(position), self._origin(first))
                 reading, found = window[position - start]
                 if isinstance(found, Record):
-                    error.row = _fields(reading, found.text, found.key, found.metadata)
+                    error.row = fields(reading, found.text, found.key, found.metadata)
                 if on_bad is None:
                     raise error
                 on_bad(error)
@@ -206,7 +198,7 @@ class FilesInput:
         """Everything that is not bad, read again; ``registered`` are the sources of `to_register` with their ids."""
         trail = self.trail = Trail(self._characters // 1_000)
         for position, text in enumerate(self._texts):
-            yield self._row(None, self._with_common(text), position, 0)
+            yield self._make.row(None, self._make.with_common(text), position, 0, self._marks[position] == _AGAIN)
             trail.add(1, len(text.text))
         states = {(state.location, state.query): state for state in registered}
         for reading in self._readings:
@@ -217,8 +209,8 @@ class FilesInput:
                     reading.is_whole = False  # it has grown, and is read again next time
                     break
                 position = reading.first + number
-                left_out = self._marks[position] == _LEFT_OUT
-                unit = self._unit(reading, state, found, position, number, token_spans)
+                left_out, again = self._marks[position] == _LEFT_OUT, self._marks[position] == _AGAIN
+                unit = self._make.unit(reading, state, found, position, number, again, token_spans)
                 if unit.records:
                     seen.add(unit.key)
                     if not left_out:
@@ -240,7 +232,7 @@ class FilesInput:
         self, on_bad: OnBad | None, progress: Callable[[Done], None]
     ) -> Iterator[tuple[Reading | None, Record | Document]]:
         for text in self._texts:
-            yield None, self._with_common(text)
+            yield None, self._make.with_common(text)
         rows, size = len(self._texts), 0
         for before, reading in enumerate(self._readings):
             for found in reading.checked(self._bad(on_bad), self._count_empty):
@@ -273,7 +265,7 @@ class FilesInput:
             self.bad += 1
             if isinstance(error.row, dict) and error.item is not None:
                 row = error.row
-                error.row = _fields(self._reading(error.item), row["text"], row.get("key"), row.get("metadata"))
+                error.row = fields(self._reading(error.item), row["text"], row.get("key"), row.get("metadata"))
             on_bad(error)
 
         return note
@@ -299,99 +291,3 @@ class FilesInput:
 
     def _reading(self, position: int) -> Reading | None:
         return self._files[bisect_right(self._files, position, key=lambda file: file[0]) - 1][1]
-
-    # --- units
-
-    def _key(self, reading: Reading | None, found: Record | Document) -> str:
-        if isinstance(found, Document) and reading is not None:
-            return reading.key_of(found, self.options.metadata)
-        assert isinstance(found, Record)
-        return derive_key(found.text, self._with_common(found).metadata) if found.key is None else found.key
-
-    def _unit(
-        self,
-        reading: Reading,
-        state: SourceState | None,
-        found: Record | Document,
-        position: int,
-        number: int,
-        token_spans: TokenSpans | None,
-    ) -> Unit:
-        if isinstance(found, Record):
-            record = self._with_common(found)
-            if reading.way.method == "none":
-                return self._row(state, record, position, number)
-            key = self._key(reading, found)
-            return self._cut(as_document(record), ("row", key), reading, state, position, token_spans)
-        document = replace(found, metadata={**(self.options.metadata or {}), **(found.metadata or {})})
-        return self._cut(document, ("file", self._key(reading, found)), reading, state, position, token_spans)
-
-    def _cut(
-        self,
-        document: Document,
-        identity: Identity,
-        reading: Reading,
-        state: SourceState | None,
-        position: int,
-        token_spans: TokenSpans | None,
-    ) -> Unit:
-        common = document.metadata or {}
-        source = None if state is None else state.id
-        kind, key = identity
-        new = NewDocument(
-            *(kind, key, source, text_digest(document.text), checked_metadata(common)),
-            *(document.title, document.language),
-        )
-        return numbered(
-            new,
-            (
-                Incoming(
-                    key,
-                    document.text[piece.start : piece.end],
-                    checked_metadata({**common, **piece.metadata}),
-                    source=source,
-                    start=piece.start,
-                    end=piece.end,
-                    place=piece.place,
-                    item=position,
-                    origin=document.origin._replace(place=piece.place),
-                )
-                for piece in pieces(document, reading.way, token_spans)
-            ),
-        )
-
-    def _row(self, state: SourceState | None, record: Record, position: int, number: int) -> Unit:
-        metadata = None if record.metadata is None else checked_metadata(record.metadata)
-        key = derived_key(record.text, metadata) if record.key is None else record.key
-        start, end = record.span or (0, len(record.text))
-        return Unit(
-            [
-                Incoming(
-                    *(key, record.text, metadata),
-                    source=None if state is None else state.id,
-                    position=number,
-                    start=start,
-                    end=end,
-                    place=None if record.origin is None else record.origin.place,
-                    named=record.key is not None,
-                    again=self._marks[position] == _AGAIN,
-                    item=position,
-                    origin=record.origin,
-                )
-            ]
-        )
-
-    def _with_common(self, record: Record) -> Record:
-        common = self.options.metadata
-        return record if common is None else replace(record, metadata={**common, **(record.metadata or {})})
-
-
-def _fields(reading: Reading | None, text: str, key: str | None, metadata: Metadata | None) -> dict[str, Any]:
-    """The fields of a row, as they would have to be read again."""
-    options = ReadOptions() if reading is None else reading.source.options
-    return fields_of_record(options, text, key, metadata)
-
-
-def _is_cut(reading: Reading | None, found: Record | Document) -> bool:
-    """Whether a row or text is stored in parts."""
-    return isinstance(found, Document) or (reading is not None and reading.way.method != "none")
