@@ -51,6 +51,8 @@ class Source:
     """The state of the file when it was found, if it is one: for a member, its own size and the archive's time."""
     is_named: bool = True
     """False if it was found in a folder or an archive, so that it does not matter if it holds nothing."""
+    is_format_given: bool = False
+    """Whether the format was named, and not recognised."""
 
     @property
     def name(self) -> str:
@@ -156,6 +158,7 @@ def source(
     or the format is unknown.
     """
     options = options or ReadOptions()
+    is_given = format is not None
     path = os.fspath(path)
     name = label or _name(path)
     if is_url(path):
@@ -167,7 +170,7 @@ def source(
         with _closing_on_error(download.copy):
             start = beginning(download.copy, name)
             format = format_of(urlsplit(path).path, name, start, format or download.format)
-            return _checked(Source(path, format, options, copy=download.copy))
+            return _checked(Source(path, format, options, copy=download.copy, is_format_given=is_given))
     path = expanded(path)
     name = label or _name(path)
     if path != STDIN and is_regular(path):
@@ -177,7 +180,7 @@ def source(
         if format is None and start.startswith(b"PK") and (document := is_office_file(path)):
             format = Format(document)
         format = format_of(path, name, start, format)
-        return _checked(Source(path, format, options, state=state))
+        return _checked(Source(path, format, options, state=state, is_format_given=is_given))
     with standard_input(name) if path == STDIN else opened(path) as stream:
         copy = copied(stream, name)
     with _closing_on_error(copy):
@@ -185,7 +188,8 @@ def source(
         if format is None:
             format = Format.TXT if path == STDIN else format_of(path, name, start)
         format = format_of(path, name, start, format)
-        return _checked(Source(path, format, options, copy=copy, label=label if path == STDIN else None))
+        label = label if path == STDIN else None
+        return _checked(Source(path, format, options, copy=copy, label=label, is_format_given=is_given))
 
 
 def unpacked(raw: IO[bytes], name: str) -> IO[bytes]:

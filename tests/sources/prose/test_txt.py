@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vecindex.sources.documents import Document
 from vecindex.sources.formats import Format
-from vecindex.sources.prose.txt import looks_wrapped
+from vecindex.sources.prose.wrapped import looks_wrapped
 
 from ...support.extent import examples
 from ...support.prose import check, document, found, texts

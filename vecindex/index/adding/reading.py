@@ -20,7 +20,7 @@ from ...sources.formats import LAYOUTS, Format
 from ...sources.locations import Locations
 from ...sources.options import ReadOptions
 from ...sources.origin import Source
-from ...sources.prose.txt import looks_wrapped
+from ...sources.prose.wrapped import as_prose_if_wrapped
 from ...sources.reading import contents
 from ...sources.split.method import Split
 from ...store.changes.sources import Finished
@@ -34,7 +34,6 @@ from ..follow import Found
 from .options import FilesOptions
 
 OnBadSource = Callable[[SourceError], None]
-_SAMPLE = 64 * 1024
 
 
 @dataclass(slots=True)
@@ -62,8 +61,7 @@ class Reading:
     @classmethod
     def of(cls, source: Source, locations: Locations, options: FilesOptions) -> Reading:
         """How a source is read with these options."""
-        if source.format is Format.TXT and _is_prose(source, options.split):
-            source = replace(source, format=Format.PROSE)
+        source = as_prose_if_wrapped(source, options.split)
         way = options.split or LAYOUTS[source.format].split
         if options.join_short:
             way = replace(way, join_short=options.join_short)
@@ -203,20 +201,6 @@ class Reading:
             seen,
             prune,
         )
-
-
-def _is_prose(source: Source, split: Split | None) -> bool:
-    """Whether a text file is read as prose, not as a sentence a line."""
-    if split is not None:
-        return split.method != "line"
-    try:
-        with source.opened() as stream:
-            sample = stream.read(_SAMPLE).decode("utf-8", "ignore")
-            if stream.read(1):
-                sample, _, _ = sample.rpartition("\n")  # the last line may be cut
-    except SourceError:
-        return False  # whoever reads it raises the error
-    return looks_wrapped(sample)
 
 
 def _unusable(found: Record | Document) -> SourceError | None:

@@ -16,6 +16,7 @@ from ..documents import Document
 from ..formats import LAYOUTS, Format
 from ..options import DecodingErrors, ReadOptions, read_options
 from ..origin import Source, source
+from ..prose.wrapped import as_prose_if_wrapped
 from ..reading import OnBad, contents
 from .method import Split
 from .pieces import as_document, pieces
@@ -108,6 +109,7 @@ def _closed_after(opened: Source, records: Iterator[Record]) -> Iterator[Record]
 def _records(
     opened: Source, on_bad: OnBad | None, way: Split | None, join_short: int, token_spans: TokenSpans | None
 ) -> Iterator[Record]:
+    opened = as_prose_if_wrapped(opened, way)
     way = LAYOUTS[opened.format].split if way is None else way
     way = replace(way, join_short=join_short) if join_short else way
     for found in contents(opened, on_bad):

@@ -183,7 +183,7 @@ class _Search:
             return self._skip(entry.path, Reason.DATABASE)
         if format is not None:
             state = FileState(found.st_size, found.st_mtime_ns)
-            yield Source(entry.path, format, self.options, state=state, is_named=False)
+            yield self._found(entry.path, format, state)
 
     # --- archives
 
@@ -211,9 +211,13 @@ class _Search:
         format = self._format(location, start)
         if format is not None:
             state = FileState(member.size, mtime_ns)
-            yield Source(location, format, self.options, member=member, state=state, is_named=False)
+            yield self._found(location, format, state, member)
 
     # --- both
+
+    def _found(self, path: str, format: Format, state: FileState, member: Member | None = None) -> Source:
+        is_given = self.format is not None
+        return Source(path, format, self.options, member=member, state=state, is_named=False, is_format_given=is_given)
 
     def _format(self, path: str, start: bytes, office: Callable[[str], str] | None = None) -> Format | None:
         """The format of a file that was found; None if it is skipped."""
