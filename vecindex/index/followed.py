@@ -138,41 +138,49 @@ class Followed(Maintained):
         from ..sources.locations import Locations
         from ..sources.options import read_options
         from ..sources.walk import sources_in
-        from .adding.files import add_files
         from .adding.files_input import FilesInput
 
         self._check_writable()
         self._check_sound()
         if isinstance(paths, FilesInput):
-            given = paths
-        else:
-            named = [os.fspath(each) for each in cast("list[str | os.PathLike[str]]", paths)]
-            reading = read_options(
-                text_column=text_column,
-                key_column=key_column,
-                metadata_columns=metadata_columns,
-                types=types,
-                json_path=json_path,
-                encoding=encoding,
-                errors=errors,
-                sql=sql,
-            )
-            sources = sources_in(
-                named,
-                reading,
-                format=None if format is None else Format(format),
-                include=include,
-                exclude=exclude,
-                index=self._folder,
-                on_bad=on_bad,
-                offline=offline,
-            )
-            add = AddOptions(on_long=on_long, on_duplicate=on_duplicate)
-            options = FilesOptions(cast("Split | None", split), join_short, metadata, prune, add)
-            given = FilesInput((), list(sources), named, Locations(self._folder), options)
+            return self._add_checked(paths, progress, on_bad)
+        named = [os.fspath(each) for each in cast("list[str | os.PathLike[str]]", paths)]
+        reading = read_options(
+            text_column=text_column,
+            key_column=key_column,
+            metadata_columns=metadata_columns,
+            types=types,
+            json_path=json_path,
+            encoding=encoding,
+            errors=errors,
+            sql=sql,
+        )
+        sources = sources_in(
+            named,
+            reading,
+            format=None if format is None else Format(format),
+            include=include,
+            exclude=exclude,
+            index=self._folder,
+            on_bad=on_bad,
+            offline=offline,
+        )
+        add = AddOptions(on_long=on_long, on_duplicate=on_duplicate)
+        options = FilesOptions(cast("Split | None", split), join_short, metadata, prune, add)
+        with closing(FilesInput((), sources, named, Locations(self._folder), options)) as given:
             follow_files(self, given)
             given.check(on_bad, lambda rows: None)
-        with closing(given), self._writer() as writer, self._upkeep.beside_an_add() as committed:
+            return self._add_checked(given, progress, on_bad)
+
+    def _add_checked(
+        self,
+        given: FilesInput,
+        progress: Callable[[AddReport], None] | None,
+        on_bad: Callable[[VecindexError], None] | None,
+    ) -> FilesReport:
+        from .adding.files import add_files
+
+        with self._writer() as writer, self._upkeep.beside_an_add() as committed:
             add = replace(given.options.add, progress=told_both(committed, progress), on_bad=on_bad)
             adding = Adding(self._snapshots, writer, self._model, lambda: self.encoder, add)
             report = add_files(given, adding, self._snapshots, writer)

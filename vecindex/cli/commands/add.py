@@ -117,11 +117,9 @@ def add(
             on_skip=skips,
             on_bad=bad.add if skip_bad else None,
         )
-        for source in sources:
-            stack.callback(source.close)
+        rows = stack.enter_context(closing(files.input(given, sources, paths, index_path)))
         bad.check(paths, sources)
         _say_skips(skips)
-        rows = stack.enter_context(closing(files.input(given, sources, paths, index_path)))
         _say_if_nothing(paths, [*sources, *given], bad, None if dry_run else index_path)
         index = stack.enter_context(chosen.open(index_path)) if index_exists(index_path) and not dry_run else None
         _follow(rows, index, index_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,11 +95,8 @@ class _Following:
         from ...index.followed import follow_files
 
         index, path = self._index, self._index.path
-        with ExitStack() as stack:
-            sources = self._files.sources(present, path, offline=True, on_bad=self._tell_bad)
-            for source in sources:
-                stack.callback(source.close)
-            rows = self._files.input((), sources, present, path)
+        sources = self._files.sources(present, path, offline=True, on_bad=self._tell_bad)
+        with closing(self._files.input((), sources, present, path)) as rows:
             follow_files(index, rows)
             rows.check(self._tell_bad, lambda _: None)
             report = index.add_files(rows, on_bad=self._tell_bad)

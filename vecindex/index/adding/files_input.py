@@ -44,16 +44,19 @@ class FilesInput:
     def __init__(
         self,
         texts: Sequence[Record],
-        sources: Sequence[Source],
+        sources: Iterable[Source],
         roots: Sequence[str],
         locations: Locations,
         options: FilesOptions,
     ) -> None:
-        """``roots`` are the paths that were named: sources beneath them that are not found any more are gone."""
+        """``roots`` are the paths that were named: sources beneath them that are not found any more are gone.
+
+        `close` closes the sources, which is done at once if there is an error among them.
+        """
         self.options = options
         self.plan = Plan(())
         self.bad = self.empty = 0
-        self.has_folder = any(not source.is_named for source in sources)
+        self.has_folder = False
         """Whether any source was found in a folder or an archive."""
         self.trail = Trail()
         """Where the records that `units` yields come from."""
@@ -63,12 +66,24 @@ class FilesInput:
         self._make = UnitMaker(options.metadata)
         self._locations = locations
         self._roots = [locations.real(root) for root in roots]
-        self._readings = [Reading.of(source, locations, options) for source in sources]
+        self._sources: list[Source] = []
+        self._readings: list[Reading] = []
         self._skips_bad = False
         self._lines = array("q")
         self._files: list[tuple[int, Reading | None]] = []  # each source's first row
         self._marks = bytearray()
         self._characters = 0
+        try:
+            for source in sources:
+                self._take(source)
+        except BaseException:
+            self.close()
+            raise
+
+    def _take(self, source: Source) -> None:
+        self._sources.append(source)
+        self.has_folder = self.has_folder or not source.is_named
+        self._readings.append(Reading.of(source, self._locations, self.options))
 
     @property
     def rows(self) -> int:
@@ -135,13 +150,6 @@ class FilesInput:
 
     def check(self, on_bad: OnBad | None, progress: Callable[[Done], None]) -> None:
         """Reads everything once. The first bad row raises; with ``on_bad`` each one is passed to it and left out."""
-        try:
-            self._check(on_bad, progress)
-        except BaseException:
-            self.close()
-            raise
-
-    def _check(self, on_bad: OnBad | None, progress: Callable[[Done], None]) -> None:
         self._skips_bad = on_bad is not None
         seen = SeenKeys()
         for window in windows(self._checked(on_bad, progress), KEYS_AT_ONCE, lambda each: each[1].text):
@@ -168,9 +176,11 @@ class FilesInput:
                 self._marks[position] = _LEFT_OUT
 
     def close(self) -> None:
-        """Deletes what was kept of the sources that take long to read."""
+        """Deletes what was kept of the sources that take long to read, and the copies of pipes and downloads."""
         for reading in self._readings:
             reading.close()
+        for source in self._sources:
+            source.close()
 
     def to_register(self) -> list[SourceState]:
         """The sources that are about to be read, without a digest until they are."""
@@ -242,7 +252,10 @@ class FilesInput:
                 yield reading, found
             size += reading.found.size or 0
             progress(Done(before + 1, rows, size))
-        self.refused = [reading.refusal for reading in self._readings if reading.refusal is not None]
+        for reading in self._readings:
+            if reading.refusal is not None:
+                self.refused.append(reading.refusal)
+                reading.close()
         self._readings = [reading for reading in self._readings if reading.refusal is None]
 
     def _bad(self, on_bad: OnBad | None) -> Callable[[SourceError], None] | None:
