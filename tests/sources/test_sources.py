@@ -43,7 +43,7 @@ class TestTxt:
 
     @pytest.mark.parametrize("chunk", range(1, 9))
     def test_a_line_end_may_lie_across_two_reads(self, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(lines, "CHUNK", chunk)
+        monkeypatch.setattr(lines, "_CHUNK", chunk)
         content = b"a\r\nbc\r\r\nd\n\re\r"
         found = list(lines.lines(io.BytesIO(content), "a.txt"))
         assert found == list(enumerate([b"a\r\n", b"bc\r", b"\r\n", b"d\n", b"\r", b"e\r"], start=1))
