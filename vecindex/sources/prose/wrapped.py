@@ -39,7 +39,7 @@ def _is_wrapped(source: Source) -> bool:
             sample = stream.read(_SAMPLE).decode("utf-8", "ignore")
             if stream.read(1):
                 sample = sample[: max(sample.rfind("\n"), sample.rfind("\r")) + 1]  # the last line may be cut
-    except SourceError:
+    except (SourceError, OSError):
         return False  # whoever reads it raises the error
     return looks_wrapped(sample)
 
