@@ -93,6 +93,26 @@ def test_a_row_that_nobody_had_is_taken_by_the_first_of_two(tmp_path: Path) -> N
         read(index, {"a": [Row("x"), ROW], "b": [ROW]})
         assert where_from(index)["k"] == ("a row", "a", None, (1, 0, 5, 2))
         assert shared_rows(index) == {("k", "b")}
+        with index._writer() as writer:
+            writer.remove_sources([state.id for state in states(index).values()])
+        assert where_from(index) == {"k": ("a row", None, None, ())}
+        assert index.verify().ok
+
+
+@pytest.mark.parametrize("text", ["It pours.", "another"])
+def test_a_row_with_the_key_of_a_sentence_takes_it_from_no_text(tmp_path: Path, text: str) -> None:
+    with opened(tmp_path / "i") as index:
+        read(index, {"a": [Prose(("It rains.", "It pours."), "cut"), Prose(("One.", "Two."))]})
+        before = where_from(index)
+        for key in ("cut#2", "a#2"):
+            with pytest.raises(InvalidInput, match=f"the key '{key}' is the key of a part of"):
+                read(index, {"b": [Row("Two." if key == "a#2" and text != "another" else text, key)]})
+        assert where_from(index) == before
+        index.add(["It pours."], keys=["cut#2"])
+        assert where_from(index) == before
+        with index._writer() as writer:
+            writer.remove_sources([states(index)["b"].id])
+        assert (where_from(index), index.verify().ok) == (before, True)
 
 
 def test_a_source_whose_row_another_changes_is_read_again(tmp_path: Path) -> None:
