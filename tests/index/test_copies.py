@@ -11,7 +11,7 @@ from typing import IO, Any
 import pytest
 
 from vecindex import Index, SourceError
-from vecindex.sources import origin
+from vecindex.sources.opening.files import copied
 
 from ..support.helpers import opened
 from ..support.written_files import write
@@ -29,13 +29,12 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
 @pytest.fixture
 def copies(monkeypatch: pytest.MonkeyPatch) -> list[IO[bytes]]:
     made: list[IO[bytes]] = []
-    copied = origin.copied
 
     def noted(*given: Any) -> IO[bytes]:
         made.append(copied(*given))
         return made[-1]
 
-    monkeypatch.setattr(origin, "copied", noted)
+    monkeypatch.setattr("vecindex.sources.origin.copied", noted)
     return made
 
 
