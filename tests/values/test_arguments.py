@@ -55,7 +55,7 @@ KINDS: dict[str, set[str]] = {
     "vectors": {"vectors"},
     "where": {"where"},
     "whole": {"k", "per_group", "limit", "context", "threads", "dimensions", "join_short", "sample", "seed"},
-    "real": {"lock_timeout", "recall", "latency_ms", "min_score"},
+    "real": {"lock_timeout", "recall", "latency_ms", "min_score", "diversity"},
     "flag": {"create", "readonly", "offline", "cache", "anew", "encode", "prune"},
     "call": {"progress", "on_bad", "token_spans"},
     "path": {"path", "paths", "destination", "source", "name_or_path", "model", "compare"},

@@ -92,6 +92,7 @@ class Chosen:
     context: int
     min_score: float | None
     exclude: tuple[str, ...]
+    diversity: float
 
     def arguments(self, meant: Callable[[str], str]) -> dict[str, Any]:
         """The arguments for a search; ``meant`` says which key is meant by what was typed."""
@@ -134,6 +135,14 @@ choosing_options = gathered(
             callback=_least,
             metavar="S",
             help="Leave out records that score less.",
+        ),
+        click.option(
+            "--diversity",
+            default=0.0,
+            show_default=True,
+            type=click.FloatRange(0, 1),
+            metavar="D",
+            help="How much hits should differ from each other, from 0 to 1.",
         ),
         click.option("--exclude", multiple=True, metavar="KEY", help="Leave out this record; may be repeated."),
     ),

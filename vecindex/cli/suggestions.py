@@ -36,6 +36,7 @@ _OPTIONS = {
     ),
     "--where": ("--filter", "--filters", "-f", "-w", "--if", "--condition", "--select", "--metadata-filter"),
     "--min-score": ("--threshold", "--score", "--cutoff", "--score-threshold", "--minimum-score", "--similarity"),
+    "--diversity": ("--mmr", "--diverse", "--lambda", "--mmr-lambda", "--diversify"),
     "--fields": ("--field", "--columns", "--show", "--with-metadata", "--include-metadata", "--metadata", "--select"),
     "--full": ("--all", "--whole", "--no-truncate", "--full-text", "--wide", "--no-snippet"),
     "--index": ("-i", "-d", "--db", "--database", "--path", "--dir", "--directory", "--collection", "--store"),

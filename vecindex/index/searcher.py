@@ -66,6 +66,7 @@ class Searcher(Listing):
         context: int = 0,
         min_score: float | None = None,
         exclude: Collection[str] = (),
+        diversity: float = 0.0,
     ) -> Hits:
         """The records that answer a text or a vector best.
 
@@ -88,6 +89,9 @@ class Searcher(Listing):
             min_score: records of a lower ``score`` do not match. In the mode "lexical" that is the BM25 score, and else
                 the cosine.
             exclude: keys of records that are left out before the search, so that others take their place.
+            diversity: from 0 to 1: how much hits should differ from each other. They are chosen one by one from the
+                best max(50, 5 k) records, each for its place in their order, and for a low cosine to those that were
+                chosen before it (maximal marginal relevance).
 
         Returns:
             min(k, matching records) hits, the best first, ties in insertion order. All records that the filter allows
@@ -106,7 +110,16 @@ class Searcher(Listing):
         return self._search(
             [query],
             search_options(
-                k, where, group_by, per_group, context, mode, fusion, min_score=min_score, exclude=tuple(exclude)
+                k,
+                where,
+                group_by,
+                per_group,
+                context,
+                mode,
+                fusion,
+                min_score=min_score,
+                exclude=tuple(exclude),
+                diversity=diversity,
             ),
         )[0]
 
@@ -124,12 +137,22 @@ class Searcher(Listing):
         context: int = 0,
         min_score: float | None = None,
         exclude: Collection[str] = (),
+        diversity: float = 0.0,
     ) -> list[Hits]:
         """Searches for several texts, or vectors (n, D), in one snapshot; returns a list of hits for each."""
         return self._search(
             queries,
             search_options(
-                k, where, group_by, per_group, context, mode, fusion, min_score=min_score, exclude=tuple(exclude)
+                k,
+                where,
+                group_by,
+                per_group,
+                context,
+                mode,
+                fusion,
+                min_score=min_score,
+                exclude=tuple(exclude),
+                diversity=diversity,
             ),
         )
 
@@ -155,11 +178,21 @@ class Searcher(Listing):
         context: int = 0,
         min_score: float | None = None,
         exclude: Collection[str] = (),
+        diversity: float = 0.0,
     ) -> tuple[Hits, SearchReport]:
         """As `search`, with a report of how the hits were found: the route, the candidates, the time of each step."""
         trace = Trace()
         options = search_options(
-            k, where, group_by, per_group, context, mode, fusion, min_score=min_score, exclude=tuple(exclude)
+            k,
+            where,
+            group_by,
+            per_group,
+            context,
+            mode,
+            fusion,
+            min_score=min_score,
+            exclude=tuple(exclude),
+            diversity=diversity,
         )
         return self._search([query], options, trace)[0], run.reported(mode, trace)
 
@@ -176,6 +209,7 @@ class Searcher(Listing):
         context: int = 0,
         min_score: float | None = None,
         exclude: Collection[str] = (),
+        diversity: float = 0.0,
     ) -> Hits:
         """The nearest records to the stored record ``key``, or to several; the other arguments are as in `search`.
 
@@ -191,7 +225,9 @@ class Searcher(Listing):
             InvalidInput: the records cancel each other out, so that there is no direction to search in.
             InvalidFilter, CorruptIndex.
         """
-        options = search_options(*(k, where, group_by, per_group, context), min_score=min_score, exclude=tuple(exclude))
+        options = search_options(
+            *(k, where, group_by, per_group, context), min_score=min_score, exclude=tuple(exclude), diversity=diversity
+        )
         return self._similar(tuple(key), options, tuple(not_), warns=True)
 
     def _similar(

@@ -35,6 +35,12 @@ class SearchOptions:
     fusion: Fusion = "convex"
     min_score: float | None = None
     exclude: tuple[str, ...] = ()
+    diversity: float = 0.0
+
+    @property
+    def ranked_by(self) -> str:
+        """What orders the hits."""
+        return f"{self.mode}+diversity" if self.diversity else self.mode
 
 
 def search_options(
@@ -48,13 +54,18 @@ def search_options(
     *,
     min_score: float | None = None,
     exclude: tuple[str, ...] = (),
+    diversity: float = 0.0,
 ) -> SearchOptions:
     """The arguments of a search as options; raises InvalidInput or InvalidFilter."""
     condition = None if where is None else parse(where)
     if min_score is not None and min_score > 1 and mode != "lexical":
         raise InvalidInput(f"the least score is {min_score:g}, but a cosine is at most 1", "Give one from -1 to 1.")
+    if diversity > 1:
+        raise InvalidInput(f"the diversity is {diversity:g}", "Give a share from 0 to 1.")
     by = grouping(group_by, per_group)
-    return SearchOptions(k, condition, by, context, mode, fusion, min_score=min_score, exclude=exclude)
+    return SearchOptions(
+        k, condition, by, context, mode, fusion, min_score=min_score, exclude=exclude, diversity=diversity
+    )
 
 
 def grouping(group_by: str | None, per_group: int) -> Grouping | None:

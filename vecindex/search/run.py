@@ -19,6 +19,7 @@ from ..values.records import Hit
 from .dense.exact import Ranking, Vectors
 from .dense.nearest import Trace
 from .dense.plan import Route
+from .diversity import candidates, diverse
 from .grouping import grouped
 from .options import Mode, SearchOptions
 from .rankers import Ranker, Sides
@@ -30,7 +31,7 @@ _NOWHERE = Whence(None, None, None, None, None)
 
 @dataclass(frozen=True, slots=True)
 class SearchReport:
-    """What one search did; ``milliseconds`` by step: filter, load, candidates, rescore, words, group, fetch.
+    """What one search did; ``milliseconds`` by step: filter, load, candidates, rescore, words, group, diversity, fetch.
 
     All but ``mode`` and ``milliseconds`` is of the dense side; ``route`` is None without one.
     """
@@ -55,7 +56,8 @@ class SearchReport:
 
 def search(view: RecordView, ranker: Ranker, options: SearchOptions, trace: Trace | None = None) -> list[Hits]:
     """The best hits for each query of the ranker: options.k of them, fewer only if fewer records match."""
-    trace, k, numbers = trace or Trace(), options.k, range(len(ranker))
+    trace, numbers = trace or Trace(), range(len(ranker))
+    k = candidates(options.k) if options.diversity else options.k
     if options.by is not None:
         limit = view.allowed(options.where).count
         found = grouped(view, ranker, k, options.by, limit, trace)
@@ -64,6 +66,10 @@ def search(view: RecordView, ranker: Ranker, options: SearchOptions, trace: Trac
         found = ranker.best(numbers, k)
         fetched = zip(numbers, _fetched(view, found), found, strict=True)
         best = [_best(view, ranker, number, stored, ranking, k) for number, stored, ranking in fetched]
+    if options.diversity:
+        every = zip(numbers, best, strict=True)
+        best = [_diverse(view, ranker, number, *records, options) for number, records in every]
+        trace.lap("diversity")
     hits = [
         _hits(view, stored, ranking, ranker.sides(number, ranking), options)
         for number, (stored, ranking) in zip(numbers, best, strict=True)
@@ -142,6 +148,21 @@ def _are_meaningless(ranker: Ranker, number: int, ranking: Ranking, stored: Sequ
     return np.array([record.unknown for record in stored], np.bool_) & ranker.are_wordless(number, ranking.rows)
 
 
+def _diverse(
+    view: RecordView, ranker: Ranker, number: int, stored: list[Stored], ranking: Ranking, options: SearchOptions
+) -> tuple[list[Stored], Ranking]:
+    """The k records that are chosen for differing from each other; meaningless ones come last, as they are."""
+    if not stored:
+        return stored, ranking
+    view.check(ranking.rows)
+    last = _are_meaningless(ranker, number, ranking, stored)
+    known = np.flatnonzero(~last)
+    vectors = np.asarray(view.vectors)[ranking.rows[known]]
+    chosen = known[diverse(ranking.scores[known], vectors, options.k, options.diversity)]
+    places = np.concatenate([chosen, np.flatnonzero(last)])[: options.k]
+    return [stored[place] for place in places.tolist()], Ranking(ranking.rows[places], ranking.scores[places])
+
+
 def _hits(
     view: RecordView,
     stored: Sequence[Stored],
@@ -157,5 +178,5 @@ def _hits(
         scores = {name: values[place] for name, values in lists.items()}
         score = next(iter(scores.values()))
         facts = (place + 1, record.key, score, record.text, view.metadata(record), record.tokens_lost, record.unknown)
-        hits.append(Hit(*facts, *(whence or _NOWHERE), scores=scores, ranked_by=options.mode))
+        hits.append(Hit(*facts, *(whence or _NOWHERE), scores=scores, ranked_by=options.ranked_by))
     return hits

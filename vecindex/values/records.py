@@ -88,7 +88,7 @@ class Hit:
         document: the key of the document that ``text`` is a sentence of; ``position`` is its number there, from 0.
         before: the sentences before it in the document, if ``context`` asked for some; ``after``: those after it.
         scores: what each side of the search gave it: the cosine as "dense", the BM25 score as "lexical".
-        ranked_by: the mode of the search, which says what ordered the hits.
+        ranked_by: what ordered the hits: the mode of the search, with "+diversity" if they were chosen to differ.
     """
 
     rank: int
