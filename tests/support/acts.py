@@ -13,6 +13,7 @@ from typing import Any
 
 import faiss
 import numpy as np
+import pytest
 
 import vecindex
 from vecindex import Index, VecindexError
@@ -21,6 +22,8 @@ from vecindex.index import crash_test
 from vecindex.index.adding import encode_ahead
 from vecindex.index.crash_test import Contents, Finding, contents
 from vecindex.search import upkeep
+from vecindex.search.lexical.analysis import Analyzer
+from vecindex.search.lexicon import lexical_settings
 from vecindex.store.disk import connection
 from vecindex.store.side_indexes import is_side, leftovers
 from vecindex.store.sql.schema import index_exists
@@ -148,6 +151,7 @@ CHANGES: dict[str, Change] = {
     "extend": lambda index, draw, _: _add(index, draw, 12),
     "compact": lambda index, draw, _: index.compact(),
     "index_field": lambda index, draw, _: index.index_field("n"),
+    "stems": lambda index, draw, _: index.index_lexical(language="german"),
     "migrate_1": lambda index, draw, _: None,
     "migrate_2": lambda index, draw, _: None,
     "backup": _backup,
@@ -161,7 +165,7 @@ CHANGES: dict[str, Change] = {
 }
 """Each is one commit, or several of which only the first changes what is stored. Opening is part of the act."""
 _OF_SOURCES = ("read", "reread", "move", "remove", "delete_part", "compact", "remodel", "backup")
-_MAKING_CODES = ("extend", "compact", "remodel", "anew")
+_DERIVING = ("extend", "compact", "remodel", "anew", "stems")
 
 
 @contextlib.contextmanager
@@ -182,7 +186,10 @@ def folder_of(act: str, root: Path) -> Path:
 
 @without_syncs()
 def prepare(act: str, root: Path, seed: int, crashed: bool = False) -> None:
-    """Makes the index that the act changes, with codes, dead rows and a tail; ``crashed`` leaves SQLite's log."""
+    """Makes the index that the act changes, with codes, segments, dead rows and a tail.
+
+    ``crashed`` leaves SQLite's log.
+    """
     root.mkdir()
     if act.startswith("migrate_"):
         shutil.copytree(GOLDEN / f"format-{act[-1]}", root / "i")
@@ -209,20 +216,19 @@ def _copy(source: Path, folder: Path) -> None:
 
 @contextlib.contextmanager
 def thresholds(act: str, seed: int = 0) -> Iterator[None]:
-    """Makes codes of few rows if the act makes codes; with an odd seed, every commit is a checkpoint.
+    """Makes codes and segments of few rows if the act makes any; with an odd seed, every commit is a checkpoint.
 
     No act has more commits because the machine is busy and encoding is slow.
     """
-    before = upkeep.ROWS_FOR_CODES, upkeep.TAIL, connection._PAGES_A_CHECKPOINT, encode_ahead.SECONDS_A_COMMIT
-    encode_ahead.SECONDS_A_COMMIT = 1e6
-    if act in _MAKING_CODES:
-        upkeep.ROWS_FOR_CODES, upkeep.TAIL = 32, 8
-    if seed % 2:
-        connection._PAGES_A_CHECKPOINT = 3
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encode_ahead, "SECONDS_A_COMMIT", 1e6)
+        if act in _DERIVING:
+            patch.setattr(upkeep, "ROWS_FOR_CODES", 32)
+            patch.setattr(upkeep, "TAIL", 8)
+            patch.setattr(upkeep, "LEXICAL_TAIL", 8)
+        if seed % 2:
+            patch.setattr(connection, "_PAGES_A_CHECKPOINT", 3)
         yield
-    finally:
-        upkeep.ROWS_FOR_CODES, upkeep.TAIL, connection._PAGES_A_CHECKPOINT, encode_ahead.SECONDS_A_COMMIT = before
 
 
 def open_for(act: str, folder: Path) -> Index:
@@ -267,7 +273,20 @@ def _examine_further(index: Index, found: Contents) -> Finding | None:
         hits = index.search(np.frombuffer(vector, "<f4"), k=3)
         if len(hits) != min(3, len(found)) or hits[0].score < 0.9999:
             return Finding("unsound", f"a stored vector is not found: {hits}")
-    return _write_again(index, found) or _orphans(index.path, index)
+    return _examine_words(index, found) or _write_again(index, found) or _orphans(index.path, index)
+
+
+def _examine_words(index: Index, found: Contents) -> Finding | None:
+    """Every record with words is found by the first of them, and nothing else."""
+    analyzer = Analyzer(lexical_settings(index._manifest()))
+    words = {key: set(analyzer.terms(text)) for key, (text, _, _) in found.items()}
+    asked = {(analyzer.sequence(text) or [""])[0] for text, _, _ in found.values()} - {""}
+    for word in asked:
+        expected = {key for key, its in words.items() if word in its}
+        hits = {hit.key for hit in index.search(word, k=len(found), mode="lexical")}
+        if hits != expected:
+            return Finding("unsound", f"the word {word!r} finds {sorted(hits)} and not {sorted(expected)}")
+    return None
 
 
 def _write_again(index: Index, found: Contents) -> Finding | None:
@@ -282,7 +301,7 @@ def _write_again(index: Index, found: Contents) -> Finding | None:
 def _orphans(folder: Path, index: Index) -> Finding | None:
     manifest = index._manifest()
     known = {"vecindex.db", "vecindex.db-wal", "vecindex.db-shm", "writer.lock", "migrate.lock", ".gitignore"}
-    known |= {vector_file(folder, manifest.vectors).name, *(manifest.codes.names if manifest.codes else ())}
+    known |= {vector_file(folder, manifest.vectors).name, *manifest.derived}
     left = {path.name for path in folder.iterdir()} - known
     # An index of another space is meant to be there.
     left = {name for name in left if not is_side(folder / name) or folder / name in leftovers(folder, manifest)}

@@ -1,0 +1,174 @@
+"""Whatever is done to an index, lexical search finds the live records, and scores them as BM25 over these alone."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+import vecindex
+from vecindex import Index, RecordNotFound
+from vecindex.search import lexicon, upkeep
+from vecindex.search.lexical.analysis import Analyzer
+from vecindex.search.lexical.query import parse_query
+from vecindex.search.lexical.settings import LexicalSettings
+
+from ..support.bm25_oracle import Oracle
+from ..support.extent import examples
+from ..support.toy import ToyEncoder
+
+ALL = 1_000
+WORDS = ("rain", "raining", "rains", "sun", "the", "pump", "E-1042", "foo_bar", "Häuser", "東京都", "naïve")
+TEXTS = st.lists(st.sampled_from(WORDS), max_size=7).map(" ".join)
+KEYS = st.sampled_from([f"k{n}" for n in range(12)])
+QUERIES = st.lists(
+    st.sampled_from([*WORDS, "E", "foo", "haus", '"the pump"', '"rain sun"', "-sun", "-rains", "zebra"]),
+    min_size=1,
+    max_size=6,
+).map(" ".join)
+LANGUAGES = ("english", "german", "none")
+
+
+class LexicalMachine(RuleBasedStateMachine):
+    """``model`` maps keys to texts, in the order that breaks ties; three open indexes of one folder see it alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patched = pytest.MonkeyPatch()
+        self.patched.setattr(upkeep, "LEXICAL_TAIL", 4)
+        self.patched.setattr(upkeep, "_DEAD", 12)
+        self.patched.setattr(lexicon, "_TAILS", 2)
+        self.folder = Path(tempfile.mkdtemp()) / "i"
+        self.encoder = ToyEncoder()
+        self.model: dict[str, str] = {}
+        self.language = "english"
+        self.is_harmed = False
+        self.indexes = [self.opened(False), self.opened(False)]
+        self.indexes.append(self.opened(True))
+
+    def teardown(self) -> None:
+        for index in self.indexes:
+            index.close()
+        shutil.rmtree(self.folder.parent)
+        self.patched.undo()
+
+    def opened(self, readonly: bool) -> Index:
+        return vecindex.open(self.folder, readonly=readonly, model=self.encoder)
+
+    # --- what is done
+
+    @rule(writer=st.integers(0, 1), items=st.lists(st.tuples(KEYS, TEXTS), min_size=1, max_size=9))
+    def add(self, writer: int, items: list[tuple[str, str]]) -> None:
+        self.put(writer, dict(items))
+
+    @rule(writer=st.integers(0, 1), texts=st.lists(TEXTS, min_size=4, max_size=12), draw=st.randoms())
+    def add_many(self, writer: int, texts: list[str], draw: Any) -> None:
+        self.put(writer, {f"more {draw.getrandbits(40):x}": text for text in texts})
+
+    def put(self, writer: int, texts: dict[str, str]) -> None:
+        self.indexes[writer].add(list(texts.values()), keys=list(texts))
+        for key, text in texts.items():
+            if self.model.get(key) != text:  # a new row
+                self.model.pop(key, None)
+                self.model[key] = text
+
+    @precondition(lambda self: self.model)
+    @rule(writer=st.integers(0, 1), data=st.data(), n=st.integers(0, 9))
+    def change_metadata(self, writer: int, data: st.DataObject, n: int) -> None:
+        key = data.draw(st.sampled_from(sorted(self.model)))
+        self.indexes[writer].add([self.model[key]], keys=[key], metadata=[{"n": n}])
+
+    @precondition(lambda self: self.model)
+    @rule(writer=st.integers(0, 1), data=st.data())
+    def delete(self, writer: int, data: st.DataObject) -> None:
+        keys = data.draw(st.lists(st.sampled_from(sorted(self.model)), max_size=8, unique=True))
+        self.indexes[writer].delete(keys)
+        for key in keys:
+            del self.model[key]
+
+    @rule(writer=st.integers(0, 1))
+    def fail_to_delete(self, writer: int) -> None:
+        with pytest.raises(RecordNotFound):
+            self.indexes[writer].delete([*self.model, "nobody"])
+
+    @rule(writer=st.integers(0, 1))
+    def compact(self, writer: int) -> None:
+        self.indexes[writer].compact()
+
+    @rule(number=st.integers(0, 2))
+    def reopen(self, number: int) -> None:
+        self.indexes[number].close()
+        self.indexes[number] = self.opened(readonly=number == 2)
+
+    @rule(writer=st.integers(0, 1), language=st.sampled_from(LANGUAGES))
+    def choose_a_language(self, writer: int, language: str) -> None:
+        assert self.indexes[writer].index_lexical(language=language) == (language != self.language)
+        self.language = language
+
+    @rule(writer=st.integers(0, 1))
+    def repair(self, writer: int) -> None:
+        assert self.indexes[writer].repair().ok
+        self.is_harmed = False
+
+    @rule(data=st.data(), at=st.integers(0, 10**6), removed=st.booleans())
+    def harm_a_segment(self, data: st.DataObject, at: int, removed: bool) -> None:
+        """Open indexes keep what they have mapped."""
+        found = sorted(self.folder.glob("lexical-*"))
+        if not found:
+            return
+        path = data.draw(st.sampled_from(found))
+        content = bytearray(path.read_bytes())
+        path.unlink()
+        if not removed:
+            content[at % len(content)] ^= 1 << at % 8
+            path.write_bytes(content)
+        self.is_harmed = True
+
+    # --- what must be true
+
+    @rule(query=QUERIES, k=st.integers(1, 6))
+    def search(self, query: str, k: int) -> None:
+        expected = self.expected(query)
+        for index in self.indexes:
+            found = index.search(query, k=ALL, mode="lexical")
+            assert index.search(query, k=k, mode="lexical") == found[:k]
+            scores = [round(hit.score, 9) for hit in found]
+            assert scores == sorted(scores, reverse=True)
+            order = list(self.model)
+            hits = sorted(found, key=lambda hit: (-round(hit.score, 9), order.index(hit.key)))
+            assert [hit.key for hit in hits] == [key for key, _ in expected]
+            assert [hit.score for hit in hits] == pytest.approx([score for _, score in expected], abs=1e-6)
+
+    def expected(self, query: str) -> list[tuple[str, float]]:
+        analyzer = Analyzer(LexicalSettings(None if self.language == "none" else self.language))
+        parsed, keys = parse_query(query, analyzer), list(self.model)
+        terms = {row: [analyzer.terms(text)] for row, text in enumerate(self.model.values())}
+        allowed = [
+            row
+            for row, text in enumerate(self.model.values())
+            if parsed.holds_phrases(analyzer, [text])
+            and not any(set(word) <= set(terms[row][0]) for word in parsed.without)
+        ]
+        rows, scores = Oracle(terms).top(parsed.terms, ALL, allowed)
+        return [(keys[row], score) for row, score in zip(rows, scores, strict=True)]
+
+    @invariant()
+    def finds_every_live_record_and_is_sound(self) -> None:
+        self.search(" ".join(WORDS), 3)
+        for index in self.indexes:
+            assert len(index) == len(self.model)
+        if not self.is_harmed:
+            assert self.indexes[2].verify().ok
+            manifest = self.indexes[2]._manifest()
+            assert manifest.rows - (manifest.lexical.rows if manifest.lexical else 0) < 4
+            stored = {path.name for path in self.folder.glob("lexical-*")}
+            assert stored == {*(manifest.lexical.names if manifest.lexical else ())}
+
+
+LexicalMachine.TestCase.settings = examples(60, stateful_step_count=40)
+TestLexicalSearch = LexicalMachine.TestCase
