@@ -277,12 +277,11 @@ def _examine_further(index: Index, found: Contents) -> Finding | None:
 
 
 def _examine_words(index: Index, found: Contents) -> Finding | None:
-    """Every record with words is found by the first of them, and nothing else."""
+    """Each text's first word finds the texts that have it, and no others."""
     analyzer = Analyzer(lexical_settings(index._manifest()))
-    words = {key: set(analyzer.terms(text)) for key, (text, _, _) in found.items()}
-    asked = {(analyzer.sequence(text) or [""])[0] for text, _, _ in found.values()} - {""}
-    for word in asked:
-        expected = {key for key, its in words.items() if word in its}
+    terms = {key: set(analyzer.terms(text)) for key, (text, _, _) in found.items()}
+    for word in {text.split()[0] for text, _, _ in found.values() if text[:1].isalnum()}:
+        expected = {key for key, its in terms.items() if its & set(analyzer.query_terms(word))}
         hits = {hit.key for hit in index.search(word, k=len(found), mode="lexical")}
         if hits != expected:
             return Finding("unsound", f"the word {word!r} finds {sorted(hits)} and not {sorted(expected)}")
