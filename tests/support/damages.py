@@ -26,15 +26,31 @@ import vecindex
 from vecindex.errors import RecordNotFound, VecindexError
 from vecindex.search import upkeep
 from vecindex.search.dense import plan
+from vecindex.search.options import Mode
 
+from . import sourced
 from .harms import damage
+from .sourced import Content, Prose, Row, where_from
 from .toy import ToyEncoder, toy_space
 
 ROWS, DIMENSION, SEED_OF_ANOTHER = 3000, 64, 99
-TIMEOUT = 60.0
+TIMEOUT, ALL = 60.0, 10_000
 SPACE = toy_space(dimension=DIMENSION)
 ENCODED = [str(number) for number in range(200)]
 """Texts of one word, whose vectors do not depend on the rest of the batch."""
+SOURCES: dict[str, Content] = {
+    "rows.txt": [*(Row(f"row-{n}") for n in range(30)), Row("both", "both"), Prose(("Rain.", "Sun.", "Wind."), "cut")],
+    "notes.md": [Prose(tuple(f"Sentence-{n}." for n in range(40)))],
+    "more.txt": [Row("both", "both"), *(Row(f"row-{n}") for n in range(20, 50))],
+}
+"""Rows that two files have, and texts in sentences."""
+GIVEN: Content = (Row("both", "both"), Prose(("Rain.", "Sun.", "Wind."), "cut"))
+"""What is given by hand too."""
+CHANGED: dict[str, Content] = {
+    "notes.md": [Prose(tuple(f"Sentence-{n}." for n in range(10, 45)))],
+    "more.txt": [Row("row-49"), Row("row-99")],
+}
+WORDS = ("rain", "again", '"wind sun" -fog', "3 17 199", "row-25 both", "sentence-7 rain")
 REPAIRED = " after repair"
 Answers = dict[str, Any]
 Floats = npt.NDArray[np.float32]
@@ -59,9 +75,13 @@ def vectors_of(seed: int, rows: int) -> Floats:
 
 
 def make(folder: Path, rows: int, seed: int, with_codes: bool, log_in: Path | None = None) -> None:
-    """Makes an index of ``rows`` rows, some dead, and a copy whose last two commits are only in SQLite's log."""
+    """Makes an index of ``rows`` rows and of sources, some dead; and a copy with the last two commits in SQLite's log.
+
+    Most words are in two segments, and the newest in none.
+    """
     upkeep.ROWS_FOR_CODES = 100 if with_codes else 10**9
     upkeep.TAIL = 64
+    upkeep.LEXICAL_TAIL = 200
     upkeep._DEAD = 10**9
     words = random.Random(seed)
     weather = ("rain", "sun", "wind", "snow", "fog")
@@ -78,6 +98,8 @@ def make(folder: Path, rows: int, seed: int, with_codes: bool, log_in: Path | No
         others = vectors_of(seed + 1, rows // 30)
         index.add([f"{text}, again" for text in texts[some]], keys=keys[some], vectors=others, space=SPACE)
         index.add(ENCODED, keys=[f"encoded-{text}" for text in ENCODED])
+        sourced.read(index, SOURCES)
+        sourced.read(index, SOURCES, given=GIVEN)
         index.delete(["encoded-3"])
         if log_in:
             shutil.copytree(folder, log_in)
@@ -101,7 +123,7 @@ def ask(answers: Answers, name: str, question: Callable[[], Any]) -> None:
 
 def read(answers: Answers, folder: Path, readonly: bool, suffix: str = "") -> None:
     queries = vectors_of(7, 4)
-    with vecindex.open(folder, readonly=readonly, create=False, lock_timeout=0) as index:
+    with vecindex.open(folder, readonly=readonly, create=False, lock_timeout=0, model=encoder()) as index:
         for number, query in enumerate(queries):
             ask(answers, f"search {number}{suffix}", lambda query=query: hits(index.search(query, k=10)))  # type: ignore[misc]
         for where in ("lang = 'de'", "n < 700", "lang = 'fr' and n >= 1500", "lang in ('en', 'fr')"):
@@ -112,10 +134,25 @@ def read(answers: Answers, folder: Path, readonly: bool, suffix: str = "") -> No
         for key in ("key-00000", "key-00005", "key-00123", "key-01510", "key-02999", "none"):
             ask(answers, f"get {key}{suffix}", lambda key=key: record(index, key))  # type: ignore[misc]
         ask(answers, f"info{suffix}", lambda: glance(index))
+        for words in WORDS:
+            # Encoding again moves records behind others with the same score.
+            ask(answers, f"words {words}{suffix}", lambda w=words: sorted(worded(index, w, ALL, "lexical")))  # type: ignore[misc]
+        ask(answers, f"words and vectors{suffix}", lambda: worded(index, "rain 17 sentence-7", 10, "hybrid"))
+        if not suffix:  # a repair forgets damaged sources, until they are read again
+            for words in WORDS:
+                ask(answers, f"best {words}", lambda w=words: worded(index, w, 7, "lexical"))  # type: ignore[misc]
+            ask(answers, "sources", lambda: [str(state) for state in index._source_states()])
+            ask(answers, "places", lambda: list(map(str, where_from(index).items())))
+            for name in SOURCES:
+                ask(answers, f"from {name}", lambda n=name: hits(index.search(queries[2], ALL, f"source = '{n}'")))  # type: ignore[misc]
 
 
 def hits(found: list[vecindex.Hit]) -> Any:
     return [(hit.key, repr(hit.score), hit.text, hit.metadata) for hit in found]
+
+
+def worded(index: vecindex.Index, words: str, k: int, mode: Mode) -> Any:
+    return [(hit.key, hit.text, repr(hit.score), repr(hit.scores)) for hit in index.search(words, k, mode=mode)]
 
 
 def record(index: vecindex.Index, key: str) -> Any:
@@ -139,6 +176,7 @@ def act(folder: Path, answers: Answers, repairs: bool) -> None:
     plan.CODED_ROWS = plan.RANK_ROWS = 0
     plan._rank = plan._scan = lambda *_: float("inf")  # codes are used whenever there are any
     upkeep._DEAD = 10**9
+    upkeep.LEXICAL_TAIL = 200
 
     def verify() -> Any:
         with vecindex.open(folder, readonly=True, create=False) as index:
@@ -157,6 +195,12 @@ def act(folder: Path, answers: Answers, repairs: bool) -> None:
             again = [record(index, f"again-{text}") for text in ENCODED]
             return added.added, hits(index.search(vector[0], k=1)), record(index, "new")[:2], again
 
+    def read_again() -> Any:
+        with vecindex.open(folder, lock_timeout=0, model=encoder()) as index:
+            report = sourced.read(index, CHANGED)
+            found = [worded(index, words, ALL, "lexical") for words in WORDS]
+            return str(report), list(map(str, where_from(index).items())), found
+
     ask(answers, "open readonly", lambda: read(answers, folder, True))
     ask(answers, "verify", verify)
     ask(answers, "open", lambda: read(answers, folder, False))
@@ -165,6 +209,7 @@ def act(folder: Path, answers: Answers, repairs: bool) -> None:
         ask(answers, f"open{REPAIRED}", lambda: read(answers, folder, False, REPAIRED))
     else:
         ask(answers, "add", add)
+        ask(answers, "read again", read_again)
 
 
 # --- each in a process of its own
@@ -231,7 +276,7 @@ def answers_of_copy(folder: Path, copy: Path) -> Answers:
     answers: Answers = asked(copy)
     shutil.rmtree(copy)
     broken = {name: a for name, a in answers.items() if isinstance(a, dict)} or answers.get("verify")
-    assert not broken, f"the undamaged index does not work: {broken}"
+    assert not broken, f"the undamaged index does not work: {broken!r:.2000}"
     return answers
 
 

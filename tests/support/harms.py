@@ -14,7 +14,7 @@ PAGE = 4096
 def damage(folder: Path, other: Path, chance: random.Random, end: str = "") -> tuple[str, str]:
     """Damages one file whose name ends with ``end``; returns the kind of damage and the file's name."""
     kind, (harm, _) = chance.choices(list(HARM.items()), [weight for _, weight in HARM.values()])[0]
-    weights = {".db": 5, ".f32": 2, ".faiss": 1, "-wal": 2, "-shm": 0.5, ".lock": 0.5}
+    weights = {".db": 5, ".f32": 2, ".faiss": 1, ".bin": 2, "-wal": 2, "-shm": 0.5, ".lock": 0.5}
     names = sorted(path.name for path in folder.iterdir() if path.name.endswith(end) and path.name != ".gitignore")
     chosen = [next(w for end, w in weights.items() if name.endswith(end)) for name in names]
     name = chance.choices(names, chosen)[0]
