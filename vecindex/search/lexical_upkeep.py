@@ -129,6 +129,7 @@ class LexicalUpkeep:
         # Different content never gets the name of a file that a reader may have mapped.
         name = f"lexical-{manifest.vectors}-{segment.first}-{segment.stop}-{digest[:8]}.bin"
         publish(self._folder / name, [memoryview(part) for part in parts])
+        self._lexicon.replaced(name)
         return SegmentFile(segment.first, segment.stop, name, digest)
 
 

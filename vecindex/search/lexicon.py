@@ -86,6 +86,10 @@ class Lexicon:
         """Whether this segment was found to be damaged."""
         return file.name in self._refused
 
+    def replaced(self, name: str) -> None:
+        """A sound file has been published under this name, which a damaged one may have had."""
+        self._refused.discard(name)
+
     def forget(self) -> None:
         """Drops what is kept; it is read again when it is needed."""
         self._newest = None
