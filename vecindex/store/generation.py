@@ -59,6 +59,14 @@ class Allowed:
         mask[rows] = 0
         return Allowed(int(np.count_nonzero(mask)), np.packbits(mask, bitorder="little"), self._total)
 
+    def within(self, first: int, stop: int) -> Rows:
+        """Those of the rows that are from ``first`` up to ``stop``, ascending."""
+        if self.bitmap is None:
+            return np.arange(first, stop, dtype=np.int64)
+        start = first // 8
+        mask = np.unpackbits(self.bitmap[start : -(-stop // 8)], bitorder="little")
+        return first + np.flatnonzero(mask[first - 8 * start : stop - 8 * start]).astype(np.int64, copy=False)
+
 
 class Generation:
     """One committed state, shared by all searches of it; only its caches change later."""

@@ -64,8 +64,17 @@ class Snapshot:
         return self._generation.codes_file(number)
 
     def records_within(self, first: int, stop: int) -> Iterator[Stored]:
-        """See `Catalog.records_within`."""
-        return self._catalog.records_within(first, stop)
+        """The records at the live rows from ``first`` up to ``stop``, by row; raises CorruptIndex if one is missing."""
+        expected = iter(self._generation.alive.within(first, stop).tolist())
+        for record in self._catalog.records_within(first, stop):
+            if record.row != next(expected, None):
+                raise self._misplaced(record.row)
+            yield record
+        if (missing := next(expected, None)) is not None:
+            raise self._misplaced(missing)
+
+    def _misplaced(self, row: int) -> CorruptIndex:
+        return CorruptIndex(str(self._catalog.path), f"the record of row {row} is not where it was written")
 
     def find(self, keys: Iterable[str]) -> dict[str, Stored]:
         found = self._catalog.find(keys)

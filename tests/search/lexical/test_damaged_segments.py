@@ -10,11 +10,12 @@ from random import Random
 import pytest
 
 from vecindex import Hits, Index
+from vecindex.errors import CorruptIndex
 from vecindex.search import upkeep
 
 from ...support.extent import slow
 from ...support.harms import HARM
-from ...support.helpers import opened
+from ...support.helpers import opened, small_index, sql
 
 QUERIES = ("rain", "rain sun 17", '"rain wind" -fog', "number 3 again")
 WORDS = ("rain", "sun", "wind", "snow", "fog")
@@ -86,17 +87,21 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(content)
 
 
+def scored(index: Index, query: str) -> list[tuple[str, float]]:
+    return [(hit.key, hit.score) for hit in index.search(query, k=9, mode="lexical")]
+
+
 def test_segment_that_is_made_again_with_the_same_content_is_used_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with opened(tmp_path / "i") as index:
         index.add([f"rain {n}" for n in range(60)], keys=[f"k{n}" for n in range(60)])
-        expected = index.search("rain 3", k=9, mode="lexical")
+        expected = scored(index, "rain 3")
     (path,) = (tmp_path / "i").glob("lexical-*")
     sound = path.read_bytes()
     flip(path, 100)  # in what is checked when it is opened
     with opened(tmp_path / "i") as index:
-        assert index.search("rain 3", k=9, mode="lexical") == expected
+        assert scored(index, "rain 3") == expected
         assert len(caplog.messages) == 1
         inodes = []
         for n in range(2):
@@ -104,4 +109,16 @@ def test_segment_that_is_made_again_with_the_same_content_is_used_again(
             assert path.read_bytes() == sound
             inodes.append(path.stat().st_ino)
         assert len(set(inodes)) == 1
-        assert index.search("rain 3", k=9, mode="lexical") == expected
+        assert scored(index, "rain 3") == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "row"),
+    [("delete from records where key = 'c'", 4), ("update records set row = 1 where key = 'd'", 1)],
+    ids=["missing", "elsewhere"],
+)
+def test_record_that_is_not_at_its_row_is_an_error_and_not_a_hit_fewer(tmp_path: Path, change: str, row: int) -> None:
+    folder = small_index(tmp_path / "i")
+    sql(folder, change)
+    with opened(folder) as index, pytest.raises(CorruptIndex, match=f"the record of row {row} is not where it was"):
+        index.search("one", mode="lexical")
