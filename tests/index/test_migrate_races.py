@@ -331,7 +331,7 @@ with vecindex.open(sys.argv[1], model=ToyEncoder()) as index:
 """
 
 
-@pytest.mark.parametrize(("where", "function"), [("backup", "_copy_codes"), ("switch", "publish")])
+@pytest.mark.parametrize(("where", "function"), [("backup", "_copy_derived"), ("switch", "publish")])
 def test_what_a_killed_switch_left_is_removed_by_the_next_change(folder: Path, where: str, function: str) -> None:
     process = child(KILLED, folder, where, function)
     process.communicate(timeout=60)
@@ -344,7 +344,7 @@ def test_what_a_killed_switch_left_is_removed_by_the_next_change(folder: Path, w
         assert index.migrate(Other()).encoded == 1
 
 
-@pytest.mark.parametrize(("where", "function"), [("backup", "_copy_codes"), ("switch", "publish")])
+@pytest.mark.parametrize(("where", "function"), [("backup", "_copy_derived"), ("switch", "publish")])
 def test_of_a_killed_switch_to_the_same_model_only_what_it_encoded_is_left(
     folder: Path, where: str, function: str
 ) -> None:
