@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 
 from vecindex import Index, InvalidInput, Record
 from vecindex.store.changes import sources
+from vecindex.store.sql import documents
+from vecindex.store.sql.reads import Catalog
+from vecindex.store.stored import Stored
 
 from ..support.helpers import opened
 from ..support.sourced import Content, Prose, Row, read, shared_rows, states, where_from
@@ -85,6 +89,52 @@ def test_it_stays_where_a_source_of_very_many_rows_goes(
         others = {text for text, source, _, _ in where_from(index).values() if source == "b"}
         assert others == {"row 1", "row 2", "row 3", "row 4", "row 5", "1.", "Of 1."}
         assert (shared_rows(index), index.verify().ok) == (set(), True)
+
+
+def test_very_many_shared_rows_are_looked_at_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "ROWS_AT_ONCE", 2)
+    repeated_by, lengths = Catalog.repeated_by, []
+
+    def noted(catalog: Catalog, source: int) -> Iterator[list[str]]:
+        for keys in repeated_by(catalog, source):
+            lengths.append(len(keys))
+            yield keys
+
+    monkeypatch.setattr(Catalog, "repeated_by", noted)
+    many = [Row(f"row {n}", f"k{n}") for n in range(7)]
+    with opened(tmp_path / "i") as index:
+        read(index, {"a": many, "b": many})
+        assert lengths == [2, 2, 2, 1]
+        read(index, {"b": many[::2]})
+        assert shared_rows(index) == {(f"k{n}", "b") for n in (0, 2, 4, 6)}
+        with index._writer() as writer:
+            writer.remove_sources([states(index)["a"].id])
+        assert {key for key, (_, source, *_) in where_from(index).items() if source == "b"} == {"k0", "k2", "k4", "k6"}
+        assert (len(index), index.verify().ok) == (4, True)
+
+
+def test_files_of_many_texts_swap_their_names_a_text_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sentences = {name: tuple(f"{name} {n}." for n in range(3 if name == "a" else 5)) for name in "abc"}
+    with opened(tmp_path / "i") as index, index._writer() as writer:
+        read(index, {name: [Prose(sentences[name]), Prose(("Own.", f"Of {name}."), f"k{name}")] for name in "abc"})
+        pieces_of, numbers = Catalog.pieces_of, []
+
+        def noted(catalog: Catalog, ids: Iterable[int]) -> list[Stored]:
+            found = list(ids)
+            numbers.append(len(found))
+            return pieces_of(catalog, found)
+
+        monkeypatch.setattr(Catalog, "pieces_of", noted)
+        known = states(index)
+        moves = [(known[a], replace(known[a], location=b)) for a, b in (("a", "b"), ("b", "c"), ("c", "a"))]
+        writer.move_sources(moves)
+        assert set(numbers) == {1}
+        found = where_from(index)
+        for before, after in ("ab", "bc", "ca"):
+            for number, text in enumerate(sentences[before], 1):
+                assert found[f"{after}#{number}"][:3] == (text, after, after)
+            assert found[f"k{before}#2"][:3] == (f"Of {before}.", after, f"k{before}")
+        assert (len(found), index.verify().ok) == (19, True)
 
 
 def test_a_row_that_nobody_had_is_taken_by_the_first_of_two(tmp_path: Path) -> None:

@@ -67,7 +67,8 @@ def finish(
         if _differs(now, each.state):
             tables.put_source(replace(now, digest=None))
             continue
-        tables.forget_repeats_in(source, [key for key, _ in each.unseen([(k, k) for k in catalog.repeated_by(source)])])
+        for keys in catalog.repeated_by(source):
+            tables.forget_repeats_in(source, [key for key, _ in each.unseen([(key, None) for key in keys])])
         stale = 0
         for records, documents in _portions(catalog, source, each.unseen):
             left, others, takers = hand_over(catalog, tables, records, documents)
@@ -162,8 +163,7 @@ def delete_rows(catalog: Catalog, tables: Tables, manifest: Manifest, rows: Rows
 def remove_sources(catalog: Catalog, tables: Tables, manifest: Manifest, ids: Collection[int]) -> tuple[Manifest, int]:
     """Removes sources with all their records; returns the manifest and how many records were removed."""
     removed = 0
-    for source in ids:
-        tables.forget_repeats_in(source, catalog.repeated_by(source))
+    tables.forget_repeats_of(ids)  # none is handed over to another of them
     for source in ids:
         for records, documents in _portions(catalog, source, lambda keyed: keyed):
             left, others, takers = hand_over(catalog, tables, records, documents)
@@ -213,33 +213,72 @@ def move_sources(catalog: Catalog, tables: Tables, moved: Sequence[tuple[SourceS
         left, leaving = len(moved), {old.id for old, _ in moved}
         taken = {(state.location, state.query) for state in sources if state.id not in leaving}
         moved = [(old, new) for old, new in moved if (new.location, new.query) not in taken]
-    # Two files may have swapped their names, so the old locations must all be free first.
+    # Two files may have swapped their names, so the old locations must all be free first, and the documents' keys.
     for old, _ in moved:
         tables.put_source(replace(old, location=f"\0{old.id}"))
-    renamed = []
-    for old, new in moved:
+    renamed = [array("q", _set_aside(catalog, tables, old)) for old, _ in moved]
+    waiting = array("q")
+    leaving = {old.id for old, _ in moved}
+    for (old, new), ids in zip(moved, renamed, strict=True):
         tables.put_source(new)
-        for document in catalog.documents_of(old.id):
-            if document.new.kind == "file":
-                key = new.location + document.new.key.removeprefix(old.location)
-                renamed.append((document, replace(document.new, key=key)))
-                tables.put_document(replace(document.new, key=f"\0{document.id}"), document.id)
-    relabelled = []
-    for document, after in renamed:
-        tables.put_document(after, document.id)
-        relabelled += [
-            (piece, replace(piece, key=after.key + piece.key.removeprefix(document.new.key)))
-            for piece in catalog.pieces_of([document.id])
-        ]
-    _refuse_others(catalog, relabelled)
-    tables.relabel(relabelled)
+        for id in ids:
+            if not _rename(catalog, tables, catalog.document_ids([id])[id], (old.location, new.location), leaving):
+                waiting.append(id)
+    for id in waiting:
+        pairs = [(piece, replace(piece, key=piece.key.removeprefix("\0"))) for piece in catalog.pieces_of([id])]
+        if others := _others(catalog, pairs):
+            raise _taken(next(iter(others)))
+        tables.relabel(pairs)
 
 
-def _refuse_others(catalog: Catalog, relabelled: Sequence[tuple[Stored, Stored]]) -> None:
+def _set_aside(catalog: Catalog, tables: Tables, source: SourceState) -> Iterator[int]:
+    """Gives the texts of a source's file another key for now, a NUL before its own; yields their ids."""
+    ids = array("q")
+    for some in catalog.document_keys_of(source.id):
+        ids.extend(id for _, id in some)
+    for id, document in ((id, catalog.document_ids([id])[id]) for id in ids):
+        if document.new.kind == "file":
+            tables.put_document(replace(document.new, key=f"\0{document.new.key}"), id)
+            yield id
+
+
+def _rename(
+    catalog: Catalog,
+    tables: Tables,
+    document: StoredDocument,
+    locations: tuple[str, str],
+    leaving: Collection[int],
+) -> bool:
+    """Gives a text that is set aside, and its sentences, the keys at its file's new location.
+
+    Returns False if another text has these keys that may give them up, since its source is among ``leaving``: then the
+    sentences are set aside too, with a NUL before their new keys.
+    """
+    before, (old, new) = document.new.key.removeprefix("\0"), locations
+    after = replace(document.new, key=new + before.removeprefix(old))
+    tables.put_document(after, document.id)
+    pairs = [
+        (piece, replace(piece, key=after.key + piece.key.removeprefix(before)))
+        for piece in catalog.pieces_of([document.id])
+    ]
+    if others := _others(catalog, pairs):
+        may_leave = {key for key, source, cut in catalog.touched_by(others.values()) if cut and source in leaving}
+        if stays := others.keys() - may_leave:
+            raise _taken(min(stays))
+        tables.relabel((piece, replace(moved, key=f"\0{moved.key}")) for piece, moved in pairs)
+        return False
+    tables.relabel(pairs)
+    return True
+
+
+def _others(catalog: Catalog, relabelled: Sequence[tuple[Stored, Stored]]) -> dict[str, int]:
+    """Those of the new keys that other records have, and their rows."""
     own = {old.row for old, _ in relabelled}
-    for key, row in catalog.rows_of(new.key for _, new in relabelled).items():
-        if row not in own:
-            raise InvalidInput(
-                f"a moved file would get a sentence with the key {key!r}, which is another record's key",
-                "Delete that record first.",
-            )
+    return {key: row for key, row in catalog.rows_of(new.key for _, new in relabelled).items() if row not in own}
+
+
+def _taken(key: str) -> InvalidInput:
+    return InvalidInput(
+        f"a moved file would get a sentence with the key {key!r}, which is another record's key",
+        "Delete that record first.",
+    )

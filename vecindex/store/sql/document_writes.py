@@ -33,10 +33,8 @@ class DocumentTables:
         return state
 
     def drop_sources(self, ids: Iterable[int]) -> None:
-        """Removes sources, whose records and documents are gone, and what they repeat."""
-        for each in ids:
-            self._sqlite.execute("delete from sources where id = ?", (each,))
-            self._sqlite.execute("delete from repeats where source = ?", (each,))
+        """Removes sources, whose records, documents and repeats are gone."""
+        self._sqlite.executemany("delete from sources where id = ?", ((each,) for each in ids))
 
     def put_document(self, document: NewDocument, id: int | None = None) -> int:
         """Writes a document, as a new one without ``id``; returns its id."""
@@ -64,3 +62,7 @@ class DocumentTables:
     def forget_repeats_in(self, source: int, keys: Sequence[str]) -> None:
         """Forgets that ``source`` repeats these records and documents."""
         self._sqlite.executemany("delete from repeats where key = ? and source = ?", ((key, source) for key in keys))
+
+    def forget_repeats_of(self, sources: Iterable[int]) -> None:
+        """Forgets all that these sources repeat."""
+        self._sqlite.executemany("delete from repeats where source = ?", ((each,) for each in sources))

@@ -127,11 +127,6 @@ class Documents(Connection):
             found = [self._document(row) for some in cut(set(ids)) for row in self._among(DOCUMENT, "id", some)]
         return {each.id: each for each in found}
 
-    def documents_of(self, source: int) -> list[StoredDocument]:
-        """The documents of a source."""
-        with self.errors():
-            return [self._document(row) for row in self.sqlite.execute(f"{DOCUMENT} where source = ?", (source,))]
-
     def rows_of_source(self, source: int) -> Iterator[list[tuple[str, int]]]:
         """The key and row of each record that is a whole row of a source, in lists, since there may be very many."""
         return self._lists("select key, row from records where source = ? and document is null", source)
@@ -149,11 +144,20 @@ class Documents(Connection):
             found = [row for some in cut(rows) for row in self._among(sql, "row", some)]
         return [row for row in found if row[1:] != (None, None)]
 
-    def repeated_by(self, source: int) -> list[str]:
-        """The keys of what this source repeats of others."""
+    def repeated_by(self, source: int) -> Iterator[list[str]]:
+        """The keys of what this source repeats of others, in lists, each read when it is asked for.
+
+        Those of one list may be forgotten before the next.
+        """
+        last = ""
+        while some := self._repeats_after(source, last):
+            yield some
+            last = some[-1]
+
+    def _repeats_after(self, source: int, key: str) -> list[str]:
+        sql = f"{REPEAT} where source = ? and key > ? order by key limit ?"
         with self.errors():
-            found = self.sqlite.execute(f"{REPEAT} where source = ?", (source,))
-            return [self._repeat(row)[0] for row in found]
+            return [self._repeat(row)[0] for row in self.sqlite.execute(sql, (source, key, ROWS_AT_ONCE))]
 
     def repeats_of(self, keys: Iterable[str]) -> list[Repeat]:
         """What repeats these records or documents: rows of other sources, and texts that were given by hand."""
