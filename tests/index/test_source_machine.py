@@ -1,4 +1,7 @@
-"""After each complete reading an index holds what its sources and the user say, whatever happened before."""
+"""After each complete reading an index holds what its sources and the user say, whatever happened before.
+
+A text that the user gave stays when the sources that have it too drop it, unless one had another text under its key.
+"""
 
 from __future__ import annotations
 
@@ -126,8 +129,7 @@ class SourceMachine(RuleBasedStateMachine):
             self.own.pop(key, None)
         elif source is not None and document is None:
             self.index.add([text], keys=[key])
-            if text != there[key][0]:
-                self.own[key] = text  # until a source says otherwise
+            self.own[key] = text  # until a source says otherwise
 
     @rule(key=st.sampled_from(["u1", "u2", "u3"]))
     def delete(self, key: str) -> None:
@@ -166,9 +168,9 @@ class SourceMachine(RuleBasedStateMachine):
         assert self.index.info().generation == before
 
     def _give_up(self) -> None:
-        """What a source has as well is that source's."""
+        """What a source has with another text is that source's; with the same text it stays the user's too."""
         found = where_from(self.index)
-        self.own = {key: text for key, text in self.own.items() if key not in found or found[key][1] is None}
+        self.own = {key: text for key, text in self.own.items() if key not in found or found[key][0] == text}
 
     def _read_all(self) -> None:
         known = states(self.index)

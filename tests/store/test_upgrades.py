@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from vecindex.store.sql.schema import FORMAT
 from ..support.helpers import State, opened, sql, state_of
 from ..support.places import GOLDEN
 from ..support.toy import ToyEncoder
+from ..support.written_files import write
 
 HELD: State = {
     **{"a": ("one", {"n": 0}), "d": ("four", {"n": 3}), "c": ("drei", {"n": 2})},
@@ -78,6 +80,31 @@ def test_parts_of_format_3_become_documents(tmp_path: Path) -> None:
         assert index.add(["short"], keys=["long"]).removed == 3
         assert index.verify().ok
         assert state_of(index)["long"] == ("short", {"n": 7})
+
+
+@pytest.mark.parametrize("drop", ["rows", "file", "source"])
+def test_records_of_format_3_that_a_file_has_too_stay_when_it_drops_them(tmp_path: Path, drop: str) -> None:
+    old = Path(shutil.copytree(GOLDEN / "format-3", tmp_path / "i"))
+    long = " ".join(f"w{n}" for n in range(80))
+    rows = [{"key": "a", "text": "one", "n": 0}, {"key": "c", "text": "drei"}, {"key": "long", "text": long, "n": 7}]
+    table = write(str(tmp_path / "rows.jsonl"), "".join(json.dumps(row) + "\n" for row in rows))
+    with opened(old) as index:
+        before = state_of(index)
+        index.add_files(table, on_long="split")
+        assert state_of(index) == before
+        assert sorted(sql(old, "select distinct source from records where source is not null")) == [(1,)]
+        if drop == "rows":
+            write(str(table), '{"text": "other"}\n')
+            assert index.add_files(table, on_long="split", prune=True).added == 1
+        elif drop == "file":
+            Path(table).unlink()
+            index.add_files(tmp_path, exclude=["i"], prune=True)
+        else:
+            index.delete(source=table)
+        left = state_of(index)
+        assert {key: left[key] for key in before} == before
+        assert len(left) - len(before) == (drop == "rows")
+        assert index.verify().ok
 
 
 def test_damage_in_format_3_is_still_found_after_the_upgrade(tmp_path: Path) -> None:
