@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from .sources.split.read import read as read
     from .sources.split.sentences import split_sentences as split_sentences
     from .store.backup import BackupReport as BackupReport
+    from .values.facets import Facet as Facet
+    from .values.facets import Facets as Facets
     from .values.hits import Hits as Hits
     from .values.records import AddReport as AddReport
     from .values.records import CompactReport as CompactReport
@@ -82,6 +84,7 @@ _HOMES = {
     "exchange.export": ("ExportReport",),
     "index.facade": ("Index", "open"),
     "index.change_model": ("MigrationReport",),
+    "values.facets": ("Facet", "Facets"),
     "values.hits": ("Hits",),
     "values.records": ("AddReport", "CompactReport", "Hit", "IndexInfo", "Record", "VerifyReport"),
     "sources.split.read": ("read",),

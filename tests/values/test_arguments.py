@@ -54,7 +54,7 @@ KINDS: dict[str, set[str]] = {
     "metadata": {"metadata"},
     "vectors": {"vectors"},
     "where": {"where"},
-    "whole": {"k", "per_group", "limit", "context", "threads", "dimensions", "join_short", "sample", "seed"},
+    "whole": {"k", "per_group", "limit", "context", "threads", "dimensions", "join_short", "sample", "seed", "top"},
     "real": {"lock_timeout", "recall", "latency_ms", "min_score", "diversity"},
     "flag": {"create", "readonly", "offline", "cache", "anew", "encode", "prune"},
     "call": {"progress", "on_bad", "token_spans"},

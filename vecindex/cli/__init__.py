@@ -13,6 +13,7 @@ from .commands.completion import completion
 from .commands.evaluate import eval_
 from .commands.exchange import backup, export, import_
 from .commands.explain import explain
+from .commands.facets import facets
 from .commands.find import get, list_, search, similar
 from .commands.guide import guide
 from .commands.manage import compact, delete, index_field, index_lexical, info, verify
@@ -40,7 +41,23 @@ def main() -> None:
 
 
 for _command in (
-    *(add, search, similar, get, list_, delete, sources, watch, info, index_field, index_lexical, eval_, tune, verify),
+    *(
+        add,
+        search,
+        similar,
+        get,
+        list_,
+        facets,
+        delete,
+        sources,
+        watch,
+        info,
+        index_field,
+        index_lexical,
+        eval_,
+        tune,
+        verify,
+    ),
     *(compact, backup, export, import_, migrate, selftest, explain, models, guide, completion),
 ):
     main.add_command(_command)

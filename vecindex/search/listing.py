@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,16 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import Advice, InvalidInput
-from ..errors.warnings import warn
+from ..errors.warnings import GroupWarning, VecindexWarning, warn
 from ..filters.parse import parse
-from ..filters.tree import Filter
+from ..filters.tree import Exists, Filter
 from ..store.origins import Whence, origins
 from ..store.snapshot import Snapshots
 from ..store.sql.reads import Catalog
 from ..store.sql.unmatched import warn_of_unmatched
 from ..store.stored import Stored
 from ..values.arguments import entrance
+from ..values.facets import Facets
 from ..values.records import Origin, Record
+from .facets import facets
+from .options import field_path
 
 _RECORDS_A_READ = 256  # a text may be long, so few are in memory at once
 
@@ -71,6 +74,36 @@ class Listing:
         for warning in warnings:
             warn(warning)
         return count
+
+    @entrance()
+    def facets(self, field: str, where: Mapping[str, Any] | str | None = None, *, top: int = 20) -> Facets:
+        """The values of a metadata field among the records that a filter selects, with how many records have each.
+
+        Values are told apart as groups are in `search`: ``1`` and ``1.0`` are the same, and lists and objects are
+        compared as a whole.
+
+        Args:
+            field: ``source``, ``document``, or a metadata field such as ``topic`` or ``author.name``.
+            where: a filter on metadata, as in `search`.
+            top: how many values, the most frequent first.
+
+        Raises:
+            InvalidInput, InvalidFilter, CorruptIndex.
+
+        Warns:
+            FilterWarning: a condition in ``where`` matches no stored record.
+            GroupWarning: no record has the field.
+        """
+        path, condition = field_path(field), None if where is None else parse(where)
+        with self._snapshots.take() as snapshot:
+            found = facets(snapshot, field, path, condition, top)
+            warnings: Sequence[VecindexWarning] = snapshot.unmatched(condition)
+            if not found.values:
+                missing = snapshot.unmatched(Exists(path))
+                warnings = [*warnings, *(GroupWarning(warning.field, warning.known) for warning in missing)]
+        for warning in warnings:
+            warn(warning)
+        return found
 
     def _listed(self, where: Filter | None, sources: Ids | None, limit: int | None) -> Iterator[Record]:
         with self._snapshots.borrow() as catalog, catalog.reading() as manifest:

@@ -75,8 +75,13 @@ def grouping(group_by: str | None, per_group: int) -> Grouping | None:
             advice = Advice("Name the field with group_by=.", typed="Name the field with --group-by.")
             raise InvalidInput("how many hits a group may have is given, but not what to group by", advice)
         return None
+    return Grouping(field_path(group_by), per_group)
+
+
+def field_path(field: str) -> Path:
+    """The path of a metadata field, checked; raises InvalidInput."""
     try:
-        return Grouping(parse_path(group_by), per_group)
+        return parse_path(field)
     except Refused as refused:
-        reason = f"{group_by!r} is not a field name: {refused.reason}"
+        reason = f"{field!r} is not a field name: {refused.reason}"
         raise InvalidInput(reason, "Write it as in a filter, such as author.name.") from None

@@ -29,7 +29,7 @@ from .disk.connection import replaced
 from .generation import Allowed, Generation
 from .manifest import Manifest
 from .origins import Whence, origins
-from .sql.groups import Groups, read_groups
+from .sql.groups import Groups, read_groups, read_values
 from .sql.reads import Catalog
 from .stored import Identity, Stored, StoredDocument
 from .text_cache import Entry, sound, text_digest
@@ -145,6 +145,10 @@ class Snapshot:
         if rows is None:
             return self._generation.groups(self._catalog, field)
         return read_groups(self._catalog, field, self.manifest.rows, rows)
+
+    def values(self, field: FieldPath, rows: list[int]) -> list[Any]:
+        """The values of a field of these rows; None for a record without one."""
+        return on_own_stack(read_values, self._catalog, field, rows)
 
     def unmatched(self, where: Filter | None, wanted: int | None = None) -> list[FilterWarning]:
         """Warnings of conditions of a filter that match nothing; see `sql.unmatched`.

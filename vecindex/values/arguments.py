@@ -77,6 +77,7 @@ CHECKS: dict[str, Check] = {
     "per_group": whole(1, "Pass a whole number of hits, 1 or more."),
     "context": whole(0, "Pass a whole number of sentences, 0 or more."),
     "limit": whole(1, "Pass a whole number of records, 1 or more."),
+    "top": whole(1, "Pass a whole number of values, 1 or more."),
     "sample": whole(1, "Pass a whole number of records, 1 or more."),
     "seed": whole(0, "Pass a whole number, 0 or more."),
     "k": whole(1, "Pass a whole number of hits, 1 or more."),

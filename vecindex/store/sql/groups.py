@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ...errors import CorruptIndex
 from ...filters.sql import json_path
 from ...filters.tree import Path
+from ...values.nested import read_json
 from ...values.records import UNKNOWN
 from ..vectors import Rows
 from .placed import PLACED, PLACED_METADATA
@@ -19,10 +20,11 @@ from .reads import Catalog
 _A_STATEMENT = 500
 # A string is compared as JSON text, since json_extract cuts it at a NUL.
 _VALUES = (
-    f"select row, lost >= {UNKNOWN}, json_type(metadata, :path), "
+    f"row, lost >= {UNKNOWN}, json_type(metadata, :path), "
     "case when json_type(metadata, :path) in ('integer', 'real') then json_extract(metadata, :path) "
-    "else metadata -> :path end from "
+    "else metadata -> :path end"
 )
+_JSON = "row, metadata -> :path"
 _NUMBER = {"integer": "number", "real": "number"}
 
 
@@ -45,7 +47,7 @@ def read_groups(catalog: Catalog, path: Path, size: int, rows: Sequence[int] | N
     seen: dict[tuple[str, Any], int] = {}
     at: list[int] = []
     found: list[int] = []
-    for row, is_unknown, kind, value in _values(catalog, path, rows):
+    for row, is_unknown, kind, value in _selected(catalog, _VALUES, path, rows):
         if row not in places:
             raise CorruptIndex(str(catalog.path), f"it holds records beyond its {size} rows")
         if is_unknown:
@@ -57,21 +59,31 @@ def read_groups(catalog: Catalog, path: Path, size: int, rows: Sequence[int] | N
     return Groups(numbers, unknown)
 
 
-def _values(catalog: Catalog, path: Path, rows: Sequence[int] | None) -> Iterator[tuple[int, int, str | None, Any]]:
-    """Row, whether the text is unknown, the value's JSON type, and the value."""
+def read_values(catalog: Catalog, path: Path, rows: Sequence[int]) -> list[Any]:
+    """The values at ``path`` of these rows, in their order; None for a record without one."""
+    found = dict(_selected(catalog, _JSON, path, rows))
+    return [None if found.get(row) is None else read_json(found[row]) for row in rows]
+
+
+def _selected(catalog: Catalog, columns: str, path: Path, rows: Sequence[int] | None) -> Iterator[Any]:
+    """These columns of the rows, or of all.
+
+    `_VALUES` are the row, whether the text is unknown, the value's JSON type, and the value, and `_JSON` the row and
+    the value's JSON text.
+    """
     parameters: dict[str, Any] = {"path": json_path(path)}
     with catalog.errors():
         if rows is None:
-            yield from catalog.sqlite.execute(_statement(path, ""), parameters)
+            yield from catalog.sqlite.execute(_statement(columns, path, ""), parameters)
             return
         for start in range(0, len(rows), _A_STATEMENT):
             # Rows are numbers, so that they can be part of the statement.
             some = ", ".join(map(str, rows[start : start + _A_STATEMENT]))
-            yield from catalog.sqlite.execute(_statement(path, f"where row in ({some})"), parameters)
+            yield from catalog.sqlite.execute(_statement(columns, path, f"where row in ({some})"), parameters)
 
 
-def _statement(path: Path, condition: str) -> str:
+def _statement(columns: str, path: Path, condition: str) -> str:
     if path[0] not in PLACED:
-        return f"{_VALUES} records {condition}"
+        return f"select {columns} from records {condition}"
     chosen = f"select row, lost, {PLACED_METADATA} as metadata from records {condition}"
-    return f"with placed as materialized ({chosen}) {_VALUES} placed"
+    return f"with placed as materialized ({chosen}) select {columns} from placed"
