@@ -58,15 +58,15 @@ def test_the_main_line_answers_as_the_readme_shows(folder: Path) -> None:
 def test_the_job_on_the_command_line(folder: Path) -> None:
     (console,) = blocks(README, "console")
     outputs = [run_command(command.line) for command in commands(console)]
-    assert len(outputs) == 6
+    assert len(outputs) == 7
     assert "My name is Aun" in outputs[3].splitlines()[0]
-    assert sorted(line.split("  ")[2] for line in outputs[4].splitlines()) == [
+    assert sorted(line.split("  ")[2] for line in outputs[5].splitlines()) == [
         "Call the plumber.",
         "Gardens",
         "The meeting is on Monday.",
         "Water the roses every evening.",
     ]
-    assert "+0.5415  is their sum" in outputs[5]
+    assert "+0.5415  is their sum" in outputs[6]
 
 
 def test_the_job_from_python(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,7 +57,7 @@ def search(
     chosen: ModelOptions,
     index_path: Path,
 ) -> None:
-    """Print the records nearest in meaning to QUERY, or with its words.
+    """Print the records nearest to QUERY in meaning or in words.
 
     The best comes first, each with its score: the cosine of its vector and the query's. Of a text of more than 200
     characters, a snippet is printed that has most of the query's words.
@@ -116,7 +116,7 @@ def similar(
     printer: HitPrinter,
     index_path: Path,
 ) -> None:
-    """Print the records nearest in meaning to the record KEY, or to several.
+    """Print the records nearest in meaning to one KEY or several.
 
     The best comes first. What is near to several records is near to the mean of their vectors; the mean of those of
     --not is subtracted from it. None of these records is printed. Of a text of more than 200 characters, the beginning
@@ -146,7 +146,7 @@ def similar(
 @format_option("text", "json")
 @index_option
 def get(key: str, format_: str, index_path: Path) -> None:
-    """Print the record KEY: its text, its metadata and where it is from.
+    """Print the record KEY: its text, metadata and source.
 
     What search prints of its place, such as README.md:90, may stand for the key.
 

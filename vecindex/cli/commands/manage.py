@@ -152,7 +152,7 @@ def _weights(ctx: click.Context, param: click.Parameter, values: Sequence[str]) 
 @answer_option
 @index_option
 def index_lexical(language: str, fields: Mapping[str, float], format_: str, index_path: Path) -> None:
-    """Choose how lexical search compares words, and which it reads.
+    """Choose how lexical search reads and compares words.
 
     Words are reduced to their stems, so that a search for "raining" finds "rain". The stems of a new index are English,
     and it reads the texts alone. Fields that are not named any more are read no longer.
