@@ -138,9 +138,9 @@ def test_a_query_that_begins_with_a_dash_follows_two_dashes() -> None:
 @pytest.mark.usefixtures("index")
 def test_wrong_usage_exits_with_2() -> None:
     assert run("search", "x", "-k", "0") == misused(
-        "search [OPTIONS] QUERY", "Invalid value for '-k': 0 is not in the range x>=1."
+        "search [OPTIONS] [QUERY]", "Invalid value for '-k': 0 is not in the range x>=1."
     )
-    assert run("search") == misused("search [OPTIONS] QUERY", "Missing argument 'QUERY'.")
+    assert run("search") == misused("search [OPTIONS] [QUERY]", "Missing argument 'QUERY'; or pass --queries FILE.")
     assert run("get", "aun", "--format", "csv") == misused(
         "get [OPTIONS] KEY", "Invalid value for '--format': 'csv' is not one of 'text', 'json'."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import click
 
 from .options import Decorator, format_option, gathered
 from .output import emit, is_terminal, say, stdout
+from .render.found import Query, found_as
 from .render.hits import HIT_FORMATS, SNIPPET, Shown, hits_as
 
 if TYPE_CHECKING:
@@ -38,13 +39,31 @@ class HitPrinter:
 
         If there are none, it says what scores best of the hits that are found ``below`` the score ``least``.
         """
-        terminal = is_terminal(stdout())
-        width = shutil.get_terminal_size().columns if terminal else None
-        shown = Shown(None if self.full else query, self.fields, terminal, self.csv_safe, width)
-        emit(hits_as(self.format_, hits, shown), self.format_)
+        emit(hits_as(self.format_, hits, self._shown(query)), self.format_)
         if not hits:
             scores = [] if least is None else [hit.score for hit in below()]
             say(f"No record scores {least:g} or more; the best scores {max(scores):.4f}." if scores else _NONE)
+
+    def print_each(self, found: Sequence[tuple[Query, Sequence[Hit]]]) -> None:
+        """Prints the hits of each of several queries."""
+        emit(found_as(self.format_, found, self._shown("")), self.format_)
+        if without := sum(not hits for _, hits in found):
+            say(f"No record matches {without} of the {len(found)} queries.")
+
+    def _shown(self, query: str) -> Shown:
+        terminal = is_terminal(stdout())
+        width = shutil.get_terminal_size().columns if terminal else None
+        return Shown(None if self.full else query, self.fields, terminal, self.csv_safe, width)
+
+
+def queries_in(path: str) -> list[Query]:
+    """The queries of a file, with their names where it gives some; raises SourceError."""
+    from ..evaluate.judgements import read_queries
+
+    found = read_queries(path)
+    if isinstance(found, Mapping):
+        return [Query(text, name) for name, text in found.items()]
+    return [Query(text) for text in found]
 
 
 hits_option: Decorator = click.option(

@@ -139,7 +139,10 @@ class Searcher(Listing):
         exclude: Collection[str] = (),
         diversity: float = 0.0,
     ) -> list[Hits]:
-        """Searches for several texts, or vectors (n, D), in one snapshot; returns a list of hits for each."""
+        """Searches for several texts, or vectors (n, D), in one snapshot; returns a list of hits for each.
+
+        The arguments are those of `search`. Many queries take less time together than one by one.
+        """
         return self._search(
             queries,
             search_options(

@@ -20,6 +20,7 @@ from ..hit_options import (
     hits_option,
     mode_options,
     printing_options,
+    queries_in,
 )
 from ..options import ModelOptions, format_option, index_option, model_options, open_for_reading, where_option
 from ..output import emit, is_terminal, stdout, warn
@@ -37,7 +38,8 @@ _PIECES_AT_ONCE = 256
 
 
 @click.command()
-@click.argument("query")
+@click.argument("query", required=False)
+@click.option("--queries", metavar="FILE", help="Search for each query of this file instead.")
 @hits_option
 @mode_options
 @where_option
@@ -47,7 +49,8 @@ _PIECES_AT_ONCE = 256
 @model_options
 @index_option
 def search(
-    query: str,
+    query: str | None,
+    queries: str | None,
     k: int,
     ordered: Ordered,
     where: str | None,
@@ -70,6 +73,10 @@ def search(
     their group. Each record without the field is a group by itself. With --context, the sentences around a hit have no
     rank, and hits that are near each other are one passage.
 
+    The FILE of --queries has a query a line, or a name, a tab and a query; or as .jsonl, objects with "text" and, where
+    the queries have names, "id". All are searched for together, which is faster than one by one. In json and jsonl,
+    each query is an object with its "hits"; in csv, the query is the first column.
+
     \b
     Examples:
       vecindex search "my name"
@@ -81,15 +88,26 @@ def search(
       vecindex search "how to install it" --group-by source
       vecindex search "a plant for a dark room" --group-by topic --per-group 2
       vecindex search "my name" --format json | jq '.[0].text'
+      vecindex search --queries questions.txt --format jsonl > answers.jsonl
     """
+    if (query is None) == (queries is None):
+        missing = "Missing argument 'QUERY'; or pass --queries FILE."
+        raise click.UsageError(missing if query is None else "Pass a QUERY or --queries FILE, not both.")
+    if explain and query is None:
+        raise click.UsageError("--explain is for a single QUERY.")
+    several = () if queries is None else queries_in(queries)
     with open_for_reading(index_path, chosen) as index:
 
-        def find(method: Callable[..., T], **changed: Any) -> T:
+        def find(method: Callable[..., T], asked: object = query, **changed: Any) -> T:
             def call(meant: Meant) -> T:
-                return method(query, k, where, **{**asdict(ordered), **chosen_hits.arguments(meant), **changed})
+                return method(asked, k, where, **{**asdict(ordered), **chosen_hits.arguments(meant), **changed})
 
             return by_keys_or_places(index, call)
 
+        if query is None:
+            texts = [each.text for each in several]
+            printer.print_each([*zip(several, find(index.search_many, texts), strict=True)])
+            return
         below = partial(find, index.search, min_score=None)
         if not explain:
             printer.print(find(index.search), query, chosen_hits.min_score, below)

@@ -144,19 +144,25 @@ def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
-def _members(hit: Hit, shown: Shown) -> dict[str, Any]:
+def members(hit: Hit, shown: Shown) -> dict[str, Any]:
+    """What JSON has of a hit."""
     return {**hit.to_dict(), "metadata": shown.metadata(hit)}
 
 
 def _json(hits: Sequence[Hit], shown: Shown) -> str:
-    return json_text([_members(hit, shown) for hit in hits])
+    return json_text([members(hit, shown) for hit in hits])
 
 
 def _jsonl(hits: Sequence[Hit], shown: Shown) -> str:
-    return "".join(json_line(_members(hit, shown)) + "\n" for hit in hits)
+    return "".join(json_line(members(hit, shown)) + "\n" for hit in hits)
 
 
 def _csv(hits: Sequence[Hit], shown: Shown) -> str:
+    return csv_of(hits, shown, {})
+
+
+def csv_of(hits: Sequence[Hit], shown: Shown, before: Mapping[str, Sequence[str]]) -> str:
+    """Hits as CSV, after the columns ``before``, which have a cell for each."""
     from ...values.hits import where_columns
 
     fields = None if shown.fields is None or EVERY_FIELD in shown.fields else shown.fields
@@ -164,7 +170,9 @@ def _csv(hits: Sequence[Hit], shown: Shown) -> str:
     where = where_columns(hits)
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(["rank", "key", "score", "text", *(("metadata",) if fields is None else map(cell, fields)), *where])
+    writer.writerow(
+        [*before, "rank", "key", "score", "text", *(("metadata",) if fields is None else map(cell, fields)), *where]
+    )
     for place, h in enumerate(hits):
         if fields is None:
             more = [json_line(h.metadata)]
@@ -172,7 +180,8 @@ def _csv(hits: Sequence[Hit], shown: Shown) -> str:
             found = shown.metadata(h)
             more = [found.get(name, "") for name in fields]
         more += ["" if column[place] is None else column[place] for column in where.values()]
-        writer.writerow([h.rank, cell(h.key), h.score, cell(h.text), *map(cell, more)])
+        first = [cell(column[place]) for column in before.values()]
+        writer.writerow([*first, h.rank, cell(h.key), h.score, cell(h.text), *map(cell, more)])
     return out.getvalue()
 
 
