@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -29,6 +30,7 @@ from ..store.stored import Stored
 from ..values.arguments import entrance
 from ..values.columns import one_or_more_keys
 from ..values.hits import Hits
+from ..values.records import Hit
 from ..values.scalars import choice
 from ..values.space import Space
 from .model import IndexModel, are_texts
@@ -198,6 +200,32 @@ class Searcher(Listing):
             diversity=diversity,
         )
         return self._search([query], options, trace)[0], run.reported(mode, trace)
+
+    @entrance(mode=_checked_mode, fusion=_checked_fusion)
+    def search_all(
+        self,
+        query: str | Any,
+        min_score: float | None = None,
+        where: Where | None = None,
+        *,
+        mode: Mode = "dense",
+        fusion: Fusion = "convex",
+        exclude: Collection[str] = (),
+    ) -> Iterator[Hit]:
+        """All records that answer a text or a vector with at least this score, the best first; see `search`.
+
+        Every record that matches gets its exact score, and the hits are read from one snapshot, a few at a time, while
+        others may write. If ``min_score`` is None, they are all that match. "hybrid" orders them by both scores among
+        all records, so that hits may stand in another order than `search` gives them.
+        """
+        options = search_options(1, where, None, 1, 0, mode, fusion, min_score=min_score, exclude=tuple(exclude))
+        hits = self._all(query, options)
+        return chain(list(islice(hits, 1)), hits)  # an error is raised now, and not when the hits are read
+
+    def _all(self, query: str | Any, options: SearchOptions) -> Iterator[Hit]:
+        with self._asked([query], options, Trace()) as (view, ranker):
+            _warn(view.unmatched(options.where))
+            yield from run.search_all(view, ranker, options)
 
     @entrance(key=one_or_more_keys)
     def similar(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from ..values.arrays import numbers
 from ..values.hits import Hits
 from ..values.records import Hit
 from .dense.exact import Ranking, Vectors
+from .dense.exact import best as in_order
 from .dense.nearest import Trace
 from .dense.plan import Route
 from .diversity import candidates, diverse
@@ -76,6 +77,28 @@ def search(view: RecordView, ranker: Ranker, options: SearchOptions, trace: Trac
     ]
     trace.lap("fetch")
     return hits
+
+
+def search_all(view: RecordView, ranker: Ranker, options: SearchOptions) -> Iterator[Hit]:
+    """All hits for the only query of the ranker, the best first; read a few at a time."""
+    rows, scores = ranker.every(0)
+    ranking = in_order(rows, scores, len(rows))
+    rank = 0
+    meaningless: list[int] = []
+    for is_last in (False, True):
+        places = np.array(meaningless, np.int64) if is_last else np.arange(len(ranking.rows))
+        for start in range(0, len(places), _RECORDS_A_READ):
+            some = places[start : start + _RECORDS_A_READ]
+            page = Ranking(ranking.rows[some], ranking.scores[some])
+            stored = view.fetch(page.rows.tolist())
+            if not is_last:
+                last = _are_meaningless(ranker, 0, page, stored)
+                meaningless += some[last].tolist()
+                page = Ranking(page.rows[~last], page.scores[~last])
+                stored = [record for record, is_left in zip(stored, ~last, strict=True) if is_left]
+            for hit in _hits(view, stored, page, ranker.sides(0, page), options):
+                rank += 1
+                yield replace(hit, rank=rank)
 
 
 def _fetched(view: RecordView, rankings: Sequence[Ranking]) -> Iterator[list[Stored]]:
