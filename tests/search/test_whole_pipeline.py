@@ -1,0 +1,229 @@
+"""The whole search, in every mode with filters, groups and any k, gives what a search that scores everything gives."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vecindex import Hits, Index
+from vecindex.search import lexicon, upkeep
+from vecindex.search.dense.exact import scores
+from vecindex.search.lexical.analysis import Analyzer
+from vecindex.search.lexical.query import LexicalQuery, parse_query
+from vecindex.search.lexical.settings import LexicalSettings
+
+from ..support.bm25_oracle import Oracle
+from ..support.extent import examples
+from ..support.helpers import opened
+from ..support.toy import ToyEncoder
+
+pytestmark = pytest.mark.filterwarnings("ignore::vecindex.FilterWarning")
+
+SIZES = (500, 130, 100, 40)
+"""How many records each add has; the last are in no segment."""
+DEPTH = 100
+WORDS = [f"{word}{end}" for word in ("rain", "sun", "wind", "pump", "error", "light") for end in ("", "er", "y", "E-7")]
+Metadata = dict[str, Any]
+FILTERS: dict[str, Callable[[Metadata], bool]] = {
+    "n >= 0": lambda found: True,
+    "lang = 'de'": lambda found: bool(found["lang"] == "de"),
+    "n < 9": lambda found: bool(found["n"] < 9),
+    "topic exists and lang in ('en', 'fr')": lambda found: "topic" in found and found["lang"] != "de",
+    "n = 200": lambda found: bool(found["n"] == 200),
+    "lang = 'xx'": lambda found: False,
+}
+PHRASES = ('"rain sun"', "-sun", "-rainer", '"wind"', "zebra")
+QUERIES = st.lists(st.sampled_from([*WORDS, *WORDS, *PHRASES]), min_size=1, max_size=7).map(" ".join)
+
+
+@dataclass(frozen=True)
+class Everything:
+    """All live records in the order of insertion, and the scores of all."""
+
+    keys: list[str]
+    texts: list[str]
+    metadata: list[Metadata]
+    vectors: Any
+    analyzer: Analyzer
+    oracle: Oracle
+
+    @classmethod
+    def of(cls, index: Index, keys: list[str]) -> Everything:
+        records = [index.get(key) for key in keys]
+        analyzer = Analyzer(LexicalSettings())
+        texts = [record.text for record in records]
+        oracle = Oracle({row: [analyzer.terms(text)] for row, text in enumerate(texts)})
+        vectors = np.stack([np.asarray(record.vector) for record in records])
+        return cls(keys, texts, [dict(record.metadata or {}) for record in records], vectors, analyzer, oracle)
+
+    def search(
+        self, query: str, vector: Any, k: int, where: str | None, mode: str, most: int | None, without: Sequence[str]
+    ) -> list[tuple[str, float]]:
+        """The keys and the scores that order them."""
+        chosen = [row for row, found in enumerate(self.metadata) if where is None or FILTERS[where](found)]
+        ranked = _Ranked(self, parse_query(query, self.analyzer), vector, mode)
+        rows = ranked.allowed([row for row in chosen if self.keys[row] not in without])
+        if most is None:
+            return self._named(ranked.order(rows, k)[:k])
+        for each, least in ((10, 100), (100, 1_000)):  # only hybrid search depends on how many are asked for
+            asked = max(each * k, least)
+            if asked * 4 > len(chosen):
+                break
+            if len(found := self._grouped(ranked.order(rows, asked)[:asked], k, most)) == k:
+                return self._named(found)
+        return self._named(self._grouped(ranked.order(rows, len(self.keys)), k, most))
+
+    def _grouped(self, order: list[tuple[int, float]], k: int, most: int) -> list[tuple[int, float]]:
+        counts: Counter[Any] = Counter()
+        found = []
+        for row, score in order:
+            topic = self.metadata[row].get("topic", f"none {row}")
+            counts[topic] += 1
+            if counts[topic] <= most:
+                found.append((row, score))
+        return found[:k]
+
+    def _named(self, order: list[tuple[int, float]]) -> list[tuple[str, float]]:
+        return [(self.keys[row], score) for row, score in order]
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """One query's order of rows."""
+
+    every: Everything
+    query: LexicalQuery
+    vector: Any
+    mode: str
+
+    def allowed(self, rows: list[int]) -> list[int]:
+        """Those with the phrases and without the excluded words, which a dense search knows nothing of."""
+        if self.mode == "dense":
+            return rows
+        terms, texts, analyzer = self.every.oracle.counts, self.every.texts, self.every.analyzer
+        return [
+            row
+            for row in rows
+            if self.query.holds_phrases(analyzer, [texts[row]])
+            and not any(set(word) <= terms[row].keys() for word in self.query.without)
+        ]
+
+    def order(self, rows: list[int], asked: int) -> list[tuple[int, float]]:
+        if self.mode == "dense":
+            return self._near(rows)
+        worded = self._worded(rows)
+        if self.mode == "lexical":
+            return worded
+        depth = max(DEPTH, asked)
+        near = dict(self._near(rows))
+        candidates = sorted({row for row, _ in (*self._near(rows)[:depth], *worded[:depth])})
+        by_words = dict(worded)
+        low, high = (least_or_most((near[row] for row in candidates), default=0.0) for least_or_most in (min, max))
+        best = max((by_words.get(row, 0.0) for row in candidates), default=0.0)
+        fused = {
+            row: ((near[row] - low) / (high - low) if high > low else 1.0) / 2
+            + (by_words.get(row, 0.0) / best / 2 if best else 0.0)
+            for row in candidates
+        }
+        return _sorted(fused)
+
+    def _near(self, rows: list[int]) -> list[tuple[int, float]]:
+        found = scores(self.every.vectors[rows], self.vector) if rows else []
+        return _sorted({row: float(score) for row, score in zip(rows, found, strict=True)})
+
+    def _worded(self, rows: list[int]) -> list[tuple[int, float]]:
+        return list(zip(*self.every.oracle.top(self.query.terms, len(rows), set(rows)), strict=True))
+
+
+def _sorted(found: dict[int, float]) -> list[tuple[int, float]]:
+    return sorted(found.items(), key=lambda item: (-round(item[1], 12), item[0]))
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Index, Everything]]:
+    """An index with dead rows, codes, several segments and a tail."""
+    draw, live = Random(5), dict[str, None]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(upkeep, "LEXICAL_TAIL", 60)
+        patch.setattr(upkeep, "ROWS_FOR_CODES", 400)
+        patch.setattr(lexicon, "_TAILS", 1)
+        with opened(tmp_path_factory.mktemp("i") / "i", model=ToyEncoder(dimension=48)) as index:
+            for size in SIZES:
+                keys = [
+                    f"k{draw.randrange(1_000)}" if draw.random() < 0.2 else f"n{draw.random()}" for _ in range(size)
+                ]
+                keys = list(dict.fromkeys(keys))
+                index.add(
+                    [" ".join(draw.choices(WORDS, k=draw.randint(1, 9))) for _ in keys],
+                    keys=keys,
+                    metadata=[_metadata(draw) for _ in keys],
+                )
+                for key in keys:
+                    live.pop(key, None)
+                    live[key] = None
+                gone = draw.sample(list(live), size // 12)
+                index.delete(gone)
+                for key in gone:
+                    del live[key]
+            manifest = index._manifest()
+            assert manifest.codes is not None
+            assert manifest.lexical is not None
+            assert len(manifest.lexical.segments) >= 2
+            assert manifest.lexical.rows < manifest.rows > len(index) == len(live)
+            yield index, Everything.of(index, list(live))
+
+
+def _metadata(draw: Random) -> Metadata:
+    found = {"n": draw.randrange(300), "lang": draw.choice(("de", "en", "fr"))}
+    return found if draw.random() < 0.2 else found | {"topic": draw.randrange(25)}
+
+
+@examples(300, deadline=None)
+@given(
+    queries=st.lists(QUERIES, min_size=1, max_size=3),
+    mode=st.sampled_from(["dense", "lexical", "hybrid"]),
+    where=st.none() | st.sampled_from(list(FILTERS)),
+    k=st.sampled_from([1, 2, 5, 10, 40, 110, 1_000]),
+    most=st.none() | st.integers(1, 3),
+    without=st.lists(st.integers(0, 500), max_size=3),
+)
+def test_the_whole_search_gives_what_scoring_everything_gives(
+    searched: tuple[Index, Everything],
+    queries: list[str],
+    mode: Any,
+    where: str | None,
+    k: int,
+    most: int | None,
+    without: list[int],
+) -> None:
+    index, every = searched
+    exclude = [every.keys[row] for row in without]
+    grouping: dict[str, Any] = {} if most is None else {"group_by": "topic", "per_group": most}
+    found = index.search_many(queries, k, where, mode=mode, exclude=exclude, **grouping)
+    vectors = [index.encoder.encode([query], role="query")[0] for query in queries]
+    for query, vector, hits in zip(queries, vectors, found, strict=True):
+        assert hits == index.search(query, k, where, mode=mode, exclude=exclude, **grouping)
+        check(every, hits, every.search(query, vector, k, where, mode, most, exclude), mode)
+
+
+def check(every: Everything, hits: Hits, expected: list[tuple[str, float]], mode: str) -> None:
+    """Sums in another order may change the order of scores that differ by rounding alone."""
+    assert len(hits) == len(expected)
+    by_key = dict(expected)
+    assert {hit.key for hit in hits} == by_key.keys()
+    assert [by_key[hit.key] for hit in hits] == pytest.approx([score for _, score in expected], abs=1e-9)
+    if mode != "hybrid":
+        assert [hit.score for hit in hits] == pytest.approx([score for _, score in expected], abs=1e-6)
+        order = [(-hit.score, every.keys.index(hit.key)) for hit in hits]
+        assert order == sorted(order)
+    assert [(hit.text, hit.metadata) for hit in hits] == [
+        (every.texts[row], every.metadata[row]) for row in (every.keys.index(hit.key) for hit in hits)
+    ]
