@@ -136,8 +136,8 @@ class _Ranked:
         return _sorted(fused)
 
     def _near(self, rows: list[int]) -> list[tuple[int, float]]:
-        found = scores(self.every.vectors[rows], self.vector) if rows else []
-        return _sorted({row: float(score) for row, score in zip(rows, found, strict=True)})
+        found = scores(self.every.vectors[rows], self.vector).tolist()
+        return _sorted(dict(zip(rows, found, strict=True)))
 
     def _worded(self, rows: list[int]) -> list[tuple[int, float]]:
         return list(zip(*self.every.oracle.top(self.query.terms, len(rows), set(rows)), strict=True))

@@ -38,6 +38,7 @@ def test_new_files_get_the_modes_of_the_index(
     from vecindex.search import upkeep
 
     monkeypatch.setattr(upkeep, "ROWS_FOR_CODES", 32)
+    monkeypatch.setattr(upkeep, "LEXICAL_TAIL", 32)
     before = os.umask(0o022)
     try:
         with opened(tmp_path / "i", model=ToyEncoder(dimension=48)) as index:
@@ -52,7 +53,9 @@ def test_new_files_get_the_modes_of_the_index(
             index.delete(["k1"])
             index.compact()
             index.migrate(ToyEncoder(model="second", dimension=48, weights="s" * 64))
-            assert any(path.name.startswith("codes-2") or "codes-3" in path.name for path in (tmp_path / "i").iterdir())
+            for kind in ("codes", "lexical"):
+                assert list((tmp_path / "i").glob(f"{kind}-[23]-*"))
+                assert list((tmp_path / "b").glob(f"{kind}-1-*"))
     finally:
         os.umask(before)
     folders = [path for path in tmp_path.rglob("*") if path.is_dir()]

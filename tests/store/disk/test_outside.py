@@ -320,6 +320,20 @@ def test_name_in_the_manifest_cannot_leave_the_index(folder: Path, victim: Victi
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["../lexical-1-0-5-00000000.bin", "/etc/passwd", "vectors-1.f32", "vecindex.db"])
+def test_name_of_a_segment_cannot_leave_the_index(folder: Path, victim: Victim, tmp_path: Path, name: str) -> None:
+    from ...support.crafted import rewrite
+
+    segment = {"first": 0, "stop": 5, "name": name, "digest": "0" * 64}
+    rewrite(folder, lexical={"settings": "{}", "fingerprint": "x", "segments": [segment]})
+    for command in (["backup", str(tmp_path / "out")], ["search", "one", "--mode", "lexical"], ["verify"], ["compact"]):
+        with watched(victim):
+            outcome = run(*command, "--index", str(folder))
+        assert outcome.exit_code == 1
+        assert "is not a valid file name of a lexical segment" in outcome.stderr + outcome.stdout
+    assert not (tmp_path / "out").exists()
+
+
 # --- the doors
 
 

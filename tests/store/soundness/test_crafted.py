@@ -99,6 +99,7 @@ MANIFEST: list[tuple[str, Any]] = [
     *(("created", value) for value in (5, None, b"x", "yesterday evening", "")),
     *(("space", value) for value in (b"{}", 5, "", "null", "[]", '"x"', "{}", NESTED, '{"model": 1}', None)),
     *(("codes", value) for value in (b"{}", 5, "", "null", "[]", "{}", NESTED, {"rows": 1})),
+    *(("lexical", value) for value in (b"{}", 5, "", "null", "[]", "{}", NESTED, {"settings": "{}"})),
     *(
         ("fields", value)
         for value in (b"[]", None, "", "null", '"n"', {"n": 1}, [1], ["a b"], ["n", "n"], [None], NESTED)
@@ -178,6 +179,20 @@ def test_nonsense_in_settings_of_codes_is_a_fault_of_the_codes(folder: Path, set
         index.add(["five"])
         index.compact()
         assert index.info().codes is None
+        assert index.verify().ok
+
+
+@pytest.mark.parametrize(
+    "settings", ["", "[]", "{}", '{"language": "elvish", "fields": []}', '{"language": 1, "fields": "x"}', NESTED]
+)
+def test_nonsense_in_settings_of_words_is_as_if_none_were_chosen(folder: Path, settings: str) -> None:
+    segment = {"first": 0, "stop": 5, "name": "lexical-1-0-5-00000000.bin", "digest": "0" * 64}
+    rewrite(folder, lexical={"settings": settings, "fingerprint": "x", "segments": [segment]})
+    with opened(folder) as index:
+        assert [hit.key for hit in index.search("drei one", k=9, mode="lexical")] == ["a", "c"]
+        index.add(["five"])
+        index.compact()
+        assert [hit.key for hit in index.search("drei one", k=9, mode="lexical")] == ["a", "c"]
         assert index.verify().ok
 
 
