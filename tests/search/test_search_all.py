@@ -12,6 +12,7 @@ from vecindex import Index, InvalidInput, RecordNotFound
 from vecindex.search import rankers, run
 from vecindex.values.records import UNKNOWN
 
+from ..support.commands import run as command
 from ..support.helpers import opened, snapshots
 
 WORDS = ["pump", "rain", "name", "otto", "garden", "stone"]
@@ -76,3 +77,20 @@ def test_wrong_arguments_are_refused(index: Index) -> None:
     with pytest.raises(RecordNotFound):
         list(index.search_all("pump", 0.5, exclude=["x"]))
     assert list(index.search_all("pump", 90, mode="lexical")) == []
+
+
+def test_the_command_prints_all_of_at_least_a_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with opened(tmp_path / ".vecindex") as index:
+        index.add(["pump"] * 12 + ["rain"], keys=[f"k{n}" for n in range(13)])
+    arguments = ("search", "pump", "--mode", "lexical", "--all", "--min-score", "0.01")
+    assert command(*arguments)[1].count("pump") == 12
+    assert command(*arguments, "--exclude", "k3")[1].count("pump") == 11
+    wrong = ("-k", "5"), ("--group-by", "n"), ("--context", "1"), ("--diversity", "0.5"), ("--explain",)
+    for more in wrong:
+        assert command(*arguments, *more)[0] == 2
+    assert command("search", "pump", "--mode", "lexical", "--all")[0] == 2
+    assert command(*arguments[:-1], "90")[1:] == (
+        "",
+        "No record scores 90 or more; the best scores 0.1133.\n",
+    )

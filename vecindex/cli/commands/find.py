@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from ..hit_options import (
     Chosen,
@@ -31,6 +32,7 @@ from ..render.results import search_report
 
 if TYPE_CHECKING:
     from ...values.hits import Hits
+    from ...values.records import Hit
 
 T = TypeVar("T")
 
@@ -40,6 +42,7 @@ _PIECES_AT_ONCE = 256
 @click.command()
 @click.argument("query", required=False)
 @click.option("--queries", metavar="FILE", help="Search for each query of this file instead.")
+@click.option("--all", "every", is_flag=True, help="Print every record that scores --min-score, instead of -k.")
 @hits_option
 @mode_options
 @where_option
@@ -51,6 +54,7 @@ _PIECES_AT_ONCE = 256
 def search(
     query: str | None,
     queries: str | None,
+    every: bool,
     k: int,
     ordered: Ordered,
     where: str | None,
@@ -81,6 +85,7 @@ def search(
     Examples:
       vecindex search "my name"
       vecindex search "my name" --min-score 0.4 --fields lang,year
+      vecindex search "my name" --all --min-score 0.3 --format jsonl
       vecindex search "error E-1042 in the pump" --mode hybrid
       vecindex search '"the pump" -otto' --mode lexical
       vecindex search "plants that need little water" -k 3 --where "topic = 'gardening'"
@@ -95,6 +100,8 @@ def search(
         raise click.UsageError(missing if query is None else "Pass a QUERY or --queries FILE, not both.")
     if explain and query is None:
         raise click.UsageError("--explain is for a single QUERY.")
+    if every:
+        _check_all(chosen_hits, queries is not None, explain)
     several = () if queries is None else queries_in(queries)
     with open_for_reading(index_path, chosen) as index:
 
@@ -109,12 +116,38 @@ def search(
             printer.print_each([*zip(several, find(index.search_many, texts), strict=True)])
             return
         below = partial(find, index.search, min_score=None)
+        if every:
+
+            def found(meant: Meant) -> list[Hit]:
+                least, exclude = chosen_hits.min_score, chosen_hits.arguments(meant)["exclude"]
+                how = {"mode": ordered.mode, "fusion": ordered.fusion, "exclude": exclude}
+                return list(index.search_all(query, least, where, **how))
+
+            printer.print(by_keys_or_places(index, found), query, chosen_hits.min_score, below)
+            return
         if not explain:
             printer.print(find(index.search), query, chosen_hits.min_score, below)
             return
         hits, explanation = find(index.explain_search)
         printer.print(hits, query, chosen_hits.min_score, below)
         warn(search_report(explanation), nl=False)
+
+
+def _check_all(chosen_hits: Chosen, has_queries: bool, explain: bool) -> None:
+    """Raises UsageError for an option that chooses among hits, which --all does not."""
+    if chosen_hits.min_score is None:
+        raise click.UsageError("--all needs --min-score.")
+    given = {
+        **{"--queries": has_queries, "--explain": explain, "-k": _is_given("k")},
+        **{"--group-by": chosen_hits.group_by, "--context": chosen_hits.context, "--diversity": chosen_hits.diversity},
+    }
+    for name, value in given.items():
+        if value:
+            raise click.UsageError(f"Pass --all or {name}, not both.")
+
+
+def _is_given(parameter: str) -> bool:
+    return click.get_current_context().get_parameter_source(parameter) is not ParameterSource.DEFAULT
 
 
 @click.command()
