@@ -54,6 +54,21 @@ def test_a_folder_that_was_emptied_is_a_warning_and_prune_removes_what_it_had(he
     assert run("verify")[0] == 0
 
 
+def test_a_folder_with_a_table_that_was_added_by_its_columns_can_be_added(here: Path) -> None:
+    (here / "docs").mkdir()
+    write("docs/a.txt", "one\n")
+    write("docs/plants.csv", "id,about\n1,Basil likes sun.\n")
+    write("docs/settings.json", '{"beds": 4}')
+    assert run("add", "docs/plants.csv", "--text-column", "about")[0] == 0
+    skipped = "2 tables without texts skipped, such as docs/plants.csv:1: no column 'text'"
+    code, _, err = run("add", "docs", "--dry-run")
+    assert (code, err.startswith(skipped)) == (0, True)
+    assert err.endswith("Nothing was added. Would add 1 text; sources: 1 new.\n")
+    code, _, err = run("add", "docs", "--prune")
+    assert (code, err.startswith(skipped)) == (0, True)
+    assert err.endswith("1 added, 0 updated, 0 unchanged; .vecindex holds 2 records.\n")
+
+
 def test_a_very_long_line_is_one_record_that_is_truncated_and_counted() -> None:
     write("long.txt", "word " * 2_000_000 + "\nshort\n")
     code, _, err = run("add", "long.txt")

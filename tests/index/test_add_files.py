@@ -203,3 +203,18 @@ def test_lines_of_a_text_file_know_their_characters_and_their_neighbours(index: 
         assert text[start:end] == hit.text
     assert (hits["third line"].place, hits["third line"].before) == (("line", 4), ("second: naïve 🦊",))
     assert hits["second: naïve 🦊"].after == ("third line",)
+
+
+def test_a_table_that_was_added_by_its_columns_stays_when_its_folder_is_added(index: Index) -> None:
+    age(write("d/a.txt", "one\n"))
+    table = write("d/plants.csv", "id,about\n1,Basil likes sun.\n")
+    index.add_files(table, text_column="about", key_column="id")
+    for content in (table.read_text(encoding="utf-8"), "id,about\n1,Mint likes shade.\n"):
+        write("d/plants.csv", content)
+        report = index.add_files("d", prune=True)
+        assert (report.removed, report.gone, report.bad) == (0, (), 0)
+        assert sorted(texts(index)) == ["Basil likes sun.", "one"]
+    assert index.add_files(table, text_column="about", key_column="id").updated == 1
+    write("d/plants.csv", "id,plant\n1,Mint\n")
+    with pytest.raises(SourceError, match="no column 'about'"):
+        index.add_files("d", text_column="about", key_column="id", exclude="*.txt")

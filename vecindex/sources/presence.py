@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
 
 from ..errors import SourceError
 from ..values.sources import SourceState
 from .fingerprint import FileState, as_state, digest_in, digest_of
 from .locations import Locations, has_path
+from .opening.archives import Archives, Member
 from .opening.files import unreadable
 
 
@@ -56,7 +54,7 @@ class Presence:
         if state.kind != "member":
             return digest_of(self._locations.path(state.location))
         archive, member = self._parted(state)
-        with _opened(archive) as opened, opened.open(member) as stream:  # which reads no more than the size it names
+        with closing(Archives()) as archives, Member(archive, member, state.size or 0, archives).opened() as stream:
             return digest_in([stream])
 
     def _parted(self, state: SourceState) -> tuple[str, str]:
@@ -69,8 +67,8 @@ class Presence:
     def _members(self, archive: str) -> dict[str, int]:
         """The members of an archive and their sizes in bytes."""
         if archive not in self._sizes:
-            with _opened(archive) as opened:
-                self._sizes[archive] = {each.filename: each.file_size for each in opened.infolist()}
+            with closing(Archives()) as archives:
+                self._sizes[archive] = {each.filename: each.file_size for each in archives.file(archive).infolist()}
         return self._sizes[archive]
 
 
@@ -83,14 +81,3 @@ def _file_state(path: str) -> FileState | None:
         raise unreadable(path, None, error) from error
     # A folder or a pipe with the name of a file that was there is not that file; a pipe may never end, either.
     return as_state(path, found) if stat.S_ISREG(found.st_mode) else None
-
-
-@contextmanager
-def _opened(archive: str) -> Iterator[zipfile.ZipFile]:
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            yield opened
-    except OSError as error:
-        raise unreadable(archive, None, error) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, KeyError) as error:
-        raise SourceError(archive, None, f"cannot be read as a zip archive: {error}", "Check the archive.") from error

@@ -46,8 +46,8 @@ def escaped_json(text: str) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Returns "1 record", "2 records"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    """Returns "1 record", "2,000 records"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def info_as(format_: str, info: IndexInfo) -> str:

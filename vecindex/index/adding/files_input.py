@@ -256,6 +256,10 @@ class FilesInput:
             if reading.refusal is not None:
                 self.refused.append(reading.refusal)
                 reading.close()
+        refused = {reading.found.place for reading in self._readings if reading.refusal is not None}
+        self.plan = Plan(
+            tuple(each for each in self.plan.steps if each.found is None or each.found.place not in refused)
+        )
         self._readings = [reading for reading in self._readings if reading.refusal is None]
 
     def _bad(self, on_bad: OnBad | None) -> Callable[[SourceError], None] | None:

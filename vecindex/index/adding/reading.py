@@ -139,11 +139,14 @@ class Reading:
     def _is_other_table(self, has_texts: bool) -> bool:
         """Whether a file that cannot be used is one of those in a folder that were never meant to be, such as settings.
 
-        That is a table or JSON that was not named, of which nothing can be used, nor could be before. Its bytes can be
-        read: a file that is damaged, or has vanished, is an error.
+        That is a table or JSON that was not named, of which nothing can be used, nor could be before in the same way:
+        one that was added with the names of its columns keeps its records. Its bytes can be read: a file that is
+        damaged, or has vanished, is an error.
         """
+        state, found = self.state, self.found
+        was_used = state is not None and (state.reader, state.options) == (found.reader, found.options)
         is_table = LAYOUTS[self.source.format].kind == "rows" and self.source.format is not Format.TXT
-        if not is_table or has_texts or self.source.is_named or self.bad or self.state is not None:
+        if not is_table or has_texts or self.source.is_named or self.bad or was_used:
             return False
         try:
             self.source.digest()

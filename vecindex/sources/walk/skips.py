@@ -26,6 +26,17 @@ class Reason(str, Enum):
     INDEX = "index of vecindex"
 
 
+_PLURALS = {
+    Reason.LOG: "logs or lock files",
+    Reason.DATABASE: "databases without a query",
+    Reason.NESTED: "archives in archives",
+    Reason.LINK: "links to folders",
+    Reason.BROKEN: "broken links",
+    Reason.SPECIAL: "devices, pipes or sockets",
+    Reason.INDEX: "indexes of vecindex",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Skip:
     """A file that was not read, or a folder of which nothing was; a folder's path ends with "/"."""
@@ -55,4 +66,6 @@ class Skips:
 
     def __str__(self) -> str:
         """Like "2 hidden, 1 empty", in the order of `Reason`."""
-        return ", ".join(f"{self.counts[each]:,} {each.value}" for each in Reason if self.counts[each])
+        found = {each: self.counts[each] for each in Reason if self.counts[each]}
+        words = {each: each.value if count == 1 else _PLURALS.get(each, each.value) for each, count in found.items()}
+        return ", ".join(f"{count:,} {words[each]}" for each, count in found.items())
