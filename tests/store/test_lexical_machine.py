@@ -31,11 +31,17 @@ QUERIES = st.lists(
     min_size=1,
     max_size=6,
 ).map(" ".join)
+TITLES = st.sampled_from(["", "rain", "the sun", "zebra pump"])
 LANGUAGES = ("english", "german", "none")
+Item = tuple[str, str]
+"""A text and its title."""
 
 
 class LexicalMachine(RuleBasedStateMachine):
-    """``model`` maps keys to texts, in the order that breaks ties; three open indexes of one folder see it alike."""
+    """``model`` maps keys to texts and titles, in the order that breaks ties.
+
+    Three open indexes of one folder see it alike.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,8 +51,8 @@ class LexicalMachine(RuleBasedStateMachine):
         self.patched.setattr(lexicon, "_TAILS", 2)
         self.folder = Path(tempfile.mkdtemp()) / "i"
         self.encoder = ToyEncoder()
-        self.model: dict[str, str] = {}
-        self.language = "english"
+        self.model: dict[str, Item] = {}
+        self.settings = LexicalSettings()
         self.is_harmed = False
         self.indexes = [self.opened(False), self.opened(False)]
         self.indexes.append(self.opened(True))
@@ -62,26 +68,30 @@ class LexicalMachine(RuleBasedStateMachine):
 
     # --- what is done
 
-    @rule(writer=st.integers(0, 1), items=st.lists(st.tuples(KEYS, TEXTS), min_size=1, max_size=9))
-    def add(self, writer: int, items: list[tuple[str, str]]) -> None:
-        self.put(writer, dict(items))
+    @rule(writer=st.integers(0, 1), items=st.dictionaries(KEYS, st.tuples(TEXTS, TITLES), min_size=1, max_size=9))
+    def add(self, writer: int, items: dict[str, Item]) -> None:
+        self.put(writer, items)
 
-    @rule(writer=st.integers(0, 1), texts=st.lists(TEXTS, min_size=4, max_size=12), draw=st.randoms())
-    def add_many(self, writer: int, texts: list[str], draw: Any) -> None:
-        self.put(writer, {f"more {draw.getrandbits(40):x}": text for text in texts})
+    @rule(
+        writer=st.integers(0, 1), items=st.lists(st.tuples(TEXTS, TITLES), min_size=4, max_size=12), draw=st.randoms()
+    )
+    def add_many(self, writer: int, items: list[Item], draw: Any) -> None:
+        self.put(writer, {f"more {draw.getrandbits(40):x}": item for item in items})
 
-    def put(self, writer: int, texts: dict[str, str]) -> None:
-        self.indexes[writer].add(list(texts.values()), keys=list(texts))
-        for key, text in texts.items():
-            if self.model.get(key) != text:  # a new row
+    def put(self, writer: int, items: dict[str, Item]) -> None:
+        texts, titles = zip(*items.values(), strict=True)
+        self.indexes[writer].add(texts, keys=list(items), metadata=[{"title": title} for title in titles])
+        for key, item in items.items():
+            old = self.model.get(key)
+            if old is None or old[0] != item[0] or (old != item and self.settings.fields):  # a new row
                 self.model.pop(key, None)
-                self.model[key] = text
+            self.model[key] = item
 
     @precondition(lambda self: self.model)
-    @rule(writer=st.integers(0, 1), data=st.data(), n=st.integers(0, 9))
-    def change_metadata(self, writer: int, data: st.DataObject, n: int) -> None:
+    @rule(writer=st.integers(0, 1), data=st.data(), title=TITLES)
+    def change_metadata(self, writer: int, data: st.DataObject, title: str) -> None:
         key = data.draw(st.sampled_from(sorted(self.model)))
-        self.indexes[writer].add([self.model[key]], keys=[key], metadata=[{"n": n}])
+        self.put(writer, {key: (self.model[key][0], title)})
 
     @precondition(lambda self: self.model)
     @rule(writer=st.integers(0, 1), data=st.data())
@@ -105,10 +115,13 @@ class LexicalMachine(RuleBasedStateMachine):
         self.indexes[number].close()
         self.indexes[number] = self.opened(readonly=number == 2)
 
-    @rule(writer=st.integers(0, 1), language=st.sampled_from(LANGUAGES))
-    def choose_a_language(self, writer: int, language: str) -> None:
-        assert self.indexes[writer].index_lexical(language=language) == (language != self.language)
-        self.language = language
+    @rule(writer=st.integers(0, 1), language=st.sampled_from(LANGUAGES), weight=st.sampled_from([0, 0, 0.5, 2]))
+    def choose_settings(self, writer: int, language: str, weight: float) -> None:
+        fields = {"title": weight} if weight else {}
+        chosen = LexicalSettings(None if language == "none" else language, tuple(fields.items()))
+        is_new = self.indexes[writer].index_lexical(language=language, fields=fields)
+        assert is_new == (chosen != self.settings)
+        self.settings = chosen
 
     @rule(writer=st.integers(0, 1))
     def repair(self, writer: int) -> None:
@@ -145,16 +158,17 @@ class LexicalMachine(RuleBasedStateMachine):
             assert [hit.score for hit in hits] == pytest.approx([score for _, score in expected], abs=1e-6)
 
     def expected(self, query: str) -> list[tuple[str, float]]:
-        analyzer = Analyzer(LexicalSettings(None if self.language == "none" else self.language))
+        analyzer = Analyzer(self.settings)
         parsed, keys = parse_query(query, analyzer), list(self.model)
-        terms = {row: [analyzer.terms(text)] for row, text in enumerate(self.model.values())}
+        read = [self.settings.texts(text, {"title": title}) for text, title in self.model.values()]
+        terms = {row: [analyzer.terms(text) for text in texts] for row, texts in enumerate(read)}
         allowed = [
             row
-            for row, text in enumerate(self.model.values())
-            if parsed.holds_phrases(analyzer, [text])
-            and not any(set(word) <= set(terms[row][0]) for word in parsed.without)
+            for row, texts in enumerate(read)
+            if parsed.holds_phrases(analyzer, texts)
+            and not any(set(word) <= {term for each in terms[row] for term in each} for word in parsed.without)
         ]
-        rows, scores = Oracle(terms).top(parsed.terms, ALL, allowed)
+        rows, scores = Oracle(terms, self.settings.weights).top(parsed.terms, ALL, allowed)
         return [(keys[row], score) for row, score in zip(rows, scores, strict=True)]
 
     @invariant()
