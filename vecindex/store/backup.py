@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CorruptIndex, InvalidInput
-from .derived import map_derived
+from .derived import SegmentFile, map_derived
 from .disk.atomic_create import fresh_folder, resolved, written
 from .disk.files import DATABASE_FILE, create, folder_bytes, publish
 from .disk.refusals import refused_by_sqlite
@@ -150,11 +150,13 @@ def _copy_derived(source: Path, generation: Generation, folder: Path) -> Manifes
             publish(folder / name, [generation.codes_file(number)()])
     except CorruptIndex:
         codes = None
-    try:
-        for segment in lexical.segments if lexical else ():
-            publish(folder / segment.name, [map_derived(source / segment.name)])
-    except CorruptIndex:
-        lexical = manifest.without_derived().lexical
+    if lexical is not None:
+        copied: list[SegmentFile] = []
+        with contextlib.suppress(CorruptIndex):
+            for segment in lexical.segments:
+                publish(folder / segment.name, [map_derived(source / segment.name)])
+                copied.append(segment)
+        lexical = replace(lexical, segments=tuple(copied))
     return replace(manifest, codes=codes, lexical=lexical)
 
 

@@ -80,6 +80,20 @@ def test_damaged_bytes_cost_no_answer_and_are_told(
     assert told > count // 3
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_backup_has_the_segments_before_one_that_is_lost(made: Path, tmp_path: Path, number: int) -> None:
+    shutil.copytree(made / "i", tmp_path / "i")
+    paths = sorted((tmp_path / "i").glob("lexical-*"))
+    paths[number].unlink()
+    with opened(tmp_path / "i") as index:
+        expected = answers(index)
+        index.backup(tmp_path / "copy")
+    left = [path.name for path in (tmp_path / "copy").glob("lexical-*")]
+    assert left == [path.name for path in paths[:number]]
+    with opened(tmp_path / "copy") as copy:
+        assert (answers(copy), copy.verify().ok) == (expected, True)
+
+
 def flip(path: Path, at: int) -> None:
     content = bytearray(path.read_bytes())
     content[at] ^= 1
