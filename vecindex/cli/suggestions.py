@@ -18,7 +18,7 @@ _COMMANDS = {
     "sources": ("files", "documents", "folders", "tracked"),
     "watch": ("follow", "sync", "monitor"),
     "export": ("dump", "download"),
-    "facets": ("facet", "values", "count-values", "group", "aggregate", "stats", "distinct"),
+    "facets": ("facet", "values", "count-values", "aggregate", "distinct"),
     "import": ("restore", "import-vectors"),
     "explain": ("embed", "encode", "tokenize", "tokenise", "vector"),
     "migrate": ("reindex", "reembed", "re-embed", "upgrade", "rebuild"),
