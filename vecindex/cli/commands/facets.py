@@ -23,7 +23,7 @@ from ..render.hits import Shown
 @csv_safe_option
 @index_option
 def facets(field: str, where: str | None, top: int, format_: str, csv_safe: bool, index_path: Path) -> None:
-    """Print the values of the metadata field FIELD, and how many records have each.
+    """Count the values of the metadata field FIELD.
 
     The most frequent comes first. How many records do not have the field is said on standard error; JSON has it too.
     FIELD may be source or document. 1 and 1.0 are the same value, and lists and objects are compared as a whole.
@@ -31,7 +31,7 @@ def facets(field: str, where: str | None, top: int, format_: str, csv_safe: bool
     \b
     Examples:
       vecindex facets topic
-      vecindex facets author.name --where "year >= 2020" --top 5
+      vecindex facets author.name --where "lang = 'en'" --top 5
       vecindex facets source --format json
     """
     with open_for_reading(index_path) as index:
