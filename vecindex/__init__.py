@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .errors.warnings import PagesWithoutText as PagesWithoutText
     from .errors.warnings import QueryTruncated as QueryTruncated
     from .errors.warnings import QueryUnknown as QueryUnknown
+    from .errors.warnings import RerankUnfinished as RerankUnfinished
     from .errors.warnings import VecindexWarning as VecindexWarning
     from .evaluate.evaluation import evaluate_index as evaluate_index
     from .evaluate.results import Difference as Difference
@@ -92,7 +93,8 @@ _HOMES = {
     "sources.split.sentences": ("split_sentences",),
     "store.backup": ("BackupReport",),
     "errors.warnings": (
-        *("FilterWarning", "GroupWarning", "PagesWithoutText", "QueryTruncated", "QueryUnknown", "VecindexWarning"),
+        *("FilterWarning", "GroupWarning", "PagesWithoutText", "QueryTruncated", "QueryUnknown"),
+        *("RerankUnfinished", "VecindexWarning"),
     ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

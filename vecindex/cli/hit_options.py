@@ -77,6 +77,8 @@ class Ordered:
 
     mode: str
     fusion: str
+    rerank: str | None
+    rerank_ms: float
 
 
 mode_options = gathered(
@@ -96,6 +98,19 @@ mode_options = gathered(
             default="convex",
             show_default=True,
             help="How hybrid joins the two: by their scores (convex) or by their ranks (rrf).",
+        ),
+        click.option(
+            "--rerank",
+            type=click.Choice(["tokens"]),
+            help="Read the best 100 hits again, and order them also by how well each word of the query is met.",
+        ),
+        click.option(
+            "--rerank-ms",
+            default=1000.0,
+            show_default=True,
+            type=click.FloatRange(min=0),
+            metavar="MS",
+            help="How long --rerank may encode texts; hits that it does not reach keep their order behind the others.",
         ),
     ),
 )

@@ -5,7 +5,9 @@
     VecindexWarning                                   also a UserWarning
     ├── QueryTruncated(tokens, limit, model, query)
     ├── QueryUnknown(model, what)
+    ├── RerankUnfinished(reranked, hits, milliseconds)
     ├── FilterWarning(field, asked, in_list, held, items, known)
+    ├── GroupWarning(field, known)
     └── PagesWithoutText(path, pages)
 
 They are ordinary Python warnings: `warnings.simplefilter("error", vecindex.VecindexWarning)` turns them into errors,
@@ -154,6 +156,25 @@ class QueryUnknown(VecindexWarning):
     @property
     def advice(self) -> str:
         return "Use words that it knows, or change to a model for that script with `migrate`."
+
+
+class RerankUnfinished(VecindexWarning):
+    """Only ``reranked`` of the ``hits`` that were to be ordered again could be read in ``milliseconds`` a query."""
+
+    def __init__(self, reranked: int, hits: int, milliseconds: float) -> None:
+        super().__init__(reranked, hits, milliseconds)
+        self.reranked, self.hits, self.milliseconds = reranked, hits, milliseconds
+
+    @property
+    def message(self) -> str:
+        return (
+            f"{self.reranked:,} of the best {self.hits:,} hits were reranked within {self.milliseconds:g} ms; the "
+            "others keep their order behind them"
+        )
+
+    @property
+    def advice(self) -> str:
+        return "Give it more time with rerank_ms= (--rerank-ms)."
 
 
 class PagesWithoutText(VecindexWarning):

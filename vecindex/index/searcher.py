@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from ..errors import InvalidInput, RecordNotFound
-from ..errors.warnings import QueryUnknown, VecindexWarning, warn
+from ..errors import Advice, InvalidInput, RecordNotFound
+from ..errors.warnings import QueryUnknown, RerankUnfinished, VecindexWarning, warn
 from ..search import run
 from ..search.dense.nearest import Trace
 from ..search.dense.pace import SEARCHES
@@ -19,8 +19,9 @@ from ..search.direction import direction
 from ..search.fusion import Fusion
 from ..search.grouping import unmatched
 from ..search.listing import Listing
-from ..search.options import Mode, SearchOptions, search_options
+from ..search.options import RERANK_MS, Mode, Rerank, SearchOptions, search_options
 from ..search.rankers import Dense, Ranker, ranker, texts_to_find
+from ..search.rerank.second_stage import SecondStage
 from ..search.run import SearchReport
 from ..search.view import Accelerator, SnapshotView
 from ..store.generation import Allowed
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from ..search.lexicon import Lexicon
 
 Where = Mapping[str, Any] | str
-_checked_mode, _checked_fusion = choice(get_args(Mode)), choice(get_args(Fusion))
+_checked_mode, _checked_fusion, _checked_rerank = map(choice, map(get_args, (Mode, Fusion, Rerank)))
 
 
 class Searcher(Listing):
@@ -54,7 +55,7 @@ class Searcher(Listing):
 
         return Lexicon()
 
-    @entrance(mode=_checked_mode, fusion=_checked_fusion)
+    @entrance(mode=_checked_mode, fusion=_checked_fusion, rerank=_checked_rerank)
     def search(
         self,
         query: str | Any,
@@ -63,6 +64,8 @@ class Searcher(Listing):
         *,
         mode: Mode = "dense",
         fusion: Fusion = "convex",
+        rerank: Rerank | None = None,
+        rerank_ms: float = RERANK_MS,
         group_by: str | None = None,
         per_group: int = 1,
         context: int = 0,
@@ -82,6 +85,11 @@ class Searcher(Listing):
                 text, and a dash before a word leaves out texts with that word.
             fusion: how "hybrid" joins the two: "convex" adds their scores, each brought to the range from 0 to 1, and
                 "rrf" their reciprocal ranks.
+            rerank: "tokens" reads the best 100 hits again, or the best k if k is larger, and orders them by how well
+                each token of the query is met by a token of the text as well. It uses the vectors that the model gives
+                each token, and needs no other model.
+            rerank_ms: for how many milliseconds the texts of a query may be encoded for this, the best first. Hits that
+                were not reached keep their order behind the others. ``math.inf`` stands for any time.
             group_by: ``source``, ``document``, or a metadata field such as ``topic`` or ``author.name``. At most
                 ``per_group`` hits have the same value in it, and others that are less near take the place of the rest.
                 A record without the field, or with null in it, is a group by itself.
@@ -105,27 +113,20 @@ class Searcher(Listing):
             InvalidInput, InvalidFilter, SpaceMismatch, ModelNotFound, CorruptIndex.
 
         Warns:
+            RerankUnfinished: some hits were not reached in ``rerank_ms``.
             FilterWarning: a condition in ``where`` matches no stored record. Checked if fewer than k records match, or
                 all do.
             GroupWarning: no record has the field ``group_by``.
         """
-        return self._search(
-            [query],
-            search_options(
-                k,
-                where,
-                group_by,
-                per_group,
-                context,
-                mode,
-                fusion,
-                min_score=min_score,
-                exclude=tuple(exclude),
-                diversity=diversity,
-            ),
-        )[0]
+        options = search_options(
+            *(k, where, group_by, per_group, context, mode, fusion, rerank, rerank_ms),
+            min_score=min_score,
+            exclude=tuple(exclude),
+            diversity=diversity,
+        )
+        return self._search([query], options)[0]
 
-    @entrance(mode=_checked_mode, fusion=_checked_fusion)
+    @entrance(mode=_checked_mode, fusion=_checked_fusion, rerank=_checked_rerank)
     def search_many(
         self,
         queries: Sequence[str] | Any,
@@ -134,6 +135,8 @@ class Searcher(Listing):
         *,
         mode: Mode = "dense",
         fusion: Fusion = "convex",
+        rerank: Rerank | None = None,
+        rerank_ms: float = RERANK_MS,
         group_by: str | None = None,
         per_group: int = 1,
         context: int = 0,
@@ -145,31 +148,25 @@ class Searcher(Listing):
 
         The arguments are those of `search`. Many queries take less time together than one by one.
         """
-        return self._search(
-            queries,
-            search_options(
-                k,
-                where,
-                group_by,
-                per_group,
-                context,
-                mode,
-                fusion,
-                min_score=min_score,
-                exclude=tuple(exclude),
-                diversity=diversity,
-            ),
+        options = search_options(
+            *(k, where, group_by, per_group, context, mode, fusion, rerank, rerank_ms),
+            min_score=min_score,
+            exclude=tuple(exclude),
+            diversity=diversity,
         )
+        return self._search(queries, options)
 
     def _search(self, queries: Sequence[str] | Any, options: SearchOptions, trace: Trace | None = None) -> list[Hits]:
         trace = trace or Trace()
-        with SEARCHES, self._asked(queries, options, trace) as (view, ranker):
-            hits = run.search(view, ranker, options, trace=trace)
+        with SEARCHES, self._asked(queries, options, trace) as (view, ranker, stage):
+            hits = run.search(view, ranker, options, trace=trace, stage=stage)
             warnings = [*view.unmatched(options.where, options.k), *unmatched(view, options.by, hits)]
+        if trace.reranked < trace.to_rerank:
+            warnings.append(RerankUnfinished(trace.reranked, trace.to_rerank, options.rerank_ms))
         _warn(warnings)
         return hits
 
-    @entrance(mode=_checked_mode, fusion=_checked_fusion)
+    @entrance(mode=_checked_mode, fusion=_checked_fusion, rerank=_checked_rerank)
     def explain_search(
         self,
         query: str | Any,
@@ -178,6 +175,8 @@ class Searcher(Listing):
         *,
         mode: Mode = "dense",
         fusion: Fusion = "convex",
+        rerank: Rerank | None = None,
+        rerank_ms: float = RERANK_MS,
         group_by: str | None = None,
         per_group: int = 1,
         context: int = 0,
@@ -188,13 +187,7 @@ class Searcher(Listing):
         """As `search`, with a report of how the hits were found: the route, the candidates, the time of each step."""
         trace = Trace()
         options = search_options(
-            k,
-            where,
-            group_by,
-            per_group,
-            context,
-            mode,
-            fusion,
+            *(k, where, group_by, per_group, context, mode, fusion, rerank, rerank_ms),
             min_score=min_score,
             exclude=tuple(exclude),
             diversity=diversity,
@@ -287,27 +280,42 @@ class Searcher(Listing):
     @contextlib.contextmanager
     def _asked(
         self, queries: Sequence[str] | Any, options: SearchOptions, trace: Trace
-    ) -> Iterator[tuple[SnapshotView, Ranker]]:
-        """A snapshot to search, and the order of its records for these queries."""
-        texts = [] if options.mode == "dense" else texts_to_find(queries, options.mode)
+    ) -> Iterator[tuple[SnapshotView, Ranker, SecondStage | None]]:
+        """A snapshot to search, the order of its records for these queries, and what orders the best of them again."""
+        is_plain = options.mode == "dense" and options.rerank is None
+        texts = [] if is_plain else texts_to_find(queries, options)
+        is_encoded = options.mode != "lexical" or options.rerank is not None
         while True:
-            space, vectors = None, None
+            space, vectors, stage = None, None, None
             # Texts are encoded before the snapshot is taken, since that takes long; vectors are only checked.
-            if options.mode != "lexical" and are_texts(queries):
+            if is_encoded and are_texts(queries):
                 space = self._space()
-                vectors = self._model.query_vectors(queries, space)
+                vectors = None if options.mode == "lexical" else self._model.query_vectors(queries, space)
+                stage = None if options.rerank is None else self._stage(texts, space, options)
             with self._snapshots.take() as snapshot:
                 if options.mode == "dense" and vectors is None:
                     space = snapshot.manifest.space
                     vectors = self._model.query_vectors(queries, space)
-                if vectors is None or snapshot.manifest.space == space:
+                if not is_encoded or snapshot.manifest.space == space:
                     view = self._accelerator.view(snapshot)
                     allowed = _allowed(snapshot, options)
                     words = None if options.mode == "dense" else self._lexicon.of(snapshot)
                     trace.lap("filter")
-                    yield view, ranker(view, vectors, words, texts, allowed, options, trace)
+                    yield view, ranker(view, vectors, words, texts, allowed, options, trace), stage
                     return
             # The first add or a migration changed the space meanwhile; encode the queries again.
+
+    def _stage(self, texts: Sequence[str], space: Space | None, options: SearchOptions) -> SecondStage | None:
+        if space is None:
+            return None  # there is nothing to find
+        if space.is_external:
+            raise InvalidInput(
+                f"the index holds vectors made elsewhere ({space.model}), and no model that could compare tokens",
+                Advice("Search without rerank=.", typed="Search without --rerank."),
+            )
+        from ..search.rerank.tokens import TokenStage  # other searches need none of it
+
+        return TokenStage(self._model.encoder(space), texts, options.rerank_ms)
 
     def _space(self) -> Space | None:
         return self._manifest().space

@@ -1,9 +1,9 @@
-"""Joins the two sides of hybrid search: one score for each candidate from its cosine and its BM25 score. Pure."""
+"""Joins scores from several sides to one score for each candidate. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,14 @@ DEPTH = 100
 _WEIGHT = 0.5
 """The dense side's share. Measured on SciFact: 0.4 to 0.6 give the same quality."""
 _RANK = 60
+_BESIDE_TOKENS = {"dense": 1.25, "lexical": 1.5}
+_ALONE_BESIDE_TOKENS = 0.25
+"""The weights of the sides beside the token scores, if there are both, and of one without the other.
+
+Measured on SciFact with all-MiniLM-L6-v2 and 100 candidates, nDCG@10: hybrid 0.734, the token scores of its candidates
+alone 0.711, with equal weights 0.733, with these 0.742, and from 0.740 to 0.743 with others near them. In the mode
+"dense" 0.712, and 0.709 by tokens alone, 0.645 without them; in the mode "lexical" 0.725, 0.715 and 0.686.
+"""
 
 
 def convex(dense: Scores, lexical: Scores) -> Scores:
@@ -31,8 +39,7 @@ def convex(dense: Scores, lexical: Scores) -> Scores:
     """
     if not len(dense):
         return np.empty(0, np.float64)
-    low, high, best = dense.min(), dense.max(), lexical.max()
-    near = (dense - low) / (high - low) if high > low else np.ones(len(dense))
+    near, best = _spread(dense), lexical.max()
     worded = lexical / best if best > 0 else np.zeros(len(lexical))
     return np.asarray(_WEIGHT * near + (1 - _WEIGHT) * worded, np.float64)
 
@@ -44,6 +51,30 @@ def rrf(dense: Scores, lexical: Scores) -> Scores:
     2009, https://doi.org/10.1145/1571941.1572114. Arguments are as in `convex`, in the order of insertion.
     """
     return _by_rank(dense) + np.where(lexical > 0, _by_rank(lexical), 0.0)
+
+
+def mixed(sides: Mapping[str, npt.NDArray[Any]], again: Scores) -> Scores:
+    """The weighted sum of the first stage's scores and those of the second, each from the lowest to the highest.
+
+    Args:
+        sides: the scores of the first stage (n,), by side: "dense", "lexical".
+        again: the scores of the second stage (n,); NaN counts as the lowest.
+    """
+    total = _spread(again)
+    for name, scores in sides.items():
+        weight = _BESIDE_TOKENS[name] if len(sides) > 1 else _ALONE_BESIDE_TOKENS
+        total = total + weight * _spread(np.asarray(scores, np.float64))
+    return total
+
+
+def _spread(scores: Scores) -> Scores:
+    """The scores brought to the range from 0, for the lowest and for NaN, to 1, for the highest; 1 if all are equal."""
+    known = ~np.isnan(scores)
+    spread = np.zeros(len(scores))
+    if known.any():
+        low, high = scores[known].min(), scores[known].max()
+        spread[known] = (scores[known] - low) / (high - low) if high > low else 1.0
+    return spread
 
 
 def _by_rank(scores: Scores) -> Scores:

@@ -13,6 +13,10 @@ from .fusion import Fusion
 
 Mode = Literal["dense", "lexical", "hybrid"]
 """By what records are found: "dense" by their vectors, "lexical" by their words, and "hybrid" by both."""
+Rerank = Literal["tokens"]
+"""What orders the best records again: "tokens" compares the query's tokens with those of the texts."""
+RERANK_MS = 1000.0
+"""How many milliseconds the texts of one query may be encoded for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class SearchOptions:
     context: int = 0
     mode: Mode = "dense"
     fusion: Fusion = "convex"
+    rerank: Rerank | None = None
+    rerank_ms: float = RERANK_MS
     min_score: float | None = None
     exclude: tuple[str, ...] = ()
     diversity: float = 0.0
@@ -40,6 +46,8 @@ class SearchOptions:
     @property
     def ranked_by(self) -> str:
         """What orders the hits."""
+        if self.rerank is not None:
+            return f"{self.mode}+{self.rerank}"
         return f"{self.mode}+diversity" if self.diversity else self.mode
 
 
@@ -51,6 +59,8 @@ def search_options(
     context: int,
     mode: Mode = "dense",
     fusion: Fusion = "convex",
+    rerank: Rerank | None = None,
+    rerank_ms: float = RERANK_MS,
     *,
     min_score: float | None = None,
     exclude: tuple[str, ...] = (),
@@ -62,10 +72,10 @@ def search_options(
         raise InvalidInput(f"the least score is {min_score:g}, but a cosine is at most 1", "Give one from -1 to 1.")
     if diversity > 1:
         raise InvalidInput(f"the diversity is {diversity:g}", "Give a share from 0 to 1.")
+    if diversity and rerank is not None:
+        raise InvalidInput("hits are to be reranked and to differ from each other, which are two orders", "Choose one.")
     by = grouping(group_by, per_group)
-    return SearchOptions(
-        k, condition, by, context, mode, fusion, min_score=min_score, exclude=exclude, diversity=diversity
-    )
+    return SearchOptions(k, condition, by, context, mode, fusion, rerank, rerank_ms, min_score, exclude, diversity)
 
 
 def grouping(group_by: str | None, per_group: int) -> Grouping | None:

@@ -16,7 +16,7 @@ from .dense.exact import Ranking, Rows, Vectors, best, scored, scores
 from .dense.nearest import Trace, rankings
 from .dense.plan import RANK_ROWS, Plan, Route
 from .fusion import DEPTH, FUSIONS, Fusion
-from .options import Mode, SearchOptions
+from .options import SearchOptions
 from .view import View
 
 if TYPE_CHECKING:
@@ -225,11 +225,14 @@ def ranker(
     return Hybrid(Dense(view, vectors, chosen, trace), lexical, options.fusion, least)
 
 
-def texts_to_find(queries: Any, mode: Mode) -> list[str]:
+def texts_to_find(queries: Any, options: SearchOptions) -> list[str]:
     """The queries, which must be texts; raises InvalidInput."""
     if len(queries) and not isinstance(queries[0], str):
+        if options.mode == "dense":
+            raise InvalidInput("a vector has no tokens to rerank by", "Pass a text, or leave rerank= out.")
         raise InvalidInput(
-            f"a vector has no words for a {mode} search to look for", "Pass a text, or search with mode='dense'."
+            f"a vector has no words for a {options.mode} search to look for",
+            "Pass a text, or search with mode='dense'.",
         )
     return each(queries, checked_query)
 

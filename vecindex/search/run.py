@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +25,7 @@ from .diversity import candidates, diverse
 from .grouping import grouped
 from .options import Mode, SearchOptions
 from .rankers import Ranker, Sides
+from .rerank.second_stage import DEPTH, SecondStage, reordered
 from .view import RecordView
 
 _RECORDS_A_READ = 512
@@ -32,9 +34,10 @@ _NOWHERE = Whence(None, None, None, None, None)
 
 @dataclass(frozen=True, slots=True)
 class SearchReport:
-    """What one search did; ``milliseconds`` by step: filter, load, candidates, rescore, words, group, diversity, fetch.
+    """What one search did; ``milliseconds`` by step.
 
-    All but ``mode`` and ``milliseconds`` is of the dense side; ``route`` is None without one.
+    The steps are filter, load, candidates, rescore, words, group, diversity, rerank and fetch.
+    ``route`` to ``exhaustive`` are of the dense side; ``route`` is None without one.
     """
 
     mode: Mode
@@ -52,13 +55,28 @@ class SearchReport:
     """How often more candidates were asked for."""
     exhaustive: bool
     """The codes were given up, and every allowed row was searched."""
+    to_rerank: int
+    """How many records the second stage was to read again."""
+    reranked: int
+    """How many of them it read in its time; the others are behind them, in the order of the first stage."""
     milliseconds: Mapping[str, float]
 
 
-def search(view: RecordView, ranker: Ranker, options: SearchOptions, trace: Trace | None = None) -> list[Hits]:
-    """The best hits for each query of the ranker: options.k of them, fewer only if fewer records match."""
+def search(
+    view: RecordView,
+    ranker: Ranker,
+    options: SearchOptions,
+    trace: Trace | None = None,
+    stage: SecondStage | None = None,
+) -> list[Hits]:
+    """The best hits for each query of the ranker: options.k of them, fewer only if fewer records match.
+
+    The second ``stage`` chooses among more records than are wanted.
+    """
     trace, numbers = trace or Trace(), range(len(ranker))
     k = candidates(options.k) if options.diversity else options.k
+    if stage is not None:
+        k = max(options.k, DEPTH)
     if options.by is not None:
         limit = view.allowed(options.where).count
         found = grouped(view, ranker, k, options.by, limit, trace)
@@ -71,10 +89,18 @@ def search(view: RecordView, ranker: Ranker, options: SearchOptions, trace: Trac
         every = zip(numbers, best, strict=True)
         best = [_diverse(view, ranker, number, *records, options) for number, records in every]
         trace.lap("diversity")
-    hits = [
-        _hits(view, stored, ranking, ranker.sides(number, ranking), options)
-        for number, (stored, ranking) in zip(numbers, best, strict=True)
-    ]
+    hits = []
+    for number, (stored, ranking) in zip(numbers, best, strict=True):
+        sides = ranker.sides(number, ranking)
+        if stage is not None and stored:
+            last = _are_meaningless(ranker, number, ranking, stored)
+            again = reordered(stage, number, stored, sides, last)
+            stored = [stored[place] for place in again.places.tolist()]
+            sides = {name: scores[again.places] for name, scores in {**sides, stage.name: again.scores}.items()}
+            trace.to_rerank += again.asked
+            trace.reranked += again.reached
+            trace.lap("rerank")
+        hits.append(_hits(view, stored, sides, options))
     trace.lap("fetch")
     return hits
 
@@ -121,7 +147,8 @@ def reported(mode: Mode, trace: Trace) -> SearchReport:
     did, times = trace.plan, {step: seconds * 1e3 for step, seconds in trace.seconds.items()}
     route, counts = (None, (0, 0, 0, 0)) if did is None else (did.route, (did.rows, did.allowed, did.coded, did.tail))
     return SearchReport(
-        *(mode, route, *counts, trace.candidates, trace.rescored, trace.widened, trace.exhaustive, times)
+        *(mode, route, *counts, trace.candidates, trace.rescored, trace.widened, trace.exhaustive),
+        *(trace.to_rerank, trace.reranked, times),
     )
 
 
@@ -186,20 +213,16 @@ def _diverse(
     return [stored[place] for place in places.tolist()], Ranking(ranking.rows[places], ranking.scores[places])
 
 
-def _hits(
-    view: RecordView,
-    stored: Sequence[Stored],
-    ranking: Ranking,
-    sides: Sides,
-    options: SearchOptions,
-) -> Hits:
-    """Hits of these records."""
+def _hits(view: RecordView, stored: Sequence[Stored], sides: Sides, options: SearchOptions) -> Hits:
+    """Hits of the first k records."""
+    stored = stored[: options.k]
     origins = view.origins(stored, options.context)
     lists = {name: scores.tolist() for name, scores in sides.items()}
     hits = Hits()
     for place, (record, whence) in enumerate(zip(stored, origins, strict=True)):
-        scores = {name: values[place] for name, values in lists.items()}
-        score = next(iter(scores.values()))
+        first, *others = lists
+        score = lists[first][place]
+        scores = {first: score} | {name: s for name in others if not math.isnan(s := lists[name][place])}
         facts = (place + 1, record.key, score, record.text, view.metadata(record), record.tokens_lost, record.unknown)
         hits.append(Hit(*facts, *(whence or _NOWHERE), scores=scores, ranked_by=options.ranked_by))
     return hits

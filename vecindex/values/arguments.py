@@ -87,6 +87,7 @@ CHECKS: dict[str, Check] = {
     "min_score": real("Pass a number."),
     "diversity": real("Pass a share from 0 to 1.", 0),
     "recall": real("Pass the share of the exact hits to find, more than 0 and at most 1."),
+    "rerank_ms": real("Pass a number of milliseconds, 0 or more.", 0),
     "latency_ms": real("Pass a number of milliseconds."),
 }
 """The check of each parameter name, for all public functions."""

@@ -73,6 +73,9 @@ def search(
     finds by meaning and by words, best for names, codes and rare words. In both, a phrase in quotation marks has to be
     in the text, and a dash before a word leaves out texts with that word.
 
+    --rerank tokens puts the best 100 hits in a better order: it also compares each token of the query with each token
+    of the text, by the vectors that the model gives them. Long texts take longer; see --rerank-ms.
+
     --group-by still prints -k hits if there are enough: less near ones take the place of those that are too many in
     their group. Each record without the field is a group by itself. With --context, the sentences around a hit have no
     rank, and hits that are near each other are one passage.
@@ -88,6 +91,7 @@ def search(
       vecindex search "my name" --all --min-score 0.3 --format jsonl
       vecindex search "error E-1042 in the pump" --mode hybrid
       vecindex search '"the pump" -otto' --mode lexical
+      vecindex search "error E-1042 in the pump" --mode hybrid --rerank tokens
       vecindex search "plants that need little water" -k 3 --where "topic = 'gardening'"
       vecindex search "how to install it" --context 2
       vecindex search "how to install it" --group-by source

@@ -127,6 +127,8 @@ def search_report(report: SearchReport) -> str:
         counts = ("rows", "allowed", "coded", "tail", "candidates", "rescored", "widened")
         pairs += [("route", report.route.value), *((name, f"{getattr(report, name):,}") for name in counts)]
         pairs += [("exhaustive", "yes" if report.exhaustive else "no")]
+    if report.to_rerank:
+        pairs.append(("reranked", f"{report.reranked:,} of {report.to_rerank:,}"))
     times = ", ".join(f"{step} {ms:.2f}" for step, ms in report.milliseconds.items())
     return aligned([*pairs, ("milliseconds", times)])
 

@@ -149,7 +149,8 @@ class Encoder(ABC):
         texts = checked_texts(texts)
         vectors = np.empty((len(texts), self.space.dimension), dtype=np.float32)
         lost, unknown = np.zeros(len(texts), dtype=np.int64), np.zeros(len(texts), dtype=np.bool_)
-        skipped, surrounding = self.pooled_from(role), self._surroundings.get(role)
+        skipped = self.pooled_from(role)
+        surrounding = None if self.tokenizer.unknown is None else self.surroundings[role]
         start = 0
 
         def finish(window: _Window) -> None:
@@ -187,18 +188,15 @@ class Encoder(ABC):
     @entrance(role=role_check, on_long=on_long_check)
     def encode_tokens(self, texts: Sequence[str], role: Role = "document") -> list[TokenVectors]:
         """Each text's tokens with their own vectors, before pooling: shapes (T_i, dimension), ragged."""
-        texts = checked_texts(texts)
-        encoded = []
-        for tokens in self._prompted(texts, role):
-            ids, mask = self.padded([tokens])
-            encoded.append(TokenVectors(tokens, self.tokenizer.strings(tokens.ids), self.forward(ids, mask)[0]))
-        return encoded
+        tokens = self._prompted(checked_texts(texts), role)
+        states = self.states(tokens)
+        return [TokenVectors(t, self.tokenizer.strings(t.ids), own) for t, own in zip(tokens, states, strict=True)]
 
     @entrance(role=role_check, on_long=on_long_check)
     def count_tokens(self, texts: Sequence[str], role: Role = "document") -> list[int]:
         """How many tokens each text has, with its prompt and special tokens, whether they are read or not."""
         texts = checked_texts(texts)
-        return [t.total for window in windows(texts, TEXTS_A_WINDOW, str) for t in self._with_prompt(window, role)]
+        return [t.total for window in windows(texts, TEXTS_A_WINDOW, str) for t in self.tokens(window, role)]
 
     @entrance(role=role_check, on_long=on_long_check)
     def without_token(self, texts: Sequence[str], role: Role = "document") -> list[str]:
@@ -208,7 +206,7 @@ class Encoder(ABC):
         zero.
         """
         texts, skipped = checked_texts(texts), self.pooled_from(role)
-        tokens = (t for window in windows(texts, TEXTS_A_WINDOW, str) for t in self._with_prompt(window, role))
+        tokens = (t for window in windows(texts, TEXTS_A_WINDOW, str) for t in self.tokens(window, role))
         if bare := [text for text, found in zip(texts, tokens, strict=True) if len(found.ids) <= skipped]:
             return bare
         with ThreadPoolExecutor(self.workers, "vecindex-encode") as pool:
@@ -229,7 +227,7 @@ class Encoder(ABC):
     @entrance(role=role_check, on_long=on_long_check)
     def parts(self, text: str, role: Role = "document") -> list[Span]:
         """Splits a text into parts that the model can read whole; a text that is not too long is one part."""
-        (tokens,) = self._with_prompt([text], role)
+        (tokens,) = self.tokens([text], role)
         if not tokens.lost:
             return [(0, len(text))]
         (empty,) = self.tokenizer.tokenize([self.space.prompt(role)])
@@ -237,7 +235,7 @@ class Encoder(ABC):
         while True:
             spans = self.tokenizer.spans(text, room)
             # A part on its own may have one token more than it had within the text.
-            if room <= 1 or not any(t.lost for t in self._with_prompt([text[a:b] for a, b in spans], role)):
+            if room <= 1 or not any(t.lost for t in self.tokens([text[a:b] for a, b in spans], role)):
                 return spans
             room -= 1 + room // 16
 
@@ -261,8 +259,29 @@ class Encoder(ABC):
             mask[row, : len(t.ids)] = 1
         return ids, mask
 
+    def tokens(self, texts: Sequence[str], role: Role) -> list[Tokens]:
+        """The texts' tokens, prompts included."""
+        prompt = self.space.prompt(role)
+        return self.tokenizer.tokenize([prompt + text for text in texts] if prompt else texts) if texts else []
+
+    def states(self, tokens: Sequence[Tokens]) -> list[FloatArray]:
+        """The last hidden states (T_i, D) of tokenized texts, ragged."""
+        found = [np.empty((0, 0), np.float32)] * len(tokens)
+
+        def keep(rows: list[int], states: FloatArray, mask: IntArray) -> None:
+            for row, own in zip(rows, states, strict=True):
+                found[row] = own[: len(tokens[row].ids)]
+
+        with ThreadPoolExecutor(self.workers, "vecindex-encode") as pool:
+            try:
+                self._in_batches(tokens, keep, pool)()
+            finally:
+                pool.shutdown(cancel_futures=True)
+        return found
+
     @cached_property
-    def _surroundings(self) -> dict[Role, Surroundings]:
+    def surroundings(self) -> dict[Role, Surroundings]:
+        """What stands before and after the own tokens of a text of each role."""
         return surroundings(self.tokenizer, self.space)
 
     def _tokenized(
@@ -292,22 +311,42 @@ class Encoder(ABC):
         """Starts to encode tokenized texts; the function that it returns waits for their vectors, (n, dimension)."""
         vectors = np.empty((len(tokens), self.space.dimension), dtype=np.float32)
 
-        def encode(rows: list[int], forward: Forward) -> None:
-            ids, mask = self.padded([tokens[row] for row in rows])
-            states = forward(ids, mask)
+        def pool_states(rows: list[int], states: FloatArray, mask: IntArray) -> None:
             mask[:, :skipped] = 0
             vectors[rows] = self.head(states, mask)
 
-        batches = list(_batches(tokens, self.tokens_a_batch))
-        alone = len(batches) == 1 or self.workers == 1
-        running = [] if alone else [in_thread(pool, encode, rows, self.forward_beside) for rows in batches]
+        wait = self._in_batches(tokens, pool_states, pool)
 
         def finished() -> FloatArray:
+            wait()
+            return vectors
+
+        return finished
+
+    def _in_batches(
+        self,
+        tokens: Sequence[Tokens],
+        use: Callable[[list[int], FloatArray, IntArray], None],
+        pool: ThreadPoolExecutor,
+    ) -> Callable[[], None]:
+        """Starts to run tokenized texts through the model; the function that it returns waits for the end.
+
+        ``use`` gets the positions of the texts of each batch, their last hidden states, and their mask.
+        """
+
+        def run(rows: list[int], forward: Forward) -> None:
+            ids, mask = self.padded([tokens[row] for row in rows])
+            use(rows, forward(ids, mask), mask)
+
+        batches = list(_batches(tokens, self.tokens_a_batch))
+        alone = len(batches) == 1 or self.workers == 1
+        running = [] if alone else [in_thread(pool, run, rows, self.forward_beside) for rows in batches]
+
+        def finished() -> None:
             for rows in batches if alone else ():
-                encode(rows, self.forward)
+                run(rows, self.forward)
             for future in running:
                 future.result()
-            return vectors
 
         return finished
 
@@ -338,16 +377,12 @@ class Encoder(ABC):
         An empty text has no token if the model adds none of its own. If the prompt is not pooled, neither has a text
         so short that the prompt's last token took it in.
         """
-        tokens = self._with_prompt(texts, role)
+        tokens = self.tokens(texts, role)
         skipped = self.pooled_from(role)
         for text, found in zip(texts, tokens, strict=True):
             if len(found.ids) <= skipped:
                 raise no_token(text, skipped)
         return tokens
-
-    def _with_prompt(self, texts: Sequence[str], role: Role) -> list[Tokens]:
-        prompt = self.space.prompt(role)
-        return self.tokenizer.tokenize([prompt + text for text in texts] if prompt else texts) if texts else []
 
 
 def _batches(tokens: Sequence[Tokens], budget: int) -> Iterator[list[int]]:

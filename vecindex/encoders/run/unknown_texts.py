@@ -18,11 +18,13 @@ from .tokenized import Tokenizer
 class Surroundings:
     """What surrounds a text of one role.
 
-    The text's own tokens begin at position ``start``, after the prompt. The ids in ``silent`` carry no meaning: the
-    model's special tokens, and the ones that stand for text that the vocabulary lacks.
+    The text's own tokens begin at position ``start``, after the prompt. ``special`` are the ids of the model's special
+    tokens. The ids in ``silent`` carry no meaning: these, and the ones that stand for text that the vocabulary lacks,
+    as far as the tokenizer can tell.
     """
 
     start: int
+    special: frozenset[int]
     silent: frozenset[int]
 
     def hide(self, ids: Sequence[int]) -> bool:
@@ -31,14 +33,14 @@ class Surroundings:
 
 
 def surroundings(tokenizer: Tokenizer, space: Space) -> dict[Role, Surroundings]:
-    """What surrounds the texts of each role; empty if the tokenizer cannot tell which ids are unknown."""
-    if tokenizer.unknown is None:
-        return {}
+    """What surrounds the texts of each role."""
     # Some tokenizers make a token of the space after a prompt if no text follows.
     empty, *prompts = tokenizer.tokenize(["", *(space.prompt(role).rstrip() for role in get_args(Role))])
-    silent = tokenizer.unknown.union(empty.ids)
+    special = frozenset(empty.ids)
+    silent = special.union(tokenizer.unknown or ())
     found: dict[Role, Surroundings] = {}
     for role, prompt in zip(get_args(Role), prompts, strict=True):
         ends = bool(empty.ids) and empty.ids[-1] == prompt.ids[-1]  # a special token that ends every text
-        found[role] = Surroundings(len(prompt.ids) - ends if space.prompt(role) else 0, silent)
+        start = len(prompt.ids) - ends if space.prompt(role) else 0
+        found[role] = Surroundings(start, special, silent)
     return found

@@ -41,6 +41,8 @@ class Trace:
     rescored: int = 0
     widened: int = 0
     exhaustive: bool = False
+    to_rerank: int = 0
+    reranked: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     last: float = field(default_factory=perf_counter)
 

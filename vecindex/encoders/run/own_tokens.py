@@ -1,0 +1,58 @@
+"""The vectors of a text's own tokens, at unit length: without the prompt and the model's special tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...values.space import Role
+from .encoder import Encoder
+from .pooling import FloatArray, unit_length
+from .tokenized import Tokens
+
+_CHARACTERS_A_TOKEN = 32  # more than any text has on average
+_TOKENS_READ = 512
+"""How many tokens are read of a text, about, by a model without a limit of its own."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OwnTokens:
+    """The own tokens of a text, their ``ids`` and their unit ``vectors`` (T, D) float32."""
+
+    ids: tuple[int, ...]
+    vectors: FloatArray
+
+
+def tokenized(encoder: Encoder, texts: Sequence[str], role: Role) -> list[Tokens]:
+    """The tokens of texts, for `own_tokens`.
+
+    A text has as many as the model reads. To tell how many more there are, as `Encoder.tokens` does, would take all the
+    time of a long text, so only as many characters are looked at as surely hold these.
+    """
+    space = encoder.space
+    most = _CHARACTERS_A_TOKEN * (space.max_tokens or _TOKENS_READ)
+    from_end = space.truncation == "left"
+    return encoder.tokens([text[-most:] if from_end else text[:most] for text in texts], role)
+
+
+def own_tokens(encoder: Encoder, tokens: Sequence[Tokens], role: Role) -> list[OwnTokens]:
+    """The own tokens of tokenized texts."""
+    around = encoder.surroundings[role]
+    from_end = encoder.space.truncation == "left"
+    found = []
+    for one, states in zip(tokens, _states(encoder, tokens), strict=True):
+        start = max(0, around.start - one.lost) if from_end else around.start
+        own = [place for place, id_ in enumerate(one.ids) if place >= start and id_ not in around.special]
+        found.append(OwnTokens(tuple(int(one.ids[place]) for place in own), unit_length(states[np.array(own, int)])))
+    return found
+
+
+def _states(encoder: Encoder, tokens: Sequence[Tokens]) -> list[FloatArray]:
+    """As `Encoder.states`, also for texts without any token."""
+    some = [place for place, one in enumerate(tokens) if len(one.ids)]
+    found = [np.empty((0, encoder.space.dimension), np.float32)] * len(tokens)
+    for place, states in zip(some, encoder.states([tokens[place] for place in some]), strict=True):
+        found[place] = states
+    return found

@@ -1,0 +1,72 @@
+"""The second stage of a search: reads the first stage's best records again, and orders them by all that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ...store.stored import Stored
+from ..fusion import mixed
+
+DEPTH = 100
+"""How many records are read again, at least. Measured on SciFact: with 50, hybrid search loses 0.003 nDCG@10."""
+
+
+class SecondStage(Protocol):
+    """Scores texts for each of some queries, which have numbers from 0."""
+
+    name: str
+    """What its scores are called."""
+
+    def scores(self, number: int, texts: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+        """The score of each text, NaN where there is none, and which of them were reached in the time there is."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reordered:
+    """Records in a new order: their ``places`` in the old one (n,), and the second stage's ``scores`` of them (n,).
+
+    Scores are in the old order; NaN stands for none. Of ``asked`` records ``reached`` were reached in time.
+    """
+
+    places: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float64]
+    asked: int
+    reached: int
+
+
+def reordered(
+    stage: SecondStage,
+    number: int,
+    stored: Sequence[Stored],
+    sides: Mapping[str, npt.NDArray[Any]],
+    meaningless: npt.NDArray[np.bool_],
+) -> Reordered:
+    """A query's records in their new order.
+
+    First come the records that were reached, by the mixture of their scores, ties by insertion; then the others, as
+    they were ordered before; then those that are ``meaningless``. A record of whose text the model knows no token gets
+    no score, and one without a score is as good as the worst of those that have one.
+
+    Args:
+        stored: the records, as the first stage ordered them (n).
+        sides: its scores of them (n,) by the side that gave them.
+        meaningless: the records that come last (n,).
+    """
+    known = np.array([place for place, record in enumerate(stored) if not record.unknown], np.int64)
+    found, was_reached = stage.scores(number, [stored[place].text for place in known.tolist()])
+    again, reached = np.full(len(stored), np.nan), np.ones(len(stored), np.bool_)
+    again[known], reached[known] = found, was_reached
+    places = np.arange(len(stored))
+    if not np.isnan(again).all():
+        chosen = np.flatnonzero(reached & ~meaningless)
+        mixture = np.zeros(len(stored))
+        mixture[chosen] = mixed({name: scores[chosen] for name, scores in sides.items()}, again[chosen])
+        rows = np.array([record.row for record in stored])
+        ties = np.where(reached & ~meaningless, rows, places)
+        places = np.lexsort((ties, -mixture, ~reached, meaningless))
+    return Reordered(places, again, len(known), int(np.count_nonzero(was_reached)))
