@@ -216,7 +216,7 @@ class Searcher(Listing):
         return chain(list(islice(hits, 1)), hits)  # an error is raised now, and not when the hits are read
 
     def _all(self, query: str | Any, options: SearchOptions) -> Iterator[Hit]:
-        with self._asked([query], options, Trace()) as (view, ranker):
+        with self._asked([query], options, Trace()) as (view, ranker, _):
             _warn(view.unmatched(options.where))
             yield from run.search_all(view, ranker, options)
 
@@ -296,7 +296,7 @@ class Searcher(Listing):
                 if options.mode == "dense" and vectors is None:
                     space = snapshot.manifest.space
                     vectors = self._model.query_vectors(queries, space)
-                if not is_encoded or snapshot.manifest.space == space:
+                if (vectors is None and stage is None) or snapshot.manifest.space == space:
                     view = self._accelerator.view(snapshot)
                     allowed = _allowed(snapshot, options)
                     words = None if options.mode == "dense" else self._lexicon.of(snapshot)

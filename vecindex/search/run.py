@@ -100,7 +100,7 @@ def search(
             trace.to_rerank += again.asked
             trace.reranked += again.reached
             trace.lap("rerank")
-        hits.append(_hits(view, stored, sides, options))
+        hits.append(_hits(view, stored[: options.k], sides, options))
     trace.lap("fetch")
     return hits
 
@@ -122,7 +122,7 @@ def search_all(view: RecordView, ranker: Ranker, options: SearchOptions) -> Iter
                 meaningless += some[last].tolist()
                 page = Ranking(page.rows[~last], page.scores[~last])
                 stored = [record for record, is_left in zip(stored, ~last, strict=True) if is_left]
-            for hit in _hits(view, stored, page, ranker.sides(0, page), options):
+            for hit in _hits(view, stored, ranker.sides(0, page), options):
                 rank += 1
                 yield replace(hit, rank=rank)
 
@@ -214,8 +214,7 @@ def _diverse(
 
 
 def _hits(view: RecordView, stored: Sequence[Stored], sides: Sides, options: SearchOptions) -> Hits:
-    """Hits of the first k records."""
-    stored = stored[: options.k]
+    """Hits of these records; ``sides`` has their scores, and may have more behind these."""
     origins = view.origins(stored, options.context)
     lists = {name: scores.tolist() for name, scores in sides.items()}
     hits = Hits()
