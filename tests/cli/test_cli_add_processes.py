@@ -60,7 +60,7 @@ def count() -> int:
 
 def whole_commits_are_there(kept: int) -> None:
     assert 0 < kept < MANY
-    assert run("verify") == (0, f"{kept} records, {kept} rows: sound\n", "")
+    assert run("verify") == (0, f"{kept:,} records, {kept:,} rows: sound\n", "")
 
 
 def rest_is_added(kept: int, path: str) -> None:
@@ -68,14 +68,14 @@ def rest_is_added(kept: int, path: str) -> None:
     expected = f"{every - kept} added, 0 updated, {kept} unchanged; .vecindex holds {every} records.\n"
     code, out, err = run("add", path)
     assert (code, out, err) == (0, "", expected)
-    assert run("verify") == (0, f"{every} records, {every} rows: sound\n", "")
+    assert run("verify") == (0, f"{every:,} records, {every:,} rows: sound\n", "")
 
 
 @pytest.mark.parametrize("again", [False, slow(True)])
 def test_ctrl_c_keeps_whole_commits_and_running_again_adds_the_rest(many: str, again: bool) -> None:
     code, err = interrupted_after_a_commit(signal.SIGINT, many)
     kept = count()
-    assert err == (f"Interrupted: {kept} records of this run committed to .vecindex; run it again to add the rest.\n")
+    assert err == (f"Interrupted: {kept:,} records of this run committed to .vecindex; run it again to add the rest.\n")
     assert code == 130
     whole_commits_are_there(kept)
     if again:
@@ -85,7 +85,7 @@ def test_ctrl_c_keeps_whole_commits_and_running_again_adds_the_rest(many: str, a
 def test_sigterm_tells_what_was_committed_as_ctrl_c_does(many: str) -> None:
     code, err = interrupted_after_a_commit(signal.SIGTERM, many)
     kept = count()
-    assert err == f"Terminated: {kept} records of this run committed to .vecindex; run it again to add the rest.\n"
+    assert err == f"Terminated: {kept:,} records of this run committed to .vecindex; run it again to add the rest.\n"
     assert code == 143
     whole_commits_are_there(kept)
 
@@ -134,6 +134,6 @@ def test_what_was_committed_is_said_when_another_writer_holds_the_lock(
     kept = count()
     assert 0 < kept < MANY
     assert err.splitlines()[:2] == [
-        f"Stopped: {kept} records of this run committed to .vecindex; run it again to add the rest.",
+        f"Stopped: {kept:,} records of this run committed to .vecindex; run it again to add the rest.",
         "Error: .vecindex is being written by process 7 on there; waited 10.0 s",
     ]

@@ -26,13 +26,17 @@ from ..support.places import PROJECT
 COMMANDS = [
     ["add", "--text", "my dog sat", "--key", "new", "--index", "index"],
     ["search", "the cat", "--index", "index"],
+    ["search", "the cat", "--mode", "hybrid", "--rerank", "tokens", "--index", "index"],
     ["similar", "a", "--index", "index"],
+    ["facets", "n", "--index", "index"],
+    ["eval", "--self-test", "--index", "index"],
     ["get", "a", "--index", "index"],
     ["list", "--index", "index"],
     ["sources", "--index", "index"],
     ["delete", "a", "--index", "index"],
     ["info", "--index", "index"],
     ["index-field", "n", "--index", "index"],
+    ["index-lexical", "--language", "german", "--index", "index"],
     ["tune", "--index", "index"],
     ["verify", "--index", "index"],
     ["verify", "--repair", "--index", "index"],
@@ -52,12 +56,23 @@ COMMANDS = [
     ["completion", "bash"],
     ["selftest", "--runs", "1"],
 ]
-USELESS = ("tune",)
+USELESS = ("tune", "eval")
 """What refuses so small an index, whatever there is."""
-WRITING = ("add", "delete", "index-field", "compact", "migrate", "backup", "export e.jsonl", "selftest")
+WRITING = (
+    "add",
+    "delete",
+    "index-field",
+    "index-lexical",
+    "compact",
+    "migrate",
+    "backup",
+    "export e.jsonl",
+    "selftest",
+)
 ANSWERING = (
     "search",
     "similar",
+    "facets",
     "get",
     "list",
     "sources",

@@ -216,7 +216,7 @@ NO_UTF_8 = os.fsdecode(b"caf\xe9")  # what Python makes of an argument in anothe
 @pytest.mark.parametrize("command", ["similar", "get", "delete"])
 def test_a_key_that_is_not_utf_8_is_refused(command: str) -> None:
     run("add", "--text", "a")
-    item = "item 0: " if command == "delete" else ""
+    item = "" if command == "get" else "item 0: "
     assert run(command, NO_UTF_8) == failed(
         f"{item}a key holds a lone surrogate (U+DCE9 at character 3), which UTF-8 cannot store",
         "Decode the input as UTF-8, or replace such characters.",

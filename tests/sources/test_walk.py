@@ -123,7 +123,7 @@ def test_what_is_no_text_of_a_known_format_is_skipped_with_a_reason() -> None:
     skips = Skips()
     list(sources_in(["d"], on_skip=skips))
     assert str(skips) == (
-        "2 hidden, 1 empty, 2 of unknown format, 3 binary, 3 log or lock file, 1 device, pipe or socket"
+        "2 hidden, 1 empty, 2 of unknown format, 3 binary, 3 logs or lock files, 1 device, pipe or socket"
     )
     assert skips.listed == []
 

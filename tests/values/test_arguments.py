@@ -27,7 +27,10 @@ from ..support.toy import ToyEncoder
 
 # --- the public functions, and the kinds of their parameters
 
-NOT_FOR_CALLERS = {"tokenize", "strings", "spans", "offsets", "forward", "forward_beside", "padded"}
+NOT_FOR_CALLERS = {
+    *("tokenize", "strings", "spans", "offsets", "forward", "forward_beside", "padded"),
+    *("tokens", "states"),
+}
 """Methods of `Encoder` that a runtime implements, or that `Encoder` calls with its own results."""
 
 
@@ -55,13 +58,13 @@ KINDS: dict[str, set[str]] = {
     "vectors": {"vectors"},
     "where": {"where"},
     "whole": {"k", "per_group", "limit", "context", "threads", "dimensions", "join_short", "sample", "seed", "top"},
-    "real": {"lock_timeout", "recall", "latency_ms", "min_score", "diversity"},
+    "real": {"lock_timeout", "recall", "latency_ms", "rerank_ms", "min_score", "diversity"},
     "flag": {"create", "readonly", "offline", "cache", "anew", "encode", "prune"},
     "call": {"progress", "on_bad", "token_spans"},
     "path": {"path", "paths", "destination", "source", "name_or_path", "model", "compare"},
     "choice": {
         *("precision", "device", "runtime", "role", "on_long", "on_duplicate", "format", "split"),
-        *("types", "encoding", "errors", "mode", "fusion", "by", "modes", "fusions"),
+        *("types", "encoding", "errors", "mode", "fusion", "rerank", "by", "modes", "fusions"),
     },
     "index": {"index"},
     "weights": {"fields"},

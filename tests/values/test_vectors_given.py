@@ -149,9 +149,11 @@ def test_records_may_hold_their_vectors_all_or_none(index: Index) -> None:
     assert index.add(iter(records), space="theirs") == AddReport(added=3)
     assert index.add(records) == AddReport(unchanged=3)
     assert index.search(vectors[2], k=1)[0].metadata == {"k": "c"}
-    with pytest.raises(InvalidInput, match=r"item 1 holds no vector, but others do\. Give all or none"):
+    with pytest.raises(InvalidInput, match=r"item 1 holds no vector, but others do\. Give each of them a vector"):
         index.add([records[0], Record("x")], space="theirs")
-    with pytest.raises(InvalidInput, match=r"item 1 holds a vector, but the first one does not\. Give all or none"):
+    with pytest.raises(
+        InvalidInput, match=r"item 1 holds a vector, but the first one does not\. Give each of them a vector"
+    ):
         index.add([Record("x"), records[0]])
     with pytest.raises(InvalidInput, match="the vectors have the shapes"):
         index.add([records[0], Record("x", vector=np.ones(9, np.float32))])

@@ -20,6 +20,8 @@ import sys
 import warnings
 from abc import abstractmethod
 
+from .advice import Advice
+
 
 class VecindexWarning(UserWarning):
     """The root of all warnings. ``message`` says what was noticed; ``str()`` adds the advice, in one line."""
@@ -174,7 +176,7 @@ class RerankUnfinished(VecindexWarning):
 
     @property
     def advice(self) -> str:
-        return "Give it more time with rerank_ms= (--rerank-ms)."
+        return Advice("Give it more time with rerank_ms=.", typed="Give it more time with --rerank-ms.")
 
 
 class PagesWithoutText(VecindexWarning):

@@ -102,7 +102,11 @@ def _started(work: Callable[..., Result], *arguments: Any) -> Future[Result] | N
     pool, idle = _pool(os.getpid())
     if not idle.acquire(blocking=False):
         return None
-    future = in_thread(pool, work, *arguments)
+    try:
+        future = in_thread(pool, work, *arguments)
+    except BaseException:
+        idle.release()
+        raise
     future.add_done_callback(lambda _: idle.release())
     return future
 
