@@ -65,7 +65,7 @@ def whole_commits_are_there(kept: int) -> None:
 
 def rest_is_added(kept: int, path: str) -> None:
     every = MANY
-    expected = f"{every - kept} added, 0 updated, {kept} unchanged; .vecindex holds {every} records.\n"
+    expected = f"{every - kept} added, 0 updated, {kept} unchanged; .vecindex holds {every:,} records.\n"
     code, out, err = run("add", path)
     assert (code, out, err) == (0, "", expected)
     assert run("verify") == (0, f"{every:,} records, {every:,} rows: sound\n", "")

@@ -186,7 +186,7 @@ def _metadata(draw: Random) -> Metadata:
     return found if draw.random() < 0.2 else found | {"topic": draw.randrange(25)}
 
 
-@examples(300, deadline=None)
+@examples(150, deadline=None)
 @given(
     queries=st.lists(QUERIES, min_size=1, max_size=3),
     mode=st.sampled_from(["dense", "lexical", "hybrid"]),

@@ -184,5 +184,5 @@ class LexicalMachine(RuleBasedStateMachine):
             assert stored == {*(manifest.lexical.names if manifest.lexical else ())}
 
 
-LexicalMachine.TestCase.settings = examples(60, stateful_step_count=40)
+LexicalMachine.TestCase.settings = examples(30, stateful_step_count=40)
 TestLexicalSearch = LexicalMachine.TestCase
