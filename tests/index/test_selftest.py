@@ -161,6 +161,22 @@ def test_interrupted_selftest_removes_its_files(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ctrl_c_right_after_a_fork_is_not_lost(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from pathlib import Path
+from vecindex.index.crash_test import killed
+signal.signal(signal.SIGINT, signal.default_int_handler)
+os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGINT))
+try:
+    killed(Path(sys.argv[1]), lambda say: say("done"))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout == "interrupted\n", done.stderr
+
+
 def waiting(seconds: float) -> Iterator[None]:
     end = time.monotonic() + seconds
     while time.monotonic() < end:

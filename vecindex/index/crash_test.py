@@ -76,12 +76,16 @@ def killed(folder: Path, work: Callable[[Say], object], seconds: float | None = 
         StorageError: ``work`` raised an exception, or did not end.
     """
     read, write = os.pipe()
+    # Python runs hooks after a fork and drops what they raise: a Ctrl-C that comes then would be lost.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     pid = os.fork()
     if pid == 0:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         _run(work, read, write)
     os.close(write)
     said, hangs, deadline = b"", False, time.monotonic() + HANGS_SECONDS
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         with os.fdopen(read, "rb", buffering=0) as lines:
             while select.select([lines], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 if not (some := lines.read(65_536)):
