@@ -93,17 +93,18 @@ def test_a_scan_beside_other_searches_starts_no_threads(monkeypatch: pytest.Monk
 
 
 def test_work_is_spread_over_threads_and_its_results_are_in_order() -> None:
-    both = threading.Barrier(2)
+    all_of_them = threading.Barrier(3)
     threads: set[int] = set()
 
     def work(number: int) -> int:
-        if number < 2:
-            both.wait(timeout=60)  # passes only if two threads are at work
+        if number < 3:
+            all_of_them.wait(timeout=60)  # passes only if three threads are at work, this one among them
         threads.add(threading.get_ident())
         return number * number
 
     assert spread(work, range(200)) == [number * number for number in range(200)]
-    assert 2 <= len(threads) <= 3
+    assert len(threads) == 3
+    assert threading.get_ident() in threads
     assert spread(work, range(0)) == []
 
 

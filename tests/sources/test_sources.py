@@ -263,7 +263,7 @@ class TestSource:
         tracemalloc.start()
         try:
             assert sum(1 for _ in read(source("a.txt"))) == 20_000
-            assert tracemalloc.get_traced_memory()[1] < 400_000  # with the sample that decides whether it is prose
+            assert tracemalloc.get_traced_memory()[1] < 200_000
         finally:
             tracemalloc.stop()
 

@@ -39,7 +39,7 @@ def convex(dense: Scores, lexical: Scores) -> Scores:
     """
     if not len(dense):
         return np.empty(0, np.float64)
-    near, best = _spread(dense), lexical.max()
+    near, best = spread(dense), lexical.max()
     worded = lexical / best if best > 0 else np.zeros(len(lexical))
     return np.asarray(_WEIGHT * near + (1 - _WEIGHT) * worded, np.float64)
 
@@ -60,14 +60,14 @@ def mixed(sides: Mapping[str, npt.NDArray[Any]], again: Scores) -> Scores:
         sides: the scores of the first stage (n,), by side: "dense", "lexical".
         again: the scores of the second stage (n,); NaN counts as the lowest.
     """
-    total = _spread(again)
+    total = spread(again)
     for name, scores in sides.items():
         weight = _BESIDE_TOKENS[name] if len(sides) > 1 else _ALONE_BESIDE_TOKENS
-        total = total + weight * _spread(np.asarray(scores, np.float64))
+        total = total + weight * spread(np.asarray(scores, np.float64))
     return total
 
 
-def _spread(scores: Scores) -> Scores:
+def spread(scores: Scores) -> Scores:
     """The scores brought to the range from 0, for the lowest and for NaN, to 1, for the highest; 1 if all are equal."""
     known = ~np.isnan(scores)
     spread = np.zeros(len(scores))

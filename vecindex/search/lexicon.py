@@ -14,8 +14,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,10 +44,16 @@ T = TypeVar("T")
 
 def lexical_settings(manifest: Manifest) -> LexicalSettings:
     """How the index's texts become terms: as chosen, or the defaults."""
-    if manifest.lexical is not None:
-        with suppress(ValueError):  # settings of a newer version, or damaged: segments are made again
-            return LexicalSettings.from_json(manifest.lexical.settings)
-    return LexicalSettings()
+    return LexicalSettings() if manifest.lexical is None else _settings(manifest.lexical.settings)
+
+
+@lru_cache(8)
+def _settings(text: str) -> LexicalSettings:
+    """Settings from JSON, which every search asks for."""
+    try:
+        return LexicalSettings.from_json(text)
+    except ValueError:  # settings of a newer version, or damaged: segments are made again
+        return LexicalSettings()
 
 
 class Lexicon:

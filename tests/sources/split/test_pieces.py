@@ -255,4 +255,5 @@ def test_a_large_document_takes_linear_time(written: str) -> None:
         list(pieces(Document(text, ORIGIN, blocks=own, has_lines=True), Split.parse(written), words))
         return time.process_time() - began
 
-    assert seconds(16_000) < 0.1 + 120 * seconds(1000)  # with the square it would be 256 times
+    large = min(seconds(16_000) for _ in range(3))  # other processes slow some runs down
+    assert large < 0.1 + 50 * seconds(1000)  # with the square it would be 256 times

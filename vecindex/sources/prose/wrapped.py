@@ -12,7 +12,7 @@ from ..origin import Source
 from ..split.method import Split
 from .spans import LINE_END
 
-_SAMPLE = 64 * 1024
+_SAMPLE = 32 * 1024
 """Bytes."""
 NARROWEST, WIDEST = 40, 160
 """Characters of the longest line of a wrapped text."""
