@@ -10,8 +10,8 @@ import pytest
 
 import vecindex
 from vecindex.encoders.run.encoder import Encoder
-from vecindex.search import upkeep
 from vecindex.search.dense import plan, tune
+from vecindex.search.derived import upkeep
 
 from ..support.commands import run
 

@@ -14,8 +14,8 @@ import pytest
 import vecindex
 from vecindex.errors import OutOfMemory, StorageError
 from vecindex.machine.memory import has_room, memory_errors
-from vecindex.search import upkeep
 from vecindex.search.dense import codes, settings
+from vecindex.search.derived import upkeep
 from vecindex.store.disk.files import storage_errors
 
 from ..support.helpers import opened, small_index
@@ -25,7 +25,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 import vecindex
-from vecindex.search import upkeep
+from vecindex.search.derived import upkeep
 upkeep.ROWS_FOR_CODES = 100
 before = resource.getrlimit(resource.RLIMIT_AS)
 

@@ -11,7 +11,7 @@ import pytest
 
 import vecindex
 from vecindex import Hits, Index, InvalidInput
-from vecindex.search import upkeep
+from vecindex.search.derived import upkeep
 from vecindex.values.records import UNKNOWN
 
 from ..support.helpers import opened, snapshots

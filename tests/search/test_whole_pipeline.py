@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vecindex import Hits, Index
-from vecindex.search import lexicon, upkeep
+from vecindex.search import lexicon
 from vecindex.search.dense.exact import scores
+from vecindex.search.derived import upkeep
 from vecindex.search.lexical.analysis import Analyzer
 from vecindex.search.lexical.query import LexicalQuery, parse_query
 from vecindex.search.lexical.settings import LexicalSettings

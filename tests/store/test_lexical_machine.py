@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 import vecindex
 from vecindex import Index, RecordNotFound
-from vecindex.search import lexicon, upkeep
+from vecindex.search import lexicon
+from vecindex.search.derived import upkeep
 from vecindex.search.lexical.analysis import Analyzer
 from vecindex.search.lexical.query import parse_query
 from vecindex.search.lexical.settings import LexicalSettings

@@ -16,7 +16,7 @@ import vecindex
 from vecindex import Index
 from vecindex.cli import main
 from vecindex.errors import StorageError
-from vecindex.search import upkeep
+from vecindex.search.derived import upkeep
 
 from ..support.helpers import SMALL_STATE, opened, small_index, snapshots, state_of
 from ..support.mounts import on_a_small_disk, seen_read_only

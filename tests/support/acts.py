@@ -21,7 +21,7 @@ from vecindex.encoders.run.tokenized import IntArray
 from vecindex.index import crash_test
 from vecindex.index.adding import encode_ahead
 from vecindex.index.crash_test import Contents, Finding, contents
-from vecindex.search import upkeep
+from vecindex.search.derived import upkeep
 from vecindex.search.lexical.analysis import Analyzer
 from vecindex.search.lexicon import lexical_settings
 from vecindex.store.disk import connection

@@ -24,8 +24,8 @@ import numpy.typing as npt
 
 import vecindex
 from vecindex.errors import RecordNotFound, VecindexError
-from vecindex.search import upkeep
 from vecindex.search.dense import plan
+from vecindex.search.derived import upkeep
 from vecindex.search.options import Mode
 
 from . import sourced

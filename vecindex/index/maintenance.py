@@ -12,10 +12,10 @@ from ..encoders.load import LoadOptions
 from ..errors import InvalidInput
 from ..filters.parse import parse
 from ..filters.tree import Refused, parse_path, path_text
-from ..search.check_derived import check_derived
 from ..search.dense.recall import AnnRecall, ann_recall
 from ..search.dense.tune import Trial
-from ..search.upkeep import Upkeep
+from ..search.derived.check_derived import check_derived
+from ..search.derived.upkeep import Upkeep
 from ..store.disk.lock import MIGRATION_LOCK_FILE, WriterLock
 from ..store.side_indexes import drop_sides
 from ..store.soundness.repair import repair

@@ -15,9 +15,9 @@ from ..encoders.load import LoadOptions
 from ..encoders.run.encoder import Encoder
 from ..errors import Advice, CorruptIndex
 from ..filters.parse import parse
-from ..search.check_derived import check_derived
+from ..search.derived.check_derived import check_derived
+from ..search.derived.upkeep import describe
 from ..search.listing import record_of
-from ..search.upkeep import describe
 from ..search.view import Accelerator
 from ..store.disk.atomic_create import resolved
 from ..store.disk.files import folder_bytes

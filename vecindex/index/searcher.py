@@ -15,14 +15,14 @@ from ..errors.warnings import QueryUnknown, RerankUnfinished, VecindexWarning, w
 from ..search import run
 from ..search.dense.nearest import Trace
 from ..search.dense.pace import SEARCHES
-from ..search.direction import direction
 from ..search.fusion import Fusion
-from ..search.grouping import unmatched
 from ..search.listing import Listing
 from ..search.options import RERANK_MS, Mode, Rerank, SearchOptions, search_options
 from ..search.rankers import Dense, Ranker, ranker, texts_to_find
 from ..search.rerank.second_stage import SecondStage
 from ..search.run import SearchReport
+from ..search.shaping.direction import direction
+from ..search.shaping.grouping import unmatched
 from ..search.view import Accelerator, SnapshotView
 from ..store.generation import Allowed
 from ..store.manifest import Manifest

@@ -22,8 +22,8 @@ from ..store.stored import Stored
 from ..values.arguments import entrance
 from ..values.facets import Facets
 from ..values.records import Origin, Record
-from .facets import facets
 from .options import field_path
+from .shaping.facets import facets
 
 _RECORDS_A_READ = 256  # a text may be long, so few are in memory at once
 

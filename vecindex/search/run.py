@@ -21,11 +21,11 @@ from .dense.exact import Ranking, Vectors
 from .dense.exact import best as in_order
 from .dense.nearest import Trace
 from .dense.plan import Route
-from .diversity import candidates, diverse
-from .grouping import grouped
 from .options import Mode, SearchOptions
 from .rankers import Ranker, Sides
 from .rerank.second_stage import DEPTH, SecondStage, reordered
+from .shaping.diversity import candidates, diverse
+from .shaping.grouping import grouped
 from .view import RecordView
 
 _RECORDS_A_READ = 512

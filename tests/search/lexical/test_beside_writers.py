@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vecindex.search import upkeep
+from vecindex.search.derived import upkeep
 
 from ...support.children import child, output
 from ...support.helpers import opened
@@ -16,7 +16,7 @@ BATCH, ROUNDS = 40, 12
 # Each round replaces the texts of one batch at once, and compacts every third time.
 WRITING = """
 import sys
-from vecindex.search import upkeep
+from vecindex.search.derived import upkeep
 upkeep.LEXICAL_TAIL = 30
 batch, rounds = int(sys.argv[2]), int(sys.argv[3])
 with vecindex.open(sys.argv[1], model=ToyEncoder()) as index:

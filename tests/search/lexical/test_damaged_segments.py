@@ -10,7 +10,7 @@ import pytest
 
 from vecindex import Hits, Index
 from vecindex.errors import CorruptIndex
-from vecindex.search import upkeep
+from vecindex.search.derived import upkeep
 
 from ...support.extent import slow
 from ...support.harms import HARM

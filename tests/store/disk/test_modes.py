@@ -35,7 +35,7 @@ def modes(folder: Path) -> set[int]:
 def test_new_files_get_the_modes_of_the_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_folder: int, of_files: int
 ) -> None:
-    from vecindex.search import upkeep
+    from vecindex.search.derived import upkeep
 
     monkeypatch.setattr(upkeep, "ROWS_FOR_CODES", 32)
     monkeypatch.setattr(upkeep, "LEXICAL_TAIL", 32)

@@ -16,7 +16,7 @@ import pytest
 
 from vecindex import Index
 from vecindex.errors import VecindexError
-from vecindex.search import upkeep
+from vecindex.search.derived import upkeep
 
 from ...support.helpers import opened
 from ...support.sandbox import KINDS, Victim, plant, quick_folder, run, watched

@@ -18,8 +18,8 @@ import vecindex
 from vecindex import CorruptIndex, Index, InvalidInput, StorageError, TextWithoutToken
 from vecindex.cli import main
 from vecindex.cli.render.results import json_line, json_text
-from vecindex.search import upkeep
 from vecindex.search.dense.exact import best
+from vecindex.search.derived import upkeep
 from vecindex.sources import read, source
 from vecindex.store.soundness import reencode
 from vecindex.store.vectors import checksums, map_rows

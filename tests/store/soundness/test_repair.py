@@ -16,8 +16,8 @@ import vecindex
 from vecindex import Index
 from vecindex.cli import main
 from vecindex.errors import CorruptIndex, InvalidInput
-from vecindex.search import upkeep
 from vecindex.search.dense import codes
+from vecindex.search.derived import upkeep
 from vecindex.store.disk import connection
 from vecindex.store.disk.system_calls import Disk, replaced
 

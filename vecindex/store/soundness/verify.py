@@ -35,7 +35,7 @@ from .faults import Examination, Kind
 from .places import examine_places
 
 CheckDerived = Callable[[Snapshot], Sequence[CorruptIndex]]
-"""What is wrong with a snapshot's derived files, given that its other files are sound; see `search.check_derived`."""
+"""What is wrong with the derived files of a snapshot whose other files are sound; see `search.derived`."""
 
 _MANY = 2**24
 _RECORDS = (

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from vecindex import GroupWarning, Hit, Hits, Index, InvalidInput
 from vecindex.encoders.run.encoder import Encoder
-from vecindex.search import grouping
+from vecindex.search.shaping import grouping
 
-from ..support.commands import run
-from ..support.extent import examples
-from ..support.helpers import opened
+from ...support.commands import run
+from ...support.extent import examples
+from ...support.helpers import opened
 
 Vectors = npt.NDArray[np.float32]
 

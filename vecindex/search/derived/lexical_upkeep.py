@@ -13,18 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import CorruptIndex
-from ..machine.memory import memory_errors
-from ..store.derived import LexicalFiles, SegmentFile
-from ..store.disk.files import is_file, publish
-from ..store.manifest import Manifest
-from ..store.snapshot import Snapshots
-from ..store.vectors import Rows
-from ..store.writer import Writer
-from .lexical.building import build, merge, renumbered
-from .lexical.segment import Segment, dump
-from .lexical.settings import LexicalSettings
-from .lexicon import Lexicon, lexical_settings, load_segment, read_texts, usable_segments
+from ...errors import CorruptIndex
+from ...machine.memory import memory_errors
+from ...store.derived import LexicalFiles, SegmentFile
+from ...store.disk.files import is_file, publish
+from ...store.manifest import Manifest
+from ...store.snapshot import Snapshots
+from ...store.vectors import Rows
+from ...store.writer import Writer
+from ..lexical.building import build, merge, renumbered
+from ..lexical.segment import Segment, dump
+from ..lexical.settings import LexicalSettings
+from ..lexicon import Lexicon, lexical_settings, load_segment, read_texts, usable_segments
 
 _LARGER = 2
 """A segment is merged with the one before if that is not more than so many times as large."""

@@ -14,13 +14,13 @@ import pytest
 
 import vecindex
 from vecindex import Hit, Index, InvalidInput
-from vecindex.search import upkeep
 from vecindex.search.dense import codes, plan, tune
 from vecindex.search.dense.plan import Route
 from vecindex.search.dense.settings import CodeSettings
+from vecindex.search.derived import upkeep
 from vecindex.store.disk.system_calls import Disk, replaced
 
-from ..support.helpers import opened, snapshots
+from ...support.helpers import opened, snapshots
 
 ROWS, DIMENSION = 3000, 64
 Vectors = npt.NDArray[np.float32]

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from vecindex import Index, InvalidInput
 from vecindex.search import rankers
 from vecindex.search.dense.exact import scores
-from vecindex.search.diversity import candidates, diverse
 from vecindex.search.fusion import convex
+from vecindex.search.shaping.diversity import candidates, diverse
 from vecindex.values.records import UNKNOWN
 
-from ..support.commands import run
-from ..support.extent import examples
-from ..support.helpers import opened, snapshots
+from ...support.commands import run
+from ...support.extent import examples
+from ...support.helpers import opened, snapshots
 
 WORDS = ["pump", "rain", "name", "otto", "garden", "stone", "river", "lamp"]
 COUNT = 200

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import Advice, InvalidInput
-from .dense.exact import Vectors
+from ...errors import Advice, InvalidInput
+from ..dense.exact import Vectors
 
 _SHORTEST = 1e-5
 """The mean of unit vectors in float32 is not known better than this."""

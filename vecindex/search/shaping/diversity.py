@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .dense.exact import Rows, Vectors, scores
-from .fusion import spread
+from ..dense.exact import Rows, Vectors, scores
+from ..fusion import spread
 
 _LEAST, _EACH = 50, 5
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import CorruptIndex
-from ..store.snapshot import Snapshot
-from .lexical.analysis import Analyzer
-from .lexical.building import build
-from .lexical.segment import Segment
-from .lexicon import lexical_settings, load_segment, read_texts, usable_segments
+from ...errors import CorruptIndex
+from ...store.snapshot import Snapshot
+from ..lexical.analysis import Analyzer
+from ..lexical.building import build
+from ..lexical.segment import Segment
+from ..lexicon import lexical_settings, load_segment, read_texts, usable_segments
 
 _SAMPLE = 64
 """How many rows of each segment are analysed again."""

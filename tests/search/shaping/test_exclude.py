@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from vecindex import Hits, Index, InvalidInput, RecordNotFound
 from vecindex.search import rankers
 
-from ..support.commands import run
-from ..support.extent import examples
-from ..support.helpers import opened
+from ...support.commands import run
+from ...support.extent import examples
+from ...support.helpers import opened
 
 WORDS = ["pump", "rain", "name", "otto", "garden", "stone"]
 COUNT = 120

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..errors import CorruptIndex
-from ..store.snapshot import Snapshot
-from .dense.check_codes import check_codes
+from ...errors import CorruptIndex
+from ...store.snapshot import Snapshot
+from ..dense.check_codes import check_codes
 
 
 def check_derived(snapshot: Snapshot) -> list[CorruptIndex]:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from vecindex import Hits, Index, InvalidInput, RecordNotFound
 
-from ..support.commands import run
-from ..support.extent import examples
-from ..support.helpers import opened
+from ...support.commands import run
+from ...support.extent import examples
+from ...support.helpers import opened
 
 COUNT, DIMENSION = 90, 6
 KEYS = [f"k{n}" for n in range(COUNT)]

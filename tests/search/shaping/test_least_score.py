@@ -15,9 +15,9 @@ from vecindex import Hits, Index, InvalidInput
 from vecindex.search import rankers
 from vecindex.values.records import UNKNOWN
 
-from ..support.commands import run
-from ..support.extent import examples
-from ..support.helpers import opened, snapshots
+from ...support.commands import run
+from ...support.extent import examples
+from ...support.helpers import opened, snapshots
 
 WORDS = ["pump", "rain", "name", "otto", "garden", "stone", "river", "lamp"]
 EVERY = 1_000

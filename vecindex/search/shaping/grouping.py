@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from ..errors.warnings import GroupWarning
-from ..filters.tree import Exists, Path
-from ..store.snapshot import Snapshot
-from ..store.sql.groups import Groups
-from ..store.sql.placed import PLACED
-from ..values.hits import Hits
-from ..values.records import Hit
-from .dense.exact import Ranking, Rows, best
-from .dense.nearest import Trace
-from .options import Grouping
-from .rankers import Ranker
-from .view import RecordView, SnapshotView
+from ...errors.warnings import GroupWarning
+from ...filters.tree import Exists, Path
+from ...store.snapshot import Snapshot
+from ...store.sql.groups import Groups
+from ...store.sql.placed import PLACED
+from ...values.hits import Hits
+from ...values.records import Hit
+from ..dense.exact import Ranking, Rows, best
+from ..dense.nearest import Trace
+from ..options import Grouping
+from ..rankers import Ranker
+from ..view import RecordView, SnapshotView
 
 _ASKED = ((10, 100), (100, 1_000))
 """How many rows are asked for first, and then: so many for each hit, and at least so many."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..filters.tree import Filter, Path
-from ..store.snapshot import Snapshot
-from ..values.facets import Facet, Facets
+from ...filters.tree import Filter, Path
+from ...store.snapshot import Snapshot
+from ...values.facets import Facet, Facets
 
 
 def facets(snapshot: Snapshot, field: str, path: Path, where: Filter | None, top: int) -> Facets:

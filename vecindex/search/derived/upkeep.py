@@ -23,26 +23,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import CorruptIndex, InvalidInput, VecindexError
-from ..machine.memory import memory_errors
-from ..machine.threads import in_thread
-from ..store.compact import compact
-from ..store.derived import CodesFiles
-from ..store.disk.files import is_file, publish
-from ..store.manifest import Manifest
-from ..store.snapshot import Snapshot, Snapshots
-from ..store.vectors import Rows, Vectors, release
-from ..store.writer import Writer
-from ..values.records import CompactReport
-from .dense.codes import Codes, build, dump, extend
-from .dense.settings import CodeSettings, default_settings, variants
-from .dense.tune import QUERIES, Trial, tune
-from .view import Accelerator, load_codes
+from ...errors import CorruptIndex, InvalidInput, VecindexError
+from ...machine.memory import memory_errors
+from ...machine.threads import in_thread
+from ...store.compact import compact
+from ...store.derived import CodesFiles
+from ...store.disk.files import is_file, publish
+from ...store.manifest import Manifest
+from ...store.snapshot import Snapshot, Snapshots
+from ...store.vectors import Rows, Vectors, release
+from ...store.writer import Writer
+from ...values.records import CompactReport
+from ..dense.codes import Codes, build, dump, extend
+from ..dense.settings import CodeSettings, default_settings, variants
+from ..dense.tune import QUERIES, Trial, tune
+from ..view import Accelerator, load_codes
 
 if TYPE_CHECKING:
-    from .lexical.settings import LexicalSettings
+    from ..lexical.settings import LexicalSettings
+    from ..lexicon import Lexicon
     from .lexical_upkeep import LexicalUpkeep
-    from .lexicon import Lexicon
 
 _log = logging.getLogger("vecindex")
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from vecindex import Facet, Facets, FilterWarning, GroupWarning, Index, InvalidInput
 
-from ..support.commands import run
-from ..support.extent import examples
-from ..support.helpers import opened
+from ...support.commands import run
+from ...support.extent import examples
+from ...support.helpers import opened
 
 VALUES = st.one_of(
     st.sampled_from(["a", "b", "a\0x", "", 1, 1.0, True, "1", "true", None, 0, False, 2.5, 2**53, 2**53 + 1, 2.0**53]),

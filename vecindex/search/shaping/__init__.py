@@ -1,0 +1,1 @@
+"""What results look like beside their order: groups, variety, examples, counts."""
