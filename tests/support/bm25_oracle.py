@@ -25,12 +25,16 @@ class Oracle:
         return sum(in_query * self.gain(term, row) for term, in_query in query.items())
 
     def gain(self, term: str, row: int) -> float:
-        count = self.counts[row].get(term, 0.0)
+        return self.gain_of(term, self.counts[row].get(term, 0.0), self.lengths[row])
+
+    def gain_of(self, term: str, count: float, length: float) -> float:
+        """What a term adds to the score of a record that has it so often, and so many terms in all."""
         if not count:
             return 0.0
         total = len(self.counts)
         holding = sum(term in counts for counts in self.counts.values())
-        relative = self.lengths[row] / (sum(self.lengths.values()) / total)
+        average = sum(self.lengths.values()) / total
+        relative = length / average if average else length
         return (
             log(1 + (total - holding + 0.5) / (holding + 0.5)) * count * 2.2 / (count + 1.2 * (0.25 + 0.75 * relative))
         )

@@ -175,6 +175,10 @@ class Words:
         """The BM25 scores of these rows, 0 for one that has no word of the query."""
         return self._ask(lambda postings: postings.scores(query, rows))
 
+    def whole(self, query: LexicalQuery) -> float:
+        """The BM25 score of a text of the query's words alone; 0 if no record has any of them."""
+        return self._ask(lambda postings: postings.whole(query))
+
     def allowed(self, query: LexicalQuery, allowed: Allowed) -> Allowed:
         """Those of the ``allowed`` rows that have the query's phrases and none of the words that it leaves out."""
         if not (query.phrases or query.without):

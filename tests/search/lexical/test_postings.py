@@ -73,6 +73,37 @@ def test_the_best_rows_are_those_of_plain_bm25(data: st.DataObject) -> None:
             assert each.score == pytest.approx(query.terms[each.term] * plain.gain(each.term, row), abs=1e-9)
 
 
+@examples(1000)
+@given(
+    texts=st.lists(documents, min_size=1, max_size=12),
+    asked=st.lists(words | st.just("zebra"), max_size=8),
+    drawn=st.randoms(use_true_random=False),
+)
+def test_the_whole_query_scores_what_a_text_of_its_terms_would(
+    texts: list[tuple[str, str]], asked: list[str], drawn: random.Random
+) -> None:
+    dead = set(drawn.sample(range(len(texts)), drawn.randrange(len(texts))))
+    query = parse_query(" ".join(asked), TITLED)
+    plain = oracle(texts, dead)
+    expected = sum(
+        in_query * plain.gain_of(term, in_query, sum(query.terms.values()))
+        for term, in_query in query.terms.items()
+        if any(term in counts for counts in plain.counts.values())
+    )
+    found = postings(texts, [5], dead, loaded=False).whole(query)
+    assert isinstance(found, float)
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_record_of_the_query_alone_scores_the_whole() -> None:
+    found = postings([("red fox", ""), ("red", ""), ("a hen", "")], [1], set(), loaded=False)
+    query = parse_query("Red fox!", PLAIN)
+    assert found.scores(query, np.array([0])).tolist() == pytest.approx([found.whole(query)])
+    assert found.whole(parse_query("zebra", PLAIN)) == found.whole(parse_query("", PLAIN)) == 0.0
+    # A term that no record has makes the text longer.
+    assert 0 < found.whole(parse_query("red fox zebra", PLAIN)) < found.whole(query)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_many_rows_with_pruning(seed: int) -> None:
     drawn = random.Random(seed)

@@ -120,6 +120,12 @@ class Postings:
             found[inside] = sums
         return found
 
+    def whole(self, query: LexicalQuery) -> float:
+        """The score of a text that has the query's terms as often as the query, and no others; 0 if no row has any."""
+        terms = self._weighted(query.terms)
+        gains = impacts([each.in_query for each in terms], sum(query.terms.values()), self.average)
+        return float(sum(each.weight * gain for each, gain in zip(terms, gains.tolist(), strict=True)))
+
     def contributions(self, query: LexicalQuery, row: int) -> list[Contribution]:
         """What each of the query's terms adds to a row's score, for those that the row has; in the order of the sum."""
         found = []
