@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import Decorator, format_option, gathered
+from .options import Decorator, format_option, gathered, where_option
 from .output import emit, is_terminal, say, stdout
 from .render.found import Query, found_as
 from .render.hits import HIT_FORMATS, SNIPPET, Shown, hits_as
@@ -66,14 +66,79 @@ def queries_in(path: str) -> list[Query]:
     return [Query(text) for text in found]
 
 
-hits_option: Decorator = click.option(
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The options of a command that choose among hits, and what is around them; named as the arguments of a search."""
+
+    k: int
+    where: str | None
+    group_by: str | None
+    per_group: int
+    context: int
+    min_score: float | None
+    exclude: tuple[str, ...]
+    diversity: float
+
+    def arguments(self, meant: Callable[[str], str]) -> dict[str, Any]:
+        """The arguments for a search; ``meant`` says which key is meant by what was typed."""
+        return {**asdict(self), "exclude": [meant(typed) for typed in self.exclude]}
+
+
+def _least(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and value > 1 and ctx.params.get("mode") != "lexical":
+        raise click.BadParameter(f"{value:g} is not in the range -1<=x<=1, that of cosines.", ctx, param)
+    return value
+
+
+_HITS: Decorator = click.option(
     "-k", "k", default=5, show_default=True, type=click.IntRange(min=1), metavar="N", help="How many hits."
 )
+_CHOOSING: tuple[Decorator, ...] = (
+    where_option,
+    click.option(
+        "--group-by",
+        metavar="FIELD",
+        help="Print at most --per-group hits with the same value in this metadata field, or of one source or document.",
+    ),
+    click.option(
+        "--per-group",
+        default=1,
+        show_default=True,
+        type=click.IntRange(min=1),
+        metavar="M",
+        help="How many hits a group of --group-by may have.",
+    ),
+    click.option(
+        "--context",
+        default=0,
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Also print N sentences before and after each hit, from the same document.",
+    ),
+    click.option(
+        *("--min-score", "min_score"),
+        type=click.FloatRange(-1),
+        callback=_least,
+        metavar="S",
+        help="Leave out records that score less.",
+    ),
+    click.option(
+        "--diversity",
+        default=0.0,
+        show_default=True,
+        type=click.FloatRange(0, 1),
+        metavar="D",
+        help="How much hits should differ from each other, from 0 to 1.",
+    ),
+    click.option("--exclude", multiple=True, metavar="KEY", help="Leave out this record; may be repeated."),
+)
+choosing_options = gathered("asked", Chosen, (_HITS, *_CHOOSING))
+"""The options for choosing hits, as the argument ``asked``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ordered:
-    """The options of a command that say what orders hits."""
+class Ordered(Chosen):
+    """The options of a command that also say what orders hits."""
 
     mode: str
     fusion: str
@@ -81,9 +146,10 @@ class Ordered:
     rerank_ms: float
 
 
-mode_options = gathered(
-    *("ordered", Ordered),
+search_options = gathered(
+    *("asked", Ordered),
     (
+        _HITS,
         click.option(
             "--mode",
             type=click.Choice(["dense", "lexical", "hybrid"]),
@@ -112,76 +178,10 @@ mode_options = gathered(
             metavar="MS",
             help="How long --rerank may encode texts; hits that it does not reach keep their order behind the others.",
         ),
+        *_CHOOSING,
     ),
 )
-"""The options for what orders hits, as the argument ``ordered``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """The options of a command that choose among hits, and what is around them."""
-
-    group_by: str | None
-    per_group: int
-    context: int
-    min_score: float | None
-    exclude: tuple[str, ...]
-    diversity: float
-
-    def arguments(self, meant: Callable[[str], str]) -> dict[str, Any]:
-        """The arguments for a search; ``meant`` says which key is meant by what was typed."""
-        return {**asdict(self), "exclude": [meant(typed) for typed in self.exclude]}
-
-
-def _least(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
-    if value is not None and value > 1 and ctx.params.get("mode") != "lexical":
-        raise click.BadParameter(f"{value:g} is not in the range -1<=x<=1, that of cosines.", ctx, param)
-    return value
-
-
-choosing_options = gathered(
-    *("chosen_hits", Chosen),
-    (
-        click.option(
-            "--group-by",
-            metavar="FIELD",
-            help="Print at most --per-group hits with the same value in this metadata field, or of one source or "
-            "document.",
-        ),
-        click.option(
-            "--per-group",
-            default=1,
-            show_default=True,
-            type=click.IntRange(min=1),
-            metavar="M",
-            help="How many hits a group of --group-by may have.",
-        ),
-        click.option(
-            "--context",
-            default=0,
-            type=click.IntRange(min=0),
-            metavar="N",
-            help="Also print N sentences before and after each hit, from the same document.",
-        ),
-        click.option(
-            *("--min-score", "min_score"),
-            type=click.FloatRange(-1),
-            callback=_least,
-            metavar="S",
-            help="Leave out records that score less.",
-        ),
-        click.option(
-            "--diversity",
-            default=0.0,
-            show_default=True,
-            type=click.FloatRange(0, 1),
-            metavar="D",
-            help="How much hits should differ from each other, from 0 to 1.",
-        ),
-        click.option("--exclude", multiple=True, metavar="KEY", help="Leave out this record; may be repeated."),
-    ),
-)
-"""The options for choosing hits, as the argument ``chosen_hits``."""
+"""The options of a search, as the argument ``asked``."""
 
 
 def _fields(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> tuple[str, ...] | None:

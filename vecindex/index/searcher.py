@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,22 +17,21 @@ from ..search.dense.nearest import Trace
 from ..search.dense.pace import SEARCHES
 from ..search.fusion import Fusion
 from ..search.listing import Listing
-from ..search.options import RERANK_MS, Mode, Rerank, SearchOptions, search_options
+from ..search.options import CHECKS, RERANK_MS, Mode, Rerank, SearchOptions
 from ..search.rankers import Dense, Ranker, ranker, texts_to_find
 from ..search.rerank.second_stage import SecondStage
 from ..search.run import SearchReport
 from ..search.shaping.direction import direction
 from ..search.shaping.grouping import unmatched
 from ..search.view import Accelerator, SnapshotView
-from ..store.generation import Allowed
 from ..store.manifest import Manifest
 from ..store.snapshot import Snapshot
 from ..store.stored import Stored
+from ..store.vectors import Rows
 from ..values.arguments import entrance
 from ..values.columns import one_or_more_keys
 from ..values.hits import Hits
 from ..values.records import Hit
-from ..values.scalars import choice
 from ..values.space import Space
 from .model import IndexModel, are_texts
 
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from ..search.lexicon import Lexicon
 
 Where = Mapping[str, Any] | str
-_checked_mode, _checked_fusion, _checked_rerank = map(choice, map(get_args, (Mode, Fusion, Rerank)))
 
 
 class Searcher(Listing):
@@ -55,7 +53,7 @@ class Searcher(Listing):
 
         return Lexicon()
 
-    @entrance(mode=_checked_mode, fusion=_checked_fusion, rerank=_checked_rerank)
+    @entrance(**CHECKS)
     def search(
         self,
         query: str | Any,
@@ -118,15 +116,9 @@ class Searcher(Listing):
                 all do.
             GroupWarning: no record has the field ``group_by``.
         """
-        options = search_options(
-            *(k, where, group_by, per_group, context, mode, fusion, rerank, rerank_ms),
-            min_score=min_score,
-            exclude=tuple(exclude),
-            diversity=diversity,
-        )
-        return self._search([query], options)[0]
+        return self._search([query], SearchOptions.of(locals()))[0]
 
-    @entrance(mode=_checked_mode, fusion=_checked_fusion, rerank=_checked_rerank)
+    @entrance(**CHECKS)
     def search_many(
         self,
         queries: Sequence[str] | Any,
@@ -148,13 +140,7 @@ class Searcher(Listing):
 
         The arguments are those of `search`. Many queries take less time together than one by one.
         """
-        options = search_options(
-            *(k, where, group_by, per_group, context, mode, fusion, rerank, rerank_ms),
-            min_score=min_score,
-            exclude=tuple(exclude),
-            diversity=diversity,
-        )
-        return self._search(queries, options)
+        return self._search(queries, SearchOptions.of(locals()))
 
     def _search(self, queries: Sequence[str] | Any, options: SearchOptions, trace: Trace | None = None) -> list[Hits]:
         trace = trace or Trace()
@@ -166,7 +152,7 @@ class Searcher(Listing):
         _warn(warnings)
         return hits
 
-    @entrance(mode=_checked_mode, fusion=_checked_fusion, rerank=_checked_rerank)
+    @entrance(**CHECKS)
     def explain_search(
         self,
         query: str | Any,
@@ -185,16 +171,13 @@ class Searcher(Listing):
         diversity: float = 0.0,
     ) -> tuple[Hits, SearchReport]:
         """As `search`, with a report of how the hits were found: the route, the candidates, the time of each step."""
-        trace = Trace()
-        options = search_options(
-            *(k, where, group_by, per_group, context, mode, fusion, rerank, rerank_ms),
-            min_score=min_score,
-            exclude=tuple(exclude),
-            diversity=diversity,
-        )
-        return self._search([query], options, trace)[0], run.reported(mode, trace)
+        return self._explained(query, SearchOptions.of(locals()))
 
-    @entrance(mode=_checked_mode, fusion=_checked_fusion)
+    def _explained(self, query: str | Any, options: SearchOptions) -> tuple[Hits, SearchReport]:
+        trace = Trace()
+        return self._search([query], options, trace)[0], run.reported(options.mode, trace)
+
+    @entrance(**CHECKS)
     def search_all(
         self,
         query: str | Any,
@@ -211,11 +194,13 @@ class Searcher(Listing):
         others may write. If ``min_score`` is None, they are all that match. "hybrid" orders them by both scores among
         all records, so that hits may stand in another order than `search` gives them.
         """
-        options = search_options(1, where, None, 1, 0, mode, fusion, min_score=min_score, exclude=tuple(exclude))
-        hits = self._all(query, options)
-        return chain(list(islice(hits, 1)), hits)  # an error is raised now, and not when the hits are read
+        return self._all(query, SearchOptions.of(locals()))
 
     def _all(self, query: str | Any, options: SearchOptions) -> Iterator[Hit]:
+        hits = self._each(query, options)
+        return chain(list(islice(hits, 1)), hits)  # an error is raised now, and not when the hits are read
+
+    def _each(self, query: str | Any, options: SearchOptions) -> Iterator[Hit]:
         with self._asked([query], options, Trace()) as (view, ranker, _):
             _warn(view.unmatched(options.where))
             yield from run.search_all(view, ranker, options)
@@ -249,10 +234,7 @@ class Searcher(Listing):
             InvalidInput: the records cancel each other out, so that there is no direction to search in.
             InvalidFilter, CorruptIndex.
         """
-        options = search_options(
-            *(k, where, group_by, per_group, context), min_score=min_score, exclude=tuple(exclude), diversity=diversity
-        )
-        return self._similar(tuple(key), options, tuple(not_), warns=True)
+        return self._similar(tuple(key), SearchOptions.of(locals()), tuple(not_), warns=True)
 
     def _similar(
         self, like: tuple[str, ...], options: SearchOptions, unlike: tuple[str, ...] = (), warns: bool = False
@@ -270,8 +252,9 @@ class Searcher(Listing):
             vectors = np.array(snapshot.vectors[rows])
             query = direction(vectors[: len(like)], vectors[len(like) :])
             view = self._accelerator.view(snapshot)
-            allowed = _allowed(snapshot, options).without(rows)
-            ranker = Dense(view, query[None, :], [allowed], least=options.min_score)
+            without = np.union1d(rows, _excluded(snapshot, options))
+            allowed = snapshot.allowed(options.where)
+            ranker = Dense(view, query[None, :], [allowed], least=options.min_score, without=without)
             hits = run.search(view, ranker, options)[0]
             warnings = [*snapshot.unmatched(options.where, options.k), *unmatched(snapshot, options.by, [hits])]
         _warn(warnings)
@@ -298,10 +281,10 @@ class Searcher(Listing):
                     vectors = self._model.query_vectors(queries, space)
                 if (vectors is None and stage is None) or snapshot.manifest.space == space:
                     view = self._accelerator.view(snapshot)
-                    allowed = _allowed(snapshot, options)
+                    allowed, without = snapshot.allowed(options.where), _excluded(snapshot, options)
                     words = None if options.mode == "dense" else self._lexicon.of(snapshot)
                     trace.lap("filter")
-                    yield view, ranker(view, vectors, words, texts, allowed, options, trace), stage
+                    yield view, ranker(view, vectors, words, texts, allowed, options, trace, without), stage
                     return
             # The first add or a migration changed the space meanwhile; encode the queries again.
 
@@ -341,12 +324,9 @@ def _stored(snapshot: Snapshot, keys: Sequence[str]) -> list[Stored]:
     return [found[key] for key in keys]
 
 
-def _allowed(snapshot: Snapshot, options: SearchOptions) -> Allowed:
-    """The rows that the options let a search find; raises RecordNotFound."""
-    allowed = snapshot.allowed(options.where)
-    if not options.exclude:
-        return allowed
-    return allowed.without(np.array([record.row for record in _stored(snapshot, options.exclude)]))
+def _excluded(snapshot: Snapshot, options: SearchOptions) -> Rows:
+    """The rows of the records that are left out; raises RecordNotFound."""
+    return np.array([record.row for record in _stored(snapshot, options.exclude)], np.int64)
 
 
 def _warn(warnings: Sequence[VecindexWarning]) -> None:

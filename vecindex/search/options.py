@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..errors import Advice, InvalidInput
 from ..filters.parse import parse
 from ..filters.tree import Filter, Path, Refused, parse_path
+from ..values.scalars import Check, choice
 from .fusion import Fusion
 
 Mode = Literal["dense", "lexical", "hybrid"]
@@ -29,7 +30,11 @@ class Grouping:
 
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
-    """What `Index.search` was asked for, besides the query; see there."""
+    """What `Index.search` was asked for, besides the query; see there.
+
+    An option has its field here, of the name that its parameter has in `Searcher`, and its check in `CHECKS`, here or
+    in `values.arguments`. ``group_by`` and ``per_group`` are the field ``by``.
+    """
 
     k: int = 5
     where: Filter | None = None
@@ -43,6 +48,29 @@ class SearchOptions:
     exclude: tuple[str, ...] = ()
     diversity: float = 0.0
 
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> SearchOptions:
+        """The options among the arguments of a search, by name; raises InvalidInput or InvalidFilter."""
+        given = {name: arguments[name] for name in cls.__dataclass_fields__ if name in arguments}
+        where = arguments.get("where")
+        given["where"] = None if where is None else parse(where)
+        given["by"] = grouping(arguments.get("group_by"), arguments.get("per_group", 1))
+        given["exclude"] = tuple(arguments.get("exclude", ()))
+        options = cls(**given)
+        options._check()
+        return options
+
+    def _check(self) -> None:
+        """Raises InvalidInput for options that contradict each other; `CHECKS` has the check of each."""
+        if self.min_score is not None and self.min_score > 1 and self.mode != "lexical":
+            reason = f"the least score is {self.min_score:g}, but a cosine is at most 1"
+            raise InvalidInput(reason, "Give one from -1 to 1.")
+        if self.diversity > 1:
+            raise InvalidInput(f"the diversity is {self.diversity:g}", "Give a share from 0 to 1.")
+        if self.diversity and self.rerank is not None:
+            reason = "hits are to be reranked and to differ from each other, which are two orders"
+            raise InvalidInput(reason, "Choose one.")
+
     @property
     def ranked_by(self) -> str:
         """What orders the hits."""
@@ -51,31 +79,12 @@ class SearchOptions:
         return f"{self.mode}+diversity" if self.diversity else self.mode
 
 
-def search_options(
-    k: int,
-    where: Mapping[str, Any] | str | None,
-    group_by: str | None,
-    per_group: int,
-    context: int,
-    mode: Mode = "dense",
-    fusion: Fusion = "convex",
-    rerank: Rerank | None = None,
-    rerank_ms: float = RERANK_MS,
-    *,
-    min_score: float | None = None,
-    exclude: tuple[str, ...] = (),
-    diversity: float = 0.0,
-) -> SearchOptions:
-    """The arguments of a search as options; raises InvalidInput or InvalidFilter."""
-    condition = None if where is None else parse(where)
-    if min_score is not None and min_score > 1 and mode != "lexical":
-        raise InvalidInput(f"the least score is {min_score:g}, but a cosine is at most 1", "Give one from -1 to 1.")
-    if diversity > 1:
-        raise InvalidInput(f"the diversity is {diversity:g}", "Give a share from 0 to 1.")
-    if diversity and rerank is not None:
-        raise InvalidInput("hits are to be reranked and to differ from each other, which are two orders", "Choose one.")
-    by = grouping(group_by, per_group)
-    return SearchOptions(k, condition, by, context, mode, fusion, rerank, rerank_ms, min_score, exclude, diversity)
+CHECKS: dict[str, Check] = {
+    "mode": choice(get_args(Mode)),
+    "fusion": choice(get_args(Fusion)),
+    "rerank": choice(get_args(Rerank)),
+}
+"""The checks of the options that are choices; those of numbers, keys and fields are in `values.arguments`."""
 
 
 def grouping(group_by: str | None, per_group: int) -> Grouping | None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Sides = Mapping[str, npt.NDArray[Any]]
 """The scores of some rows by the side that gave them: "dense", "lexical"."""
+_NO_ROWS: Rows = np.empty(0, np.int64)
+_FEW = 32
 
 
 class Ranker(Protocol):
@@ -55,6 +57,8 @@ class Dense:
         allowed: the rows that may be found, for each query.
         trace: gets what is done.
         least: rows of a lower cosine do not match.
+        without: rows that may not be found either. As many more are asked for, if they are few: a scan of all codes
+            takes less time than one of those that a bitmap has.
     """
 
     def __init__(
@@ -64,10 +68,15 @@ class Dense:
         allowed: Sequence[Allowed],
         trace: Trace | None = None,
         least: float | None = None,
+        without: Rows = _NO_ROWS,
     ) -> None:
+        if len(without) > _FEW:
+            fewer = {id(each): each.without(without) for each in allowed}
+            allowed, without = [fewer[id(each)] for each in allowed], _NO_ROWS
         self._view = view
         self._queries = queries
         self._allowed = allowed
+        self._without = without
         self._trace = trace or Trace()
         self._least = least
 
@@ -80,9 +89,10 @@ class Dense:
         for number in numbers:
             together.setdefault(id(self._allowed[number]), []).append(number)
         for some in together.values():
-            every = rankings(self._view, self._queries[some], asked, self._allowed[some[0]], self._trace)
+            wanted = asked + len(self._without)
+            every = rankings(self._view, self._queries[some], wanted, self._allowed[some[0]], self._trace)
             found.update(zip(some, every, strict=True))
-        return [_at_least(found[number], self._least) for number in numbers]
+        return [_at_least(self._kept(found[number], asked), self._least) for number in numbers]
 
     def every(self, number: int) -> tuple[Rows, Vectors]:
         allowed, trace = self._allowed[number], self._trace
@@ -99,7 +109,7 @@ class Dense:
         found = scored(vectors, rows, self._queries[number])
         trace.rescored += len(found[0])
         trace.lap("rescore")
-        kept = _at_least(Ranking(*found), self._least)
+        kept = _at_least(self._kept(Ranking(*found), len(found[0])), self._least)
         return kept.rows, kept.scores
 
     def sides(self, number: int, ranking: Ranking) -> Sides:
@@ -112,6 +122,13 @@ class Dense:
         """The cosines of these rows, (n,) float32."""
         self._view.check(rows)
         return scores(np.asarray(self._view.vectors)[rows], self._queries[number])
+
+    def _kept(self, ranking: Ranking, asked: int) -> Ranking:
+        """The best ``asked`` that may be found."""
+        if not len(self._without):
+            return ranking
+        places = np.flatnonzero(~np.isin(ranking.rows, self._without))[:asked]
+        return Ranking(ranking.rows[places], ranking.scores[places])
 
 
 class Lexical:
@@ -211,12 +228,18 @@ def ranker(
     allowed: Allowed,
     options: SearchOptions,
     trace: Trace,
+    without: Rows = _NO_ROWS,
 ) -> Ranker:
-    """The order that a search asks for: of ``vectors`` (q, D), of ``texts``, or of both, which stand for each other."""
+    """The order that a search asks for: of ``vectors`` (q, D), of ``texts``, or of both, which stand for each other.
+
+    ``allowed`` are the rows that it may find, apart from those that it has to go ``without``.
+    """
     least = options.min_score
     if words is None:
         assert vectors is not None
-        return Dense(view, vectors, [allowed] * len(vectors), trace, least)
+        return Dense(view, vectors, [allowed] * len(vectors), trace, least, without)
+    if len(without):
+        allowed = allowed.without(without)
     queries = [words.query(text) for text in texts]
     chosen = [words.allowed(query, allowed) for query in queries]
     if vectors is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,10 +17,9 @@ from ..hit_options import (
     Ordered,
     choosing_options,
     csv_safe_option,
-    hits_option,
-    mode_options,
     printing_options,
     queries_in,
+    search_options,
 )
 from ..options import ModelOptions, format_option, index_option, model_options, open_for_reading, where_option
 from ..output import emit, is_terminal, stdout, warn
@@ -37,16 +35,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PIECES_AT_ONCE = 256
+_OF_ALL = ("min_score", "where", "mode", "fusion", "exclude")
+"""The options of a search that --all takes too."""
 
 
 @click.command()
 @click.argument("query", required=False)
 @click.option("--queries", metavar="FILE", help="Search for each query of this file instead.")
 @click.option("--all", "every", is_flag=True, help="Print every record that scores --min-score, instead of -k.")
-@hits_option
-@mode_options
-@where_option
-@choosing_options
+@search_options
 @printing_options
 @click.option("--explain", is_flag=True, help="Also print how the hits were found, and the time of each step.")
 @model_options
@@ -55,10 +52,7 @@ def search(
     query: str | None,
     queries: str | None,
     every: bool,
-    k: int,
-    ordered: Ordered,
-    where: str | None,
-    chosen_hits: Chosen,
+    asked: Ordered,
     printer: HitPrinter,
     explain: bool,
     chosen: ModelOptions,
@@ -105,15 +99,12 @@ def search(
     if explain and query is None:
         raise click.UsageError("--explain is for a single QUERY.")
     if every:
-        _check_all(chosen_hits, queries is not None, explain)
+        _check_all(asked, queries is not None, explain)
     several = () if queries is None else queries_in(queries)
     with open_for_reading(index_path, chosen) as index:
 
-        def find(method: Callable[..., T], asked: object = query, **changed: Any) -> T:
-            def call(meant: Meant) -> T:
-                return method(asked, k, where, **{**asdict(ordered), **chosen_hits.arguments(meant), **changed})
-
-            return by_keys_or_places(index, call)
+        def find(method: Callable[..., T], wanted: object = query, **changed: Any) -> T:
+            return by_keys_or_places(index, lambda meant: method(wanted, **{**asked.arguments(meant), **changed}))
 
         if query is None:
             texts = [each.text for each in several]
@@ -123,27 +114,26 @@ def search(
         if every:
 
             def found(meant: Meant) -> list[Hit]:
-                least, exclude = chosen_hits.min_score, chosen_hits.arguments(meant)["exclude"]
-                how = {"mode": ordered.mode, "fusion": ordered.fusion, "exclude": exclude}
-                return list(index.search_all(query, least, where, **how))
+                arguments = asked.arguments(meant)
+                return list(index.search_all(query, **{name: arguments[name] for name in _OF_ALL}))
 
-            printer.print(by_keys_or_places(index, found), query, chosen_hits.min_score, below)
+            printer.print(by_keys_or_places(index, found), query, asked.min_score, below)
             return
         if not explain:
-            printer.print(find(index.search), query, chosen_hits.min_score, below)
+            printer.print(find(index.search), query, asked.min_score, below)
             return
         hits, explanation = find(index.explain_search)
-        printer.print(hits, query, chosen_hits.min_score, below)
+        printer.print(hits, query, asked.min_score, below)
         warn(search_report(explanation), nl=False)
 
 
-def _check_all(chosen_hits: Chosen, has_queries: bool, explain: bool) -> None:
+def _check_all(asked: Ordered, has_queries: bool, explain: bool) -> None:
     """Raises UsageError for an option that chooses among hits, which --all does not."""
-    if chosen_hits.min_score is None:
+    if asked.min_score is None:
         raise click.UsageError("--all needs --min-score.")
     given = {
         **{"--queries": has_queries, "--explain": explain, "-k": _is_given("k")},
-        **{"--group-by": chosen_hits.group_by, "--context": chosen_hits.context, "--diversity": chosen_hits.diversity},
+        **{"--group-by": asked.group_by, "--context": asked.context, "--diversity": asked.diversity},
     }
     for name, value in given.items():
         if value:
@@ -157,17 +147,13 @@ def _is_given(parameter: str) -> bool:
 @click.command()
 @click.argument("keys", metavar="KEY...", nargs=-1, required=True)
 @click.option("--not", "unlike", multiple=True, metavar="KEY", help="Find records unlike this one; may be repeated.")
-@hits_option
-@where_option
 @choosing_options
 @printing_options
 @index_option
 def similar(
     keys: tuple[str, ...],
     unlike: tuple[str, ...],
-    k: int,
-    where: str | None,
-    chosen_hits: Chosen,
+    asked: Chosen,
     printer: HitPrinter,
     index_path: Path,
 ) -> None:
@@ -189,11 +175,11 @@ def similar(
         def find(**changed: Any) -> Hits:
             def call(meant: Meant) -> Hits:
                 like, not_ = [meant(key) for key in keys], [meant(key) for key in unlike]
-                return index.similar(like, k, where, not_=not_, **{**chosen_hits.arguments(meant), **changed})
+                return index.similar(like, not_=not_, **{**asked.arguments(meant), **changed})
 
             return by_keys_or_places(index, call)
 
-        printer.print(find(), "", chosen_hits.min_score, partial(find, min_score=None))
+        printer.print(find(), "", asked.min_score, partial(find, min_score=None))
 
 
 @click.command()
