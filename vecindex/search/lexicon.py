@@ -9,9 +9,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import os
 import threading
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
@@ -21,8 +18,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import Advice, CorruptIndex, VecindexError
-from ..store.derived import SegmentFile, map_derived
+from ..errors import CorruptIndex, VecindexError
+from ..store.derived import SegmentFile
 from ..store.generation import Allowed
 from ..store.manifest import Manifest
 from ..store.snapshot import Snapshot
@@ -34,8 +31,8 @@ from .lexical.postings import Postings
 from .lexical.query import LexicalQuery, parse_query
 from .lexical.segment import HEADER_BYTES, Segment, load
 from .lexical.settings import LexicalSettings
+from .segment_files import Refused, load_file
 
-_log = logging.getLogger("vecindex")
 _RECORDS_A_READ = 256
 _TAILS = 8
 """How many segments of new rows are kept apart; more are merged."""
@@ -62,7 +59,7 @@ class Lexicon:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._newest: _Side | None = None
-        self._refused: set[str] = set()
+        self._refused = Refused("reading the texts")
         self._analyzer: Analyzer | None = None
 
     def analyzer(self, manifest: Manifest) -> Analyzer:
@@ -84,29 +81,29 @@ class Lexicon:
             raise
         except ValueError as error:
             for file in usable_segments(snapshot.manifest):
-                self._refuse(str(snapshot.folder / file.name), file.name, str(error))
+                self._refused.add(snapshot.folder / file.name, str(error))
             return question(self._side(snapshot).postings)
 
     def is_damaged(self, file: SegmentFile) -> bool:
         """Whether this segment was found to be damaged."""
-        return file.name in self._refused
+        return file.name in self._refused.names
 
     def replaced(self, name: str) -> None:
         """A sound file has been published under this name, which a damaged one may have had."""
-        self._refused.discard(name)
+        self._refused.names.discard(name)
 
     def forget(self) -> None:
         """Drops what is kept; it is read again when it is needed."""
         self._newest = None
-        self._refused.clear()
+        self._refused.names.clear()
 
     def _side(self, snapshot: Snapshot) -> _Side:
         newest = self._newest
-        if newest is not None and newest.manifest == snapshot.manifest and not self._refused & newest.names:
+        if newest is not None and newest.manifest == snapshot.manifest and not self._refused.names & newest.names:
             return newest
         with self._lock:
             newest = self._newest
-            if newest is not None and newest.manifest == snapshot.manifest and not self._refused & newest.names:
+            if newest is not None and newest.manifest == snapshot.manifest and not self._refused.names & newest.names:
                 return newest
             side = self._made(snapshot, newest)
             if newest is None or newest.manifest.generation <= side.manifest.generation:
@@ -122,7 +119,7 @@ class Lexicon:
         rows = 0
         for file in usable_segments(manifest):
             segment = stored.get(file.name) or self._loaded(snapshot, file)
-            if segment is None or file.name in self._refused:
+            if segment is None or file.name in self._refused.names:
                 break
             kept[file.name], rows = segment, file.stop
         tail = [segment for segment in tail if segment.first >= rows]
@@ -142,16 +139,8 @@ class Lexicon:
         try:
             return load_segment(snapshot.folder, file)
         except CorruptIndex as error:
-            if os.path.lexists(error.path):
-                self._refuse(error.path, file.name, error.reason)
-            return None  # a file that is gone: a newer snapshot has newer ones, or the next change makes them again
-
-    def _refuse(self, path: str, name: str, reason: str) -> None:
-        if name not in self._refused:
-            error = CorruptIndex(path, reason)
-            again = Advice("index.repair() makes it again.", typed="`vecindex verify --repair` makes it again.")
-            _log.warning("%s; reading the texts instead. %s", error.message, again)
-            self._refused.add(name)
+            self._refused.add_if_there(error)
+            return None
 
 
 class Words:
@@ -227,16 +216,7 @@ def read_texts(snapshot: Snapshot, first: int, stop: int, settings: LexicalSetti
 
 def load_segment(folder: Path, file: SegmentFile) -> Segment:
     """A stored segment; raises CorruptIndex."""
-    content = map_derived(folder / file.name)
-    try:
-        if hashlib.sha256(content[:HEADER_BYTES]).hexdigest() != file.digest:
-            raise ValueError("it is not what was published")
-        segment = load(content)
-        if (segment.first, segment.stop) != (file.first, file.stop):
-            raise ValueError(f"it is of the rows from {segment.first} up to {segment.stop}")
-        return segment
-    except ValueError as error:
-        raise CorruptIndex(str(folder / file.name), str(error)) from None
+    return load_file(folder, file, load, HEADER_BYTES)
 
 
 def _texts(snapshot: Snapshot, record: Stored, settings: LexicalSettings) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CorruptIndex, InvalidInput
-from .derived import SegmentFile, map_derived
+from .derived import SegmentFile, Segments, map_derived
 from .disk.atomic_create import fresh_folder, resolved, written
 from .disk.files import DATABASE_FILE, create, folder_bytes, publish
 from .disk.refusals import refused_by_sqlite
@@ -144,20 +144,32 @@ def _copy_vectors(
 def _copy_derived(source: Path, generation: Generation, folder: Path) -> Manifest:
     """Copies derived files, and returns the manifest without those that are missing or damaged; they come back."""
     manifest = generation.manifest
-    codes, lexical = manifest.codes, manifest.lexical
+    codes = manifest.codes
     try:
         for number, name in enumerate(codes.names if codes else ()):
             publish(folder / name, [generation.codes_file(number)()])
     except CorruptIndex:
         codes = None
-    if lexical is not None:
-        copied: list[SegmentFile] = []
-        with contextlib.suppress(CorruptIndex):
-            for segment in lexical.segments:
-                publish(folder / segment.name, [map_derived(source / segment.name)])
-                copied.append(segment)
-        lexical = replace(lexical, segments=tuple(copied))
-    return replace(manifest, codes=codes, lexical=lexical)
+    lexical, tokens = manifest.lexical, manifest.tokens
+    return replace(
+        manifest,
+        codes=codes,
+        lexical=lexical and _copy_segments(source, lexical, folder),
+        tokens=tokens and _copy_segments(source, tokens, folder),
+    )
+
+
+def _copy_segments(source: Path, files: Segments, folder: Path) -> Segments:
+    """Copies segments, and returns those that were there: up to the first that is missing if there may be no gap."""
+    copied: list[SegmentFile] = []
+    for segment in files.segments:
+        try:
+            publish(folder / segment.name, [map_derived(source / segment.name)])
+            copied.append(segment)
+        except CorruptIndex:
+            if not files.has_gaps:
+                break
+    return replace(files, segments=tuple(copied))
 
 
 def _check(original: Path, folder: Path, manifest: Manifest, derived: Manifest) -> None:

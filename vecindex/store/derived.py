@@ -1,4 +1,4 @@
-"""Names the files that are derived from vectors and texts, and can be made again: codes and lexical segments."""
+"""Names the files that are derived from vectors and texts, and can be made again: codes and segments."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import errno
 import json
 import re
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from ..errors import CorruptIndex, OutOfMemory
 from ..values.nested import read_json
@@ -16,9 +16,10 @@ from .disk.files import mapped
 
 CODES_FILE = re.compile(r"codes-[0-9]+-[0-9]+-[0-9]+-[0-9a-f]{8}-[a-z]+\.faiss")
 """The names of files of codes."""
-SEGMENT_FILE = re.compile(r"lexical-[0-9]+-[0-9]+-[0-9]+-[0-9a-f]{8}\.bin")
-"""The names of files of lexical segments."""
+SEGMENT_FILE = re.compile(r"(?:lexical|tokens)-[0-9]+-[0-9]+-[0-9]+-[0-9a-f]{8}\.bin")
+"""The names of files of lexical segments and of token vectors."""
 _DIGEST = re.compile("[0-9a-f]{64}")
+Segments = TypeVar("Segments", bound="SegmentFiles")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class CodesFiles:
 
 @dataclass(frozen=True, slots=True)
 class SegmentFile:
-    """A lexical segment of the rows from ``first`` up to ``stop``, and the SHA-256 digest of its header."""
+    """A segment of the rows from ``first`` up to ``stop``, and the SHA-256 digest of its header."""
 
     first: int
     stop: int
@@ -56,31 +57,27 @@ class SegmentFile:
 
 
 @dataclass(frozen=True, slots=True)
-class LexicalFiles:
-    """How texts become terms (``settings``, JSON), and the segments: adjacent, from row 0 on.
+class SegmentFiles:
+    """How segments are made (``settings``), and the segments, in the order of their rows.
 
-    ``fingerprint`` is of everything that decided which terms the segments have, the stemming library included.
+    ``fingerprint`` is of everything that decided what the segments hold, such as the version of a library.
     """
 
     settings: str
     fingerprint: str
     segments: tuple[SegmentFile, ...] = ()
+    kind: ClassVar[str]
+    """What the names of its files begin with."""
+    has_gaps: ClassVar[bool]
+    """Whether rows between two segments may be in none."""
 
     @property
     def rows(self) -> int:
-        """The number of rows that the segments cover."""
+        """The row after the last that the segments cover."""
         return self.segments[-1].stop if self.segments else 0
 
-    @property
-    def has_fields(self) -> bool:
-        """Whether metadata fields are read beside the texts."""
-        try:
-            return bool(json.loads(self.settings)["fields"])
-        except (ValueError, LookupError, TypeError, RecursionError):
-            return True  # settings of another version
-
-    def without_segments(self) -> LexicalFiles:
-        return LexicalFiles(self.settings, self.fingerprint)
+    def without_segments(self: Segments) -> Segments:
+        return replace(self, segments=())
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -90,16 +87,45 @@ class LexicalFiles:
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str) -> LexicalFiles:
+    def from_json(cls: type[Segments], text: str) -> Segments:
         """Reads what `to_json` wrote; raises ValueError for anything else, above all for names of other files."""
-        values = _object(text, {"settings", "fingerprint", "segments"}, "lexical segments")
+        values = _object(text, {"settings", "fingerprint", "segments"}, f"{cls.kind} segments")
         (settings, fingerprint), listed = texts([values["settings"], values["fingerprint"]]), values["segments"]
         if not isinstance(listed, list):
-            raise ValueError(f"its lexical segments are {shown(text)}")
+            raise ValueError(f"its {cls.kind} segments are {shown(text)}")
         segments: list[SegmentFile] = []
         for each in listed:
-            segments.append(_segment(each, segments[-1].stop if segments else 0))
+            segments.append(_segment(each, segments[-1].stop if segments else 0, cls))
         return cls(settings, fingerprint, tuple(segments))
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalFiles(SegmentFiles):
+    """How texts become terms (JSON), and the segments of these, adjacent from row 0 on."""
+
+    kind: ClassVar[str] = "lexical"
+    has_gaps: ClassVar[bool] = False
+
+    @property
+    def has_fields(self) -> bool:
+        """Whether metadata fields are read beside the texts."""
+        try:
+            return bool(json.loads(self.settings)["fields"])
+        except (ValueError, LookupError, TypeError, RecursionError):
+            return True  # settings of another version
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFiles(SegmentFiles):
+    """How token vectors are quantised, and the segments of these; rows in none have no stored token vectors."""
+
+    kind: ClassVar[str] = "tokens"
+    has_gaps: ClassVar[bool] = True
+
+    @property
+    def covered(self) -> int:
+        """How many rows the segments have."""
+        return sum(segment.stop - segment.first for segment in self.segments)
 
 
 def map_derived(path: Path, at_most: int | None = None) -> memoryview:
@@ -134,14 +160,21 @@ def _object(text: str, names: Collection[str], what: str) -> dict[str, Any]:
     return values
 
 
-def _segment(values: object, first: int) -> SegmentFile:
+def _segment(values: object, first: int, files: type[SegmentFiles]) -> SegmentFile:
+    """A segment of rows behind those before ``first``."""
     if not isinstance(values, dict) or values.keys() != {"first", "stop", "name", "digest"}:
-        raise ValueError(f"{shown(values)} is not a lexical segment")
+        raise ValueError(f"{shown(values)} is not a {files.kind} segment")
     name, digest = texts([values["name"], values["digest"]])
-    _check(name, SEGMENT_FILE, digest, "a lexical segment")
-    if [type(values["first"]), type(values["stop"])] != [int, int] or not first == values["first"] < values["stop"]:
+    _check(name, SEGMENT_FILE, digest, f"a {files.kind} segment")
+    if not name.startswith(f"{files.kind}-"):
+        raise ValueError(f"{shown(name)} is not a valid file name of a {files.kind} segment")
+    begin, stop = values["first"], values["stop"]
+    follows = (
+        type(begin) is type(stop) is int and (first <= begin if files.has_gaps else first == begin) and begin < stop
+    )
+    if not follows:
         raise ValueError(f"{shown(values)} does not follow row {first}")
-    return SegmentFile(values["first"], values["stop"], name, digest)
+    return SegmentFile(begin, stop, name, digest)
 
 
 def _check(name: str, pattern: re.Pattern[str], digest: str, what: str) -> None:

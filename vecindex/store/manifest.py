@@ -12,7 +12,7 @@ from typing import cast
 from ..filters.tree import Refused, parse_path, path_text
 from ..values.nested import read_json
 from ..values.space import Space
-from .derived import CodesFiles, LexicalFiles, shown, texts
+from .derived import CodesFiles, LexicalFiles, TokenFiles, shown, texts
 
 _TIME = re.compile(r"[0-9]{4}-[0-9T:.+-]{1,40}")
 _MOST = 2**62  # so that a sum still fits into SQLite's integers
@@ -37,15 +37,22 @@ class Manifest:
     fields: tuple[str, ...] = ()
     written_by: Mapping[str, str] | None = None
     lexical: LexicalFiles | None = None
+    tokens: TokenFiles | None = None
 
     @property
     def derived(self) -> tuple[str, ...]:
         """The names of all derived files."""
-        return (*(self.codes.names if self.codes else ()), *(self.lexical.names if self.lexical else ()))
+        return tuple(name for files in (self.codes, self.lexical, self.tokens) if files for name in files.names)
 
     def without_derived(self) -> Manifest:
         """As this, with the settings of what is derived from texts, but no files."""
-        return replace(self, codes=None, lexical=self.lexical and self.lexical.without_segments())
+        lexical, tokens = self.lexical, self.tokens
+        return replace(
+            self,
+            codes=None,
+            lexical=lexical and lexical.without_segments(),
+            tokens=tokens and tokens.without_segments(),
+        )
 
     @property
     def dimension(self) -> int:
@@ -56,9 +63,12 @@ class Manifest:
         return self.rows - self.dead
 
 
-COLUMNS = ("generation", "vectors", "rows", "dead", "space", "created", "codes", "fields", "written_by", "lexical")
+COLUMNS = (
+    *("generation", "vectors", "rows", "dead", "space", "created"),
+    *("codes", "fields", "written_by", "lexical", "tokens"),
+)
 """The manifest's columns except format, fingerprint (for people) and crc, the `checksum` of these."""
-Row = tuple[int, int, int, int, str | None, str, str | None, str, str | None, str | None]
+Row = tuple[int, int, int, int, str | None, str, str | None, str, str | None, str | None, str | None]
 
 assert tuple(field.name for field in fields(Manifest)) == COLUMNS
 
@@ -69,20 +79,23 @@ def to_row(manifest: Manifest) -> Row:
     codes = m.codes.to_json() if m.codes else None
     written_by = None if m.written_by is None else json.dumps(dict(m.written_by), sort_keys=True)
     lexical = m.lexical.to_json() if m.lexical else None
-    return (m.generation, m.vectors, m.rows, m.dead, space, m.created, codes, json.dumps(m.fields), written_by, lexical)
+    tokens = m.tokens.to_json() if m.tokens else None
+    head = (m.generation, m.vectors, m.rows, m.dead, space, m.created)
+    return (*head, codes, json.dumps(m.fields), written_by, lexical, tokens)
 
 
 def from_row(row: Sequence[object]) -> Manifest:
     """The manifest in a row of `COLUMNS`; raises ValueError with the reason if the row makes no sense."""
     check_types(row)
     generation, vectors, rows, dead, space_json, created, codes_json = cast(Row, row)[:7]
-    fields_json, environment_json, lexical_json = cast(Row, row)[7:]
+    fields_json, environment_json, lexical_json, tokens_json = cast(Row, row)[7:]
     try:
         space = Space.from_json(space_json) if space_json is not None else None
         codes = CodesFiles.from_json(codes_json) if codes_json is not None else None
         names = _fields(fields_json)
         written_by = None if environment_json is None else _environment(environment_json)
         lexical = None if lexical_json is None else LexicalFiles.from_json(lexical_json)
+        tokens = None if tokens_json is None else TokenFiles.from_json(tokens_json)
     except (TypeError, ValueError, KeyError) as error:
         raise ValueError(f"its manifest cannot be read: {error}") from None
     except RecursionError:
@@ -93,16 +106,18 @@ def from_row(row: Sequence[object]) -> Manifest:
         or (space is not None and space.dimension > _MOST_DIMENSIONS)
         or (codes is not None and not 0 < codes.rows <= rows)
         or (lexical is not None and lexical.rows > rows)
+        or (tokens is not None and tokens.rows > rows)
         or not 0 <= generation <= _MOST
         or not 0 < vectors <= _MOST
     ):
         raise ValueError(
             f"its manifest does not add up: generation {generation}, vectors {vectors}, {rows} rows, {dead} of them "
-            f"dead, {shown(space_json)}, codes {shown(codes_json)}, lexical {shown(lexical_json)}"
+            f"dead, {shown(space_json)}, codes {shown(codes_json)}, lexical {shown(lexical_json)}, "
+            f"tokens {shown(tokens_json)}"
         )
     if not _TIME.fullmatch(created):
         raise ValueError(f"its manifest has the creation time {shown(created)}")
-    return Manifest(generation, vectors, rows, dead, space, created, codes, names, written_by, lexical)
+    return Manifest(generation, vectors, rows, dead, space, created, codes, names, written_by, lexical, tokens)
 
 
 def check_types(row: Sequence[object]) -> None:
@@ -115,7 +130,7 @@ def check_types(row: Sequence[object]) -> None:
 _NUMBER, _TEXT, _ANY_TEXT = (int,), (str,), (str, type(None))
 _TYPES: tuple[tuple[type, ...], ...] = (
     *(_NUMBER, _NUMBER, _NUMBER, _NUMBER),
-    *(_ANY_TEXT, _TEXT, _ANY_TEXT, _TEXT, _ANY_TEXT, _ANY_TEXT),
+    *(_ANY_TEXT, _TEXT, _ANY_TEXT, _TEXT, _ANY_TEXT, _ANY_TEXT, _ANY_TEXT),
 )
 
 

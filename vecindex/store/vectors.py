@@ -83,13 +83,21 @@ def are_sound(vectors: Vectors) -> npt.NDArray[np.bool_]:
 
 @cache
 def _multipliers(count: int) -> npt.NDArray[np.uint64]:
-    """splitmix64(0), splitmix64(1), ... made odd; see https://prng.di.unimi.it/splitmix64.c."""
+    """splitmix64(0), splitmix64(1), ... made odd."""
+    odd: npt.NDArray[np.uint64] = splitmix64(count) | np.uint64(1)
+    return odd
+
+
+def splitmix64(count: int) -> npt.NDArray[np.uint64]:
+    """The first numbers of the generator, (count,) random ones that are always the same.
+
+    Splitmix64 of 0, of 1 and so on, see https://prng.di.unimi.it/splitmix64.c.
+    """
     with np.errstate(over="ignore"):
         state = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        odd: npt.NDArray[np.uint64] = (state ^ (state >> np.uint64(31))) | np.uint64(1)
-        return odd
+        return np.asarray(state ^ (state >> np.uint64(31)))
 
 
 def check_rows(vectors: Vectors, rows: Rows, sums: Sums, path: Path) -> None:

@@ -104,14 +104,19 @@ def test_the_order_is_that_of_the_weighted_sum_of_all_sides(
         index.add([" ".join(words) for words in texts], metadata=[{"even": n % 2 == 0} for n in range(len(texts))])
         first = index.search(query, max(DEPTH, k), where, mode=mode)
         hits = index.search(query, k, where, mode=mode, rerank="tokens", rerank_ms=math.inf)
-    total = spread({hit.key: token_score(query, hit.text) for hit in first}) if first else {}
+    again = {hit.key: token_score(query, hit.text) for hit in first}
+    total = spread(again) if first else {}
     for side in first[0].scores if first else ():
         for key, share in spread({hit.key: hit.scores[side] for hit in first}).items():
             weight = fusion._BESIDE_TOKENS[side] if mode == "hybrid" else fusion._ALONE_BESIDE_TOKENS
             total[key] += weight * share
     assert len(hits) == min(k, len(first)) == len(set(keys(hits)))
     # A spread of almost nothing is rounding.
-    if all(np.ptp([hit.scores[side] for hit in first]) > 1e-3 for side in (first[0].scores if first else ())):
+    scores = [
+        list(again.values()),
+        *([hit.scores[side] for hit in first] for side in (first[0].scores if first else ())),
+    ]
+    if first and all(np.ptp(each) > 1e-3 for each in scores):
         assert [total[hit.key] for hit in hits] == pytest.approx(sorted(total.values(), reverse=True)[:k], abs=1e-3)
 
 

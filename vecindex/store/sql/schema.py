@@ -7,6 +7,7 @@
                created, codes (JSON: the accelerator's files, or NULL), fields (JSON: the indexed metadata fields),
                written_by (JSON: the environment of the encoder that wrote the newest vectors, or NULL),
                lexical (JSON: how texts become terms, and the lexical segments' files; or NULL),
+               tokens (JSON: how token vectors are quantised, and the files of the stored ones; or NULL),
                crc (CRC-32 of the others as JSON)
     records    row (position in the vector file), key, text, metadata (JSON object), lost (how many tokens of the
                text the vector does not cover, plus `records.UNKNOWN` if the model knows none of them; 1 in a
@@ -194,7 +195,7 @@ def create_manifest(connection: sqlite3.Connection) -> None:
         {
             **{"id": int, "format": int, "generation": int, "vectors": int, "rows": int, "dead": int},
             **{"space": str, "fingerprint": str, "created": str, "codes": str, "fields": str, "written_by": str},
-            **{"lexical": str},
+            **{"lexical": str, "tokens": str},
             "crc": int,
         },
         pk="id",
