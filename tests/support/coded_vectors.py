@@ -12,6 +12,7 @@ import numpy.typing as npt
 from vecindex.encoders.run.pooling import unit_length
 from vecindex.filters.tree import Filter, Path
 from vecindex.search import run
+from vecindex.search.background import Background
 from vecindex.search.dense import nearest
 from vecindex.search.dense.codes import Codes, build
 from vecindex.search.dense.exact import Ranking, rank
@@ -70,6 +71,10 @@ class ArrayView:
 
     def check_range(self, start: int, stop: int) -> None:
         self.checked[start:stop] = True
+
+    @property
+    def background(self) -> Background | None:
+        return None
 
     def fetch(self, rows: list[int]) -> list[Stored]:
         return [Stored(row, f"k{row}", "", "{}", False) for row in rows]

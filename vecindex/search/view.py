@@ -1,4 +1,4 @@
-"""What a search sees of an index, and the codes that are loaded for it and kept between searches."""
+"""What a search sees of an index, and what is kept for it between searches: loaded codes, and the background."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import logging
 import os
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Protocol
+
+import numpy as np
 
 from ..errors import Advice, CorruptIndex, OutOfMemory
 from ..filters.tree import Filter, Path
@@ -18,6 +21,7 @@ from ..store.snapshot import Snapshot
 from ..store.sql.groups import Groups
 from ..store.stored import Stored
 from ..store.vectors import Rows, Vectors
+from .background import Background, background, sampled
 from .dense.codes import Codes, load
 from .dense.settings import CodeSettings, variants
 
@@ -52,6 +56,10 @@ class View(Protocol):
 class RecordView(View, Protocol):
     """A view that also has the records of its rows."""
 
+    @property
+    def background(self) -> Background | None:
+        """How near random records are to each other; None if there are not two."""
+
     def fetch(self, rows: list[int]) -> list[Stored]: ...
     def metadata(self, record: Stored) -> dict[str, Any]: ...
     def origins(self, records: Sequence[Stored], context: int = 0) -> list[Whence | None]: ...
@@ -65,6 +73,7 @@ class Accelerator:
         self._held: tuple[Manifest, CodesFiles, Codes] | None = None
         self._refused: set[tuple[str, ...]] = set()
         self._lock = threading.Lock()
+        self._background: tuple[tuple[int, str], Rows, Background | None] | None = None
 
     def view(self, snapshot: Snapshot) -> SnapshotView:
         return SnapshotView(snapshot, self)
@@ -131,6 +140,32 @@ class Accelerator:
             self._held = manifest, files, codes
             return codes
 
+    def background(self, snapshot: Snapshot) -> Background | None:
+        """The stored background; or one that is made now, and kept while its records stay the same."""
+        manifest = snapshot.manifest
+        if (stored := stored_background(manifest.background)) is not None:
+            return stored
+        rows = sampled(snapshot.allowed(None).rows())
+        numbered, held = (manifest.vectors, manifest.created), self._background
+        if held is None or held[0] != numbered or not np.array_equal(held[1], rows):
+            self._background = held = numbered, rows, background_of(snapshot, rows)
+        return held[2]
+
+
+def background_of(snapshot: Snapshot, rows: Rows) -> Background | None:
+    """The background of a snapshot, whose `sampled` rows these are; raises CorruptIndex."""
+    snapshot.check(rows)
+    return background(snapshot.records, np.asarray(snapshot.vectors)[rows])
+
+
+@lru_cache(8)
+def stored_background(text: str | None) -> Background | None:
+    """The background that a manifest has; None if it has none, or one of another version."""
+    try:
+        return None if text is None else Background.from_json(text)
+    except ValueError:
+        return None
+
 
 def load_codes(snapshot: Snapshot, files: CodesFiles) -> Codes:
     """The codes of ``snapshot``. Raises CorruptIndex; a variant that is loaded later raises that or ValueError."""
@@ -159,6 +194,10 @@ class SnapshotView:
         self.check, self.check_range = snapshot.check, snapshot.check_range
         self.fetch, self.metadata = snapshot.fetch, snapshot.metadata
         self.origins, self.groups = snapshot.origins, snapshot.groups
+
+    @property
+    def background(self) -> Background | None:
+        return self._accelerator.background(self._snapshot)
 
     @property
     def coded(self) -> int:

@@ -24,7 +24,8 @@ class Manifest:
     """``rows`` in the vector file number ``vectors``, ``dead`` ones included, as of commit ``generation``.
 
     ``fields`` are the metadata fields that have an SQL index, as filters write them. ``written_by`` is the environment
-    of the encoder that wrote the newest vectors (`Encoder.environment`), None if none were encoded here.
+    of the encoder that wrote the newest vectors (`Encoder.environment`), None if none were encoded here. ``background``
+    is what `search.background` made of the vectors, as JSON that is read there.
     """
 
     generation: int
@@ -38,6 +39,7 @@ class Manifest:
     written_by: Mapping[str, str] | None = None
     lexical: LexicalFiles | None = None
     tokens: TokenFiles | None = None
+    background: str | None = None
 
     @property
     def derived(self) -> tuple[str, ...]:
@@ -52,6 +54,7 @@ class Manifest:
             codes=None,
             lexical=lexical and lexical.without_segments(),
             tokens=tokens and tokens.without_segments(),
+            background=None,
         )
 
     @property
@@ -65,10 +68,10 @@ class Manifest:
 
 COLUMNS = (
     *("generation", "vectors", "rows", "dead", "space", "created"),
-    *("codes", "fields", "written_by", "lexical", "tokens"),
+    *("codes", "fields", "written_by", "lexical", "tokens", "background"),
 )
 """The manifest's columns except format, fingerprint (for people) and crc, the `checksum` of these."""
-Row = tuple[int, int, int, int, str | None, str, str | None, str, str | None, str | None, str | None]
+Row = tuple[int, int, int, int, str | None, str, str | None, str, str | None, str | None, str | None, str | None]
 
 assert tuple(field.name for field in fields(Manifest)) == COLUMNS
 
@@ -81,14 +84,14 @@ def to_row(manifest: Manifest) -> Row:
     lexical = m.lexical.to_json() if m.lexical else None
     tokens = m.tokens.to_json() if m.tokens else None
     head = (m.generation, m.vectors, m.rows, m.dead, space, m.created)
-    return (*head, codes, json.dumps(m.fields), written_by, lexical, tokens)
+    return (*head, codes, json.dumps(m.fields), written_by, lexical, tokens, m.background)
 
 
 def from_row(row: Sequence[object]) -> Manifest:
     """The manifest in a row of `COLUMNS`; raises ValueError with the reason if the row makes no sense."""
     check_types(row)
     generation, vectors, rows, dead, space_json, created, codes_json = cast(Row, row)[:7]
-    fields_json, environment_json, lexical_json, tokens_json = cast(Row, row)[7:]
+    fields_json, environment_json, lexical_json, tokens_json, background = cast(Row, row)[7:]
     try:
         space = Space.from_json(space_json) if space_json is not None else None
         codes = CodesFiles.from_json(codes_json) if codes_json is not None else None
@@ -117,7 +120,8 @@ def from_row(row: Sequence[object]) -> Manifest:
         )
     if not _TIME.fullmatch(created):
         raise ValueError(f"its manifest has the creation time {shown(created)}")
-    return Manifest(generation, vectors, rows, dead, space, created, codes, names, written_by, lexical, tokens)
+    facts = (generation, vectors, rows, dead, space, created)
+    return Manifest(*facts, codes, names, written_by, lexical, tokens, background)
 
 
 def check_types(row: Sequence[object]) -> None:
@@ -130,7 +134,7 @@ def check_types(row: Sequence[object]) -> None:
 _NUMBER, _TEXT, _ANY_TEXT = (int,), (str,), (str, type(None))
 _TYPES: tuple[tuple[type, ...], ...] = (
     *(_NUMBER, _NUMBER, _NUMBER, _NUMBER),
-    *(_ANY_TEXT, _TEXT, _ANY_TEXT, _TEXT, _ANY_TEXT, _ANY_TEXT, _ANY_TEXT),
+    *(_ANY_TEXT, _TEXT, _ANY_TEXT, _TEXT, _ANY_TEXT, _ANY_TEXT, _ANY_TEXT, _ANY_TEXT),
 )
 
 

@@ -81,7 +81,7 @@ def _committed(folder: Path, catalog: Catalog, side: Snapshots, manifest: Manife
     losses: list[tuple[Stored, int]] = []
     with side.take() as other:
         new = other.manifest
-        after = replace(manifest, vectors=manifest.vectors + 1, rows=len(live), dead=0, codes=None)
+        after = replace(manifest, vectors=manifest.vectors + 1, rows=len(live), dead=0, codes=None, background=None)
         after = replace(after, space=new.space, written_by=new.written_by)
         path = vector_file(folder, after.vectors)
 

@@ -1,4 +1,4 @@
-"""Upkeep after a change: makes codes of new rows, and compacts an index with many dead rows.
+"""Upkeep after a change: makes codes of new rows and the background, and compacts an index with many dead rows.
 
 1. Codes are built outside the writer's lock, of committed rows, which never change: no writer waits for them.
 2. A compaction came in between: its rows are numbered differently, and it made codes of its own. The ones built here
@@ -34,10 +34,11 @@ from ...store.snapshot import Snapshot, Snapshots
 from ...store.vectors import Rows, Vectors, release
 from ...store.writer import Writer
 from ...values.records import CompactReport
+from ..background import background, covered, sampled
 from ..dense.codes import Codes, build, dump, extend
 from ..dense.settings import CodeSettings, default_settings, variants
 from ..dense.tune import QUERIES, Trial, tune
-from ..view import Accelerator, load_codes
+from ..view import Accelerator, background_of, load_codes, stored_background
 
 if TYPE_CHECKING:
     from ..lexical.settings import LexicalSettings
@@ -54,6 +55,8 @@ TAIL_WITHIN_AN_ADD = 16_384
 LEXICAL_TAIL = 4_096
 """Up to so many new rows are left to searches, which read and analyse them in 25 ms."""
 LEXICAL_TAIL_WITHIN_AN_ADD = 32_768
+RECORDS_FOR_BACKGROUND = 1_024
+"""With fewer, a search makes the background when it needs it: that takes less time than encoding the query."""
 _DEAD_SHARE = 0.3
 _DEAD = 1_024
 _ROWS_A_CHECK = 65_536
@@ -79,6 +82,14 @@ def is_segment_due(manifest: Manifest, is_last: bool) -> bool:
     """Whether enough rows are in no segment yet; ``is_last`` is False while the same ``add`` goes on."""
     stored = manifest.lexical.rows if manifest.lexical else 0
     return manifest.rows - stored >= (LEXICAL_TAIL if is_last else LEXICAL_TAIL_WITHIN_AN_ADD)
+
+
+def is_background_due(manifest: Manifest) -> bool:
+    """Whether there is no background yet, or there are twice as many records as it is of, or less than half of them."""
+    now, stored = covered(manifest.records), stored_background(manifest.background)
+    if stored is None:
+        return now >= RECORDS_FOR_BACKGROUND
+    return now > stored.records or 2 * now < stored.records
 
 
 def settings_of(manifest: Manifest) -> CodeSettings | None:
@@ -216,6 +227,8 @@ class Upkeep:
             self.renew_codes()
         if is_segment_due(manifest, is_last=True) or (manifest.lexical and self._lexical.are_lost(manifest)):
             self._lexical.renew()
+        if is_background_due(manifest):
+            self._renew_background()
 
     def _renew_while_due(self) -> None:
         while is_extension_due(before := self._manifest(), is_last=False):
@@ -224,6 +237,14 @@ class Upkeep:
                 break
         if is_segment_due(self._manifest(), is_last=False):
             self._lexical.renew()
+
+    def _renew_background(self) -> None:
+        with self._snapshots.take() as snapshot:
+            manifest = snapshot.manifest
+            made = background_of(snapshot, sampled(snapshot.allowed(None).rows()))
+        text = made.to_json() if made else None
+        with self._writer() as writer:
+            writer.set_derived(manifest.vectors, lambda now: replace(now, background=text))
 
     def _try(self, work: Callable[[], object]) -> None:
         try:
@@ -254,6 +275,9 @@ class Upkeep:
         settings, codes = settings_of(manifest), None
         if settings is not None and manifest.rows >= ROWS_FOR_CODES:
             codes = _write(self._folder, manifest, build(vectors, settings))
+        if manifest.background is None and len(live) >= RECORDS_FOR_BACKGROUND:
+            made = background(len(live), np.asarray(vectors)[sampled(np.arange(len(live)))])
+            manifest = replace(manifest, background=made.to_json() if made else None)
         return replace(manifest, codes=codes, lexical=manifest.lexical and self._lexical.renumbered(manifest, live))
 
 

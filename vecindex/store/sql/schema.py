@@ -8,6 +8,7 @@
                written_by (JSON: the environment of the encoder that wrote the newest vectors, or NULL),
                lexical (JSON: how texts become terms, and the lexical segments' files; or NULL),
                tokens (JSON: how token vectors are quantised, and the files of the stored ones; or NULL),
+               background (JSON: how near random records are to each other; or NULL),
                crc (CRC-32 of the others as JSON)
     records    row (position in the vector file), key, text, metadata (JSON object), lost (how many tokens of the
                text the vector does not cover, plus `records.UNKNOWN` if the model knows none of them; 1 in a
@@ -195,7 +196,7 @@ def create_manifest(connection: sqlite3.Connection) -> None:
         {
             **{"id": int, "format": int, "generation": int, "vectors": int, "rows": int, "dead": int},
             **{"space": str, "fingerprint": str, "created": str, "codes": str, "fields": str, "written_by": str},
-            **{"lexical": str, "tokens": str},
+            **{"lexical": str, "tokens": str, "background": str},
             "crc": int,
         },
         pk="id",

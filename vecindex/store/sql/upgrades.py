@@ -67,7 +67,7 @@ def from_1(connection: Connection) -> None:
     buried = [row for (row,) in execute("select row from dead")]
     if not all(type(row) is int for row in buried):
         raise CorruptIndex(str(connection.path), "its list of dead rows is not what was written")
-    manifest = _manifest(connection, (*written[:3], len(buried), *written[3:], None, "[]", None, None, None))
+    manifest = _manifest(connection, (*written[:3], len(buried), *written[3:], None, "[]", None, None, None, None))
     dead, rows = np.array(buried, np.int64), manifest.rows
     if len(dead) and not 0 <= dead.min() <= dead.max() < rows:
         raise CorruptIndex(str(connection.path), f"its list of dead rows goes beyond its {rows} rows")
@@ -95,7 +95,7 @@ def from_2(connection: Connection) -> None:
     """Adds the number of lost tokens in place of a mark, the cache, and the environment that wrote the vectors."""
     execute = connection.sqlite.execute
     *columns, crc = _only_row(connection, (*_COLUMNS_2, "crc"))
-    manifest = _manifest(connection, (*columns, None, None, None))
+    manifest = _manifest(connection, (*columns, None, None, None, None))
     if checksum(columns) != crc:
         raise CorruptIndex(str(connection.path), "its manifest is not what was written")
     execute("drop table manifest")
@@ -115,7 +115,7 @@ def from_2(connection: Connection) -> None:
 def from_3(connection: Connection) -> None:
     """Adds sources and documents, and makes documents of texts that are stored in parts."""
     *columns, crc = _only_row(connection, (*_COLUMNS_3, "crc"))
-    manifest = _manifest(connection, (*columns, None, None))
+    manifest = _manifest(connection, (*columns, None, None, None))
     if checksum(columns) != crc:
         raise CorruptIndex(str(connection.path), "its manifest is not what was written")
     connection.sqlite.execute("drop table manifest")
