@@ -55,6 +55,9 @@ if TYPE_CHECKING:
     from .index.change_model import MigrationReport as MigrationReport
     from .index.facade import Index as Index
     from .index.facade import open as open
+    from .search.explained.hit_explanation import HitExplanation as HitExplanation
+    from .search.explained.hit_explanation import Standing as Standing
+    from .search.run import SearchReport as SearchReport
     from .sources.split.read import read as read
     from .sources.split.sentences import split_sentences as split_sentences
     from .store.backup import BackupReport as BackupReport
@@ -88,6 +91,8 @@ _HOMES = {
     "values.facets": ("Facet", "Facets"),
     "values.hits": ("Hits",),
     "values.records": ("AddReport", "CompactReport", "Hit", "IndexInfo", "Record", "VerifyReport"),
+    "search.explained.hit_explanation": ("HitExplanation", "Standing"),
+    "search.run": ("SearchReport",),
     "sources.split.read": ("read",),
     "values.sources": ("SourceInfo",),
     "sources.split.sentences": ("split_sentences",),

@@ -1,4 +1,4 @@
-"""The commands that look after an index: indexed fields, deletions by filter, search reports and tuning."""
+"""The commands that look after an index: indexed fields, deletions by filter, and tuning."""
 
 from __future__ import annotations
 
@@ -59,17 +59,6 @@ def test_delete_takes_keys_or_a_filter() -> None:
         code, _, err = run("delete", *arguments)
         assert (code, "Pass either the keys of records, --where or --source." in err) == (2, True)
     assert run("delete", "--where", "n ~ 1")[0] == 1
-
-
-@pytest.mark.usefixtures("index")
-def test_search_explain_prints_how_the_hits_were_found() -> None:
-    plainly = run("search", "one", "-k", "2")
-    code, out, err = run("search", "one", "-k", "2", "--explain")
-    assert (code, out) == plainly[:2]
-    found = dict(re.findall(r"^(\w+) +(.+)$", err, flags=re.MULTILINE))
-    assert (found["route"], found["rows"], found["allowed"], found["tail"]) == ("rank", "4", "4", "4")
-    assert re.search(r"rescore \d+\.\d\d, fetch \d+\.\d\d", found["milliseconds"])
-    assert "allowed       1\n" in run("search", "one", "--where", "n = 1", "--explain")[2]
 
 
 @pytest.mark.usefixtures("large")

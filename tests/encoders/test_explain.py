@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from vecindex import explain, load_encoder
+from vecindex.encoders.explain import convention
 from vecindex.encoders.run.encoder import Encoder
+from vecindex.encoders.run.head import Dense, Head
 from vecindex.errors import InvalidInput
 
 from ..support.models.small_model import SmallModel
@@ -69,6 +71,32 @@ def test_with_cls_pooling_the_first_token_is_everything() -> None:
     assert [t.share for t in explained.tokens] == [pytest.approx(1, abs=1e-6), 0, 0]
     assert explained.tokens[0].contribution == explained.score
     assert [t.contribution for t in explained.tokens[1:]] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("pooling", "layers", "said"),
+    [
+        ("mean", (), None),
+        ("weightedmean+mean_sqrt_len_tokens", (), None),
+        ("mean", (Dense(np.eye(DIMENSION, dtype=np.float32)),), None),
+        ("mean", (Dense(np.eye(DIMENSION, dtype=np.float32), activation="Tanh"),), "a layer after pooling"),
+        (
+            "mean",
+            (Dense(np.eye(DIMENSION, dtype=np.float32), np.ones(DIMENSION, np.float32)),),
+            "a layer after pooling",
+        ),
+        ("cls", (), "the vector is that of the first token alone"),
+        ("lasttoken", (), "the vector is that of the last token alone"),
+        ("mean+max", (), "each number of the vector is the largest"),
+    ],
+)
+def test_what_only_a_convention_divides_among_tokens_is_said(
+    pooling: str, layers: tuple[Dense, ...], said: str | None
+) -> None:
+    toy = ToyEncoder(pooling=pooling)
+    toy.head = Head(toy.space.pooling_modes, layers, DIMENSION)
+    found = convention(toy)
+    assert found is None if said is None else (found or "").startswith(said)
 
 
 def test_each_side_gets_its_own_prompt() -> None:

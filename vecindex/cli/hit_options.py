@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import Decorator, format_option, gathered, where_option
-from .output import emit, is_terminal, say, stdout
+from .output import emit, is_terminal, say, stdout, warn
 from .render.found import Query, found_as
 from .render.hits import HIT_FORMATS, SNIPPET, Shown, hits_as
 
 if TYPE_CHECKING:
+    from ..search.run import SearchReport
     from ..values.records import Hit
 _NONE = "No record matches."
 
@@ -34,12 +35,19 @@ class HitPrinter:
         query: str = "",
         least: float | None = None,
         below: Callable[[], Sequence[Hit]] = tuple,
+        report: SearchReport | None = None,
     ) -> None:
-        """Prints hits; of long texts a snippet, chosen by ``query``.
+        """Prints hits; of long texts a snippet, chosen by ``query``. A ``report`` explains them.
 
         If there are none, it says what scores best of the hits that are found ``below`` the score ``least``.
         """
-        emit(hits_as(self.format_, hits, self._shown(query)), self.format_)
+        shown = self._shown(query)
+        if report is not None:
+            from .render.explained import report_as
+
+            shown = replace(shown, explanations={each.rank: each for each in report.explanations})
+            warn(report_as(self.format_, report), nl=False)
+        emit(hits_as(self.format_, hits, shown), self.format_)
         if not hits:
             scores = [] if least is None else [hit.score for hit in below()]
             say(f"No record scores {least:g} or more; the best scores {max(scores):.4f}." if scores else _NONE)

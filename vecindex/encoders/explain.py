@@ -8,6 +8,8 @@ to the cosine, up to rounding.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +17,12 @@ import numpy as np
 from ..errors import InvalidInput
 from ..values.arguments import entrance
 from ..values.scalars import shown
+from ..values.space import PoolingMode
 from ..values.texts import checked_query
 from .load import load_encoder
-from .run.encoder import Encoder
+from .run.encoder import Encoder, TokenVectors
+from .run.head import Dense
+from .run.pooling import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,28 +85,54 @@ def explain(text: str, against: str | None = None, *, encoder: Encoder | None = 
         checked_query(against)
     encoder = encoder or load_encoder()
     (encoded,) = encoder.encode_tokens([text])
-    tokens, states = encoded.tokens, encoded.vectors
-    pooled = np.arange(len(states)) >= encoder.pooled_from("document")
-    terms = encoder.head.terms(encoded.vectors, pooled).astype(np.float64)
-    vector = terms.sum(axis=0)
-    shares = (terms @ vector).tolist()
-    contributions: list[float] | list[None] = [None] * len(shares)
-    score = None
-    if against is not None:
-        added = terms @ encoder.encode([against], role="query")[0].astype(np.float64)
-        contributions, score = added.tolist(), float(added.sum())
+    query = None if against is None else encoder.encode([against], role="query")[0]
+    tokens = explained_tokens(encoder, encoded, query)
     return Explanation(
         text=text,
         against=against,
         model=encoder.space.model,
         pooling=encoder.space.pooling,
-        shapes=Shapes((1, *states.shape), (1, len(states)), (len(vector),)),
-        truncated=tokens.lost,
-        tokens=tuple(
-            TokenExplanation(position, token, int(id_), share, contribution)
-            for position, (token, id_, share, contribution) in enumerate(
-                zip(encoded.strings, tokens.ids, shares, contributions, strict=True)
-            )
-        ),
-        score=score,
+        shapes=Shapes((1, *encoded.vectors.shape), (1, len(tokens)), (encoder.space.dimension,)),
+        truncated=encoded.tokens.lost,
+        tokens=tokens,
+        score=None if query is None else math.fsum(token.contribution or 0.0 for token in tokens),
     )
+
+
+def explained_tokens(
+    encoder: Encoder, encoded: TokenVectors, query: FloatArray | None = None
+) -> tuple[TokenExplanation, ...]:
+    """What each token of a document adds to its vector, and to its cosine with the unit vector ``query`` (D,)."""
+    states = encoded.vectors
+    pooled = np.arange(len(states)) >= encoder.pooled_from("document")
+    terms = encoder.head.terms(states, pooled).astype(np.float64)
+    shares = (terms @ terms.sum(axis=0)).tolist()
+    added: Sequence[float | None] = [None] * len(shares)
+    if query is not None:
+        added = (terms @ query.astype(np.float64)).tolist()
+    facts = zip(encoded.strings, encoded.tokens.ids, shares, added, strict=True)
+    return tuple(
+        TokenExplanation(position, token, int(id_), share, contribution)
+        for position, (token, id_, share, contribution) in enumerate(facts)
+    )
+
+
+def convention(encoder: Encoder) -> str | None:
+    """How the model's vector is divided among tokens where it is no weighted mean of theirs; None where it is one.
+
+    Contributions add up to the cosine in any case.
+    """
+    modes = {_CONVENTIONS[mode] for mode in encoder.head.modes if mode in _CONVENTIONS}
+    if any(isinstance(layer, Dense) and not layer.is_linear for layer in encoder.head.layers):
+        modes.add("a layer after pooling is not linear, and what it does is divided among the tokens")
+    return "; ".join(sorted(modes)) or None
+
+
+_CONVENTIONS: dict[PoolingMode, str] = {
+    "cls": "the vector is that of the first token alone (CLS pooling), which has all of the cosine, whatever the other "
+    "tokens did to it within the model",
+    "lasttoken": "the vector is that of the last token alone (last token pooling), which has all of the cosine, "
+    "whatever the other tokens did to it within the model",
+    "max": "each number of the vector is the largest among the tokens (max pooling), and counts for the first token "
+    "that has it",
+}

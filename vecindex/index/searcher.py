@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -146,6 +146,12 @@ class Searcher(Listing):
         trace = trace or Trace()
         with SEARCHES, self._asked(queries, options, trace) as (view, ranker, stage):
             hits = run.search(view, ranker, options, trace=trace, stage=stage)
+            if trace.orders is not None:
+                from ..search.explained.explain_hits import explain_hits  # other searches need none of it
+
+                encoder = partial(self._model.encoder, view.space)
+                trace.explanations = explain_hits(ranker, stage, trace, encoder, hits[0])
+                trace.lap("explain")
             warnings = [*view.unmatched(options.where, options.k), *unmatched(view, options.by, hits)]
         if trace.reranked < trace.to_rerank:
             warnings.append(RerankUnfinished(trace.reranked, trace.to_rerank, options.rerank_ms))
@@ -170,12 +176,19 @@ class Searcher(Listing):
         exclude: Collection[str] = (),
         diversity: float = 0.0,
     ) -> tuple[Hits, SearchReport]:
-        """As `search`, with a report of how the hits were found: the route, the candidates, the time of each step."""
+        """As `search`, with a report of how the hits were found, and why each is where it is.
+
+        The report has the route, the candidates and the time of each step, and in ``explanations`` one `HitExplanation`
+        for each hit: its ranks on the way, what each token of its text adds to the cosine, what each word of the query
+        adds to the BM25 score, and which tokens met. For this, the texts of the hits are encoded again, so that it
+        takes longer than the search.
+        """
         return self._explained(query, SearchOptions.of(locals()))
 
     def _explained(self, query: str | Any, options: SearchOptions) -> tuple[Hits, SearchReport]:
-        trace = Trace()
-        return self._search([query], options, trace)[0], run.reported(options.mode, trace)
+        trace = Trace(orders={})
+        hits = self._search([query], options, trace)[0]
+        return hits, run.reported(options.mode, trace)
 
     @entrance(**CHECKS)
     def search_all(

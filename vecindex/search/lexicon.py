@@ -27,7 +27,7 @@ from ..store.stored import Stored
 from .dense.exact import Ranking, Rows
 from .lexical.analysis import Analyzer
 from .lexical.building import Document, build, merge
-from .lexical.postings import Postings
+from .lexical.postings import Contribution, Postings
 from .lexical.query import LexicalQuery, parse_query
 from .lexical.segment import HEADER_BYTES, Segment, load
 from .lexical.settings import LexicalSettings
@@ -163,6 +163,10 @@ class Words:
     def scores(self, query: LexicalQuery, rows: Rows) -> npt.NDArray[np.float64]:
         """The BM25 scores of these rows, 0 for one that has no word of the query."""
         return self._ask(lambda postings: postings.scores(query, rows))
+
+    def contributions(self, query: LexicalQuery, row: int) -> list[Contribution]:
+        """What each of the query's terms adds to a row's score, for those that the row has."""
+        return self._ask(lambda postings: postings.contributions(query, row))
 
     def whole(self, query: LexicalQuery) -> float:
         """The BM25 score of a text of the query's words alone; 0 if no record has any of them."""

@@ -20,6 +20,7 @@ from .options import SearchOptions
 from .view import View
 
 if TYPE_CHECKING:
+    from .lexical.postings import Contribution
     from .lexical.query import LexicalQuery
     from .lexicon import Words
 
@@ -46,6 +47,12 @@ class Ranker(Protocol):
 
     def are_wordless(self, number: int, rows: Rows) -> npt.NDArray[np.bool_]:
         """Which of these rows have no word of the query that counts, so that only their vectors speak for them."""
+
+    def vector(self, number: int) -> Vectors | None:
+        """The unit vector (D,) of a query; None where vectors order nothing."""
+
+    def terms(self, number: int, row: int) -> list[Contribution]:
+        """The words of a query that a row has, and what each adds to its score, where words order anything."""
 
 
 class Dense:
@@ -92,7 +99,7 @@ class Dense:
             wanted = asked + len(self._without)
             every = rankings(self._view, self._queries[some], wanted, self._allowed[some[0]], self._trace)
             found.update(zip(some, every, strict=True))
-        return [_at_least(self._kept(found[number], asked), self._least) for number in numbers]
+        return [self._matching(found[number], asked) for number in numbers]
 
     def every(self, number: int) -> tuple[Rows, Vectors]:
         allowed, trace = self._allowed[number], self._trace
@@ -109,7 +116,7 @@ class Dense:
         found = scored(vectors, rows, self._queries[number])
         trace.rescored += len(found[0])
         trace.lap("rescore")
-        kept = _at_least(self._kept(Ranking(*found), len(found[0])), self._least)
+        kept = self._matching(Ranking(*found), len(found[0]))
         return kept.rows, kept.scores
 
     def sides(self, number: int, ranking: Ranking) -> Sides:
@@ -118,17 +125,23 @@ class Dense:
     def are_wordless(self, number: int, rows: Rows) -> npt.NDArray[np.bool_]:
         return np.ones(len(rows), np.bool_)
 
+    def vector(self, number: int) -> Vectors | None:
+        return np.asarray(self._queries[number])
+
+    def terms(self, number: int, row: int) -> list[Contribution]:
+        return []
+
     def cosines(self, number: int, rows: Rows) -> Vectors:
         """The cosines of these rows, (n,) float32."""
         self._view.check(rows)
         return scores(np.asarray(self._view.vectors)[rows], self._queries[number])
 
-    def _kept(self, ranking: Ranking, asked: int) -> Ranking:
-        """The best ``asked`` that may be found."""
-        if not len(self._without):
-            return ranking
-        places = np.flatnonzero(~np.isin(ranking.rows, self._without))[:asked]
-        return Ranking(ranking.rows[places], ranking.scores[places])
+    def _matching(self, ranking: Ranking, asked: int) -> Ranking:
+        """The first ``asked`` that may be found, of those that score enough."""
+        if len(self._without):
+            places = np.flatnonzero(~np.isin(ranking.rows, self._without))[:asked]
+            ranking = Ranking(ranking.rows[places], ranking.scores[places])
+        return self._trace.ordered("dense", _at_least(ranking, self._least))
 
 
 class Lexical:
@@ -154,7 +167,7 @@ class Lexical:
     def best(self, numbers: Sequence[int], asked: int) -> list[Ranking]:
         found = [self._words.best(self._queries[number], asked, self._allowed[number]) for number in numbers]
         self._trace.lap("words")
-        return [_at_least(ranking, self._least) for ranking in found]
+        return [self._trace.ordered("lexical", _at_least(ranking, self._least)) for ranking in found]
 
     def every(self, number: int) -> tuple[Rows, npt.NDArray[Any]]:
         (ranking,) = self.best([number], max(1, self._allowed[number].count))
@@ -165,6 +178,12 @@ class Lexical:
 
     def are_wordless(self, number: int, rows: Rows) -> npt.NDArray[np.bool_]:
         return np.zeros(len(rows), np.bool_)
+
+    def vector(self, number: int) -> Vectors | None:
+        return None
+
+    def terms(self, number: int, row: int) -> list[Contribution]:
+        return self._words.contributions(self._queries[number], row)
 
     def scores(self, number: int, rows: Rows) -> npt.NDArray[np.float64]:
         """The BM25 scores of these rows, 0 for one that has no word of the query."""
@@ -179,10 +198,13 @@ class Hybrid:
     nearest, all rows that match are candidates; if none was, there are as many that match as are asked for.
     """
 
-    def __init__(self, dense: Dense, lexical: Lexical, fusion: Fusion, least: float | None = None) -> None:
+    def __init__(
+        self, dense: Dense, lexical: Lexical, fusion: Fusion, trace: Trace, least: float | None = None
+    ) -> None:
         self._dense = dense
         self._lexical = lexical
         self._fused = FUSIONS[fusion]
+        self._trace = trace
         self._least = least
 
     def __len__(self) -> int:
@@ -208,16 +230,26 @@ class Hybrid:
     def are_wordless(self, number: int, rows: Rows) -> npt.NDArray[np.bool_]:
         return np.asarray(self._lexical.scores(number, rows) == 0)
 
+    def vector(self, number: int) -> Vectors | None:
+        return self._dense.vector(number)
+
+    def terms(self, number: int, row: int) -> list[Contribution]:
+        return self._lexical.terms(number, row)
+
     def _scored(self, number: int, rows: Rows) -> tuple[Rows, npt.NDArray[Any]]:
         """Those of the rows that match, and their scores among all of them."""
         cosines = self._dense.cosines(number, rows)
         # Earlier versions may have stored NaN; such vectors come last.
         near = np.nan_to_num(cosines.astype(np.float64), nan=-1.0)
-        fused = self._fused(near, self._lexical.scores(number, rows))
-        if self._least is None:
-            return rows, fused
-        match = _are_enough(cosines, self._least)
-        return rows[match], fused[match]
+        worded = self._lexical.scores(number, rows)
+        fused = self._fused(near, worded)
+        if self._least is not None:
+            match = _are_enough(cosines, self._least)
+            rows, near, worded, fused = rows[match], near[match], worded[match], fused[match]
+        self._trace.ordered("dense", Ranking(rows, near))
+        self._trace.ordered("lexical", Ranking(rows[worded > 0], worded[worded > 0]))
+        self._trace.ordered("hybrid", Ranking(rows, fused))
+        return rows, fused
 
 
 def ranker(
@@ -245,7 +277,7 @@ def ranker(
     if vectors is None:
         return Lexical(words, queries, chosen, trace, least)
     lexical = Lexical(words, queries, chosen, trace)
-    return Hybrid(Dense(view, vectors, chosen, trace), lexical, options.fusion, least)
+    return Hybrid(Dense(view, vectors, chosen, trace), lexical, options.fusion, trace, least)
 
 
 def texts_to_find(queries: Any, options: SearchOptions) -> list[str]:

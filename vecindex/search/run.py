@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,9 @@ from .shaping.diversity import candidates, diverse
 from .shaping.grouping import grouped
 from .view import RecordView
 
+if TYPE_CHECKING:
+    from .explained.hit_explanation import HitExplanation
+
 _RECORDS_A_READ = 512
 _NOWHERE = Whence(None, None, None, None, None)
 
@@ -36,7 +39,7 @@ _NOWHERE = Whence(None, None, None, None, None)
 class SearchReport:
     """What one search did; ``milliseconds`` by step.
 
-    The steps are filter, load, candidates, rescore, words, group, diversity, rerank and fetch.
+    The steps are filter, load, candidates, rescore, words, group, diversity, rerank, fetch and explain.
     ``route`` to ``exhaustive`` are of the dense side; ``route`` is None without one.
     """
 
@@ -60,6 +63,8 @@ class SearchReport:
     reranked: int
     """How many of them it read in its time; the others are behind them, in the order of the first stage."""
     milliseconds: Mapping[str, float]
+    explanations: tuple[HitExplanation, ...] = ()
+    """Of the hits, one each."""
 
 
 def search(
@@ -80,6 +85,8 @@ def search(
     if options.by is not None:
         limit = view.allowed(options.where).count
         found = grouped(view, ranker, k, options.by, limit, trace)
+        for ranking in found:
+            trace.ordered("groups", ranking)
         best = list(zip(_fetched(view, found), found, strict=True))
     else:
         found = ranker.best(numbers, k)
@@ -88,6 +95,8 @@ def search(
     if options.diversity:
         every = zip(numbers, best, strict=True)
         best = [_diverse(view, ranker, number, *records, options) for number, records in every]
+        for _, ranking in best:
+            trace.ordered("diversity", ranking)
         trace.lap("diversity")
     hits = []
     for number, (stored, ranking) in zip(numbers, best, strict=True):
@@ -95,12 +104,15 @@ def search(
         if stage is not None and stored:
             last = _are_meaningless(ranker, number, ranking, stored)
             again = reordered(stage, number, stored, sides, last)
+            trace.ordered(stage.name, Ranking(ranking.rows, again.scores))
+            trace.ordered("rerank", Ranking(ranking.rows[again.places], again.mixture[again.places]))
             stored = [stored[place] for place in again.places.tolist()]
             sides = {name: scores[again.places] for name, scores in {**sides, stage.name: again.scores}.items()}
             trace.to_rerank += again.asked
             trace.reranked += again.reached
             trace.lap("rerank")
-        hits.append(_hits(view, stored[: options.k], sides, options))
+        trace.hits = stored[: options.k]
+        hits.append(_hits(view, trace.hits, sides, options))
     trace.lap("fetch")
     return hits
 
@@ -148,7 +160,7 @@ def reported(mode: Mode, trace: Trace) -> SearchReport:
     route, counts = (None, (0, 0, 0, 0)) if did is None else (did.route, (did.rows, did.allowed, did.coded, did.tail))
     return SearchReport(
         *(mode, route, *counts, trace.candidates, trace.rescored, trace.widened, trace.exhaustive),
-        *(trace.to_rerank, trace.reranked, times),
+        *(trace.to_rerank, trace.reranked, times, trace.explanations),
     )
 
 

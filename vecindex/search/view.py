@@ -190,6 +190,7 @@ class SnapshotView:
         self._accelerator = accelerator
         # A snapshot does the rest itself; `unmatched` is not part of a `View`.
         self.vectors: Vectors = snapshot.vectors
+        self.space = snapshot.manifest.space
         self.allowed, self.unmatched = snapshot.allowed, snapshot.unmatched
         self.check, self.check_range = snapshot.check, snapshot.check_range
         self.fetch, self.metadata = snapshot.fetch, snapshot.metadata

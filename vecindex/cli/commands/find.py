@@ -22,11 +22,10 @@ from ..hit_options import (
     search_options,
 )
 from ..options import ModelOptions, format_option, index_option, model_options, open_for_reading, where_option
-from ..output import emit, is_terminal, stdout, warn
+from ..output import emit, is_terminal, stdout
 from ..places import Meant, by_key_or_place, by_keys_or_places
 from ..render.hits import Shown
 from ..render.records import RECORD_FORMATS, record_as, records_as
-from ..render.results import search_report
 
 if TYPE_CHECKING:
     from ...values.hits import Hits
@@ -45,7 +44,7 @@ _OF_ALL = ("min_score", "where", "mode", "fusion", "exclude")
 @click.option("--all", "every", is_flag=True, help="Print every record that scores --min-score, instead of -k.")
 @search_options
 @printing_options
-@click.option("--explain", is_flag=True, help="Also print how the hits were found, and the time of each step.")
+@click.option("--explain", is_flag=True, help="Also print how the hits were found, and why each is there.")
 @model_options
 @index_option
 def search(
@@ -122,9 +121,8 @@ def search(
         if not explain:
             printer.print(find(index.search), query, asked.min_score, below)
             return
-        hits, explanation = find(index.explain_search)
-        printer.print(hits, query, asked.min_score, below)
-        warn(search_report(explanation), nl=False)
+        hits, report = find(index.explain_search)
+        printer.print(hits, query, asked.min_score, below, report)
 
 
 def _check_all(asked: Ordered, has_queries: bool, explain: bool) -> None:

@@ -8,13 +8,14 @@ import re
 import textwrap
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .passages import passages
 from .results import counted, json_line, json_text, on_one_line, printable
 
 if TYPE_CHECKING:
+    from ...search.explained.hit_explanation import HitExplanation
     from ...values.records import Hit
 
 SNIPPET = 200
@@ -36,7 +37,7 @@ class Shown:
     Snippets are chosen by ``query``; None shows whole texts, which programs always get. ``fields`` are the names of
     metadata fields, with dots for nested ones; None shows none to people and all to programs. ``terminal`` escapes
     control characters in CSV, ``csv_safe`` keeps spreadsheets from running stored values as formulas. Text is wrapped
-    to ``width`` columns; None never wraps.
+    to ``width`` columns; None never wraps. ``explanations`` are those of hits, by rank.
     """
 
     query: str | None = None
@@ -44,6 +45,7 @@ class Shown:
     terminal: bool = False
     csv_safe: bool = False
     width: int | None = None
+    explanations: Mapping[int, HitExplanation] = field(default_factory=dict)
 
     def metadata(self, hit: Hit) -> Mapping[str, Any]:
         """Those fields of a hit's metadata that are shown and exist."""
@@ -89,6 +91,10 @@ def _text(hits: Sequence[Hit], shown: Shown) -> str:
             )
             beside = "  ".join(_beside(hit, shown, crowded)) if hit else ""
             lines += _laid_out(head, text, beside, shown.width)
+            if hit and hit.rank in shown.explanations:
+                from .explained import explanation_lines
+
+                lines += explanation_lines(hit, shown.explanations[hit.rank], digits + 2, shown.width)
         blocks.append("".join(line + "\n" for line in lines))
     return ("\n" if any(hit.before or hit.after for hit in hits) else "").join(blocks)
 
@@ -146,7 +152,12 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 def members(hit: Hit, shown: Shown) -> dict[str, Any]:
     """What JSON has of a hit."""
-    return {**hit.to_dict(), "metadata": shown.metadata(hit)}
+    found = {**hit.to_dict(), "metadata": shown.metadata(hit)}
+    if hit.rank in shown.explanations:
+        from .explained import explanation_members
+
+        found["explanation"] = explanation_members(shown.explanations[hit.rank])
+    return found
 
 
 def _json(hits: Sequence[Hit], shown: Shown) -> str:

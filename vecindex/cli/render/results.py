@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ...encoders.models import CompileReport, ModelAtHand, ModelDetails
     from ...index.adding.files import FilesReport
     from ...search.dense.tune import Trial
-    from ...search.run import SearchReport
     from ...values.records import AddReport, CompactReport, IndexInfo, VerifyReport
 
 # Control characters, line and paragraph separators, and marks that change the direction of writing: a stored text must
@@ -118,19 +117,6 @@ def compact_line(report: CompactReport) -> str:
 def trial_line(trial: Trial) -> str:
     """Settings of the codes and their measurements."""
     return f"{trial.settings.describe()}: recall {trial.recall:.4f}, {trial.p50_ms:.2f} ms a search"
-
-
-def search_report(report: SearchReport) -> str:
-    """How hits were found: the decisions, the work, and the time of each step."""
-    pairs: list[tuple[str, Any]] = [("mode", report.mode)]
-    if report.route is not None:
-        counts = ("rows", "allowed", "coded", "tail", "candidates", "rescored", "widened")
-        pairs += [("route", report.route.value), *((name, f"{getattr(report, name):,}") for name in counts)]
-        pairs += [("exhaustive", "yes" if report.exhaustive else "no")]
-    if report.to_rerank:
-        pairs.append(("reranked", f"{report.reranked:,} of {report.to_rerank:,}"))
-    times = ", ".join(f"{step} {ms:.2f}" for step, ms in report.milliseconds.items())
-    return aligned([*pairs, ("milliseconds", times)])
 
 
 def models_as(format_: str, models: Sequence[ModelAtHand]) -> str:

@@ -39,6 +39,11 @@ class Dense:
     activation: Activation = "Identity"
     residual: FloatArray | None = None
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether it is a product with a matrix, so that `terms` divides its output without a convention."""
+        return self.activation == "Identity" and (self.bias is None or not self.bias.any())
+
     def __call__(self, vectors: FloatArray) -> FloatArray:
         """(B, in) to (B, out)."""
         linear = vectors @ self.weight.T

@@ -12,19 +12,24 @@ when
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...errors import CorruptIndex, OutOfMemory
 from ...store.generation import Allowed
+from ...store.stored import Stored
 from ..view import View
 from .codes import Codes
 from .exact import ROUNDING, Ranking, Rows, Vectors, best, rank, scan, scores
 from .parallel_scan import spread
 from .plan import LARGEST_SHARE, RANK_ROWS, Plan, Route, missed, plan
+
+if TYPE_CHECKING:
+    from ..explained.hit_explanation import HitExplanation
 
 _SAME = 1e-6  # estimates of equal vectors differ by less
 CANDIDATES_A_BLOCK = 1_000_000  # 12 MB of rows and estimates
@@ -34,7 +39,11 @@ _ROWS_A_BLOCK = 8192
 
 @dataclass(slots=True)
 class Trace:
-    """What a search has done so far; ``seconds`` by step."""
+    """What a search has done so far; ``seconds`` by step.
+
+    ``orders`` are those that the search of a single query has made, by name, where it is to be explained; ``hits`` are
+    the records that it found, and ``explanations`` say why.
+    """
 
     plan: Plan | None = None
     candidates: int = 0
@@ -45,6 +54,15 @@ class Trace:
     reranked: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     last: float = field(default_factory=perf_counter)
+    orders: dict[str, Ranking] | None = None
+    hits: Sequence[Stored] = ()
+    explanations: tuple[HitExplanation, ...] = ()
+
+    def ordered(self, name: str, ranking: Ranking) -> Ranking:
+        """Keeps an order, which need not be sorted, if any are kept; a later one of this name takes its place."""
+        if self.orders is not None:
+            self.orders[name] = ranking
+        return ranking
 
     def lap(self, step: str) -> None:
         now = perf_counter()

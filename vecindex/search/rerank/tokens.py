@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ...encoders.run.encoder import Encoder
 from ...encoders.run.own_tokens import own_tokens, tokenized
-from .late_interaction import scores
+from .late_interaction import Pair, pairs, scores
 
 
 class TokenStage:
@@ -48,6 +48,12 @@ class TokenStage:
             spent, done = spent + perf_counter() - begun - now, done + size
         places = np.array([distinct[text] for text in texts], np.int64)
         return found[places], reached[places]
+
+    def pairs(self, number: int, texts: Sequence[str]) -> list[tuple[Pair, ...]]:
+        query, encoder, strings = self._queries[number], self._encoder, self._encoder.tokenizer.strings
+        own = own_tokens(encoder, tokenized(encoder, texts, "document"), "document")
+        words = strings(query.ids)
+        return [pairs(words, query.vectors, strings(one.ids), one.vectors) for one in own]
 
 
 def _batches(sizes: Sequence[int], most: int) -> Iterator[tuple[int, int, int]]:
