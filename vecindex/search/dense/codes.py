@@ -112,23 +112,17 @@ class Codes:
         if count <= 0 or len(queries) == 0:
             return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
         if bitmap is None and not self.settings.lists:
-            found = self._scanned(queries, count)
-        else:
-            found = self._scanned_masked(queries, count, bitmap, wider)
-        rows_of, estimates_of = zip(*found, strict=True)
-        return np.concatenate(rows_of), np.concatenate(estimates_of)
+            return self._scanned(queries, count)
+        return self._scanned_masked(queries, count, bitmap, wider)
 
-    # FAISS is given one query at a time: for several it opens a parallel region, whose threads wait for each other on a
-    # busy machine, and it takes as long for each of several as for one. See `parallel_scan.spread` for many queries.
-
-    def _scanned(self, queries: Vectors, count: int) -> list[tuple[Rows, Vectors]]:
+    def _scanned(self, queries: Vectors, count: int) -> tuple[Rows, Vectors]:
         scan, rotate = self._parallel_scan(), self.variant(FAST).rotate
-        ask = scan.search if len(queries) == 1 else scan.search_whole
-        return [ask(rotate(query[None, :]), count) for query in queries]
+        rotated = [rotate(query[None, :]) for query in queries]
+        if len(rotated) == 1:
+            return scan.search(rotated[0], count)
+        return scan.search_whole(np.concatenate(rotated), count)
 
-    def _scanned_masked(
-        self, queries: Vectors, count: int, bitmap: Bytes | None, wider: int
-    ) -> list[tuple[Rows, Vectors]]:
+    def _scanned_masked(self, queries: Vectors, count: int, bitmap: Bytes | None, wider: int) -> tuple[Rows, Vectors]:
         faiss = load_faiss()
         masked = self.variant(MASKED)
         probes = max(1, min(self.settings.probes * wider, self.settings.lists))
@@ -139,9 +133,10 @@ class Codes:
                 raise IndexError(f"the bitmap has {bitmap.size * 8} bits for {self.rows} rows")
             selector = faiss.IDSelectorBitmap(bitmap.size, faiss.swig_ptr(bitmap))
         parameters = faiss.IVFRaBitQSearchParameters(nprobe=probes, qb=_QUERY_BITS, sel=selector)
+        # One query at a time, as in `ParallelScan.search_whole`.
         found = [masked.index.search(masked.rotate(query[None, :]), count, params=parameters) for query in queries]
         del parameters, selector, bitmap  # FAISS only has pointers to them: they had to live until here
-        return [(rows, estimates) for estimates, rows in found]
+        return np.concatenate([rows for _, rows in found]), np.concatenate([estimates for estimates, _ in found])
 
 
 def build(vectors: Vectors, settings: CodeSettings) -> Codes:

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from itertools import count as counter
 from time import perf_counter
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from ...machine.cores import available_cores
 from ...machine.threads import in_thread
 from .load_faiss import load_faiss
 from .pace import SEARCHES, Pace
+from .sign_scan import ROWS_A_BLOCK, SignScan
 
 Rows = npt.NDArray[np.int64]
 Estimates = npt.NDArray[np.float32]
@@ -30,20 +31,34 @@ Result = TypeVar("Result")
 
 LEAST_ROWS = 24_576
 """Scanning a smaller share takes less time than waking a thread twice."""
+LEAST_SIGNS = 98_304
+"""As `LEAST_ROWS`, for codes of one bit, which `SignScan` scans."""
 _MOST = 4
-_ROWS_A_BLOCK = 32  # the rows whose codes FAISS packs together
+
+
+class Share(Protocol):
+    """Some of the rows, as FAISS searches them."""
+
+    def search(self, queries: Estimates, count: int) -> tuple[Estimates, Rows]:
+        """Estimates (q, count), descending, and rows (q, count), for ``queries`` (q, D)."""
 
 
 class ParallelScan:
     """Searches copies of an ``IndexRaBitQFastScan``, split into shares; the index itself is not changed."""
 
     def __init__(self, index: Any) -> None:
-        count = max(1, min(_MOST, available_cores(), index.ntotal // LEAST_ROWS))
+        self._are_signs = index.rabitq.nb_bits == 1
+        least = LEAST_SIGNS if self._are_signs else LEAST_ROWS
+        count = max(1, min(_MOST, available_cores(), index.ntotal // least))
         size = -(-index.ntotal // count)
-        size += -size % _ROWS_A_BLOCK
+        size += -size % ROWS_A_BLOCK
         self._starts = list(range(0, index.ntotal, size)) or [0]
-        self._whole = index
-        self._shares = [index] if count == 1 else [_share(index, start, size) for start in self._starts]
+        self._shares: list[Share]
+        if self._are_signs:
+            self._shares = [SignScan(index, start, min(start + size, index.ntotal)) for start in self._starts]
+        else:
+            self._whole: Share = index
+            self._shares = [index] if count == 1 else [_share(index, start, size) for start in self._starts]
         self._pace = Pace()
 
     def search(self, query: Estimates, count: int) -> tuple[Rows, Estimates]:
@@ -56,10 +71,14 @@ class ParallelScan:
             self._pace.took(perf_counter() - began, cuts)
         return found
 
-    def search_whole(self, query: Estimates, count: int) -> tuple[Rows, Estimates]:
-        """As `search`, by this thread alone."""
-        estimates, rows = self._whole.search(query, count)
-        return rows, estimates
+    def search_whole(self, queries: Estimates, count: int) -> tuple[Rows, Estimates]:
+        """As `search`, by this thread alone, for any number of queries."""
+        if self._are_signs:
+            return self._joined([share.search(queries, count) for share in self._shares], count)
+        # FAISS is given one query at a time: for several it opens a parallel region, whose threads wait for each other
+        # on a busy machine, and it takes as long for each of several as for one.
+        found = [self._whole.search(query[None, :], count) for query in queries]
+        return np.concatenate([rows for _, rows in found]), np.concatenate([estimates for estimates, _ in found])
 
     def _search_shares(self, query: Estimates, count: int) -> tuple[Rows, Estimates]:
         others = [_started(share.search, query, count) for share in self._shares[1:]]
@@ -67,10 +86,16 @@ class ParallelScan:
         for share, future in zip(self._shares[1:], others, strict=True):
             is_ours = future is None or future.cancel()  # no thread has begun it
             found.append(share.search(query, count) if is_ours or future is None else future.result())
+        return self._joined(found, count)
+
+    def _joined(self, found: list[tuple[Estimates, Rows]], count: int) -> tuple[Rows, Estimates]:
+        """The best of what the shares found."""
+        if len(found) == 1:
+            return found[0][1], found[0][0]
         shifted = [np.where(rows < 0, rows, rows + start) for (_, rows), start in zip(found, self._starts, strict=True)]
         estimates, rows = np.concatenate([each for each, _ in found], axis=1), np.concatenate(shifted, axis=1)
-        best = np.argsort(-estimates[0], kind="stable")[:count]
-        return rows[:, best], estimates[:, best]
+        best = np.argsort(-estimates, axis=1, kind="stable")[:, :count]
+        return np.take_along_axis(rows, best, 1), np.take_along_axis(estimates, best, 1)
 
 
 def _share(index: Any, start: int, size: int) -> Any:
@@ -80,10 +105,10 @@ def _share(index: Any, start: int, size: int) -> Any:
     share = faiss.IndexRaBitQFastScan(index.d, index.metric_type, index.bbs, index.rabitq.nb_bits)
     share.center, share.qb, share.centered = index.center, index.qb, index.centered
     codes = faiss.rev_swig_ptr(index.codes.get(), index.codes.size())
-    taken = codes[start // _ROWS_A_BLOCK * stride : -(-stop // _ROWS_A_BLOCK) * stride]
+    taken = codes[start // ROWS_A_BLOCK * stride : -(-stop // ROWS_A_BLOCK) * stride]
     faiss.copy_array_to_AlignedTable(np.ascontiguousarray(taken), share.codes)
     share.ntotal, share.is_trained = stop - start, True
-    share.ntotal2 = stop - start + -(stop - start) % _ROWS_A_BLOCK
+    share.ntotal2 = stop - start + -(stop - start) % ROWS_A_BLOCK
     return share
 
 

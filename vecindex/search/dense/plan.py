@@ -142,11 +142,10 @@ def _scan(rows: int, allowed: int, dimension: int) -> float:
 
 
 def _codes(coded: int, share: float, fetched: int, wanted: int, dimension: int, settings: CodeSettings) -> float:
-    """A candidate costs more than a row of codes: it is sorted, and with two bits or more estimated again."""
+    """A candidate costs more than a row of codes: it is estimated again, and sorted."""
     if settings.lists:
         return _masked(coded, coded, wanted, dimension, settings)
-    row = (2.5 + 0.006 * dimension) * (1 if settings.bits == 1 else 1.7)
-    candidate = 450 if settings.bits == 1 else 1300
+    row, candidate = (0.4 + 0.004 * dimension, 200) if settings.bits == 1 else (4.25 + 0.01 * dimension, 1300)
     # Where the filter and the query disagree, fewer candidates are allowed than expected, and a search is done twice.
     return (row * coded + candidate * fetched) * (1 if share == 1 else 1.3) + 0.45 * dimension * wanted
 
