@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from .values.records import Hit as Hit
     from .values.records import IndexInfo as IndexInfo
     from .values.records import Record as Record
+    from .values.records import TokenReport as TokenReport
     from .values.records import VerifyReport as VerifyReport
     from .values.sources import SourceInfo as SourceInfo
 
@@ -90,9 +91,9 @@ _HOMES = {
     "index.change_model": ("MigrationReport",),
     "values.facets": ("Facet", "Facets"),
     "values.hits": ("Hits",),
-    "values.records": ("AddReport", "CompactReport", "Hit", "IndexInfo", "Record", "VerifyReport"),
     "search.explained.hit_explanation": ("HitExplanation", "Standing"),
     "search.run": ("SearchReport",),
+    "values.records": ("AddReport", "CompactReport", "Hit", "IndexInfo", "Record", "TokenReport", "VerifyReport"),
     "sources.split.read": ("read",),
     "values.sources": ("SourceInfo",),
     "sources.split.sentences": ("split_sentences",),

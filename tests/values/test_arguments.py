@@ -60,7 +60,7 @@ KINDS: dict[str, set[str]] = {
     "whole": {"k", "per_group", "limit", "context", "threads", "dimensions", "join_short", "sample", "seed", "top"},
     "real": {"lock_timeout", "recall", "latency_ms", "rerank_ms", "min_score", "diversity"},
     "flag": {"create", "readonly", "offline", "cache", "anew", "encode", "prune"},
-    "call": {"progress", "on_bad", "token_spans"},
+    "call": {"progress", "on_bad", "token_spans", "keep"},
     "path": {"path", "paths", "destination", "source", "name_or_path", "model", "compare"},
     "choice": {
         *("precision", "device", "runtime", "role", "on_long", "on_duplicate", "format", "split"),

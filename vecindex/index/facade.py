@@ -172,7 +172,8 @@ class Index(Followed):
         elif text is not None or key is not None:
             raise InvalidInput("text= and key= name the columns of a table, which records is not", "Leave them out.")
         with self._writer() as writer, self._upkeep.beside_an_add() as committed:
-            options = AddOptions(space, on_long, on_duplicate, told_both(committed, progress), on_bad)
+            after, keep = told_both(committed, progress), self._upkeep.keep_tokens
+            options = AddOptions(space, on_long, on_duplicate, after, on_bad, keep)
             adding = Adding(self._snapshots, writer, self._model, lambda: self.encoder, options)
             if table is None:
                 report = adding.add(cast(Any, records), keys, cast(Any, metadata), vectors)

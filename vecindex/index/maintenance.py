@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -22,7 +23,7 @@ from ..store.soundness.repair import repair
 from ..store.sql.reads import Catalog
 from ..store.writer import Writer
 from ..values.arguments import entrance
-from ..values.records import CompactReport, VerifyReport
+from ..values.records import CompactReport, TokenReport, VerifyReport
 from ..values.scalars import string, weights_by_name
 from .model import Model
 from .reader import Reader
@@ -43,7 +44,10 @@ class Maintained(Reader):
     ) -> None:
         super().__init__(path, readonly=readonly, model=model, settings=settings)
         self._lock_timeout = lock_timeout
-        self._upkeep = Upkeep(self._folder, self._snapshots, self._accelerator, lambda: self._lexicon, self._writer)
+        self._upkeep = Upkeep(
+            *(self._folder, self._snapshots, self._accelerator, lambda: self._lexicon, lambda: self._tokens),
+            *(self._writer, lambda: self.encoder),
+        )
 
     @entrance()
     def index_field(self, field: str) -> bool:
@@ -81,6 +85,39 @@ class Maintained(Reader):
         except ValueError as error:
             raise InvalidInput(str(error), "See the guide's page on searching.") from None
         return self._upkeep.choose_lexical(settings)
+
+    @entrance()
+    def index_tokens(self, *, progress: Callable[[int, int], None] | None = None) -> TokenReport:
+        """Stores a vector for each token of the texts, so that ``rerank="tokens"`` takes milliseconds.
+
+        They are quantised to two bits a number, and kept in step with the records from then on: an ``add`` keeps those
+        of the texts that it encodes, and makes up for at most 4,096 others, of records that came with vectors, or whose
+        files were lost. Calling this again makes up for all. After `migrate` call it again: they are of the old model.
+
+        The texts of all records are encoded for it. An interrupted call keeps what it made, and the next one goes on.
+
+        Args:
+            progress: called with the number of rows that have stored token vectors, and of all.
+
+        Raises:
+            InvalidInput: the vectors were made elsewhere, so that no model makes token vectors.
+            SpaceMismatch, ModelNotFound, IndexLocked, StorageError.
+        """
+        self._check_writable()
+        space = self._space()
+        if space is not None and space.is_external:
+            raise InvalidInput(
+                f"the index holds vectors made elsewhere ({space.model}), and no model that makes token vectors",
+                "There is nothing to store.",
+            )
+        tokens = self._upkeep.tokens
+        tokens.choose()
+        return tokens.report(tokens.renew(math.inf, progress))
+
+    def drop_tokens(self) -> bool:
+        """Removes the stored token vectors, and stores none from then on; returns False if there were none."""
+        self._check_writable()
+        return self._upkeep.tokens.remove()
 
     @entrance()
     def tune(
@@ -162,6 +199,7 @@ class Maintained(Reader):
         report = repair(self._snapshots, self._writer_of, check_derived, renew, lambda: self.encoder, encode)
         self._accelerator.forget()  # new files may have the names of the damaged ones
         self._lexicon.forget()
+        self._tokens.forget()
         if report.repaired:
             self._upkeep.tidy()
         return report

@@ -21,6 +21,7 @@ from ..search.listing import record_of
 from ..search.view import Accelerator
 from ..store.disk.atomic_create import resolved
 from ..store.disk.files import folder_bytes
+from ..store.manifest import Manifest
 from ..store.side_indexes import describe_sides
 from ..store.snapshot import Snapshot, Snapshots
 from ..store.soundness.faults import command
@@ -167,6 +168,7 @@ class Reader(Searcher):
                 fingerprint=space.fingerprint if space else None,
                 beside=describe_sides(self._folder, manifest),
                 runtime=self._model.runtime(space),
+                token_vectors=_described(manifest),
             )
 
     @entrance()
@@ -225,6 +227,15 @@ class Reader(Searcher):
         what = "Use the index in its old environment, or encode everything again here: "
         anew = "migrate --anew --device cuda" if self._model.settings.device == "cuda" else "migrate --anew"
         return Advice(f"{what}index.migrate(anew=True)", typed=what + command(self.path, anew))
+
+
+def _described(manifest: Manifest) -> str | None:
+    """The stored token vectors in words."""
+    if manifest.tokens is None:
+        return None
+    from ..search.derived.token_upkeep import describe_tokens
+
+    return describe_tokens(manifest)
 
 
 def _sample(snapshot: Snapshot) -> Iterator[Sample]:

@@ -37,6 +37,7 @@ from .model import IndexModel, are_texts
 
 if TYPE_CHECKING:
     from ..search.lexicon import Lexicon
+    from ..search.rerank.stored_tokens import TokenStore
 
 Where = Mapping[str, Any] | str
 
@@ -52,6 +53,12 @@ class Searcher(Listing):
         from ..search.lexicon import Lexicon  # a dense search needs none of it
 
         return Lexicon()
+
+    @cached_property
+    def _tokens(self) -> TokenStore:
+        from ..search.rerank.stored_tokens import TokenStore  # only a search with rerank="tokens" needs it
+
+        return TokenStore()
 
     @entrance(**CHECKS)
     def search(
@@ -296,6 +303,8 @@ class Searcher(Listing):
                     view = self._accelerator.view(snapshot)
                     allowed, without = snapshot.allowed(options.where), _excluded(snapshot, options)
                     words = None if options.mode == "dense" else self._lexicon.of(snapshot)
+                    if stage is not None:
+                        stage.begin(snapshot)
                     trace.lap("filter")
                     yield view, ranker(view, vectors, words, texts, allowed, options, trace, without), stage
                     return
@@ -311,7 +320,7 @@ class Searcher(Listing):
             )
         from ..search.rerank.tokens import TokenStage  # other searches need none of it
 
-        return TokenStage(self._model.encoder(space), texts, options.rerank_ms)
+        return TokenStage(self._model.encoder(space), self._tokens, texts, options.rerank_ms)
 
     def _space(self) -> Space | None:
         return self._manifest().space

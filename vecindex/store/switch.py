@@ -83,6 +83,7 @@ def _committed(folder: Path, catalog: Catalog, side: Snapshots, manifest: Manife
         new = other.manifest
         after = replace(manifest, vectors=manifest.vectors + 1, rows=len(live), dead=0, codes=None, background=None)
         after = replace(after, space=new.space, written_by=new.written_by)
+        after = replace(after, tokens=manifest.tokens and manifest.tokens.without_segments())  # of the old model
         path = vector_file(folder, after.vectors)
 
         def pieces() -> Iterator[memoryview]:

@@ -69,7 +69,7 @@ CHECKS: dict[str, Check] = {
     "against": lambda name, value: string(value, "a query"),
     **dict.fromkeys(("create", "readonly", "offline", "cache", "anew", "encode", "prune"), flag),
     **dict.fromkeys(("path", "destination", "source", "name_or_path"), path),
-    **dict.fromkeys(("progress", "on_bad"), callback),
+    **dict.fromkeys(("progress", "on_bad", "keep"), callback),
     "key": lambda name, value: checked_key(value),
     **dict.fromkeys(("exclude", "not_"), keys),
     "field": lambda name, value: string(value, "a field"),

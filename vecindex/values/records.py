@@ -179,6 +179,7 @@ class IndexInfo:
         bytes: the size of the directory.
         beside: indexes that migrations keep or have begun, in words.
         runtime: what encodes on this machine, such as onnxruntime; None until the model is compiled on first use.
+        token_vectors: the stored token vectors in words, or None; see `Index.index_tokens`.
     """
 
     path: str
@@ -204,6 +205,7 @@ class IndexInfo:
     fingerprint: str | None
     beside: tuple[str, ...] = ()
     runtime: str | None = None
+    token_vectors: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,3 +239,18 @@ class CompactReport:
     bytes_before: int
     bytes_after: int
     forgotten_texts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenReport:
+    """The token vectors that an index stores: of how many ``rows`` and ``tokens``, in how many ``bytes``.
+
+    Deleted records have rows until the index is compacted. ``encoded`` counts the texts that were encoded for it now.
+    ``bytes_a_token`` is what one vector takes.
+    """
+
+    rows: int
+    tokens: int
+    bytes: int
+    bytes_a_token: int
+    encoded: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from random import Random
 
 import numpy as np
@@ -88,18 +87,14 @@ def test_other_numbers_are_refused(numbers: list[int]) -> None:
         renumbered(build(0, codes([1, 1, 1]), DIMENSION), np.array(numbers), 0, 3)
 
 
-def test_any_changed_byte_is_found_or_means_nothing() -> None:
+def test_any_changed_byte_is_found() -> None:
     written = data(build(3, codes([2, 0, 5, 1]), DIMENSION))
-    expected = held(load(written))
-    padding = range(len(written) - 8 * bytes_a_token(DIMENSION) % 8, len(written))
+    load(written).check()
     for place in range(len(written)):
         harmed = bytearray(written)
         harmed[place] ^= 1 << place % 8
-        with contextlib.suppress(ValueError):
-            found = load(bytes(harmed))
-            found.check()
-            assert place in padding
-            assert held(found) == expected
+        with pytest.raises(ValueError, match="token vectors"):
+            load(bytes(harmed)).check()
 
 
 def test_damage_of_one_row_leaves_the_others_readable() -> None:

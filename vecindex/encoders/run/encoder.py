@@ -24,7 +24,7 @@ from ...values.space import Role, Space
 from .checks import OnLong, check_directions, checked_texts, is_zero, no_token, on_long_check, role_check
 from .head import Head
 from .pooling import FloatArray, unit_length
-from .tokenized import IntArray, Span, Tokenizer, Tokens
+from .tokenized import IntArray, Keep, Span, Tell, Tokenizer, Tokens, tell_nobody, telling
 from .unknown_texts import Surroundings, surroundings
 
 TOKENS_A_BATCH = 448
@@ -146,6 +146,14 @@ class Encoder(ABC):
     @entrance(role=role_check, on_long=on_long_check)
     def encode_all(self, texts: Sequence[str], role: Role = "document", on_long: OnLong = "truncate") -> Encoded:
         """Like `encode`, and counts each text's lost tokens; ``on_long`` says what to do with long texts."""
+        return self._encode(texts, role, on_long, None)
+
+    @entrance(role=role_check, on_long=on_long_check)
+    def encode_keeping(self, texts: Sequence[str], keep: Keep, on_long: OnLong = "truncate") -> Encoded:
+        """Like `encode_all`, for documents; ``keep`` gets the vectors of the tokens of each text, in any thread."""
+        return self._encode(texts, "document", on_long, keep)
+
+    def _encode(self, texts: Sequence[str], role: Role, on_long: OnLong, keep: Keep | None) -> Encoded:
         texts = checked_texts(texts)
         vectors = np.empty((len(texts), self.space.dimension), dtype=np.float32)
         lost, unknown = np.zeros(len(texts), dtype=np.int64), np.zeros(len(texts), dtype=np.bool_)
@@ -175,7 +183,8 @@ class Encoder(ABC):
                     if on_long == "error" and cut.any():
                         self._refuse_long(unique[int(cut.argmax())], int(cut.max()))
                     hidden = np.array([bool(surrounding and surrounding.hide(t.ids)) for t in tokens], np.bool_)
-                    window = _Window(unique, places, cut, hidden, self._begin(tokens, skipped, pool))
+                    begun = self._begin(tokens, skipped, pool, telling(keep, unique, tokens))
+                    window = _Window(unique, places, cut, hidden, begun)
                     if last:
                         finish(last)
                     last = window
@@ -307,11 +316,14 @@ class Encoder(ABC):
         if current:
             yield current
 
-    def _begin(self, tokens: Sequence[Tokens], skipped: int, pool: ThreadPoolExecutor) -> Callable[[], FloatArray]:
+    def _begin(
+        self, tokens: Sequence[Tokens], skipped: int, pool: ThreadPoolExecutor, tell: Tell = tell_nobody
+    ) -> Callable[[], FloatArray]:
         """Starts to encode tokenized texts; the function that it returns waits for their vectors, (n, dimension)."""
         vectors = np.empty((len(tokens), self.space.dimension), dtype=np.float32)
 
         def pool_states(rows: list[int], states: FloatArray, mask: IntArray) -> None:
+            tell(rows, states)
             mask[:, :skipped] = 0
             vectors[rows] = self.head(states, mask)
 

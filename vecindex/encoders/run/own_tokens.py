@@ -31,22 +31,32 @@ def tokenized(encoder: Encoder, texts: Sequence[str], role: Role) -> list[Tokens
     A text has as many as the model reads. To tell how many more there are, as `Encoder.tokens` does, would take all the
     time of a long text, so only as many characters are looked at as surely hold these.
     """
-    space = encoder.space
-    most = _CHARACTERS_A_TOKEN * (space.max_tokens or _TOKENS_READ)
-    from_end = space.truncation == "left"
+    most = _most_characters(encoder)
+    from_end = encoder.space.truncation == "left"
     return encoder.tokens([text[-most:] if from_end else text[:most] for text in texts], role)
+
+
+def is_read_whole(encoder: Encoder, text: str) -> bool:
+    """Whether `tokenized` gives all of the tokens of a text that the model reads."""
+    return bool(encoder.space.max_tokens) or len(text) <= _most_characters(encoder)
+
+
+def _most_characters(encoder: Encoder) -> int:
+    return _CHARACTERS_A_TOKEN * (encoder.space.max_tokens or _TOKENS_READ)
 
 
 def own_tokens(encoder: Encoder, tokens: Sequence[Tokens], role: Role) -> list[OwnTokens]:
     """The own tokens of tokenized texts."""
+    each = zip(tokens, _states(encoder, tokens), strict=True)
+    return [own_tokens_of(encoder, one, states, role) for one, states in each]
+
+
+def own_tokens_of(encoder: Encoder, tokens: Tokens, states: FloatArray, role: Role) -> OwnTokens:
+    """The own ones of a text's ``tokens``, which have these last hidden ``states`` (T, D)."""
     around = encoder.surroundings[role]
-    from_end = encoder.space.truncation == "left"
-    found = []
-    for one, states in zip(tokens, _states(encoder, tokens), strict=True):
-        start = max(0, around.start - one.lost) if from_end else around.start
-        own = [place for place, id_ in enumerate(one.ids) if place >= start and id_ not in around.special]
-        found.append(OwnTokens(tuple(int(one.ids[place]) for place in own), unit_length(states[np.array(own, int)])))
-    return found
+    start = max(0, around.start - tokens.lost) if encoder.space.truncation == "left" else around.start
+    own = [place for place, id_ in enumerate(tokens.ids) if place >= start and id_ not in around.special]
+    return OwnTokens(tuple(int(tokens.ids[place]) for place in own), unit_length(states[np.array(own, int)]))
 
 
 def _states(encoder: Encoder, tokens: Sequence[Tokens]) -> list[FloatArray]:

@@ -19,7 +19,7 @@ from .environment import environment
 from .head import Head
 from .pooling import FloatArray
 from .text_tokenizer import TOKENIZER_FILE, TextTokenizer, check_room
-from .tokenized import IntArray, Tokens
+from .tokenized import IntArray, Tell, Tokens, tell_nobody
 
 _TOKENS_AT_ONCE = 8192
 """The most token vectors in memory at a time, however long the texts are."""
@@ -60,7 +60,12 @@ class StaticEncoder(Encoder):
     def forward(self, input_ids: IntArray, attention_mask: IntArray) -> FloatArray:
         return self._table[input_ids]
 
-    def _begin(self, tokens: Sequence[Tokens], skipped: int, pool: ThreadPoolExecutor) -> Callable[[], FloatArray]:
+    def _begin(
+        self, tokens: Sequence[Tokens], skipped: int, pool: ThreadPoolExecutor, tell: Tell = tell_nobody
+    ) -> Callable[[], FloatArray]:
+        for row, one in enumerate(tokens if tell is not tell_nobody else ()):
+            if len(one.ids) <= _TOKENS_AT_ONCE:
+                tell([row], self._table[np.asarray(one.ids)[None]])
         return lambda: self.head.after_pooling(np.stack([self._mean(t.ids) for t in tokens]))
 
     def _mean(self, ids: Sequence[int]) -> FloatArray:

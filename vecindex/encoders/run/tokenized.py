@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 Span = tuple[int, int]
 """The positions of the first character and of the one after the last."""
@@ -25,6 +26,28 @@ class Tokens:
     def lost(self) -> int:
         """How many tokens the model does not read."""
         return self.total - len(self.ids)
+
+
+Keep = Callable[[str, Tokens, FloatArray], None]
+"""Gets a text, its tokens, and their last hidden states (T, D)."""
+Tell = Callable[[Sequence[int], FloatArray], None]
+"""Gets the positions of a batch's texts, and their last hidden states (B, T, D), padding included."""
+
+
+def tell_nobody(rows: Sequence[int], states: FloatArray) -> None:
+    """A `Tell` that does nothing."""
+
+
+def telling(keep: Keep | None, texts: Sequence[str], tokens: Sequence[Tokens]) -> Tell:
+    """Gives ``keep`` the texts of each batch one by one."""
+    if keep is None:
+        return tell_nobody
+
+    def tell(rows: Sequence[int], states: FloatArray) -> None:
+        for row, own in zip(rows, states, strict=True):
+            keep(texts[row], tokens[row], own[: len(tokens[row].ids)])
+
+    return tell
 
 
 class Tokenizer(Protocol):

@@ -93,6 +93,7 @@ class Pipeline:
         self._long_texts = POLICIES[options.on_long]
         self._progress = options.progress
         self._on_bad = options.on_bad
+        self._keep_tokens = options.keep_tokens
         self._total = AddReport()
         # Those of this window and of the last one, which may not be committed yet; all in the space below.
         self._vectors: dict[str, TextVector] = {}
@@ -206,7 +207,9 @@ class Pipeline:
         left = texts
         while True:
             try:
-                self._vectors |= self._long_texts.encode(left, encoder)
+                self._vectors |= self._long_texts.encode(
+                    left, encoder, self._keep_tokens and partial(self._keep_tokens, encoder)
+                )
                 break
             except TextWithoutToken:  # for one text; only now look for others, since few models have any
                 if not (unread := set(encoder.without_token(left))):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from ...encoders.run.encoder import Encoder
+from ...encoders.run.tokenized import Keep
 from ...errors import TextTooLong
 from ...store.changes.reconcile import Incoming
 from ...store.snapshot import Snapshots
@@ -29,9 +30,9 @@ class LongTexts:
         """What to store of each text."""
         return window
 
-    def encode(self, texts: Sequence[str], encoder: Encoder) -> dict[str, TextVector]:
-        """The vectors of different texts."""
-        found = encoder.encode_all(texts)
+    def encode(self, texts: Sequence[str], encoder: Encoder, keep: Keep | None) -> dict[str, TextVector]:
+        """The vectors of different texts; ``keep`` is as in `Encoder.encode_keeping`."""
+        found = encoder.encode_all(texts) if keep is None else encoder.encode_keeping(texts, keep)
         return {
             text: TextVector(vector, lost, text_digest(text))
             for text, vector, lost in zip(texts, found.vectors, found.uncovered.tolist(), strict=True)
@@ -71,11 +72,16 @@ class _Mean(LongTexts):
 
     covers_all = True
 
-    def encode(self, texts: Sequence[str], encoder: Encoder) -> dict[str, TextVector]:
+    def encode(self, texts: Sequence[str], encoder: Encoder, keep: Keep | None) -> dict[str, TextVector]:
         long = _long(texts, encoder)
-        vectors = super().encode([text for text in texts if text not in long], encoder)
+        vectors = super().encode([text for text in texts if text not in long], encoder, keep)
         if long:  # not for the cache, which knows texts alone and not how they were encoded
-            found = encoder.encode_all(list(long), on_long="mean")
+            all_long = list(long)
+            found = (
+                encoder.encode_all(all_long, on_long="mean")
+                if keep is None
+                else encoder.encode_keeping(all_long, keep, on_long="mean")
+            )
             each = zip(long, found.vectors, found.uncovered.tolist(), strict=True)
             vectors |= {text: TextVector(vector, lost) for text, vector, lost in each}
         return vectors

@@ -13,6 +13,8 @@ from .long_texts import OnLong
 from .repeats import OnDuplicate
 
 if TYPE_CHECKING:
+    from ...encoders.run.encoder import Encoder
+    from ...encoders.run.tokenized import FloatArray, Tokens
     from ...sources.split.method import Split
 
 Progress = Callable[[AddReport], None]
@@ -29,6 +31,8 @@ class AddOptions:
     on_duplicate: OnDuplicate = "error"
     progress: Progress | None = None
     on_bad: Callable[[BadText], None] | None = None
+    keep_tokens: Callable[[Encoder, str, Tokens, FloatArray], None] | None = None
+    """Called with each text that is encoded, its tokens and their last hidden states (T, D), in any thread."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Checks that derived files belong to what they were made of: the codes to the vectors, the segments to the texts."""
+"""Checks that derived files belong to what they were made of: codes to vectors, segments to texts."""
 
 from __future__ import annotations
 
@@ -18,4 +18,8 @@ def check_derived(snapshot: Snapshot) -> list[CorruptIndex]:
         from .check_segments import check_segments
 
         found += check_segments(snapshot)
+    if snapshot.manifest.tokens is not None:
+        from .check_tokens import check_tokens
+
+        found += check_tokens(snapshot)
     return found

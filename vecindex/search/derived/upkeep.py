@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...encoders.run.encoder import Encoder
 from ...errors import CorruptIndex, InvalidInput, VecindexError
 from ...machine.memory import memory_errors
 from ...machine.threads import in_thread
@@ -41,9 +43,12 @@ from ..dense.tune import QUERIES, Trial, tune
 from ..view import Accelerator, background_of, load_codes, stored_background
 
 if TYPE_CHECKING:
+    from ...encoders.run.tokenized import FloatArray, Tokens
     from ..lexical.settings import LexicalSettings
     from ..lexicon import Lexicon
+    from ..rerank.stored_tokens import TokenStore
     from .lexical_upkeep import LexicalUpkeep
+    from .token_upkeep import TokenUpkeep
 
 _log = logging.getLogger("vecindex")
 
@@ -57,6 +62,10 @@ LEXICAL_TAIL = 4_096
 LEXICAL_TAIL_WITHIN_AN_ADD = 32_768
 RECORDS_FOR_BACKGROUND = 1_024
 """With fewer, a search makes the background when it needs it: that takes less time than encoding the query."""
+TOKENS_WITHIN_AN_ADD = 4_096
+TEXTS_MADE_UP = 4_096
+"""How many texts are encoded at the end of an ``add`` for rows whose token vectors are missing: some seconds."""
+TEXTS_MADE_UP_MEANWHILE = 64
 _DEAD_SHARE = 0.3
 _DEAD = 1_024
 _ROWS_A_CHECK = 65_536
@@ -92,6 +101,11 @@ def is_background_due(manifest: Manifest) -> bool:
     return now > stored.records or 2 * now < stored.records
 
 
+def are_tokens_due(manifest: Manifest) -> bool:
+    """Whether enough new rows lack their token vectors while an ``add`` goes on."""
+    return manifest.tokens is not None and manifest.rows - manifest.tokens.rows >= TOKENS_WITHIN_AN_ADD
+
+
 def settings_of(manifest: Manifest) -> CodeSettings | None:
     """The settings of the index's codes: the tuned ones, or the defaults for its dimension; None for exact search."""
     if manifest.codes is not None:
@@ -121,19 +135,35 @@ class Upkeep:
         snapshots: Snapshots,
         accelerator: Accelerator,
         lexicon: Callable[[], Lexicon],
+        tokens: Callable[[], TokenStore],
         writer: MakeWriter,
+        encoder: Callable[[], Encoder],
     ) -> None:
         self._folder = folder
         self._snapshots = snapshots
         self._accelerator = accelerator
         self._writer = writer
         self._lexicon = lexicon
+        self._token_store = tokens
+        self._encoder = encoder
 
     @cached_property
     def _lexical(self) -> LexicalUpkeep:
         from .lexical_upkeep import LexicalUpkeep  # small indexes need none of it
 
         return LexicalUpkeep(self._folder, self._snapshots, self._lexicon(), self._writer)
+
+    @cached_property
+    def tokens(self) -> TokenUpkeep:
+        """The upkeep of stored token vectors."""
+        from .token_upkeep import TokenUpkeep  # indexes that store none need none of it
+
+        return TokenUpkeep(self._folder, self._snapshots, self._token_store(), self._writer, self._encoder)
+
+    @property
+    def keep_tokens(self) -> Callable[[Encoder, str, Tokens, FloatArray], None] | None:
+        """What an ``add`` is to do with the token vectors of the texts that it encodes; None for nothing."""
+        return None if self._manifest().tokens is None else self.tokens.kept.put
 
     @contextmanager
     def beside_an_add(self) -> Iterator[Callable[[], None]]:
@@ -144,12 +174,14 @@ class Upkeep:
             def committed() -> None:
                 if not running or running[-1].done():
                     manifest = self._manifest()
-                    if is_extension_due(manifest, is_last=False) or is_segment_due(manifest, is_last=False):
+                    is_due = is_extension_due(manifest, is_last=False) or is_segment_due(manifest, is_last=False)
+                    if is_due or are_tokens_due(manifest):
                         running.append(in_thread(pool, self._try, self._renew_while_due))
 
             yield committed
         for future in running:
             future.result()  # raises the errors that `_try` lets through: bugs
+        self._try(self._renew_tokens)
 
     def tidy(self) -> None:
         """After a change: compacts if there are many dead rows, makes codes of new rows, and replaces lost ones.
@@ -191,6 +223,9 @@ class Upkeep:
         self.renew_codes(rebuild)
         if rebuild or is_segment_due(self._manifest(), is_last=True):
             self._lexical.renew(rebuild)
+        if rebuild and self._manifest().tokens is not None:
+            self.tokens.drop_damaged()
+            self._try(partial(self.tokens.renew, most=math.inf))
 
     @memory_errors("codes were tuned")
     def tune(
@@ -231,6 +266,8 @@ class Upkeep:
             self._renew_background()
 
     def _renew_while_due(self) -> None:
+        if are_tokens_due(self._manifest()):
+            self.tokens.renew(most=TEXTS_MADE_UP_MEANWHILE)
         while is_extension_due(before := self._manifest(), is_last=False):
             self.renew_codes()
             if self._manifest().codes == before.codes:  # another process published first
@@ -245,6 +282,14 @@ class Upkeep:
         text = made.to_json() if made else None
         with self._writer() as writer:
             writer.set_derived(manifest.vectors, lambda now: replace(now, background=text))
+
+    def _renew_tokens(self) -> None:
+        """Stores the token vectors that an ``add`` kept, and some that are missing."""
+        if self._manifest().tokens is not None:
+            try:
+                self.tokens.renew(most=TEXTS_MADE_UP)
+            finally:
+                self.tokens.kept.forget()
 
     def _try(self, work: Callable[[], object]) -> None:
         try:
@@ -278,7 +323,12 @@ class Upkeep:
         if manifest.background is None and len(live) >= RECORDS_FOR_BACKGROUND:
             made = background(len(live), np.asarray(vectors)[sampled(np.arange(len(live)))])
             manifest = replace(manifest, background=made.to_json() if made else None)
-        return replace(manifest, codes=codes, lexical=manifest.lexical and self._lexical.renumbered(manifest, live))
+        return replace(
+            manifest,
+            codes=codes,
+            lexical=manifest.lexical and self._lexical.renumbered(manifest, live),
+            tokens=manifest.tokens and self.tokens.renumbered(manifest, live),
+        )
 
 
 def _check(snapshot: Snapshot) -> None:

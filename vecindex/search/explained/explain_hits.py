@@ -43,7 +43,7 @@ def explain_hits(
     """
     stored = trace.hits
     told = _tokens(ranker.vector(0), encoder, stored, [hit.scores.get("dense") for hit in hits])
-    met = [] if stage is None else stage.pairs(0, [record.text for record in stored])
+    met = [] if stage is None else stage.pairs(0, stored)
     found = []
     for place, (hit, record, (tokens, note)) in enumerate(zip(hits, stored, told, strict=True)):
         notes = {} if note is None else {"tokens": note}

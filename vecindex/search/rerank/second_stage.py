@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ...store.snapshot import Snapshot
 from ...store.stored import Stored
 from ..fusion import mixed
 from .late_interaction import Pair
@@ -18,16 +19,19 @@ DEPTH = 100
 
 
 class SecondStage(Protocol):
-    """Scores texts for each of some queries, which have numbers from 0."""
+    """Scores records for each of some queries, which have numbers from 0."""
 
     name: str
     """What its scores are called."""
 
-    def scores(self, number: int, texts: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-        """The score of each text, NaN where there is none, and which of them were reached in the time there is."""
+    def begin(self, snapshot: Snapshot) -> None:
+        """Called before the records of a snapshot are scored."""
 
-    def pairs(self, number: int, texts: Sequence[str]) -> list[tuple[Pair, ...]]:
-        """Which token of each text each token of the query met, where that makes the score; however long it takes."""
+    def scores(self, number: int, records: Sequence[Stored]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+        """The score of each record, NaN where there is none, and which of them were reached in the time there is."""
+
+    def pairs(self, number: int, records: Sequence[Stored]) -> list[tuple[Pair, ...]]:
+        """Which token of each record each token of the query met, where that makes the score; however long it takes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +68,7 @@ def reordered(
         meaningless: the records that come last (n,).
     """
     known = np.array([place for place, record in enumerate(stored) if not record.unknown], np.int64)
-    found, was_reached = stage.scores(number, [stored[place].text for place in known.tolist()])
+    found, was_reached = stage.scores(number, [stored[place] for place in known.tolist()])
     again, reached = np.full(len(stored), np.nan), np.ones(len(stored), np.bool_)
     again[known], reached[known] = found, was_reached
     places, mixture = np.arange(len(stored)), np.full(len(stored), np.nan)

@@ -56,6 +56,12 @@ class TokenSegment:
         """How many tokens all rows have."""
         return len(self.codes)
 
+    @property
+    def size(self) -> int:
+        """How many bytes its file has."""
+        rows, codes = self.stop - self.first, self.codes.nbytes
+        return HEADER_BYTES + 8 * (rows + 1) + 4 * (rows + rows % 2) + codes + -codes % 8
+
     def of_row(self, row: int) -> Codes:
         """The codes of a row (tokens, bytes).
 
@@ -151,11 +157,14 @@ def load(data: Buffer) -> TokenSegment:
     if not (first <= stop <= _MOST_ROWS and width == bytes_a_token(dimension)):
         raise ValueError("the header of the file of token vectors makes no sense")
     rows = stop - first
+    sizes = (8 * (rows + 1), 4 * rows, width * tokens)
     begins = [HEADER_BYTES]
-    for size in (8 * (rows + 1), 4 * rows, width * tokens):
+    for size in sizes:
         begins.append(begins[-1] + size + -size % 8)
     if begins[-1] != len(data):
         raise ValueError("the file of token vectors is cut short, or too long")
+    if any(any(data[begin + size : end]) for size, (begin, end) in zip(sizes, pairwise(begins), strict=True)):
+        raise ValueError("the file of token vectors is not filled up with zeros")
     offsets = np.frombuffer(data, "<u8", rows + 1, begins[0])
     checksums = np.frombuffer(data, "<u4", rows, begins[1])
     codes = np.frombuffer(data, np.uint8, width * tokens, begins[2]).reshape(tokens, width)

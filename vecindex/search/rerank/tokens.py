@@ -10,28 +10,53 @@ import numpy.typing as npt
 
 from ...encoders.run.encoder import Encoder
 from ...encoders.run.own_tokens import own_tokens, tokenized
+from ...store.snapshot import Snapshot
+from ...store.stored import Stored
 from .late_interaction import Pair, pairs, scores
+from .stored_tokens import StoredTokens, TokenStore
+from .token_codes import turned
 
 
 class TokenStage:
-    """Encodes texts on the spot, the best first, until the time of a query has passed; see `late_interaction`.
+    """Scores records by their stored token vectors, and encodes the texts of others; see `late_interaction`.
 
-    Texts are encoded in batches of about equal size. None is begun that would take too long, going by those before it.
+    Texts are encoded the best first, until the time of a query has passed, in batches of about equal size. None is
+    begun that would take too long, going by those before it. Records with stored token vectors take none of that time.
 
     Args:
         encoder: the index's.
+        store: has the stored token vectors.
         queries: the texts of the queries.
         milliseconds: the time for the texts of each query.
     """
 
     name = "tokens"
 
-    def __init__(self, encoder: Encoder, queries: Sequence[str], milliseconds: float) -> None:
+    def __init__(self, encoder: Encoder, store: TokenStore, queries: Sequence[str], milliseconds: float) -> None:
         self._encoder = encoder
+        self._store = store
         self._seconds = milliseconds / 1e3
         self._queries = own_tokens(encoder, tokenized(encoder, queries, "query"), "query")
+        self._stored: StoredTokens | None = None
 
-    def scores(self, number: int, texts: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    def begin(self, snapshot: Snapshot) -> None:
+        self._stored = None if snapshot.manifest.tokens is None else self._store.of(snapshot)
+
+    def scores(self, number: int, records: Sequence[Stored]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+        found, reached = np.full(len(records), np.nan), np.zeros(len(records), np.bool_)
+        if self._stored is not None:
+            query = turned(self._queries[number].vectors)
+            for place, record in enumerate(records):
+                if (text := self._stored.turned_vectors(record.row)) is not None:
+                    reached[place] = True
+                    (found[place],) = scores(query, [text])
+        if not reached.all():
+            left = np.flatnonzero(~reached)
+            found[left], reached[left] = self._encoded(number, [records[place].text for place in left.tolist()])
+        return found, reached
+
+    def _encoded(self, number: int, texts: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+        """As `scores`, for texts that are encoded."""
         query, encoder = self._queries[number].vectors, self._encoder
         begun, spent, done = perf_counter(), 0.0, 0
         distinct = {text: place for place, text in enumerate(dict.fromkeys(texts))}  # equal texts have equal scores
@@ -49,11 +74,15 @@ class TokenStage:
         places = np.array([distinct[text] for text in texts], np.int64)
         return found[places], reached[places]
 
-    def pairs(self, number: int, texts: Sequence[str]) -> list[tuple[Pair, ...]]:
+    def pairs(self, number: int, records: Sequence[Stored]) -> list[tuple[Pair, ...]]:
         query, encoder, strings = self._queries[number], self._encoder, self._encoder.tokenizer.strings
-        own = own_tokens(encoder, tokenized(encoder, texts, "document"), "document")
-        words = strings(query.ids)
-        return [pairs(words, query.vectors, strings(one.ids), one.vectors) for one in own]
+        own = own_tokens(encoder, tokenized(encoder, [record.text for record in records], "document"), "document")
+        words, found = strings(query.ids), []
+        for record, one in zip(records, own, strict=True):
+            stored = None if self._stored is None else self._stored.vectors(record.row)
+            vectors = one.vectors if stored is None or len(stored) != len(one.ids) else stored
+            found.append(pairs(words, query.vectors, strings(one.ids), vectors))
+        return found
 
 
 def _batches(sizes: Sequence[int], most: int) -> Iterator[tuple[int, int, int]]:

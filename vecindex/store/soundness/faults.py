@@ -43,7 +43,7 @@ class Kind(Enum):
     CACHE = "cache"
     """Entries of the cache, which only saves work: it is emptied."""
     DERIVED = "derived"
-    """Codes and lexical segments, which are derived from the vectors and texts: made again."""
+    """Codes, lexical segments and token vectors, which are derived from the vectors and texts: made again."""
 
 
 @dataclass(slots=True)

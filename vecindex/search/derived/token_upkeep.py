@@ -1,0 +1,304 @@
+"""Stores token vectors of records: they are made outside the writer's lock, a piece at a time, and then published.
+
+1. An ``add`` has the token vectors of the texts that it encodes at hand, and keeps their codes here until the rows are
+   committed. Nothing is encoded twice then.
+2. Other rows lack theirs: they came with vectors, or in an ``add`` that was interrupted, or their segment was lost or
+   damaged. Each ``add`` makes up for a bounded number of them; `Index.index_tokens` for all.
+3. A compaction or a migration comes in between: the piece is dropped, and its rows are found to be missing again.
+4. Killed: the segments that were published stay, and the rest is missing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ...encoders.run.encoder import Encoder
+from ...encoders.run.own_tokens import is_read_whole, own_tokens, own_tokens_of, tokenized
+from ...encoders.run.tokenized import FloatArray, Tokens
+from ...errors import CorruptIndex
+from ...machine.memory import memory_errors
+from ...store.derived import SegmentFile, TokenFiles
+from ...store.manifest import Manifest
+from ...store.snapshot import Snapshot, Snapshots
+from ...store.text_cache import text_digest
+from ...store.vectors import Rows
+from ...store.writer import Writer
+from ...values.records import TokenReport
+from ...values.space import Space
+from ..rerank.stored_tokens import TokenStore, usable_segments
+from ..rerank.token_codes import CODING, Codes, bytes_a_token, encode
+from ..rerank.token_segment import TokenSegment, build, dump, merge, renumbered
+from .segment_life import SegmentLife
+
+ROWS_A_PIECE = 1_024
+"""So many rows, or fewer with this many characters, are encoded for one segment: little is lost when it is stopped."""
+CHARACTERS_A_PIECE = 2_000_000
+MOST_TOKENS = 1_000_000
+"""Segments with more are not merged any further."""
+MOST_KEPT = 2**28
+"""How many bytes of codes an ``add`` may keep."""
+_TOKENS_AT_ONCE = 16_384
+
+Progress = Callable[[int, int], None]
+"""Called with the number of rows that have stored token vectors, and of all."""
+
+
+class Kept:
+    """The codes of the texts that an ``add`` has just encoded, by the digest of the text; for any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._space = ""
+        self._by_text: dict[bytes, Codes] = {}
+        self._size = 0
+
+    def put(self, encoder: Encoder, text: str, tokens: Tokens, states: FloatArray) -> None:
+        """Keeps the codes of a text's own tokens; see `Encoder.encode_keeping`."""
+        if not is_read_whole(encoder, text):
+            return
+        codes = encode(own_tokens_of(encoder, tokens, states, "document").vectors)
+        with self._lock:
+            if self._space != encoder.space.fingerprint:  # a migration came in between
+                self._forget()
+                self._space = encoder.space.fingerprint
+            if self._size + codes.nbytes <= MOST_KEPT:
+                self._size += codes.nbytes
+                self._by_text[text_digest(text)] = codes
+
+    def get(self, text: str, space: Space) -> Codes | None:
+        return self._by_text.get(text_digest(text)) if self._space == space.fingerprint else None
+
+    def forget(self) -> None:
+        with self._lock:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._by_text, self._size = {}, 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """The rows from ``first`` up to ``stop``: what is known of their texts, and the texts to encode.
+
+    ``rows`` has the text of each; None for one that is dead, or of whose text the model knows no token.
+    """
+
+    first: int
+    rows: list[str | None]
+    codes: dict[str, Codes]
+    missing: list[str]
+
+    @property
+    def stop(self) -> int:
+        return self.first + len(self.rows)
+
+
+class TokenUpkeep:
+    """The upkeep of the stored token vectors of one open index."""
+
+    def __init__(
+        self,
+        folder: Path,
+        snapshots: Snapshots,
+        store: TokenStore,
+        writer: Callable[[], AbstractContextManager[Writer]],
+        encoder: Callable[[], Encoder],
+    ) -> None:
+        self._folder = folder
+        self._snapshots = snapshots
+        self._store = store
+        self._writer = writer
+        self._encoder = encoder
+        self.kept = Kept()
+        self._life: SegmentLife[TokenSegment] = SegmentLife(
+            *(TokenFiles.kind, folder, store, self._load, merge, renumbered, dump),
+            size=lambda segment: segment.tokens,
+            most=MOST_TOKENS,
+        )
+
+    def choose(self) -> bool:
+        """Makes the index store token vectors from now on; False if it does."""
+        return self._set(lambda now: now.tokens or TokenFiles(CODING, ""))
+
+    def remove(self) -> bool:
+        """Removes the stored token vectors, and stores none from now on; False if there were none."""
+        return self._set(lambda now: None)
+
+    @memory_errors("token vectors were made")
+    def renew(self, most: float, progress: Progress | None = None) -> int:
+        """Gives rows their token vectors, and encodes at most so many texts for it; returns how many it encoded."""
+        encoded, passed = 0, 0
+        while True:
+            with self._snapshots.take() as snapshot:
+                manifest = snapshot.manifest
+                space = manifest.space
+                if manifest.tokens is None or space is None or space.is_external:
+                    return encoded
+                sound = self._sound(manifest)
+                if progress is not None:
+                    progress(sum(file.stop - file.first for file, _ in sound), manifest.rows)
+                gap = next((gap for gap in _gaps(sound, manifest.rows) if gap[1] > passed), None)
+                if gap is None:
+                    return encoded
+                first = max(gap[0], passed)
+                piece = self._piece(snapshot, space, first, gap[1])
+            if len(piece.missing) > most - encoded:
+                passed = piece.stop
+                continue
+            if piece.missing:
+                encoder = self._encoder()
+                if encoder.space.fingerprint != space.fingerprint:
+                    continue  # scenario 3
+                piece.codes.update(codes_of(encoder, piece.missing))
+                encoded += len(piece.missing)
+            self._publish(manifest, space, sound, piece)
+
+    def report(self, encoded: int) -> TokenReport:
+        """What is stored, after so many texts were encoded for it."""
+        with self._snapshots.borrow() as catalog:
+            manifest = catalog.manifest()
+        sound = self._sound(manifest)
+        rows = sum(file.stop - file.first for file, _ in sound)
+        tokens, size = (sum(getattr(segment, what) for _, segment in sound) for what in ("tokens", "size"))
+        return TokenReport(rows, tokens, size, bytes_a_token(manifest.dimension), encoded)
+
+    def drop_damaged(self) -> None:
+        """Checks all segments, and removes those that are damaged or missing."""
+        with self._snapshots.borrow() as catalog:
+            manifest = catalog.manifest()
+        files = manifest.tokens
+        if files is None:
+            return
+        usable = usable_segments(manifest)
+        bad = [file for file in files.segments if file not in usable]
+        for file in usable:
+            segment = self._store.segment(self._folder, file)
+            try:
+                if segment is not None:
+                    segment.check()
+            except ValueError as error:
+                self._store.refuse(self._folder / file.name, str(error))
+                segment = None
+            if segment is None:
+                bad.append(file)
+        if bad:
+            with self._writer() as writer:
+                writer.set_derived(manifest.vectors, lambda now: _without(now, bad))
+
+    def renumbered(self, manifest: Manifest, live: Rows) -> TokenFiles | None:
+        """Publishes the segments that ``manifest`` names for its rows, which were the rows ``live`` before."""
+        tokens = manifest.tokens
+        return tokens and self._life.moved(tokens, usable_segments(manifest), manifest, live)
+
+    def _set(self, choose: Callable[[Manifest], TokenFiles | None]) -> bool:
+        while True:
+            with self._snapshots.borrow() as catalog:
+                manifest = catalog.manifest()
+            if choose(manifest) == manifest.tokens:
+                return False
+            with self._writer() as writer:
+                if writer.set_derived(manifest.vectors, lambda now: replace(now, tokens=choose(now))):
+                    return True
+            # A compaction came in between.
+
+    def _load(self, folder: Path, file: SegmentFile) -> TokenSegment:
+        segment = self._store.segment(folder, file)
+        if segment is None:
+            raise CorruptIndex(str(folder / file.name), "it is missing or damaged")
+        return segment
+
+    def _sound(self, manifest: Manifest) -> list[tuple[SegmentFile, TokenSegment]]:
+        return self._life.sound(usable_segments(manifest))
+
+    def _piece(self, snapshot: Snapshot, space: Space, first: int, stop: int) -> _Piece:
+        """The first rows of those from ``first`` up to ``stop``."""
+        rows: list[str | None] = []
+        characters = 0
+        for text in _texts(snapshot, first, stop):
+            rows.append(text)
+            characters += len(text or "")
+            if len(rows) >= ROWS_A_PIECE or characters >= CHARACTERS_A_PIECE:
+                break
+        wanted = dict.fromkeys(text for text in rows if text is not None)
+        codes = {text: found for text in wanted if (found := self.kept.get(text, space)) is not None}
+        return _Piece(first, rows, codes, [text for text in wanted if text not in codes])
+
+    def _publish(
+        self, manifest: Manifest, space: Space, sound: list[tuple[SegmentFile, TokenSegment]], piece: _Piece
+    ) -> None:
+        nothing = np.empty((0, bytes_a_token(manifest.dimension)), np.uint8)
+        codes = [nothing if text is None else piece.codes[text] for text in piece.rows]
+        new = build(piece.first, codes, manifest.dimension)
+        before = [each for each in sound if each[0].stop <= piece.first]
+        after = [file for file, _ in sound if file.first >= piece.stop]
+        left = list(before)
+        try:
+            segment = self._life.merged(left, new)
+        except ValueError:
+            left, segment = before, new
+
+        def choose(now: Manifest) -> Manifest:
+            if (now.tokens, now.space) != (manifest.tokens, space):  # scenario 3, or another process was first
+                return now
+            file = self._life.write(now, segment)
+            return replace(
+                now, tokens=TokenFiles(CODING, space.fingerprint, (*(each for each, _ in left), file, *after))
+            )
+
+        with self._writer() as writer:
+            writer.set_derived(manifest.vectors, choose)
+
+
+def describe_tokens(manifest: Manifest) -> str | None:
+    """The stored token vectors in half a line, for people."""
+    if manifest.tokens is None:
+        return None
+    return f"{bytes_a_token(manifest.dimension)} bytes a token, {manifest.tokens.covered} rows"
+
+
+def codes_of(encoder: Encoder, texts: Sequence[str]) -> dict[str, Codes]:
+    """The codes of the own tokens of different texts."""
+    tokens = dict(zip(texts, tokenized(encoder, texts, "document"), strict=True))
+    found: dict[str, Codes] = {}
+    some: list[str] = []
+    size = 0
+    ordered = sorted(texts, key=lambda text: -len(tokens[text].ids))  # similar lengths take less padding
+    for text, after in zip(ordered, (*ordered[1:], None), strict=True):
+        some.append(text)
+        size += len(tokens[text].ids)
+        if after is None or size >= _TOKENS_AT_ONCE:
+            own = own_tokens(encoder, [tokens[each] for each in some], "document")
+            found |= {each: encode(one.vectors) for each, one in zip(some, own, strict=True)}
+            some, size = [], 0
+    return found
+
+
+def _texts(snapshot: Snapshot, first: int, stop: int) -> Iterator[str | None]:
+    """For each of the rows its text; None for one that is dead, or of whose text the model knows no token."""
+    row = first
+    for record in snapshot.records_within(first, stop):
+        yield from (None for _ in range(row, record.row))
+        yield None if record.unknown else record.text
+        row = record.row + 1
+    yield from (None for _ in range(row, stop))
+
+
+def _gaps(sound: Sequence[tuple[SegmentFile, TokenSegment]], rows: int) -> list[tuple[int, int]]:
+    """The ranges of rows, first and after the last, that are in none of the segments."""
+    stops = [0, *(file.stop for file, _ in sound)]
+    firsts = [*(file.first for file, _ in sound), rows]
+    return [(stop, first) for stop, first in zip(stops, firsts, strict=True) if stop < first]
+
+
+def _without(manifest: Manifest, files: Sequence[SegmentFile]) -> Manifest:
+    """The manifest without these segments."""
+    tokens = manifest.tokens
+    if tokens is None:
+        return manifest
+    return replace(manifest, tokens=replace(tokens, segments=tuple(f for f in tokens.segments if f not in files)))
