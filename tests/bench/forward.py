@@ -24,7 +24,7 @@ from support.common import common_voice, rounds, where
 
 import vecindex
 from vecindex.encoders.locate.resolve import resolve
-from vecindex.encoders.run.encoder import TOKENS_A_BATCH
+from vecindex.encoders.run.batches import TOKENS_A_BATCH
 from vecindex.encoders.run.onnx import INPUTS, MODEL_FILE, SLOWER_FUSIONS
 
 LENGTH = 14

@@ -24,7 +24,7 @@ import numpy as np
 from support.common import common_voice, where
 
 import vecindex
-from vecindex.encoders.run.encoder import TOKENS_A_BATCH, TOKENS_A_SHARE
+from vecindex.encoders.run.batches import TOKENS_A_BATCH, TOKENS_A_SHARE
 from vecindex.encoders.run.onnx import MODEL_FILE, SLOWER_FUSIONS
 from vecindex.machine.cores import available_cores
 

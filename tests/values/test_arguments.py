@@ -110,7 +110,7 @@ def base(name: str, folder: Path, without: str = "") -> dict[str, Any]:
         **{"queries": ["one", "two"], "path": folder / "new", "destination": folder / "out.jsonl"},
         **{"source": folder / "export.jsonl", "role": "query", "paths": [folder / "notes.txt"]},
         **{"token_vectors": np.ones((2, 2, 3)), "attention_mask": np.ones((2, 2), int)},
-        "features": [np.ones((1, 2, 3)), np.ones((1, 4, 3))],
+        **{"features": [np.ones((1, 2, 3)), np.ones((1, 4, 3))], "keep": lambda *vectors: None},
     }
     more: dict[str, dict[str, Any]] = {
         "explain": {"encoder": ToyEncoder()},

@@ -144,7 +144,7 @@ def test_vectors_are_float32_of_unit_length_in_the_texts_order(encoder: Encoder)
 
 def test_order_and_batches_are_exact_over_more_than_one_window(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vecindex.encoders.run.encoder.TEXTS_A_WINDOW", 7)
-    monkeypatch.setattr("vecindex.encoders.run.encoder.TOKENS_A_BATCH", 6)
+    monkeypatch.setattr("vecindex.encoders.run.batches.TOKENS_A_BATCH", 6)
     texts = [" ".join(f"w{i}" for i in range(n, n + 1 + n % 9)) for n in range(40)] + ["long " * 40]
     toy = ToyEncoder()
     encoded = toy.encode_all(texts)
@@ -177,7 +177,7 @@ def test_as_many_batches_as_there_are_workers_run_side_by_side(monkeypatch: pyte
                 self.running -= 1
             return super().forward_beside(input_ids, attention_mask)
 
-    monkeypatch.setattr("vecindex.encoders.run.encoder.TOKENS_A_BATCH", 4)
+    monkeypatch.setattr("vecindex.encoders.run.batches.TOKENS_A_BATCH", 4)
     monkeypatch.setattr("vecindex.encoders.run.encoder.TEXTS_A_WINDOW", 16)
     texts = [f"w{n}" for n in range(100)]
     beside = Beside()
@@ -186,7 +186,7 @@ def test_as_many_batches_as_there_are_workers_run_side_by_side(monkeypatch: pyte
 
 
 def test_no_core_waits_for_another_at_the_end_of_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vecindex.encoders.run.encoder.TOKENS_A_BATCH", 4)
+    monkeypatch.setattr("vecindex.encoders.run.batches.TOKENS_A_BATCH", 4)
     monkeypatch.setattr("vecindex.encoders.run.encoder.TEXTS_A_WINDOW", 16)
 
     class OneSlow(ToyEncoder):
@@ -207,7 +207,7 @@ def test_no_core_waits_for_another_at_the_end_of_a_window(monkeypatch: pytest.Mo
 
 
 def test_a_failure_cancels_the_batches_that_have_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vecindex.encoders.run.encoder.TOKENS_A_BATCH", 4)
+    monkeypatch.setattr("vecindex.encoders.run.batches.TOKENS_A_BATCH", 4)
 
     class Failing(ToyEncoder):
         workers = 2

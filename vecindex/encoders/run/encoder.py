@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -21,18 +21,13 @@ from ...machine.threads import in_thread
 from ...values.arguments import entrance
 from ...values.records import UNKNOWN
 from ...values.space import Role, Space
+from .batches import in_batches, tokens_a_batch
 from .checks import OnLong, check_directions, checked_texts, is_zero, no_token, on_long_check, role_check
 from .head import Head
 from .pooling import FloatArray, unit_length
 from .tokenized import IntArray, Keep, Span, Tell, Tokenizer, Tokens, tell_nobody, telling
 from .unknown_texts import Surroundings, surroundings
 
-TOKENS_A_BATCH = 448
-"""Padded tokens in a batch on one core. 256 to 640 measured fastest: a larger batch does not fit into its cache."""
-TOKENS_A_SHARE = 512
-"""Padded tokens for each of the cores that share a batch and wait for each other; measured fastest with two cores."""
-MOST_TOKENS_A_BATCH = 4096
-"""The limit however many cores share a batch, which bounds memory."""
 TEXTS_A_WINDOW = 4096
 """The most texts that are tokenized and sorted by length at a time, which bounds memory."""
 
@@ -114,7 +109,7 @@ class Encoder(ABC):
     @property
     def tokens_a_batch(self) -> int:
         """The most tokens in a batch, padding included; a longer text is a batch of its own."""
-        return TOKENS_A_BATCH if self.sharing == 1 else min(self.sharing * TOKENS_A_SHARE, MOST_TOKENS_A_BATCH)
+        return tokens_a_batch(self.sharing)
 
     @property
     def texts_at_once(self) -> int:
@@ -346,21 +341,12 @@ class Encoder(ABC):
         ``use`` gets the positions of the texts of each batch, their last hidden states, and their mask.
         """
 
-        def run(rows: list[int], forward: Forward) -> None:
+        def run(forward: Forward, rows: list[int]) -> None:
             ids, mask = self.padded([tokens[row] for row in rows])
             use(rows, forward(ids, mask), mask)
 
-        batches = list(_batches(tokens, self.tokens_a_batch))
-        alone = len(batches) == 1 or self.workers == 1
-        running = [] if alone else [in_thread(pool, run, rows, self.forward_beside) for rows in batches]
-
-        def finished() -> None:
-            for rows in batches if alone else ():
-                run(rows, self.forward)
-            for future in running:
-                future.result()
-
-        return finished
+        alone, beside = partial(run, self.forward), partial(run, self.forward_beside)
+        return in_batches([len(t.ids) for t in tokens], self.tokens_a_batch, pool, self.workers, alone, beside)
 
     def _mean_of_parts(self, text: str, role: Role) -> tuple[FloatArray, bool]:
         """The vector of a text that is read in parts, and whether the model knows none of its tokens."""
@@ -395,13 +381,3 @@ class Encoder(ABC):
             if len(found.ids) <= skipped:
                 raise no_token(text, skipped)
         return tokens
-
-
-def _batches(tokens: Sequence[Tokens], budget: int) -> Iterator[list[int]]:
-    """Positions of texts of similar length, longest first; a batch has at most ``budget`` tokens when it is padded."""
-    order = sorted(range(len(tokens)), key=lambda i: -len(tokens[i].ids))
-    start = 0
-    while start < len(order):
-        size = max(1, budget // len(tokens[order[start]].ids))
-        yield order[start : start + size]
-        start += size
