@@ -124,14 +124,14 @@ def test_every_line_says_what_it_is_about() -> None:
         *(1, "a"),
         standings=(Standing("dense", 2, 1000, 0.3), Standing("hybrid", 1, 9, 0.9, {"dense": 0.4, "lexical": 0.5})),
         tokens=(token("pump", -0.3),),
-        terms=(Contribution("pump", 1, 2.0, 1, 1.0, 2.0), Contribution("otto", 1, 1.0, 1, 1.0, 1.0)),
+        terms=(Contribution("pump", 1, 2.0, 1, 1.0, 2.0), Contribution("pumps", 1, 1.0, 1, 1.0, 1.0, is_form=True)),
         pairs=(Pair("pump", "pumps", 0, 0, 0.9, 0.45), Pair("my", "the", 1, 2, 0.5, 0.25)),
     )
     assert lines(explanation, dense=-0.3, lexical=3.0, tokens=0.7) == [
         "   ranks   dense 2 of 1,000, hybrid 1 of 9",
         "   hybrid  0.9000 = dense 0.4000 + lexical 0.5000",
         "   cosine  -0.3000 = -pump 0.3000",
-        "   BM25    3.0000 = pump 2.0000 + otto 1.0000",
+        '   BM25    3.0000 = pump 2.0000 + "pumps" 1.0000',
         "   tokens  0.7000 = mean of pump ~ pumps 0.90, my ~ the 0.50",
     ]
 

@@ -21,7 +21,7 @@ from vecindex.search.lexical.analysis import Analyzer
 from vecindex.search.lexical.query import LexicalQuery, parse_query
 from vecindex.search.lexical.settings import LexicalSettings
 
-from ..support.bm25_oracle import Oracle
+from ..support.bm25_oracle import Oracle, weighed
 from ..support.extent import examples
 from ..support.helpers import opened
 from ..support.toy import ToyEncoder
@@ -141,7 +141,7 @@ class _Ranked:
         return _sorted(dict(zip(rows, found, strict=True)))
 
     def _worded(self, rows: list[int]) -> list[tuple[int, float]]:
-        return list(zip(*self.every.oracle.top(self.query.terms, len(rows), set(rows)), strict=True))
+        return list(zip(*self.every.oracle.top(weighed(self.query), len(rows), set(rows)), strict=True))
 
 
 def _sorted(found: dict[int, float]) -> list[tuple[int, float]]:

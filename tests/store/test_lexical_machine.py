@@ -19,7 +19,7 @@ from vecindex.search.lexical.analysis import Analyzer
 from vecindex.search.lexical.query import parse_query
 from vecindex.search.lexical.settings import LexicalSettings
 
-from ..support.bm25_oracle import Oracle
+from ..support.bm25_oracle import Oracle, weighed
 from ..support.extent import examples
 from ..support.toy import ToyEncoder
 
@@ -169,7 +169,7 @@ class LexicalMachine(RuleBasedStateMachine):
             if parsed.holds_phrases(analyzer, texts)
             and not any(set(word) <= {term for each in terms[row] for term in each} for word in parsed.without)
         ]
-        rows, scores = Oracle(terms, self.settings.weights).top(parsed.terms, ALL, allowed)
+        rows, scores = Oracle(terms, self.settings.weights).top(weighed(parsed), ALL, allowed)
         return [(keys[row], score) for row, score in zip(rows, scores, strict=True)]
 
     @invariant()

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from math import log
 
+from vecindex.search.lexical.query import LexicalQuery
+
 Terms = Sequence[Sequence[str]]
 """The terms of a record: of its text, and of each field."""
+
+
+def weighed(query: LexicalQuery) -> dict[str, float]:
+    """What each term of a query counts; an exact form, which has "=" before it, only in a short query."""
+    share = max(0.0, 2 / query.length - 1 / 3) if query.length else 0.0
+    return {**query.terms, **{form: share * count for form, count in query.forms.items() if share}}
 
 
 class Oracle:
@@ -19,9 +27,21 @@ class Oracle:
             for weight, terms in zip(weights, fields, strict=True):
                 for term in terms:
                     counts[term] = counts.get(term, 0.0) + weight
-        self.lengths = {row: sum(counts.values()) for row, counts in self.counts.items()}
+        self.lengths = {
+            row: sum(count for term, count in counts.items() if not term.startswith("="))
+            for row, counts in self.counts.items()
+        }
 
-    def score(self, query: Mapping[str, int], row: int) -> float:
+    def whole(self, query: LexicalQuery) -> float:
+        """The score of a text of the query's terms alone."""
+        count = {**query.terms, **query.forms}
+        return sum(
+            weight * self.gain_of(term, count[term], query.length)
+            for term, weight in weighed(query).items()
+            if any(term in counts for counts in self.counts.values())
+        )
+
+    def score(self, query: Mapping[str, float], row: int) -> float:
         return sum(in_query * self.gain(term, row) for term, in_query in query.items())
 
     def gain(self, term: str, row: int) -> float:
@@ -40,7 +60,7 @@ class Oracle:
         )
 
     def top(
-        self, query: Mapping[str, int], k: int, allowed: Collection[int] | None = None
+        self, query: Mapping[str, float], k: int, allowed: Collection[int] | None = None
     ) -> tuple[list[int], list[float]]:
         """The best rows that have a term of the query, ties by row; scores that differ by rounding are ties."""
         found = [

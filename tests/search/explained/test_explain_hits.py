@@ -77,8 +77,10 @@ def test_terms_add_what_bm25_says(index: Index) -> None:
     found = explained(index, mode="lexical")["again"]
     average = sum([4, 5, 7, 5, 4]) / 5  # E-1042 is a code and its two parts
     weight, impact = idf(5, 2), float(impacts(2, 4, average))
-    (term,) = found.terms
-    assert (term.term, term.in_query, term.count) == ("rain", 1, 2)
+    form, term = sorted(found.terms, key=lambda each: not each.is_form)
+    assert (term.term, term.in_query, term.count, term.is_form) == ("rain", 1, 2, False)
+    assert (form.term, form.count) == ("rain", 2)
+    assert form.in_query == pytest.approx(1 / 3)
     assert (term.idf, term.impact, term.score) == pytest.approx((weight, impact, weight * impact))
     assert (found.tokens, dict(found.notes)) == ((), {})
 
@@ -125,9 +127,9 @@ def test_words_of_metadata_fields_are_terms_too(tmp_path: Path) -> None:
         index.index_lexical(fields={"title": 2.0})
         index.add(["it leaks", "rain again"], keys=["a", "b"], metadata=[{"title": "the pump"}, {}])
         hits, report = index.explain_search("pump", mode="lexical")
-    (term,) = report.explanations[0].terms
-    assert (term.term, term.count) == ("pump", 2)
-    assert term.score == pytest.approx(hits[0].score, abs=1e-9)
+    terms = report.explanations[0].terms
+    assert [(each.term, each.count) for each in terms] == [("pump", 2), ("pump", 2)]
+    assert sum(each.score for each in terms) == pytest.approx(hits[0].score, abs=1e-9)
 
 
 # --- ranks

@@ -80,15 +80,29 @@ def test_terms(text: str, terms: list[str]) -> None:
 
 
 def test_words_are_reduced_to_stems_by_language() -> None:
-    assert ENGLISH.terms("Running runners ran") == ["run", "runner", "ran"]
-    assert Analyzer(LexicalSettings("german")).terms("H\u00e4user Haus") == ["haus", "haus"]
-    assert Analyzer(LexicalSettings("french")).terms("maisons") == ["maison"]
-    russian = Analyzer(LexicalSettings("russian")).terms(
-        "\u043a\u043d\u0438\u0433\u0438 \u043a\u043d\u0438\u0433\u0430"
-    )
-    assert russian[0] == russian[1]
+    assert stems(ENGLISH, "Running runners ran") == ["run", "runner", "ran"]
+    assert stems(Analyzer(LexicalSettings("german")), "H\u00e4user Haus") == ["haus", "haus"]
+    assert stems(Analyzer(LexicalSettings("french")), "maisons") == ["maison"]
+    russian = Analyzer(LexicalSettings("russian"))
+    one, other = stems(russian, "\u043a\u043d\u0438\u0433\u0438 \u043a\u043d\u0438\u0433\u0430")
+    assert one == other
     # Neither codes nor other scripts are touched.
-    assert ENGLISH.terms("files-2 \u6771") == ["file", "2", "files-2", "\u6771"]
+    assert stems(ENGLISH, "files-2 \u6771") == ["file", "2", "files-2", "\u6771"]
+
+
+def stems(analyzer: Analyzer, text: str) -> list[str]:
+    return [term for term in analyzer.terms(text) if not term.startswith("=")]
+
+
+def test_each_word_that_is_reduced_has_its_exact_form_beside_its_stem() -> None:
+    assert ENGLISH.terms("Cells cell") == ["cell", "=cells", "cell", "=cell"]
+    assert ENGLISH.terms("well-known foo_bars") == [
+        *("well", "=well", "known", "=known", "foo", "=foo", "bar", "=bars", "foo_bars"),
+    ]
+    assert ENGLISH.terms("covid19 10 \u6771 " + "x" * 65) == ["covid19", "10", "\u6771", "x" * 65]
+    assert PLAIN.terms("Cells =a") == ["cells", "a"]
+    assert ENGLISH.query_terms("cells \u6771\u4eac") == ["cell", "=cells", "\u6771\u4eac"]
+    assert ENGLISH.sequence("Cells of E-12") == ["=cells", "=of", "e", "12"]
 
 
 def test_a_query_looks_for_pairs_alone_where_there_are_any() -> None:

@@ -18,13 +18,13 @@ from vecindex.search.lexical.query import LexicalQuery, parse_query
 from vecindex.search.lexical.segment import dump, load
 from vecindex.search.lexical.settings import LexicalSettings
 
-from ...support.bm25_oracle import Oracle
+from ...support.bm25_oracle import Oracle, weighed
 from ...support.extent import examples
 
 PLAIN = Analyzer(LexicalSettings(language=None))
-TITLED = Analyzer(LexicalSettings(language=None, fields=(("title", 2.5),)))
+TITLED = Analyzer(LexicalSettings(fields=(("title", 2.5),)))
 
-words = st.sampled_from(["a", "b", "c", "d", "e-1", "rare", "\u6771\u4eac"])
+words = st.sampled_from(["a", "b", "cell", "cells", "rare", "e-1", "foo_bars", "\u6771\u4eac"])
 sentences = st.lists(words, max_size=12).map(" ".join)
 documents = st.tuples(sentences, sentences)
 
@@ -62,7 +62,7 @@ def test_the_best_rows_are_those_of_plain_bm25(data: st.DataObject) -> None:
     k = data.draw(st.integers(1, 8))
     chosen = None if allowed is None else allowed - dead
     best, scores = found.top(query, k, None if chosen is None else bits(len(texts), chosen))
-    expected, expected_scores = plain.top(query.terms, k, chosen)
+    expected, expected_scores = plain.top(weighed(query), k, chosen)
     assert best.tolist() == expected
     assert scores.tolist() == pytest.approx(expected_scores, abs=1e-9)
     assert found.scores(query, best).tolist() == scores.tolist()
@@ -70,7 +70,9 @@ def test_the_best_rows_are_those_of_plain_bm25(data: st.DataObject) -> None:
         shares = found.contributions(query, row)
         assert sum(each.score for each in shares) == pytest.approx(score, abs=1e-12)
         for each in shares:
-            assert each.score == pytest.approx(query.terms[each.term] * plain.gain(each.term, row), abs=1e-9)
+            term = "=" * each.is_form + each.term
+            assert each.in_query == weighed(query)[term]
+            assert each.score == pytest.approx(each.in_query * plain.gain(term, row), abs=1e-9)
 
 
 @examples(1000)
@@ -85,14 +87,9 @@ def test_the_whole_query_scores_what_a_text_of_its_terms_would(
     dead = set(drawn.sample(range(len(texts)), drawn.randrange(len(texts))))
     query = parse_query(" ".join(asked), TITLED)
     plain = oracle(texts, dead)
-    expected = sum(
-        in_query * plain.gain_of(term, in_query, sum(query.terms.values()))
-        for term, in_query in query.terms.items()
-        if any(term in counts for counts in plain.counts.values())
-    )
     found = postings(texts, [5], dead, loaded=False).whole(query)
     assert isinstance(found, float)
-    assert found == pytest.approx(expected, abs=1e-9)
+    assert found == pytest.approx(plain.whole(query), abs=1e-9)
 
 
 def test_a_record_of_the_query_alone_scores_the_whole() -> None:
@@ -107,18 +104,19 @@ def test_a_record_of_the_query_alone_scores_the_whole() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_many_rows_with_pruning(seed: int) -> None:
     drawn = random.Random(seed)
-    vocabulary = [f"w{i}" for i in range(300)]
+    vocabulary = [f"{one}o{other}{end}" for one in "bcdfghjklm" for other in "nprtvwxzqk" for end in ("", "s", "ing")]
     weights = [1 / (i + 1) for i in range(300)]
     texts = [(" ".join(drawn.choices(vocabulary, weights, k=drawn.randrange(1, 15))), "") for _ in range(2000)]
     dead = set(drawn.sample(range(2000), 200 * (seed % 2)))
     found = postings(texts, [900, 1700], dead, loaded=True)
     plain = oracle(texts, dead)
     for _ in range(15):
-        query = parse_query(" ".join(drawn.choices(vocabulary, k=2) + drawn.choices(vocabulary, weights, k=4)), TITLED)
+        some = drawn.choices(vocabulary, k=2) + drawn.choices(vocabulary, weights, k=drawn.randrange(5))
+        query = parse_query(" ".join(some), TITLED)
         allowed = set(drawn.sample(range(2000), drawn.choice([20, 400]))) - dead
         for chosen in (None, allowed):
             best, scores = found.top(query, 10, None if chosen is None else bits(2000, chosen))
-            expected, expected_scores = plain.top(query.terms, 10, chosen)
+            expected, expected_scores = plain.top(weighed(query), 10, chosen)
             assert best.tolist() == expected
             assert scores.tolist() == pytest.approx(expected_scores, abs=1e-9)
 
@@ -147,6 +145,28 @@ def test_scores_of_rows_without_the_terms_are_0() -> None:
     assert found.scores(parse_query("a", PLAIN), np.array([1, 0, 1]))[[0, 2]].tolist() == [0, 0]
     assert found.scores(parse_query("", PLAIN), np.array([1])).tolist() == [0]
     assert found.contributions(parse_query("a", PLAIN), 1) == []
+
+
+def test_the_exact_word_is_preferred_to_other_forms_in_short_queries() -> None:
+    texts = ["cells", "a cell of some size", "cells divide", "cell"]
+    found = postings([(each, "") for each in texts], [2], set(), loaded=False)
+    assert found.top(parse_query("cell", TITLED), 5)[0].tolist() == [3, 1, 0, 2]
+    assert found.top(parse_query("Cells", TITLED), 5)[0].tolist() == [0, 2, 3, 1]
+    shares = found.contributions(parse_query("cell", TITLED), 1)
+    assert sorted((each.term, each.is_form, each.in_query, each.count) for each in shares) == [
+        *(("cell", False, 1, 1), ("cell", True, pytest.approx(5 / 3), 1)),
+    ]
+    assert [each.is_form for each in found.contributions(parse_query("cell", TITLED), 0)] == [False]
+    long = parse_query("cell 1 2 3 4 5", TITLED)
+    assert [each.is_form for each in found.contributions(long, 1)] == [False]
+    assert found.top(long, 5)[0].tolist() == [0, 3, 2, 1]
+
+
+def test_words_as_they_are_have_no_forms() -> None:
+    found = postings([("cell", ""), ("cells", "")], [], set(), loaded=False)
+    query = parse_query("cell E-1 \u6771\u4eac", PLAIN)
+    assert query.forms == {}
+    assert found.top(parse_query("cell", PLAIN), 5)[0].tolist() == [0, 1]
 
 
 def test_excluded_words_leave_rows_out() -> None:

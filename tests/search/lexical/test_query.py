@@ -11,6 +11,7 @@ from vecindex.search.lexical.query import LexicalQuery, parse_query
 from vecindex.search.lexical.settings import LexicalSettings
 
 PLAIN = Analyzer(LexicalSettings(language=None))
+ENGLISH = Analyzer(LexicalSettings())
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,25 @@ def test_phrases_are_looked_for_in_each_text() -> None:
     assert not query.holds_phrases(PLAIN, ["fox red e-1"])
     assert not query.holds_phrases(PLAIN, ["infrared fox e-1"])
     assert parse_query("a", PLAIN).holds_phrases(PLAIN, [])
+
+
+def test_stems_are_looked_for_and_phrases_and_forms_exactly() -> None:
+    query = parse_query('Cells "red foxes" -rains -E-12', ENGLISH)
+    assert query == LexicalQuery(
+        {"cell": 1, "red": 1, "fox": 1},
+        (("=red", "=foxes"),),
+        (("rain",), ("e", "12", "e-12")),
+        {"=cells": 1, "=red": 1, "=foxes": 1},
+    )
+    assert query.length == 3
+    assert query.holds_phrases(ENGLISH, ["Red foxes!"])
+    assert not query.holds_phrases(ENGLISH, ["a red fox"])
+
+
+@pytest.mark.parametrize(("words", "share"), [(1, 5 / 3), (2, 2 / 3), (3, 1 / 3), (5, 1 / 15), (6, 0), (20, 0)])
+def test_exact_forms_count_less_the_longer_a_query_is(words: int, share: float) -> None:
+    assert parse_query(" ".join(f"w{i}" for i in range(words)), ENGLISH).form_share == pytest.approx(share)
+    assert parse_query("", ENGLISH).form_share == 0
 
 
 @given(text=st.text(st.sampled_from('ab"- \u6771_1')))

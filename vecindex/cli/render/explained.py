@@ -51,7 +51,7 @@ def _said(hit: Hit, explanation: HitExplanation) -> Iterator[tuple[str, str]]:
         parts = _strongest(_words(explanation.tokens))
         yield from _line("cosine", hit.scores.get("dense"), _sum(parts), notes.get("tokens"))
     if explanation.terms:
-        parts = [(each.term, each.score) for each in explanation.terms]
+        parts = [(f'"{each.term}"' if each.is_form else each.term, each.score) for each in explanation.terms]
         yield from _line("BM25", hit.scores.get("lexical"), _sum(parts))
     if explanation.pairs or "pairs" in notes:
         met = ", ".join(

@@ -1,6 +1,7 @@
 """Turns texts into terms, the units that lexical search compares: `Analyzer`.
 
-Words are folded (NFKC, case) and reduced to their stems. A word of several parts that holds a digit or an underscore is
+Words are folded (NFKC, case) and reduced to their stems; beside its stem, a word has a term for its exact form, so that
+texts with the very word of a query can be preferred. A word of several parts that holds a digit or an underscore is
 a code, such as ``E-1042`` or ``foo_bar``: it is found as a whole and by its parts. Scripts without spaces are cut into
 single characters and pairs; a query of more than one character looks for the pairs alone. There are no stop words, so
 that a query made of them finds something; BM25 gives frequent terms little weight.
@@ -25,6 +26,8 @@ _WORD = rf"[\w{{MARKS}}]+(?:[{_JOINTS}][\w{{MARKS}}]+)*(?:\+\+|#(?!\w))?|[{{PICT
 _PART = r"(?:(?!_)[\w{MARKS}{SPACELESS}])+|[{PICTURES}]"
 _RUN = "([{SPACELESS}]+)"
 _CHARACTER = "[{SPACELESS}][{MARKS}]*"
+FORM = "="
+"""What the term of an exact form begins with; no other term has it."""
 _WORDS_KEPT = 100_000
 """Each takes about 200 bytes; they are forgotten all at once."""
 
@@ -43,10 +46,11 @@ class Analyzer:
     def __init__(self, settings: LexicalSettings) -> None:
         self.settings = settings
         self._stem = stemmer(settings.language)
+        self._has_stems = settings.language is not None
         self._known: dict[str, tuple[str, ...]] = {}
 
     def terms(self, text: str) -> list[str]:
-        """The terms of a text that is searched, in order, repeated as they are there."""
+        """The terms of a text that is searched, in order, repeated as they are there, with the exact forms."""
         return [term for unit in self.units(text) for term in self.terms_of(unit)]
 
     def query_terms(self, text: str) -> list[str]:
@@ -58,10 +62,10 @@ class Analyzer:
         return found
 
     def sequence(self, text: str) -> list[str]:
-        """The terms of the smallest parts alone, in order: what a phrase is compared with."""
+        """The terms of the smallest parts alone, in order and in their exact forms: what a phrase is compared with."""
         found: list[str] = []
         for unit, _, is_run in _pieces(_prepared(text)):
-            found += _characters(unit) if is_run else [self._stem_of(part) for part in _parts(_folded(unit))]
+            found += _characters(unit) if is_run else [self._form_of(part) for part in _parts(_folded(unit))]
         return found
 
     def words(self, text: str) -> list[Word]:
@@ -109,17 +113,22 @@ class Analyzer:
 
     def _terms_of(self, unit: str) -> tuple[str, ...]:
         folded = _folded(unit)
-        if folded.isalpha():
-            return (self._stem(folded),)
-        parts = _parts(folded)
-        terms = [self._stem_of(part) for part in parts]
+        parts = [folded] if folded.isalpha() else _parts(folded)
+        terms: list[str] = []
+        for part in parts:
+            form = self._form_of(part)
+            terms += [part] if form == part else [self._stem(part), form]
         is_code = len(parts) > 1 and ("_" in folded or any(map(str.isdigit, folded)))
         if parts and (is_code or folded[-1] in "+#"):
             terms.append(folded.translate(_CODE_JOINTS))
         return tuple(terms)
 
-    def _stem_of(self, part: str) -> str:
-        return part if any(map(str.isdigit, part)) else self._stem(part)
+    def _form_of(self, part: str) -> str:
+        """The term of a part's exact form; the part itself if it is not reduced to a stem."""
+        if not self._has_stems or not 1 < len(part) <= LONGEST or any(map(str.isdigit, part)):
+            return part
+        is_of_run = not part.isascii() and pattern("[{SPACELESS}]").match(part)
+        return part if is_of_run else FORM + part
 
 
 def _folded(unit: str) -> str:

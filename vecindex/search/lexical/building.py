@@ -12,14 +12,15 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from .analysis import Analyzer
+from .analysis import FORM, Analyzer
 from .segment import Array, Segment, term_hash
 
-_UNITS_A_BLOCK = 4_000_000
-"""How many words are put in order at once; they take about 60 bytes each."""
+_UNITS_A_BLOCK = 2_000_000
+"""How many words are put in order at once; they take about 120 bytes each."""
 _COMBINATIONS = 4_000_000
 """Up to so many possible values, a table says which occur; beyond, they are sorted."""
 
+Places = npt.NDArray[np.int64]
 Document = tuple[int, Sequence[str]]
 """A row and its texts, one for each of the settings' weights."""
 
@@ -78,8 +79,11 @@ class _Block:
         """The segment of all rows that were added."""
         fields = len(self._weights)
         slots = np.repeat(np.arange(len(self._sizes)), np.frombuffer(self._sizes, np.int64))
-        hashes, terms, slots = self._terms(slots)
-        sizes = np.bincount(slots, minlength=len(self._sizes)).reshape(-1, fields)
+        of_units = [self._analyzer.terms_of(unit) for unit in self._numbers]
+        lengths = np.array([sum(not term.startswith(FORM) for term in terms) for terms in of_units], np.float64)
+        lengths = lengths[np.frombuffer(self.units, np.uint32)]
+        sizes = np.bincount(slots, lengths, minlength=len(self._sizes)).reshape(-1, fields)
+        hashes, terms, slots = self._terms(of_units, slots)
         row_lengths = np.zeros(stop - first, np.float32)
         numbers = np.frombuffer(self._rows, np.int64)
         row_lengths[numbers] = sizes @ self._weights
@@ -100,21 +104,18 @@ class _Block:
         offsets = np.searchsorted(found, np.arange(len(hashes) + 1))
         return _segment(first, stop, hashes, offsets, rows, counts, row_lengths)
 
-    def _terms(self, slots: Array) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def _terms(self, of_units: Sequence[Sequence[str]], slots: Places) -> tuple[npt.NDArray[np.uint64], Places, Places]:
         """The hashes of all terms, ascending, and for each occurrence the number of its term and its slot."""
         terms = _Numbers()
-        of_units = [self._analyzer.terms_of(unit) for unit in self._numbers]
         flat = np.array([terms[term] for each in of_units for term in each], np.int64)
         sizes = np.array([len(each) for each in of_units], np.int64)
         hashes, ranks = np.unique(np.array([term_hash(term) for term in terms], np.uint64), return_inverse=True)
         flat = ranks[flat]
         units = np.frombuffer(self.units, np.uint32)
-        if len(sizes) and sizes.min() == sizes.max() == 1:
-            return hashes, flat[units], slots.astype(np.int64)
         repeats = sizes[units]
         begins = (np.cumsum(sizes) - sizes)[units] - (np.cumsum(repeats) - repeats)
         places = np.repeat(begins, repeats) + np.arange(int(repeats.sum()))
-        return hashes, flat[places], np.repeat(slots.astype(np.int64), repeats)
+        return hashes, flat[places], np.repeat(slots, repeats)
 
 
 def merge(segments: Sequence[Segment]) -> Segment:

@@ -1,19 +1,21 @@
 """Answers lexical queries from the segments of one generation: `Postings`.
 
-A score is the sum over the query's terms of ``count in query * idf * impact``, as in `bm25`. Its records are the live
-ones alone: how many there are, how many have a term, and their mean length. The terms are added in one order, that of
-falling weight, so that a row's score does not depend on the other rows, the filter or k.
+A score is the sum over the query's terms of ``count in query * idf * impact``, as in `bm25`; exact forms of its words
+are terms that count for a part. Its records are the live ones alone: how many there are, how many have a term, and
+their mean length. The terms are added in one order, that of falling weight, so that a row's score does not depend on
+the other rows, the filter or k.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
+from .analysis import FORM
 from .bm25 import Scores, idf, impacts
 from .maxscore import Mask, Part, Rows, best, look_up, top_of_segment
 from .query import LexicalQuery
@@ -29,20 +31,28 @@ class Contribution:
     """What one term adds to a row's score: ``score`` is ``in_query * idf * impact``."""
 
     term: str
-    in_query: int
+    in_query: float
+    """How often the query has the term; of an exact form, a part of that."""
     idf: float
     count: float
     """How often the row has the term, weighted by field."""
     impact: float
     score: float
+    is_form: bool = False
+    """Whether ``term`` is the exact form of a word, beside the term for its stem."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Weighted:
     term: str
     hash: int
-    in_query: int
+    count: int
+    share: float
     idf: float
+
+    @property
+    def in_query(self) -> float:
+        return self.count * self.share
 
     @property
     def weight(self) -> float:
@@ -94,7 +104,7 @@ class Postings:
             allowed: as ``alive``, of the rows that may be returned, none of them dead; None if all live ones may.
             holds_phrases: says which of these rows have the query's phrases; needed if it has any.
         """
-        terms = self._weighted(query.terms)
+        terms = self._weighted(query)
         mask = self._mask(query, allowed)
         if query.phrases:
             assert holds_phrases is not None
@@ -115,15 +125,15 @@ class Postings:
                 continue
             wanted = rows[inside] - segment.first
             sums = np.zeros(len(inside), np.float64)
-            for part in self._parts(number, self._weighted(query.terms)):
+            for part in self._parts(number, self._weighted(query)):
                 sums += look_up(part, wanted)
             found[inside] = sums
         return found
 
     def whole(self, query: LexicalQuery) -> float:
         """The score of a text that has the query's terms as often as the query, and no others; 0 if no row has any."""
-        terms = self._weighted(query.terms)
-        gains = impacts([each.in_query for each in terms], sum(query.terms.values()), self.average)
+        terms = self._weighted(query)
+        gains = impacts([each.count for each in terms], query.length, self.average)
         return float(sum(each.weight * gain for each, gain in zip(terms, gains.tolist(), strict=True)))
 
     def contributions(self, query: LexicalQuery, row: int) -> list[Contribution]:
@@ -132,16 +142,16 @@ class Postings:
         for number, segment in enumerate(self._segments):
             if not segment.first <= row < segment.stop:
                 continue
-            for each in self._weighted(query.terms):
+            for each in self._weighted(query):
                 for part in self._parts(number, [each]):
                     at = int(np.searchsorted(part.rows, np.uint32(row - segment.first)))
                     if at < len(part.rows) and int(part.rows[at]) == row - segment.first:
                         code = int(part.codes[at])
                         impact = float(part.impacts[code])
                         count = float(segment.counts[code])
-                        found.append(
-                            Contribution(each.term, each.in_query, each.idf, count, impact, impact * each.weight)
-                        )
+                        is_form, term = each.term.startswith(FORM), each.term.removeprefix(FORM)
+                        facts = (term, each.in_query, each.idf, count, impact, impact * each.weight)
+                        found.append(Contribution(*facts, is_form))
         return found
 
     def _top(self, terms: list[_Weighted], k: int, mask: Mask | None) -> tuple[Rows, Scores]:
@@ -178,14 +188,15 @@ class Postings:
 
     # --- terms
 
-    def _weighted(self, terms: Mapping[str, int]) -> list[_Weighted]:
-        """The terms that a live row has, the heaviest first."""
+    def _weighted(self, query: LexicalQuery) -> list[_Weighted]:
+        """The terms and forms that count and that a live row has, the heaviest first."""
         found = []
-        for term, in_query in terms.items():
-            number = term_hash(term)
-            holding = self._count_holding(number)
-            if holding:
-                found.append(_Weighted(term, number, in_query, idf(self.records, holding)))
+        for terms, share in ((query.terms, 1.0), (query.forms, query.form_share)):
+            for term, count in terms.items() if share else ():
+                number = term_hash(term)
+                holding = self._count_holding(number)
+                if holding:
+                    found.append(_Weighted(term, number, count, share, idf(self.records, holding)))
         return sorted(found, key=lambda each: (-each.weight, each.hash))
 
     def _count_holding(self, number: int) -> int:

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .analysis import Analyzer
+from .analysis import FORM, Analyzer
+from .bm25 import form_share
 
 _QUOTED = re.compile(r'"([^"]*)"')
 _EXCLUDED = re.compile(r"(?<!\S)-(?=[^\W_])\S+")
@@ -19,12 +20,24 @@ class LexicalQuery:
     """A record matches if it has any of ``terms``, all of ``phrases``, and all terms of none of ``without``.
 
     ``terms`` are those that give a score, with how often the query has each, and include those of the phrases. A phrase
-    is the terms of its smallest parts, in order.
+    is the terms of its smallest parts, in order. ``forms`` are the terms of exact forms, which add to the score of a
+    record that has them.
     """
 
     terms: Mapping[str, int] = field(default_factory=dict)
     phrases: tuple[tuple[str, ...], ...] = ()
     without: tuple[tuple[str, ...], ...] = ()
+    forms: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def length(self) -> int:
+        """How many terms the query has, each as often as it is there."""
+        return sum(self.terms.values())
+
+    @property
+    def form_share(self) -> float:
+        """How much of a term's weight a form has."""
+        return form_share(self.length)
 
     def holds_phrases(self, analyzer: Analyzer, texts: Sequence[str]) -> bool:
         """Whether each phrase stands in one of the ``texts``, those of a record."""
@@ -43,17 +56,19 @@ def parse_query(text: str, analyzer: Analyzer) -> LexicalQuery:
     rest = _QUOTED.sub(" ", text)
     excluded = [found.group()[1:] for found in _EXCLUDED.finditer(rest)]
     rest = _EXCLUDED.sub(" ", rest)
-    terms = Counter(term for part in (rest, *quoted) for term in analyzer.query_terms(part))
+    counts = Counter(term for part in (rest, *quoted) for term in analyzer.query_terms(part))
+    forms = {term: count for term, count in counts.items() if term.startswith(FORM)}
     return LexicalQuery(
-        dict(terms),
+        {term: count for term, count in counts.items() if term not in forms},
         tuple(dict.fromkeys(phrase for each in quoted if (phrase := tuple(analyzer.sequence(each))))),
         tuple(dict.fromkeys(word for each in excluded if (word := _all_of(each, analyzer)))),
+        forms,
     )
 
 
 def _all_of(word: str, analyzer: Analyzer) -> tuple[str, ...]:
-    """The terms that a record has all of if it has ``word``."""
-    return tuple(dict.fromkeys(analyzer.terms(word)))
+    """The terms that a record has all of if it has ``word`` in any form."""
+    return tuple(dict.fromkeys(term for term in analyzer.terms(word) if not term.startswith(FORM)))
 
 
 def _joined(terms: Sequence[str]) -> str:

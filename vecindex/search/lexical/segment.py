@@ -8,7 +8,7 @@ A file is a header, a directory and the postings, all little-endian and aligned 
     blocks      of 256 terms: the hash of the first u64, the checksum of the block's terms u32
     terms       hashes u64, ascending; offsets of their postings u64, and the end of the last; for bounds the largest
                 count f32 and the least length f32; checksums of their postings u32
-    lengths     f32, one a row: how many terms the row has, weighted by field
+    lengths     f32, one a row: how many terms the row has, weighted by field; exact forms are not counted
     postings    rows u32, counted from the first row, ascending for each term; codes u16 or u32: numbers of pairs
 
 A pair says how often the term is in the row and how long the row is. Scores follow from it once the mean length is

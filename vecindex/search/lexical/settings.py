@@ -13,7 +13,7 @@ from typing import Any
 from ...filters.tree import Path, Refused, parse_path
 from . import stemming
 
-ANALYSIS = 1
+ANALYSIS = 2
 """Counts the changes of `analysis` that make other terms of the same text."""
 DEFAULT_LANGUAGE = "english"
 _MOST_FIELDS = 16
