@@ -78,7 +78,7 @@ def main() -> None:
 
 def measure(setting: Setting, texts: list[str]) -> dict[str, float]:
     encoder: Any = vecindex.load_encoder()
-    model = encoder._model if hasattr(encoder, "_model") else MODEL_FILE
+    model = encoder.folder / MODEL_FILE
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     import onnxruntime  # after vecindex, which keeps it from reporting to its maker
 

@@ -18,7 +18,7 @@ import pytest
 from vecindex import EncodingFailed, OutOfMemory, explain, load_encoder
 from vecindex.cli.render.results import explanation_as
 from vecindex.encoders import models
-from vecindex.encoders.compile import compiled_models, compiler
+from vecindex.encoders.compile import compiled_models, compiler, publishing
 from vecindex.encoders.locate.vecindex_cache import compiled_folder, refusal_file
 from vecindex.encoders.run import text_tokenizer
 from vecindex.encoders.run.encoder import Encoder
@@ -135,7 +135,7 @@ def test_a_user_without_a_home_compiles_into_a_temporary_folder(
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)  # of whom the system knows nothing
     assert load_encoder(static_model(tmp_path / "static")).encode(["the cat"]).shape == (1, 16)
     assert list(compiled_models.every_compiled()) == []
-    with compiler._scratch_folder() as folder:
+    with publishing.scratch_folder() as folder:
         assert str(folder).startswith(tempfile.gettempdir())
     (told,) = caplog.records
     assert "is not writable" in told.getMessage()
@@ -207,7 +207,7 @@ def test_a_panic_of_tokenizers_is_retried_without_threads_and_then_reported(
 ) -> None:
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
     tries: list[str] = []
-    encode: Any = text_tokenizer._encoded
+    encode: Any = text_tokenizer.encoded
 
     class Panics:
         def encode_batch_fast(self, texts: list[str], add_special_tokens: bool) -> Any:

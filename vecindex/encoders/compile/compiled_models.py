@@ -7,13 +7,14 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...machine.lacks import lack, said
+from ...values.cross_model import CrossModel
 from ...values.space import Space
 from ..config.small_files import read_json
 from ..locate.ownership import distrust_any, tell
@@ -30,7 +31,12 @@ from ..run.agreement import Agreement
 from ..run.head import Head
 
 if TYPE_CHECKING:
+    from ..cross.onnx import OnnxCrossEncoder
     from ..run.onnx import OnnxEncoder
+
+Defined = Space | CrossModel
+"""What is compiled: all that its files define, with a fingerprint."""
+Opened = TypeVar("Opened")
 
 log = logging.getLogger("vecindex")
 
@@ -63,20 +69,61 @@ class Compiled:
     made_with: str = ""
     unread: tuple[str, ...] = ()
 
+    @property
+    def defined(self) -> Space:
+        """What was compiled."""
+        return self.space
 
-def write_record(folder: Path, compiled: Compiled) -> None:
+
+@dataclass(frozen=True, slots=True)
+class CompiledCross:
+    """The contents of a compiled cross-encoder's `RECORD`; see `Compiled`.
+
+    ``difference`` is the largest between a score of the probes and the reference's.
+    """
+
+    cross: CrossModel
+    padding_id: int
+    origin: str
+    files: Mapping[str, str]
+    difference: float
+    made_with: str = ""
+    unread: tuple[str, ...] = ()
+
+    @property
+    def defined(self) -> CrossModel:
+        """What was compiled."""
+        return self.cross
+
+
+Record = Compiled | CompiledCross
+AnyRecord = TypeVar("AnyRecord", Compiled, CompiledCross)
+
+
+def write_record(folder: Path, record: Record) -> None:
     """Writes `RECORD`; raises OSError."""
-    write_json(folder / RECORD, {"compiler": _COMPILER, **asdict(compiled), "files": dict(compiled.files)})
+    write_json(folder / RECORD, {"compiler": _COMPILER, **asdict(record), "files": dict(record.files)})
 
 
 def read_record(folder: Path) -> Compiled:
-    """Raises OSError, ValueError, KeyError or TypeError if there is no record of this version."""
-    record = read_json(folder / RECORD)
-    if record.pop("compiler") != _COMPILER:
-        raise _OtherCompiler("it was compiled by another version of vecindex")
+    """The record of an encoder; raises OSError, ValueError, KeyError or TypeError if there is none of this version."""
+    record = _record(folder)
     sample = record.pop("sample")
     made = {"space": Space(**record["space"]), "sample": None if sample is None else Agreement(**sample)}
     return Compiled(**{**record, **made, "unread": tuple(record["unread"])})
+
+
+def read_cross_record(folder: Path) -> CompiledCross:
+    """The record of a cross-encoder; raises what `read_record` does."""
+    record = _record(folder)
+    return CompiledCross(**{**record, "cross": CrossModel(**record["cross"]), "unread": tuple(record["unread"])})
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    record: dict[str, Any] = read_json(folder / RECORD)
+    if record.pop("compiler") != _COMPILER:
+        raise _OtherCompiler("it was compiled by another version of vecindex")
+    return record
 
 
 class _OtherCompiler(ValueError):
@@ -89,17 +136,36 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 def load_compiled(space: Space, threads: int | None) -> OnnxEncoder | None:
     """The compiled encoder of this space; None if there is none. A damaged one is removed, to be compiled again."""
-    folder = compiled_folder(space.fingerprint)
+
+    def opened(folder: Path, record: Compiled) -> OnnxEncoder:
+        return open_folder(folder, space, record.padding_id, threads, record.made_with)
+
+    return _load(space, read_record, opened)
+
+
+def load_compiled_cross(cross: CrossModel, threads: int | None) -> OnnxCrossEncoder | None:
+    """As `load_compiled`, of a cross-encoder."""
+
+    def opened(folder: Path, record: CompiledCross) -> OnnxCrossEncoder:
+        return open_cross_folder(folder, cross, record.padding_id, threads)
+
+    return _load(cross, read_cross_record, opened)
+
+
+def _load(
+    defined: Defined, read: Callable[[Path], AnyRecord], opened: Callable[[Path, AnyRecord], Opened]
+) -> Opened | None:
+    folder = compiled_folder(defined.fingerprint)
     if not os.path.isdir(folder):  # unlike Path.is_dir, it never raises
         return None
     if reason := distrust_any(folder, cache_folder()):
         tell(reason)
         return None
     try:
-        record = read_record(folder)
+        record = read(folder)
         if damaged := next(faults(folder, record), None):
             raise ValueError(damaged)
-        return open_folder(folder, space, record.padding_id, threads, record.made_with)
+        return opened(folder, record)
     except _OtherCompiler as error:
         log.debug("%s: %s", folder, error)
     except Exception as error:  # onnxruntime and tokenizers raise many classes
@@ -117,7 +183,14 @@ def open_folder(folder: Path, space: Space, padding_id: int, threads: int | None
     return OnnxEncoder(folder, space, padding_id, Head.load(folder, space), threads, made_with)
 
 
-def faults(folder: Path, record: Compiled, reread: bool = False) -> Iterator[str]:
+def open_cross_folder(folder: Path, cross: CrossModel, padding_id: int, threads: int | None) -> OnnxCrossEncoder:
+    """The cross-encoder that was compiled into ``folder``."""
+    from ..cross.onnx import OnnxCrossEncoder
+
+    return OnnxCrossEncoder(folder, cross, padding_id, threads)
+
+
+def faults(folder: Path, record: Record, reread: bool = False) -> Iterator[str]:
     """What is wrong with the files; ``reread`` also reads those that seem unchanged."""
     for name, expected in record.files.items():
         try:
@@ -139,39 +212,48 @@ def take_away(folder: Path) -> None:
 
 def every_compiled() -> Iterator[tuple[Path, Compiled]]:
     """The folders and records of all compiled encoders in the cache."""
+    return _every(read_record)
+
+
+def every_compiled_cross() -> Iterator[tuple[Path, CompiledCross]]:
+    """The folders and records of all compiled cross-encoders in the cache."""
+    return _every(read_cross_record)
+
+
+def _every(read: Callable[[Path], AnyRecord]) -> Iterator[tuple[Path, AnyRecord]]:
     for record_file in sorted((cache_folder() / "compiled").glob(f"*/{RECORD}")):
         with contextlib.suppress(*UNREADABLE):
             if distrust_any(record_file.parent, cache_folder()):
                 continue
-            record = read_record(record_file.parent)
-            if record_file.parent.name == record.space.fingerprint:
+            record = read(record_file.parent)
+            if record_file.parent.name == record.defined.fingerprint:
                 yield record_file.parent, record
 
 
 # --- what cannot be exported
 
 
-def refuse(space: Space, reason: str) -> None:
+def refuse(defined: Defined, reason: str) -> None:
     """Remembers that the export of this model failed, until another version of a library is installed."""
     with contextlib.suppress(OSError):
-        refused = {"reason": reason, "said": _SAID, **_versions(), "space": asdict(space)}
-        write_json(refusal_file(space.fingerprint), refused)
+        refused = {"reason": reason, "said": _SAID, **_versions(), "space": asdict(defined)}
+        write_json(refusal_file(defined.fingerprint), refused)
 
 
-def refusal(space: Space) -> str | None:
+def refusal(defined: Defined) -> str | None:
     """Why the export failed; None if it was not tried with the installed versions."""
     try:
-        found = read_trusted(refusal_file(space.fingerprint))
+        found = read_trusted(refusal_file(defined.fingerprint))
         versions = {name: found[name] for name in _versions()}
         return str(found["reason"]) if versions == _versions() and found["said"] == _SAID else None
     except UNREADABLE:
         return None
 
 
-def forget_refusal(space: Space) -> None:
+def forget_refusal(defined: Defined) -> None:
     """Lets the export be tried again."""
     with contextlib.suppress(OSError):
-        refusal_file(space.fingerprint).unlink()
+        refusal_file(defined.fingerprint).unlink()
 
 
 def made_with() -> str:
@@ -188,13 +270,13 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def runtime_of(space: Space) -> str:
-    """The runtime of this space's encoder on this machine, as far as it is known without loading anything."""
-    if space.is_static:
+def runtime_of(defined: Defined) -> str:
+    """The runtime of a model on this machine, as far as it is known without loading anything."""
+    if isinstance(defined, Space) and defined.is_static:
         return "numpy"
     with contextlib.suppress(*UNREADABLE):
-        if not distrust_any(folder := compiled_folder(space.fingerprint), cache_folder()):
-            read_record(folder)
+        if not distrust_any(folder := compiled_folder(defined.fingerprint), cache_folder()):
+            _record(folder)
             return "onnxruntime"
-    reason = refusal(space)
+    reason = refusal(defined)
     return "not compiled yet" if reason is None else f"torch (its export failed: {reason})"

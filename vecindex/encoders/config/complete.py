@@ -65,11 +65,12 @@ def _is_count(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def all_weights_required(held: Held) -> Iterator[list[str]]:
+def all_weights_required(held: Held, is_headed: bool = False) -> Iterator[list[str]]:
     """Within this context, this thread loads a model of transformers only if its files hold all its weights.
 
     Yields a list, which receives the names of the arrays that the loaded model does not read. A missing weight raises
-    a ValueError that names it. Models that other threads load meanwhile are not checked.
+    a ValueError that names it; only of a model that ``is_headed`` the pooler is one of them, as its head reads that.
+    Models that other threads load meanwhile are not checked.
     """
     unread: list[str] = []
     loader = threading.get_ident()
@@ -83,7 +84,7 @@ def all_weights_required(held: Held) -> Iterator[list[str]]:
             _check_size(cls, settings["config"], held)
         settings |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
         model, found = original.__func__(cls, *arguments, **settings)
-        _check_found(found)
+        _check_found(found, is_headed)
         unread[:] = sorted(found["unexpected_keys"])
         return (model, found) if output_loading_info else model
 
@@ -105,14 +106,17 @@ def _check_size(kind: Any, config: Any, held: Held) -> None:
         raise ValueError(f"its config asks for {numbers:,} numbers, but its files hold only {held.numbers:,}")
 
 
-def _check_found(found: Mapping[str, Any]) -> None:
-    missing = sorted(name for name in found["missing_keys"] if not _UNUSED.search(name))
+def _check_found(found: Mapping[str, Any], is_headed: bool) -> None:
+    def is_unused(name: str) -> bool:
+        return not is_headed and _UNUSED.search(name) is not None
+
+    missing = sorted(name for name in found["missing_keys"] if not is_unused(name))
     if missing:
         unread = found["unexpected_keys"]
         instead = f"; they hold {listed(sorted(unread))}, which it does not read" if unread else ""
         raise ValueError(f"its files lack weights that the model needs: {listed(missing)}{instead}")
     for name, held, wanted in found["mismatched_keys"]:
-        if not _UNUSED.search(name):
+        if not is_unused(name):
             raise ValueError(f"{name} has the shape {tuple(held)} in its files, but its config says {tuple(wanted)}")
 
 

@@ -93,12 +93,14 @@ class Modules:
 class ModelReader:
     """Reads a model's files, and refuses the model by name."""
 
-    def __init__(self, folder: Path, model: str) -> None:
+    def __init__(self, folder: Path, model: str, advice: str | None = None) -> None:
+        """``advice`` says what to do if the model is refused; None is that for an encoder."""
         self.folder = folder
         self.model = model
+        self._advice = advice
 
     def refuse(self, reason: str) -> NoReturn:
-        raise UnsupportedModel(self.model, reason)
+        raise UnsupportedModel(self.model, reason, self._advice)
 
     def json(self, name: str, kind: Literal["dict", "list"] = "dict", optional: bool = False) -> Any:
         """The content of a JSON file; None if it is optional and missing."""
@@ -108,7 +110,7 @@ class ModelReader:
         except (FileNotFoundError, NotADirectoryError):
             if optional:
                 return None
-            raise UnsupportedModel(self.model, f"its folder {self.folder} holds no {name}") from None
+            raise UnsupportedModel(self.model, f"its folder {self.folder} holds no {name}", self._advice) from None
         except (ValueError, OSError) as error:
             self._unreadable(path, error)
         if type(value).__name__ != kind:
@@ -148,13 +150,13 @@ class ModelReader:
 
     def _unreadable(self, path: Path, error: ValueError | OSError) -> NoReturn:
         reason = f"{path} cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
-        raise UnsupportedModel(self.model, reason) from None
+        raise UnsupportedModel(self.model, reason, self._advice) from None
 
     def no_weights(self, path: str) -> NoReturn:
         """Refuses a folder without safetensors, and says what can be done about it."""
         folder = self.folder / path
         if pickle := pickle_among(file.name for file in folder.glob("*")):
-            raise pickle_refused(self.model, within(path, pickle))
+            raise pickle_refused(self.model, within(path, pickle), self._advice)
         self.refuse(f"its folder {folder} holds no {WEIGHTS_FILE}")
 
 
@@ -250,10 +252,8 @@ def _dense(read: ModelReader, path: str) -> DenseFiles:
     flags = (config.get("bias", True), config.get("use_residual", False))
     if not is_size(sizes[0]) or not is_size(sizes[1]) or not all(isinstance(flag, bool) for flag in flags):
         read.refuse(f"{name} lacks a valid in_features, out_features, bias or use_residual")
-    full = config.get("activation_function", "torch.nn.modules.activation.Tanh")
-    activation = str(full).rsplit(".", 1)[-1]
-    if not str(full).startswith("torch.nn.modules.") or not _is_activation(activation):
-        read.refuse(f"{name} sets activation_function to {full}; supported: {', '.join(get_args(Activation))} of torch")
+    setting = "activation_function"
+    activation = activation_of(read, name, setting, config.get(setting, "torch.nn.modules.activation.Tanh"))
     read.weights(path)
     return DenseFiles(read.folder / path, sizes[0], sizes[1], flags[0], activation, flags[1])
 
@@ -279,6 +279,14 @@ def _layer(read: ModelReader, kind: str, path: str, *known: str) -> dict[str, An
 def is_size(value: object) -> TypeGuard[int]:
     """Whether this is a whole number of at least 1."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def activation_of(read: ModelReader, name: str, setting: str, given: object) -> Activation:
+    """The activation that a ``setting`` in the file ``name`` gives as the path of a class; refuses any other."""
+    prefix, _, activation = str(given).rpartition(".")
+    if not f"{prefix}.".startswith("torch.nn.") or not _is_activation(activation):
+        read.refuse(f"{name} sets {setting} to {given}; supported: {', '.join(get_args(Activation))} of torch")
+    return activation
 
 
 def _is_activation(name: str) -> TypeGuard[Activation]:

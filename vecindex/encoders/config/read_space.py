@@ -6,8 +6,7 @@ Whatever they ask for that is not supported is refused by name (`UnsupportedMode
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
@@ -15,38 +14,25 @@ from typing import Any, Literal
 
 from ...errors import InvalidInput
 from ...values.space import STATIC, Space, digest
-from .layouts import SENTENCE_CONFIGS, SENTENCE_FILE
-from .modules import ModelReader, Modules, Pooling, is_size, read_modules, within
-from .remote_code import check_choices
-from .small_files import check_folder, check_weights
-from .weights import WEIGHTS_FILE, check_header, shapes
+from .layouts import SENTENCE_FILE
+from .modules import ModelReader, Modules, Pooling, is_size, read_modules
+from .prompts import default_prompt, prompts_in
+from .small_files import check_folder
+from .transformer_files import FileDigest, read_transformer, without_truncation
+from .weights import WEIGHTS_FILE, shapes
 
 log = logging.getLogger("vecindex")
 
-FileDigest = Callable[[Path], str]
-
-_MOST_PROMPT = 10_000
-_LARGE = 64 << 20  # bytes; the digest of such a file takes long, so its header is checked first
-# Entries of config.json that say how a file was written or run, not what the weights compute.
-_COSMETIC = {
-    *("_name_or_path", "_commit_hash", "transformers_version", "architectures", "dtype", "torch_dtype"),
-    *("use_cache", "gradient_checkpointing", "auto_map"),
+_OUTPUT = {
+    "transformer_task": "feature-extraction",
+    "module_output_name": "token_embeddings",
+    "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
 }
-# Entries of tokenizer_config.json that change no token, or that the encoder sets itself; any other may change one.
-_COSMETIC_TOKENIZER = {
-    *("name_or_path", "is_local", "local_files_only", "backend", "tokenizer_file", "special_tokens_map_file"),
-    *("model_max_length", "max_length", "stride", "truncation_strategy", "padding", "pad_token_type_id"),
-    *("pad_to_multiple_of", "clean_up_tokenization_spaces", "model_input_names", "chat_template", "auto_map"),
-}
+"""What sentence-transformers' settings may say of what the transformer is run for."""
 _SETTINGS = (
     *("prompts", "default_prompt_name", "similarity_fn_name", "model_type", "truncate_dim"),
     *("__version__", "requirements"),  # of the libraries that load it, which change no vector
 )
-# Models whose first position embedding comes after that of the padding token, so that they read fewer tokens.
-_PADDED_POSITIONS = {
-    *("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "xmod", "ibert"),
-    *("data2vec-text", "longformer"),
-}
 
 
 def read_space(folder: Path, model: str, file_digest: FileDigest, dimensions: int | None = None) -> Space:
@@ -81,16 +67,8 @@ def read_space(folder: Path, model: str, file_digest: FileDigest, dimensions: in
 def _transformer(
     read: ModelReader, modules: Modules, pooling: Pooling, file_digest: FileDigest, common: dict[str, Any]
 ) -> Space:
-    path = modules.path
-    files = read.module(modules.layout[0], path)
-    config, tokenizer = files["config.json"], files.get("tokenizer_config.json", {})
-    check_choices(read, within(path, "config.json"), config)
-    if "adapter_config.json" in files:
-        read.refuse("it is an adapter (adapter_config.json), which needs its base model")
-    for side in ("truncation_side", "padding_side"):
-        if tokenizer.get(side) not in (None, "right", "left"):
-            read.refuse(f"{within(path, 'tokenizer_config.json')} sets {side} to {tokenizer[side]!r}")
-    sentence = _sentence_config(read, path, files)
+    files = read.module(modules.layout[0], modules.path)
+    transformer = read_transformer(read, modules.path, files, _OUTPUT, file_digest)
     if modules.plain:
         log.warning(
             "%s has no modules.json, which would say how token vectors become a sentence vector; the mean is used.",
@@ -99,13 +77,13 @@ def _transformer(
     return Space(
         **common,
         dimension=pooling.width * len(pooling.modes),
-        max_tokens=_max_tokens(read, sentence, tokenizer, config),
+        max_tokens=transformer.max_tokens,
         pooling="+".join(pooling.modes),
-        weights=_weights(read, path, file_digest),
-        tokenizer=_tokenizer(files, sentence),
-        architecture=digest({k: v for k, v in config.items() if k not in _COSMETIC}),
+        weights=transformer.weights,
+        tokenizer=transformer.tokenizer,
+        architecture=transformer.architecture,
         prompt_pooled=pooling.prompt_pooled,
-        truncation=tokenizer.get("truncation_side") or "right",
+        truncation=transformer.truncation,
     )
 
 
@@ -127,7 +105,7 @@ def _static(read: ModelReader, path: str, file_digest: FileDigest, common: dict[
         max_tokens=limit,
         pooling="mean",
         weights=file_digest(file),
-        tokenizer=digest(_without_truncation(definition)),
+        tokenizer=digest(without_truncation(definition)),
         architecture=STATIC,
         truncation=side,
     )
@@ -180,15 +158,9 @@ def _prompts(read: ModelReader, config: Mapping[str, Any], normalize: bool) -> t
         read.refuse(f"its vectors are compared by {similarity} (similarity_fn_name); only cosine scores are supported")
     if config.get("model_type", "SentenceTransformer") != "SentenceTransformer":
         read.refuse(f"it is a {config['model_type']}, not a SentenceTransformer")
-    prompts = config.get("prompts") or {}
-    if not isinstance(prompts, dict) or not all(isinstance(v, str | None) for v in prompts.values()):
-        read.refuse(f"{SENTENCE_FILE} has prompts that are not strings")
-    for prompt, text in prompts.items():
-        if len(text or "") > _MOST_PROMPT:
-            read.refuse(f"its prompt {prompt[:40]!r} has {len(text):,} characters; the limit is {_MOST_PROMPT:,}")
-    query, document = (prompts.get(name) or "" for name in ("query", "document"))
-    default = config.get("default_prompt_name")
-    if default is None or query or document:
+    prompts = prompts_in(read, config)
+    query, document = (prompts.get(name, "") for name in ("query", "document"))
+    if config.get("default_prompt_name") is None or query or document:
         if prompts.get("passage") and not document:
             log.warning(
                 "%s has a prompt named 'passage', %r, which is not used, as in sentence-transformers; "
@@ -196,85 +168,8 @@ def _prompts(read: ModelReader, config: Mapping[str, Any], normalize: bool) -> t
                 *(read.model, prompts["passage"], SENTENCE_FILE),
             )
         return query, document
-    if default not in (*prompts, "query", "document"):
-        read.refuse(f"{SENTENCE_FILE} names {default!r} as the default prompt, but has no prompt of that name")
-    return prompts.get(default) or "", prompts.get(default) or ""
-
-
-def _sentence_config(read: ModelReader, path: str, files: Mapping[str, Any]) -> dict[str, Any]:
-    """sentence-transformers' settings of the transformer; an unknown one that may change a vector is refused."""
-    name = next((name for name in SENTENCE_CONFIGS if files.get(name)), "")
-    sentence = files.get(name, {})
-    expected = {
-        "transformer_task": "feature-extraction",
-        "module_output_name": "token_embeddings",
-        "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
-    }
-    for key, value in sentence.items():
-        if key in ("max_seq_length", "do_lower_case", "unpad_inputs") or value in (None, {}, expected.get(key)):
-            continue
-        read.refuse(f"{within(path, name)} sets {key} to {value}")
-    return dict(sentence)
-
-
-def _max_tokens(
-    read: ModelReader, sentence: Mapping[str, Any], tokenizer: Mapping[str, Any], config: Mapping[str, Any]
-) -> int:
-    kind = config.get("model_type")
-    positions = config.get("n_positions" if kind == "gpt2" else "max_position_embeddings")
-    limit = sentence.get("max_seq_length")
-    if limit is None:
-        # As sentence-transformers does: the tokenizer's limit, but no more than there are position embeddings.
-        given = (tokenizer.get("model_max_length"), positions)
-        if odd := [n for n in given if n is not None and not (isinstance(n, int | float) and math.isfinite(n))]:
-            read.refuse(f"its maximum {odd[0]!r} is not a number (model_max_length, max_position_embeddings)")
-        limit = min((int(n) for n in given if n is not None), default=None)
-    if not is_size(limit) or limit >= 1_000_000:
-        read.refuse("its files do not say how many tokens it reads (max_seq_length)")
-    if not isinstance(positions, int) or positions <= 0:
-        return limit
-    if limit > positions:
-        read.refuse(f"its maximum is {limit} tokens, but it has only {positions} position embeddings")
-    # sentence-transformers fails on a text that uses the last few positions; here such a text is truncated.
-    padding = 1 if kind == "mpnet" else config.get("pad_token_id", 1)
-    return min(limit, positions - padding - 1) if kind in _PADDED_POSITIONS and is_size(padding) else limit
-
-
-def _weights(read: ModelReader, path: str, file_digest: FileDigest) -> str:
-    """The digest of the weights: of the one safetensors file, or of the names and digests of the shards."""
-    files = sorted((read.folder / path).glob("*.safetensors"))
-    if not files:
-        read.no_weights(path)
-    for file in files:
-        read.check(check_weights, file)
-        if file.stat().st_size > _LARGE:
-            read.check(check_header, file)
-    if WEIGHTS_FILE not in (file.name for file in files):
-        _check_shards(read, path, {file.name for file in files})
-    digests = {file.name: file_digest(file) for file in files}
-    return digests[WEIGHTS_FILE] if list(digests) == [WEIGHTS_FILE] else digest(digests)
-
-
-def _check_shards(read: ModelReader, path: str, found: set[str]) -> None:
-    """Checks that the index of shards, by which the libraries load them, names only files that were digested."""
-    name = within(path, f"{WEIGHTS_FILE}.index.json")
-    shards = (read.json(name, optional=True) or {}).get("weight_map", {})
-    named = {str(shard) for shard in shards.values()} if isinstance(shards, Mapping) else {repr(shards)}
-    if odd := sorted(named - found):
-        read.refuse(f"{name} names {odd[0]}, which is not a file of weights in its folder")
-
-
-def _tokenizer(files: Mapping[str, Any], sentence: Mapping[str, Any]) -> str:
-    config = files.get("tokenizer_config.json", {})
-    settings = {k: v for k, v in config.items() if k not in _COSMETIC_TOKENIZER and v is not None}
-    # transformers reads these too, and applies them over tokenizer.json.
-    beside = [files.get(name, {}) for name in ("special_tokens_map.json", "added_tokens.json")]
-    return digest([_without_truncation(files["tokenizer.json"]), settings, beside, bool(sentence.get("do_lower_case"))])
-
-
-def _without_truncation(definition: Mapping[str, Any]) -> dict[str, Any]:
-    # The encoder sets truncation and padding itself, whatever the file says.
-    return {k: v for k, v in definition.items() if k not in ("truncation", "padding")}
+    prompt = default_prompt(read, config, ("query", "document"))
+    return prompt, prompt
 
 
 def _static_truncation(read: ModelReader, given: Any) -> tuple[int, Literal["right", "left"]]:

@@ -10,7 +10,8 @@ is refused by name.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from .modules import ModelReader, within
@@ -53,9 +54,18 @@ def check_choices(read: ModelReader, name: str, config: Mapping[str, Any]) -> No
             check_choices(read, name, value)
 
 
-def check_native_classes(read: ModelReader, path: str) -> None:
-    """Refuses a model that asks to run code which transformers lacks; the transformer is in ``path``."""
-    reasons = {"config.json": _not_the_models, "tokenizer_config.json": _not_the_tokenizers}
+def check_native_classes(read: ModelReader, path: str, head: str = "") -> None:
+    """Refuses a model that asks to run code which transformers lacks.
+
+    Args:
+        path: the folder of the transformer.
+        head: transformers' class by which it is loaded if it is used with a head, such as
+            AutoModelForSequenceClassification.
+    """
+    reasons: dict[str, Callable[[Mapping[str, Any], Any], str]] = {
+        "config.json": partial(_not_the_models, head),
+        "tokenizer_config.json": _not_the_tokenizers,
+    }
     for name, reason_of in reasons.items():
         config = read.json(within(path, name), optional=True) or {}
         if (named := config.get(_MAP)) and (reason := reason_of(config, named)):
@@ -63,24 +73,29 @@ def check_native_classes(read: ModelReader, path: str) -> None:
             read.refuse(f"{what}; such code is never run, and {reason}")
 
 
-def _not_the_models(config: Mapping[str, Any], named: Any) -> str:
+def _not_the_models(head: str, config: Mapping[str, Any], named: Any) -> str:
     """Why transformers' own classes are not those that config.json names; empty if they are.
 
     If the library adopted a type later, the config and the model kept their names. Code for a type that the library
     always had is a different model under that type's name, with other weights or another kind of attention.
     """
     kind = config.get("model_type")
-    own = _own_classes(kind) if isinstance(kind, str) else ()
+    own = _own_classes(kind, head) if isinstance(kind, str) else ()
     if not own:
         return f"transformers has no model of the type {kind!r}"
-    used = {k: v for k, v in named.items() if not k.startswith(_HEADED)} if isinstance(named, Mapping) else {}
-    if "AutoConfig" in used and set(used) <= {"AutoConfig", "AutoModel"} and {*map(_class, used.values())} <= {*own}:
+    given = named if isinstance(named, Mapping) else {}
+    used = {k: v for k, v in given.items() if k == head or not k.startswith(_HEADED)}
+    if (
+        "AutoConfig" in used
+        and set(used) <= {"AutoConfig", "AutoModel", head}
+        and {*map(_class, used.values())} <= {*own}
+    ):
         return ""
     return f"the model of the type {kind!r} in transformers is a different one ({', '.join(own)})"
 
 
-def _own_classes(kind: str) -> tuple[str, ...]:
-    """The names of transformers' own config and models of a type; none if it lacks the type."""
+def _own_classes(kind: str, head: str) -> tuple[str, ...]:
+    """The names of transformers' own config and models of a type; none if it lacks the type, or it with this head."""
     import transformers
 
     auto: Any = transformers.models.auto
@@ -88,7 +103,11 @@ def _own_classes(kind: str) -> tuple[str, ...]:
     models = auto.modeling_auto.MODEL_MAPPING_NAMES.get(kind)
     if config is None or models is None:
         return ()
-    return (config, models) if isinstance(models, str) else (config, *models)
+    found = (config, models) if isinstance(models, str) else (config, *models)
+    if not head:
+        return found
+    headed = auto.modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.get(kind)
+    return () if headed is None else (*found, headed)
 
 
 def _not_the_tokenizers(config: Mapping[str, Any], named: Any) -> str:

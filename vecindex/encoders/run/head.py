@@ -22,11 +22,11 @@ from .pooling import FloatArray, Terms, pool, token_terms, unit_length
 
 HEAD_FILE = "head.safetensors"
 
-ACTIVATIONS: dict[Activation, Callable[[FloatArray], FloatArray]] = {
+ACTIVATIONS: dict[Activation, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
     "Identity": lambda x: x,
     "Tanh": np.tanh,
     "ReLU": lambda x: np.maximum(x, 0),
-    "Sigmoid": lambda x: np.asarray(1 / (1 + np.exp(-x)), dtype=np.float32),
+    "Sigmoid": lambda x: np.asarray(1 / (1 + np.exp(-x)), dtype=x.dtype),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -40,12 +41,78 @@ SLOWER_FUSIONS = ["SkipLayerNormFusion", "BiasGeluFusion"]
 (on some processors it is equal), the second, with AVX-512, by 4 % of all the time. See ``tests/bench/sessions.py``."""
 
 
-class OnnxEncoder(Encoder):
-    """An encoder compiled into ``folder``: `MODEL_FILE`, `DATA_FILE` and `TOKENIZER_FILE`.
+class Graph:
+    """The compiled graph in ``folder``, `MODEL_FILE` and `DATA_FILE`; safe to use from several threads.
 
     Several batches run side by side on one core each, which is faster than one after the other on all cores; a single
     batch runs on all cores. Each way has a session of its own, made when it is first needed.
     """
+
+    def __init__(self, folder: Path, model: str, fingerprint: str, precision: str, threads: int | None = None) -> None:
+        """Loads the graph.
+
+        ``threads`` is the number of cores that one call may use, None means all that this process may use.
+        """
+        self.folder = folder
+        self._named = (model, fingerprint)
+        self._precision = precision
+        self._model = folder / MODEL_FILE
+        self._threads = threads or available_cores()
+        # A large model is in memory once, with all cores sharing each batch.
+        size = sum(file.stat().st_size for file in (self._model, folder / DATA_FILE) if file.exists())
+        self.workers = 1 if size > _LARGE else self._threads
+        self._sessions: dict[int, onnxruntime.InferenceSession] = {}
+        self._lock = threading.Lock()
+        first = self._session(self._threads)  # so that a damaged file raises now
+        self.inputs = tuple(each.name for each in first.get_inputs())
+
+    @property
+    def sharing(self) -> int:
+        """How many cores work on one batch together while others run beside it."""
+        return self._threads if self.workers == 1 else 1
+
+    def run(self, output: str, inputs: Mapping[str, IntArray], beside: bool = False) -> FloatArray:
+        """The graph's ``output`` for these inputs; ``beside`` says that up to `workers` threads do the same."""
+        model, fingerprint = self._named
+        try:
+            session = self._session(self.sharing if beside else self._threads)
+            return np.asarray(session.run([output], dict(inputs))[0])
+        except Exception as error:  # onnxruntime has many exception classes
+            if reason := lack(error):
+                raise said(error, "texts were encoded", reason) from error
+            raise EncodingFailed(
+                f"onnxruntime cannot run {model} ({first_line(error)})",
+                Advice(
+                    f"Remove the compiled model, {self.folder}; it is compiled again when it is needed.",
+                    typed=f"Remove the compiled model with `vecindex models remove {fingerprint[:12]}`; "
+                    "it is compiled again when it is needed.",
+                ),
+            ) from error
+
+    def hold(self) -> None:
+        """Opens every session that may be needed, so that the files can be removed."""
+        for threads in {self._threads, self.sharing}:
+            self._session(threads)
+
+    def _session(self, threads: int) -> onnxruntime.InferenceSession:
+        """The session that uses this many cores; made when it is first needed."""
+        with self._lock:
+            if threads not in self._sessions:
+                self._sessions[threads] = self._made(threads)
+            return self._sessions[threads]
+
+    def _made(self, threads: int) -> onnxruntime.InferenceSession:
+        try:
+            return _open(self._model, _session_options(threads, self._precision))
+        except Exception:
+            # The files may have been removed since the first session mapped them.
+            if not self._sessions:
+                raise
+            return next(iter(self._sessions.values()))
+
+
+class OnnxEncoder(Encoder):
+    """An encoder compiled into ``folder``: a `Graph` and `TOKENIZER_FILE`."""
 
     runtime = "onnxruntime"
 
@@ -70,64 +137,26 @@ class OnnxEncoder(Encoder):
         self.made_with = made_with
         self.padding_id = padding_id
         self.tokenizer = TextTokenizer.from_file(folder / TOKENIZER_FILE, space.max_tokens, space.truncation)
-        self._model = folder / MODEL_FILE
-        self._threads = threads or available_cores()
-        # A large model is in memory once, with all cores sharing each batch.
-        size = sum(file.stat().st_size for file in (self._model, folder / DATA_FILE) if file.exists())
-        self.workers = 1 if size > _LARGE else self._threads
-        self._sessions: dict[int, onnxruntime.InferenceSession] = {}
-        self._lock = threading.Lock()
-        self._session(self._threads)  # so that a damaged file raises now
+        self._graph = Graph(folder, space.model, space.fingerprint, space.precision, threads)
+        self.workers = self._graph.workers
 
     @property
     def sharing(self) -> int:
-        return self._threads if self.workers == 1 else 1
+        return self._graph.sharing
 
     def environment(self) -> dict[str, str]:
         versions = {"onnxruntime": onnxruntime.__version__, "tokenizers": tokenizers.__version__}
         return environment(self.runtime, **versions, compiled_with=self.made_with)
 
     def forward(self, input_ids: IntArray, attention_mask: IntArray) -> FloatArray:
-        return self._run(self._threads, input_ids, attention_mask)
+        return self._graph.run(OUTPUT, dict(zip(INPUTS, (input_ids, attention_mask), strict=True)))
 
     def forward_beside(self, input_ids: IntArray, attention_mask: IntArray) -> FloatArray:
-        return self._run(self.sharing, input_ids, attention_mask)
-
-    def _run(self, threads: int, *inputs: IntArray) -> FloatArray:
-        try:
-            return np.asarray(self._session(threads).run([OUTPUT], dict(zip(INPUTS, inputs, strict=True)))[0])
-        except Exception as error:  # onnxruntime has many exception classes
-            if reason := lack(error):
-                raise said(error, "texts were encoded", reason) from error
-            raise EncodingFailed(
-                f"onnxruntime cannot run {self.space.model} ({first_line(error)})",
-                Advice(
-                    f"Remove the compiled model, {self.folder}; it is compiled again when it is needed.",
-                    typed=f"Remove the compiled model with `vecindex models remove {self.space.fingerprint[:12]}`; "
-                    "it is compiled again when it is needed.",
-                ),
-            ) from error
+        return self._graph.run(OUTPUT, dict(zip(INPUTS, (input_ids, attention_mask), strict=True)), beside=True)
 
     def hold(self) -> None:
         """Opens every session that may be needed, so that the files can be removed."""
-        for threads in {self._threads, self.sharing}:
-            self._session(threads)
-
-    def _session(self, threads: int) -> onnxruntime.InferenceSession:
-        """The session that uses this many cores; made when it is first needed."""
-        with self._lock:
-            if threads not in self._sessions:
-                self._sessions[threads] = self._made(threads)
-            return self._sessions[threads]
-
-    def _made(self, threads: int) -> onnxruntime.InferenceSession:
-        try:
-            return _open(self._model, _session_options(threads, self.space.precision))
-        except Exception:
-            # The files may have been removed since the first session mapped them.
-            if not self._sessions:
-                raise
-            return next(iter(self._sessions.values()))
+        self._graph.hold()
 
 
 def save_optimized(model: Path, folder: Path, fused: bool = False) -> None:
@@ -143,12 +172,12 @@ def save_optimized(model: Path, folder: Path, fused: bool = False) -> None:
     _open(model, options)
 
 
-def token_vectors(model: Path, input_ids: IntArray, attention_mask: IntArray) -> FloatArray:
-    """The last hidden states (B, T, D) that a model which is not compiled yet gives for padded token ids (B, T)."""
+def output_of(model: Path, output: str, inputs: Mapping[str, IntArray]) -> FloatArray:
+    """The output of a graph that is not compiled yet."""
     options = _session_options(available_cores(), "fp32")
     options.log_severity_level = 4  # the caller reports errors
     session = _open(model, options)
-    return np.asarray(session.run([OUTPUT], dict(zip(INPUTS, (input_ids, attention_mask), strict=True)))[0])
+    return np.asarray(session.run([output], dict(inputs))[0])
 
 
 def _session_options(threads: int, precision: str) -> onnxruntime.SessionOptions:

@@ -22,7 +22,8 @@ from .tokenized import Span, Tokens
 TOKENIZER_FILE = "tokenizer.json"
 HUGE = 100_000
 """A text with more characters than this is tokenized in slices."""
-_CHARACTERS_A_TOKEN = 32  # more than any text has on average
+CHARACTERS_A_TOKEN = 32
+"""More than any text has on average."""
 _SLICES_AT_ONCE = 16
 
 
@@ -47,7 +48,7 @@ class TextTokenizer:
         self._add_special = special
         self.max_tokens = max_tokens
         self.reads_the_end = truncation == "left"
-        self._huge = max(HUGE, _CHARACTERS_A_TOKEN * max_tokens)
+        self._huge = max(HUGE, CHARACTERS_A_TOKEN * max_tokens)
 
     @classmethod
     def like(
@@ -89,7 +90,7 @@ class TextTokenizer:
         """The texts' tokens, truncated at the maximum."""
         if any(len(text) > self._huge for text in texts):
             return [self._tokenize_huge(t) if len(t) > self._huge else self.tokenize([t])[0] for t in texts]
-        encodings = _encoded(self._cut, list(texts), add_special_tokens=self._add_special)
+        encodings = encoded(self._cut, texts, add_special_tokens=self._add_special)
         return [self._tokens(encoding) for encoding in encodings]
 
     def strings(self, ids: Sequence[int]) -> list[str]:
@@ -145,9 +146,9 @@ class TextTokenizer:
         for piece in slices:
             batch.append(piece)
             if len(batch) == _SLICES_AT_ONCE:
-                yield from (e.ids for e in _encoded(self._whole, batch, add_special_tokens=False))
+                yield from (e.ids for e in encoded(self._whole, batch, add_special_tokens=False))
                 batch = []
-        yield from (e.ids for e in _encoded(self._whole, batch, add_special_tokens=False))
+        yield from (e.ids for e in encoded(self._whole, batch, add_special_tokens=False))
 
     def _tokenize_huge(self, text: str) -> Tokens:
         if not self.max_tokens:
@@ -156,7 +157,7 @@ class TextTokenizer:
         size = self._huge
         while True:  # until there are more tokens than the model reads, nearly always the first time
             end = text[-size:] if self.reads_the_end else text[:size]
-            (encoding,) = _encoded(self._cut, [end], add_special_tokens=self._add_special)
+            (encoding,) = encoded(self._cut, [end], add_special_tokens=self._add_special)
             if size >= len(text):
                 return self._tokens(encoding)
             if encoding.overflowing:
@@ -204,11 +205,13 @@ def _no_row(token: str, number: int, rows: int) -> str:
     return f"its tokenizer gives the token {token[:40]!r} the id {number}, and its table of vectors has {rows} rows"
 
 
-def _encoded(tokenizer: tokenizers.Tokenizer, texts: list[str], add_special_tokens: bool) -> list[tokenizers.Encoding]:
-    """Tokenizes texts, in this thread alone if the system refuses the library threads of its own."""
+def encoded(
+    tokenizer: tokenizers.Tokenizer, texts: Sequence[str | tuple[str, str]], add_special_tokens: bool = True
+) -> list[tokenizers.Encoding]:
+    """Tokenizes texts, or pairs of texts, in this thread alone if the system refuses the library threads of its own."""
     for last in (False, True):
         try:
-            return tokenizer.encode_batch_fast(texts, add_special_tokens=add_special_tokens)
+            return tokenizer.encode_batch_fast(list(texts), add_special_tokens=add_special_tokens)
         except BaseException as error:  # a panic in Rust is not an Exception
             if type(error).__name__ != "PanicException":
                 raise

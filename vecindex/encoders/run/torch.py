@@ -73,7 +73,7 @@ class TorchEncoder(Encoder):
     def _check_limit(self) -> None:
         """Checks that sentence-transformers reads as many tokens as the space says."""
         read = self._model.max_seq_length
-        positions = _positions(self._transformer.auto_model)
+        positions = positions_of(self._transformer.auto_model)
         if min(read, positions or read) != self.space.max_tokens:
             raise UnsupportedModel(
                 self.space.model,
@@ -153,24 +153,9 @@ def _sentence_transformer(folder: Path, space: Space, modules: Modules) -> tuple
 
     A folder without modules.json gets the space's pooling.
     """
-    read = ModelReader(folder, space.model)
     # A static embedding's settings cannot name classes, and sentence-transformers itself checks its weights.
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(quiet())
-        stack.enter_context(model_errors(space.model, "loaded"))
-        unread: list[str] = []
-        if not modules.static:
-            check_native_classes(read, modules.path)
-            held = Held.within(folder / modules.path)
-            check_counts(read.json(within(modules.path, "config.json")), held)
-            unread = stack.enter_context(all_weights_required(held))
-        model: Any = SentenceTransformer(
-            str(folder),
-            device="cpu",
-            local_files_only=True,
-            trust_remote_code=False,
-            model_kwargs={"use_safetensors": True, "dtype": torch.float32},
-        )
+    transformer = None if modules.static else modules.path
+    model, unread = loaded(SentenceTransformer, folder, space.model, transformer)
     if modules.plain:
         if len(model) != 2:
             raise UnsupportedModel(space.model, "its transformer has no token vectors")
@@ -178,7 +163,40 @@ def _sentence_transformer(folder: Path, space: Space, modules: Modules) -> tuple
         # the tokenizer has a template. Only modules.json could say whether that was intended.
         model[1] = type(model[1])(model[0].get_embedding_dimension())
         getattr(model[0], "modality_config", {}).pop("message", None)
-    return model, tuple(unread)
+    return model, unread
+
+
+def loaded(kind: Any, folder: Path, model: str, transformer: str | None, head: str = "") -> tuple[Any, tuple[str, ...]]:
+    """A model as sentence-transformers loads it, and the names of the weights that it does not read.
+
+    Args:
+        kind: its class in sentence-transformers.
+        folder: its files.
+        model: its name.
+        transformer: the path of the transformer within the folder; None if there is none.
+        head: the name of transformers' class for a transformer with a head, all of whose weights are needed.
+
+    Raises:
+        UnsupportedModel: it cannot be loaded, lacks weights, or asks to run its own code.
+    """
+    read = ModelReader(folder, model)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(quiet())
+        stack.enter_context(model_errors(model, "loaded"))
+        unread: list[str] = []
+        if transformer is not None:
+            check_native_classes(read, transformer, head)
+            held = Held.within(folder / transformer)
+            check_counts(read.json(within(transformer, "config.json")), held)
+            unread = stack.enter_context(all_weights_required(held, is_headed=bool(head)))
+        found = kind(
+            str(folder),
+            device="cpu",
+            local_files_only=True,
+            trust_remote_code=False,
+            model_kwargs={"use_safetensors": True, "dtype": torch.float32},
+        )
+    return found, tuple(unread)
 
 
 def _truth(model: Any, space: Space, texts: Sequence[str], role: Role) -> FloatArray:
@@ -190,7 +208,7 @@ def _truth(model: Any, space: Space, texts: Sequence[str], role: Role) -> FloatA
     return np.stack(vectors) if vectors else np.zeros((0, space.dimension), dtype=np.float32)
 
 
-def _positions(transformer: torch.nn.Module) -> int | None:
+def positions_of(transformer: torch.nn.Module) -> int | None:
     """How many tokens have a position embedding; RoBERTa's positions begin after the padding token's id."""
     for module in transformer.modules():
         positions, padding = getattr(module, "position_embeddings", None), getattr(module, "padding_idx", None)
