@@ -124,7 +124,11 @@ def _ending_in_eos() -> Any:
 # --- transformers ----------------------------------------------------------------------------------------------------
 
 
-def _random(config_name: str, model_name: str, settings: dict[str, Any]) -> Callable[[int], Any]:
+def random_model(
+    config_name: str, model_name: str, settings: dict[str, Any], size: float = 0.5
+) -> Callable[[int], Any]:
+    """Makes a transformer with random weights, large as ``size`` says, for a vocabulary of the given size."""
+
     def make(vocabulary: int) -> Any:
         import torch
         import transformers
@@ -134,13 +138,13 @@ def _random(config_name: str, model_name: str, settings: dict[str, Any]) -> Call
         model = getattr(transformers, model_name)(config).eval()
         with torch.no_grad():
             for parameter in model.parameters():  # biases and scales too, which begin as 0 and 1
-                parameter += torch.randn_like(parameter) * (0.5 if parameter.ndim > 1 else 0.1)
+                parameter += torch.randn_like(parameter) * (size if parameter.ndim > 1 else 0.1)
         return model
 
     return make
 
 
-_SHAPE: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+SHAPE: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
 _BERT = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _FAIR = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 _END = "<|endoftext|>"
@@ -150,22 +154,22 @@ FAMILIES = {
     for family in (
         Family(
             "bert",
-            _random("BertConfig", "BertModel", {**_SHAPE, "max_position_embeddings": MAX_TOKENS}),
+            random_model("BertConfig", "BertModel", {**SHAPE, "max_position_embeddings": MAX_TOKENS}),
             _wordpiece("BertTokenizer", *_BERT),
         ),
         Family(
             "roberta",
-            _random("RobertaConfig", "RobertaModel", {**_SHAPE, "max_position_embeddings": MAX_TOKENS + 2}),
+            random_model("RobertaConfig", "RobertaModel", {**SHAPE, "max_position_embeddings": MAX_TOKENS + 2}),
             _bytes("RobertaTokenizer", *_FAIR),
         ),
         Family(
             "mpnet",
-            _random("MPNetConfig", "MPNetModel", {**_SHAPE, "max_position_embeddings": MAX_TOKENS + 2}),
+            random_model("MPNetConfig", "MPNetModel", {**SHAPE, "max_position_embeddings": MAX_TOKENS + 2}),
             _wordpiece("MPNetTokenizer", "<s>", "<pad>", "</s>", "[UNK]", "<mask>"),
         ),
         Family(
             "distilbert",
-            _random(
+            random_model(
                 *("DistilBertConfig", "DistilBertModel"),
                 {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48, "max_position_embeddings": MAX_TOKENS},
             ),
@@ -173,15 +177,15 @@ FAMILIES = {
         ),
         Family(
             "xlm-roberta",
-            _random("XLMRobertaConfig", "XLMRobertaModel", {**_SHAPE, "max_position_embeddings": MAX_TOKENS + 2}),
+            random_model("XLMRobertaConfig", "XLMRobertaModel", {**SHAPE, "max_position_embeddings": MAX_TOKENS + 2}),
             _unigram("XLMRobertaTokenizer", *_FAIR),
         ),
         Family(
             "modernbert",  # each token sees four on either side in two layers of three
-            _random(
+            random_model(
                 *("ModernBertConfig", "ModernBertModel"),
                 {
-                    **{**_SHAPE, "num_hidden_layers": 3, "local_attention": 8, "global_attn_every_n_layers": 3},
+                    **{**SHAPE, "num_hidden_layers": 3, "local_attention": 8, "global_attn_every_n_layers": 3},
                     **{"pad_token_id": 0, "max_position_embeddings": 64},
                     **dict.fromkeys(("cls_token_id", "bos_token_id", "sep_token_id", "eos_token_id"), 1),
                 },
@@ -190,19 +194,21 @@ FAMILIES = {
         ),
         Family(
             "t5",
-            _random("T5Config", "T5EncoderModel", {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2}),
+            random_model("T5Config", "T5EncoderModel", {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2}),
             _unigram("T5Tokenizer", "<pad>", "</s>", "<unk>", extra_ids=0),
         ),
         Family(
             "qwen2",  # a decoder whose texts are bare
-            _random("Qwen2Config", "Qwen2Model", {**_SHAPE, "num_key_value_heads": 2, "max_position_embeddings": 64}),
+            random_model(
+                "Qwen2Config", "Qwen2Model", {**SHAPE, "num_key_value_heads": 2, "max_position_embeddings": 64}
+            ),
             _bytes("Qwen2Tokenizer", _END),
         ),
         Family(
             "mistral",  # a decoder of which each token sees the last five, and whose texts end in a token
-            _random(
+            random_model(
                 *("MistralConfig", "MistralModel"),
-                {**_SHAPE, "num_key_value_heads": 2, "sliding_window": 5, "max_position_embeddings": 64},
+                {**SHAPE, "num_key_value_heads": 2, "sliding_window": 5, "max_position_embeddings": 64},
             ),
             _ending_in_eos,
         ),
@@ -211,7 +217,7 @@ FAMILIES = {
 
 WITHOUT_PADDING = Family(
     "gpt2",  # whose tokenizer has no token to pad with
-    _random("GPT2Config", "GPT2Model", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}),
+    random_model("GPT2Config", "GPT2Model", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}),
     _bytes("GPT2Tokenizer", _END),
 )
 

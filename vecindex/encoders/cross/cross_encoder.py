@@ -66,10 +66,13 @@ class CrossEncoder(ABC):
     def scores(self, pairs: Sequence[PairTokens]) -> Scores:
         """The score of each pair (n,), as sentence-transformers' ``predict`` gives it.
 
-        A score does not depend on the other pairs in the call (to 1e-5). Raises EncodingFailed if one is not finite.
+        A score does not depend on the other pairs in the call (to 1e-5). It is NaN for a pair without a token. Raises
+        EncodingFailed if one is not finite.
         """
-        found = self.numbers(pairs)
-        if not np.isfinite(found).all():
+        found = np.full(len(pairs), np.nan)
+        some = [place for place, pair in enumerate(pairs) if pair.ids]
+        found[some] = self.numbers([pairs[place] for place in some])
+        if not np.isfinite(found[some]).all():
             raise EncodingFailed(
                 f"{self.cross.model} computes a score that is not finite", "Its weights are damaged, or too large."
             )
@@ -77,11 +80,14 @@ class CrossEncoder(ABC):
             return ACTIVATIONS[cast(Activation, self.cross.activation)](found)
 
     def numbers(self, pairs: Sequence[PairTokens]) -> Scores:
-        """The number that the model computes for each pair (n,), of which its activation makes the score."""
+        """The number that the model computes for each pair (n,), of which its activation makes the score.
+
+        Each has a token.
+        """
         found = np.empty(len(pairs), np.float64)
 
         def run(beside: bool, rows: list[int]) -> None:
-            found[rows] = self.logits(self._padded([pairs[row] for row in rows]), beside)[:, 0]
+            found[rows] = self.logits(self.padded([pairs[row] for row in rows]), beside)[:, 0]
 
         with ThreadPoolExecutor(self.workers, "vecindex-score") as pool:
             try:
@@ -92,7 +98,7 @@ class CrossEncoder(ABC):
                 pool.shutdown(cancel_futures=True)
         return found
 
-    def _padded(self, pairs: Sequence[PairTokens]) -> dict[str, IntArray]:
+    def padded(self, pairs: Sequence[PairTokens]) -> dict[str, IntArray]:
         """The `inputs` for these pairs, (B, T) each."""
         shape = (len(pairs), max(len(pair.ids) for pair in pairs))
         filled = {IDS: np.full(shape, self.padding_id, np.int64), MASK: np.zeros(shape, np.int64)}

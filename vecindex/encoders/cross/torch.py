@@ -21,14 +21,14 @@ from .cross_encoder import IDS, MASK, TYPES, CrossEncoder, Scores
 from .pair_tokenizer import PairTokenizer
 
 HEAD = "AutoModelForSequenceClassification"
-MOST_DIFFERENCE = 1e-4
-"""The largest accepted difference of a number that the model computes, relative to it if it is larger than 1."""
 
 
 class TorchCrossEncoder(CrossEncoder):
     """The model in ``folder``, run by sentence-transformers."""
 
     runtime = "torch"
+    most_difference = 1e-4
+    """The largest accepted `difference` from sentence-transformers' own numbers."""
 
     def __init__(self, folder: Path, cross: CrossModel, threads: int | None = None) -> None:
         """``threads`` sets the number of threads that torch uses in the whole process; None leaves it as it is."""
@@ -44,7 +44,7 @@ class TorchCrossEncoder(CrossEncoder):
         with quiet(), model_errors(cross.model, "run"):
             self.inputs = [name for name in (IDS, MASK, TYPES) if name in self._model.preprocess([("a", "b")])]
             found = self.difference(self, "The quick brown fox", ["A fox jumps over the lazy dog.", "No."])
-        if not found <= MOST_DIFFERENCE:
+        if not found <= self.most_difference:
             self._refuse(f"its scores differ from sentence-transformers' own by {found:.1e}")
 
     def _check_settings(self) -> None:
@@ -95,7 +95,9 @@ class TorchCrossEncoder(CrossEncoder):
 
         It is relative to a number that is larger than 1; infinite if any is not finite.
         """
-        expected, tokens = self.truth(query, texts), encoder.tokens(query, texts)
-        alone = np.concatenate([encoder.numbers([each]) for each in tokens])
+        every = zip(texts, encoder.tokens(query, texts), strict=True)
+        some = {text: pair for text, pair in every if pair.ids}
+        expected, tokens = self.truth(query, list(some)), list(some.values())
+        alone = [encoder.numbers([each])[0] for each in tokens]
         found = np.abs(np.stack([alone, encoder.numbers(tokens)]) - expected) / np.maximum(1, np.abs(expected))
         return float(found.max()) if np.isfinite(found).all() else np.inf

