@@ -53,19 +53,19 @@ DOORS: dict[str, tuple[str, ...]] = {
     "tomli": ("sources.prose.front_matter",),
     "ir_measures": ("evaluate.relevance",),
     "onnxruntime": ("encoders.run.onnx",),
-    "tokenizers": ("encoders.run.text_tokenizer", "encoders.run.onnx"),
+    "tokenizers": ("encoders.run.text_tokenizer", "encoders.run.onnx", "encoders.cross.pair_tokenizer"),
     "safetensors": ("encoders.config.weights",),
     "sentencex": ("sources.split.sentences",),
     "Stemmer": ("search.lexical.stemming",),
     "torch": (
         *("encoders.run.torch", "encoders.run.cuda", "encoders.compile.export", "encoders.compile.export_attention"),
-        "encoders.config.complete",
+        *("encoders.config.complete", "encoders.cross.torch"),
     ),
     "transformers": (
         *("encoders.run.torch", "encoders.compile.export_attention"),
         *("encoders.config.complete", "encoders.config.remote_code"),
     ),
-    "sentence_transformers": ("encoders.run.torch",),
+    "sentence_transformers": ("encoders.run.torch", "encoders.cross.torch"),
     "huggingface_hub": ("encoders.locate.hub",),
     "pypdfium2": ("sources.office.pdf_pages",),
     "onnx": tuple(f"encoders.compile.{name}" for name in ("quantise", "bias_folding", "token_layout", "graph_uses")),
@@ -77,6 +77,7 @@ LAZY = (
     *("markdown_it", "lxml", "yaml", "tomli", "sentencex", "watchfiles"),
     *("chardetng_py", "backports", "pathspec", "Stemmer", "ir_measures"),
     *(".encoders.run.onnx", ".encoders.run.torch", ".encoders.run.cuda"),
+    *(".encoders.cross.onnx", ".encoders.cross.torch"),
     *(
         ".encoders.compile.quantise",
         ".encoders.compile.bias_folding",
@@ -88,6 +89,10 @@ LAZY = (
 LAZY_EXCEPTIONS = {
     ("encoders.compile.export", ".encoders.run.onnx"),  # it names its output as the runtime reads it
     ("encoders.compile.export", ".encoders.run.torch"),
+    ("encoders.compile.export", ".encoders.cross.onnx"),
+    ("encoders.compile.export", ".encoders.cross.torch"),
+    ("encoders.cross.onnx", ".encoders.run.onnx"),  # whose graph it runs
+    ("encoders.cross.torch", ".encoders.run.torch"),
     ("encoders.run.cuda", ".encoders.run.torch"),  # the reference that loads the model
 }
 

@@ -21,7 +21,7 @@ from ...support.places import PROJECT
 
 MAX_TOKENS = 2048
 HEADS = 12
-SHAPE: dict[str, Any] = {
+_SHAPE: dict[str, Any] = {
     **{"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": HEADS, "intermediate_size": 48},
     **{"max_position_embeddings": MAX_TOKENS, "pad_token_id": 0},
 }
@@ -29,10 +29,10 @@ _ENDS = dict.fromkeys(("cls_token_id", "bos_token_id", "sep_token_id", "eos_toke
 LONG = {
     "modernbert": families.random_model(
         *("ModernBertConfig", "ModernBertModel"),
-        {**SHAPE, **_ENDS, "local_attention": 128, "global_attn_every_n_layers": 2},
+        {**_SHAPE, **_ENDS, "local_attention": 128, "global_attn_every_n_layers": 2},
     ),
     "mistral": families.random_model(
-        *("MistralConfig", "MistralModel"), {**SHAPE, "num_key_value_heads": 4, "head_dim": 8, "sliding_window": 300}
+        *("MistralConfig", "MistralModel"), {**_SHAPE, "num_key_value_heads": 4, "head_dim": 8, "sliding_window": 300}
     ),
 }
 TEXTS = ["a dog", "the quick brown fox " * 20, "it rains in the old town by the sea " * 40, "a lazy dog jumps " * 300]

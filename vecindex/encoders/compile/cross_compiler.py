@@ -15,7 +15,6 @@ from ...errors import UnsupportedModel
 from ...machine.extras import extra_errors
 from ...machine.lacks import lacks_said
 from ...values.cross_model import CrossModel
-from ..config.read_cross import CROSS_ADVICE
 from ..cross.cross_encoder import CrossEncoder
 from ..locate.resolve import ModelFiles
 from ..run.pooling import FloatArray
@@ -109,7 +108,7 @@ def _check(whole: TorchCrossEncoder) -> None:
     """Raises UnsupportedModel if the reference's numbers are not sentence-transformers' own."""
     if not (difference := _difference(whole, whole)) <= whole.most_difference:
         reason = f"its scores differ from sentence-transformers' own by {difference:.1e}"
-        raise UnsupportedModel(whole.cross.model, reason, CROSS_ADVICE)
+        raise UnsupportedModel(whole.cross.model, reason)
 
 
 def _difference(whole: TorchCrossEncoder, encoder: CrossEncoder) -> float:

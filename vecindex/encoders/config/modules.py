@@ -93,14 +93,12 @@ class Modules:
 class ModelReader:
     """Reads a model's files, and refuses the model by name."""
 
-    def __init__(self, folder: Path, model: str, advice: str | None = None) -> None:
-        """``advice`` says what to do if the model is refused; None is that for an encoder."""
+    def __init__(self, folder: Path, model: str) -> None:
         self.folder = folder
         self.model = model
-        self._advice = advice
 
     def refuse(self, reason: str) -> NoReturn:
-        raise UnsupportedModel(self.model, reason, self._advice)
+        raise UnsupportedModel(self.model, reason)
 
     def json(self, name: str, kind: Literal["dict", "list"] = "dict", optional: bool = False) -> Any:
         """The content of a JSON file; None if it is optional and missing."""
@@ -110,7 +108,7 @@ class ModelReader:
         except (FileNotFoundError, NotADirectoryError):
             if optional:
                 return None
-            raise UnsupportedModel(self.model, f"its folder {self.folder} holds no {name}", self._advice) from None
+            raise UnsupportedModel(self.model, f"its folder {self.folder} holds no {name}") from None
         except (ValueError, OSError) as error:
             self._unreadable(path, error)
         if type(value).__name__ != kind:
@@ -150,13 +148,13 @@ class ModelReader:
 
     def _unreadable(self, path: Path, error: ValueError | OSError) -> NoReturn:
         reason = f"{path} cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
-        raise UnsupportedModel(self.model, reason, self._advice) from None
+        raise UnsupportedModel(self.model, reason) from None
 
     def no_weights(self, path: str) -> NoReturn:
         """Refuses a folder without safetensors, and says what can be done about it."""
         folder = self.folder / path
         if pickle := pickle_among(file.name for file in folder.glob("*")):
-            raise pickle_refused(self.model, within(path, pickle), self._advice)
+            raise pickle_refused(self.model, within(path, pickle))
         self.refuse(f"its folder {folder} holds no {WEIGHTS_FILE}")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...errors import Advice, UnsupportedModel
+from ...errors import UnsupportedModel
 from ...values.cross_model import CrossModel
 from .layouts import MODULES_FILE, SENTENCE_FILE
 from .modules import Activation, ModelReader, activation_of, listed_modules
@@ -21,10 +21,6 @@ from .prompts import default_prompt
 from .small_files import check_folder
 from .transformer_files import FileDigest, read_transformer
 
-CROSS_ADVICE = Advice(
-    'Pass another cross-encoder as rerank=, or rerank="tokens", which needs none.',
-    typed="Pass another cross-encoder with --rerank, or --rerank tokens, which needs none.",
-)
 _KIND = "CrossEncoder"
 _HEADED = "ForSequenceClassification"
 _OUTPUT = {
@@ -55,7 +51,7 @@ def read_cross(folder: Path, model: str, file_digest: FileDigest) -> CrossModel:
     Raises:
         UnsupportedModel: a file is missing or damaged, or asks for something that is not supported.
     """
-    read = ModelReader(folder, model, CROSS_ADVICE)
+    read = ModelReader(folder, model)
     read.check(check_folder, folder)
     path, settings = transformer_path(folder, model), _settings(read)
     files = read.module("PlainTransformer" if path is None else "Transformer", path or "")
@@ -88,7 +84,7 @@ def is_cross(folder: Path) -> bool:
 
 def transformer_path(folder: Path, model: str) -> str | None:
     """The folder of the transformer, relative to the model's folder; None for a model without modules.json."""
-    read = ModelReader(folder, model, CROSS_ADVICE)
+    read = ModelReader(folder, model)
     if not (folder / MODULES_FILE).exists():
         return None
     listed = listed_modules(read)

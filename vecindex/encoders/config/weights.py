@@ -61,13 +61,12 @@ def pickle_among(names: Iterable[str]) -> str:
     return min((str(f) for f in files if f.suffix in _PICKLES and not f.name.startswith(_OF_TRAINING)), default="")
 
 
-def pickle_refused(model: str, name: str, advice: str | None = None) -> UnsupportedModel:
+def pickle_refused(model: str, name: str) -> UnsupportedModel:
     """The error for a model whose weights are in this pickle."""
     return UnsupportedModel(
         model,
         f"its weights are a pickle ({name}), which can run any code; only safetensors are read: load it where you "
         "trust it, save it again with sentence-transformers' save_pretrained, and use that folder",
-        advice,
     )
 
 

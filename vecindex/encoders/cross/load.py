@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+from ...errors import Advice, UnsupportedModel
 from ...values.cross_model import CrossModel
 from ..compile.cross_compiler import compiled_or_torch
 from ..config.read_cross import read_cross
 from ..locate.resolve import CROSS, ModelFiles, resolve
 from ..locate.vecindex_cache import file_digest
 from .cross_encoder import CrossEncoder
+
+_ADVICE = Advice(
+    'Pass another cross-encoder as rerank=, or rerank="tokens", which needs none.',
+    typed="Pass another cross-encoder with --rerank, or --rerank tokens, which needs none.",
+)
 
 
 def load_cross_encoder(
@@ -29,8 +35,11 @@ def load_cross_encoder(
         UnsupportedModel: it is not a cross-encoder, or asks for something that is not supported.
         MissingExtra.
     """
-    files = resolve(name_or_path, offline=offline, kind=CROSS)
-    return compiled_or_torch(files, cross_of(files), threads)
+    try:
+        files = resolve(name_or_path, offline=offline, kind=CROSS)
+        return compiled_or_torch(files, cross_of(files), threads)
+    except UnsupportedModel as error:
+        raise UnsupportedModel(error.model, error.reason, _ADVICE) from error
 
 
 def cross_of(files: ModelFiles) -> CrossModel:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import tokenizers
 
 from ..run.text_tokenizer import CHARACTERS_A_TOKEN, HUGE, encoded
+from ..run.tokenized import Span
+
+_LONG = 8  # characters for each token that is read, beyond which a text is cut before it is tokenized with the query
+_BEYOND = 200
+"""How many characters more than what is read are looked at for the end of a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +39,8 @@ class PairTokenizer:
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_tokens, strategy="longest_first", direction=truncation)
         self._cut = tokenizer
+        self._max_tokens = max_tokens
         self._reads_the_end = truncation == "left"
-        self._huge = max(HUGE, CHARACTERS_A_TOKEN * max_tokens)
 
     @classmethod
     def like(
@@ -51,19 +57,41 @@ class PairTokenizer:
         """Writes the file that `from_file` reads."""
         self._cut.save(str(path))
 
+    @cached_property
+    def _whole(self) -> tokenizers.Tokenizer:
+        """A copy that never truncates; truncation is a state that all threads share."""
+        whole = tokenizers.Tokenizer.from_str(self._cut.to_str())
+        whole.no_truncation()
+        return whole
+
     def tokenize(self, query: str, texts: Sequence[str]) -> list[PairTokens]:
         """The pairs of the query with each text."""
-        query = self._enough(query)
-        pairs = [(query, self._enough(text)) for text in texts]
+        query, long = self._enough(query), _LONG * self._max_tokens
+        pairs = [(query, self._enough(text) if len(text) > long else text) for text in texts]
         return [PairTokens(each.ids, each.type_ids) for each in encoded(self._cut, pairs)]
 
     def _enough(self, text: str) -> str:
-        """The text, or of a huge one as much as fills the maximum: what is behind it would be truncated anyway."""
-        size = self._huge
-        while size < len(text):
-            end = text[-size:] if self._reads_the_end else text[:size]
-            (encoding,) = encoded(self._cut, [end])
-            if encoding.overflowing:
-                return end
+        """The text, or of a long one as much as fills the maximum: what is behind it would be truncated anyway.
+
+        The library keeps what it truncates of a pair, each part of the one side with each of the other, which would
+        take all memory for two long texts.
+        """
+        size = max(HUGE, CHARACTERS_A_TOKEN * self._max_tokens)
+        while True:
+            part = text[-size:] if self._reads_the_end else text[:size]
+            (encoding,) = self._whole.encode_batch([part], add_special_tokens=False)
+            if len(encoding.ids) > self._max_tokens:
+                return self._filling(part, encoding.offsets)
+            if size >= len(text):
+                return text
             size *= 8
-        return text
+
+    def _filling(self, text: str, spans: Sequence[Span]) -> str:
+        """The part of a text that fills the maximum, and a little more, so that it ends between words if it can."""
+        if self._reads_the_end:
+            start = spans[-self._max_tokens][0]
+            around = text[max(0, start - _BEYOND) : start]
+            return text[start - len(around) + max(around.rfind(" "), 0) :]
+        end = spans[self._max_tokens - 1][1]
+        around = text[end : end + _BEYOND]
+        return text[: end + around.find(" ")] if " " in around else text[: end + len(around)]

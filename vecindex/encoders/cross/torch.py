@@ -13,7 +13,7 @@ from sentence_transformers import CrossEncoder as SentenceCrossEncoder
 
 from ...errors import UnsupportedModel
 from ...values.cross_model import CrossModel
-from ..config.read_cross import CROSS_ADVICE, transformer_path
+from ..config.read_cross import transformer_path
 from ..run.text_tokenizer import within_table
 from ..run.tokenized import IntArray
 from ..run.torch import loaded, model_errors, positions_of, quiet
@@ -69,7 +69,7 @@ class TorchCrossEncoder(CrossEncoder):
             self._refuse(str(error))
 
     def _refuse(self, reason: str) -> NoReturn:
-        raise UnsupportedModel(self.cross.model, reason, CROSS_ADVICE)
+        raise UnsupportedModel(self.cross.model, reason)
 
     @property
     def transformer(self) -> Any:
