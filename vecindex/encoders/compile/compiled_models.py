@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...machine.lacks import lack, said
-from ...values.cross_model import CrossModel
 from ...values.space import Space
+from ..config.cross_model import CrossModel
 from ..config.small_files import read_json
 from ..locate.ownership import distrust_any, tell
 from ..locate.vecindex_cache import (

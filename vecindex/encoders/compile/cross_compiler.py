@@ -14,7 +14,7 @@ import numpy as np
 from ...errors import UnsupportedModel
 from ...machine.extras import extra_errors
 from ...machine.lacks import lacks_said
-from ...values.cross_model import CrossModel
+from ..config.cross_model import CrossModel
 from ..cross.cross_encoder import CrossEncoder
 from ..locate.resolve import ModelFiles
 from ..run.pooling import FloatArray

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UnsupportedModel
-from ...values.cross_model import CrossModel
+from .cross_model import CrossModel
 from .layouts import MODULES_FILE, SENTENCE_FILE
 from .modules import Activation, ModelReader, activation_of, listed_modules
 from .prompts import default_prompt

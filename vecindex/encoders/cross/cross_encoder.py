@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import EncodingFailed
-from ...values.cross_model import CrossModel
+from ..config.cross_model import CrossModel
 from ..config.modules import Activation
 from ..run.batches import in_batches, tokens_a_batch
 from ..run.head import ACTIVATIONS

@@ -6,8 +6,8 @@ import os
 from dataclasses import replace
 
 from ...errors import Advice, UnsupportedModel
-from ...values.cross_model import CrossModel
 from ..compile.cross_compiler import compiled_or_torch
+from ..config.cross_model import CrossModel
 from ..config.read_cross import read_cross
 from ..locate.resolve import CROSS, ModelFiles, resolve
 from ..locate.vecindex_cache import file_digest

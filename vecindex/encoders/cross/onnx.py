@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ...values.cross_model import CrossModel
+from ..config.cross_model import CrossModel
 from ..run.onnx import Graph
 from ..run.text_tokenizer import TOKENIZER_FILE
 from ..run.tokenized import IntArray

@@ -12,7 +12,7 @@ import torch
 from sentence_transformers import CrossEncoder as SentenceCrossEncoder
 
 from ...errors import UnsupportedModel
-from ...values.cross_model import CrossModel
+from ..config.cross_model import CrossModel
 from ..config.read_cross import transformer_path
 from ..run.text_tokenizer import within_table
 from ..run.tokenized import IntArray

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from .space import digest
+from ...values.space import digest
 
 
 @dataclass(frozen=True, slots=True)
