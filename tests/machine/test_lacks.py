@@ -74,11 +74,11 @@ def test_a_full_disk_while_compiling_is_not_blamed_on_the_model(
 def test_a_graph_with_numbers_that_are_not_finite_is_refused_permanently(
     small_model: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def overflown(self: object, threads: int, ids: Any, mask: Any) -> Any:
-        return np.full((*ids.shape, 32), np.nan, np.float32)
+    def overflown(self: object, output: str, inputs: Any, beside: bool = False) -> Any:
+        return np.full((*inputs["input_ids"].shape, 32), np.nan, np.float32)
 
     monkeypatch.setenv("VECINDEX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("vecindex.encoders.run.onnx.OnnxEncoder._run", overflown)
+    monkeypatch.setattr("vecindex.encoders.run.onnx.Graph.run", overflown)
     encoder = load_encoder(small_model(tmp_path))
     assert encoder.runtime == "torch"
     assert "agree with the reference to a cosine of only nan" in str(compiled_models.refusal(encoder.space))
