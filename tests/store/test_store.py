@@ -22,7 +22,7 @@ from vecindex.errors import CorruptIndex, IndexNotFound, InvalidInput
 from vecindex.store.changes.reconcile import Incoming, reconcile, same_json
 from vecindex.store.sql.reads import Catalog
 from vecindex.store.stored import Stored
-from vecindex.store.vectors import checksums
+from vecindex.store.vectors import appended, checksums
 
 from ..support.helpers import SMALL_STATE, State, opened, small_index, snapshots, sql, state_of
 from ..support.places import PROJECT
@@ -71,6 +71,17 @@ def test_checksum_is_as_defined_and_changes_with_any_bit(dimension: int, seed: i
     changed[bit // 8] ^= 1 << bit % 8
     after = checksums(np.frombuffer(bytes(changed), "<f4").reshape(3, dimension))
     assert np.flatnonzero(after != sums).tolist() == [bit // (32 * dimension)]
+
+
+def test_checksums_of_a_long_add_are_copied_seldom_and_those_of_earlier_generations_stay() -> None:
+    sums = np.arange(4096, dtype="<u4")
+    every, rooms = [sums], set()
+    for number in range(1, 200):
+        known = every[-1][: len(every[-1]) // 4096 * 4096]
+        every.append(appended(known, np.arange(len(known), 2000 * number + 4096, dtype="<u4")))
+        rooms.add(id(every[-1].base))
+    assert all(each.tolist() == list(range(len(each))) for each in every)
+    assert len(rooms) < 15
 
 
 def test_compaction_keeps_order_and_vectors_in_one_shorter_file(folder: Path) -> None:

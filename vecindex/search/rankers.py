@@ -307,4 +307,4 @@ def _are_enough(scores: npt.NDArray[Any], least: float) -> npt.NDArray[np.bool_]
 
 def _cosines(found: Vectors) -> Vectors:
     """Rounding can raise the product of two unit vectors above 1 in the last digit; a cosine is never more than 1."""
-    return np.clip(found, -1, 1)
+    return np.minimum(np.maximum(found, -1), 1)  # faster than np.clip

@@ -31,7 +31,10 @@ _TAIL_KEPT = 16_384
 
 
 class View(Protocol):
-    """One generation of an index, as a search sees it. `check` and `check_range` raise CorruptIndex."""
+    """One generation of an index, as a search sees it.
+
+    `check` and `check_range` raise CorruptIndex; what was found sound once need not be read again.
+    """
 
     @property
     def vectors(self) -> Vectors:
@@ -192,7 +195,7 @@ class SnapshotView:
         self.vectors: Vectors = snapshot.vectors
         self.space = snapshot.manifest.space
         self.allowed, self.unmatched = snapshot.allowed, snapshot.unmatched
-        self.check, self.check_range = snapshot.check, snapshot.check_range
+        self.check, self.check_range = snapshot.check_once, snapshot.check_range
         self.fetch, self.metadata = snapshot.fetch, snapshot.metadata
         self.origins, self.groups = snapshot.origins, snapshot.groups
 

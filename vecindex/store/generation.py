@@ -24,7 +24,18 @@ from .sql.groups import Groups, read_groups
 from .sql.reads import Catalog
 from .sql.unmatched import Asked, asked, unmatched
 from .sql.writes import Bits
-from .vectors import ROWS_A_BLOCK, Rows, Sums, Vectors, check_rows, checksums, damaged_rows, map_rows, vector_file
+from .vectors import (
+    ROWS_A_BLOCK,
+    Rows,
+    Sums,
+    Vectors,
+    appended,
+    check_rows,
+    checksums,
+    damaged_rows,
+    map_rows,
+    vector_file,
+)
 
 _FILTERS_KEPT = 32
 _TESTS_KEPT = 1_000
@@ -78,8 +89,10 @@ class Generation:
         self._sums = sums
         self._dead = dead
         self._path = vector_file(folder, manifest.vectors)
-        # How many rows of each block were found sound; shared with later generations of the same file.
+        # What was found sound once is not read again: how many rows of each block, which is shared with later
+        # generations of the same file, and single rows, which are copied to them.
         self._checked: dict[int, int] = {}
+        self._sound = np.zeros(manifest.rows, np.bool_)
         self._filters: OrderedDict[Filter, Allowed] = OrderedDict()
         self._unmatched: dict[Asked, FilterWarning | None] = {}
         self._groups: OrderedDict[FieldPath, Groups] = OrderedDict()
@@ -111,7 +124,7 @@ class Generation:
         dead = np.zeros(-(-manifest.rows // ROWS_A_BLOCK) * ROWS_A_BLOCK // 8, np.uint8)
         since = -1
         if follows and before:
-            sums = np.concatenate([before._sums[: known * ROWS_A_BLOCK], sums])
+            sums = appended(before._sums[: known * ROWS_A_BLOCK], sums)
             dead[: len(before._dead)] = before._dead
             since = before.manifest.generation
         size = ROWS_A_BLOCK // 8
@@ -124,6 +137,7 @@ class Generation:
         generation = cls(catalog.folder, manifest, vectors, sums, dead)
         if follows and before:
             generation._checked = before._checked
+            generation._sound[: len(before._sound)] = before._sound
             if before.manifest.generation == manifest.generation:
                 # Only derived data has changed. They share caches, so they share the lock too.
                 generation._filters, generation._lock = before._filters, before._lock
@@ -179,8 +193,16 @@ class Generation:
         """Raises CorruptIndex if the vector of one of these rows is damaged."""
         check_rows(self.vectors, rows, self._sums, self._path)
 
+    def check_once(self, rows: Rows) -> None:
+        """Like `check`, but does not read again what it found sound before."""
+        are_sound = self._sound.take(rows)
+        if not are_sound.all():
+            new = rows[~are_sound]
+            self.check(new)
+            self._sound[new] = True
+
     def check_range(self, start: int, stop: int) -> None:
-        """Like `check` for a range of rows; what was found sound once is not read again."""
+        """Like `check_once` for a range of rows."""
         for block in range(start // ROWS_A_BLOCK, -(-stop // ROWS_A_BLOCK)):
             first = block * ROWS_A_BLOCK
             last = min(first + ROWS_A_BLOCK, self.manifest.rows)

@@ -166,6 +166,10 @@ class Snapshot:
         """See `Generation.check`."""
         self._generation.check(rows)
 
+    def check_once(self, rows: Rows) -> None:
+        """See `Generation.check_once`."""
+        self._generation.check_once(rows)
+
     def check_range(self, start: int, stop: int) -> None:
         """See `Generation.check_range`."""
         self._generation.check_range(start, stop)

@@ -73,6 +73,21 @@ def checksums(vectors: Vectors) -> Sums:
     return sums
 
 
+def appended(known: Sums, more: Sums) -> Sums:
+    """``known``, a part of what this returned or an array of its own, and ``more``; seldom copies what is known.
+
+    There is room behind what is returned, where the next call writes. Others may go on reading what they got: numbers
+    of committed rows never change, so that only the same ones are ever written over them.
+    """
+    rows = len(known) + len(more)
+    room = known.base
+    if not (isinstance(room, np.ndarray) and room.flags.writeable and room.dtype == known.dtype and len(room) >= rows):
+        room = np.empty(rows + rows // 2, known.dtype)
+        room[: len(known)] = known
+    room[len(known) : rows] = more
+    return room[:rows]
+
+
 def are_sound(vectors: Vectors) -> npt.NDArray[np.bool_]:
     """Which of ``vectors`` (n, D) are finite and of unit length, (n,)."""
     with np.errstate(all="ignore"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 import numpy as np
 
@@ -58,6 +59,7 @@ class Plan:
         return self.rows - self.coded
 
 
+@lru_cache(256)
 def plan(
     rows: int, allowed: int, k: int, dimension: int = 384, settings: CodeSettings | None = None, coded: int = 0
 ) -> Plan:

@@ -62,17 +62,19 @@ class SignScan:
         """
         count = min(count, self._rows)
         asked = min(math.ceil(count * _MORE), self._rows)
-        sums, rows = self._sums(queries, asked)
-        estimates = sums * self._multipliers[rows]
-        if asked < self._rows:  # rows with the last sum may be missing, so that these are only taken if need be
-            estimates[sums == sums[:, -1:]] = -np.inf
-        order = np.argsort(-estimates, axis=1, kind="stable")[:, :count]
-        best = np.take_along_axis(estimates, order, 1)
-        few = np.flatnonzero(np.isneginf(best[:, -1]))
-        if len(few):
-            order[few] = np.arange(count)
-            best[few] = sums[few, :count] * self._mean
-        return best + (queries @ self._centre)[:, None], np.take_along_axis(rows, order, 1)
+        every_sum, every_row = self._sums(queries, asked)
+        found = np.empty((len(queries), count), np.float32), np.empty((len(queries), count), np.int64)
+        for place, offset in enumerate((queries @ self._centre).tolist()):
+            sums, rows = every_sum[place], every_row[place]
+            estimates = sums * self._multipliers.take(rows)
+            if asked < self._rows:  # rows with the last sum may be missing, so that these are only taken if need be
+                estimates[sums == sums[-1]] = -np.inf
+            order = (-estimates).argsort(kind="stable")[:count]
+            if estimates[order[-1]] == -np.inf:
+                order, estimates = np.arange(count), sums * self._mean
+            np.add(estimates.take(order), offset, out=found[0][place])
+            rows.take(order, out=found[1][place])
+        return found
 
     def _sums(self, queries: Vectors, count: int) -> tuple[Vectors, Rows]:
         """The largest sums (q, count) of the numbers of ``queries`` with the rows' signs, descending, and the rows."""

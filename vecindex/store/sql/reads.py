@@ -296,14 +296,15 @@ class Catalog(Documents):
         except ValueError as error:
             raise CorruptIndex(str(self.path), str(error)) from None
 
-    def _records_among(self, column: Literal["row", "key"], values: Sequence[int] | Sequence[str]) -> Iterator[Stored]:
+    def _records_among(self, column: Literal["row", "key"], values: Sequence[int] | Sequence[str]) -> list[Stored]:
         """The records with these rows or keys, in any order."""
+        found: list[Stored] = []
         with self.errors():
             for start in range(0, len(values), A_STATEMENT):
                 some = values[start : start + A_STATEMENT]
                 sql = f"{_RECORD} where {column} in ({', '.join('?' * len(some))})"
-                for row in self.sqlite.execute(sql, some):
-                    yield self._stored(row)
+                found += map(self._stored, self.sqlite.execute(sql, some))
+        return found
 
     def _one(self, sql: str) -> Any:
         with self.errors():
@@ -329,10 +330,12 @@ def stored_from(row: tuple[Any, ...]) -> Stored:
     # Written out for speed: opening a small index reads every record here.
     are_texts = type(key) is str and type(text) is str and type(metadata) is str
     if are_texts and type(number) is int and type(lost) is int and lost >= 0:
-        with contextlib.suppress(ValueError):
+        try:
             at = place_of(row[5:11])
             if record_crc(key, text, metadata, lost, at) == row[11]:
                 return Stored(number, key, text, metadata, lost, at)
+        except ValueError:
+            pass
     raise ValueError(f"the record {key!r} is not what was written")
 
 
