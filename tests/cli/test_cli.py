@@ -223,6 +223,7 @@ def test_info_prints_the_facts_about_an_index(encoder: Encoder) -> None:
         **{"tokens_lost": 0, "unknown": 0, "cached_texts": 4, "cache_bytes": 144},
         **{"model": MODEL, "dimension": 384, "max_tokens": 256, "pooling": "mean", "precision": "fp32"},
         **{"fingerprint": encoder.space.fingerprint, "beside": [], "runtime": "onnxruntime"},
+        "token_vectors": None,
     }
     code, out, err = run("info")
     assert (code, re.sub(r"(?m)^bytes .*\n", "", out), err) == (
@@ -248,7 +249,8 @@ def test_info_prints_the_facts_about_an_index(encoder: Encoder) -> None:
         "precision       fp32\n"
         f"fingerprint     {encoder.space.fingerprint}\n"
         "beside          -\n"
-        "runtime         onnxruntime\n",
+        "runtime         onnxruntime\n"
+        "token vectors   -\n",
         "",
     )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ...encoders.models import CompileReport, ModelAtHand, ModelDetails
     from ...index.adding.files import FilesReport
     from ...search.dense.tune import Trial
-    from ...values.records import AddReport, CompactReport, IndexInfo, VerifyReport
+    from ...values.records import AddReport, CompactReport, IndexInfo, TokenReport, VerifyReport
 
 # Control characters, line and paragraph separators, and marks that change the direction of writing: a stored text must
 # not be able to clear a terminal, or to disguise its line.
@@ -111,6 +111,14 @@ def compact_line(report: CompactReport) -> str:
     return (
         f"{counted(report.dropped_rows, 'dead row')}{forgotten} removed; "
         f"{report.bytes_before:,} bytes before, {report.bytes_after:,} after."
+    )
+
+
+def tokens_line(report: TokenReport) -> str:
+    """How many token vectors are stored, and how much space they take."""
+    return (
+        f"{counted(report.encoded, 'text')} encoded; {counted(report.tokens, 'token vector')} of "
+        f"{counted(report.rows, 'row')} stored, {report.bytes_a_token} bytes each, {report.bytes:,} bytes in all."
     )
 
 
