@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .encoders.run.pooling import mean_pool as mean_pool
     from .encoders.run.pooling import pool_features as pool_features
     from .errors import CorruptIndex as CorruptIndex
+    from .errors import CursorExpired as CursorExpired
     from .errors import EncodingFailed as EncodingFailed
     from .errors import IncompatibleFormat as IncompatibleFormat
     from .errors import IndexLocked as IndexLocked
@@ -79,7 +80,15 @@ _HOMES = {
     "encoders.load": ("load_encoder",),
     "encoders.run.pooling": ("mean_pool", "pool_features"),
     "errors": (
-        *("CorruptIndex", "EncodingFailed", "IncompatibleFormat", "IndexLocked", "IndexNotFound", "InvalidFilter"),
+        *(
+            "CorruptIndex",
+            "CursorExpired",
+            "EncodingFailed",
+            "IncompatibleFormat",
+            "IndexLocked",
+            "IndexNotFound",
+            "InvalidFilter",
+        ),
         *("InvalidInput", "MissingExtra", "ModelNotFound", "OutOfMemory", "RecordNotFound", "SourceError"),
         *("SpaceMismatch", "StorageError", "TextTooLong", "TextWithoutToken", "UnsupportedModel", "VecindexError"),
     ),

@@ -53,6 +53,13 @@ def no_record(folder: Path) -> None:
         index.get("nobody")
 
 
+def changed_since(folder: Path) -> None:
+    with opened(folder) as index:
+        cursor = index.search("one two", 1, mode="lexical").cursor
+        index.add(["three"])
+        index.search("one two", mode="lexical", cursor=cursor)
+
+
 def bad_input(folder: Path) -> None:
     with opened(folder) as index:
         index.add("one text")
@@ -189,6 +196,10 @@ CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], 
     errors.StorageError: (
         *(refused, {"path": "{f}/vecindex.db"}),
         "{f}/vecindex.db cannot be used: it was removed or replaced after it was opened.",
+    ),
+    errors.CursorExpired: (
+        *(changed_since, {"made": 1, "now": 2}),
+        "the cursor of commit 1 has expired at commit 2: only a dense search without groups, diversity and rerank",
     ),
     errors.OutOfMemory: (
         *(no_memory, {"doing": "FAISS was loaded"}),

@@ -84,6 +84,7 @@ MESSAGES = (
     vecindex.TextTooLong(4, "KEY", "TEXT", 312, 256, "MODEL"),
     vecindex.TextWithoutToken("TEXT", False, 4, "KEY"),
     vecindex.InvalidFilter("REASON", "FILTER", 7),
+    vecindex.CursorExpired(3, 5, "REASON"),
     vecindex.SourceError("PATH", 2, "REASON"),
     vecindex.ModelNotFound("MODEL", ["PLACES"]),
     vecindex.UnsupportedModel("MODEL", "REASON"),

@@ -68,6 +68,7 @@ KINDS: dict[str, set[str]] = {
     },
     "index": {"index"},
     "weights": {"fields"},
+    "cursor": {"cursor"},
     "name": {"space", "language"},
     "columns": {"text_column", "metadata_columns", "include"},
     "encoder": {"encoder"},

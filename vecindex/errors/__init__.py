@@ -9,6 +9,7 @@
     │   ├── TextTooLong(item, key, text, tokens, limit, model, origin)
     │   └── TextWithoutToken(text, prompted, item, key, origin)
     ├── InvalidFilter(reason, expression, position)   also a ValueError
+    ├── CursorExpired(made, now, reason)
     ├── SourceError(path, line, reason, advice, unit)
     ├── ModelNotFound(model, tried, advice)
     ├── UnsupportedModel(model, reason, advice)
@@ -167,6 +168,26 @@ class InvalidFilter(VecindexError, ValueError):
 
     def _what(self) -> str:
         return f"invalid filter {self.expression!r}, at position {self.position}: {self.reason}"
+
+
+class CursorExpired(VecindexError):
+    """The index was changed so that the order of hits, in which a cursor marks a place, is gone.
+
+    The cursor was ``made`` at one commit, and the index is ``now`` at another; both may be the same if only what is
+    derived from the records has changed.
+    """
+
+    _advice = Advice(
+        "Start again from the first page: search without cursor=.",
+        typed="Start again from the first page: search without --cursor.",
+    )
+
+    def __init__(self, made: int, now: int, reason: str) -> None:
+        super().__init__(made, now, reason)
+        self.made, self.now, self.reason = made, now, reason
+
+    def _what(self) -> str:
+        return f"the cursor of commit {self.made} has expired at commit {self.now}: {self.reason}"
 
 
 class SourceError(VecindexError):

@@ -18,6 +18,7 @@ from ..search.dense.pace import SEARCHES
 from ..search.fusion import Fusion
 from ..search.listing import Listing
 from ..search.options import CHECKS, RERANK_MS, Mode, Rerank, SearchOptions
+from ..search.paging.pages import check_question, first_pages, next_page
 from ..search.rankers import Dense, Ranker, ranker, texts_to_find
 from ..search.rerank.second_stage import SecondStage
 from ..search.run import SearchReport
@@ -77,6 +78,7 @@ class Searcher(Listing):
         min_score: float | None = None,
         exclude: Collection[str] = (),
         diversity: float = 0.0,
+        cursor: str | None = None,
     ) -> Hits:
         """The records that answer a text or a vector best.
 
@@ -107,14 +109,21 @@ class Searcher(Listing):
             diversity: from 0 to 1: how much hits should differ from each other. They are chosen one by one from the
                 best max(50, 5 k) records, each for its place in their order, and for a low cosine to those that were
                 chosen before it (maximal marginal relevance).
+            cursor: the ``cursor`` of the hits of a search with the same query and options, for the hits after these;
+                ``k``, ``context`` and ``rerank_ms`` may be others.
 
         Returns:
             min(k, matching records) hits, the best first, ties in insertion order. All records that the filter allows
             match, but in the mode "lexical" only those with a word of the query. ``score`` is the cosine, in the mode
-            "lexical" the BM25 score, and ``scores`` has both where both are known.
+            "lexical" the BM25 score, and ``scores`` has both where both are known. The ``cursor`` of the hits stands
+            for the page after them, and is None if there is none. All pages together have each record that matches
+            once.
 
         Raises:
             RecordNotFound: ``exclude`` has a key that no record has.
+            CursorExpired: the index was changed so that the order of the hits is gone. In the mode "dense", without
+                groups, diversity and rerank, only a compaction or another model does that; after other changes, hits
+                are of the records as they were at the first page, except for those that were deleted or updated.
             InvalidInput, InvalidFilter, SpaceMismatch, ModelNotFound, CorruptIndex.
 
         Warns:
@@ -151,8 +160,13 @@ class Searcher(Listing):
 
     def _search(self, queries: Sequence[str] | Any, options: SearchOptions, trace: Trace | None = None) -> list[Hits]:
         trace = trace or Trace()
+        if options.cursor is not None:
+            check_question(options.cursor, queries[0], options)
         with SEARCHES, self._asked(queries, options, trace) as (view, ranker, stage):
-            hits = run.search(view, ranker, options, trace=trace, stage=stage)
+            if options.cursor is None:
+                hits = first_pages(view, ranker, queries, options, trace, stage)
+            else:
+                hits = [next_page(view, ranker, queries[0], options, trace, stage)]
             if trace.orders is not None:
                 from ..search.explained.explain_hits import explain_hits  # other searches need none of it
 
@@ -182,6 +196,7 @@ class Searcher(Listing):
         min_score: float | None = None,
         exclude: Collection[str] = (),
         diversity: float = 0.0,
+        cursor: str | None = None,
     ) -> tuple[Hits, SearchReport]:
         """As `search`, with a report of how the hits were found, and why each is where it is.
 
@@ -348,6 +363,8 @@ def _stored(snapshot: Snapshot, keys: Sequence[str]) -> list[Stored]:
 
 def _excluded(snapshot: Snapshot, options: SearchOptions) -> Rows:
     """The rows of the records that are left out; raises RecordNotFound."""
+    if options.cursor is not None:  # since the first page, some may have been deleted
+        return np.array([record.row for record in snapshot.find(options.exclude).values()], np.int64)
     return np.array([record.row for record in _stored(snapshot, options.exclude)], np.int64)
 
 

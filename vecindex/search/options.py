@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -11,6 +12,7 @@ from ..filters.parse import parse
 from ..filters.tree import Filter, Path, Refused, parse_path
 from ..values.scalars import Check, choice
 from .fusion import Fusion
+from .paging.cursor import Cursor
 
 Mode = Literal["dense", "lexical", "hybrid"]
 """By what records are found: "dense" by their vectors, "lexical" by their words, and "hybrid" by both."""
@@ -47,6 +49,7 @@ class SearchOptions:
     min_score: float | None = None
     exclude: tuple[str, ...] = ()
     diversity: float = 0.0
+    cursor: Cursor | None = None
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> SearchOptions:
@@ -56,6 +59,9 @@ class SearchOptions:
         given["where"] = None if where is None else parse(where)
         given["by"] = grouping(arguments.get("group_by"), arguments.get("per_group", 1))
         given["exclude"] = tuple(arguments.get("exclude", ()))
+        if (cursor := arguments.get("cursor")) is not None:
+            # What a second stage read in its time for the first page, it reads again, however long it takes.
+            given |= {"cursor": Cursor.read_from(cursor), "rerank_ms": math.inf}
         options = cls(**given)
         options._check()
         return options

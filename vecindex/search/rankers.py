@@ -42,6 +42,9 @@ class Ranker(Protocol):
     def every(self, number: int) -> tuple[Rows, npt.NDArray[Any]]:
         """All rows that match a query, and the scores that order them."""
 
+    def matches(self, number: int) -> int | None:
+        """How many rows match a query, if that is known without a search."""
+
     def sides(self, number: int, ranking: Ranking) -> Sides:
         """The scores of a ranking's rows; the first side's is the score of a hit."""
 
@@ -119,6 +122,11 @@ class Dense:
         kept = self._matching(Ranking(*found), len(found[0]))
         return kept.rows, kept.scores
 
+    def matches(self, number: int) -> int | None:
+        if self._least is not None:
+            return None
+        return self._allowed[number].count_without(self._without)
+
     def sides(self, number: int, ranking: Ranking) -> Sides:
         return {"dense": _cosines(ranking.scores)}
 
@@ -139,7 +147,10 @@ class Dense:
     def _matching(self, ranking: Ranking, asked: int) -> Ranking:
         """The first ``asked`` that may be found, of those that score enough."""
         if len(self._without):
-            places = np.flatnonzero(~np.isin(ranking.rows, self._without))[:asked]
+            kept = np.ones(len(ranking.rows), np.bool_)
+            for row in self._without.tolist():
+                kept &= ranking.rows != row
+            places = np.flatnonzero(kept)[:asked]
             ranking = Ranking(ranking.rows[places], ranking.scores[places])
         return self._trace.ordered("dense", _at_least(ranking, self._least))
 
@@ -172,6 +183,9 @@ class Lexical:
     def every(self, number: int) -> tuple[Rows, npt.NDArray[Any]]:
         (ranking,) = self.best([number], max(1, self._allowed[number].count))
         return ranking.rows, ranking.scores
+
+    def matches(self, number: int) -> int | None:
+        return None
 
     def sides(self, number: int, ranking: Ranking) -> Sides:
         return {"lexical": ranking.scores}
@@ -220,6 +234,9 @@ class Hybrid:
 
     def every(self, number: int) -> tuple[Rows, npt.NDArray[Any]]:
         return self._scored(number, self._dense.every(number)[0])
+
+    def matches(self, number: int) -> int | None:
+        return None if self._least is not None else self._dense.matches(number)
 
     def sides(self, number: int, ranking: Ranking) -> Sides:
         return {

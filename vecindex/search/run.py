@@ -17,7 +17,7 @@ from ..store.stored import Stored
 from ..values.arrays import numbers
 from ..values.hits import Hits
 from ..values.records import Hit
-from .dense.exact import Ranking, Vectors
+from .dense.exact import Ranking, Rows, Vectors
 from .dense.exact import best as in_order
 from .dense.nearest import Trace
 from .dense.plan import Route
@@ -67,6 +67,27 @@ class SearchReport:
     """Of the hits, one each."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """The best records for one query, in the order in which they are shown.
+
+    Attributes:
+        stored: the records (n,): those that were chosen of the pool, or all of it, of which the first are shown.
+        ranking: their rows, and the scores that the first stage orders by (n,).
+        sides: their scores by the side that gave them.
+        pool: the rows of the records that these were chosen from.
+        has_more: whether records match that are not in the pool.
+        read: which of the pool a second stage reached (n,), None without one.
+    """
+
+    stored: list[Stored]
+    ranking: Ranking
+    sides: Sides
+    pool: Rows
+    has_more: bool
+    read: npt.NDArray[np.bool_] | None = None
+
+
 def search(
     view: RecordView,
     ranker: Ranker,
@@ -78,43 +99,95 @@ def search(
 
     The second ``stage`` chooses among more records than are wanted.
     """
-    trace, numbers = trace or Trace(), range(len(ranker))
-    k = candidates(options.k) if options.diversity else options.k
-    if stage is not None:
-        k = max(options.k, DEPTH)
+    trace = trace or Trace()
+    hits = [shown(view, each, options, trace) for each in find(view, ranker, options, trace, stage)]
+    trace.lap("fetch")
+    return hits
+
+
+def find(
+    view: RecordView,
+    ranker: Ranker,
+    options: SearchOptions,
+    trace: Trace,
+    stage: SecondStage | None = None,
+    pool: int | None = None,
+    read: npt.NDArray[np.bool_] | None = None,
+) -> list[Found]:
+    """The records that `search` shows for each query, and those behind them that it knows.
+
+    Args:
+        view: what is searched.
+        ranker: the first stage.
+        options: what was asked for.
+        trace: gets what is done.
+        stage: the second stage.
+        pool: how many of the first stage's best records are chosen from, if that was decided before.
+        read: the only ones of them that the second stage may read, if not all.
+    """
+    numbers = range(len(ranker))
+    pool = pool or pool_size(options)
+    # One more tells whether there are more, where they cannot be counted.
+    counts = [None if options.by else ranker.matches(number) for number in numbers]
+    asked = pool + (None in counts)
     if options.by is not None:
         limit = view.allowed(options.where).count
-        found = grouped(view, ranker, k, options.by, limit, trace)
+        found = grouped(view, ranker, asked, options.by, limit, trace)
         for ranking in found:
             trace.ordered("groups", ranking)
         best = list(zip(_fetched(view, found), found, strict=True))
     else:
-        found = ranker.best(numbers, k)
+        found = ranker.best(numbers, asked)
         fetched = zip(numbers, _fetched(view, found), found, strict=True)
-        best = [_best(view, ranker, number, stored, ranking, k) for number, stored, ranking in fetched]
-    if options.diversity:
-        every = zip(numbers, best, strict=True)
-        best = [_diverse(view, ranker, number, *records, options) for number, records in every]
-        for _, ranking in best:
-            trace.ordered("diversity", ranking)
-        trace.lap("diversity")
-    hits = []
+        best = [_best(view, ranker, number, stored, ranking, asked) for number, stored, ranking in fetched]
+    each_found = []
     for number, (stored, ranking) in zip(numbers, best, strict=True):
+        count = len(stored) if (known := counts[number]) is None else known
+        stored, ranking = stored[:pool], Ranking(ranking.rows[:pool], ranking.scores[:pool])
+        rows, has_read = ranking.rows, None
+        if options.diversity:
+            stored, ranking = _diverse(view, ranker, number, stored, ranking, options)
+            trace.ordered("diversity", ranking)
+            trace.lap("diversity")
         sides = ranker.sides(number, ranking)
         if stage is not None and stored:
             last = _are_meaningless(ranker, number, ranking, stored)
-            again = reordered(stage, number, stored, sides, last)
+            again = reordered(stage, number, stored, sides, last, read)
+            places, has_read = again.places, again.was_reached
             trace.ordered(stage.name, Ranking(ranking.rows, again.scores))
-            trace.ordered("rerank", Ranking(ranking.rows[again.places], again.mixture[again.places]))
-            stored = [stored[place] for place in again.places.tolist()]
-            sides = {name: scores[again.places] for name, scores in {**sides, stage.name: again.scores}.items()}
+            trace.ordered("rerank", Ranking(ranking.rows[places], again.mixture[places]))
+            stored, ranking = [stored[place] for place in places.tolist()], _at(ranking, places)
+            sides = {name: scores[places] for name, scores in {**sides, stage.name: again.scores}.items()}
             trace.to_rerank += again.asked
             trace.reranked += again.reached
             trace.lap("rerank")
-        trace.hits = stored[: options.k]
-        hits.append(_hits(view, trace.hits, sides, options))
-    trace.lap("fetch")
-    return hits
+        each_found.append(Found(stored, ranking, sides, rows, count > len(rows), has_read))
+    return each_found
+
+
+def pool_size(options: SearchOptions) -> int:
+    """From how many of the first stage's best records the hits are chosen."""
+    if options.rerank is not None:
+        return max(options.k, DEPTH)
+    return candidates(options.k) if options.diversity else options.k
+
+
+def shown(
+    view: RecordView, found: Found, options: SearchOptions, trace: Trace, start: int = 0, before: int = 0
+) -> Hits:
+    """Hits of the records that were found, from ``start``, at most as many as are wanted.
+
+    So many hits were ``before`` the first of these, on earlier pages.
+    """
+    stop = start + options.k
+    if trace.orders is not None:
+        trace.hits = [*trace.hits, *found.stored[start:stop]]
+    sides = {name: scores[start:stop] for name, scores in found.sides.items()}
+    return _hits(view, found.stored[start:stop], sides, options, before)
+
+
+def _at(ranking: Ranking, places: npt.NDArray[np.int64]) -> Ranking:
+    return Ranking(ranking.rows[places], ranking.scores[places])
 
 
 def search_all(view: RecordView, ranker: Ranker, options: SearchOptions) -> Iterator[Hit]:
@@ -225,8 +298,8 @@ def _diverse(
     return [stored[place] for place in places.tolist()], Ranking(ranking.rows[places], ranking.scores[places])
 
 
-def _hits(view: RecordView, stored: Sequence[Stored], sides: Sides, options: SearchOptions) -> Hits:
-    """Hits of these records; ``sides`` has their scores, and may have more behind these."""
+def _hits(view: RecordView, stored: Sequence[Stored], sides: Sides, options: SearchOptions, before: int = 0) -> Hits:
+    """Hits of these records, ``before`` which there were so many; ``sides`` has their scores."""
     origins = view.origins(stored, options.context)
     lists = {name: scores.tolist() for name, scores in sides.items()}
     hits = Hits()
@@ -234,6 +307,14 @@ def _hits(view: RecordView, stored: Sequence[Stored], sides: Sides, options: Sea
         first, *others = lists
         score = lists[first][place]
         scores = {first: score} | {name: s for name in others if not math.isnan(s := lists[name][place])}
-        facts = (place + 1, record.key, score, record.text, view.metadata(record), record.tokens_lost, record.unknown)
+        facts = (
+            before + place + 1,
+            record.key,
+            score,
+            record.text,
+            view.metadata(record),
+            record.tokens_lost,
+            record.unknown,
+        )
         hits.append(Hit(*facts, *(whence or _NOWHERE), scores=scores, ranked_by=options.ranked_by))
     return hits

@@ -24,6 +24,7 @@ from ..store.vectors import Rows, Vectors
 from .background import Background, background, sampled
 from .dense.codes import Codes, load
 from .dense.settings import CodeSettings, variants
+from .paging.cursor import State, derived_digest, short_digest
 
 _log = logging.getLogger("vecindex")
 _TAIL_KEPT = 16_384
@@ -195,9 +196,9 @@ class SnapshotView:
         self.vectors: Vectors = snapshot.vectors
         self.space = snapshot.manifest.space
         self.allowed, self.unmatched = snapshot.allowed, snapshot.unmatched
-        self.check, self.check_range = snapshot.check_once, snapshot.check_range
+        self.check, self.check_range, self.checksum = snapshot.check_once, snapshot.check_range, snapshot.checksum
         self.fetch, self.metadata = snapshot.fetch, snapshot.metadata
-        self.origins, self.groups = snapshot.origins, snapshot.groups
+        self.origins, self.groups, self.unknown = snapshot.origins, snapshot.groups, snapshot.unknown
 
     @property
     def background(self) -> Background | None:
@@ -206,11 +207,30 @@ class SnapshotView:
     @property
     def coded(self) -> int:
         """How many rows the codes cover; known without loading them."""
+        files = self._files()
+        return 0 if files is None else files.rows
+
+    @property
+    def state(self) -> State:
+        """What is searched, for cursors."""
+        manifest, files = self._snapshot.manifest, self._files()
+        words, tokens = manifest.lexical, manifest.tokens
+        derived = derived_digest(
+            () if files is None else files.names,
+            None if words is None else words.settings,
+            () if tokens is None else tokens.names,
+        )
+        anchor = self._snapshot.checksum(manifest.rows - 1)
+        numbers = (manifest.vectors, manifest.generation, manifest.rows, anchor)
+        return State(short_digest(manifest.created), *numbers, derived)
+
+    def _files(self) -> CodesFiles | None:
+        """The codes that are loaded, or would be; None if there are none, or they are damaged."""
         files = self._snapshot.codes
         if files is None or self._accelerator.is_damaged(files):
-            return 0
+            return None
         held = self._accelerator.held(self._snapshot.manifest)
-        return held[0].rows if held else files.rows
+        return held[0] if held else files
 
     @property
     def settings(self) -> CodeSettings | None:

@@ -70,6 +70,12 @@ class Allowed:
         mask[rows] = 0
         return Allowed(int(np.count_nonzero(mask)), np.packbits(mask, bitorder="little"), self._total)
 
+    def count_without(self, rows: Rows) -> int:
+        """How many rows there are but for these, which are distinct."""
+        if self.bitmap is None:
+            return self.count - len(rows)
+        return self.count - int(np.count_nonzero(self.bitmap[rows >> 3] >> (rows & 7).astype(np.uint8) & 1))
+
     def within(self, first: int, stop: int) -> Rows:
         """Those of the rows that are from ``first`` up to ``stop``, ascending."""
         if self.bitmap is None:
@@ -188,6 +194,10 @@ class Generation:
                 self._unmatched[what] = unmatched(catalog, what, indexed)
             found.append(self._unmatched.get(what))
         return [warning for warning in found if warning is not None]
+
+    def checksum(self, row: int) -> int:
+        """The checksum of a row's vector as it was written; 0 if there is no such row."""
+        return int(self._sums[row]) if 0 <= row < len(self._sums) else 0
 
     def check(self, rows: Rows) -> None:
         """Raises CorruptIndex if the vector of one of these rows is damaged."""

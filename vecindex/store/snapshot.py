@@ -16,6 +16,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from ..errors import CorruptIndex, InvalidInput, OutOfMemory
 from ..errors.warnings import FilterWarning
 from ..filters.tree import Filter
@@ -29,7 +32,7 @@ from .disk.connection import replaced
 from .generation import Allowed, Generation
 from .manifest import Manifest
 from .origins import Whence, origins
-from .sql.groups import Groups, read_groups, read_values
+from .sql.groups import Groups, read_groups, read_unknown, read_values
 from .sql.reads import Catalog
 from .stored import Identity, Stored, StoredDocument
 from .text_cache import Entry, sound, text_digest
@@ -146,6 +149,10 @@ class Snapshot:
             return self._generation.groups(self._catalog, field)
         return read_groups(self._catalog, field, self.manifest.rows, rows)
 
+    def unknown(self, rows: list[int]) -> npt.NDArray[np.bool_]:
+        """See `read_unknown`."""
+        return read_unknown(self._catalog, rows)
+
     def values(self, field: FieldPath, rows: list[int]) -> list[Any]:
         """The values of a field of these rows; None for a record without one."""
         return on_own_stack(read_values, self._catalog, field, rows)
@@ -161,6 +168,10 @@ class Snapshot:
         if wanted is not None and wanted <= count < self.records:
             return []
         return on_own_stack(self._generation.unmatched, self._catalog, where, count > 0)
+
+    def checksum(self, row: int) -> int:
+        """The checksum of a row's vector as it was written; 0 if there is no such row."""
+        return self._generation.checksum(row)
 
     def check(self, rows: Rows) -> None:
         """See `Generation.check`."""

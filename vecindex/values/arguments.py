@@ -74,6 +74,7 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("exclude", "not_"), keys),
     "field": lambda name, value: string(value, "a field"),
     "group_by": lambda name, value: string(value, "a field"),
+    "cursor": lambda name, value: string(value, "a cursor"),
     "per_group": whole(1, "Pass a whole number of hits, 1 or more."),
     "context": whole(0, "Pass a whole number of sentences, 0 or more."),
     "limit": whole(1, "Pass a whole number of records, 1 or more."),

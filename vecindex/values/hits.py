@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, SupportsIndex, overload
 
@@ -20,7 +20,19 @@ _LONGEST_CELL = 300
 class Hits(list[Hit]):
     """A list of `Hit`, best first. Notebooks show it as a table, and ``to_pandas()`` makes a DataFrame of it."""
 
-    __slots__ = ()
+    __slots__ = ("ahead",)
+
+    ahead: Callable[[], str] | None
+    """Makes the cursor, if there are more hits."""
+
+    def __init__(self, hits: Iterable[Hit] = (), ahead: Callable[[], str] | None = None) -> None:
+        super().__init__(hits)
+        self.ahead = ahead
+
+    @property
+    def cursor(self) -> str | None:
+        """What to pass to ``search`` as ``cursor`` for the hits after these; None if there are no more."""
+        return None if self.ahead is None else self.ahead()
 
     @overload
     def __getitem__(self, place: SupportsIndex) -> Hit: ...

@@ -12,6 +12,7 @@ from ...encoders.run.tokenized import Tokens
 from ...errors import VecindexError
 from ...store.stored import Stored
 from ...values.hits import Hits
+from ...values.records import Hit
 from ..dense.exact import Ranking, Vectors
 from ..dense.nearest import Trace
 from ..rankers import Ranker
@@ -50,8 +51,7 @@ def explain_hits(
         pairs = met[place] if met else ()
         if stage is not None and stage.name not in hit.scores:
             pairs = ()
-            reason = "the model knows no token of the text" if record.unknown else "the text was not reached in time"
-            notes["pairs"] = reason
+            notes["pairs"] = _unread(hit, record, stage)
         found.append(
             HitExplanation(
                 *(hit.rank, hit.key, tuple(_standings(trace.orders or {}, record.row)), tokens),
@@ -59,6 +59,15 @@ def explain_hits(
             )
         )
     return tuple(found)
+
+
+def _unread(hit: Hit, record: Stored, stage: SecondStage) -> str:
+    """Why the second stage has no score for a hit."""
+    if record.unknown:
+        return "the model knows no token of the text"
+    if not (hit.ranked_by or "").endswith(f"+{stage.name}"):
+        return "the text is not among those that are read again"
+    return "the text was not reached in time"
 
 
 def _standings(orders: dict[str, Ranking], row: int) -> Iterator[Standing]:

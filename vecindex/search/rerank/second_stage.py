@@ -39,7 +39,8 @@ class Reordered:
     """Records in a new order: their ``places`` in the old one (n,), and the second stage's ``scores`` of them (n,).
 
     Scores are in the old order; NaN stands for none. So is the ``mixture`` that gives the new order, NaN for a record
-    that it is not for. Of ``asked`` records ``reached`` were reached in time.
+    that it is not for. Of ``asked`` records ``reached`` were reached in time; which of all is in ``was_reached`` (n,),
+    in the old order too.
     """
 
     places: npt.NDArray[np.int64]
@@ -47,6 +48,7 @@ class Reordered:
     mixture: npt.NDArray[np.float64]
     asked: int
     reached: int
+    was_reached: npt.NDArray[np.bool_]
 
 
 def reordered(
@@ -55,6 +57,7 @@ def reordered(
     stored: Sequence[Stored],
     sides: Mapping[str, npt.NDArray[Any]],
     meaningless: npt.NDArray[np.bool_],
+    read: npt.NDArray[np.bool_] | None = None,
 ) -> Reordered:
     """A query's records in their new order.
 
@@ -66,10 +69,13 @@ def reordered(
         stored: the records, as the first stage ordered them (n).
         sides: its scores of them (n,) by the side that gave them.
         meaningless: the records that come last (n,).
+        read: the only ones that the stage may read (n,), if not all: those that were reached before.
     """
     known = np.array([place for place, record in enumerate(stored) if not record.unknown], np.int64)
-    found, was_reached = stage.scores(number, [stored[place] for place in known.tolist()])
     again, reached = np.full(len(stored), np.nan), np.ones(len(stored), np.bool_)
+    if read is not None:
+        known, reached = known[read[known]], read[: len(stored)].copy()
+    found, was_reached = stage.scores(number, [stored[place] for place in known.tolist()])
     again[known], reached[known] = found, was_reached
     places, mixture = np.arange(len(stored)), np.full(len(stored), np.nan)
     if not np.isnan(again).all():
@@ -78,4 +84,4 @@ def reordered(
         rows = np.array([record.row for record in stored])
         ties = np.where(reached & ~meaningless, rows, places)
         places = np.lexsort((ties, -np.nan_to_num(mixture), ~reached, meaningless))
-    return Reordered(places, again, mixture, len(known), int(np.count_nonzero(was_reached)))
+    return Reordered(places, again, mixture, len(known), int(np.count_nonzero(was_reached)), reached)

@@ -59,6 +59,17 @@ def read_groups(catalog: Catalog, path: Path, size: int, rows: Sequence[int] | N
     return Groups(numbers, unknown)
 
 
+def read_unknown(catalog: Catalog, rows: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """Which of these rows (n,) are of texts of which the model knows no token."""
+    found: set[int] = set()
+    with catalog.errors():
+        for start in range(0, len(rows), _A_STATEMENT):
+            some = ", ".join(map(str, rows[start : start + _A_STATEMENT]))
+            sql = f"select row from records where row in ({some}) and lost >= {UNKNOWN}"
+            found.update(row for (row,) in catalog.sqlite.execute(sql))
+    return np.array([row in found for row in rows], np.bool_)
+
+
 def read_values(catalog: Catalog, path: Path, rows: Sequence[int]) -> list[Any]:
     """The values at ``path`` of these rows, in their order; None for a record without one."""
     found = dict(_selected(catalog, _JSON, path, rows))
