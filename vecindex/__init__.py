@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .errors.warnings import FilterWarning as FilterWarning
     from .errors.warnings import GroupWarning as GroupWarning
     from .errors.warnings import PagesWithoutText as PagesWithoutText
+    from .errors.warnings import PhraseNotFound as PhraseNotFound
     from .errors.warnings import QueryTruncated as QueryTruncated
     from .errors.warnings import QueryUnknown as QueryUnknown
     from .errors.warnings import RerankUnfinished as RerankUnfinished
@@ -108,8 +109,8 @@ _HOMES = {
     "sources.split.sentences": ("split_sentences",),
     "store.backup": ("BackupReport",),
     "errors.warnings": (
-        *("FilterWarning", "GroupWarning", "PagesWithoutText", "QueryTruncated", "QueryUnknown"),
-        *("RerankUnfinished", "VecindexWarning"),
+        *("FilterWarning", "GroupWarning", "PagesWithoutText", "PhraseNotFound", "QueryTruncated"),
+        *("QueryUnknown", "RerankUnfinished", "VecindexWarning"),
     ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

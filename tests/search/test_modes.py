@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import vecindex
-from vecindex import Hits, Index, InvalidInput
+from vecindex import Hits, Index, InvalidInput, PhraseNotFound
 from vecindex.search.derived import upkeep
 from vecindex.values.records import UNKNOWN
 
@@ -62,7 +62,43 @@ def test_a_phrase_has_to_stand_in_the_text_and_an_excluded_word_must_not(index: 
         assert set(keys(index.search('"the pump"', k=9, mode=mode))) == {"rain", "error", "otto"}
         assert keys(index.search('"pump is named"', k=9, mode=mode)) == ["otto"]
         assert set(keys(index.search('"the pump" -otto', k=9, mode=mode))) == {"rain", "error"}
-        assert index.search('"pump the"', k=9, mode=mode) == []
+        assert set(keys(index.search('pump -"named Otto"', k=9, mode=mode))) - {"name", "again"} == {"rain", "error"}
+
+
+@pytest.mark.parametrize("mode", ["lexical", "hybrid"])
+def test_phrases_that_no_record_has_are_words_like_others(index: Index, mode: Any) -> None:
+    with pytest.warns(PhraseNotFound, match='has the phrase "pump the"; the words were looked for without') as caught:
+        found = index.search('named "pump the" -rain', k=9, mode=mode)
+    assert [hit.scores["lexical"] for hit in found] == [
+        hit.scores["lexical"] for hit in index.search("named pump the -rain", k=9, mode=mode)
+    ]
+    assert found[0].key == "otto"
+    assert not {"rain", "again"} & {*keys(found)}
+    assert isinstance(warning := caught[0].message, PhraseNotFound)
+    assert warning.phrases == ("pump the",)
+    with pytest.warns(PhraseNotFound, match='has all of "my name", "the pump"'):
+        assert len(index.search('"my name" "the pump"', k=9, mode="lexical")) == 4
+    with pytest.warns(PhraseNotFound):  # no record that the filter allows has it
+        assert keys(index.search('"is named"', 9, "n < 3", mode="lexical")) == ["name"]
+    with pytest.warns(PhraseNotFound):
+        index.search_many(["pump", '"pump the"'], mode=mode)
+    with pytest.warns(PhraseNotFound):
+        assert len(list(index.search_all('"pump the"', mode="lexical"))) == 3
+    assert index.search('"pump the"', 9, "n > 10", mode=mode) == []
+
+
+def test_hybrid_search_encodes_neither_quotation_marks_nor_excluded_words(index: Index) -> None:
+    plain = {hit.key: hit.score for hit in index.search("is named pump", k=9)}
+    for hit in index.search('"is named" -rain pump -"a b"', k=9, mode="hybrid"):
+        assert hit.score == plain[hit.key]
+    reranked = index.search('"is named" pump', mode="lexical", rerank="tokens")
+    assert reranked[0].scores["tokens"] == index.search("is named pump", rerank="tokens")[0].scores["tokens"]
+    marked = index.encoder.encode(['"rain" -pump'], role="query")[0]
+    assert index.search('"rain" -pump') == index.search(marked)
+    for query in ("-rain", '-"rain again"', '""'):
+        with pytest.raises(InvalidInput, match="only says what to leave out"):
+            index.search(query, mode="hybrid")
+        assert index.search(query, mode="lexical") == []
 
 
 def test_hybrid_search_finds_as_many_as_dense_search_and_scores_by_cosine(index: Index) -> None:

@@ -6,6 +6,7 @@
     ├── QueryTruncated(tokens, limit, model, query)
     ├── QueryUnknown(model, what)
     ├── RerankUnfinished(reranked, hits, milliseconds)
+    ├── PhraseNotFound(phrases)
     ├── FilterWarning(field, asked, in_list, held, items, known)
     ├── GroupWarning(field, known)
     └── PagesWithoutText(path, pages)
@@ -177,6 +178,24 @@ class RerankUnfinished(VecindexWarning):
     @property
     def advice(self) -> str:
         return Advice("Give it more time with rerank_ms=.", typed="Give it more time with --rerank-ms.")
+
+
+class PhraseNotFound(VecindexWarning):
+    """No record has all ``phrases`` of a query, so their words were looked for like its others."""
+
+    def __init__(self, phrases: tuple[str, ...]) -> None:
+        super().__init__(phrases)
+        self.phrases = phrases
+
+    @property
+    def message(self) -> str:
+        what = "the phrase" if len(self.phrases) == 1 else "all of"
+        quoted = ", ".join(f'"{phrase}"' for phrase in self.phrases)
+        return f"no record that may be found has {what} {quoted}; the words were looked for without the quotation marks"
+
+    @property
+    def advice(self) -> str:
+        return "Put only what has to stand in a text word for word in quotation marks."
 
 
 class PagesWithoutText(VecindexWarning):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import Advice, InvalidInput, RecordNotFound
-from ..errors.warnings import QueryUnknown, RerankUnfinished, VecindexWarning, warn
+from ..errors.warnings import PhraseNotFound, QueryUnknown, RerankUnfinished, VecindexWarning, warn
 from ..search import run
 from ..search.dense.nearest import Trace
 from ..search.dense.pace import SEARCHES
@@ -34,6 +34,7 @@ from ..values.columns import one_or_more_keys
 from ..values.hits import Hits
 from ..values.records import Hit
 from ..values.space import Space
+from ..values.texts import is_blank
 from .model import IndexModel, are_texts
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ class Searcher(Listing):
                 ``"lang = 'en' and year >= 2020"``.
             mode: "dense" finds the nearest vectors, that is, texts of the same meaning; "lexical" finds texts with the
                 query's words, by BM25; "hybrid" does both. In these two, a phrase in quotation marks has to be in the
-                text, and a dash before a word leaves out texts with that word.
+                text word for word, and a dash before a word or a phrase leaves out texts with it. If no record that the
+                filter allows has all the phrases, their words are looked for like the others.
             fusion: how "hybrid" joins the two: "convex" adds their scores, each brought to the range from 0 to 1, and
                 "rrf" their reciprocal ranks.
             rerank: "tokens" reads the best 100 hits again, or the best k if k is larger, and orders them by how well
@@ -128,6 +130,7 @@ class Searcher(Listing):
 
         Warns:
             RerankUnfinished: some hits were not reached in ``rerank_ms``.
+            PhraseNotFound: no record has the phrases in quotation marks, so that hits have words of them instead.
             FilterWarning: a condition in ``where`` matches no stored record. Checked if fewer than k records match, or
                 all do.
             GroupWarning: no record has the field ``group_by``.
@@ -303,13 +306,14 @@ class Searcher(Listing):
         is_plain = options.mode == "dense" and options.rerank is None
         texts = [] if is_plain else texts_to_find(queries, options)
         is_encoded = options.mode != "lexical" or options.rerank is not None
+        encoded = queries if options.mode == "dense" or not is_encoded else [_encoded_part(text) for text in texts]
         while True:
             space, vectors, stage = None, None, None
             # Texts are encoded before the snapshot is taken, since that takes long; vectors are only checked.
             if is_encoded and are_texts(queries):
                 space = self._space()
-                vectors = None if options.mode == "lexical" else self._model.query_vectors(queries, space)
-                stage = None if options.rerank is None else self._stage(texts, space, options)
+                vectors = None if options.mode == "lexical" else self._model.query_vectors(encoded, space)
+                stage = None if options.rerank is None else self._stage(encoded, space, options)
             with self._snapshots.take() as snapshot:
                 if options.mode == "dense" and vectors is None:
                     space = snapshot.manifest.space
@@ -321,7 +325,9 @@ class Searcher(Listing):
                     if stage is not None:
                         stage.begin(snapshot)
                     trace.lap("filter")
-                    yield view, ranker(view, vectors, words, texts, allowed, options, trace, without), stage
+                    order = ranker(view, vectors, words, texts, allowed, options, trace, without)
+                    _warn([PhraseNotFound(phrases) for phrases in trace.loosened])
+                    yield view, order, stage
                     return
             # The first add or a migration changed the space meanwhile; encode the queries again.
 
@@ -366,6 +372,19 @@ def _excluded(snapshot: Snapshot, options: SearchOptions) -> Rows:
     if options.cursor is not None:  # since the first page, some may have been deleted
         return np.array([record.row for record in snapshot.find(options.exclude).values()], np.int64)
     return np.array([record.row for record in _stored(snapshot, options.exclude)], np.int64)
+
+
+def _encoded_part(text: str) -> str:
+    """What is encoded of a query that is looked for by its words as well; raises InvalidInput if that is nothing."""
+    from ..search.lexical.query import plain_query  # a dense search needs none of it
+
+    plain = plain_query(text)
+    if is_blank(plain):
+        raise InvalidInput(
+            f"the query {text!r} only says what to leave out, and nothing to find by meaning",
+            "Add a word to look for.",
+        )
+    return plain
 
 
 def _warn(warnings: Sequence[VecindexWarning]) -> None:

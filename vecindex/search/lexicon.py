@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
@@ -155,6 +156,18 @@ class Words:
         """A query as the index's texts are read."""
         return parse_query(text, self._analyzer)
 
+    def asked(self, text: str, allowed: Allowed) -> tuple[LexicalQuery, Allowed]:
+        """A query, and those of the ``allowed`` rows that may match it.
+
+        If none of them has all its phrases, it is a query without phrases, which looks for their words.
+        """
+        query = self.query(text)
+        chosen = self.allowed(query, allowed)
+        if not query.phrases or chosen.count:
+            return query, chosen
+        loose = replace(query, phrases=())
+        return loose, self.allowed(loose, allowed)
+
     def best(self, query: LexicalQuery, k: int, allowed: Allowed) -> Ranking:
         """The k best of the allowed rows that match, and their BM25 scores (n,) float64."""
         phrases = partial(self._have_phrases, query)
@@ -173,13 +186,15 @@ class Words:
         return self._ask(lambda postings: postings.whole(query))
 
     def allowed(self, query: LexicalQuery, allowed: Allowed) -> Allowed:
-        """Those of the ``allowed`` rows that have the query's phrases and none of the words that it leaves out."""
-        if not (query.phrases or query.without):
+        """Those of the ``allowed`` rows that have the query's phrases, and no words or phrases that it leaves out."""
+        if not (query.phrases or query.without or query.without_phrases):
             return allowed
         mask = self._ask(lambda postings: postings.matching(query, allowed.bitmap))
-        if query.phrases:
-            rows = np.flatnonzero(mask)
-            mask[rows] = self._have_phrases(query, rows)
+        in_doubt = mask if query.phrases else np.zeros(len(mask), np.bool_)
+        for phrase in query.without_phrases:
+            in_doubt = in_doubt | mask & self._ask(partial(Postings.having_all, terms=phrase))
+        rows = np.flatnonzero(in_doubt)
+        mask[rows] = self._have_phrases(query, rows)
         return Allowed(int(np.count_nonzero(mask)), np.packbits(mask, bitorder="little"), len(mask))
 
     def _ask(self, question: Callable[[Postings], T]) -> T:

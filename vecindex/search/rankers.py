@@ -289,8 +289,9 @@ def ranker(
         return Dense(view, vectors, [allowed] * len(vectors), trace, least, without)
     if len(without):
         allowed = allowed.without(without)
-    queries = [words.query(text) for text in texts]
-    chosen = [words.allowed(query, allowed) for query in queries]
+    asked = [words.asked(text, allowed) for text in texts]
+    queries, chosen = [query for query, _ in asked], [rows for _, rows in asked]
+    trace.loosened += [query.quoted for query, rows in asked if query.quoted and not query.phrases and rows.count]
     if vectors is None:
         return Lexical(words, queries, chosen, trace, least)
     lexical = Lexical(words, queries, chosen, trace)

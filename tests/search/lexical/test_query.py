@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vecindex.search.lexical.analysis import Analyzer
-from vecindex.search.lexical.query import LexicalQuery, parse_query
+from vecindex.search.lexical.query import LexicalQuery, parse_query, plain_query
 from vecindex.search.lexical.settings import LexicalSettings
 
 PLAIN = Analyzer(LexicalSettings(language=None))
@@ -48,6 +48,32 @@ def test_phrases_are_looked_for_in_each_text() -> None:
     assert parse_query("a", PLAIN).holds_phrases(PLAIN, [])
 
 
+def test_an_excluded_phrase_may_stand_in_no_text() -> None:
+    query = parse_query('fox -"red fox" -"e-1"', PLAIN)
+    assert query == LexicalQuery({"fox": 1}, without_phrases=(("red", "fox"), ("e", "1")))
+    assert query.holds_phrases(PLAIN, ["a fox that is red"])
+    assert not query.holds_phrases(PLAIN, ["a fox", "a red fox"])
+    assert not query.holds_phrases(PLAIN, ["see E-1, fox"])
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        *(
+            ("", ""),
+            ("to be  or not", "to be  or not"),
+            ("well-known - fox", "well-known - fox"),
+            ('5" tall', '5" tall'),
+        ),
+        ('what is "the big one"?', "what is the big one?"),
+        ('fox -red "a -b" -"c d" -e-1', "fox a -b"),
+        *(('-red -"a b"', ""), ('""', ""), ('"a" "b"', "a b")),
+    ],
+)
+def test_the_plain_text_of_a_query_has_neither_quotation_marks_nor_what_it_excludes(text: str, plain: str) -> None:
+    assert plain_query(text) == plain
+
+
 def test_stems_are_looked_for_and_phrases_and_forms_exactly() -> None:
     query = parse_query('Cells "red foxes" -rains -E-12', ENGLISH)
     assert query == LexicalQuery(
@@ -72,3 +98,4 @@ def test_any_query_is_read(text: str) -> None:
     query = parse_query(text, PLAIN)
     assert set(query.terms) <= set(PLAIN.terms(text))
     assert all(set(phrase) <= set(PLAIN.terms(text)) for phrase in query.phrases)
+    assert not plain_query(text) or query.terms or not PLAIN.terms(plain_query(text))

@@ -64,7 +64,7 @@ def search(
 
     --mode lexical finds texts that have words of the query, the rarer the better, and prints BM25 scores; --mode hybrid
     finds by meaning and by words, best for names, codes and rare words. In both, a phrase in quotation marks has to be
-    in the text, and a dash before a word leaves out texts with that word.
+    in the text word for word, if any text has it, and a dash before a word or phrase leaves out texts with it.
 
     --rerank tokens puts the best 100 hits in a better order: it also compares each token of the query with each token
     of the text, by the vectors that the model gives them. Long texts take longer; see --rerank-ms.

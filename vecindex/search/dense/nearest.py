@@ -42,7 +42,7 @@ class Trace:
     """What a search has done so far; ``seconds`` by step.
 
     ``orders`` are those that the search of a single query has made, by name, where it is to be explained; ``hits`` are
-    the records that it found, and ``explanations`` say why.
+    the records that it found, and ``explanations`` say why. ``loosened`` are the phrases that no record has, by query.
     """
 
     plan: Plan | None = None
@@ -57,6 +57,7 @@ class Trace:
     orders: dict[str, Ranking] | None = None
     hits: Sequence[Stored] = ()
     explanations: tuple[HitExplanation, ...] = ()
+    loosened: list[tuple[str, ...]] = field(default_factory=list)
 
     def ordered(self, name: str, ranking: Ranking) -> Ranking:
         """Keeps an order, which need not be sorted, if any are kept; a later one of this name takes its place."""

@@ -102,11 +102,12 @@ class Postings:
             query: what is looked for.
             k: how many rows.
             allowed: as ``alive``, of the rows that may be returned, none of them dead; None if all live ones may.
-            holds_phrases: says which of these rows have the query's phrases; needed if it has any.
+            holds_phrases: says which of these rows have the query's phrases and none that it excludes; needed if it
+                has any of either.
         """
         terms = self._weighted(query)
         mask = self._mask(query, allowed)
-        if query.phrases:
+        if query.phrases or query.without_phrases:
             assert holds_phrases is not None
             return self._top_with_phrases(terms, k, mask, holds_phrases)
         return self._top(terms, k, mask)
@@ -115,6 +116,21 @@ class Postings:
         """Which rows have all terms of the query's phrases, and none of the words that it leaves out."""
         mask = self._mask(query, allowed)
         return np.ones(self._stop, bool) if mask is None else mask.copy()
+
+    def having_all(self, terms: Sequence[str]) -> Mask:
+        """Which rows have all these terms."""
+        hashes = [term_hash(term) for term in dict.fromkeys(terms)]
+        having = np.zeros(self._stop, bool)
+        for segment in self._segments:
+            numbers = [segment.find(each) for each in hashes]
+            if -1 in numbers:
+                continue
+            found = None
+            for rows in sorted((segment.postings(number)[0] for number in numbers), key=len):
+                found = rows if found is None else np.intersect1d(found, rows, assume_unique=True)
+            if found is not None:
+                having[segment.first :][found] = True
+        return having
 
     def scores(self, query: LexicalQuery, rows: Rows) -> Scores:
         """The scores of these rows, the same as in `top`; 0 for one that has no term of the query."""
@@ -239,27 +255,12 @@ class Postings:
                 self._filter = known = (allowed, _unpacked(allowed, self._stop))
             mask = known[1]
         for word in query.without:
-            excluded = self._having_all(word)
+            excluded = self.having_all(word)
             mask = ~excluded if mask is None else mask & ~excluded
         for phrase in query.phrases:
-            having = self._having_all(phrase)
+            having = self.having_all(phrase)
             mask = having if mask is None else mask & having
         return mask
-
-    def _having_all(self, terms: Sequence[str]) -> Mask:
-        """Which rows have all these terms."""
-        hashes = [term_hash(term) for term in dict.fromkeys(terms)]
-        having = np.zeros(self._stop, bool)
-        for segment in self._segments:
-            numbers = [segment.find(each) for each in hashes]
-            if -1 in numbers:
-                continue
-            found = None
-            for rows in sorted((segment.postings(number)[0] for number in numbers), key=len):
-                found = rows if found is None else np.intersect1d(found, rows, assume_unique=True)
-            if found is not None:
-                having[segment.first :][found] = True
-        return having
 
 
 def _unpacked(bits: Bits, rows: int) -> Mask:

@@ -1,4 +1,4 @@
-"""Reads what a person types for lexical search: words, ``"a phrase"``, ``-word``: `parse_query`."""
+"""Reads what a person types for lexical search: words, ``"a phrase"``, ``-word``, ``-"a phrase"``: `parse_query`."""
 
 from __future__ import annotations
 
@@ -11,23 +11,27 @@ from .analysis import FORM, Analyzer
 from .bm25 import form_share
 
 _QUOTED = re.compile(r'"([^"]*)"')
+_EXCLUDED_PHRASE = re.compile(r'(?<!\S)-"([^"]*)"')
 _EXCLUDED = re.compile(r"(?<!\S)-(?=[^\W_])\S+")
 _BETWEEN = "\0"  # never part of a term
 
 
 @dataclass(frozen=True, slots=True)
 class LexicalQuery:
-    """A record matches if it has any of ``terms``, all of ``phrases``, and all terms of none of ``without``.
+    """A record matches if it has any of ``terms``, all of ``phrases``, and nothing that it has to be without.
 
     ``terms`` are those that give a score, with how often the query has each, and include those of the phrases. A phrase
-    is the terms of its smallest parts, in order. ``forms`` are the terms of exact forms, which add to the score of a
-    record that has them.
+    is the terms of its smallest parts, in order. ``without`` has the terms of each excluded word; a record with all of
+    them has the word. ``forms`` are the terms of exact forms, which add to the score of a record that has them, and
+    ``quoted`` the phrases as they were typed.
     """
 
     terms: Mapping[str, int] = field(default_factory=dict)
     phrases: tuple[tuple[str, ...], ...] = ()
     without: tuple[tuple[str, ...], ...] = ()
     forms: Mapping[str, int] = field(default_factory=dict)
+    without_phrases: tuple[tuple[str, ...], ...] = ()
+    quoted: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def length(self) -> int:
@@ -40,11 +44,14 @@ class LexicalQuery:
         return form_share(self.length)
 
     def holds_phrases(self, analyzer: Analyzer, texts: Sequence[str]) -> bool:
-        """Whether each phrase stands in one of the ``texts``, those of a record."""
-        if not self.phrases:
+        """Whether each phrase stands in one of the ``texts``, those of a record, and no excluded phrase in any."""
+        if not (self.phrases or self.without_phrases):
             return True
         read = [_joined(analyzer.sequence(text)) for text in texts]
-        return all(any(_joined(phrase) in each for each in read) for phrase in self.phrases)
+        stand = {
+            phrase: any(_joined(phrase) in each for each in read) for phrase in self.phrases + self.without_phrases
+        }
+        return all(stand[phrase] for phrase in self.phrases) and not any(map(stand.get, self.without_phrases))
 
 
 def parse_query(text: str, analyzer: Analyzer) -> LexicalQuery:
@@ -52,18 +59,35 @@ def parse_query(text: str, analyzer: Analyzer) -> LexicalQuery:
 
     A query made only of excluded words has no terms, and nothing matches it.
     """
-    quoted = [found.group(1) for found in _QUOTED.finditer(text)]
-    rest = _QUOTED.sub(" ", text)
-    excluded = [found.group()[1:] for found in _EXCLUDED.finditer(rest)]
+    without_phrases = _EXCLUDED_PHRASE.findall(text)
+    rest = _EXCLUDED_PHRASE.sub(" ", text)
+    quoted = _QUOTED.findall(rest)
+    rest = _QUOTED.sub(" ", rest)
+    excluded = [found[1:] for found in _EXCLUDED.findall(rest)]
     rest = _EXCLUDED.sub(" ", rest)
     counts = Counter(term for part in (rest, *quoted) for term in analyzer.query_terms(part))
     forms = {term: count for term, count in counts.items() if term.startswith(FORM)}
     return LexicalQuery(
         {term: count for term, count in counts.items() if term not in forms},
-        tuple(dict.fromkeys(phrase for each in quoted if (phrase := tuple(analyzer.sequence(each))))),
+        _phrases(quoted, analyzer),
         tuple(dict.fromkeys(word for each in excluded if (word := _all_of(each, analyzer)))),
         forms,
+        _phrases(without_phrases, analyzer),
+        tuple(dict.fromkeys(each for each in quoted if analyzer.sequence(each))),
     )
+
+
+def plain_query(text: str) -> str:
+    """The text of a query without quotation marks around phrases, and without what it excludes: what is encoded."""
+    rest = _EXCLUDED_PHRASE.sub(" ", text)
+    outside_and_inside = _QUOTED.split(rest)
+    outside_and_inside[::2] = [_EXCLUDED.sub(" ", outside) for outside in outside_and_inside[::2]]
+    plain = "".join(outside_and_inside)
+    return text if plain == text else " ".join(plain.split())
+
+
+def _phrases(texts: Sequence[str], analyzer: Analyzer) -> tuple[tuple[str, ...], ...]:
+    return tuple(dict.fromkeys(phrase for each in texts if (phrase := tuple(analyzer.sequence(each)))))
 
 
 def _all_of(word: str, analyzer: Analyzer) -> tuple[str, ...]:
