@@ -69,6 +69,13 @@ def test_programs_get_the_reasons_within_each_hit_and_the_route_beside_them() ->
     assert {"filter", "rerank", "explain"} <= set(report["milliseconds"])
 
 
+def test_within_a_passage_the_reasons_are_below_their_hit(here: Path, encoder: Encoder) -> None:
+    (here / "notes.txt").write_text("The pump leaks. It rains. The sun shines.")
+    assert run("add", "notes.txt", "--split", "sentence")[0] == 0
+    out = run("search", "rain", "-k", "1", "--context", "1", "--explain")[1]
+    assert [line.split()[0] for line in out.splitlines()] == ["The", "1", "cosine", "The"]
+
+
 @pytest.mark.usefixtures("index")
 def test_csv_has_the_hits_alone() -> None:
     plainly, explained = (run("search", "one", "--format", "csv", *more) for more in ((), ("--explain",)))
@@ -110,13 +117,35 @@ def lines(explanation: HitExplanation, width: int | None = None, **scores: float
     return explanation_lines(Hit(1, "a", 0.5, "text", {}, scores=scores), explanation, 3, width)
 
 
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("[CLS]", "tooth", "##pas", "##te", "##", "[SEP]"), "[CLS] toothpaste [SEP]"),
+        (("<s>", "\u2581tooth", "pa", "ste", "\u2581", ".", "</s>"), "<s> toothpaste . </s>"),
+        (("<s>", "tooth", "paste", "\u0120now", "</s>"), "<s> toothpaste now </s>"),
+        (("##s", "a"), "##s a"),
+        (("a", "b"), "a b"),
+    ],
+)
+def test_tokens_that_continue_a_word_are_shown_with_it(names: tuple[str, ...], words: str) -> None:
+    tokens = tuple(token(name, 0.0625) for name in names)
+    (line,) = lines(HitExplanation(1, "a", tokens=tokens), dense=0.5)
+    assert sorted(re.sub(r" \+| \d\.\d{4}", "", line.partition("= ")[2]).split()) == sorted(words.split())
+
+
 def test_the_strongest_words_are_named_and_the_others_are_one_number() -> None:
-    tokens = (token("my", 0.1), token("tooth", 0.2), token("##pas", 0.1), token("##te", 0.05), token("##", 0.02))
+    tokens = (token("my", 0.1), token("tooth", 0.2), token("##pas", 0.1), token("##te", 0.05), token("!", 0.02))
     more = tuple(token(f"t{n}", -0.01 * n) for n in range(1, 6))
     assert lines(HitExplanation(1, "a", tokens=(*tokens, *more)), dense=0.32) == [
-        "   cosine  0.3200 = toothpaste 0.3500 + my 0.1000 + ## 0.0200 - t3 0.0300 - t4 0.0400 "
+        "   cosine  0.3200 = toothpaste 0.3500 + my 0.1000 + ! 0.0200 - t3 0.0300 - t4 0.0400 "
         "- t5 0.0500 - 2 others 0.0300"
     ]
+
+
+def test_a_rank_that_is_not_the_hits_is_shown_alone() -> None:
+    assert lines(HitExplanation(1, "a", standings=(Standing("dense", 1, 5, 0.3),))) == []
+    moved = HitExplanation(1, "a", standings=(Standing("dense", 3, 5, 0.3),))
+    assert lines(moved) == ["   ranks   dense 3 of 5"]
 
 
 def test_every_line_says_what_it_is_about() -> None:

@@ -86,7 +86,7 @@ def explain(text: str, against: str | None = None, *, encoder: Encoder | None = 
     encoder = encoder or load_encoder()
     (encoded,) = encoder.encode_tokens([text])
     query = None if against is None else encoder.encode([against], role="query")[0]
-    tokens = explained_tokens(encoder, encoded, query)
+    tokens = explained_tokens(encoder, [encoded], query)
     return Explanation(
         text=text,
         against=against,
@@ -100,20 +100,24 @@ def explain(text: str, against: str | None = None, *, encoder: Encoder | None = 
 
 
 def explained_tokens(
-    encoder: Encoder, encoded: TokenVectors, query: FloatArray | None = None
+    encoder: Encoder, parts: Sequence[TokenVectors], query: FloatArray | None = None
 ) -> tuple[TokenExplanation, ...]:
-    """What each token of a document adds to its vector, and to its cosine with the unit vector ``query`` (D,)."""
-    states = encoded.vectors
-    pooled = np.arange(len(states)) >= encoder.pooled_from("document")
-    terms = encoder.head.terms(states, pooled).astype(np.float64)
+    """What each token of a document adds to its vector, and to its cosine with the unit vector ``query`` (D,).
+
+    A document that was read in several ``parts`` has the mean of their vectors, weighted by their numbers of tokens.
+    """
+    first = encoder.pooled_from("document")
+    each = [encoder.head.terms(part.vectors, np.arange(len(part.vectors)) >= first) for part in parts]
+    terms = np.concatenate([part.tokens.total * some for part, some in zip(parts, each, strict=True)], dtype=np.float64)
+    terms /= max(float(np.linalg.norm(terms.sum(axis=0))), 1e-12)
     shares = (terms @ terms.sum(axis=0)).tolist()
     added: Sequence[float | None] = [None] * len(shares)
     if query is not None:
         added = (terms @ query.astype(np.float64)).tolist()
-    facts = zip(encoded.strings, encoded.tokens.ids, shares, added, strict=True)
+    names = [(token, int(id_)) for part in parts for token, id_ in zip(part.strings, part.tokens.ids, strict=True)]
     return tuple(
-        TokenExplanation(position, token, int(id_), share, contribution)
-        for position, (token, id_, share, contribution) in enumerate(facts)
+        TokenExplanation(position, token, id_, share, contribution)
+        for position, ((token, id_), share, contribution) in enumerate(zip(names, shares, added, strict=True))
     )
 
 

@@ -114,6 +114,19 @@ def test_every_part_adds_up_to_its_score(index: Index, mode: Any, rerank: Any) -
         assert dict(explanation.notes) == {}
 
 
+def test_pairs_are_of_the_stored_token_vectors_where_there_are_some(index: Index) -> None:
+    exact = explained(index, QUERY, rerank="tokens")
+    index.index_tokens()
+    index.add(["the rain pump"], keys=["new"])
+    hits, report = index.explain_search(QUERY, k=6, rerank="tokens")
+    for hit, explanation in zip(hits, report.explanations, strict=True):
+        total = sum(pair.contribution for pair in explanation.pairs)
+        assert total == pytest.approx(hit.scores["tokens"], abs=1e-5)
+    stored = {each.key: each.pairs for each in report.explanations}
+    assert [pair.text_token for pair in stored["rain"]] == [pair.text_token for pair in exact["rain"].pairs]
+    assert [pair.cosine for pair in stored["rain"]] != [pair.cosine for pair in exact["rain"].pairs]
+
+
 def test_a_vector_as_the_query_explains_the_cosine_as_well(index: Index) -> None:
     query = ToyEncoder().encode([QUERY], role="query")[0]
     by_text, by_vector = explained(index), explained(index, query)
@@ -184,6 +197,16 @@ def test_ranks_before_and_after_diversity_are_told(index: Index) -> None:
         assert explanation.standings[-1].score is None
 
 
+def test_a_later_page_is_explained_as_the_first_is(index: Index) -> None:
+    all_, first = explained(index, mode="hybrid"), index.search(QUERY, k=2, mode="hybrid")
+    found = explained(index, mode="hybrid", k=2, cursor=first.cursor)
+    assert list(found) == list(all_)[2:4]
+    for key, explanation in found.items():
+        assert explanation.rank == all_[key].rank
+        assert (explanation.tokens, explanation.terms) == (all_[key].tokens, all_[key].terms)
+        assert ranks(explanation) == ranks(all_[key])
+
+
 def test_equal_scores_are_ranked_by_insertion(tmp_path: Path) -> None:
     with opened(tmp_path / "i") as index:
         index.add(["one"] * 4, keys=list("abcd"))
@@ -204,16 +227,28 @@ def test_vectors_made_elsewhere_have_no_tokens(tmp_path: Path) -> None:
         assert ranks(each).keys() == {"dense"}
 
 
-def test_a_long_text_that_was_read_in_parts_is_said_to_be_their_mean(tmp_path: Path) -> None:
+def test_all_tokens_of_a_long_text_that_was_read_in_parts_add_to_the_mean_of_these(tmp_path: Path) -> None:
+    words = [f"w{n}" for n in range(2 * MAX_TOKENS + 5)]
     with opened(tmp_path / "i") as index:
-        index.add(["pump " * (MAX_TOKENS + 3) + "rain"], keys=["mean"], on_long="mean")
-        index.add(["rain " * MAX_TOKENS + "pump"], keys=["cut"])
-        report = index.explain_search("pump rain")[1]
+        index.add([" ".join(words), " ".join(reversed(words))], keys=["mean", "other"], on_long="mean")
+        index.add([" ".join(words[1:])], keys=["cut"])
+        hits, report = index.explain_search("w7 w70")
     found = {each.key: each for each in report.explanations}
-    assert found["mean"].notes["tokens"] == (
-        "the text is longer than the model reads at once, and its vector is the mean of its parts'"
-    )
-    assert (found["mean"].tokens, dict(found["cut"].notes), len(found["cut"].tokens)) == ((), {}, MAX_TOKENS)
+    assert [token.token for token in found["mean"].tokens] == words
+    assert [token.position for token in found["mean"].tokens] == list(range(len(words)))
+    assert [token.token for token in found["cut"].tokens] == words[1 : 1 + MAX_TOKENS]
+    for hit in hits:
+        assert not found[hit.key].notes
+        assert sum(token.contribution or 0.0 for token in found[hit.key].tokens) == pytest.approx(hit.score, abs=1e-6)
+        assert sum(token.share for token in found[hit.key].tokens) == pytest.approx(1, abs=1e-6)
+
+
+def test_a_text_of_too_many_tokens_is_not_explained(tmp_path: Path) -> None:
+    with opened(tmp_path / "i", model=ToyEncoder(max_tokens=0)) as index:
+        index.add(["rain " * 20_000, "rain"], keys=["long", "short"])
+        found = explained(index, "rain")
+    assert (found["long"].tokens, len(found["short"].tokens)) == ((), 1)
+    assert found["long"].notes["tokens"] == "the text has 20,001 tokens, too many to tell what each adds"
 
 
 def test_a_vector_that_is_not_the_texts_own_is_noticed(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from vecindex import Index
+from vecindex.encoders.run.checks import OnLong
 from vecindex.encoders.run.encoder import Encoder
 
 from ...support.extent import slow
@@ -45,6 +46,19 @@ def test_the_parts_of_made_up_pairs_add_up(tmp_path: Path, encoder: Encoder) -> 
         index.add(texts, keys=[str(n) for n in range(len(texts))])
         for _ in range(6):
             check(index, " ".join(random.choices(WORDS[:20], k=random.randint(1, 8))), len(texts))
+
+
+@pytest.mark.parametrize("on_long", ["truncate", "mean"])
+def test_the_tokens_of_long_texts_add_up(tmp_path: Path, encoder: Encoder, on_long: OnLong) -> None:
+    random = Random(3)
+    texts = [" ".join(random.choices(WORDS, k=length)) for length in (150, 300, 400)]
+    with opened(tmp_path / "i", model=encoder) as index:
+        index.add(texts, on_long=on_long)
+        hits, report = index.explain_search("the unbelievable pump")
+    for hit, explanation in zip(hits, report.explanations, strict=True):
+        assert dict(explanation.notes) == {}
+        assert abs(sum(each.contribution or 0.0 for each in explanation.tokens) - hit.score) <= 1e-5
+    assert max(len(each.tokens) for each in report.explanations) > 400 or on_long == "truncate"
 
 
 @pytest.mark.skipif(not STS.is_file(), reason="the shared data are not here")

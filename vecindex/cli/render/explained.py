@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 _STRONGEST = 6
 """How many words are named; the others are one number."""
 _CONTINUED = "##"
+"""How WordPiece marks a token that continues a word."""
+_STARTED = ("\u2581", "\u0120")
+"""How SentencePiece and byte-level BPE mark a token that starts a word."""
+_SPECIAL = {"[", "<"}
+"""What a token of the model itself, such as [CLS] or <s>, begins with."""
 _LABEL = 8
 _LEAST_ROOM = 20
 
@@ -42,7 +47,7 @@ def explanation_lines(hit: Hit, explanation: HitExplanation, indent: int, width:
 
 def _said(hit: Hit, explanation: HitExplanation) -> Iterator[tuple[str, str]]:
     standings, notes = explanation.standings, explanation.notes
-    if len(standings) > 1:
+    if len(standings) > 1 or any(each.rank != hit.rank for each in standings):
         yield "ranks", ", ".join(f"{each.by} {each.rank} of {each.of:,}" for each in standings)
     for each in standings:
         if each.parts and each.score is not None:
@@ -55,7 +60,7 @@ def _said(hit: Hit, explanation: HitExplanation) -> Iterator[tuple[str, str]]:
         yield from _line("BM25", hit.scores.get("lexical"), _sum(parts))
     if explanation.pairs or "pairs" in notes:
         met = ", ".join(
-            f"{printable(each.query_token)} ~ {printable(each.text_token)} {each.cosine:.2f}"
+            f"{printable(_plain(each.query_token))} ~ {printable(_plain(each.text_token))} {each.cosine:.2f}"
             for each in explanation.pairs
         )
         yield from _line("tokens", hit.scores.get("tokens"), met and f"mean of {met}", notes.get("pairs"))
@@ -69,16 +74,23 @@ def _line(label: str, score: float | None, parts: str, note: str | None = None) 
 
 
 def _words(tokens: Sequence[TokenExplanation]) -> list[tuple[str, float]]:
-    """What each word adds: the tokens that WordPiece marks as the continuation of a word belong to the one before."""
+    """What each word adds: tokens that continue a word, as tokenizers mark them, belong to the one before."""
+    has_starts = any(each.token.startswith(_STARTED) for each in tokens)
     words: list[tuple[str, float]] = []
     for each in tokens:
-        name, value = each.token, each.contribution or 0.0
-        if words and name.startswith(_CONTINUED) and name != _CONTINUED:
+        name, value = _plain(each.token), each.contribution or 0.0
+        is_continued = each.token.startswith(_CONTINUED) or (has_starts and name == each.token)
+        if is_continued and words and not {each.token[:1], words[-1][0][:1]} & _SPECIAL:
             before, sum_before = words.pop()
-            words.append((before + name[len(_CONTINUED) :], sum_before + value))
+            words.append((before + name.removeprefix(_CONTINUED), sum_before + value))
         else:
             words.append((name, value))
     return words
+
+
+def _plain(token: str) -> str:
+    """A token without the mark that it starts a word."""
+    return token[1:] if token.startswith(_STARTED) else token
 
 
 def _strongest(parts: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:

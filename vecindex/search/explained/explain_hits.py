@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -23,8 +23,9 @@ _BY_PLACE = ("groups", "diversity", "rerank")
 """The orders that no score alone gives; they are noted the best first."""
 _SAME = 1e-5
 """Two encodings of one text have cosines that differ by less."""
-_TOKENS_AT_ONCE = 16_384
-"""How many tokens are encoded together, at most, but for a longer text; a text without that limit may not have more."""
+_MOST_TOKENS = 16_384
+"""How many tokens a text may have to be explained: each takes as much memory as a vector."""
+_TOKENS_AT_ONCE = 8_192
 
 Told = tuple[tuple[TokenExplanation, ...], str | None]
 """The tokens of a text, and what has to be said about them."""
@@ -84,6 +85,8 @@ def _standings(orders: dict[str, Ranking], row: int) -> Iterator[Standing]:
         else:
             better = (ranking.scores > score) | ((ranking.scores == score) & (ranking.rows < row))
             rank, of = int(np.count_nonzero(better)), int(np.count_nonzero(known))
+        if name == "dense":
+            score = min(max(score, -1.0), 1.0)  # rounding, as in the score of a hit
         is_own = name not in ("groups", "diversity") and not np.isnan(score)
         yield Standing(name, rank + 1, of, score if is_own else None)
 
@@ -98,29 +101,31 @@ def _tokens(
         model = encoder()
     except VecindexError as error:
         return [((), error.message)] * len(stored)
-    tokens = model.tokens([record.text for record in stored], "document")
-    reasons = [_reason(model, record, one) for record, one in zip(stored, tokens, strict=True)]
-    readable = [place for place, reason in enumerate(reasons) if reason is None]
-    told: list[Told] = [((), reason) for reason in reasons]
+    each = [_parts(model, record) for record in stored]
+    told: list[Told] = [((), None if isinstance(parts, list) else parts) for parts in each]
     said = convention(model)
-    for some in _batches(readable, tokens):
-        for place, states in zip(some, model.states([tokens[place] for place in some]), strict=True):
-            one = tokens[place]
-            encoded = TokenVectors(one, model.tokenizer.strings(one.ids), states)
+    for some in _batches({place: parts for place, parts in enumerate(each) if isinstance(parts, list)}):
+        states = iter(model.states([tokens for parts in some.values() for tokens in parts]))
+        for place, parts in some.items():
+            encoded = [TokenVectors(tokens, model.tokenizer.strings(tokens.ids), next(states)) for tokens in parts]
             found = explained_tokens(model, encoded, query)
             told[place] = found, "; ".join(filter(None, (said, _difference(found, cosines[place])))) or None
     return told
 
 
-def _reason(encoder: Encoder, record: Stored, tokens: Tokens) -> str | None:
-    """Why the tokens of a text cannot be explained; None if they can."""
-    if len(tokens.ids) <= encoder.pooled_from("document"):
+def _parts(encoder: Encoder, record: Stored) -> list[Tokens] | str:
+    """The tokens of a text, of each part where it was read in parts; or why they cannot be explained."""
+    parts = encoder.tokens([record.text], "document")
+    if parts[0].lost and not record.tokens_lost:
+        parts = encoder.tokens([record.text[start:end] for start, end in encoder.parts(record.text)], "document")
+    first = encoder.pooled_from("document")
+    parts = [tokens for tokens in parts if len(tokens.ids) > first]
+    size = sum(len(tokens.ids) for tokens in parts)
+    if not parts:
         return "the model finds no token in the text"
-    if len(tokens.ids) > max(_TOKENS_AT_ONCE, encoder.space.max_tokens or 0):
-        return f"the text has {len(tokens.ids):,} tokens, too many to tell what each adds"
-    if tokens.lost and not record.tokens_lost:
-        return "the text is longer than the model reads at once, and its vector is the mean of its parts'"
-    return None
+    if size > _MOST_TOKENS:
+        return f"the text has {size:,} tokens, too many to tell what each adds"
+    return parts
 
 
 def _difference(tokens: Sequence[TokenExplanation], cosine: float | None) -> str | None:
@@ -133,15 +138,15 @@ def _difference(tokens: Sequence[TokenExplanation], cosine: float | None) -> str
     )
 
 
-def _batches(places: Sequence[int], tokens: Sequence[Tokens]) -> Iterator[list[int]]:
-    some: list[int] = []
+def _batches(texts: Mapping[int, list[Tokens]]) -> Iterator[dict[int, list[Tokens]]]:
+    """The texts in groups of about `_TOKENS_AT_ONCE` tokens."""
+    some: dict[int, list[Tokens]] = {}
     size = 0
-    for place in places:
-        more = len(tokens[place].ids)
-        if some and size + more > _TOKENS_AT_ONCE:
+    for place, parts in texts.items():
+        some[place] = parts
+        size += sum(len(tokens.ids) for tokens in parts)
+        if size >= _TOKENS_AT_ONCE:
             yield some
-            some, size = [], 0
-        some.append(place)
-        size += more
+            some, size = {}, 0
     if some:
         yield some
