@@ -16,6 +16,7 @@ from .render.hits import HIT_FORMATS, SNIPPET, Shown, hits_as
 
 if TYPE_CHECKING:
     from ..search.run import SearchReport
+    from ..values.hits import Hits
     from ..values.records import Hit
 _NONE = "No record matches."
 
@@ -31,17 +32,22 @@ class HitPrinter:
 
     def print(
         self,
-        hits: Sequence[Hit],
+        hits: Hits,
         query: str = "",
         least: float | None = None,
         below: Callable[[], Sequence[Hit]] = tuple,
         report: SearchReport | None = None,
+        paging: bool = False,
     ) -> None:
         """Prints hits; of long texts a snippet, chosen by ``query``. A ``report`` explains them.
 
-        If there are none, it says what scores best of the hits that are found ``below`` the score ``least``.
+        If there are none, it says what scores best of the hits that are found ``below`` the score ``least``. With
+        ``paging``, the cursor for the hits after them is printed as well.
         """
         shown = self._shown(query)
+        cursor = hits.cursor if paging else None
+        if paging:
+            shown = replace(shown, cursors={} if cursor is None else {hits[-1].rank: cursor})
         if report is not None:
             from .render.explained import report_as
 
@@ -51,6 +57,8 @@ class HitPrinter:
         if not hits:
             scores = [] if least is None else [hit.score for hit in below()]
             say(f"No record scores {least:g} or more; the best scores {max(scores):.4f}." if scores else _NONE)
+        elif paging and self.format_ == "text":
+            say("There are no more." if cursor is None else f"For the next page, add --cursor {cursor}")
 
     def print_each(self, found: Sequence[tuple[Query, Sequence[Hit]]]) -> None:
         """Prints the hits of each of several queries."""

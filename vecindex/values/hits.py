@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, SupportsIndex, overload
 
@@ -22,17 +22,14 @@ class Hits(list[Hit]):
 
     __slots__ = ("ahead",)
 
-    ahead: Callable[[], str] | None
-    """Makes the cursor, if there are more hits."""
-
-    def __init__(self, hits: Iterable[Hit] = (), ahead: Callable[[], str] | None = None) -> None:
-        super().__init__(hits)
-        self.ahead = ahead
+    ahead: Callable[[], str]
+    """Makes the cursor; set by a search that has more hits."""
 
     @property
     def cursor(self) -> str | None:
         """What to pass to ``search`` as ``cursor`` for the hits after these; None if there are no more."""
-        return None if self.ahead is None else self.ahead()
+        ahead = getattr(self, "ahead", None)
+        return None if ahead is None else ahead()
 
     @overload
     def __getitem__(self, place: SupportsIndex) -> Hit: ...

@@ -29,7 +29,6 @@ from ..render.records import RECORD_FORMATS, record_as, records_as
 
 if TYPE_CHECKING:
     from ...values.hits import Hits
-    from ...values.records import Hit
 
 T = TypeVar("T")
 
@@ -43,6 +42,8 @@ _OF_ALL = ("min_score", "where", "mode", "fusion", "exclude")
 @click.option("--queries", metavar="FILE", help="Search for each query of this file instead.")
 @click.option("--all", "every", is_flag=True, help="Print every record that scores --min-score, instead of -k.")
 @search_options
+@click.option("--paging", is_flag=True, help="Also print a cursor for the next page.")
+@click.option("--cursor", metavar="CURSOR", help="Print the page that this cursor is for; implies --paging.")
 @printing_options
 @click.option("--explain", is_flag=True, help="Also print how the hits were found, and why each is there.")
 @model_options
@@ -52,6 +53,8 @@ def search(
     queries: str | None,
     every: bool,
     asked: Ordered,
+    paging: bool,
+    cursor: str | None,
     printer: HitPrinter,
     explain: bool,
     chosen: ModelOptions,
@@ -73,6 +76,9 @@ def search(
     their group. Each record without the field is a group by itself. With --context, the sentences around a hit have no
     rank, and hits that are near each other are one passage.
 
+    With --paging, the last hit has a "cursor" in json, jsonl and csv, unless there are no more hits, and in text a
+    message names it. Pass it as --cursor with the same QUERY and options for the hits after it; -k may change.
+
     The FILE of --queries has a query a line, or a name, a tab and a query; or as .jsonl, objects with "text" and, where
     the queries have names, "id". All are searched for together, which is faster than one by one. In json and jsonl,
     each query is an object with its "hits"; in csv, the query is the first column.
@@ -90,6 +96,7 @@ def search(
       vecindex search "how to install it" --group-by source
       vecindex search "a plant for a dark room" --group-by topic --per-group 2
       vecindex search "my name" --format json | jq '.[0].text'
+      vecindex search "my name" -k 20 --paging
       vecindex search --queries questions.txt --format jsonl > answers.jsonl
     """
     if (query is None) == (queries is None):
@@ -98,7 +105,9 @@ def search(
     if explain and query is None:
         raise click.UsageError("--explain is for a single QUERY.")
     if every:
-        _check_all(asked, queries is not None, explain)
+        _check_all(asked, queries is not None, explain, paging or cursor is not None)
+    if query is None and (paging or cursor is not None):
+        raise click.UsageError("--paging and --cursor are for a single QUERY.")
     several = () if queries is None else queries_in(queries)
     with open_for_reading(index_path, chosen) as index:
 
@@ -111,26 +120,28 @@ def search(
             return
         below = partial(find, index.search, min_score=None)
         if every:
+            from ...values.hits import Hits
 
-            def found(meant: Meant) -> list[Hit]:
+            def found(meant: Meant) -> Hits:
                 arguments = asked.arguments(meant)
-                return list(index.search_all(query, **{name: arguments[name] for name in _OF_ALL}))
+                return Hits(index.search_all(query, **{name: arguments[name] for name in _OF_ALL}))
 
             printer.print(by_keys_or_places(index, found), query, asked.min_score, below)
             return
-        if not explain:
-            printer.print(find(index.search), query, asked.min_score, below)
-            return
-        hits, report = find(index.explain_search)
-        printer.print(hits, query, asked.min_score, below, report)
+        if explain:
+            hits, report = find(index.explain_search, cursor=cursor)
+        else:
+            hits, report = find(index.search, cursor=cursor), None
+        least = asked.min_score if cursor is None else None
+        printer.print(hits, query, least, below, report, paging or cursor is not None)
 
 
-def _check_all(asked: Ordered, has_queries: bool, explain: bool) -> None:
+def _check_all(asked: Ordered, has_queries: bool, explain: bool, paging: bool) -> None:
     """Raises UsageError for an option that chooses among hits, which --all does not."""
     if asked.min_score is None:
         raise click.UsageError("--all needs --min-score.")
     given = {
-        **{"--queries": has_queries, "--explain": explain, "-k": _is_given("k")},
+        **{"--queries": has_queries, "--explain": explain, "-k": _is_given("k"), "--paging": paging},
         **{"--group-by": asked.group_by, "--context": asked.context, "--diversity": asked.diversity},
     }
     for name, value in given.items():

@@ -37,7 +37,8 @@ class Shown:
     Snippets are chosen by ``query``; None shows whole texts, which programs always get. ``fields`` are the names of
     metadata fields, with dots for nested ones; None shows none to people and all to programs. ``terminal`` escapes
     control characters in CSV, ``csv_safe`` keeps spreadsheets from running stored values as formulas. Text is wrapped
-    to ``width`` columns; None never wraps. ``explanations`` are those of hits, by rank.
+    to ``width`` columns; None never wraps. ``explanations`` are those of hits, by rank. ``cursors`` has the
+    cursor for the next page, by the rank of the last hit, if pages are wanted.
     """
 
     query: str | None = None
@@ -46,6 +47,7 @@ class Shown:
     csv_safe: bool = False
     width: int | None = None
     explanations: Mapping[int, HitExplanation] = field(default_factory=dict)
+    cursors: Mapping[int, str] | None = None
 
     def metadata(self, hit: Hit) -> Mapping[str, Any]:
         """Those fields of a hit's metadata that are shown and exist."""
@@ -157,6 +159,8 @@ def members(hit: Hit, shown: Shown) -> dict[str, Any]:
         from .explained import explanation_members
 
         found["explanation"] = explanation_members(shown.explanations[hit.rank])
+    if shown.cursors and hit.rank in shown.cursors:
+        found["cursor"] = shown.cursors[hit.rank]
     return found
 
 
@@ -178,7 +182,9 @@ def csv_of(hits: Sequence[Hit], shown: Shown, before: Mapping[str, Sequence[str]
 
     fields = None if shown.fields is None or EVERY_FIELD in shown.fields else shown.fields
     cell = cells(shown)
-    where = where_columns(hits)
+    where = {**where_columns(hits)}
+    if shown.cursors is not None:
+        where["cursor"] = [shown.cursors.get(hit.rank) for hit in hits]
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(
