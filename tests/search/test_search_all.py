@@ -22,7 +22,7 @@ COUNT = 150
 @pytest.fixture(autouse=True)
 def few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "_RECORDS_A_READ", 7)
-    monkeypatch.setattr(rankers, "DEPTH", COUNT)
+    monkeypatch.setattr(rankers, "DEPTH", 3)
 
 
 @pytest.fixture
@@ -48,6 +48,18 @@ def test_they_are_the_hits_of_a_search_for_all_records(index: Index, mode: Any, 
             assert [hit.rank for hit in found] == list(range(1, len(wanted) + 1))
         left = [hit.key for hit in every if hit.key not in ("k1", "k2")]
         assert [hit.key for hit in index.search_all(query, None, where, mode=mode, exclude=["k1", "k2"])] == left
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 20])
+def test_a_hybrid_search_finds_the_best_of_all_however_few_candidates_the_sides_propose(index: Index, k: int) -> None:
+    for query in ("pump rain", "otto", "garden stone name pump", "river", "rain -pump"):
+        every = list(index.search_all(query, mode="hybrid"))
+        assert index.search(query, k, mode="hybrid") == every[:k]
+        least = every[len(every) // 3].score
+        assert (
+            index.search(query, k, mode="hybrid", min_score=least)
+            == list(index.search_all(query, least, mode="hybrid"))[:k]
+        )
 
 
 def test_a_change_meanwhile_is_not_seen(index: Index) -> None:

@@ -30,7 +30,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::vecindex.FilterWarning")
 
 SIZES = (500, 130, 100, 40)
 """How many records each add has; the last are in no segment."""
-DEPTH = 100
 WORDS = [f"{word}{end}" for word in ("rain", "sun", "wind", "pump", "error", "light") for end in ("", "er", "y", "E-7")]
 Metadata = dict[str, Any]
 FILTERS: dict[str, Callable[[Metadata], bool]] = {
@@ -55,6 +54,8 @@ class Everything:
     vectors: Any
     analyzer: Analyzer
     oracle: Oracle
+    unrelated: float
+    """The mean cosine of pairs of the oldest 512."""
 
     @classmethod
     def of(cls, index: Index, keys: list[str]) -> Everything:
@@ -63,7 +64,10 @@ class Everything:
         texts = [record.text for record in records]
         oracle = Oracle({row: [analyzer.terms(text)] for row, text in enumerate(texts)})
         vectors = np.stack([np.asarray(record.vector) for record in records])
-        return cls(keys, texts, [dict(record.metadata or {}) for record in records], vectors, analyzer, oracle)
+        oldest = vectors[:512].astype(np.float64)
+        unrelated = float((oldest @ oldest.T)[np.triu_indices(len(oldest), 1)].mean())
+        metadata = [dict(record.metadata or {}) for record in records]
+        return cls(keys, texts, metadata, vectors, analyzer, oracle, round(unrelated, 6))
 
     def search(
         self, query: str, vector: Any, k: int, where: str | None, mode: str, most: int | None, without: Sequence[str]
@@ -76,15 +80,8 @@ class Everything:
         if not rows:
             ranked = replace(ranked, query=replace(ranked.query, phrases=()))
             rows = ranked.allowed(chosen)
-        if most is None:
-            return self._named(ranked.order(rows, k)[:k])
-        for each, least in ((10, 100), (100, 1_000)):  # only hybrid search depends on how many are asked for
-            asked = max(each * k, least)
-            if asked * 4 > len(chosen):
-                break
-            if len(found := self._grouped(ranked.order(rows, asked)[:asked], k, most)) == k:
-                return self._named(found)
-        return self._named(self._grouped(ranked.order(rows, len(self.keys)), k, most))
+        order = ranked.order(rows)
+        return self._named(order[:k] if most is None else self._grouped(order, k, most))
 
     def _grouped(self, order: list[tuple[int, float]], k: int, most: int) -> list[tuple[int, float]]:
         counts: Counter[Any] = Counter()
@@ -121,24 +118,19 @@ class _Ranked:
             and not any(set(word) <= terms[row].keys() for word in self.query.without)
         ]
 
-    def order(self, rows: list[int], asked: int) -> list[tuple[int, float]]:
+    def order(self, rows: list[int]) -> list[tuple[int, float]]:
         if self.mode == "dense":
             return self._near(rows)
         worded = self._worded(rows)
         if self.mode == "lexical":
             return worded
-        depth = max(DEPTH, asked)
-        near = dict(self._near(rows))
-        candidates = sorted({row for row, _ in (*self._near(rows)[:depth], *worded[:depth])})
-        by_words = dict(worded)
-        low, high = (least_or_most((near[row] for row in candidates), default=0.0) for least_or_most in (min, max))
-        best = max((by_words.get(row, 0.0) for row in candidates), default=0.0)
-        fused = {
-            row: ((near[row] - low) / (high - low) if high > low else 1.0) / 2
-            + (by_words.get(row, 0.0) / best / 2 if best else 0.0)
-            for row in candidates
-        }
-        return _sorted(fused)
+        by_words, whole, unrelated = dict(worded), self.every.oracle.whole(self.query), self.every.unrelated
+        return _sorted(
+            {
+                row: (cosine - unrelated) / (1 - unrelated) + (by_words.get(row, 0.0) / whole if whole else 0.0)
+                for row, cosine in self._near(rows)
+            }
+        )
 
     def _near(self, rows: list[int]) -> list[tuple[int, float]]:
         found = scores(self.every.vectors[rows], self.vector).tolist()
@@ -183,6 +175,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Index, 
             assert manifest.lexical is not None
             assert len(manifest.lexical.segments) >= 2
             assert manifest.lexical.rows < manifest.rows > len(index) == len(live)
+            assert 512 <= len(live) < 1_024
             yield index, Everything.of(index, list(live))
 
 

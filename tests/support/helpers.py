@@ -9,6 +9,7 @@ from typing import Any
 
 import vecindex
 from vecindex import Index
+from vecindex.search.fusion import Scale
 from vecindex.store.snapshot import Snapshots
 
 from .toy import ToyEncoder
@@ -37,6 +38,13 @@ SMALL_STATE: State = {"a": ("one", {"n": 0}), "d": ("four", {"n": 3}), "c": ("dr
 def snapshots(index: Index) -> Snapshots:
     """What reads and changes of an index go through; tests reach behind the public API here alone."""
     return index._snapshots
+
+
+def scale_of(index: Index, query: str) -> Scale:
+    """What the scores of a query are measured by."""
+    with snapshots(index).take() as snapshot:
+        words = index._lexicon.of(snapshot)
+        return Scale.of(index._accelerator.view(snapshot).background, words.whole(words.query(query)))
 
 
 def state_of(index: Index) -> State:

@@ -21,6 +21,7 @@ from .dense.exact import Ranking, Rows, Vectors
 from .dense.exact import best as in_order
 from .dense.nearest import Trace
 from .dense.plan import Route
+from .fusion import Scale
 from .options import Mode, SearchOptions
 from .rankers import Ranker, Sides
 from .rerank.second_stage import DEPTH, SecondStage, reordered
@@ -152,7 +153,8 @@ def find(
         sides = ranker.sides(number, ranking)
         if stage is not None and stored:
             last = _are_meaningless(ranker, number, ranking, stored)
-            again = reordered(stage, number, stored, sides, last, read)
+            scale = Scale.of(view.background, ranker.whole(number))
+            again = reordered(stage, number, stored, sides, last, scale, read)
             places, has_read = again.places, again.was_reached
             trace.ordered(stage.name, Ranking(ranking.rows, again.scores))
             trace.ordered("rerank", Ranking(ranking.rows[places], again.mixture[places]))

@@ -26,7 +26,7 @@ from vecindex.search.rerank.second_stage import DEPTH
 from vecindex.values.records import UNKNOWN
 
 from ...support.extent import examples
-from ...support.helpers import opened, snapshots
+from ...support.helpers import opened, scale_of, snapshots
 from ...support.toy import BareEncoder, ToyEncoder
 
 TEXTS = {
@@ -55,11 +55,6 @@ def token_score(query: str, text: str) -> float:
     """From the vectors of single words, which the toy encoder gives wherever a word stands."""
     words = {word: ToyEncoder().encode([word])[0].astype(float) for word in (query + " " + text).split(" ")}
     return float(np.mean([max(words[a] @ words[b] for b in text.split(" ")) for a in query.split(" ")]))
-
-
-def spread(values: dict[str, float]) -> dict[str, float]:
-    low, high = min(values.values()), max(values.values())
-    return {key: (value - low) / (high - low) if high > low else 1.0 for key, value in values.items()}
 
 
 # --- scores and order
@@ -104,20 +99,12 @@ def test_the_order_is_that_of_the_weighted_sum_of_all_sides(
         index.add([" ".join(words) for words in texts], metadata=[{"even": n % 2 == 0} for n in range(len(texts))])
         first = index.search(query, max(DEPTH, k), where, mode=mode)
         hits = index.search(query, k, where, mode=mode, rerank="tokens", rerank_ms=math.inf)
-    again = {hit.key: token_score(query, hit.text) for hit in first}
-    total = spread(again) if first else {}
-    for side in first[0].scores if first else ():
-        for key, share in spread({hit.key: hit.scores[side] for hit in first}).items():
-            weight = fusion._BESIDE_TOKENS[side] if mode == "hybrid" else fusion._ALONE_BESIDE_TOKENS
-            total[key] += weight * share
+        scale = scale_of(index, query)
+    sides = {name: np.array([hit.scores[name] for hit in first]) for name in (first[0].scores if first else ())}
+    again = np.array([token_score(query, hit.text) for hit in first])
+    total = dict(zip(keys(first), fusion.total(fusion.mixed(sides, again, scale)).tolist(), strict=True))
     assert len(hits) == min(k, len(first)) == len(set(keys(hits)))
-    # A spread of almost nothing is rounding.
-    scores = [
-        list(again.values()),
-        *([hit.scores[side] for hit in first] for side in (first[0].scores if first else ())),
-    ]
-    if first and all(np.ptp(each) > 1e-3 for each in scores):
-        assert [total[hit.key] for hit in hits] == pytest.approx(sorted(total.values(), reverse=True)[:k], abs=1e-3)
+    assert [total[hit.key] for hit in hits] == pytest.approx(sorted(total.values(), reverse=True)[:k], abs=1e-5)
 
 
 def test_equal_texts_are_in_the_order_of_insertion(tmp_path: Path) -> None:

@@ -12,15 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vecindex import Index, InvalidInput
-from vecindex.search import rankers
 from vecindex.search.dense.exact import scores
-from vecindex.search.fusion import convex
+from vecindex.search.fusion import convex, total
 from vecindex.search.shaping.diversity import candidates, diverse
 from vecindex.values.records import UNKNOWN
 
 from ...support.commands import run
 from ...support.extent import examples
-from ...support.helpers import opened, snapshots
+from ...support.helpers import opened, scale_of, snapshots
 
 WORDS = ["pump", "rain", "name", "otto", "garden", "stone", "river", "lamp"]
 COUNT = 200
@@ -93,16 +92,12 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
 def test_hits_are_chosen_from_the_best_of_the_same_search(
     index: Index, mode: Any, query: str, k: int, diversity: float, shape: dict[str, Any], more: dict[str, Any]
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rankers, "DEPTH", COUNT)
-        best = index.search(query, candidates(k), mode=mode, **shape, **more)
-        found = index.search(query, k, mode=mode, diversity=diversity, **shape, **more)
-        everything = index.search(query, COUNT, mode=mode, where=shape.get("where"), exclude=more.get("exclude", ()))
+    best = index.search(query, candidates(k), mode=mode, **shape, **more)
+    found = index.search(query, k, mode=mode, diversity=diversity, **shape, **more)
     relevance = [hit.score for hit in best]
     if mode == "hybrid":
-        sides = [np.array([hit.scores[side] for hit in everything]) for side in ("dense", "lexical")]
-        fused = dict(zip([hit.key for hit in everything], convex(*sides).tolist(), strict=True))
-        relevance = [fused[hit.key] for hit in best]
+        sides = [np.array([hit.scores[side] for hit in best]) for side in ("dense", "lexical")]
+        relevance = total(convex(*sides, scale_of(index, query))).tolist()
     vectors = np.array([index.get(hit.key).vector for hit in best], np.float32).reshape(len(best), -1)
     wanted = [best[place] for place in oracle(relevance, vectors, k, diversity)]
     assert [(hit.key, hit.score) for hit in found] == [(hit.key, hit.score) for hit in wanted]

@@ -61,13 +61,10 @@ def expected(hits: Hits, k: int, least: float, most: int | None) -> list[tuple[i
 def test_hits_are_those_of_a_search_without_a_least_score_that_reach_it(
     index: Index, mode: Any, query: str, k: int, where: str | None, most: int | None, place: int
 ) -> None:
-    # The hybrid order depends on the depth, so that the oracle looks as deep.
     every = index.search(query, EVERY, where, mode=mode)
     least = every[min(place, len(every) - 1)].score if every else 0.5  # exactly that of a record
     groups: dict[str, Any] = {} if most is None else {"group_by": "g", "per_group": most}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rankers, "DEPTH", EVERY)
-        found = index.search(query, k, where, mode=mode, min_score=least, **groups)
+    found = index.search(query, k, where, mode=mode, min_score=least, **groups)
     assert plain(found) == expected(every, k, least, most)
     assert index.search_many([query], k, where, mode=mode, min_score=least)[0] == index.search(
         query, k, where, mode=mode, min_score=least

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ...store.snapshot import Snapshot
 from ...store.stored import Stored
-from ..fusion import mixed
+from ..fusion import Scale, mixed, total
 from .late_interaction import Pair
 
 DEPTH = 100
@@ -57,18 +57,20 @@ def reordered(
     stored: Sequence[Stored],
     sides: Mapping[str, npt.NDArray[Any]],
     meaningless: npt.NDArray[np.bool_],
+    scale: Scale,
     read: npt.NDArray[np.bool_] | None = None,
 ) -> Reordered:
     """A query's records in their new order.
 
     First come the records that were reached, by the mixture of their scores, ties by insertion; then the others, as
     they were ordered before; then those that are ``meaningless``. A record of whose text the model knows no token gets
-    no score, and one without a score is as good as the worst of those that have one.
+    no score.
 
     Args:
         stored: the records, as the first stage ordered them (n).
         sides: its scores of them (n,) by the side that gave them.
         meaningless: the records that come last (n,).
+        scale: what the query's scores are measured by.
         read: the only ones that the stage may read (n,), if not all: those that were reached before.
     """
     known = np.array([place for place, record in enumerate(stored) if not record.unknown], np.int64)
@@ -80,7 +82,7 @@ def reordered(
     places, mixture = np.arange(len(stored)), np.full(len(stored), np.nan)
     if not np.isnan(again).all():
         chosen = np.flatnonzero(reached & ~meaningless)
-        mixture[chosen] = mixed({name: scores[chosen] for name, scores in sides.items()}, again[chosen])
+        mixture[chosen] = total(mixed({name: scores[chosen] for name, scores in sides.items()}, again[chosen], scale))
         rows = np.array([record.row for record in stored])
         ties = np.where(reached & ~meaningless, rows, places)
         places = np.lexsort((ties, -np.nan_to_num(mixture), ~reached, meaningless))

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dense.exact import Rows, Vectors, scores
-from ..fusion import spread
 
 _LEAST, _EACH = 50, 5
 
@@ -33,7 +32,7 @@ def diverse(relevance: npt.NDArray[Any], vectors: Vectors, k: int, diversity: fl
         k: how many to choose.
         diversity: from 0, which chooses the most relevant, to 1, which chooses by the vectors alone.
     """
-    worth = (1 - diversity) * spread(np.asarray(relevance, np.float64))
+    worth = (1 - diversity) * _spread(np.asarray(relevance, np.float64))
     nearest = np.full(len(worth), -np.inf)
     left = np.ones(len(worth), np.bool_)
     chosen: list[int] = []
@@ -46,3 +45,13 @@ def diverse(relevance: npt.NDArray[Any], vectors: Vectors, k: int, diversity: fl
         cosines = np.nan_to_num(scores(vectors, vectors[place]).astype(np.float64), nan=-1.0)
         nearest = np.maximum(nearest, np.clip(cosines, -1, 1))
     return np.array(chosen, np.int64)
+
+
+def _spread(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The scores brought to the range from 0, for the lowest and for NaN, to 1, for the highest; 1 if all are equal."""
+    known = ~np.isnan(scores)
+    spread = np.zeros(len(scores))
+    if known.any():
+        low, high = scores[known].min(), scores[known].max()
+        spread[known] = (scores[known] - low) / (high - low) if high > low else 1.0
+    return spread
