@@ -33,12 +33,12 @@ class Oracle:
         }
 
     def whole(self, query: LexicalQuery) -> float:
-        """The score of a text of the query's terms alone."""
+        """The score of a text of the query's terms alone, also of those that no record has, but not of such forms."""
         count = {**query.terms, **query.forms}
         return sum(
             weight * self.gain_of(term, count[term], query.length)
             for term, weight in weighed(query).items()
-            if any(term in counts for counts in self.counts.values())
+            if term in query.terms or any(term in counts for counts in self.counts.values())
         )
 
     def score(self, query: Mapping[str, float], row: int) -> float:

@@ -92,8 +92,8 @@ class Searcher(Listing):
                 query's words, by BM25; "hybrid" does both. In these two, a phrase in quotation marks has to be in the
                 text word for word, and a dash before a word or a phrase leaves out texts with it. If no record that the
                 filter allows has all the phrases, their words are looked for like the others.
-            fusion: how "hybrid" joins the two: "convex" adds their scores, each brought to the range from 0 to 1, and
-                "rrf" their reciprocal ranks.
+            fusion: how "hybrid" joins the two: "convex" adds the cosine, of which 0 is that of unrelated texts, and the
+                share of the query's words that a text has, by their weights; "rrf" adds reciprocal ranks.
             rerank: "tokens" reads the best 100 hits again, or the best k if k is larger, and orders them by how well
                 each token of the query is met by a token of the text as well. It uses the vectors that the model gives
                 each token, and needs no other model.
@@ -229,8 +229,8 @@ class Searcher(Listing):
         """All records that answer a text or a vector with at least this score, the best first; see `search`.
 
         Every record that matches gets its exact score, and the hits are read from one snapshot, a few at a time, while
-        others may write. If ``min_score`` is None, they are all that match. "hybrid" orders them by both scores among
-        all records, so that hits may stand in another order than `search` gives them.
+        others may write. If ``min_score`` is None, they are all that match. They stand in the order that `search` gives
+        them; only with ``fusion="rrf"``, whose ranks are here among all records, may it be another.
         """
         return self._all(query, SearchOptions.of(locals()))
 

@@ -182,7 +182,7 @@ class Words:
         return self._ask(lambda postings: postings.contributions(query, row))
 
     def whole(self, query: LexicalQuery) -> float:
-        """The BM25 score of a text of the query's words alone; 0 if no record has any of them."""
+        """The BM25 score of a text of the query's words alone; see `Postings.whole`."""
         return self._ask(lambda postings: postings.whole(query))
 
     def allowed(self, query: LexicalQuery, allowed: Allowed) -> Allowed:

@@ -96,8 +96,8 @@ def test_hits_are_chosen_from_the_best_of_the_same_search(
     found = index.search(query, k, mode=mode, diversity=diversity, **shape, **more)
     relevance = [hit.score for hit in best]
     if mode == "hybrid":
-        sides = [np.array([hit.scores[side] for hit in best]) for side in ("dense", "lexical")]
-        relevance = total(convex(*sides, scale_of(index, query))).tolist()
+        dense, lexical = (np.array([hit.scores[side] for hit in best]) for side in ("dense", "lexical"))
+        relevance = total(convex(dense, lexical, scale_of(index, query))).tolist()
     vectors = np.array([index.get(hit.key).vector for hit in best], np.float32).reshape(len(best), -1)
     wanted = [best[place] for place in oracle(relevance, vectors, k, diversity)]
     assert [(hit.key, hit.score) for hit in found] == [(hit.key, hit.score) for hit in wanted]

@@ -147,10 +147,18 @@ class Postings:
         return found
 
     def whole(self, query: LexicalQuery) -> float:
-        """The score of a text that has the query's terms as often as the query, and no others; 0 if no row has any."""
+        """The score of a text that has the query's terms as often as the query, and no others; 0 if it has none.
+
+        A term that no row has weighs as much as the rarest could, so that a text with the query's other words is not
+        taken for a text with all of them. Of exact forms, those count that a row has.
+        """
         terms = self._weighted(query)
-        gains = impacts([each.count for each in terms], query.length, self.average)
-        return float(sum(each.weight * gain for each, gain in zip(terms, gains.tolist(), strict=True)))
+        known = {each.term for each in terms}
+        missing = [count for term, count in query.terms.items() if term not in known]
+        gains = impacts([*(each.count for each in terms), *missing], query.length, self.average).tolist()
+        rarest = idf(self.records, 0)
+        weights = [*(each.weight for each in terms), *(count * rarest for count in missing)]
+        return float(sum(weight * gain for weight, gain in zip(weights, gains, strict=True)))
 
     def contributions(self, query: LexicalQuery, row: int) -> list[Contribution]:
         """What each of the query's terms adds to a row's score, for those that the row has; in the order of the sum."""
