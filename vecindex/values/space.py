@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 Role = Literal["document", "query"]
@@ -85,8 +86,7 @@ class Space:
         Settings that were added after the first release are left out if they have their default, so that no
         fingerprint changed.
         """
-        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _ORIGIN}
-        return digest({k: v for k, v in settings.items() if k not in _LATER or v != _LATER[k]})
+        return _fingerprint(self)
 
     @property
     def pooling_modes(self) -> tuple[PoolingMode, ...]:
@@ -135,6 +135,12 @@ _TYPES: dict[str, type] = {"dimension": int, "max_tokens": int, "normalize": boo
 """The types of settings that are not strings."""
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 _LATER = {"head": "", "prompt_pooled": True, "truncation": "right"}
+
+
+@lru_cache(64)
+def _fingerprint(space: Space) -> str:
+    settings = {f.name: getattr(space, f.name) for f in fields(space) if f.name not in _ORIGIN}
+    return digest({k: v for k, v in settings.items() if k not in _LATER or v != _LATER[k]})
 
 
 def digest(value: Any) -> str:

@@ -1,8 +1,8 @@
 """Dense search: the records whose vectors are nearest to a query vector.
 
 Codes only propose candidates. Each query is checked for hits that may be missing among them, and where some may be, the
-query is widened: it is asked again for four times as many candidates, and in the end every row is scored. That happens
-when
+query is widened: it is asked again for twice as many candidates, then for four times as many as before, and in the end
+every row is scored. That happens when
 
 1. fewer allowed candidates came back than there are hits to find, or fewer than were asked for although more exist;
 2. a row as good as the last hit lies at the very end of the candidates. Equal vectors have equal estimates, so either
@@ -220,7 +220,8 @@ def _widen(job: _Job, queries: Vectors, tails: list[Ranking], inside: int) -> li
         job.trace.lap("rescore")
         waiting = again
         if waiting:
-            count, wider = count * 4, wider * 4
+            times = 2 if count == job.plan.candidates else 4
+            count, wider = count * times, wider * times
             bitmap = job.allowed.bitmap  # the filter and the query may disagree: scan allowed rows only
             job.trace.widened += 1
     return found
