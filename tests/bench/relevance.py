@@ -147,7 +147,11 @@ def measured(judged: JudgedSet) -> list[str]:
         if len(index) != len(judged.texts):
             print(f"encoding {len(judged.texts):,} texts into {path} ...", file=sys.stderr, flush=True)
             index.add(list(judged.texts.values()), keys=list(judged.texts))
-        found = vecindex.evaluate_index(index, judged.queries, judged.qrels, fusions=("convex", "rrf"))
+        print(f"storing token vectors in {path} ...", file=sys.stderr, flush=True)
+        index.index_tokens()
+        found = vecindex.evaluate_index(
+            index, judged.queries, judged.qrels, fusions=("convex", "rrf"), reranks=(None, "tokens")
+        )
     print(f"\n## {judged.title}\n\n{evaluation_as('text', found)}")
     values = {(each.system, one.measure): one.mean for each in found.systems for one in each.estimates}
     for system, rankings in found.rankings.items():

@@ -54,6 +54,17 @@ def test_modes_stand_side_by_side_and_are_compared() -> None:
 
 
 @pytest.mark.usefixtures("index")
+def test_second_stages_stand_side_by_side() -> None:
+    code, out, err = run("eval", *JUDGED, "--rerank", "none", "--rerank", "tokens")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()[3::2][:2]] == ["dense", "dense+tokens"]
+    assert "dense+tokens against dense" in out
+    code, out, err = run("eval", "--self-test", "--mode", "dense", "--rerank", "tokens")
+    assert (code, err) == (0, "")
+    assert "dense+tokens" in out
+
+
+@pytest.mark.usefixtures("index")
 def test_json_has_all_measures_and_differences() -> None:
     code, out, _ = run("eval", *JUDGED, "--format", "json", "-k", "2")
     found = json.loads(out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,18 @@ def test_several_modes_are_measured_side_by_side(index: Index) -> None:
     assert len(pairs) == 6
     assert ("hybrid", "dense") in pairs
     assert len(found.differences) == 6 * 5
+
+
+def test_second_stages_are_measured_side_by_side_in_any_time(index: Index) -> None:
+    queries, modes = {"1": "red apple", "2": "tree"}, ["dense", "hybrid"]
+    qrels = {"1": {"a": 1}, "2": {"e": 1}}
+    found = vecindex.evaluate_index(index, queries, qrels, modes=modes, reranks=[None, "tokens"])  # type: ignore[arg-type]
+    assert [each.system for each in found.systems] == ["dense", "dense+tokens", "hybrid", "hybrid+tokens"]
+    hits = index.search("red apple", k=100, mode="hybrid", rerank="tokens", rerank_ms=math.inf)
+    assert found.rankings["hybrid+tokens"]["1"] == tuple(hit.key for hit in hits)
+    for wrong in ("tokens", [], ["words"]):
+        with pytest.raises(InvalidInput, match="rerank"):
+            vecindex.evaluate_index(index, queries, qrels, reranks=wrong)  # type: ignore[arg-type]
 
 
 # --- documents and sources

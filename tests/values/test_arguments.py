@@ -64,7 +64,7 @@ KINDS: dict[str, set[str]] = {
     "path": {"path", "paths", "destination", "source", "name_or_path", "model", "compare"},
     "choice": {
         *("precision", "device", "runtime", "role", "on_long", "on_duplicate", "format", "split"),
-        *("types", "encoding", "errors", "mode", "fusion", "rerank", "by", "modes", "fusions"),
+        *("types", "encoding", "errors", "mode", "fusion", "rerank", "by", "modes", "fusions", "reranks"),
     },
     "index": {"index"},
     "weights": {"fields"},

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from ..errors import Advice, InvalidInput
 from ..errors.warnings import VecindexWarning
 from ..search.fusion import Fusion
-from ..search.options import Mode
+from ..search.options import CHECKS, Mode, Rerank
 from ..sources.fields import listed
 from ..values.arguments import entrance
 from ..values.columns import judgements, named_texts
@@ -53,6 +53,13 @@ def some_of(choices: tuple[str, ...], what: str) -> Check:
     return check
 
 
+def reranks_check(name: str, value: Any) -> tuple[Rerank | None, ...]:
+    """A check for a sequence of second stages, as `Index.search` takes them, and of None for none."""
+    if not isinstance(value, (list, tuple)) or not value:
+        raise InvalidInput(f"{name} is {shown(value)}, not a list", 'Pass some of: None, "tokens".')
+    return tuple(dict.fromkeys(None if each is None else CHECKS["rerank"](name, each) for each in value))
+
+
 def file_or(check: Check) -> Check:
     """A check for a path, or for what ``check`` takes."""
 
@@ -70,6 +77,7 @@ def file_or(check: Check) -> Check:
     qrels=file_or(judgements),
     modes=some_of(MODES, "mode"),
     fusions=some_of(FUSIONS, "fusion"),
+    reranks=reranks_check,
     by=choice(get_args(By)),
     compare=path,
 )
@@ -80,6 +88,7 @@ def evaluate_index(
     *,
     modes: Sequence[Mode] = MODES,
     fusions: Sequence[Fusion] = ("convex",),
+    reranks: Sequence[Rerank | None] = (None,),
     k: int = K,
     where: Mapping[str, Any] | str | None = None,
     by: By = "record",
@@ -99,6 +108,8 @@ def evaluate_index(
             key and the relevance, as in BEIR or TREC.
         modes: the ways to search that are measured side by side: "dense", "lexical" and "hybrid".
         fusions: how "hybrid" joins the two others: "convex", "rrf", or both side by side.
+        reranks: the second stages that are measured side by side with each of these, as `Index.search` takes them and
+            without a limit of time; None for none.
         k: how many hits of each query count.
         where: a filter, as in `Index.search`.
         by: what the keys in ``qrels`` are: "record", "document" for the keys of texts that were cut into sentences, or
@@ -121,7 +132,7 @@ def evaluate_index(
     before = None if compare is None else _comparable(read_saved(compare), compare, k, by)
     missing = _missing(index, relevance, by)
     asked = {query: named[query] for query in relevance}
-    chosen = systems(modes, fusions)
+    chosen = systems(modes, fusions, reranks)
     names = measure_names(k)
     rankings: dict[str, dict[str, tuple[str, ...]]] = {}
     total = len(asked) * len(chosen)

@@ -19,10 +19,10 @@ import numpy as np
 from ..errors import InvalidInput
 from ..search.dense.recall import AnnRecall
 from ..search.fusion import Fusion
-from ..search.options import Mode
+from ..search.options import Mode, Rerank
 from ..values.arguments import entrance
 from ..values.records import Hit, Record
-from .evaluation import an_index, some_of
+from .evaluation import an_index, reranks_check, some_of
 from .known_items import misspelt, plain, shortened
 from .results import Difference, Run, SystemReport, differences, differences_as, pairs_of, reports
 from .statistics import Values
@@ -80,12 +80,13 @@ class _Item:
     without: str | None = None
 
 
-@entrance(index=an_index, modes=some_of(MODES, "mode"), fusions=some_of(FUSIONS, "fusion"))
+@entrance(index=an_index, modes=some_of(MODES, "mode"), fusions=some_of(FUSIONS, "fusion"), reranks=reranks_check)
 def self_test(
     index: Index,
     *,
     modes: Sequence[Mode] = MODES,
     fusions: Sequence[Fusion] = ("convex",),
+    reranks: Sequence[Rerank | None] = (None,),
     where: Mapping[str, Any] | str | None = None,
     sample: int = SAMPLE,
     seed: int = 0,
@@ -96,7 +97,7 @@ def self_test(
     Such queries are easier than those of people, who use other words; what they show well is how systems differ.
 
     Args:
-        modes, fusions: the ways to search that are measured side by side; see `evaluate_index`.
+        modes, fusions, reranks: the ways to search that are measured side by side; see `evaluate_index`.
         where: a filter, as in `Index.search`: records are drawn and searched for among those that match.
         sample: how many records queries are made from.
         seed: of the random numbers that draw records and make queries.
@@ -116,7 +117,7 @@ def self_test(
             "queries cannot be made from these texts: all are shorter than four words",
             "Measure with judgements instead, or draw more records.",
         )
-    chosen = systems(modes, fusions)
+    chosen = systems(modes, fusions, reranks)
     counted = _Counted(progress, len(chosen) * sum(map(len, items.values())))
     kinds = []
     for kind, some in items.items():

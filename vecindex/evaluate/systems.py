@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
 from ..search.fusion import Fusion
-from ..search.options import Mode
+from ..search.options import RERANK_MS, Mode, Rerank
 from ..values.hits import Hits
 from ..values.records import Hit, Record
 
@@ -36,6 +37,8 @@ class Searched(Protocol):
         *,
         mode: Mode = "dense",
         fusion: Fusion = "convex",
+        rerank: Rerank | None = None,
+        rerank_ms: float = RERANK_MS,
         group_by: str | None = None,
         context: int = 0,
     ) -> list[Hits]: ...
@@ -47,24 +50,34 @@ class System:
 
     mode: Mode = "dense"
     fusion: Fusion = "convex"
+    rerank: Rerank | None = None
 
     @property
     def name(self) -> str:
-        return self.mode if self.fusion == "convex" else f"{self.mode} {self.fusion}"
+        first = self.mode if self.fusion == "convex" else f"{self.mode} {self.fusion}"
+        return first if self.rerank is None else f"{first}+{self.rerank}"
 
 
-def systems(modes: Sequence[Mode], fusions: Sequence[Fusion] = ("convex",)) -> tuple[System, ...]:
-    """Each mode, and "hybrid" with each fusion."""
-    return tuple(System(mode, fusion) for mode in modes for fusion in (fusions if mode == "hybrid" else ("convex",)))
+def systems(
+    modes: Sequence[Mode], fusions: Sequence[Fusion] = ("convex",), reranks: Sequence[Rerank | None] = (None,)
+) -> tuple[System, ...]:
+    """Each mode, and "hybrid" with each fusion, with each second stage."""
+    return tuple(
+        System(mode, fusion, rerank)
+        for mode in modes
+        for fusion in (fusions if mode == "hybrid" else ("convex",))
+        for rerank in reranks
+    )
 
 
 def ranked(
     index: Searched, system: System, texts: Sequence[str], k: int, where: Any, group_by: str | None = None
 ) -> Iterator[Hits]:
-    """The k best hits for each of the texts."""
+    """The k best hits for each of the texts; a second stage has any time."""
     for start in range(0, len(texts), QUERIES_AT_ONCE):
         some = texts[start : start + QUERIES_AT_ONCE]
-        yield from index.search_many(some, k, where, mode=system.mode, fusion=system.fusion, group_by=group_by)
+        how: dict[str, Any] = {"mode": system.mode, "fusion": system.fusion, "rerank": system.rerank}
+        yield from index.search_many(some, k, where, **how, rerank_ms=math.inf, group_by=group_by)
 
 
 def ranked_names(

@@ -51,11 +51,14 @@ class Asked:
 
     modes: tuple[Mode, ...]
     fusions: tuple[Fusion, ...]
+    reranks: tuple[str, ...]
     where: str | None
 
     def arguments(self) -> dict[str, Any]:
         """As the functions of `evaluate` take them."""
-        return {"modes": self.modes or _MODES, "fusions": self.fusions or ("convex",), "where": self.where}
+        reranks = tuple(None if name == "none" else name for name in self.reranks) or (None,)
+        modes, fusions = self.modes or _MODES, self.fusions or ("convex",)
+        return {"modes": modes, "fusions": fusions, "reranks": reranks, "where": self.where}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,13 @@ _asked_options = gathered(
             type=click.Choice(("convex", "rrf")),
             help="Join the sides of hybrid like this; may be repeated.  [default: convex]",
         ),
+        click.option(
+            "--rerank",
+            "reranks",
+            multiple=True,
+            type=click.Choice(("none", "tokens")),
+            help="Order the best hits again like this, in any time; may be repeated.  [default: none]",
+        ),
         where_option,
     ),
 )
@@ -160,6 +170,7 @@ def eval_(
       vecindex eval --queries queries.jsonl --qrels qrels.tsv --save before.json
       vecindex eval --queries queries.jsonl --qrels qrels.tsv --compare before.json
       vecindex eval --queries topics.txt --qrels qrels.txt --by document --format json
+      vecindex eval --queries queries.jsonl --qrels qrels.tsv --mode hybrid --rerank none --rerank tokens
       vecindex eval --self-test --sample 500
     """
     _check(judged, tests_itself, drawn)
