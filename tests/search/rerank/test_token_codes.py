@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from vecindex.encoders.run.pooling import unit_length
 from vecindex.search.rerank import token_codes
 from vecindex.search.rerank.late_interaction import scores
-from vecindex.search.rerank.token_codes import bytes_a_token, decode, encode, turned, turned_back
+from vecindex.search.rerank.token_codes import bytes_a_token, cosines, decode, encode, turned, turned_back
 
 from ...support.extent import examples
 
@@ -56,6 +56,8 @@ def test_a_number_becomes_the_nearest_level(monkeypatch: pytest.MonkeyPatch) -> 
 def test_codes_have_their_size_and_mean_the_same_beside_others(count: int, dimension: int, seed: int) -> None:
     vectors = unit(count, dimension, seed)
     codes = encode(vectors)
+    for one in range(count):
+        assert (encode(vectors[one : one + 1]) == codes[one]).all()
     assert codes.shape == (count, bytes_a_token(dimension)) == (count, -(-dimension // 4))
     found = decode(codes, dimension)
     assert found.shape == (count, dimension)
@@ -78,3 +80,11 @@ def test_scores_of_codes_are_near_those_of_the_vectors() -> None:
     exact = scores(query, texts)
     stored = scores(turned(query), [decode(encode(text), 384) for text in texts])
     np.testing.assert_allclose(stored, exact, atol=0.02)
+
+
+@examples(60)
+@given(st.integers(0, 200), st.integers(0, 90), st.sampled_from([1, 3, 16, 50, 384]), st.integers(0, 1_000))
+def test_products_with_codes_are_those_with_their_vectors(tokens: int, asked: int, dimension: int, seed: int) -> None:
+    codes, query = encode(unit(tokens, dimension, seed)), turned(unit(asked, dimension, seed + 1))
+    expected = query.astype(np.float64) @ decode(codes, dimension).astype(np.float64).T
+    np.testing.assert_allclose(cosines(query, codes), expected, atol=2e-6)

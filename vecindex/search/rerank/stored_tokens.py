@@ -110,13 +110,8 @@ class StoredTokens:
         `late_interaction.scores` and `pairs` give the score of a hit within 1e-5. A row that has none here is scored by
         the exact vectors of its text.
         """
-        found = self.turned_vectors(row)
-        return None if found is None else turned_back(found)
-
-    def turned_vectors(self, row: int) -> Vectors | None:
-        """As `vectors`, but turned: to be compared with a query that is `token_codes.turned`, which takes less time."""
         found = self.codes(row)
-        return None if found is None else decode(found, self._dimension)
+        return None if found is None else turned_back(decode(found, self._dimension))
 
 
 def load_segment(folder: Path, file: SegmentFile) -> TokenSegment:

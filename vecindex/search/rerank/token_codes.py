@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...store.vectors import splitmix64
+from .late_interaction import blocks
 
 Vectors = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.uint8]
@@ -43,13 +44,31 @@ def bytes_a_token(dimension: int) -> int:
 
 
 def turned(vectors: Vectors) -> Vectors:
-    """Vectors (n, D) as they are before they are quantised, of the same lengths and products."""
-    return np.asarray(vectors @ _rotation(vectors.shape[1]).T)
+    """Vectors (n, D) as they are before they are quantised, of the same lengths and products.
+
+    The transform is computed by Fourier transforms: Makhoul, A Fast Cosine Transform in One and Two Dimensions, 1980,
+    https://doi.org/10.1109/TASSP.1980.1163351. A row does not depend on the others, and takes one thread.
+    """
+    count, size = vectors.shape
+    mixed = vectors * _signs(size)
+    parts = np.fft.rfft(np.concatenate([mixed[:, ::2], mixed[:, 1::2][:, ::-1]], axis=1)) * _phases(size)
+    found = np.empty((count, size))
+    found[:, : parts.shape[1]] = parts.real
+    found[:, parts.shape[1] :] = -parts.imag[:, (size - 1) // 2 : 0 : -1]
+    return (found * _scales(size)).astype(np.float32)
 
 
 def turned_back(vectors: Vectors) -> Vectors:
     """The inverse of `turned`."""
-    return np.asarray(vectors @ _rotation(vectors.shape[1]))
+    count, size = vectors.shape
+    found = vectors / _scales(size)
+    parts = np.zeros((count, size // 2 + 1), np.complex128)
+    parts.real = found[:, : size // 2 + 1]
+    parts.imag[:, 1:] = -found[:, : -(size // 2) - 1 : -1]
+    mixed = np.fft.irfft(parts / _phases(size), size)
+    half = -(-size // 2)
+    found[:, ::2], found[:, 1::2] = mixed[:, :half], mixed[:, half:][:, ::-1]
+    return (found * _signs(size)).astype(np.float32)
 
 
 def encode(vectors: Vectors) -> Codes:
@@ -66,25 +85,56 @@ def encode(vectors: Vectors) -> Codes:
 
 def decode(codes: Codes, dimension: int) -> Vectors:
     """The vectors (n, D) that codes stand for, still turned. A vector does not depend on the others."""
+    return np.asarray(_levels(codes)[:, :dimension] * _factors(codes, dimension)[:, None], np.float32)
+
+
+def cosines(query: Vectors, codes: Codes) -> Vectors:
+    """The products (q, n) of `turned` vectors (q, D) with the vectors that codes (n, bytes) stand for.
+
+    As with those that `decode` gives, but without having all of them at once.
+    """
+    dimension = query.shape[1]
+    wide = np.zeros((len(query), 4 * codes.shape[1]), np.float32)
+    wide[:, :dimension] = query
+    found = np.empty((len(query), len(codes)), np.float32)
+    for rows, tokens in blocks(len(query), len(codes), wide.shape[1]):
+        np.matmul(wide[rows], _levels(codes[tokens]).T, out=found[rows, tokens])
+    found *= _factors(codes, dimension)
+    return found
+
+
+def _levels(codes: Codes) -> Vectors:
+    """Four levels for each byte."""
     # A table of complex numbers, which are as large as four levels, is read several times as fast as one with rows.
-    found = np.take(_table(), codes).view(np.float32)[:, :dimension]
-    lengths = np.sqrt(np.einsum("ij,ij->i", found, found))
-    return np.asarray(found / (lengths * np.float32(_COSINE))[:, None])
+    return np.take(_tables()[0], codes).view(np.float32)
+
+
+def _factors(codes: Codes, dimension: int) -> Vectors:
+    """What brings the levels of each vector to the length 1 / `_COSINE`, (n,)."""
+    padding = (4 * codes.shape[1] - dimension) * _LEVELS[0] ** 2  # with level 0
+    squares = np.take(_tables()[1], codes).sum(axis=1) - np.float32(padding)
+    return np.asarray(1 / (np.sqrt(squares) * np.float32(_COSINE)))
 
 
 @lru_cache(1)
-def _table() -> npt.NDArray[np.complex128]:
-    """The four levels of each byte."""
-    numbers = np.arange(256)[:, None] >> np.arange(0, 8, BITS) & 3
-    table: npt.NDArray[np.complex128] = np.array(_LEVELS, np.float32)[numbers].view(np.complex128)[:, 0]
-    return table
+def _tables() -> tuple[npt.NDArray[np.complex128], Vectors]:
+    """The four levels of each byte, and the sum of their squares."""
+    levels = np.array(_LEVELS, np.float32)[np.arange(256)[:, None] >> np.arange(0, 8, BITS) & 3]
+    return levels.view(np.complex128)[:, 0], np.square(levels).sum(axis=1)
 
 
 @lru_cache(4)
-def _rotation(dimension: int) -> Vectors:
-    places = np.arange(dimension)
-    cosines = np.cos(np.pi / (2 * dimension) * (places[:, None] * (2 * places + 1)))
-    cosines *= (2 / dimension) ** 0.5
-    cosines[0] *= 0.5**0.5
-    signs = 1 - 2 * (splitmix64(dimension) >> np.uint64(63)).astype(np.float64)
-    return np.asarray(cosines * signs, np.float32)
+def _signs(size: int) -> npt.NDArray[np.float64]:
+    return np.where(splitmix64(size) >> np.uint64(63), -1.0, 1.0)
+
+
+@lru_cache(4)
+def _phases(size: int) -> npt.NDArray[np.complex128]:
+    return np.asarray(np.exp(-0.5j * np.pi / size * np.arange(size // 2 + 1)), np.complex128)
+
+
+@lru_cache(4)
+def _scales(size: int) -> npt.NDArray[np.float64]:
+    scales = np.full(size, (2 / size) ** 0.5)
+    scales[0] = (1 / size) ** 0.5
+    return scales

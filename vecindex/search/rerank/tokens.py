@@ -12,9 +12,9 @@ from ...encoders.run.encoder import Encoder
 from ...encoders.run.own_tokens import own_tokens, tokenized
 from ...store.snapshot import Snapshot
 from ...store.stored import Stored
-from .late_interaction import Pair, pairs, scores
+from .late_interaction import Pair, pairs, score, scores
 from .stored_tokens import StoredTokens, TokenStore
-from .token_codes import turned
+from .token_codes import cosines, turned
 
 
 class TokenStage:
@@ -47,9 +47,9 @@ class TokenStage:
         if self._stored is not None:
             query = turned(self._queries[number].vectors)
             for place, record in enumerate(records):
-                if (text := self._stored.turned_vectors(record.row)) is not None:
+                if (codes := self._stored.codes(record.row)) is not None:
                     reached[place] = True
-                    (found[place],) = scores(query, [text])
+                    found[place] = score(cosines(query, codes))
         if not reached.all():
             left = np.flatnonzero(~reached)
             found[left], reached[left] = self._encoded(number, [records[place].text for place in left.tolist()])
