@@ -40,9 +40,13 @@ def test_people_get_the_reasons_below_each_hit_and_the_route_beside_them() -> No
     code, out, err = run("search", "one", "-k", "2", "--mode", "hybrid", "--explain")
     lines = out.splitlines()
     assert (code, "".join(f"{line}\n" for line in lines if line[0] != " ")) == plainly[:2]
-    assert [line.split()[0] for line in lines] == ["1", "ranks", "cosine", "BM25", "2", "ranks", "cosine"]
+    assert [line.split()[0] for line in lines] == [
+        *("1", "ranks", "hybrid", "cosine", "BM25"),
+        *("2", "ranks", "hybrid", "cosine"),
+    ]
+    assert re.fullmatch(r"   hybrid  \d\.\d{4} = dense 1\.0000 \+ lexical \d\.\d{4}", lines[2])
     assert lines[1] == "   ranks   dense 1 of 4, lexical 1 of 1, hybrid 1 of 4"
-    assert re.fullmatch(r"   cosine  1\.0000 = \S+ \d\.\d{4} \+ \S+ \d\.\d{4} \+ \S+ \d\.\d{4}", lines[2])
+    assert re.fullmatch(r"   cosine  1\.0000 = \S+ \d\.\d{4} \+ \S+ \d\.\d{4} \+ \S+ \d\.\d{4}", lines[3])
     first, second = err.splitlines()
     assert first == "mode hybrid; route rank; 4 of 4 rows allowed"
     assert re.fullmatch(r"\d+\.\d\d milliseconds: filter \d.*, fetch \d+\.\d\d, explain \d+\.\d\d", second)

@@ -15,7 +15,7 @@ from ..values.texts import checked_query
 from .dense.exact import Ranking, Rows, Vectors, best, scored, scores
 from .dense.nearest import Trace, rankings
 from .dense.plan import RANK_ROWS, Plan, Route
-from .fusion import DEPTH, FUSIONS, Fusion, Scale, total
+from .fusion import DEPTH, FUSIONS, Fusion, Parts, Scale, total
 from .options import SearchOptions
 from .view import RecordView, View
 
@@ -287,28 +287,33 @@ class Hybrid:
         """Those of the rows, ascending, that match, and their scores."""
         cosines, worded = self._dense.cosines(number, rows), self._lexical.scores(number, rows)
         self._scored[number] = rows, cosines, worded
-        fused = self._joined(number, cosines, worded)
+        parts = self._parts(number, cosines, worded)
+        fused = total(parts)
         if self._least is not None:
             match = _are_enough(cosines, self._least)
             rows, cosines, worded, fused = rows[match], cosines[match], worded[match], fused[match]
-        self._trace.ordered("dense", Ranking(rows, cosines))
-        self._trace.ordered("lexical", Ranking(rows[worded > 0], worded[worded > 0]))
-        self._trace.ordered("hybrid", Ranking(rows, fused))
+            parts = {name: part[match] for name, part in parts.items()}
+        if self._trace.orders is not None:
+            self._trace.ordered("dense", Ranking(rows, cosines))
+            self._trace.ordered("lexical", Ranking(rows[worded > 0], worded[worded > 0]))
+            self._trace.ordered("hybrid", Ranking(rows, fused), parts)
         return rows, fused
 
-    def _joined(self, number: int, cosines: Vectors, worded: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _parts(self, number: int, cosines: Vectors, worded: npt.NDArray[np.float64]) -> Parts:
         # Earlier versions may have stored NaN; such vectors come last.
         near = np.nan_to_num(cosines.astype(np.float64), nan=-1.0)
         if number not in self._scales:
             self._scales[number] = Scale.of(self._view.background, self.whole(number))
-        return total(FUSIONS[self._fusion](near, worded, self._scales[number]))
+        return FUSIONS[self._fusion](near, worded, self._scales[number])
 
     def _are_best(self, number: int, ranking: Ranking, asked: int, near: Ranking, worded: Ranking, depth: int) -> bool:
         """Whether no row that neither side proposed, of ``depth`` each, can be among the best."""
         if len(near.rows) < depth or (self._least is not None and not _are_enough(near.scores[-1:], self._least)[0]):
             return True
         last = worded.scores[-1:] if len(worded.rows) == depth else np.zeros(1)
-        return len(ranking.rows) == asked and bool(ranking.scores[-1] > self._joined(number, near.scores[-1:], last)[0])
+        return len(ranking.rows) == asked and bool(
+            ranking.scores[-1] > total(self._parts(number, near.scores[-1:], last))[0]
+        )
 
     def _scores(self, number: int, rows: Rows) -> tuple[Vectors, npt.NDArray[np.float64]]:
         """The cosines and the BM25 scores of rows; those that were found last are known."""

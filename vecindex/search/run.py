@@ -156,8 +156,10 @@ def find(
             scale = Scale.of(view.background, ranker.whole(number))
             again = reordered(stage, number, stored, sides, last, scale, read)
             places, has_read = again.places, again.was_reached
-            trace.ordered(stage.name, Ranking(ranking.rows, again.scores))
-            trace.ordered("rerank", Ranking(ranking.rows[places], again.mixture[places]))
+            if trace.orders is not None:
+                parts = {name: part[places] for name, part in again.parts.items()}
+                trace.ordered(stage.name, Ranking(ranking.rows, again.scores))
+                trace.ordered("rerank", Ranking(ranking.rows[places], again.mixture[places]), parts)
             stored, ranking = [stored[place] for place in places.tolist()], _at(ranking, places)
             sides = {name: scores[places] for name, scores in {**sides, stage.name: again.scores}.items()}
             trace.to_rerank += again.asked

@@ -207,6 +207,31 @@ def test_a_later_page_is_explained_as_the_first_is(index: Index) -> None:
         assert ranks(explanation) == ranks(all_[key])
 
 
+@pytest.mark.parametrize("fusion", ["convex", "rrf"])
+@pytest.mark.parametrize("least", [None, 0.2])
+def test_the_parts_of_each_side_add_up_to_the_joined_score(index: Index, fusion: Any, least: float | None) -> None:
+    found = explained(index, mode="hybrid", fusion=fusion, min_score=least)
+    assert (len(found) < 5) == (least is not None)
+    for explanation in found.values():
+        by_name = {each.by: each for each in explanation.standings}
+        parts = by_name["hybrid"].parts
+        assert set(parts) == {"dense", "lexical"}
+        assert sum(parts.values()) == pytest.approx(by_name["hybrid"].score, abs=1e-9)
+        if fusion == "rrf" and least is None:
+            places = {side: 1 / (60 + by_name[side].rank) if side in by_name else 0 for side in parts}
+            assert parts == pytest.approx(places)
+        assert not by_name["dense"].parts
+
+
+@pytest.mark.parametrize("mode", ["dense", "lexical", "hybrid"])
+def test_the_parts_of_each_side_add_up_to_the_score_of_the_new_order(index: Index, mode: Any) -> None:
+    hits, report = index.explain_search(QUERY, mode=mode, rerank="tokens")
+    for hit, explanation in zip(hits, report.explanations, strict=True):
+        last = explanation.standings[-1]
+        assert (last.by, set(last.parts)) == ("rerank", set(hit.scores))
+        assert sum(last.parts.values()) == pytest.approx(last.score, abs=1e-9)
+
+
 def test_equal_scores_are_ranked_by_insertion(tmp_path: Path) -> None:
     with opened(tmp_path / "i") as index:
         index.add(["one"] * 4, keys=list("abcd"))

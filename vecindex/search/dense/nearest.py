@@ -12,12 +12,13 @@ every row is scored. That happens when
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...errors import CorruptIndex, OutOfMemory
 from ...store.generation import Allowed
@@ -37,6 +38,15 @@ QUERIES_A_BLOCK = 16
 _ROWS_A_BLOCK = 8192
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Order:
+    """Rows (n,) with the scores (n,) that order them, and the ``parts`` (n,) that these are the sums of, by side."""
+
+    rows: Rows
+    scores: npt.NDArray[Any]
+    parts: Mapping[str, npt.NDArray[Any]]
+
+
 @dataclass(slots=True)
 class Trace:
     """What a search has done so far; ``seconds`` by step.
@@ -54,15 +64,15 @@ class Trace:
     reranked: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     last: float = field(default_factory=perf_counter)
-    orders: dict[str, Ranking] | None = None
+    orders: dict[str, Order] | None = None
     hits: Sequence[Stored] = ()
     explanations: tuple[HitExplanation, ...] = ()
     loosened: list[tuple[str, ...]] = field(default_factory=list)
 
-    def ordered(self, name: str, ranking: Ranking) -> Ranking:
+    def ordered(self, name: str, ranking: Ranking, parts: Mapping[str, npt.NDArray[Any]] | None = None) -> Ranking:
         """Keeps an order, which need not be sorted, if any are kept; a later one of this name takes its place."""
         if self.orders is not None:
-            self.orders[name] = ranking
+            self.orders[name] = Order(ranking.rows, ranking.scores, parts or {})
         return ranking
 
     def lap(self, step: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -13,14 +14,16 @@ from ...errors import VecindexError
 from ...store.stored import Stored
 from ...values.hits import Hits
 from ...values.records import Hit
-from ..dense.exact import Ranking, Vectors
-from ..dense.nearest import Trace
+from ..dense.exact import Vectors
+from ..dense.nearest import Order, Trace
 from ..rankers import Ranker
 from ..rerank.second_stage import SecondStage
 from .hit_explanation import HitExplanation, Standing
 
 _BY_PLACE = ("groups", "diversity", "rerank")
 """The orders that no score alone gives; they are noted the best first."""
+_WITHOUT_SCORE = ("groups", "diversity")
+"""The orders whose scores are those of the order before."""
 _SAME = 1e-5
 """Two encodings of one text have cosines that differ by less."""
 _MOST_TOKENS = 16_384
@@ -71,24 +74,27 @@ def _unread(hit: Hit, record: Stored, stage: SecondStage) -> str:
     return "the text was not reached in time"
 
 
-def _standings(orders: dict[str, Ranking], row: int) -> Iterator[Standing]:
-    for name, ranking in orders.items():
-        is_here = ranking.rows == row
-        if not is_here.any():
+def _standings(orders: Mapping[str, Order], row: int) -> Iterator[Standing]:
+    """A row's places in the orders."""
+    for name, order in orders.items():
+        (places,) = np.nonzero(order.rows == row)
+        if not len(places):
             continue
-        score = float(ranking.scores[is_here][0])
-        known = ~np.isnan(ranking.scores)
+        place = int(places[0])
+        score = float(order.scores[place])
         if name in _BY_PLACE:
-            rank, of = int(is_here.argmax()), len(ranking.rows)
-        elif np.isnan(score):
+            rank, of = place, len(order.rows)
+        elif math.isnan(score):
             continue
         else:
-            better = (ranking.scores > score) | ((ranking.scores == score) & (ranking.rows < row))
-            rank, of = int(np.count_nonzero(better)), int(np.count_nonzero(known))
+            better = (order.scores > score) | ((order.scores == score) & (order.rows < row))
+            rank, of = int(np.count_nonzero(better)), int(np.count_nonzero(~np.isnan(order.scores)))
         if name == "dense":
             score = min(max(score, -1.0), 1.0)  # rounding, as in the score of a hit
-        is_own = name not in ("groups", "diversity") and not np.isnan(score)
-        yield Standing(name, rank + 1, of, score if is_own else None)
+        if name in _WITHOUT_SCORE or math.isnan(score):
+            yield Standing(name, rank + 1, of)
+        else:
+            yield Standing(name, rank + 1, of, score, {side: float(part[place]) for side, part in order.parts.items()})
 
 
 def _tokens(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ...store.snapshot import Snapshot
 from ...store.stored import Stored
-from ..fusion import Scale, mixed, total
+from ..fusion import Parts, Scale, mixed, total
 from .late_interaction import Pair
 
 DEPTH = 100
@@ -39,13 +39,14 @@ class Reordered:
     """Records in a new order: their ``places`` in the old one (n,), and the second stage's ``scores`` of them (n,).
 
     Scores are in the old order; NaN stands for none. So is the ``mixture`` that gives the new order, NaN for a record
-    that it is not for. Of ``asked`` records ``reached`` were reached in time; which of all is in ``was_reached`` (n,),
-    in the old order too.
+    that it is not for, and so are its ``parts`` by side. Of ``asked`` records ``reached`` were reached in time; which
+    of all is in ``was_reached`` (n,), in the old order too.
     """
 
     places: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float64]
     mixture: npt.NDArray[np.float64]
+    parts: Parts
     asked: int
     reached: int
     was_reached: npt.NDArray[np.bool_]
@@ -80,10 +81,14 @@ def reordered(
     found, was_reached = stage.scores(number, [stored[place] for place in known.tolist()])
     again[known], reached[known] = found, was_reached
     places, mixture = np.arange(len(stored)), np.full(len(stored), np.nan)
+    parts: Parts = {}
     if not np.isnan(again).all():
         chosen = np.flatnonzero(reached & ~meaningless)
-        mixture[chosen] = total(mixed({name: scores[chosen] for name, scores in sides.items()}, again[chosen], scale))
+        parts = {name: np.full(len(stored), np.nan) for name in (*sides, stage.name)}
+        for name, part in mixed({name: scores[chosen] for name, scores in sides.items()}, again[chosen], scale).items():
+            parts[name][chosen] = part
+        mixture = total(parts)
         rows = np.array([record.row for record in stored])
         ties = np.where(reached & ~meaningless, rows, places)
         places = np.lexsort((ties, -np.nan_to_num(mixture), ~reached, meaningless))
-    return Reordered(places, again, mixture, len(known), int(np.count_nonzero(was_reached)), reached)
+    return Reordered(places, again, mixture, parts, len(known), int(np.count_nonzero(was_reached)), reached)
