@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -228,3 +229,48 @@ def check(every: Everything, hits: Hits, expected: list[tuple[str, float]], mode
     assert [(hit.text, hit.metadata) for hit in hits] == [
         (every.texts[row], every.metadata[row]) for row in (every.keys.index(hit.key) for hit in hits)
     ]
+
+
+@examples(120, deadline=None)
+@pytest.mark.filterwarnings("ignore::vecindex.PhraseNotFound")
+@given(
+    query=QUERIES,
+    mode=st.sampled_from(["dense", "lexical", "hybrid"]),
+    where=st.none() | st.sampled_from(list(FILTERS)),
+    sizes=st.lists(st.sampled_from([1, 3, 10, 45, 110]), min_size=1, max_size=5),
+    most=st.none() | st.integers(1, 3),
+    without=st.lists(st.integers(0, 500), max_size=3),
+)
+def test_all_pages_together_give_what_scoring_everything_gives(
+    searched: tuple[Index, Everything],
+    query: str,
+    mode: Any,
+    where: str | None,
+    sizes: list[int],
+    most: int | None,
+    without: list[int],
+) -> None:
+    assume(mode != "hybrid" or plain_query(query))
+    index, every = searched
+    exclude = [every.keys[row] for row in without]
+    grouping: dict[str, Any] = {} if most is None else {"group_by": "topic", "per_group": most}
+    options = {"where": where, "mode": mode, "exclude": exclude, **grouping}
+    page = index.search(query, sizes[0], **options)
+    found = Hits(page)
+    while page.cursor is not None:
+        page = index.search(query, sizes[min(len(sizes) - 1, len(found) % 5)], cursor=page.cursor, **options)
+        found += page
+    vector = index.encoder.encode([query if mode == "dense" else plain_query(query) or "-"], role="query")[0]
+    whole = every.search(query, vector, 1_000, where, mode, most, exclude)
+    assert [hit.rank for hit in found] == list(range(1, len(found) + 1))
+    if mode != "hybrid":
+        check(every, found, whole, mode)
+        return
+    # The first page has the best of the candidates of both sides, and the others have all other records.
+    assert len({hit.key for hit in found}) == len(found) == len(whole)
+    check(every, found[: sizes[0]], every.search(query, vector, sizes[0], where, mode, most, exclude), mode)
+    scores = dict(every.search(query, vector, 1_000, where, mode, None, exclude))
+    rest = [scores[hit.key] for hit in found[sizes[0] :]]
+    assert all(after <= before + 1e-9 for before, after in pairwise(rest))
+    counts = Counter(hit.metadata.get("topic", hit.key) for hit in found)
+    assert most is None or max(counts.values(), default=0) <= most

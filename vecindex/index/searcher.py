@@ -118,8 +118,8 @@ class Searcher(Listing):
             min(k, matching records) hits, the best first, ties in insertion order. All records that the filter allows
             match, but in the mode "lexical" only those with a word of the query. ``score`` is the cosine, in the mode
             "lexical" the BM25 score, and ``scores`` has both where both are known. The ``cursor`` of the hits stands
-            for the page after them, and is None if there is none. All pages together have each record that matches
-            once.
+            for the page after them, and is None if there is none; with groups, that page may be empty. All pages
+            together have each record that matches once.
 
         Raises:
             RecordNotFound: ``exclude`` has a key that no record has.

@@ -77,7 +77,7 @@ class Found:
         ranking: their rows, and the scores that the first stage orders by (n,).
         sides: their scores by the side that gave them.
         pool: the rows of the records that these were chosen from.
-        has_more: whether records match that are not in the pool.
+        has_more: whether records match that are not in the pool; with groups, whether there may be some.
         read: which of the pool a second stage reached (n,), None without one.
     """
 
@@ -128,16 +128,17 @@ def find(
     """
     numbers = range(len(ranker))
     pool = pool or pool_size(options)
-    # One more tells whether there are more, where they cannot be counted.
-    counts = [None if options.by else ranker.matches(number) for number in numbers]
-    asked = pool + (None in counts)
     if options.by is not None:
+        counts: list[int | None] = [None for _ in numbers]
         limit = view.allowed(options.where).count
-        found = grouped(view, ranker, asked, options.by, limit, trace)
+        found = grouped(view, ranker, pool, options.by, limit, trace)
         for ranking in found:
             trace.ordered("groups", ranking)
         best = list(zip(_fetched(view, found), found, strict=True))
     else:
+        # One more tells whether there are more, where they cannot be counted.
+        counts = [ranker.matches(number) for number in numbers]
+        asked = pool + (None in counts)
         found = ranker.best(numbers, asked)
         fetched = zip(numbers, _fetched(view, found), found, strict=True)
         best = [_best(view, ranker, number, stored, ranking, asked) for number, stored, ranking in fetched]
@@ -165,7 +166,9 @@ def find(
             trace.to_rerank += again.asked
             trace.reranked += again.reached
             trace.lap("rerank")
-        each_found.append(Found(stored, ranking, sides, rows, count > len(rows), has_read))
+        # Whether there are more groups is not known without looking at all records.
+        has_more = count > len(rows) if options.by is None else len(rows) == pool
+        each_found.append(Found(stored, ranking, sides, rows, has_more, has_read))
     return each_found
 
 

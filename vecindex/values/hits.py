@@ -27,7 +27,10 @@ class Hits(list[Hit]):
 
     @property
     def cursor(self) -> str | None:
-        """What to pass to ``search`` as ``cursor`` for the hits after these; None if there are no more."""
+        """What to pass to ``search`` as ``cursor`` for the hits after these; None if there are no more.
+
+        Of hits in groups, the page that it is for may be empty.
+        """
         ahead = getattr(self, "ahead", None)
         return None if ahead is None else ahead()
 
