@@ -58,7 +58,7 @@ KINDS: dict[str, set[str]] = {
     "vectors": {"vectors"},
     "where": {"where"},
     "whole": {"k", "per_group", "limit", "context", "threads", "dimensions", "join_short", "sample", "seed", "top"},
-    "real": {"lock_timeout", "recall", "latency_ms", "rerank_ms", "min_score", "diversity"},
+    "real": {"lock_timeout", "recall", "latency_ms", "rerank_ms", "min_score", "min_percentile", "diversity"},
     "flag": {"create", "readonly", "offline", "cache", "anew", "encode", "prune"},
     "call": {"progress", "on_bad", "token_spans", "keep"},
     "path": {"path", "paths", "destination", "source", "name_or_path", "model", "compare"},

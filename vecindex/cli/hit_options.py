@@ -92,6 +92,7 @@ class Chosen:
     per_group: int
     context: int
     min_score: float | None
+    min_percentile: float | None
     exclude: tuple[str, ...]
     diversity: float
 
@@ -137,6 +138,12 @@ _CHOOSING: tuple[Decorator, ...] = (
         callback=_least,
         metavar="S",
         help="Leave out records that score less.",
+    ),
+    click.option(
+        *("--min-percentile", "min_percentile"),
+        type=click.FloatRange(0, 100),
+        metavar="P",
+        help="Leave out records that are less near than P per cent of random pairs of records are to each other.",
     ),
     click.option(
         "--diversity",

@@ -77,6 +77,7 @@ class Searcher(Listing):
         per_group: int = 1,
         context: int = 0,
         min_score: float | None = None,
+        min_percentile: float | None = None,
         exclude: Collection[str] = (),
         diversity: float = 0.0,
         cursor: str | None = None,
@@ -107,6 +108,8 @@ class Searcher(Listing):
                 ``after``.
             min_score: records of a lower ``score`` do not match. In the mode "lexical" that is the BM25 score, and else
                 the cosine.
+            min_percentile: records of a lower ``percentile``, from 0 to 100, do not match; see `Hit`. It means the same
+                with every model, and 0 only gives hits their ``percentile``.
             exclude: keys of records that are left out before the search, so that others take their place.
             diversity: from 0 to 1: how much hits should differ from each other. They are chosen one by one from the
                 best max(50, 5 k) records, each for its place in their order, and for a low cosine to those that were
@@ -152,6 +155,7 @@ class Searcher(Listing):
         per_group: int = 1,
         context: int = 0,
         min_score: float | None = None,
+        min_percentile: float | None = None,
         exclude: Collection[str] = (),
         diversity: float = 0.0,
     ) -> list[Hits]:
@@ -197,6 +201,7 @@ class Searcher(Listing):
         per_group: int = 1,
         context: int = 0,
         min_score: float | None = None,
+        min_percentile: float | None = None,
         exclude: Collection[str] = (),
         diversity: float = 0.0,
         cursor: str | None = None,
@@ -222,6 +227,7 @@ class Searcher(Listing):
         min_score: float | None = None,
         where: Where | None = None,
         *,
+        min_percentile: float | None = None,
         mode: Mode = "dense",
         fusion: Fusion = "convex",
         exclude: Collection[str] = (),
@@ -255,6 +261,7 @@ class Searcher(Listing):
         per_group: int = 1,
         context: int = 0,
         min_score: float | None = None,
+        min_percentile: float | None = None,
         exclude: Collection[str] = (),
         diversity: float = 0.0,
     ) -> Hits:
@@ -292,7 +299,7 @@ class Searcher(Listing):
             view = self._accelerator.view(snapshot)
             without = np.union1d(rows, _excluded(snapshot, options))
             allowed = snapshot.allowed(options.where)
-            ranker = Dense(view, query[None, :], [allowed], least=options.min_score, without=without)
+            ranker = Dense(view, query[None, :], [allowed], least=options.least(view), without=without)
             hits = run.search(view, ranker, options)[0]
             warnings = [*snapshot.unmatched(options.where, options.k), *unmatched(snapshot, options.by, [hits])]
         _warn(warnings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ..errors import Advice, InvalidInput
 from ..filters.parse import parse
@@ -13,6 +13,9 @@ from ..filters.tree import Filter, Path, Refused, parse_path
 from ..values.scalars import Check, choice
 from .fusion import Fusion
 from .paging.cursor import Cursor
+
+if TYPE_CHECKING:
+    from .view import RecordView
 
 Mode = Literal["dense", "lexical", "hybrid"]
 """By what records are found: "dense" by their vectors, "lexical" by their words, and "hybrid" by both."""
@@ -47,6 +50,7 @@ class SearchOptions:
     rerank: Rerank | None = None
     rerank_ms: float = RERANK_MS
     min_score: float | None = None
+    min_percentile: float | None = None
     exclude: tuple[str, ...] = ()
     diversity: float = 0.0
     cursor: Cursor | None = None
@@ -71,11 +75,23 @@ class SearchOptions:
         if self.min_score is not None and self.min_score > 1 and self.mode != "lexical":
             reason = f"the least score is {self.min_score:g}, but a cosine is at most 1"
             raise InvalidInput(reason, "Give one from -1 to 1.")
+        if self.min_percentile is not None and self.min_percentile > 100:
+            raise InvalidInput(f"the least percentile is {self.min_percentile:g}", "Give one from 0 to 100.")
+        if self.min_percentile is not None and self.mode == "lexical":
+            advice = Advice("Give min_score=.", typed="Give --min-score.")
+            raise InvalidInput("a percentile is that of a cosine, and a lexical search has none", advice)
         if self.diversity > 1:
             raise InvalidInput(f"the diversity is {self.diversity:g}", "Give a share from 0 to 1.")
         if self.diversity and self.rerank is not None:
             reason = "hits are to be reranked and to differ from each other, which are two orders"
             raise InvalidInput(reason, "Choose one.")
+
+    def least(self, view: RecordView) -> float | None:
+        """The least score of a record that matches, from both thresholds; None without one."""
+        if self.min_percentile is None or (background := view.background) is None:
+            return self.min_score
+        cosine = background.cosine(self.min_percentile)
+        return cosine if self.min_score is None else max(cosine, self.min_score)
 
     @property
     def ranked_by(self) -> str:

@@ -339,7 +339,7 @@ def ranker(
 
     ``allowed`` are the rows that it may find, apart from those that it has to go ``without``.
     """
-    least = options.min_score
+    least = options.least(view)
     if words is None:
         assert vectors is not None
         return Dense(view, vectors, [allowed] * len(vectors), trace, least, without)

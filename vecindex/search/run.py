@@ -309,6 +309,9 @@ def _hits(view: RecordView, stored: Sequence[Stored], sides: Sides, options: Sea
     """Hits of these records, ``before`` which there were so many; ``sides`` has their scores."""
     origins = view.origins(stored, options.context)
     lists = {name: scores.tolist() for name, scores in sides.items()}
+    percentiles: list[float | None] = [None] * len(stored)
+    if options.min_percentile is not None and (background := view.background) is not None:
+        percentiles = background.percentile(sides["dense"]).tolist()
     hits = Hits()
     for place, (record, whence) in enumerate(zip(stored, origins, strict=True)):
         first, *others = lists
@@ -323,5 +326,5 @@ def _hits(view: RecordView, stored: Sequence[Stored], sides: Sides, options: Sea
             record.tokens_lost,
             record.unknown,
         )
-        hits.append(Hit(*facts, *(whence or _NOWHERE), scores=scores, ranked_by=options.ranked_by))
+        hits.append(Hit(*facts, *(whence or _NOWHERE), scores, options.ranked_by, percentiles[place]))
     return hits

@@ -86,6 +86,7 @@ CHECKS: dict[str, Check] = {
     "dimensions": whole(1, "Pass how many dimensions to keep, 1 or more.", "{value} dimensions were asked for"),
     "lock_timeout": real("Pass a number of seconds, 0 or more.", 0),
     "min_score": real("Pass a number."),
+    "min_percentile": real("Pass a number from 0 to 100.", 0),
     "diversity": real("Pass a share from 0 to 1.", 0),
     "recall": real("Pass the share of the exact hits to find, more than 0 and at most 1."),
     "rerank_ms": real("Pass a number of milliseconds, 0 or more.", 0),

@@ -91,6 +91,8 @@ class Hit:
             mean cosine of the query's tokens, if these were compared, as "tokens".
         ranked_by: what ordered the hits: the mode of the search, with "+tokens" if it compared tokens, or "+diversity"
             if they were chosen to differ.
+        percentile: the share of random pairs of the index's records whose cosine is lower than the hit's, from 0 to
+            100; given if ``min_percentile`` asked for it.
     """
 
     rank: int
@@ -109,6 +111,7 @@ class Hit:
     after: tuple[str, ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
     ranked_by: str | None = None
+    percentile: float | None = None
 
     def __repr__(self) -> str:
         always = ("rank", "key", "score", "text", "metadata", "lost", "unknown")
@@ -129,6 +132,8 @@ class Hit:
             members |= {"before": list(self.before), "after": list(self.after)}
         if self.ranked_by not in (None, "dense"):
             members |= {"ranked_by": self.ranked_by, "scores": dict(self.scores)}
+        if self.percentile is not None:
+            members["percentile"] = self.percentile
         return members
 
 

@@ -108,7 +108,14 @@ def test_every_option_that_changes_the_hits_belongs_to_the_cursor(index: Index) 
     same: dict[str, Any] = {"exclude": ["k1", "k2"], "where": "n < 200"}
     for change in (
         *({"where": "n < 201"}, {"where": None}, {"exclude": ["k1"]}, {"mode": "hybrid"}, {"mode": "lexical"}),
-        *({"fusion": "rrf"}, {"min_score": 0.1}, {"group_by": "n"}, {"diversity": 0.1}, {"rerank": "tokens"}),
+        *(
+            {"fusion": "rrf"},
+            {"min_score": 0.1},
+            {"min_percentile": 1},
+            {"group_by": "n"},
+            {"diversity": 0.1},
+            {"rerank": "tokens"},
+        ),
         {"query": "rain"},
     ):
         error = refusal(index, cursor, **{**same, **change})

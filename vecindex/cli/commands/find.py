@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PIECES_AT_ONCE = 256
-_OF_ALL = ("min_score", "where", "mode", "fusion", "exclude")
+_OF_ALL = ("min_score", "min_percentile", "where", "mode", "fusion", "exclude")
 """The options of a search that --all takes too."""
 
 
 @click.command()
 @click.argument("query", required=False)
 @click.option("--queries", metavar="FILE", help="Search for each query of this file instead.")
-@click.option("--all", "every", is_flag=True, help="Print every record that scores --min-score, instead of -k.")
+@click.option("--all", "every", is_flag=True, help="Print all records of at least --min-score or --min-percentile.")
 @search_options
 @click.option("--paging", is_flag=True, help="Also print a cursor for the next page.")
 @click.option("--cursor", metavar="CURSOR", help="Print the page that this cursor is for; implies --paging.")
@@ -138,8 +138,8 @@ def search(
 
 def _check_all(asked: Ordered, has_queries: bool, explain: bool, paging: bool) -> None:
     """Raises UsageError for an option that chooses among hits, which --all does not."""
-    if asked.min_score is None:
-        raise click.UsageError("--all needs --min-score.")
+    if asked.min_score is None and asked.min_percentile is None:
+        raise click.UsageError("--all needs --min-score or --min-percentile.")
     given = {
         **{"--queries": has_queries, "--explain": explain, "-k": _is_given("k"), "--paging": paging},
         **{"--group-by": asked.group_by, "--context": asked.context, "--diversity": asked.diversity},
