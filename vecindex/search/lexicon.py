@@ -156,17 +156,12 @@ class Words:
         """A query as the index's texts are read."""
         return parse_query(text, self._analyzer)
 
-    def asked(self, text: str, allowed: Allowed) -> tuple[LexicalQuery, Allowed]:
-        """A query, and those of the ``allowed`` rows that may match it.
-
-        If none of them has all its phrases, it is a query without phrases, which looks for their words.
-        """
+    def asked(self, text: str, allowed: Allowed) -> LexicalQuery:
+        """A query; if none of the ``allowed`` rows has all its phrases, without these, but with their words."""
         query = self.query(text)
-        chosen = self.allowed(query, allowed)
-        if not query.phrases or chosen.count:
-            return query, chosen
-        loose = replace(query, phrases=())
-        return loose, self.allowed(loose, allowed)
+        if not query.phrases or not allowed.count or len(self.best(query, 1, allowed).rows):
+            return query
+        return replace(query, phrases=())
 
     def best(self, query: LexicalQuery, k: int, allowed: Allowed) -> Ranking:
         """The k best of the allowed rows that match, and their BM25 scores (n,) float64."""

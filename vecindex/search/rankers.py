@@ -345,12 +345,12 @@ def ranker(
         return Dense(view, vectors, [allowed] * len(vectors), trace, least, without)
     if len(without):
         allowed = allowed.without(without)
-    asked = [words.asked(text, allowed) for text in texts]
-    queries, chosen = [query for query, _ in asked], [rows for _, rows in asked]
-    trace.loosened += [query.quoted for query, rows in asked if query.quoted and not query.phrases and rows.count]
+    queries = [words.asked(text, allowed) for text in texts]
+    trace.loosened += [query.quoted for query in queries if query.quoted and not query.phrases]
     if vectors is None:
-        return Lexical(words, queries, chosen, trace, least)
-    lexical = Lexical(words, queries, chosen, trace)
+        return Lexical(words, queries, [allowed] * len(queries), trace, least)
+    chosen = [words.allowed(query, allowed) for query in queries]
+    lexical = Lexical(words, [query.without_conditions() for query in queries], chosen, trace)
     return Hybrid(view, Dense(view, vectors, chosen, trace), lexical, options.fusion, trace, least)
 
 

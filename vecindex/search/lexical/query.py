@@ -43,6 +43,10 @@ class LexicalQuery:
         """How much of a term's weight a form has."""
         return form_share(self.length)
 
+    def without_conditions(self) -> LexicalQuery:
+        """The same terms, which any record with one of them matches."""
+        return LexicalQuery(self.terms, forms=self.forms)
+
     def holds_phrases(self, analyzer: Analyzer, texts: Sequence[str]) -> bool:
         """Whether each phrase stands in one of the ``texts``, those of a record, and no excluded phrase in any."""
         if not (self.phrases or self.without_phrases):
