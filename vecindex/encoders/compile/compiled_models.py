@@ -7,12 +7,14 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
 
+from ...machine.cores import available_cores
 from ...machine.lacks import lack, said
 from ...values.space import Space
 from ..config.cross_model import CrossModel
@@ -134,11 +136,23 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 """What `read_record` raises."""
 
 
+_in_use: WeakValueDictionary[Hashable, OnnxEncoder] = WeakValueDictionary()
+"""The encoders that this process has loaded and still uses: several indexes of one model share its encoder."""
+
+
 def load_compiled(space: Space, threads: int | None) -> OnnxEncoder | None:
-    """The compiled encoder of this space; None if there is none. A damaged one is removed, to be compiled again."""
+    """The compiled encoder of this space; None if there is none. A damaged one is removed, to be compiled again.
+
+    One that is in use already is given again, once its files are found to be as they were.
+    """
 
     def opened(folder: Path, record: Compiled) -> OnnxEncoder:
-        return open_folder(folder, space, record.padding_id, threads, record.made_with)
+        # A fork has none of its parent's threads, so a session that it inherits would never answer.
+        way = (os.getpid(), threads, available_cores())
+        key = (folder, space, record.padding_id, record.made_with, tuple(sorted(record.files.items())), way)
+        if (encoder := _in_use.get(key)) is None:
+            encoder = _in_use[key] = open_folder(folder, space, record.padding_id, threads, record.made_with)
+        return encoder
 
     return _load(space, read_record, opened)
 
