@@ -103,7 +103,7 @@ def test_second_stages_are_measured_side_by_side_in_any_time(index: Index) -> No
     assert [each.system for each in found.systems] == ["dense", "dense+tokens", "hybrid", "hybrid+tokens"]
     hits = index.search("red apple", k=100, mode="hybrid", rerank="tokens", rerank_ms=math.inf)
     assert found.rankings["hybrid+tokens"]["1"] == tuple(hit.key for hit in hits)
-    for wrong in ("tokens", [], ["words"]):
+    for wrong in ("tokens", [], [""], [3]):
         with pytest.raises(InvalidInput, match="rerank"):
             vecindex.evaluate_index(index, queries, qrels, reranks=wrong)  # type: ignore[arg-type]
 

@@ -61,10 +61,10 @@ KINDS: dict[str, set[str]] = {
     "real": {"lock_timeout", "recall", "latency_ms", "rerank_ms", "min_score", "min_percentile", "diversity"},
     "flag": {"create", "readonly", "offline", "cache", "anew", "encode", "prune"},
     "call": {"progress", "on_bad", "token_spans", "keep"},
-    "path": {"path", "paths", "destination", "source", "name_or_path", "model", "compare"},
+    "path": {"path", "paths", "destination", "source", "name_or_path", "model", "compare", "rerank"},
     "choice": {
         *("precision", "device", "runtime", "role", "on_long", "on_duplicate", "format", "split"),
-        *("types", "encoding", "errors", "mode", "fusion", "rerank", "by", "modes", "fusions", "reranks"),
+        *("types", "encoding", "errors", "mode", "fusion", "by", "modes", "fusions", "reranks"),
     },
     "index": {"index"},
     "weights": {"fields"},

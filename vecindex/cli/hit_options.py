@@ -190,8 +190,9 @@ search_options = gathered(
         ),
         click.option(
             "--rerank",
-            type=click.Choice(["tokens"]),
-            help="Read the best 100 hits again, and order them also by how well each word of the query is met.",
+            metavar="tokens|MODEL",
+            help="Read the best 100 hits again, and order them better: also by how well each word of the query is met "
+            "(tokens), or by a cross-encoder, by its folder or hub name.",
         ),
         click.option(
             "--rerank-ms",
@@ -199,7 +200,7 @@ search_options = gathered(
             show_default=True,
             type=click.FloatRange(min=0),
             metavar="MS",
-            help="How long --rerank may encode texts; hits that it does not reach keep their order behind the others.",
+            help="How long --rerank may read texts; hits that it does not reach keep their order behind the others.",
         ),
         *_CHOOSING,
     ),

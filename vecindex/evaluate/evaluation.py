@@ -56,7 +56,7 @@ def some_of(choices: tuple[str, ...], what: str) -> Check:
 def reranks_check(name: str, value: Any) -> tuple[Rerank | None, ...]:
     """A check for a sequence of second stages, as `Index.search` takes them, and of None for none."""
     if not isinstance(value, (list, tuple)) or not value:
-        raise InvalidInput(f"{name} is {shown(value)}, not a list", 'Pass some of: None, "tokens".')
+        raise InvalidInput(f"{name} is {shown(value)}, not a list", 'Pass some of: None, "tokens", a cross-encoder.')
     return tuple(dict.fromkeys(None if each is None else CHECKS["rerank"](name, each) for each in value))
 
 

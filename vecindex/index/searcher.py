@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import Advice, InvalidInput, RecordNotFound
+from ..errors import InvalidInput, RecordNotFound
 from ..errors.warnings import PhraseNotFound, QueryUnknown, RerankUnfinished, VecindexWarning, warn
 from ..search import run
 from ..search.dense.nearest import Trace
 from ..search.dense.pace import SEARCHES
 from ..search.fusion import Fusion
 from ..search.listing import Listing
-from ..search.options import CHECKS, RERANK_MS, Mode, Rerank, SearchOptions
+from ..search.options import CHECKS, RERANK_MS, TOKENS, Mode, Rerank, SearchOptions
 from ..search.paging.pages import check_question, first_pages, next_page
 from ..search.rankers import Dense, Ranker, ranker, texts_to_find
 from ..search.rerank.second_stage import SecondStage
@@ -36,6 +36,7 @@ from ..values.records import Hit
 from ..values.space import Space
 from ..values.texts import is_blank
 from .model import IndexModel, are_texts
+from .second_stages import Progress, SecondStages
 
 if TYPE_CHECKING:
     from ..search.lexicon import Lexicon
@@ -57,10 +58,12 @@ class Searcher(Listing):
         return Lexicon()
 
     @cached_property
-    def _tokens(self) -> TokenStore:
-        from ..search.rerank.stored_tokens import TokenStore  # only a search with rerank="tokens" needs it
+    def _second_stages(self) -> SecondStages:
+        return SecondStages(self._model)
 
-        return TokenStore()
+    @property
+    def _tokens(self) -> TokenStore:
+        return self._second_stages.stored_tokens
 
     @entrance(**CHECKS)
     def search(
@@ -81,6 +84,7 @@ class Searcher(Listing):
         exclude: Collection[str] = (),
         diversity: float = 0.0,
         cursor: str | None = None,
+        progress: Progress | None = None,
     ) -> Hits:
         """The records that answer a text or a vector best.
 
@@ -95,10 +99,11 @@ class Searcher(Listing):
                 filter allows has all the phrases, their words are looked for like the others.
             fusion: how "hybrid" joins the two: "convex" adds the cosine, of which 0 is that of unrelated texts, and the
                 share of the query's words that a text has, by their weights; "rrf" adds reciprocal ranks.
-            rerank: "tokens" reads the best 100 hits again, or the best k if k is larger, and orders them by how well
-                each token of the query is met by a token of the text as well. It uses the vectors that the model gives
-                each token, and needs no other model.
-            rerank_ms: for how many milliseconds the texts of a query may be encoded for this, the best first. Hits that
+            rerank: reads the best 100 hits again, or the best k if k is larger, and puts them in a better order.
+                "tokens" orders them also by how well each token of the query is met by a token of the text, with the
+                vectors that the model gives single tokens. Anything else is the folder or the hub name of a
+                cross-encoder, a second model that reads the query and each text together: its score alone orders them.
+            rerank_ms: for how many milliseconds the texts of a query may be read for this, the best first. Hits that
                 were not reached keep their order behind the others. ``math.inf`` stands for any time.
             group_by: ``source``, ``document``, or a metadata field such as ``topic`` or ``author.name``. At most
                 ``per_group`` hits have the same value in it, and others that are less near take the place of the rest.
@@ -116,20 +121,21 @@ class Searcher(Listing):
                 chosen before it (maximal marginal relevance).
             cursor: the ``cursor`` of the hits of a search with the same query and options, for the hits after these;
                 ``k``, ``context`` and ``rerank_ms`` may be others.
+            progress: called while a cross-encoder reads texts, with how many are read and how many there are.
 
         Returns:
             min(k, matching records) hits, the best first, ties in insertion order. All records that the filter allows
             match, but in the mode "lexical" only those with a word of the query. ``score`` is the cosine, in the mode
-            "lexical" the BM25 score, and ``scores`` has both where both are known. The ``cursor`` of the hits stands
-            for the page after them, and is None if there is none; with groups, that page may be empty. All pages
-            together have each record that matches once.
+            "lexical" the BM25 score, and ``scores`` has all that are known: "dense", "lexical", "tokens", and "cross" of a
+            cross-encoder. The ``cursor`` of the hits stands for the page after them, and is None if there is none; with
+            groups, that page may be empty. All pages together have each record that matches once.
 
         Raises:
             RecordNotFound: ``exclude`` has a key that no record has.
             CursorExpired: the index was changed so that the order of the hits is gone. In the mode "dense", without
                 groups, diversity and rerank, only a compaction or another model does that; after other changes, hits
                 are of the records as they were at the first page, except for those that were deleted or updated.
-            InvalidInput, InvalidFilter, SpaceMismatch, ModelNotFound, CorruptIndex.
+            InvalidInput, InvalidFilter, SpaceMismatch, ModelNotFound, UnsupportedModel, CorruptIndex.
 
         Warns:
             RerankUnfinished: some hits were not reached in ``rerank_ms``.
@@ -138,7 +144,7 @@ class Searcher(Listing):
                 all do.
             GroupWarning: no record has the field ``group_by``.
         """
-        return self._search([query], SearchOptions.of(locals()))[0]
+        return self._search([query], SearchOptions.of(locals()), progress=progress)[0]
 
     @entrance(**CHECKS)
     def search_many(
@@ -158,18 +164,26 @@ class Searcher(Listing):
         min_percentile: float | None = None,
         exclude: Collection[str] = (),
         diversity: float = 0.0,
+        progress: Progress | None = None,
     ) -> list[Hits]:
         """Searches for several texts, or vectors (n, D), in one snapshot; returns a list of hits for each.
 
-        The arguments are those of `search`. Many queries take less time together than one by one.
+        The arguments are those of `search`; ``progress`` is called with how many queries a cross-encoder has read texts
+        for, and how many there are. Many queries take less time together than one by one.
         """
-        return self._search(queries, SearchOptions.of(locals()))
+        return self._search(queries, SearchOptions.of(locals()), progress=progress)
 
-    def _search(self, queries: Sequence[str] | Any, options: SearchOptions, trace: Trace | None = None) -> list[Hits]:
+    def _search(
+        self,
+        queries: Sequence[str] | Any,
+        options: SearchOptions,
+        trace: Trace | None = None,
+        progress: Progress | None = None,
+    ) -> list[Hits]:
         trace = trace or Trace()
         if options.cursor is not None:
             check_question(options.cursor, queries[0], options)
-        with SEARCHES, self._asked(queries, options, trace) as (view, ranker, stage):
+        with SEARCHES, self._asked(queries, options, trace, progress) as (view, ranker, stage):
             if options.cursor is None:
                 hits = first_pages(view, ranker, queries, options, trace, stage)
             else:
@@ -307,25 +321,31 @@ class Searcher(Listing):
 
     @contextlib.contextmanager
     def _asked(
-        self, queries: Sequence[str] | Any, options: SearchOptions, trace: Trace
+        self, queries: Sequence[str] | Any, options: SearchOptions, trace: Trace, progress: Progress | None = None
     ) -> Iterator[tuple[SnapshotView, Ranker, SecondStage | None]]:
         """A snapshot to search, the order of its records for these queries, and what orders the best of them again."""
         is_plain = options.mode == "dense" and options.rerank is None
         texts = [] if is_plain else texts_to_find(queries, options)
-        is_encoded = options.mode != "lexical" or options.rerank is not None
-        encoded = queries if options.mode == "dense" or not is_encoded else [_encoded_part(text) for text in texts]
+        compares_tokens = options.rerank == TOKENS
+        is_encoded = options.mode != "lexical" or compares_tokens
+        is_read = is_encoded or options.rerank is not None
+        encoded = queries if options.mode == "dense" or not is_read else [_encoded_part(text) for text in texts]
+        cross: SecondStage | None = None
+        if options.rerank is not None and not compares_tokens:
+            cross = self._second_stages.cross(encoded, options.rerank, options.rerank_ms, progress)
+            trace.lap("load")
         while True:
-            space, vectors, stage = None, None, None
+            space, vectors, stage = None, None, cross
             # Texts are encoded before the snapshot is taken, since that takes long; vectors are only checked.
             if is_encoded and are_texts(queries):
                 space = self._space()
                 vectors = None if options.mode == "lexical" else self._model.query_vectors(encoded, space)
-                stage = None if options.rerank is None else self._stage(encoded, space, options)
+                stage = self._second_stages.tokens(encoded, space, options) if compares_tokens else cross
             with self._snapshots.take() as snapshot:
                 if options.mode == "dense" and vectors is None:
                     space = snapshot.manifest.space
                     vectors = self._model.query_vectors(queries, space)
-                if (vectors is None and stage is None) or snapshot.manifest.space == space:
+                if (vectors is None and stage is cross) or snapshot.manifest.space == space:
                     view = self._accelerator.view(snapshot)
                     allowed, without = snapshot.allowed(options.where), _excluded(snapshot, options)
                     words = None if options.mode == "dense" else self._lexicon.of(snapshot)
@@ -337,18 +357,6 @@ class Searcher(Listing):
                     yield view, order, stage
                     return
             # The first add or a migration changed the space meanwhile; encode the queries again.
-
-    def _stage(self, texts: Sequence[str], space: Space | None, options: SearchOptions) -> SecondStage | None:
-        if space is None:
-            return None  # there is nothing to find
-        if space.is_external:
-            raise InvalidInput(
-                f"the index holds vectors made elsewhere ({space.model}), and no model that could compare tokens",
-                Advice("Search without rerank=.", typed="Search without --rerank."),
-            )
-        from ..search.rerank.tokens import TokenStage  # other searches need none of it
-
-        return TokenStage(self._model.encoder(space), self._tokens, texts, options.rerank_ms)
 
     def _space(self) -> Space | None:
         return self._manifest().space

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from ..errors import Advice, InvalidInput
 from ..filters.parse import parse
 from ..filters.tree import Filter, Path, Refused, parse_path
-from ..values.scalars import Check, choice
+from ..values.paths import expanded
+from ..values.scalars import Check, choice, path, shown
 from .fusion import Fusion
 from .paging.cursor import Cursor
 
@@ -19,10 +21,13 @@ if TYPE_CHECKING:
 
 Mode = Literal["dense", "lexical", "hybrid"]
 """By what records are found: "dense" by their vectors, "lexical" by their words, and "hybrid" by both."""
-Rerank = Literal["tokens"]
-"""What orders the best records again: "tokens" compares the query's tokens with those of the texts."""
+Rerank = str | os.PathLike[str]
+"""What orders the best records again: `TOKENS`, or the folder or the name of a cross-encoder."""
+TOKENS = "tokens"
+"""Compares the query's tokens with those of the texts. A folder of this name is ./tokens."""
+_CROSS = "cross"
 RERANK_MS = 1000.0
-"""How many milliseconds the texts of one query may be encoded for."""
+"""How many milliseconds the texts of one query may be read for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class SearchOptions:
     context: int = 0
     mode: Mode = "dense"
     fusion: Fusion = "convex"
-    rerank: Rerank | None = None
+    rerank: str | None = None
     rerank_ms: float = RERANK_MS
     min_score: float | None = None
     min_percentile: float | None = None
@@ -97,14 +102,22 @@ class SearchOptions:
     def ranked_by(self) -> str:
         """What orders the hits."""
         if self.rerank is not None:
-            return f"{self.mode}+{self.rerank}"
+            return f"{self.mode}+{TOKENS if self.rerank == TOKENS else _CROSS}"
         return f"{self.mode}+diversity" if self.diversity else self.mode
+
+
+def _rerank(name: str, value: object) -> str:
+    """Checks what orders records again; a path is made absolute, so that it is never taken for `TOKENS`."""
+    if isinstance(value, str | os.PathLike) and value != "":
+        given = path(name, value)
+        return given if isinstance(given, str) else os.path.abspath(expanded(given))
+    raise InvalidInput(f"{name} is {shown(value)}", 'Give "tokens", or a cross-encoder\'s folder or hub name.')
 
 
 CHECKS: dict[str, Check] = {
     "mode": choice(get_args(Mode)),
     "fusion": choice(get_args(Fusion)),
-    "rerank": choice(get_args(Rerank)),
+    "rerank": _rerank,
 }
 """The checks of the options that are choices; those of numbers, keys and fields are in `values.arguments`."""
 

@@ -358,7 +358,7 @@ def texts_to_find(queries: Any, options: SearchOptions) -> list[str]:
     """The queries, which must be texts; raises InvalidInput."""
     if len(queries) and not isinstance(queries[0], str):
         if options.mode == "dense":
-            raise InvalidInput("a vector has no tokens to rerank by", "Pass a text, or leave rerank= out.")
+            raise InvalidInput("a vector has no text to rerank by", "Pass a text, or leave rerank= out.")
         raise InvalidInput(
             f"a vector has no words for a {options.mode} search to look for",
             "Pass a text, or search with mode='dense'.",

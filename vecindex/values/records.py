@@ -87,10 +87,10 @@ class Hit:
             last, from 0.
         document: the key of the document that ``text`` is a sentence of; ``position`` is its number there, from 0.
         before: the sentences before it in the document, if ``context`` asked for some; ``after``: those after it.
-        scores: what each side of the search gave it: the cosine as "dense", the BM25 score as "lexical", and the
-            mean cosine of the query's tokens, if these were compared, as "tokens".
-        ranked_by: what ordered the hits: the mode of the search, with "+tokens" if it compared tokens, or "+diversity"
-            if they were chosen to differ.
+        scores: what each side of the search gave it: the cosine as "dense", the BM25 score as "lexical", the mean
+            cosine of the query's tokens, if these were compared, as "tokens", and that of a cross-encoder as "cross".
+        ranked_by: what ordered the hits: the mode of the search, with "+tokens" if it compared tokens, "+cross" if a
+            cross-encoder read them, or "+diversity" if they were chosen to differ.
         percentile: the share of random pairs of the index's records whose cosine is lower than the hit's, from 0 to
             100; given if ``min_percentile`` asked for it.
     """

@@ -225,8 +225,8 @@ def test_the_best_are_read_first_and_the_rest_keep_their_order_behind(tmp_path: 
 # --- what is refused
 
 
-def test_a_vector_has_no_tokens(index: Index) -> None:
-    with pytest.raises(InvalidInput, match="a vector has no tokens to rerank by"):
+def test_a_vector_has_no_text(index: Index) -> None:
+    with pytest.raises(InvalidInput, match="a vector has no text to rerank by"):
         index.search(np.ones(ToyEncoder().space.dimension), rerank="tokens")
 
 
@@ -244,8 +244,10 @@ def test_hits_are_either_reranked_or_chosen_to_differ(index: Index) -> None:
 
 
 def test_options_are_checked(index: Index) -> None:
-    with pytest.raises(InvalidInput, match="rerank is 'words'"):
-        index.search("one", rerank="words")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="rerank is 3"):
+        index.search("one", rerank=3)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="rerank is ''"):
+        index.search("one", rerank="")
     for wrong in (-1, math.nan, "1 s", True):
         with pytest.raises(InvalidInput, match="rerank_ms is"):
             index.search("one", rerank="tokens", rerank_ms=wrong)  # type: ignore[arg-type]

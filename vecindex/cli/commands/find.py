@@ -24,6 +24,7 @@ from ..hit_options import (
 from ..options import ModelOptions, format_option, index_option, model_options, open_for_reading, where_option
 from ..output import emit, is_terminal, stdout
 from ..places import Meant, by_key_or_place, by_keys_or_places
+from ..progress import Progress
 from ..render.hits import Shown
 from ..render.records import RECORD_FORMATS, record_as, records_as
 
@@ -70,7 +71,8 @@ def search(
     in the text word for word, if any text has it, and a dash before a word or phrase leaves out texts with it.
 
     --rerank tokens puts the best 100 hits in a better order: it also compares each token of the query with each token
-    of the text, by the vectors that the model gives them. Long texts take longer; see --rerank-ms.
+    of the text, by the vectors that the model gives them. --rerank MODEL orders them by a cross-encoder, a second model
+    that reads the query and each text together. Long texts take longer; see --rerank-ms.
 
     --group-by still prints -k hits if there are enough: less near ones take the place of those that are too many in
     their group. Each record without the field is a group by itself. With --context, the sentences around a hit have no
@@ -91,6 +93,7 @@ def search(
       vecindex search "error E-1042 in the pump" --mode hybrid
       vecindex search '"the pump" -otto' --mode lexical
       vecindex search "error E-1042 in the pump" --mode hybrid --rerank tokens
+      vecindex search "error E-1042 in the pump" --rerank cross-encoder/ms-marco-MiniLM-L6-v2
       vecindex search "plants that need little water" -k 3 --where "topic = 'gardening'"
       vecindex search "how to install it" --context 2
       vecindex search "how to install it" --group-by source
@@ -114,9 +117,13 @@ def search(
         def find(method: Callable[..., T], wanted: object = query, **changed: Any) -> T:
             return by_keys_or_places(index, lambda meant: method(wanted, **{**asked.arguments(meant), **changed}))
 
+        def find_in_view(method: Callable[..., T], wanted: object = query, **changed: Any) -> T:
+            with Progress("Reranking", passing=True) as show:
+                return find(method, wanted, progress=show, **changed)
+
         if query is None:
             texts = [each.text for each in several]
-            printer.print_each([*zip(several, find(index.search_many, texts), strict=True)])
+            printer.print_each([*zip(several, find_in_view(index.search_many, texts), strict=True)])
             return
         below = partial(find, index.search, min_score=None)
         if every:
@@ -131,7 +138,7 @@ def search(
         if explain:
             hits, report = find(index.explain_search, cursor=cursor)
         else:
-            hits, report = find(index.search, cursor=cursor), None
+            hits, report = find_in_view(index.search, cursor=cursor), None
         least = asked.min_score if cursor is None else None
         printer.print(hits, query, least, below, report, paging or cursor is not None)
 

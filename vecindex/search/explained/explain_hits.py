@@ -53,7 +53,7 @@ def explain_hits(
     for place, (hit, record, (tokens, note)) in enumerate(zip(hits, stored, told, strict=True)):
         notes = {} if note is None else {"tokens": note}
         pairs = met[place] if met else ()
-        if stage is not None and stage.name not in hit.scores:
+        if stage is not None and not stage.is_alone and stage.name not in hit.scores:
             pairs = ()
             notes["pairs"] = _unread(hit, record, stage)
         found.append(

@@ -23,6 +23,9 @@ class SecondStage(Protocol):
 
     name: str
     """What its scores are called."""
+    is_alone: bool
+    """Whether its scores alone order the records, and of any text; else they are mixed with the first stage's, and it
+    has none of a text of which the index's model knows no token."""
 
     def begin(self, snapshot: Snapshot) -> None:
         """Called before the records of a snapshot are scored."""
@@ -63,9 +66,9 @@ def reordered(
 ) -> Reordered:
     """A query's records in their new order.
 
-    First come the records that were reached, by the mixture of their scores, ties by insertion; then the others, as
-    they were ordered before; then those that are ``meaningless``. A record of whose text the model knows no token gets
-    no score.
+    First come the records that were reached, by the mixture of their scores, or by that of a stage that is alone, ties
+    by insertion; then the others, as they were ordered before; then those that are ``meaningless``, unless the stage is
+    alone. A record of whose text the model knows no token gets no score, but from a stage that is alone.
 
     Args:
         stored: the records, as the first stage ordered them (n).
@@ -74,7 +77,10 @@ def reordered(
         scale: what the query's scores are measured by.
         read: the only ones that the stage may read (n,), if not all: those that were reached before.
     """
-    known = np.array([place for place, record in enumerate(stored) if not record.unknown], np.int64)
+    if stage.is_alone:
+        meaningless = np.zeros(len(stored), np.bool_)
+    scored = [place for place, record in enumerate(stored) if stage.is_alone or not record.unknown]
+    known = np.array(scored, np.int64)
     again, reached = np.full(len(stored), np.nan), np.ones(len(stored), np.bool_)
     if read is not None:
         known, reached = known[read[known]], read[: len(stored)].copy()
@@ -84,10 +90,14 @@ def reordered(
     parts: Parts = {}
     if not np.isnan(again).all():
         chosen = np.flatnonzero(reached & ~meaningless)
-        parts = {name: np.full(len(stored), np.nan) for name in (*sides, stage.name)}
-        for name, part in mixed({name: scores[chosen] for name, scores in sides.items()}, again[chosen], scale).items():
-            parts[name][chosen] = part
-        mixture = total(parts)
+        if stage.is_alone:
+            mixture[chosen] = np.nan_to_num(again[chosen], nan=np.nanmin(again))
+        else:
+            first = {name: scores[chosen] for name, scores in sides.items()}
+            parts = {name: np.full(len(stored), np.nan) for name in (*sides, stage.name)}
+            for name, part in mixed(first, again[chosen], scale).items():
+                parts[name][chosen] = part
+            mixture = total(parts)
         rows = np.array([record.row for record in stored])
         ties = np.where(reached & ~meaningless, rows, places)
         places = np.lexsort((ties, -np.nan_to_num(mixture), ~reached, meaningless))

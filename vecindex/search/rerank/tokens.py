@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from time import perf_counter
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ from ...encoders.run.encoder import Encoder
 from ...encoders.run.own_tokens import own_tokens, tokenized
 from ...store.snapshot import Snapshot
 from ...store.stored import Stored
+from .budget import Budget
 from .late_interaction import Pair, pairs, score, scores
 from .stored_tokens import StoredTokens, TokenStore
 from .token_codes import cosines, turned
@@ -31,6 +31,7 @@ class TokenStage:
     """
 
     name = "tokens"
+    is_alone = False
 
     def __init__(self, encoder: Encoder, store: TokenStore, queries: Sequence[str], milliseconds: float) -> None:
         self._encoder = encoder
@@ -58,19 +59,13 @@ class TokenStage:
     def _encoded(self, number: int, texts: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
         """As `scores`, for texts that are encoded."""
         query, encoder = self._queries[number].vectors, self._encoder
-        begun, spent, done = perf_counter(), 0.0, 0
+        budget = Budget(self._seconds)
         distinct = {text: place for place, text in enumerate(dict.fromkeys(texts))}  # equal texts have equal scores
         tokens = tokenized(encoder, list(distinct), "document")
         found, reached = np.full(len(distinct), np.nan), np.zeros(len(distinct), np.bool_)
-        for start, stop, size in _batches([len(one.ids) for one in tokens], encoder.workers * encoder.tokens_a_batch):
-            now = perf_counter() - begun
-            expected = spent / done * size if done else 0.0
-            if now >= self._seconds or now + expected > self._seconds:
-                break
-            own = own_tokens(encoder, tokens[start:stop], "document")
-            found[start:stop] = scores(query, [one.vectors for one in own])
-            reached[start:stop] = True
-            spent, done = spent + perf_counter() - begun - now, done + size
+        for some in budget.batches([len(one.ids) for one in tokens], encoder.workers * encoder.tokens_a_batch):
+            found[some] = scores(query, [one.vectors for one in own_tokens(encoder, tokens[some], "document")])
+            reached[some] = True
         places = np.array([distinct[text] for text in texts], np.int64)
         return found[places], reached[places]
 
@@ -83,15 +78,3 @@ class TokenStage:
             vectors = one.vectors if stored is None or len(stored) != len(one.ids) else stored
             found.append(pairs(words, query.vectors, strings(one.ids), vectors))
         return found
-
-
-def _batches(sizes: Sequence[int], most: int) -> Iterator[tuple[int, int, int]]:
-    """The first place, the one after the last, and the size, of batches that have at most this size if they can."""
-    start, size = 0, 0
-    for place, each in enumerate(sizes):
-        if place > start and size + each > most:
-            yield start, place, size
-            start, size = place, 0
-        size += each
-    if start < len(sizes):
-        yield start, len(sizes), size
