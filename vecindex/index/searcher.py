@@ -168,8 +168,7 @@ class Searcher(Listing):
     ) -> list[Hits]:
         """Searches for several texts, or vectors (n, D), in one snapshot; returns a list of hits for each.
 
-        The arguments are those of `search`; ``progress`` is called with how many queries a cross-encoder has read texts
-        for, and how many there are. Many queries take less time together than one by one.
+        The arguments are those of `search`; ``progress`` counts queries. Together, many take less time than one by one.
         """
         return self._search(queries, SearchOptions.of(locals()), progress=progress)
 
