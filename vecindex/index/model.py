@@ -19,7 +19,7 @@ from ..store.vectors import Vectors
 from ..values.columns import each
 from ..values.scalars import shown, string
 from ..values.space import EXTERNAL, Precision, Space
-from ..values.texts import checked_query
+from ..values.texts import checked_query, is_blank
 
 Model = str | os.PathLike[str] | Encoder
 
@@ -169,6 +169,19 @@ class IndexModel:
 def are_texts(queries: Sequence[str] | Any) -> bool:
     """Whether these queries are texts, to be encoded, and not vectors."""
     return isinstance(queries, (list, tuple)) and len(queries) > 0 and isinstance(queries[0], str)
+
+
+def encoded_part(text: str) -> str:
+    """What is encoded of a query that is looked for by its words as well; raises InvalidInput if that is nothing."""
+    from ..search.lexical.query import plain_query  # a dense search needs none of it
+
+    plain = plain_query(text)
+    if is_blank(plain):
+        raise InvalidInput(
+            f"the query {text!r} only says what to leave out, and nothing to find by meaning",
+            "Add a word to look for.",
+        )
+    return plain
 
 
 def _warn_of(encoded: Encoded, space: Space) -> None:

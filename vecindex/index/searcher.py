@@ -34,8 +34,7 @@ from ..values.columns import one_or_more_keys
 from ..values.hits import Hits
 from ..values.records import Hit
 from ..values.space import Space
-from ..values.texts import is_blank
-from .model import IndexModel, are_texts
+from .model import IndexModel, are_texts, encoded_part
 from .second_stages import Progress, SecondStages
 
 if TYPE_CHECKING:
@@ -126,9 +125,9 @@ class Searcher(Listing):
         Returns:
             min(k, matching records) hits, the best first, ties in insertion order. All records that the filter allows
             match, but in the mode "lexical" only those with a word of the query. ``score`` is the cosine, in the mode
-            "lexical" the BM25 score, and ``scores`` has all that are known: "dense", "lexical", "tokens", and "cross" of a
-            cross-encoder. The ``cursor`` of the hits stands for the page after them, and is None if there is none; with
-            groups, that page may be empty. All pages together have each record that matches once.
+            "lexical" the BM25 score, and ``scores`` has all that are known: "dense", "lexical", "tokens", and "cross",
+            a cross-encoder's. The ``cursor`` of the hits stands for the page after them, and is None if there is none;
+            with groups, that page may be empty. All pages together have each record that matches once.
 
         Raises:
             RecordNotFound: ``exclude`` has a key that no record has.
@@ -328,7 +327,7 @@ class Searcher(Listing):
         compares_tokens = options.rerank == TOKENS
         is_encoded = options.mode != "lexical" or compares_tokens
         is_read = is_encoded or options.rerank is not None
-        encoded = queries if options.mode == "dense" or not is_read else [_encoded_part(text) for text in texts]
+        encoded = queries if options.mode == "dense" or not is_read else [encoded_part(text) for text in texts]
         cross: SecondStage | None = None
         if options.rerank is not None and not compares_tokens:
             cross = self._second_stages.cross(encoded, options.rerank, options.rerank_ms, progress)
@@ -386,19 +385,6 @@ def _excluded(snapshot: Snapshot, options: SearchOptions) -> Rows:
     if options.cursor is not None:  # since the first page, some may have been deleted
         return np.array([record.row for record in snapshot.find(options.exclude).values()], np.int64)
     return np.array([record.row for record in _stored(snapshot, options.exclude)], np.int64)
-
-
-def _encoded_part(text: str) -> str:
-    """What is encoded of a query that is looked for by its words as well; raises InvalidInput if that is nothing."""
-    from ..search.lexical.query import plain_query  # a dense search needs none of it
-
-    plain = plain_query(text)
-    if is_blank(plain):
-        raise InvalidInput(
-            f"the query {text!r} only says what to leave out, and nothing to find by meaning",
-            "Add a word to look for.",
-        )
-    return plain
 
 
 def _warn(warnings: Sequence[VecindexWarning]) -> None:
