@@ -1,10 +1,11 @@
 """How long does one search take from nothing: a new process each time, against a script on sentence-transformers.
 
-    python tests/bench/cold_start.py [--rounds 5]
+    python tests/bench/cold_start.py [--rounds 5] [--rows 100000]
 
 Both search the same stored vectors of data/sentences.jsonl and data/hello.txt for "my name" and print the five best.
 The model is compiled before the first round, as it is on any machine that has added a sentence; the script gets its
 vectors ready-made, so it loads the model and encodes one query too. Files are in the operating system's cache for both.
+With ``--rows``, an index of so many rows of `corpus`, with codes and lexical segments, is searched in every mode too.
 ``session`` is what ``load_encoder`` takes in a process that has loaded all libraries.
 """
 
@@ -16,8 +17,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import corpus
 import numpy as np
 from support.common import rounds, where
 
@@ -50,9 +54,16 @@ def run(*arguments: str) -> str:
     return subprocess.run([sys.executable, *arguments], check=True, capture_output=True, text=True).stdout
 
 
+def fill(place: str, rows: corpus.Corpus, encoder: vecindex.Encoder) -> None:
+    """An index of these rows, with their vectors."""
+    with vecindex.open(place, model=encoder) as index:
+        index.add(rows.texts, metadata=rows.metadata(), vectors=np.array(rows.vectors), space=encoder.space)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, help="of the corpus to search in every mode")
     arguments = parser.parse_args()
     lines = (PROJECT / "data" / "sentences.jsonl").read_text(encoding="utf-8").splitlines()
     texts = [json.loads(line)["text"] for line in lines]
@@ -69,13 +80,19 @@ def main() -> None:
             index.add(texts)
         folder = str(resolve().folder)
         outputs: dict[str, str] = {}
-        jobs = {
+        jobs: dict[str, Callable[[], object]] = {
             "vecindex search": lambda: outputs.update(ours=run("-c", COMMAND, "search", "my name", "--index", place)),
             "vecindex search, int8": lambda: run("-c", COMMAND, "search", "my name", "--index", small),
             "sentence-transformers script": lambda: outputs.update(theirs=run("-c", SCRIPT, folder, home, "my name")),
             "vecindex --help": lambda: outputs.update(help=run("-c", COMMAND, "--help")),
             "python -c pass": lambda: run("-c", "pass"),
         }
+        if arguments.rows:
+            large = str(Path(home) / "large")
+            fill(large, corpus.load(arguments.rows), encoder)
+            for mode in ("dense", "lexical", "hybrid"):
+                search = ("-c", COMMAND, "search", "my name", "--mode", mode, "--index", large)
+                jobs[f"{arguments.rows:,} rows, {mode}"] = partial(run, *search)
         seconds = rounds(jobs, arguments.rounds)
         sessions: dict[str, list[float]] = {"fp32": [], "int8": []}
         for precision in list(sessions) * arguments.rounds:
