@@ -17,6 +17,7 @@ import pytest
 
 import vecindex
 from vecindex import Index, VecindexError
+from vecindex.encoders.run.own_tokens import own_tokens, tokenized
 from vecindex.encoders.run.tokenized import IntArray
 from vecindex.index import crash_test
 from vecindex.index.adding import encode_ahead
@@ -24,6 +25,7 @@ from vecindex.index.crash_test import Contents, Finding, contents
 from vecindex.search.derived import upkeep
 from vecindex.search.lexical.analysis import Analyzer
 from vecindex.search.lexicon import lexical_settings
+from vecindex.search.rerank.token_codes import encode
 from vecindex.store.disk import connection
 from vecindex.store.side_indexes import is_side, leftovers
 from vecindex.store.sql.schema import index_exists
@@ -152,6 +154,7 @@ CHANGES: dict[str, Change] = {
     "compact": lambda index, draw, _: index.compact(),
     "index_field": lambda index, draw, _: index.index_field("n"),
     "stems": lambda index, draw, _: index.index_lexical(language="german"),
+    "tokens": lambda index, draw, _: index.index_tokens(),
     "migrate_1": lambda index, draw, _: None,
     "migrate_2": lambda index, draw, _: None,
     "backup": _backup,
@@ -166,6 +169,8 @@ CHANGES: dict[str, Change] = {
 """Each is one commit, or several of which only the first changes what is stored. Opening is part of the act."""
 _OF_SOURCES = ("read", "reread", "move", "remove", "delete_part", "compact", "remodel", "backup")
 _DERIVING = ("extend", "compact", "remodel", "anew", "stems")
+_WITH_TOKENS = ("encode", "compact", "anew", "backup")
+"""The acts whose index stores token vectors already."""
 
 
 @contextlib.contextmanager
@@ -203,6 +208,8 @@ def prepare(act: str, root: Path, seed: int, crashed: bool = False) -> None:
             if act in _OF_SOURCES:
                 read(index, _FILES)
             _replace(index, draw, root)
+            if act in _WITH_TOKENS:
+                index.index_tokens()
             if crashed:
                 _copy(root / "made", root / "i")
         if not crashed:
@@ -273,7 +280,8 @@ def _examine_further(index: Index, found: Contents) -> Finding | None:
         hits = index.search(np.frombuffer(vector, "<f4"), k=3)
         if len(hits) != min(3, len(found)) or hits[0].score < 0.9999:
             return Finding("unsound", f"a stored vector is not found: {hits}")
-    return _examine_words(index, found) or _write_again(index, found) or _orphans(index.path, index)
+    each = (_examine_words(index, found), _examine_tokens(index), _write_again(index, found))
+    return next(filter(None, each), None) or _orphans(index.path, index)
 
 
 def _examine_words(index: Index, found: Contents) -> Finding | None:
@@ -285,6 +293,19 @@ def _examine_words(index: Index, found: Contents) -> Finding | None:
         hits = {hit.key for hit in index.search(word, k=len(found), mode="lexical")}
         if hits != expected:
             return Finding("unsound", f"the word {word!r} finds {sorted(hits)} and not {sorted(expected)}")
+    return None
+
+
+def _examine_tokens(index: Index) -> Finding | None:
+    """The stored token vectors are those of the texts."""
+    with index._snapshots.take() as snapshot:
+        stored, space = index._tokens.of(snapshot), snapshot.manifest.space
+        encoder = ToyEncoder(dimension=snapshot.manifest.dimension)
+        for record in snapshot.records_within(0, snapshot.manifest.rows) if space and space.model == "toy" else ():
+            codes = stored.codes(record.row)
+            (own,) = own_tokens(encoder, tokenized(encoder, [record.text], "document"), "document")
+            if codes is not None and codes.tolist() != encode(own.vectors).tolist():
+                return Finding("unsound", f"the token vectors of row {record.row} are not those of its text")
     return None
 
 

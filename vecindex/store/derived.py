@@ -68,6 +68,8 @@ class SegmentFiles:
     segments: tuple[SegmentFile, ...] = ()
     kind: ClassVar[str]
     """What the names of its files begin with."""
+    word: ClassVar[str]
+    """What its segments are called in messages."""
     has_gaps: ClassVar[bool]
     """Whether rows between two segments may be in none."""
 
@@ -89,10 +91,10 @@ class SegmentFiles:
     @classmethod
     def from_json(cls: type[Segments], text: str) -> Segments:
         """Reads what `to_json` wrote; raises ValueError for anything else, above all for names of other files."""
-        values = _object(text, {"settings", "fingerprint", "segments"}, f"{cls.kind} segments")
+        values = _object(text, {"settings", "fingerprint", "segments"}, f"{cls.word} segments")
         (settings, fingerprint), listed = texts([values["settings"], values["fingerprint"]]), values["segments"]
         if not isinstance(listed, list):
-            raise ValueError(f"its {cls.kind} segments are {shown(text)}")
+            raise ValueError(f"its {cls.word} segments are {shown(text)}")
         segments: list[SegmentFile] = []
         for each in listed:
             segments.append(_segment(each, segments[-1].stop if segments else 0, cls))
@@ -104,6 +106,7 @@ class LexicalFiles(SegmentFiles):
     """How texts become terms (JSON), and the segments of these, adjacent from row 0 on."""
 
     kind: ClassVar[str] = "lexical"
+    word: ClassVar[str] = "lexical"
     has_gaps: ClassVar[bool] = False
 
     @property
@@ -120,6 +123,7 @@ class TokenFiles(SegmentFiles):
     """How token vectors are quantised, and the segments of these; rows in none have no stored token vectors."""
 
     kind: ClassVar[str] = "tokens"
+    word: ClassVar[str] = "token"
     has_gaps: ClassVar[bool] = True
 
     @property
@@ -163,11 +167,11 @@ def _object(text: str, names: Collection[str], what: str) -> dict[str, Any]:
 def _segment(values: object, first: int, files: type[SegmentFiles]) -> SegmentFile:
     """A segment of rows behind those before ``first``."""
     if not isinstance(values, dict) or values.keys() != {"first", "stop", "name", "digest"}:
-        raise ValueError(f"{shown(values)} is not a {files.kind} segment")
+        raise ValueError(f"{shown(values)} is not a {files.word} segment")
     name, digest = texts([values["name"], values["digest"]])
-    _check(name, SEGMENT_FILE, digest, f"a {files.kind} segment")
+    _check(name, SEGMENT_FILE, digest, f"a {files.word} segment")
     if not name.startswith(f"{files.kind}-"):
-        raise ValueError(f"{shown(name)} is not a valid file name of a {files.kind} segment")
+        raise ValueError(f"{shown(name)} is not a valid file name of a {files.word} segment")
     begin, stop = values["first"], values["stop"]
     follows = (
         type(begin) is type(stop) is int and (first <= begin if files.has_gaps else first == begin) and begin < stop

@@ -42,6 +42,7 @@ def test_new_files_get_the_modes_of_the_index(
     before = os.umask(0o022)
     try:
         with opened(tmp_path / "i", model=ToyEncoder(dimension=48)) as index:
+            index.index_tokens()
             index.add([f"text {n}" for n in range(64)], keys=[f"k{n}" for n in range(64)])
         (tmp_path / "i").chmod(of_folder)
         for path in (tmp_path / "i").iterdir():
@@ -56,6 +57,9 @@ def test_new_files_get_the_modes_of_the_index(
             for kind in ("codes", "lexical"):
                 assert list((tmp_path / "i").glob(f"{kind}-[23]-*"))
                 assert list((tmp_path / "b").glob(f"{kind}-1-*"))
+            assert list((tmp_path / "b").glob("tokens-1-*"))
+            index.index_tokens()
+            assert list((tmp_path / "i").glob("tokens-3-*"))
     finally:
         os.umask(before)
     folders = [path for path in tmp_path.rglob("*") if path.is_dir()]

@@ -334,6 +334,18 @@ def test_name_of_a_segment_cannot_leave_the_index(folder: Path, victim: Victim, 
     assert not (tmp_path / "out").exists()
 
 
+def test_name_of_token_vectors_cannot_leave_the_index(folder: Path, victim: Victim, tmp_path: Path) -> None:
+    from ...support.crafted import rewrite
+
+    segment = {"first": 0, "stop": 5, "name": "../tokens-1-0-5-00000000.bin", "digest": "0" * 64}
+    rewrite(folder, tokens={"settings": "{}", "fingerprint": "x", "segments": [segment]})
+    for command in (["backup", str(tmp_path / "out")], ["index-tokens"], ["verify"], ["compact"]):
+        with watched(victim):
+            outcome = run(*command, "--index", str(folder))
+        assert outcome.exit_code == 1
+        assert "is not a valid file name of a token segment" in outcome.stderr + outcome.stdout
+
+
 # --- the doors
 
 

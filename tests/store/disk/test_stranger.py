@@ -41,12 +41,13 @@ def _codes_of_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An index with codes, a lexical segment, dead rows, a log and both locks."""
+    """An index with codes, a segment of each kind, dead rows, a log and both locks."""
     root = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(upkeep, "ROWS_FOR_CODES", 32)
         patch.setattr(upkeep, "LEXICAL_TAIL", 32)
         with opened(root / "a", model=encoder()) as index:
+            index.index_tokens()
             numbers = range(ROWS)
             index.add(
                 [f"text {n}" for n in numbers], keys=[f"k{n}" for n in numbers], metadata=[{"n": n} for n in numbers]
@@ -62,9 +63,10 @@ def places(folder: Path) -> list[str]:
     """The paths, inside an index or beside it, that are opened, created, renamed or removed."""
     (codes, *_) = sorted(path.name for path in folder.glob("codes-*"))
     (segment,) = (path.name for path in folder.glob("lexical-*"))
+    (tokens,) = (path.name for path in folder.glob("tokens-*"))
     return [
         *("vecindex.db", "vecindex.db-wal", "vecindex.db-shm", "vecindex.db-journal"),
-        *("vectors-1.f32", "vectors-2.f32", codes, segment, "writer.lock", "migrate.lock", ".gitignore"),
+        *("vectors-1.f32", "vectors-2.f32", codes, segment, tokens, "writer.lock", "migrate.lock", ".gitignore"),
         *(f"kept-{KEPT}", f"next-{NEXT}", f"anew-{NEXT}", f"before-{1:016x}", f"kept-{1:016x}", f"next-{AGAIN}"),
         *(f"next-{NEXT}/vecindex.db", f"next-{NEXT}/vectors-1.f32", f"next-{NEXT}/writer.lock"),
         *(f".creating-{HEX}", ".creating-next-x", f".creating-next-{HEX}-{HEX}", f".creating-next-{HEX}-{HEX}/link"),
@@ -115,6 +117,8 @@ ACTS: dict[str, Callable[[Path], None]] = {
     "search readonly": _python(lambda index: index.search(_like(5), k=3), readonly=True),
     "search with a filter": _python(lambda index: index.search("text 5", k=3, where="n < 20")),
     "search by words": _python(lambda index: index.search("text 5", k=3, mode="lexical")),
+    "search by tokens": _python(lambda index: index.search("text 5", k=3, rerank="tokens")),
+    "index-tokens": _python(lambda index: index.index_tokens()),
     "add": _python(lambda index: index.add([f"more {n}" for n in range(20)])),
     "update": _python(lambda index: index.add(["other"], keys=["k3"], metadata=[{"n": 1}])),
     "migrate": _python(lambda index: index.migrate(OTHER)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -100,6 +101,7 @@ MANIFEST: list[tuple[str, Any]] = [
     *(("space", value) for value in (b"{}", 5, "", "null", "[]", '"x"', "{}", NESTED, '{"model": 1}', None)),
     *(("codes", value) for value in (b"{}", 5, "", "null", "[]", "{}", NESTED, {"rows": 1})),
     *(("lexical", value) for value in (b"{}", 5, "", "null", "[]", "{}", NESTED, {"settings": "{}"})),
+    *(("tokens", value) for value in (b"{}", 5, "", "null", "[]", "{}", NESTED, {"settings": "{}"})),
     *(
         ("fields", value)
         for value in (b"[]", None, "", "null", '"n"', {"n": 1}, [1], ["a b"], ["n", "n"], [None], NESTED)
@@ -193,6 +195,20 @@ def test_nonsense_in_settings_of_words_is_as_if_none_were_chosen(folder: Path, s
         index.add(["five"])
         index.compact()
         assert [hit.key for hit in index.search("drei one", k=9, mode="lexical")] == ["a", "c"]
+        assert index.verify().ok
+
+
+@pytest.mark.parametrize("settings", ["", "[]", "4 bits", NESTED])
+def test_token_vectors_of_another_version_are_as_if_there_were_none(folder: Path, settings: str) -> None:
+    segment = {"first": 0, "stop": 5, "name": "tokens-1-0-5-00000000.bin", "digest": "0" * 64}
+    rewrite(folder, tokens={"settings": settings, "fingerprint": "x", "segments": [segment]})
+    with opened(folder) as index:
+        found = index.search("one", rerank="tokens", rerank_ms=math.inf)
+        assert found[0].key == "a"
+        assert all("tokens" in hit.scores for hit in found)
+        index.add(["five"])
+        assert index.index_tokens().rows == index.info().records + index.info().dead_rows
+        index.compact()
         assert index.verify().ok
 
 

@@ -31,7 +31,7 @@ from ...store.vectors import Rows
 from ...store.writer import Writer
 from ...values.records import TokenReport
 from ...values.space import Space
-from ..rerank.stored_tokens import TokenStore, usable_segments
+from ..rerank.stored_tokens import TokenStore, load_segment, usable_segments
 from ..rerank.token_codes import CODING, Codes, bytes_a_token, encode
 from ..rerank.token_segment import TokenSegment, build, dump, merge, renumbered
 from .segment_life import SegmentLife
@@ -178,14 +178,12 @@ class TokenUpkeep:
         usable = usable_segments(manifest)
         bad = [file for file in files.segments if file not in usable]
         for file in usable:
-            segment = self._store.segment(self._folder, file)
             try:
-                if segment is not None:
-                    segment.check()
+                load_segment(self._folder, file).check()  # the file as it is now, and not as it was once mapped
+            except CorruptIndex:
+                bad.append(file)
             except ValueError as error:
                 self._store.refuse(self._folder / file.name, str(error))
-                segment = None
-            if segment is None:
                 bad.append(file)
         if bad:
             with self._writer() as writer:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...encoders.run.encoder import Encoder
-from ...errors import CorruptIndex, InvalidInput, VecindexError
+from ...errors import CorruptIndex, InvalidInput, ModelNotFound, VecindexError
 from ...machine.memory import memory_errors
 from ...machine.threads import in_thread
 from ...store.compact import compact
@@ -288,6 +288,8 @@ class Upkeep:
         if self._manifest().tokens is not None:
             try:
                 self.tokens.renew(most=TEXTS_MADE_UP)
+            except ModelNotFound as error:  # the texts came with vectors
+                _log.info("New texts have no stored token vectors, since there is no model to make them: %s", error)
             finally:
                 self.tokens.kept.forget()
 
