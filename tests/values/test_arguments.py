@@ -64,8 +64,9 @@ KINDS: dict[str, set[str]] = {
     "path": {"path", "paths", "destination", "source", "name_or_path", "model", "compare", "rerank"},
     "choice": {
         *("precision", "device", "runtime", "role", "on_long", "on_duplicate", "format", "split"),
-        *("types", "encoding", "errors", "mode", "fusion", "by", "modes", "fusions", "reranks"),
+        *("types", "encoding", "errors", "mode", "fusion", "by", "modes", "fusions"),
     },
+    "stages": {"reranks"},
     "index": {"index"},
     "weights": {"fields"},
     "cursor": {"cursor"},
