@@ -181,6 +181,13 @@ def test_notes_stand_where_the_explanation_would_or_below_it() -> None:
     ]
 
 
+def test_a_cross_encoders_score_is_shown() -> None:
+    assert lines(HitExplanation(1, "a"), dense=0.3, cross=7.25) == [
+        "   cross   7.2500, for the query and the text read together"
+    ]
+    assert lines(HitExplanation(1, "a", notes={"cross": "not reached"})) == ["   cross   (not reached)"]
+
+
 def test_lines_are_wrapped_below_what_they_say_and_are_safe_on_a_terminal() -> None:
     tokens = tuple(token(name, 0.1) for name in ("one", "two", "\x1b[2J", "four"))
     assert lines(HitExplanation(1, "a", tokens=tokens), 40, dense=0.4) == [

@@ -39,11 +39,14 @@ def check(index: Index, query: str, pairs: int) -> None:
         assert abs(sum(each.share for each in explanation.tokens) - 1) <= 1e-5
 
 
-def test_the_parts_of_made_up_pairs_add_up(tmp_path: Path, encoder: Encoder) -> None:
+@pytest.mark.parametrize("stored", [False, True])
+def test_the_parts_of_made_up_pairs_add_up(tmp_path: Path, encoder: Encoder, stored: bool) -> None:
     random = Random(1)
     texts = [" ".join(random.choices(WORDS, k=random.randint(1, 12))) for _ in range(12)]
     with opened(tmp_path / "i", model=encoder) as index:
         index.add(texts, keys=[str(n) for n in range(len(texts))])
+        if stored:
+            index.index_tokens()
         for _ in range(6):
             check(index, " ".join(random.choices(WORDS[:20], k=random.randint(1, 8))), len(texts))
 

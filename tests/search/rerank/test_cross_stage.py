@@ -236,7 +236,13 @@ def test_an_explained_search_has_its_rank(index: Index, toy: Toy) -> None:
     first = {standing.by: standing for standing in report.explanations[0].standings}
     assert (first["cross"].rank, first["rerank"].rank, first["cross"].of) == (1, 1, 5)
     assert (report.reranked, report.to_rerank) == (5, 5)
-    assert report.explanations[0].pairs == ()
+    assert (report.explanations[0].pairs, dict(report.explanations[0].notes)) == ((), {})
+
+
+def test_an_explained_search_says_what_was_not_reached(index: Index, toy: Toy) -> None:
+    with pytest.warns(RerankUnfinished, match="0 of the best 5 hits"):
+        _, report = index.explain_search("rain", rerank="a/model", rerank_ms=0)
+    assert {each.notes["cross"] for each in report.explanations} == {"the text was not reached in time"}
 
 
 def test_an_evaluation_measures_it_beside_the_others(index: Index, toy: Toy) -> None:

@@ -64,6 +64,10 @@ def _said(hit: Hit, explanation: HitExplanation) -> Iterator[tuple[str, str]]:
             for each in explanation.pairs
         )
         yield from _line("tokens", hit.scores.get("tokens"), met and f"mean of {met}", notes.get("pairs"))
+    if "cross" in hit.scores:
+        yield "cross", f"{hit.scores['cross']:.4f}, for the query and the text read together"
+    elif "cross" in notes:
+        yield from _line("cross", None, "", notes["cross"])
 
 
 def _line(label: str, score: float | None, parts: str, note: str | None = None) -> Iterator[tuple[str, str]]:

@@ -53,10 +53,19 @@ def own_tokens(encoder: Encoder, tokens: Sequence[Tokens], role: Role) -> list[O
 
 def own_tokens_of(encoder: Encoder, tokens: Tokens, states: FloatArray, role: Role) -> OwnTokens:
     """The own ones of a text's ``tokens``, which have these last hidden ``states`` (T, D)."""
+    own = _own_places(encoder, tokens, role)
+    return OwnTokens(tuple(int(tokens.ids[place]) for place in own), unit_length(states[np.array(own, int)]))
+
+
+def own_ids(encoder: Encoder, tokens: Tokens, role: Role) -> tuple[int, ...]:
+    """The ids of the own ones of a text's tokens."""
+    return tuple(int(tokens.ids[place]) for place in _own_places(encoder, tokens, role))
+
+
+def _own_places(encoder: Encoder, tokens: Tokens, role: Role) -> list[int]:
     around = encoder.surroundings[role]
     start = max(0, around.start - tokens.lost) if encoder.space.truncation == "left" else around.start
-    own = [place for place, id_ in enumerate(tokens.ids) if place >= start and id_ not in around.special]
-    return OwnTokens(tuple(int(tokens.ids[place]) for place in own), unit_length(states[np.array(own, int)]))
+    return [place for place, id_ in enumerate(tokens.ids) if place >= start and id_ not in around.special]
 
 
 def _states(encoder: Encoder, tokens: Sequence[Tokens]) -> list[FloatArray]:

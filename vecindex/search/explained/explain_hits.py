@@ -53,9 +53,9 @@ def explain_hits(
     for place, (hit, record, (tokens, note)) in enumerate(zip(hits, stored, told, strict=True)):
         notes = {} if note is None else {"tokens": note}
         pairs = met[place] if met else ()
-        if stage is not None and not stage.is_alone and stage.name not in hit.scores:
+        if stage is not None and stage.name not in hit.scores:
             pairs = ()
-            notes["pairs"] = _unread(hit, record, stage)
+            notes[stage.name if stage.is_alone else "pairs"] = _unread(hit, record, stage)
         found.append(
             HitExplanation(
                 *(hit.rank, hit.key, tuple(_standings(trace.orders or {}, record.row)), tokens),
@@ -67,7 +67,7 @@ def explain_hits(
 
 def _unread(hit: Hit, record: Stored, stage: SecondStage) -> str:
     """Why the second stage has no score for a hit."""
-    if record.unknown:
+    if record.unknown and not stage.is_alone:
         return "the model knows no token of the text"
     if not (hit.ranked_by or "").endswith(f"+{stage.name}"):
         return "the text is not among those that are read again"

@@ -18,8 +18,8 @@ class Standing:
 
     Attributes:
         by: what orders them. "dense": the cosines, "lexical": the BM25 scores, "hybrid": both; "groups": what is left
-            of the order before, "diversity": those chosen to differ; "tokens": the scores of the second stage, and
-            "rerank": the order that these and the scores before give together.
+            of the order before, "diversity": those chosen to differ; "tokens" or "cross": the scores of the second
+            stage, and "rerank": the order that it makes, of its scores and those before, or of a cross-encoder's alone.
         score: what it is ordered by; None where that is no number of the record alone.
         parts: what each side adds to the score, where it is a sum.
     """
@@ -43,7 +43,8 @@ class HitExplanation:
         terms: the query's words that lexical search found in it; their scores add up to the BM25 score.
         pairs: the tokens of the query, each with the token of the text that it met; their contributions add up to the
             score "tokens".
-        notes: what cannot be explained, or only by a convention, by the name of what it is about: "tokens" or "pairs".
+        notes: what cannot be explained, or only by a convention, by the name of what it is about: "tokens", "pairs" or
+            "cross".
     """
 
     rank: int

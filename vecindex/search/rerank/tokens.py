@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...encoders.run.encoder import Encoder
-from ...encoders.run.own_tokens import own_tokens, tokenized
+from ...encoders.run.own_tokens import own_ids, own_tokens, tokenized
 from ...store.snapshot import Snapshot
 from ...store.stored import Stored
 from .budget import Budget
@@ -71,10 +71,17 @@ class TokenStage:
 
     def pairs(self, number: int, records: Sequence[Stored]) -> list[tuple[Pair, ...]]:
         query, encoder, strings = self._queries[number], self._encoder, self._encoder.tokenizer.strings
-        own = own_tokens(encoder, tokenized(encoder, [record.text for record in records], "document"), "document")
-        words, found = strings(query.ids), []
-        for record, one in zip(records, own, strict=True):
+        words = strings(query.ids)
+        found: list[tuple[Pair, ...]] = [()] * len(records)
+        left = []
+        tokens = tokenized(encoder, [record.text for record in records], "document")
+        for place, (record, one) in enumerate(zip(records, tokens, strict=True)):
             stored = None if self._stored is None else self._stored.vectors(record.row)
-            vectors = one.vectors if stored is None or len(stored) != len(one.ids) else stored
-            found.append(pairs(words, query.vectors, strings(one.ids), vectors))
+            ids = own_ids(encoder, one, "document")
+            if stored is not None and len(stored) == len(ids):
+                found[place] = pairs(words, query.vectors, strings(ids), stored)
+            else:
+                left.append(place)
+        for place, own in zip(left, own_tokens(encoder, [tokens[place] for place in left], "document"), strict=True):
+            found[place] = pairs(words, query.vectors, strings(own.ids), own.vectors)
         return found
