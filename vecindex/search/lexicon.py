@@ -4,7 +4,7 @@
    are first searched, and kept; the next change stores a segment of them.
 2. A search of an older snapshot than the one that rows were analysed in analyses them itself: its records may have been
    deleted since.
-3. Rows get other numbers by a compaction, which also changes the number of the vector file: nothing is kept across it.
+3. A compaction gives the rows and the vector file other numbers: nothing is kept across it.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Lexicon:
         self._refused.names.discard(name)
 
     def forget(self) -> None:
-        """Drops what is kept; it is read again when it is needed."""
+        """Drops what is kept, which is read again when it is needed."""
         self._newest = None
         self._refused.names.clear()
 

@@ -75,7 +75,7 @@ ENGLISH = Analyzer(LexicalSettings())
         ("a\x00b\ud800c", ["a", "b", "c"]),
     ],
 )
-def test_terms(text: str, terms: list[str]) -> None:
+def test_texts_become_terms(text: str, terms: list[str]) -> None:
     assert PLAIN.terms(text) == terms
 
 

@@ -81,7 +81,7 @@ def test_the_best_rows_are_those_of_plain_bm25(data: st.DataObject) -> None:
     asked=st.lists(words | st.just("zebra"), max_size=8),
     drawn=st.randoms(use_true_random=False),
 )
-def test_the_whole_query_scores_what_a_text_of_its_terms_would(
+def test_the_whole_of_a_query_is_the_score_of_a_text_of_its_terms(
     texts: list[tuple[str, str]], asked: list[str], drawn: random.Random
 ) -> None:
     dead = set(drawn.sample(range(len(texts)), drawn.randrange(len(texts))))
@@ -103,7 +103,7 @@ def test_a_record_of_the_query_alone_scores_the_whole() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_many_rows_with_pruning(seed: int) -> None:
+def test_leaving_rows_out_early_loses_none_of_the_best(seed: int) -> None:
     drawn = random.Random(seed)
     vocabulary = [f"{one}o{other}{end}" for one in "bcdfghjklm" for other in "nprtvwxzqk" for end in ("", "s", "ing")]
     weights = [1 / (i + 1) for i in range(300)]

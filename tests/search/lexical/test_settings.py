@@ -38,7 +38,7 @@ def test_settings_go_to_json_and_back() -> None:
         "[" * 100_000,
     ],
 )
-def test_anything_else_is_refused(text: str) -> None:
+def test_json_of_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         LexicalSettings.from_json(text)
 

@@ -35,7 +35,7 @@ class LexicalQuery:
 
     @property
     def length(self) -> int:
-        """How many terms the query has, each as often as it is there."""
+        """How many terms the query has, counting one that is repeated each time."""
         return sum(self.terms.values())
 
     @property

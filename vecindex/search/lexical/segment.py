@@ -13,7 +13,7 @@ A file is a header, a directory and the postings, all little-endian and aligned 
 
 A pair says how often the term is in the row and how long the row is. Scores follow from it once the mean length is
 known, so that they are exact for whatever rows are live. The header, the pairs and the blocks are checked when a file
-is loaded, and the rest where it is first used, so that a large file is opened in no time.
+is loaded, and the rest where it is first used, so that opening a large file takes no time.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ def load(data: Buffer) -> Segment:
         _HEADER.unpack_from(data)
     )
     if magic != _MAGIC:
-        raise ValueError("this is no file of postings, or one of another version of vecindex")
+        raise ValueError("this is not a file of postings, or another version of vecindex wrote it")
     if zlib.crc32(data[: _HEADER.size - 4]) != header_sum:
         raise ValueError("the header of the file of postings is damaged")
     if not (first <= stop <= _MOST_ROWS and width in (2, 4) and 0 <= total < _LARGEST * _MOST_ROWS):
