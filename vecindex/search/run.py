@@ -256,7 +256,7 @@ def unit_queries(vectors: Any, dimension: int) -> Vectors:
         )
     wide = widened(array)
     largest = np.abs(wide).max(axis=1, keepdims=True)
-    if not np.isfinite(largest).all() or not largest.all():
+    if not all(0 < most < math.inf for most in largest[:, 0].tolist()):
         raise InvalidInput("a query vector is zero or not finite", "A cosine needs a direction.")
     if not dimension:
         return np.empty((len(array), 0), np.float32)
@@ -308,15 +308,17 @@ def _diverse(
 def _hits(view: RecordView, stored: Sequence[Stored], sides: Sides, options: SearchOptions, before: int = 0) -> Hits:
     """Hits of these records, ``before`` which there were so many; ``sides`` has their scores."""
     origins = view.origins(stored, options.context)
-    lists = {name: scores.tolist() for name, scores in sides.items()}
+    (first, firsts), *others = ((name, scores.tolist()) for name, scores in sides.items())
     percentiles: list[float | None] = [None] * len(stored)
     if options.min_percentile is not None and (background := view.background) is not None:
         percentiles = background.percentile(sides["dense"]).tolist()
-    hits = Hits()
+    hits, ranked_by = Hits(), options.ranked_by
     for place, (record, whence) in enumerate(zip(stored, origins, strict=True)):
-        first, *others = lists
-        score = lists[first][place]
-        scores = {first: score} | {name: s for name in others if not math.isnan(s := lists[name][place])}
+        score = firsts[place]
+        scores = {first: score}
+        for name, values in others:
+            if not math.isnan(values[place]):
+                scores[name] = values[place]
         facts = (
             before + place + 1,
             record.key,
@@ -326,5 +328,5 @@ def _hits(view: RecordView, stored: Sequence[Stored], sides: Sides, options: Sea
             record.tokens_lost,
             record.unknown,
         )
-        hits.append(Hit(*facts, *(whence or _NOWHERE), scores, options.ranked_by, percentiles[place]))
+        hits.append(Hit(*facts, *(whence or _NOWHERE), scores, ranked_by, percentiles[place]))
     return hits

@@ -24,7 +24,7 @@ from ..store.vectors import Rows, Vectors
 from .background import Background, background, sampled
 from .dense.codes import Codes, load
 from .dense.settings import CodeSettings, variants
-from .paging.cursor import State, derived_digest, short_digest
+from .paging.cursor import State, derived_digest, index_digest
 
 _log = logging.getLogger("vecindex")
 _TAIL_KEPT = 16_384
@@ -222,7 +222,7 @@ class SnapshotView:
         )
         anchor = self._snapshot.checksum(manifest.rows - 1)
         numbers = (manifest.vectors, manifest.generation, manifest.rows, anchor)
-        return State(short_digest(manifest.created), *numbers, derived)
+        return State(index_digest(manifest.created), *numbers, derived)
 
     def _files(self) -> CodesFiles | None:
         """The codes that are loaded, or would be; None if there are none, or they are damaged."""

@@ -13,6 +13,7 @@ import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 from ...errors import Advice, CursorExpired, InvalidInput
@@ -127,6 +128,13 @@ def short_digest(text: str, size: int = _DIGEST) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()
 
 
+@lru_cache(16)
+def index_digest(created: str) -> bytes:
+    """A digest of when an index was made, by which its cursors know it."""
+    return short_digest(created)
+
+
+@lru_cache(16)
 def derived_digest(codes: tuple[str, ...], words: str | None, tokens: tuple[str, ...]) -> bytes:
     """A digest of the names of the codes that are used, how texts become words, and the names of token vectors."""
     return short_digest(repr((codes, words, tokens)), _DERIVED)
