@@ -6,14 +6,34 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ..errors import InvalidInput, ModelNotFound, UnsupportedModel
 from ..values.space import Precision, Space
-from .compile.compiled_models import Compiled, every_compiled, faults, load_compiled, read_record, runtime_of, take_away
+from .compile.compiled_models import (
+    Compiled,
+    CompiledCross,
+    Defined,
+    every_compiled,
+    every_compiled_cross,
+    faults,
+    forget_refusal,
+    load_compiled,
+    load_compiled_cross,
+    read_record,
+    refuse,
+    runtime_of,
+    take_away,
+)
 from .compile.compiler import Sample, compile_fewer_bits, compile_full, measure_again
+from .compile.cross_compiler import compile_cross
+from .compile.exporting import NotExportedError
+from .config.cross_model import CrossModel
+from .config.read_cross import is_cross
+from .cross.load import cross_of
 from .load import files_fingerprint, precision_here, space_of
-from .locate.resolve import ModelFiles, resolve
-from .locate.vecindex_cache import compiled_folder, refusal_file
+from .locate.resolve import CROSS, ModelFiles, resolve
+from .locate.vecindex_cache import compiled_folder
 from .run.agreement import Agreement
 
 _LEAST_PREFIX = 6
@@ -25,20 +45,21 @@ class ModelAtHand:
     """A model that needs no download. If it is not ``compiled`` yet, it is compiled when it is first used.
 
     ``folder`` holds its files, ``bytes`` in all. ``weights`` is the digest of the original weights, ``origin`` says
-    where they were found, and ``revision`` is their commit on the hub.
+    where they were found, and ``revision`` is their commit on the hub. A cross-encoder has no ``dimension``.
     """
 
     model: str
     compiled: bool
     folder: str
     bytes: int
-    dimension: int
+    dimension: int | None
     fingerprint: str
     precision: str
     weights: str
     origin: str
     revision: str
     runtime: str
+    kind: Literal["encoder", "cross-encoder"] = "encoder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +84,7 @@ class ModelDetails:
 def models_at_hand() -> list[ModelAtHand]:
     """The default model if its files are on this machine, and every compiled model; opens no connection."""
     found = [_at_hand(record.space, folder, record) for folder, record in every_compiled()]
+    found += [_at_hand(record.cross, folder, record) for folder, record in every_compiled_cross()]
     with contextlib.suppress(ModelNotFound, UnsupportedModel):  # a refused model is not at hand
         files = resolve(offline=True)
         space = space_of(files)
@@ -90,9 +112,9 @@ def details(name: str, *, verify: bool = False) -> list[ModelDetails]:
 
 @dataclass(frozen=True, slots=True)
 class CompileReport:
-    """A compiled model, and whether it had been compiled ``before``."""
+    """A compiled model, and whether it had been compiled ``before``; ``space`` is a `CrossModel` of a cross-encoder."""
 
-    space: Space
+    space: Space | CrossModel
     folder: str
     bytes: int
     before: bool
@@ -116,6 +138,8 @@ def compile_model(
     if sample is not None and precision == "fp32":
         raise InvalidInput("a sample is used for int8 only", "Leave it out, or compile in int8.")
     files = resolve(name, offline=offline)
+    if is_cross(files.folder):
+        return _compile_cross(files, precision, dimensions)
     space = space_of(files, precision_here(precision), dimensions)
     if space.is_static:
         raise UnsupportedModel(space.model, "it has no transformer, so there is nothing to compile", "Use it as it is.")
@@ -129,6 +153,24 @@ def compile_model(
     return CompileReport(space, str(folder), _bytes(folder), encoder is not None, agreement)
 
 
+def _compile_cross(files: ModelFiles, precision: Precision, dimensions: int | None) -> CompileReport:
+    if precision != "fp32" or dimensions is not None:
+        raise InvalidInput(
+            f"{files.name} is a cross-encoder, which has no vectors", "Compile it in fp32, without dimensions."
+        )
+    cross = cross_of(files)
+    before = load_compiled_cross(cross, None) is not None
+    if not before:
+        try:
+            compile_cross(files, cross)
+        except NotExportedError as error:
+            refuse(cross, str(error))
+            reason = f"it cannot be compiled: {error}"
+            raise UnsupportedModel(files.name, reason, "It runs on torch, which is slower.") from error
+    folder = compiled_folder(cross.fingerprint)
+    return CompileReport(cross, str(folder), _bytes(folder), before, None)
+
+
 def remove_model(name: str, precision: Precision | None = None) -> list[ModelAtHand]:
     """Removes the compiled files of a model, in one precision or in all, and returns what was removed.
 
@@ -138,17 +180,15 @@ def remove_model(name: str, precision: Precision | None = None) -> list[ModelAtH
         ModelNotFound: nothing of it is compiled.
     """
     wanted = None if precision is None else {precision, precision_here(precision)}
-    found = [
-        (folder, record) for folder, record in _compiled_as(name) if wanted is None or record.space.precision in wanted
-    ]
+    every: list[tuple[Path, Compiled | CompiledCross]] = [*_compiled_as(name), *_compiled_cross_as(name)]
+    found = [(folder, record) for folder, record in every if wanted is None or record.defined.precision in wanted]
     if not found:
         what = "nothing of it" if precision is None else f"nothing of it in {precision}"
         raise ModelNotFound(name, [f"vecindex's own cache ({what} is compiled there)"])
-    removed = [_at_hand(record.space, folder, record) for folder, record in found]
+    removed = [_at_hand(record.defined, folder, record) for folder, record in found]
     for folder, record in found:
         take_away(folder)
-        with contextlib.suppress(OSError):
-            refusal_file(record.space.fingerprint).unlink()
+        forget_refusal(record.defined)
     return removed
 
 
@@ -171,20 +211,38 @@ def _compiled_as(name: str) -> Sequence[tuple[Path, Compiled]]:
     ]
 
 
-def _at_hand(space: Space, folder: Path, record: Compiled | None, files: ModelFiles | None = None) -> ModelAtHand:
+def _compiled_cross_as(name: str) -> Sequence[tuple[Path, CompiledCross]]:
+    """The compiled cross-encoders with this name, folder or beginning of a fingerprint."""
+    every = list(every_compiled_cross())
+    same: set[str] = set()
+    with contextlib.suppress(ModelNotFound, UnsupportedModel):
+        same = {cross_of(resolve(name, offline=True, kind=CROSS)).fingerprint}
+    return [
+        (folder, record)
+        for folder, record in every
+        if record.cross.fingerprint in same
+        or record.cross.model == name
+        or (len(name) >= _LEAST_PREFIX and record.cross.fingerprint.startswith(name))
+    ]
+
+
+def _at_hand(
+    defined: Defined, folder: Path, record: Compiled | CompiledCross | None, files: ModelFiles | None = None
+) -> ModelAtHand:
     origin = record.origin if record else files.origin if files else ""
     return ModelAtHand(
-        model=space.model,
+        model=defined.model,
         compiled=record is not None,
         folder=str(folder),
         bytes=_bytes(folder),
-        dimension=space.dimension,
-        fingerprint=space.fingerprint,
-        precision=space.precision,
-        weights=space.weights,
+        dimension=defined.dimension if isinstance(defined, Space) else None,
+        fingerprint=defined.fingerprint,
+        precision=defined.precision,
+        weights=defined.weights,
         origin=origin,
-        revision=space.revision,
-        runtime=runtime_of(space),
+        revision=defined.revision,
+        runtime=runtime_of(defined),
+        kind="encoder" if isinstance(defined, Space) else "cross-encoder",
     )
 
 

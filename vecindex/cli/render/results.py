@@ -141,7 +141,7 @@ def _at_hand(model: ModelAtHand) -> list[tuple[str, Any]]:
         ("model", model.model),
         ("state", "compiled, ready for search" if model.compiled else _NOT_COMPILED.get(model.runtime, model.runtime)),
         ("precision", model.precision),
-        ("dimension", model.dimension),
+        ("dimension", "none, as it is a cross-encoder" if model.dimension is None else model.dimension),
         ("size", f"{model.bytes:,} bytes"),
         ("origin", f"{model.origin}, revision {model.revision}" if model.revision else model.origin),
         ("folder", model.folder),
