@@ -12,6 +12,7 @@ import numpy as np
 from ..encoders.compile.compiled_models import runtime_of
 from ..encoders.load import INT8, LoadOptions, check_options, load_for_space, load_model, precision_here
 from ..encoders.run.encoder import Encoded, Encoder
+from ..encoders.run.tokenized import Keep
 from ..errors import Advice, InvalidInput, SpaceMismatch, TextWithoutToken
 from ..errors.warnings import QueryTruncated, QueryUnknown, named, warn
 from ..search.run import unit_queries
@@ -92,8 +93,10 @@ class IndexModel:
             return (self._encoder or cast(Encoder, self.model)).runtime
         return None if space is None or space.is_external else runtime_of(space)
 
-    def query_vectors(self, queries: Sequence[str] | Any, space: Space | None) -> Vectors:
+    def query_vectors(self, queries: Sequence[str] | Any, space: Space | None, keep: Keep | None = None) -> Vectors:
         """Unit vectors (n, D) of texts or vectors; warns about texts that are not read whole.
+
+        ``keep`` gets the vectors of the tokens of each text; see `Encoder.encode_keeping`.
 
         Raises:
             InvalidInput: a query is neither a text nor a vector, or is blank.
@@ -105,7 +108,10 @@ class IndexModel:
                 return np.empty((len(texts), 0), np.float32)
             encoder = self.encoder(space)
             try:
-                encoded = encoder.encode_all(texts, role="query")
+                if keep is None:
+                    encoded = encoder.encode_all(texts, role="query")
+                else:
+                    encoded = encoder.encode_keeping(texts, keep, role="query")
             except TextWithoutToken as error:
                 raise InvalidInput(
                     f"{encoder.space.model} finds no tokens in the query {error.text!r}",

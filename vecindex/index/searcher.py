@@ -38,6 +38,7 @@ from .model import IndexModel, are_texts, encoded_part
 from .second_stages import Progress, SecondStages
 
 if TYPE_CHECKING:
+    from ..encoders.run.tokenized import FloatArray, Tokens
     from ..search.lexicon import Lexicon
     from ..search.rerank.stored_tokens import TokenStore
 
@@ -58,7 +59,7 @@ class Searcher(Listing):
 
     @cached_property
     def _second_stages(self) -> SecondStages:
-        return SecondStages(self._model)
+        return SecondStages(lambda: self._model)
 
     @property
     def _tokens(self) -> TokenStore:
@@ -337,8 +338,10 @@ class Searcher(Listing):
             # Texts are encoded before the snapshot is taken, since that takes long; vectors are only checked.
             if is_encoded and are_texts(queries):
                 space = self._space()
-                vectors = None if options.mode == "lexical" else self._model.query_vectors(encoded, space)
-                stage = self._second_stages.tokens(encoded, space, options) if compares_tokens else cross
+                read: dict[str, tuple[Tokens, FloatArray]] = {}
+                keep = (lambda text, *states: read.__setitem__(text, states)) if compares_tokens else None  # noqa: B023
+                vectors = None if options.mode == "lexical" else self._model.query_vectors(encoded, space, keep)
+                stage = self._second_stages.tokens(encoded, space, options, read) if compares_tokens else cross
             with self._snapshots.take() as snapshot:
                 if options.mode == "dense" and vectors is None:
                     space = snapshot.manifest.space

@@ -16,14 +16,15 @@ from .model import IndexModel
 if TYPE_CHECKING:
     from ..encoders.cross.cross_encoder import CrossEncoder
     from ..search.rerank.stored_tokens import TokenStore
+    from ..search.rerank.tokens import Read
 
 Progress = Callable[[int, int], None]
 
 
 class SecondStages:
-    """Makes the second stage of a search; ``model`` is the index's."""
+    """Makes the second stage of a search; ``model`` gives that of the index, which a migration changes."""
 
-    def __init__(self, model: IndexModel) -> None:
+    def __init__(self, model: Callable[[], IndexModel]) -> None:
         self._model = model
         self._lock = threading.Lock()  # searches in several threads load a cross-encoder once
         self._cross: tuple[str, CrossEncoder] | None = None
@@ -35,8 +36,12 @@ class SecondStages:
 
         return TokenStore()
 
-    def tokens(self, texts: Sequence[str], space: Space | None, options: SearchOptions) -> SecondStage | None:
+    def tokens(
+        self, texts: Sequence[str], space: Space | None, options: SearchOptions, read: Read
+    ) -> SecondStage | None:
         """Compares the tokens of these queries; None if the index has no space yet, so that there is nothing to find.
+
+        ``read`` has those whose tokens already have vectors.
 
         Raises:
             InvalidInput: the index holds vectors made elsewhere.
@@ -54,7 +59,7 @@ class SecondStages:
             )
         from ..search.rerank.tokens import TokenStage  # other searches need none of it
 
-        return TokenStage(self._model.encoder(space), self.stored_tokens, texts, options.rerank_ms)
+        return TokenStage(self._model().encoder(space), self.stored_tokens, texts, options.rerank_ms, read)
 
     def cross(self, texts: Sequence[str], name: str, milliseconds: float, progress: Progress | None) -> SecondStage:
         """Reads these queries and the records' texts with the cross-encoder that has this folder or name.
@@ -72,6 +77,6 @@ class SecondStages:
 
         with self._lock:
             if self._cross is None or self._cross[0] != name:
-                settings = self._model.settings
+                settings = self._model().settings
                 self._cross = name, load_cross_encoder(name, offline=settings.offline, threads=settings.threads)
             return self._cross[1]

@@ -212,7 +212,7 @@ def test_the_best_are_read_first_and_the_rest_keep_their_order_behind(tmp_path: 
         encoder.quick = 1_000
         index.add([f"pump {n} " + "rain " * (n % 11) for n in range(110)])
         first = keys(index.search("pump again", k=100))
-        encoder.quick = 2  # the query, as a vector and as tokens
+        encoder.quick = 1  # the query
         with pytest.warns(RerankUnfinished):
             hits, report = index.explain_search("pump again", k=100, rerank="tokens", rerank_ms=120)
     assert (report.to_rerank, 0 < report.reranked < 100) == (100, True)

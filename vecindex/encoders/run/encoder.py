@@ -144,9 +144,11 @@ class Encoder(ABC):
         return self._encode(texts, role, on_long, None)
 
     @entrance(role=role_check, on_long=on_long_check)
-    def encode_keeping(self, texts: Sequence[str], keep: Keep, on_long: OnLong = "truncate") -> Encoded:
-        """Like `encode_all`, for documents; ``keep`` gets the vectors of the tokens of each text, in any thread."""
-        return self._encode(texts, "document", on_long, keep)
+    def encode_keeping(
+        self, texts: Sequence[str], keep: Keep, role: Role = "document", on_long: OnLong = "truncate"
+    ) -> Encoded:
+        """Like `encode_all`; ``keep`` gets the vectors of the tokens of each text, in any thread."""
+        return self._encode(texts, role, on_long, keep)
 
     def _encode(self, texts: Sequence[str], role: Role, on_long: OnLong, keep: Keep | None) -> Encoded:
         texts = checked_texts(texts)

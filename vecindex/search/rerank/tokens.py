@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from ...encoders.run.encoder import Encoder
-from ...encoders.run.own_tokens import own_ids, own_tokens, tokenized
+from ...encoders.run.own_tokens import is_read_whole, own_ids, own_tokens, own_tokens_of, tokenized
+from ...encoders.run.tokenized import FloatArray, Tokens
 from ...store.snapshot import Snapshot
 from ...store.stored import Stored
 from .budget import Budget
 from .late_interaction import Pair, pairs, score, scores
 from .stored_tokens import StoredTokens, TokenStore
 from .token_codes import cosines, turned
+
+Read = Mapping[str, tuple[Tokens, FloatArray]]
+"""The tokens of texts, and their last hidden states (T, D)."""
 
 
 class TokenStage:
@@ -28,16 +32,23 @@ class TokenStage:
         store: has the stored token vectors.
         queries: the texts of the queries.
         milliseconds: the time for the texts of each query.
+        read: the tokens of some queries and their last hidden states, from when the queries were encoded.
     """
 
     name = "tokens"
     is_alone = False
 
-    def __init__(self, encoder: Encoder, store: TokenStore, queries: Sequence[str], milliseconds: float) -> None:
+    def __init__(
+        self, encoder: Encoder, store: TokenStore, queries: Sequence[str], milliseconds: float, read: Read | None = None
+    ) -> None:
         self._encoder = encoder
         self._store = store
         self._seconds = milliseconds / 1e3
-        self._queries = own_tokens(encoder, tokenized(encoder, queries, "query"), "query")
+        known = {text: its for text, its in (read or {}).items() if is_read_whole(encoder, text)}
+        left = [text for text in queries if text not in known]
+        found = dict(zip(left, own_tokens(encoder, tokenized(encoder, left, "query"), "query"), strict=True))
+        found |= {text: own_tokens_of(encoder, *its, "query") for text, its in known.items()}
+        self._queries = [found[text] for text in queries]
         self._stored: StoredTokens | None = None
 
     def begin(self, snapshot: Snapshot) -> None:
