@@ -88,7 +88,7 @@ def test_all_pages_have_each_matching_record_once(
         assert (hit.text, hit.metadata, hit.score) == (by_key[hit.key].text, hit.metadata, by_key[hit.key].score)
 
 
-@pytest.mark.parametrize("mode", ["dense", "lexical"])
+@pytest.mark.parametrize("mode", ["dense", "lexical", "hybrid"])
 @pytest.mark.parametrize("shape", SHAPES[:5])
 def test_pages_are_parts_of_one_long_search(index: Index, mode: Any, shape: dict[str, Any]) -> None:
     whole = index.search(QUERY, COUNT, mode=mode, **shape)
@@ -114,9 +114,9 @@ def test_the_pool_of_the_first_page_is_shown_first_and_then_the_others_in_the_fi
     assert {hit.ranked_by for hit in found[pool:]} == {mode}
 
 
-def test_after_the_first_page_a_hybrid_search_is_in_the_order_of_a_search_for_all(index: Index) -> None:
-    found = keys(paged(index, [10, 25], mode="hybrid"))
-    plain = [hit.key for hit in index.search_all(QUERY, mode="hybrid")]
+def test_after_the_first_page_ranks_are_joined_as_in_a_search_for_all(index: Index) -> None:
+    found = keys(paged(index, [10, 25], mode="hybrid", fusion="rrf"))
+    plain = [hit.key for hit in index.search_all(QUERY, mode="hybrid", fusion="rrf")]
     assert found[10:] == [key for key in plain if key not in found[:10]]
 
 

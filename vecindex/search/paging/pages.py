@@ -4,7 +4,7 @@ The first page is what any search finds. The pages after it first show what the 
 second stage the best 100 records, and with diversity the best 50, or more if the page is longer. Then come all other
 records that match, in the order of the first stage. So every page after these scores every record that matches, which
 shows each of them exactly once, also one that the first page missed because codes only propose candidates, or because
-hybrid search looks at the best of each side.
+the fusion "rrf" ranks the best of each side alone.
 
 A later commit does not change the order of cosines, and rows keep their numbers until a compaction. So where nothing
 but the cosine orders hits, a page goes on after the cosine and the row of the last hit, among the rows that there were
