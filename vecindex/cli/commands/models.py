@@ -108,7 +108,7 @@ def compile_(
     """Compile MODEL, a hub name or a folder, for fast search.
 
     This also happens when a model is first used. With int8, the vectors of a sample are compared with those in fp32; if
-    they agree too little, nothing is kept.
+    they agree too little, nothing is kept. A cross-encoder, for search --rerank, is compiled in fp32.
 
     \b
     Examples:

@@ -38,17 +38,16 @@ _EXTRA = Advice(
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of model: the ``owner`` of a name on the hub that has none, and how a user names such a model."""
+    """A kind of model: the ``owner`` of a name on the hub that has none, and the ``keyword`` by which it is passed."""
 
     owner: str
     keyword: str
-    option: str
 
     @property
     def check_the_name(self) -> Advice:
         """What to do about a name that is not known."""
         check = "Check the name, or pass a local folder"
-        return Advice(f"{check} as {self.keyword}=.", typed=f"{check} with {self.option} DIR.")
+        return Advice(f"{check} as {self.keyword}=.", typed=f"{check} with --{self.keyword} DIR.")
 
     @property
     def download_the_rest(self) -> Advice:
@@ -56,12 +55,12 @@ class Kind:
         return Advice(
             f"Use it once online, with offline=False, to download the rest, or pass a local folder as {self.keyword}=.",
             typed="Use it once online, without --offline, to download the rest, "
-            f"or pass a local folder with {self.option} DIR.",
+            f"or pass a local folder with --{self.keyword} DIR.",
         )
 
 
-ENCODER = Kind("sentence-transformers", "model", "--model")
-CROSS = Kind("cross-encoder", "rerank", "--rerank")
+ENCODER = Kind("sentence-transformers", "model")
+CROSS = Kind("cross-encoder", "rerank")
 
 
 @dataclass(frozen=True, slots=True)
