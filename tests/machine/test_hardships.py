@@ -6,6 +6,7 @@ The processes are real, and so are the limits, the file systems and the user.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -104,7 +105,7 @@ def outcomes(small_model: SmallModel, tmp_path_factory: pytest.TempPathFactory) 
         folder = scratch / "folder"
         folder.mkdir()
         model = small_model(tmp_path_factory.mktemp("small"))
-        model.rename(folder / "model")
+        shutil.move(model, folder / "model")
         monkeypatch.setenv("VECINDEX_CACHE", str(folder / "cache"))
         with vecindex.open(folder / "index", model=folder / "model") as index:
             index.add(["the cat sat", "rain", "my dog", "sun"], keys=list("abcd"), metadata=[{"n": 1}] * 4)
