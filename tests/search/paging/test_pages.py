@@ -18,7 +18,7 @@ from vecindex.search import rankers
 from vecindex.search.dense.exact import Ranking
 from vecindex.search.dense.nearest import rankings
 from vecindex.search.options import Mode
-from vecindex.search.rerank import tokens
+from vecindex.search.rerank import budget
 
 from ...support.extent import examples
 from ...support.helpers import opened
@@ -210,7 +210,7 @@ def test_hits_that_the_second_stage_did_not_reach_are_where_they_were(
         clock[0] += 0.01
         return clock[0]
 
-    monkeypatch.setattr(tokens, "perf_counter", tick)
+    monkeypatch.setattr(budget, "perf_counter", tick)
     monkeypatch.setattr(ToyEncoder, "tokens_a_batch", 40, raising=False)
     options: dict[str, Any] = {"rerank": "tokens", "rerank_ms": 60}
     with pytest.warns(RerankUnfinished):
