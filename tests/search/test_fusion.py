@@ -32,14 +32,14 @@ def test_ranks_count_from_one_and_a_text_without_words_has_none() -> None:
 
 
 def test_token_scores_count_like_cosines_and_a_side_alone_half() -> None:
-    scale, tokens, small = Scale(unrelated=0.2, whole=16.0), np.array([0.2, 1.0, 0.6, np.nan]), 2.4 * (1 / 16) ** 0.65
+    scale, tokens, small = Scale(unrelated=0.2, whole=16.0), np.array([0.2, 1.0, 0.6, np.nan]), 2 * (1 / 16) ** 0.75
     parts = mixed({"dense": DENSE, "lexical": np.array([0.0, 16.0, 1.0, 1.0])}, tokens, scale)
     assert parts["tokens"] == pytest.approx([0, 2, 1, 0])
     assert parts["dense"] == pytest.approx([0, 1, 0.5, -1])
-    assert parts["lexical"] == pytest.approx([0, 2.4, small, small])
-    assert total(parts) == pytest.approx([0, 5.4, 1.5 + small, small - 1])
+    assert parts["lexical"] == pytest.approx([0, 2, small, small])
+    assert total(parts) == pytest.approx([0, 5, 1.5 + small, small - 1])
     assert mixed({"dense": DENSE}, tokens, scale)["dense"] == pytest.approx([0, 0.5, 0.25, -0.5])
-    assert mixed({"lexical": np.array([16.0])}, tokens[:1], scale)["lexical"] == pytest.approx([1.2])
+    assert mixed({"lexical": np.array([16.0])}, tokens[:1], scale)["lexical"] == pytest.approx([1])
 
 
 def test_unrelated_is_the_mean_of_the_background_within_reason() -> None:
