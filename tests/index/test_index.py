@@ -174,7 +174,7 @@ def test_info_tells_what_is_there(index: Index, tmp_path: Path) -> None:
     info = index.info()
     assert info == vecindex.IndexInfo(
         path=str(tmp_path / "i"),
-        format=4,
+        format=5,
         created=info.created,
         generation=2,
         records=2,
@@ -273,8 +273,8 @@ def test_a_search_that_races_with_the_first_add_finds_all_or_nothing(
 ) -> None:
     real = IndexModel.query_vectors
 
-    def overtaken(self: IndexModel, queries: Any, space: Any) -> Any:
-        vectors = real(self, queries, space)
+    def overtaken(self: IndexModel, queries: Any, space: Any, keep: Any = None) -> Any:
+        vectors = real(self, queries, space, keep)
         with vecindex.open(tmp_path / "i", model=ToyEncoder()) as other:
             other.add(["one"])
         return vectors

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from vecindex.errors import CorruptIndex, IncompatibleFormat, VecindexError
+from vecindex.store.manifest import checksum
 from vecindex.store.sql.schema import FORMAT
 
 from ..support.helpers import State, opened, sql, state_of
@@ -115,8 +116,45 @@ def test_damage_in_format_3_is_still_found_after_the_upgrade(tmp_path: Path) -> 
         assert fault.reason == "the record 'long#1' is not what was written"
 
 
+def test_format_4_keeps_its_sources_and_its_lexical_side(tmp_path: Path) -> None:
+    old = Path(shutil.copytree(GOLDEN / "format-4", tmp_path / "i"))
+    with opened(old) as index:
+        state = state_of(index)
+        assert {key: state[key] for key in HELD} == HELD
+        assert len(state) == 9
+        info = index.info()
+        assert (info.format, info.records, info.dead_rows, info.indexed_fields) == (FORMAT, 9, 2, ("n",))
+        assert [(source.location, source.records) for source in index.sources()] == [("/notes/notes.txt", 2)]
+        assert [hit.text for hit in index.search("apples", mode="lexical")] == ["red apples"]
+        assert [hit.key for hit in index.search("é", mode="lexical")] == ["e"]  # of a field, as index_lexical said
+        assert index.verify().ok
+        assert index.index_tokens()
+        assert index.verify().ok
+        assert state_of(index) == state
+
+
+def test_earliest_indexes_of_format_4_had_no_lexical_side(tmp_path: Path) -> None:
+    old = Path(shutil.copytree(GOLDEN / "format-4", tmp_path / "i"))
+    columns = "generation, vectors, rows, dead, space, created, codes, fields, written_by"
+    (values,) = sql(old, f"select {columns} from manifest")
+    sql(old, "alter table manifest drop column lexical")
+    sql(old, f"update manifest set crc = {checksum(values)}")
+    with opened(old) as index:
+        assert len(index) == 9
+        assert [hit.text for hit in index.search("apples", mode="lexical")] == ["red apples"]
+        assert index.verify().ok
+
+
+def test_damaged_manifest_of_format_4_is_not_upgraded(tmp_path: Path) -> None:
+    old = Path(shutil.copytree(GOLDEN / "format-4", tmp_path / "i"))
+    sql(old, "update manifest set generation = 4")
+    with pytest.raises(CorruptIndex, match="manifest is not what was written"):
+        opened(old)
+    assert sql(old, "select format from manifest") == [(4,)]
+
+
 def test_readonly_says_how_to_upgrade(old: Path) -> None:
-    with pytest.raises(IncompatibleFormat, match="this version reads format 4"):
+    with pytest.raises(IncompatibleFormat, match="this version reads format 5"):
         opened(old, readonly=True)
     opened(old).close()
     with opened(old, readonly=True) as index:

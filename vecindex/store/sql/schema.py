@@ -47,7 +47,7 @@ from ..disk.refusals import refused_by_sqlite
 from ..disk.system_calls import disk
 from ..manifest import COLUMNS, Manifest, checksum, to_row
 
-FORMAT = 4
+FORMAT = 5
 IGNORE_FILE = ".gitignore"
 _IGNORED = b"# Made by vecindex; it stays as you change it.\n*\n"
 CREATE_CACHED = (

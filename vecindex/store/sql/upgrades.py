@@ -3,6 +3,7 @@
 A killed upgrade leaves the old format as it was. Format 1 had no checksums and a table of dead rows. Format 2 had no
 cache, and of a text only whether it was truncated, not how many tokens it lost. Format 3 had no sources and documents:
 the parts of the text KEY were the records KEY#1, KEY#2 and so on, with ``part_of`` and ``span`` in their metadata.
+Format 4 had no token vectors and no background; early on, it had no lexical side either.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ...errors import CorruptIndex, IncompatibleFormat
 from ...values.metadata import checked_metadata
 from ..disk.connection import Connection
 from ..disk.lock import WriterLock
-from ..manifest import Manifest, checksum, from_row
+from ..manifest import COLUMNS, Manifest, checksum, from_row
 from ..stored import At, NewDocument, metadata_of, record_crc
 from ..vectors import ROWS_A_BLOCK, checksums, map_rows, vector_file
 from .schema import AT, CREATE_CACHED, FORMAT, create_documents, create_manifest, create_tables, write_manifest
@@ -67,7 +68,7 @@ def from_1(connection: Connection) -> None:
     buried = [row for (row,) in execute("select row from dead")]
     if not all(type(row) is int for row in buried):
         raise CorruptIndex(str(connection.path), "its list of dead rows is not what was written")
-    manifest = _manifest(connection, (*written[:3], len(buried), *written[3:], None, "[]", None, None, None, None))
+    manifest = _manifest(connection, (*written[:3], len(buried), *written[3:], None, "[]", *[None] * 4))
     dead, rows = np.array(buried, np.int64), manifest.rows
     if len(dead) and not 0 <= dead.min() <= dead.max() < rows:
         raise CorruptIndex(str(connection.path), f"its list of dead rows goes beyond its {rows} rows")
@@ -94,12 +95,7 @@ def from_1(connection: Connection) -> None:
 def from_2(connection: Connection) -> None:
     """Adds the number of lost tokens in place of a mark, the cache, and the environment that wrote the vectors."""
     execute = connection.sqlite.execute
-    *columns, crc = _only_row(connection, (*_COLUMNS_2, "crc"))
-    manifest = _manifest(connection, (*columns, None, None, None, None))
-    if checksum(columns) != crc:
-        raise CorruptIndex(str(connection.path), "its manifest is not what was written")
-    execute("drop table manifest")
-    create_manifest(connection.sqlite)
+    manifest = _taken_manifest(connection, _COLUMNS_2)
     execute("alter table records rename column truncated to lost")
     # Only sound records get a new checksum, so that damaged ones do not pass for sound afterwards.
     connection.sqlite.create_function("record_crc", 4, record_crc, deterministic=True)
@@ -114,15 +110,16 @@ def from_2(connection: Connection) -> None:
 
 def from_3(connection: Connection) -> None:
     """Adds sources and documents, and makes documents of texts that are stored in parts."""
-    *columns, crc = _only_row(connection, (*_COLUMNS_3, "crc"))
-    manifest = _manifest(connection, (*columns, None, None, None))
-    if checksum(columns) != crc:
-        raise CorruptIndex(str(connection.path), "its manifest is not what was written")
-    connection.sqlite.execute("drop table manifest")
-    create_manifest(connection.sqlite)
+    manifest = _taken_manifest(connection, _COLUMNS_3)
     _add_documents(connection)
     _make_documents(connection)
     write_manifest(connection.sqlite, manifest)
+
+
+def from_4(connection: Connection) -> None:
+    """Adds what the manifest says of token vectors, of the background, and of the lexical side if that is missing."""
+    there = {name for _, name, *_ in connection.sqlite.execute("pragma table_info(manifest)")}
+    write_manifest(connection.sqlite, _taken_manifest(connection, [name for name in COLUMNS if name in there]))
 
 
 def _add_documents(connection: Connection) -> None:
@@ -181,6 +178,17 @@ def _part(row: int, key: str, metadata: str, length: int) -> _Part | None:
     return _Part(row, owner, int(number) - 1, span[0], span[1], checked_metadata(found))
 
 
+def _taken_manifest(connection: Connection, columns: Sequence[str]) -> Manifest:
+    """The manifest in a table with the first of today's columns, in place of which it leaves an empty one of today."""
+    *found, crc = _only_row(connection, (*columns, "crc"))
+    manifest = _manifest(connection, (*found, *[None] * (len(COLUMNS) - len(found))))
+    if checksum(found) != crc:
+        raise CorruptIndex(str(connection.path), "its manifest is not what was written")
+    connection.sqlite.execute("drop table manifest")
+    create_manifest(connection.sqlite)
+    return manifest
+
+
 def _only_row(connection: Connection, columns: Sequence[str]) -> Sequence[object]:
     """The row of the manifest's table; raises CorruptIndex if it is empty."""
     found: Sequence[object] | None = connection.sqlite.execute(f"select {', '.join(columns)} from manifest").fetchone()
@@ -196,5 +204,5 @@ def _manifest(connection: Connection, row: Sequence[object]) -> Manifest:
         raise CorruptIndex(str(connection.path), str(error)) from None
 
 
-UPGRADES: dict[int, Callable[[Connection], None]] = {1: from_1, 2: from_2, 3: from_3}
+UPGRADES: dict[int, Callable[[Connection], None]] = {1: from_1, 2: from_2, 3: from_3, 4: from_4}
 """The upgrade of each older format to the newest."""
