@@ -16,6 +16,8 @@ from ..run.tokenized import Span
 _LONG = 8  # characters for each token that is read, beyond which a text is cut before it is tokenized with the query
 _BEYOND = 200
 """How many characters more than what is read are looked at for the end of a word."""
+_LONGER = 1024
+"""How many tokens more the longer side keeps, if it has them: more than there are in so many characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,32 +68,47 @@ class PairTokenizer:
 
     def tokenize(self, query: str, texts: Sequence[str]) -> list[PairTokens]:
         """The pairs of the query with each text."""
-        query, long = self._enough(query), _LONG * self._max_tokens
-        pairs = [(query, self._enough(text) if len(text) > long else text) for text in texts]
+        most = self._max_tokens
+        beginning, size = self._enough(query, most)
+        if size <= most:
+            long = _LONG * most
+            pairs = [(query, self._enough(text, most)[0] if len(text) > long else text) for text in texts]
+        else:
+            pairs = [self._both(query, beginning, size, text) for text in texts]
         return [PairTokens(each.ids, each.type_ids) for each in encoded(self._cut, pairs)]
 
-    def _enough(self, text: str) -> str:
-        """The text, or of a long one as much as fills the maximum: what is behind it would be truncated anyway.
+    def _both(self, query: str, beginning: str, size: int, text: str) -> tuple[str, str]:
+        """As much of a query of more tokens than fill the maximum, and of a text, as is needed.
 
-        The library keeps what it truncates of a pair, each part of the one side with each of the other, which would
-        take all memory for two long texts.
+        Where both are truncated, the longer keeps one token more, so the longer stays the longer.
         """
-        size = max(HUGE, CHARACTERS_A_TOKEN * self._max_tokens)
+        start, own = self._enough(text, self._max_tokens)
+        if own >= size:
+            return beginning, self._enough(text, self._max_tokens + _LONGER)[0]
+        return self._enough(query, self._max_tokens + _LONGER)[0], start
+
+    def _enough(self, text: str, tokens: int) -> tuple[str, int]:
+        """The text, or of a long one as much as has so many tokens, and how many it has, or more than these.
+
+        What is behind it would be truncated anyway. The library keeps what it truncates of a pair, each part of the one
+        side with each of the other, which would take all memory for two long texts.
+        """
+        size = max(HUGE, CHARACTERS_A_TOKEN * tokens)
         while True:
             part = text[-size:] if self._reads_the_end else text[:size]
             (encoding,) = self._whole.encode_batch([part], add_special_tokens=False)
-            if len(encoding.ids) > self._max_tokens:
-                return self._filling(part, encoding.offsets)
+            if len(encoding.ids) > tokens:
+                return self._filling(part, encoding.offsets, tokens), len(encoding.ids)
             if size >= len(text):
-                return text
+                return text, len(encoding.ids)
             size *= 8
 
-    def _filling(self, text: str, spans: Sequence[Span]) -> str:
-        """The part of a text that fills the maximum, and a little more, so that it ends between words if it can."""
+    def _filling(self, text: str, spans: Sequence[Span], tokens: int) -> str:
+        """The part of a text that has so many tokens, and a little more, so that it ends between words if it can."""
         if self._reads_the_end:
-            start = spans[-self._max_tokens][0]
+            start = spans[-tokens][0]
             around = text[max(0, start - _BEYOND) : start]
             return text[start - len(around) + max(around.rfind(" "), 0) :]
-        end = spans[self._max_tokens - 1][1]
+        end = spans[tokens - 1][1]
         around = text[end : end + _BEYOND]
         return text[: end + around.find(" ")] if " " in around else text[: end + len(around)]
