@@ -104,7 +104,8 @@ class Searcher(Listing):
                 vectors that the model gives single tokens. Anything else is the folder or the hub name of a
                 cross-encoder, a second model that reads the query and each text together: its score alone orders them.
             rerank_ms: for how many milliseconds the texts of a query may be read for this, the best first. Hits that
-                were not reached keep their order behind the others. ``math.inf`` stands for any time.
+                were not reached keep their order behind the others. ``math.inf`` stands for any time. Records with
+                stored token vectors (`index_tokens`) take none of it.
             group_by: ``source``, ``document``, or a metadata field such as ``topic`` or ``author.name``. At most
                 ``per_group`` hits have the same value in it, and others that are less near take the place of the rest.
                 A record without the field, or with null in it, is a group by itself.

@@ -72,7 +72,8 @@ def search(
 
     --rerank tokens puts the best 100 hits in a better order: it also compares each token of the query with each token
     of the text, by the vectors that the model gives them. --rerank MODEL orders them by a cross-encoder, a second model
-    that reads the query and each text together. Long texts take longer; see --rerank-ms.
+    that reads the query and each text together. Long texts take longer; see --rerank-ms, and vecindex index-tokens,
+    which makes tokens fast.
 
     --group-by still prints -k hits if there are enough: less near ones take the place of those that are too many in
     their group. Each record without the field is a group by itself. With --context, the sentences around a hit have no
