@@ -29,9 +29,11 @@ class Watching:
     """A ``vecindex watch docs`` that is running."""
 
     def __init__(self, *options: str) -> None:
-        self._process = subprocess.Popen(
-            [*SHELL, "watch", "docs", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        self._out = Path("printed")
+        with self._out.open("w") as out:
+            self._process = subprocess.Popen(
+                [*SHELL, "watch", "docs", *options], stdout=out, stderr=subprocess.PIPE, text=True
+            )
 
     def sees(self, *texts: str) -> None:
         """Waits until these texts, and no others, are in the index."""
@@ -44,11 +46,15 @@ class Watching:
             assert time.monotonic() < deadline, stored()
             time.sleep(0.05)
 
+    def printed(self) -> str:
+        """Standard output until now."""
+        return self._out.read_text()
+
     def stopped(self, number: int = signal.SIGINT) -> tuple[int, str, str]:
         """Exit status, standard output and standard error after a signal."""
         self._process.send_signal(number)
-        out, err = self._process.communicate(timeout=SECONDS)
-        return self._process.returncode, out, err
+        _, err = self._process.communicate(timeout=SECONDS)
+        return self._process.returncode, self.printed(), err
 
     def close(self) -> None:
         if self._process.poll() is None:
@@ -128,6 +134,7 @@ def test_a_bad_file_is_named_once_and_does_not_end_the_watching(docs: Path) -> N
         watching.sees("It rains.", "My name is Aun.", "The sun shines.")
         (docs / "bad.jsonl").write_text('{"text": "Good."}\n')
         watching.sees("Good.", "It rains.", "My name is Aun.", "The sun shines.")
+        watching.waits_for(lambda: '"records": 4' in watching.printed())
         _, out, err = watching.stopped()
     finally:
         watching.close()

@@ -101,6 +101,7 @@ ERRORS: list[errors.VecindexError] = [
     errors.MissingExtra("minilm", "this"),
     errors.IndexLocked("a", 7, "host", 10.0),
     errors.IncompatibleFormat("a", 9, 1),
+    errors.CursorExpired(3, 4, "the records are in another order"),
     errors.CorruptIndex("a", "torn"),
     errors.EncodingFailed("a process ended", "Try again."),
     errors.StorageError("a", "No space left on device"),
