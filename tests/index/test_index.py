@@ -18,6 +18,7 @@ import pytest
 import vecindex
 from vecindex import AddReport, Index, InvalidInput, Record, RecordNotFound, SpaceMismatch, StorageError
 from vecindex.index.model import IndexModel
+from vecindex.index.second_stages import SecondStages
 from vecindex.store.disk.files import folder_bytes
 from vecindex.values import keys, metadata, texts
 from vecindex.values.keys import derive_key
@@ -281,6 +282,22 @@ def test_a_search_that_races_with_the_first_add_finds_all_or_nothing(
 
     monkeypatch.setattr(IndexModel, "query_vectors", overtaken)
     assert len(index.explain_search("one")[0] if explained else index.search("one")) in (0, 1)
+
+
+def test_a_lexical_search_that_races_with_the_first_add_reranks_what_it_finds(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = SecondStages.tokens
+
+    def overtaken(self: SecondStages, *arguments: Any) -> Any:
+        stage = real(self, *arguments)
+        with vecindex.open(tmp_path / "i", model=ToyEncoder()) as other:
+            other.add(["one"])
+        return stage
+
+    monkeypatch.setattr(SecondStages, "tokens", overtaken)
+    (hit,) = index.search("one", mode="lexical", rerank="tokens")
+    assert hit.scores["tokens"] == pytest.approx(1, abs=1e-3)
 
 
 def test_a_writer_whose_index_was_replaced_leaves_the_new_one_alone(tmp_path: Path) -> None:

@@ -220,6 +220,20 @@ def test_a_compaction_keeps_it_and_another_model_has_its_own(index: Index) -> No
     assert after == seen(index)
 
 
+def test_a_compaction_makes_it_of_the_records_that_are_left(index: Index) -> None:
+    add(index, 100)
+    before = stored(index)
+    index.add([f"w {'x ' * (n % 9)}" for n in range(100)], keys=[f"k{n}" for n in range(100)])
+    assert stored(index) == before
+    index.compact()
+    after = stored(index)
+    assert after is not None
+    assert after.mean > 0.2 + (before.mean if before else 0)
+    index.delete([f"k{n}" for n in range(60)])
+    index.compact()
+    assert stored(index) is None  # there are too few
+
+
 def test_small_indexes_see_every_change_of_their_oldest_records(index: Index) -> None:
     assert seen(index) is None
     add(index, 1)

@@ -347,7 +347,8 @@ class Searcher(Listing):
                 if options.mode == "dense" and vectors is None:
                     space = snapshot.manifest.space
                     vectors = self._model.query_vectors(queries, space)
-                if (vectors is None and stage is cross) or snapshot.manifest.space == space:
+                needs_none = vectors is None and not compares_tokens
+                if needs_none or snapshot.manifest.space == space:
                     view = self._accelerator.view(snapshot)
                     allowed, without = snapshot.allowed(options.where), _excluded(snapshot, options)
                     words = None if options.mode == "dense" else self._lexicon.of(snapshot)
@@ -388,7 +389,8 @@ def _excluded(snapshot: Snapshot, options: SearchOptions) -> Rows:
     """The rows of the records that are left out; raises RecordNotFound."""
     if options.cursor is not None:  # since the first page, some may have been deleted
         return np.array([record.row for record in snapshot.find(options.exclude).values()], np.int64)
-    return np.array([record.row for record in _stored(snapshot, options.exclude)], np.int64)
+    keys = tuple(dict.fromkeys(options.exclude))
+    return np.array([record.row for record in _stored(snapshot, keys)], np.int64)
 
 
 def _warn(warnings: Sequence[VecindexWarning]) -> None:

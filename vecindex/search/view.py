@@ -219,6 +219,7 @@ class SnapshotView:
             () if files is None else files.names,
             None if words is None else words.settings,
             () if tokens is None else tokens.names,
+            manifest.background,
         )
         anchor = self._snapshot.checksum(manifest.rows - 1)
         numbers = (manifest.vectors, manifest.generation, manifest.rows, anchor)

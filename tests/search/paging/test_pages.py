@@ -17,9 +17,11 @@ from vecindex.encoders.run.encoder import Encoder
 from vecindex.search import rankers
 from vecindex.search.dense.exact import Ranking
 from vecindex.search.dense.nearest import rankings
+from vecindex.search.derived import upkeep
 from vecindex.search.options import Mode
 from vecindex.search.rerank import budget
 
+from ...support.crafted import rewrite
 from ...support.extent import examples
 from ...support.helpers import opened
 from ...support.paged import COUNT, QUERY, WORDS, filled
@@ -345,6 +347,26 @@ def test_another_model_ends_every_cursor(tmp_path: Path) -> None:
         index.migrate(model=ToyEncoder(dimension=48, weights="v" * 64))
         with pytest.raises(CursorExpired):
             index.search(QUERY, cursor=cursor)
+
+
+def test_a_key_that_is_excluded_twice_ends_no_page_early(index: Index) -> None:
+    once, twice = (index.search(QUERY, COUNT - 5, exclude=names) for names in (["k1"], ["k1", "k1"]))
+    assert keys(once) == keys(twice)
+    rest = [keys(index.search(QUERY, 9, exclude=["k1"], cursor=page.cursor)) for page in (once, twice)]
+    assert (len(rest[0]), rest[0]) == (1, rest[1])
+
+
+@pytest.mark.parametrize("options", [{"mode": "hybrid"}, {"rerank": "tokens"}])
+def test_another_background_ends_an_order_that_depends_on_it(
+    tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "RECORDS_FOR_BACKGROUND", 64)
+    with filled(tmp_path / "i") as index:
+        page, plain = index.search(QUERY, 9, **options), index.search(QUERY, 9)
+        rewrite(tmp_path / "i", background=None)
+        with pytest.raises(CursorExpired):
+            index.search(QUERY, 9, cursor=page.cursor, **options)
+        assert keys(index.search(QUERY, 9, cursor=plain.cursor)) == keys(index.search(QUERY, 18))[9:]
 
 
 def test_an_excluded_record_may_be_deleted_between_pages(tmp_path: Path) -> None:

@@ -322,12 +322,13 @@ class Upkeep:
         settings, codes = settings_of(manifest), None
         if settings is not None and manifest.rows >= ROWS_FOR_CODES:
             codes = _write(self._folder, manifest, build(vectors, settings))
-        if manifest.background is None and len(live) >= RECORDS_FOR_BACKGROUND:
+        made = None
+        if len(live) >= RECORDS_FOR_BACKGROUND:
             made = background(len(live), np.asarray(vectors)[sampled(np.arange(len(live)))])
-            manifest = replace(manifest, background=made.to_json() if made else None)
         return replace(
             manifest,
             codes=codes,
+            background=made.to_json() if made else None,
             lexical=manifest.lexical and self._lexical.renumbered(manifest, live),
             tokens=manifest.tokens and self.tokens.renumbered(manifest, live),
         )

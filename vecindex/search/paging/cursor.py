@@ -135,9 +135,9 @@ def index_digest(created: str) -> bytes:
 
 
 @lru_cache(16)
-def derived_digest(codes: tuple[str, ...], words: str | None, tokens: tuple[str, ...]) -> bytes:
-    """A digest of the names of the codes that are used, how texts become words, and the names of token vectors."""
-    return short_digest(repr((codes, words, tokens)), _DERIVED)
+def derived_digest(codes: tuple[str, ...], words: str | None, tokens: tuple[str, ...], background: str | None) -> bytes:
+    """A digest of the codes that are used, how texts become words, the files of token vectors, and the background."""
+    return short_digest(repr((codes, words, tokens, background)), _DERIVED)
 
 
 def check_state(cursor: Cursor, now: State, anchor: int, plain: bool) -> bool:
