@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 
 from vecindex.encoders.run.encoder import Encoder
+from vecindex.search.dense.plan import plan
 
 from .support.models.families import COMPARED
 from .support.models.small_model import SmallModel, save_small_model
@@ -54,6 +55,14 @@ def _isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         for name in (*names, "HF_HUB_OFFLINE", "VECINDEX_OFFLINE", "VECINDEX_INDEX"):
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _fresh_plans() -> Iterator[None]:
+    """No test gets a plan that another made, whose limits and costs may have been patched."""
+    plan.cache_clear()
+    yield
+    plan.cache_clear()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -14,11 +14,13 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+import tokenizers
 
 from vecindex import EncodingFailed, OutOfMemory, explain, load_encoder
 from vecindex.cli.render.results import explanation_as
 from vecindex.encoders import models
 from vecindex.encoders.compile import compiled_models, compiler, publishing
+from vecindex.encoders.cross.pair_tokenizer import PairTokenizer
 from vecindex.encoders.locate.vecindex_cache import compiled_folder, refusal_file
 from vecindex.encoders.run import text_tokenizer
 from vecindex.encoders.run.encoder import Encoder
@@ -216,12 +218,47 @@ def test_a_panic_of_tokenizers_is_retried_without_threads_and_then_reported(
                 return ["encoded"]
             raise PanicException("The global thread pool has not been initialized.: ThreadPoolBuildError")
 
-    if recovers:
-        assert encode(Panics(), ["one"], True) == ["encoded"]
+        encode_batch = encode_batch_fast
+
+    for offsets in (False, True):
+        os.environ["TOKENIZERS_PARALLELISM"] = "true"
+        tries.clear()
+        if recovers:
+            assert encode(Panics(), ["one"], True, offsets) == ["encoded"]
+        else:
+            with pytest.raises(EncodingFailed, match="The global thread pool has not been initialized"):
+                encode(Panics(), ["one"], True, offsets)
+        assert tries == ["true", "false"]
+
+
+@pytest.mark.parametrize("reads", ["pairs", "places"])
+def test_tokenizers_that_need_places_survive_a_panic(reads: str, minilm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
+    sound = tokenizers.Tokenizer.from_file(str(minilm / "tokenizer.json"))
+    kind: Any = PairTokenizer if reads == "pairs" else text_tokenizer.TextTokenizer
+    one, other = kind.like(sound, 32), kind.like(sound, 32)
+    panics: list[str] = []
+
+    class Panicking:
+        """A tokenizer to which the system refuses threads, until it is told to use none."""
+
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+
+        def encode_batch(self, texts: list[str], add_special_tokens: bool) -> Any:
+            if os.environ["TOKENIZERS_PARALLELISM"] == "true":
+                panics.append(texts[0])
+                raise PanicException("ThreadPoolBuildError")
+            return self.inner.encode_batch(texts, add_special_tokens=add_special_tokens)
+
+    other.__dict__["_whole"] = Panicking(other._whole)
+    if reads == "pairs":
+        long = "an answer " * 200
+        assert other.tokenize("a question", [long]) == one.tokenize("a question", [long])
+        assert panics == ["a question"]
     else:
-        with pytest.raises(EncodingFailed, match="The global thread pool has not been initialized"):
-            encode(Panics(), ["one"], True)
-    assert tries == ["true", "false"]
+        assert other.offsets("two words") == one.offsets("two words") == [(0, 3), (4, 9)]
+        assert panics == ["two words"]
 
 
 # --- explaining every pooling ----------------------------------------------------------------------------------------

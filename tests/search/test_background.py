@@ -118,6 +118,8 @@ GOOD: dict[str, Any] = {"records": 4, "mean": 0.1, "percentiles": [0, 50, 100], 
         {"cosines": [0, 0, 1]},
         {"cosines": [-2, 0, 1]},
         {"cosines": [0, 0.1, float("nan")]},
+        {"cosines": [0, 0.1, 10**400]},
+        {"mean": -(10**400)},
         {"cosines": [n / 2_000 for n in range(1_500)], "percentiles": [n / 20 for n in range(1_500)]},
         {"more": 1},
     ],
@@ -126,6 +128,11 @@ def test_what_is_no_background_is_refused(change: dict[str, Any]) -> None:
     assert Background.from_json(json.dumps(GOOD)).mean == 0.1
     with pytest.raises(ValueError, match=r"it is|it has|its (numbers|percentiles)"):
         Background.from_json(json.dumps(GOOD | change))
+
+
+def test_json_that_is_nested_too_deep_is_no_background() -> None:
+    with pytest.raises(ValueError, match="nested too deep"):
+        Background.from_json("[" * 100_000)
 
 
 @given(st.lists(st.lists(st.integers(-3, 3), min_size=2, max_size=2), min_size=2, max_size=30))

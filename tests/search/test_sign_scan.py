@@ -9,9 +9,12 @@ import pytest
 
 from vecindex.search.dense import codes, parallel_scan
 from vecindex.search.dense.load_faiss import load_faiss
+from vecindex.search.dense.pace import Pace
 from vecindex.search.dense.parallel_scan import ParallelScan
 from vecindex.search.dense.settings import FAST, CodeSettings
 from vecindex.search.dense.sign_scan import SignScan
+
+from ..support.sign_truth import sign_estimates
 
 
 def unit(rows: int, seed: int, dimension: int = 256) -> Any:
@@ -21,6 +24,29 @@ def unit(rows: int, seed: int, dimension: int = 256) -> Any:
 
 def fast(vectors: Any) -> Any:
     return codes.build(vectors, CodeSettings(1, 12)).variant(FAST)
+
+
+@pytest.mark.parametrize(("rows", "dimension"), [(1, 256), (31, 256), (700, 256), (2001, 256), (3000, 301)])
+@pytest.mark.parametrize("shares", [False, True])
+def test_rows_and_estimates_are_those_that_numpy_computes(
+    rows: int, dimension: int, shares: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel_scan, "LEAST_SIGNS", 256)
+    monkeypatch.setattr(parallel_scan, "available_cores", lambda: 3)
+    monkeypatch.setattr(Pace, "cuts", lambda self: True)
+    vectors, asked = unit(rows, 0, dimension), unit(200, 1, dimension)
+    made = fast(vectors)
+    queries = np.concatenate([made.rotate(query[None]) for query in asked])
+    truth, off = sign_estimates(np.concatenate([made.rotate(vector[None]) for vector in vectors]), queries)
+    scan: Any = ParallelScan(made.index) if shares else SignScan(made.index, 0, rows)
+    for count in sorted({1, min(rows, 10), min(rows, 200)}):
+        common = 0
+        for query, expected, allowed in zip(queries, truth, off, strict=True):
+            first, second = scan.search(query[None], count)
+            found, estimates = (first[0], second[0]) if shares else (second[0], first[0])
+            assert (np.abs(estimates - expected[found]) <= allowed[found]).all()
+            common += np.isin(found, np.argsort(-expected)[:count]).sum()
+        assert common >= 0.97 * count * len(queries)
 
 
 @pytest.mark.parametrize("dimension", [3, 256, 301, 1030])

@@ -179,6 +179,7 @@ def act(folder: Path, answers: Answers, repairs: bool) -> None:
     """Reads, verifies, and then either repairs and reads again, or adds."""
     plan.CODED_ROWS = plan.RANK_ROWS = 0
     plan._rank = plan._scan = lambda *_: float("inf")  # codes are used whenever there are any
+    plan.plan.cache_clear()
     upkeep._DEAD = 10**9
     upkeep.LEXICAL_TAIL = 200
 

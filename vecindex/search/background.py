@@ -59,7 +59,10 @@ class Background:
     @classmethod
     def from_json(cls, text: str) -> Background:
         """Reads what `to_json` wrote; raises ValueError for anything else."""
-        values = read_json(text)
+        try:
+            values = read_json(text)
+        except RecursionError:
+            raise ValueError("it is nested too deep") from None
         if not isinstance(values, dict) or values.keys() != set(cls.__dataclass_fields__):
             raise ValueError("it is not a background")
         records, mean = values["records"], values["mean"]
@@ -107,7 +110,11 @@ def _ascending(values: object, low: float, high: float) -> tuple[float, ...]:
     """Rising numbers from ``low`` to ``high``; raises ValueError."""
     if not isinstance(values, list) or not 0 < len(values) <= _MOST_VALUES:
         raise ValueError("it has no list of numbers")
-    if not all(type(value) in (int, float) and math.isfinite(value) for value in values):
+    try:
+        are_finite = all(type(value) in (int, float) and math.isfinite(value) for value in values)
+    except OverflowError:  # a whole number of hundreds of digits
+        are_finite = False
+    if not are_finite:
         raise ValueError("its numbers are not finite")
     if sorted(set(values)) != values or not low <= values[0] <= values[-1] <= high:
         raise ValueError("its numbers do not rise, or go too far")

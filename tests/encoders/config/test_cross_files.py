@@ -91,6 +91,11 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
         config(auto_map={"AutoConfig": "c.BertConfig", "AutoModelForSequenceClassification": "m.Mine"}),
         "such code is never run",
     ),
+    "a list of types": (config(model_type=["bert"]), "config.json sets model_type to ['bert'], which is no name"),
+    "a maximum of 400 digits": (
+        lambda folder: edit(folder, "tokenizer_config.json", model_max_length=10**400),
+        "is not a number (model_max_length, max_position_embeddings)",
+    ),
     "a pickle": (as_pickle, "its weights are a pickle (pytorch_model.bin), which can run any code"),
     "an adapter": (lambda folder: write(folder, "adapter_config.json", {}), "it is an adapter"),
     "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), "holds no tokenizer.json"),

@@ -102,6 +102,11 @@ def nan(folder: Path) -> None:
     edit(folder, "tokenizer_config.json", model_max_length=float("nan"))
 
 
+def huge(folder: Path) -> None:
+    edit(folder, "sentence_bert_config.json", max_seq_length=None)
+    edit(folder, "tokenizer_config.json", model_max_length=10**400)
+
+
 def linked(folder: Path) -> None:
     (folder / "config.json").rename(folder / "real.json")
     (folder / "config.json").symlink_to("real.json")
@@ -133,6 +138,9 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "a prompt as long as the limit": (prompts(query="cat " * 14), "reads 16 tokens .*, and the prompt .* has 16"),
     "a limit of 1": (reads(1), "reads 1 tokens of a text, and its special tokens are 2"),
     "a limit of its own tokens": (reads(2), "reads 2 tokens of a text, and its special tokens are 2"),
+    "a type in a list": (config(model_type=["bert"]), r"config\.json sets model_type to \['bert'\], which is no name"),
+    "a type in an object": (config(model_type={"bert": 1}), "sets model_type to {'bert': 1}, which is no name"),
+    "400 digits": (huge, "its maximum 1000000000.* is not a number"),
     "no number": (nan, r"its maximum nan is not a number \(model_max_length, max_position_embeddings\)"),
     "deep settings": (text("config.json", '{"a":' + "[" * 900 + "]" * 900 + "}"), "nested more than 50 levels deep"),
     "too deep for a reader": (text("modules.json", "[" * 10**5), r"modules\.json is nested too deeply"),

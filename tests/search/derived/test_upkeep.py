@@ -159,6 +159,7 @@ def test_a_search_goes_on_when_masked_codes_are_found_damaged(
 
         monkeypatch.setattr(codes, "_with_ids", unreadable)
     monkeypatch.setattr(plan, "_codes", lambda *_: 1e13)  # a filter needs the masked codes
+    plan.plan.cache_clear()
     logging.getLogger("vecindex").propagate = True
     with vecindex.open(index.path) as again:
         assert again.explain_search(vectors[7])[1].coded == ROWS  # this loads the fast codes only

@@ -24,7 +24,7 @@ from vecindex.store.vectors import vector_file
 from vecindex.store.writer import Writer
 
 from ...support.children import child, output
-from ...support.generations import ENOUGH, KEYS, READING, WRITING, generations
+from ...support.generations import ENOUGH, KEYS, READING, WRITING, generations, prompt
 from ...support.helpers import opened, snapshots, state_of
 
 # --- waiting ---------------------------------------------------------------------------------------------------------
@@ -109,6 +109,11 @@ def test_readers_see_only_whole_commits_of_a_writer(tmp_path: Path) -> None:
         assert len(seen) == 2  # a thread that saw anything else raised
         assert min(*seen, *read) >= ENOUGH
         assert index.verify().ok
+
+
+def test_a_reader_that_waits_fails() -> None:
+    with pytest.raises(AssertionError, match=r"a read took \d"):
+        prompt(lambda: time.sleep(0.05), seconds=0.01)
 
 
 COUNTING = """

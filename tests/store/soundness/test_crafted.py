@@ -15,6 +15,7 @@ import pytest
 
 from vecindex import Index
 from vecindex.errors import CorruptIndex, RecordNotFound
+from vecindex.search.derived import upkeep
 from vecindex.store.stored import record_crc
 
 from ...support.crafted import loosened, rewrite
@@ -94,6 +95,10 @@ def errors_of(folder: Path) -> list[CorruptIndex]:
     return found
 
 
+def _short(value: object) -> str:
+    return str(value)[:30]
+
+
 MANIFEST: list[tuple[str, Any]] = [
     *((name, value) for name in ("generation", "vectors", "rows", "dead") for value in (b"\0", "5", 1.5, None, -1)),
     ("rows", 2**63 - 1),
@@ -101,6 +106,7 @@ MANIFEST: list[tuple[str, Any]] = [
     *(("space", value) for value in (b"{}", 5, "", "null", "[]", '"x"', "{}", NESTED, '{"model": 1}', None)),
     *(("codes", value) for value in (b"{}", 5, "", "null", "[]", "{}", NESTED, {"rows": 1})),
     *(("lexical", value) for value in (b"{}", 5, "", "null", "[]", "{}", NESTED, {"settings": "{}"})),
+    *(("background", value) for value in (b"{}", 5)),
     *(("tokens", value) for value in (b"{}", 5, "", "null", "[]", "{}", NESTED, {"settings": "{}"})),
     *(
         ("fields", value)
@@ -110,7 +116,7 @@ MANIFEST: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("column", "value"), MANIFEST, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(("column", "value"), MANIFEST, ids=_short)
 def test_nonsense_in_the_manifest_is_a_named_error(folder: Path, column: str, value: Any) -> None:
     rewrite(folder, **{column: value})
     with pytest.raises(CorruptIndex) as caught:
@@ -208,6 +214,24 @@ def test_token_vectors_of_another_version_are_as_if_there_were_none(folder: Path
         assert all("tokens" in hit.scores for hit in found)
         index.add(["five"])
         assert index.index_tokens().rows == index.info().records + index.info().dead_rows
+        index.compact()
+        assert index.verify().ok
+
+
+HUGE = {"records": 4, "mean": 0.1, "percentiles": [0, 100], "cosines": [0, 10**400]}
+
+
+@pytest.mark.parametrize("background", ["", "null", "[]", HUGE, {**HUGE, "mean": 10**400}, NESTED], ids=_short)
+def test_nonsense_in_the_background_is_as_if_there_were_none(
+    folder: Path, background: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "RECORDS_FOR_BACKGROUND", 2)
+    rewrite(folder, background=background)
+    with opened(folder) as index:
+        assert index.search("one")[0].key == "a"
+        assert index.search("one", mode="hybrid")[0].key == "a"
+        assert index.add(["five", "six"]).added == 2  # the background is looked at after the commit
+        assert index.search("five")[0].text == "five"
         index.compact()
         assert index.verify().ok
 

@@ -94,13 +94,15 @@ def _max_tokens(
     read: ModelReader, sentence: Mapping[str, Any], tokenizer: Mapping[str, Any], config: Mapping[str, Any]
 ) -> int:
     kind = config.get("model_type")
+    if not isinstance(kind, str | None):
+        read.refuse(f"config.json sets model_type to {repr(kind)[:40]}, which is no name")
     positions = config.get("n_positions" if kind == "gpt2" else "max_position_embeddings")
     limit = sentence.get("max_seq_length")
     if limit is None:
         # As sentence-transformers does: the tokenizer's limit, but no more than there are position embeddings.
         given = (tokenizer.get("model_max_length"), positions)
-        if odd := [n for n in given if n is not None and not (isinstance(n, int | float) and math.isfinite(n))]:
-            read.refuse(f"its maximum {odd[0]!r} is not a number (model_max_length, max_position_embeddings)")
+        if odd := [n for n in given if n is not None and not _is_finite(n)]:
+            read.refuse(f"its maximum {repr(odd[0])[:40]} is not a number (model_max_length, max_position_embeddings)")
         limit = min((int(n) for n in given if n is not None), default=None)
     if not is_size(limit) or limit >= 1_000_000:
         read.refuse("its files do not say how many tokens it reads (max_seq_length)")
@@ -111,6 +113,14 @@ def _max_tokens(
     # sentence-transformers fails on a text that uses the last few positions; here such a text is truncated.
     padding = 1 if kind == "mpnet" else config.get("pad_token_id", 1)
     return min(limit, positions - padding - 1) if kind in _PADDED_POSITIONS and is_size(padding) else limit
+
+
+def _is_finite(value: object) -> bool:
+    """Whether this is a number that fits into a float."""
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _weights(read: ModelReader, path: str, file_digest: FileDigest) -> str:

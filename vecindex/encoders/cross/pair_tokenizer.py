@@ -96,7 +96,7 @@ class PairTokenizer:
         size = max(HUGE, CHARACTERS_A_TOKEN * tokens)
         while True:
             part = text[-size:] if self._reads_the_end else text[:size]
-            (encoding,) = self._whole.encode_batch([part], add_special_tokens=False)
+            (encoding,) = encoded(self._whole, [part], add_special_tokens=False, offsets=True)
             if len(encoding.ids) > tokens:
                 return self._filling(part, encoding.offsets, tokens), len(encoding.ids)
             if size >= len(text):

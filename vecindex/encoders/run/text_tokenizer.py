@@ -108,7 +108,7 @@ class TextTokenizer:
 
     def _offsets(self, text: str) -> Iterator[Span]:
         for first, piece in zip(_starts(text, self._huge), _slices(text, self._huge), strict=True):
-            for encoding in self._whole.encode_batch([piece], add_special_tokens=False):
+            for encoding in encoded(self._whole, [piece], add_special_tokens=False, offsets=True):
                 yield from ((first + start, first + end) for start, end in encoding.offsets if end > start)
 
     def spans(self, text: str, room: int) -> list[Span]:
@@ -206,12 +206,19 @@ def _no_row(token: str, number: int, rows: int) -> str:
 
 
 def encoded(
-    tokenizer: tokenizers.Tokenizer, texts: Sequence[str | tuple[str, str]], add_special_tokens: bool = True
+    tokenizer: tokenizers.Tokenizer,
+    texts: Sequence[str | tuple[str, str]],
+    add_special_tokens: bool = True,
+    offsets: bool = False,
 ) -> list[tokenizers.Encoding]:
-    """Tokenizes texts, or pairs of texts, in this thread alone if the system refuses the library threads of its own."""
+    """Tokenizes texts, or pairs of texts, in this thread alone if the system refuses the library threads of its own.
+
+    The tokens' places in the text are known only with ``offsets``.
+    """
     for last in (False, True):
+        encode = tokenizer.encode_batch if offsets else tokenizer.encode_batch_fast
         try:
-            return tokenizer.encode_batch_fast(list(texts), add_special_tokens=add_special_tokens)
+            return encode(list(texts), add_special_tokens=add_special_tokens)
         except BaseException as error:  # a panic in Rust is not an Exception
             if type(error).__name__ != "PanicException":
                 raise

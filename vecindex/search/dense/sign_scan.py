@@ -25,6 +25,8 @@ ROWS_A_BLOCK = 32
 _PATTERNS = 16  # of the signs of 4 dimensions
 _MORE = 5 / 3
 """As many times as many rows are taken by their sums. With twice as many the recall is the same."""
+_LEAST = 16
+"""At least so many rows are taken by their sums: of one or two, the best by its sum is often not the best."""
 _IMPLEMENTATION = 15  # of FAISS: with a reservoir of results, and as fast for one query as for each of several
 
 
@@ -61,7 +63,7 @@ class SignScan:
         are either all there, or those with the last estimate.
         """
         count = min(count, self._rows)
-        asked = min(math.ceil(count * _MORE), self._rows)
+        asked = min(max(math.ceil(count * _MORE), _LEAST), self._rows)
         every_sum, every_row = self._sums(queries, asked)
         found = np.empty((len(queries), count), np.float32), np.empty((len(queries), count), np.int64)
         for place, offset in enumerate((queries @ self._centre).tolist()):
