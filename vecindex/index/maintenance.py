@@ -187,6 +187,9 @@ class Maintained(Reader):
     def repair(self, *, encode: bool = False) -> VerifyReport:
         """Repairs what can be repaired, then verifies again. Other writers wait; readers are not disturbed.
 
+        Texts are encoded only where a vector is damaged, or the file of their stored token vectors. Rows that had no
+        token vectors get none: `index_tokens` makes them.
+
         Args:
             encode: if the vector file is missing or cut short, encode the texts again whose vectors are lost. This
                 takes as long as adding them did. False leaves such an index as it is.

@@ -1,7 +1,7 @@
 """Stores token vectors of records: they are made outside the writer's lock, a piece at a time, and then published.
 
 1. An ``add`` has the token vectors of the texts that it encodes at hand, and keeps their codes here until the rows are
-   committed. Nothing is encoded twice then.
+   committed and their segment is published. Nothing is encoded twice then.
 2. Other rows lack theirs: they came with vectors, or in an ``add`` that was interrupted, or their segment was lost or
    damaged. Each ``add`` makes up for a bounded number of them; `Index.index_tokens` for all.
 3. A compaction or a migration comes in between: the piece is dropped, and its rows are found to be missing again.
@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,7 +42,7 @@ CHARACTERS_A_PIECE = 2_000_000
 MOST_TOKENS = 1_000_000
 """Segments with more are not merged any further."""
 MOST_KEPT = 2**28
-"""How many bytes of codes an ``add`` may keep."""
+"""How many bytes of codes an ``add`` may keep at a time; those whose rows are published make room for new ones."""
 _TOKENS_AT_ONCE = 16_384
 
 Progress = Callable[[int, int], None]
@@ -55,8 +55,15 @@ class Kept:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._space = ""
-        self._by_text: dict[bytes, Codes] = {}
-        self._size = 0
+        self._waiting: dict[bytes, Codes] = {}
+        self._waiting_size = 0
+        self._published: dict[bytes, Codes] = {}  # another row may have the same text
+        self._published_size = 0
+
+    @property
+    def is_half_full(self) -> bool:
+        """Whether codes that wait to be published take half of the room."""
+        return 2 * self._waiting_size >= MOST_KEPT
 
     def put(self, encoder: Encoder, text: str, tokens: Tokens, states: FloatArray) -> None:
         """Keeps the codes of a text's own tokens; see `Encoder.encode_keeping`."""
@@ -67,19 +74,65 @@ class Kept:
             if self._space != encoder.space.fingerprint:  # a migration came in between
                 self._forget()
                 self._space = encoder.space.fingerprint
-            if self._size + codes.nbytes <= MOST_KEPT:
-                self._size += codes.nbytes
-                self._by_text[text_digest(text)] = codes
+            self._make_room(codes.nbytes)
+            digest = text_digest(text)
+            if digest not in self._waiting and self._size + codes.nbytes <= MOST_KEPT:
+                self._waiting[digest] = codes
+                self._waiting_size += codes.nbytes
 
     def get(self, text: str, space: Space) -> Codes | None:
-        return self._by_text.get(text_digest(text)) if self._space == space.fingerprint else None
+        with self._lock:
+            if self._space != space.fingerprint:
+                return None
+            digest = text_digest(text)
+            found = self._waiting.get(digest)
+            return self._published.get(digest) if found is None else found
+
+    def published(self, texts: Iterable[str], space: Space) -> None:
+        """These texts' codes are in a segment now, and are dropped as soon as others need the room."""
+        with self._lock:
+            if self._space != space.fingerprint:
+                return
+            for digest in map(text_digest, texts):
+                codes = self._waiting.pop(digest, None)
+                if codes is None:
+                    continue
+                self._waiting_size -= codes.nbytes
+                if digest not in self._published:
+                    self._published[digest] = codes
+                    self._published_size += codes.nbytes
 
     def forget(self) -> None:
         with self._lock:
             self._forget()
 
     def _forget(self) -> None:
-        self._by_text, self._size = {}, 0
+        self._waiting, self._waiting_size = {}, 0
+        self._published, self._published_size = {}, 0
+
+    @property
+    def _size(self) -> int:
+        return self._waiting_size + self._published_size
+
+    def _make_room(self, size: int) -> None:
+        while self._published and self._size + size > MOST_KEPT:
+            oldest = next(iter(self._published))
+            self._published_size -= self._published.pop(oldest).nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Rows of vector file number ``vectors`` that lost their token vectors: ranges, first and after the last."""
+
+    vectors: int
+    ranges: Sequence[tuple[int, int]]
+
+    def within(self, manifest: Manifest, gaps: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """What ``gaps`` and the ranges share; nothing if the rows have other numbers by now."""
+        if manifest.vectors != self.vectors:
+            return []
+        shared = [(max(gap[0], first), min(gap[1], stop)) for gap in gaps for first, stop in self.ranges]
+        return sorted((first, stop) for first, stop in shared if first < stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +150,12 @@ class _Piece:
     @property
     def stop(self) -> int:
         return self.first + len(self.rows)
+
+    @property
+    def behind_missing(self) -> int:
+        """The row after the last one whose text is to be encoded: new rows may follow old ones in a piece."""
+        missing = set(self.missing)
+        return max((row + 1 for row, text in enumerate(self.rows, self.first) if text in missing), default=self.stop)
 
 
 class TokenUpkeep:
@@ -116,6 +175,7 @@ class TokenUpkeep:
         self._writer = writer
         self._encoder = encoder
         self.kept = Kept()
+        self._skipped = (0, 0)
         self._life: SegmentLife[TokenSegment] = SegmentLife(
             *(TokenFiles.kind, folder, store, self._load, merge, renumbered, dump),
             size=lambda segment: segment.tokens,
@@ -131,9 +191,17 @@ class TokenUpkeep:
         return self._set(lambda now: None)
 
     @memory_errors("token vectors were made")
-    def renew(self, most: float, progress: Progress | None = None) -> int:
-        """Gives rows their token vectors, and encodes at most so many texts for it; returns how many it encoded."""
-        encoded, passed = 0, 0
+    def renew(
+        self, most: float, progress: Progress | None = None, only: Dropped | None = None, meanwhile: bool = False
+    ) -> int:
+        """Gives rows their token vectors, and encodes at most so many texts for it; returns how many it encoded.
+
+        Args:
+            only: the rows that are looked at; None for all.
+            meanwhile: pass over the rows that such a call has skipped before, until `end_add`: an ``add`` goes on.
+        """
+        encoded = 0
+        vectors, passed = self._skipped if meanwhile else (0, 0)
         while True:
             with self._snapshots.take() as snapshot:
                 manifest = snapshot.manifest
@@ -143,13 +211,20 @@ class TokenUpkeep:
                 sound = self._sound(manifest)
                 if progress is not None:
                     progress(sum(file.stop - file.first for file, _ in sound), manifest.rows)
-                gap = next((gap for gap in _gaps(sound, manifest.rows) if gap[1] > passed), None)
+                if manifest.vectors != vectors:  # scenario 3
+                    vectors, passed = manifest.vectors, 0
+                gaps = _gaps(sound, manifest.rows)
+                if only is not None:
+                    gaps = only.within(manifest, gaps)
+                gap = next((gap for gap in gaps if gap[1] > passed), None)
                 if gap is None:
                     return encoded
                 first = max(gap[0], passed)
                 piece = self._piece(snapshot, space, first, gap[1])
             if len(piece.missing) > most - encoded:
-                passed = piece.stop
+                passed = piece.behind_missing
+                if meanwhile:
+                    self._skipped = (vectors, passed)
                 continue
             if piece.missing:
                 encoder = self._encoder()
@@ -168,15 +243,24 @@ class TokenUpkeep:
         tokens, size = (sum(getattr(segment, what) for _, segment in sound) for what in ("tokens", "size"))
         return TokenReport(rows, tokens, size, bytes_a_token(manifest.dimension), encoded)
 
-    def drop_damaged(self) -> None:
-        """Checks all segments, and removes those that are damaged or missing."""
+    def end_add(self) -> None:
+        """Forgets what was kept for an ``add``, whether that succeeded or not."""
+        self.kept.forget()
+        self._skipped = (0, 0)
+
+    def drop_damaged(self) -> Dropped | None:
+        """Checks all segments, and removes those that are damaged or missing; returns their rows, None for none.
+
+        Segments of another model or another version of vecindex are removed too, but they are no damage.
+        """
         with self._snapshots.borrow() as catalog:
             manifest = catalog.manifest()
         files = manifest.tokens
         if files is None:
-            return
+            return None
         usable = usable_segments(manifest)
-        bad = [file for file in files.segments if file not in usable]
+        unusable = [file for file in files.segments if file not in usable]
+        bad: list[SegmentFile] = []
         for file in usable:
             try:
                 load_segment(self._folder, file).check()  # the file as it is now, and not as it was once mapped
@@ -185,9 +269,12 @@ class TokenUpkeep:
             except ValueError as error:
                 self._store.refuse(self._folder / file.name, str(error))
                 bad.append(file)
-        if bad:
+        if bad or unusable:
             with self._writer() as writer:
-                writer.set_derived(manifest.vectors, lambda now: _without(now, bad))
+                is_done = writer.set_derived(manifest.vectors, lambda now: _without(now, [*bad, *unusable]))
+            if bad and is_done:
+                return Dropped(manifest.vectors, [(file.first, file.stop) for file in bad])
+        return None
 
     def renumbered(self, manifest: Manifest, live: Rows) -> TokenFiles | None:
         """Publishes the segments that ``manifest`` names for its rows, which were the rows ``live`` before."""
@@ -245,12 +332,15 @@ class TokenUpkeep:
             if (now.tokens, now.space) != (manifest.tokens, space):  # scenario 3, or another process was first
                 return now
             file = self._life.write(now, segment)
-            return replace(
-                now, tokens=TokenFiles(CODING, space.fingerprint, (*(each for each, _ in left), file, *after))
-            )
+            files = (*(each for each, _ in left), file, *after)
+            return replace(now, tokens=TokenFiles(CODING, space.fingerprint, files))
 
         with self._writer() as writer:
             writer.set_derived(manifest.vectors, choose)
+        with self._snapshots.borrow() as catalog:
+            now = catalog.manifest()
+        if now.tokens is not None and now.vectors == manifest.vectors and _has(now.tokens, piece):
+            self.kept.published(piece.codes, space)
 
 
 def describe_tokens(manifest: Manifest) -> str | None:
@@ -292,6 +382,10 @@ def _gaps(sound: Sequence[tuple[SegmentFile, TokenSegment]], rows: int) -> list[
     stops = [0, *(file.stop for file, _ in sound)]
     firsts = [*(file.first for file, _ in sound), rows]
     return [(stop, first) for stop, first in zip(stops, firsts, strict=True) if stop < first]
+
+
+def _has(tokens: TokenFiles, piece: _Piece) -> bool:
+    return any(file.first <= piece.first and piece.stop <= file.stop for file in tokens.segments)
 
 
 def _without(manifest: Manifest, files: Sequence[SegmentFile]) -> Manifest:

@@ -169,19 +169,25 @@ class Upkeep:
     def beside_an_add(self) -> Iterator[Callable[[], None]]:
         """Extends what is derived in a thread while an ``add`` goes on; call the yielded function after each commit."""
         running: list[Future[None]] = []
-        with ThreadPoolExecutor(1, "vecindex-upkeep") as pool:
+        try:
+            with ThreadPoolExecutor(1, "vecindex-upkeep") as pool:
 
-            def committed() -> None:
-                if not running or running[-1].done():
+                def committed() -> None:
                     manifest = self._manifest()
-                    is_due = is_extension_due(manifest, is_last=False) or is_segment_due(manifest, is_last=False)
-                    if is_due or are_tokens_due(manifest):
-                        running.append(in_thread(pool, self._try, self._renew_while_due))
+                    if running and self._is_half_full(manifest):
+                        running[-1].exception()  # waits for it: what finds no room is not kept
+                    if not running or running[-1].done():
+                        is_due = is_extension_due(manifest, is_last=False) or is_segment_due(manifest, is_last=False)
+                        if is_due or self._are_tokens_due(manifest):
+                            running.append(in_thread(pool, self._try, self._renew_while_due))
 
-            yield committed
-        for future in running:
-            future.result()  # raises the errors that `_try` lets through: bugs
-        self._try(self._renew_tokens)
+                yield committed
+            for future in running:
+                future.result()  # raises the errors that `_try` lets through: bugs
+            self._try(self._renew_tokens)
+        finally:
+            if "tokens" in vars(self):  # otherwise nothing was kept
+                self.tokens.end_add()
 
     def tidy(self) -> None:
         """After a change: compacts if there are many dead rows, makes codes of new rows, and replaces lost ones.
@@ -219,13 +225,17 @@ class Upkeep:
         return True
 
     def renew_derived(self, rebuild: bool = False) -> None:
-        """Makes what is derived for all committed rows; everything anew if ``rebuild``."""
+        """Makes what is derived for all committed rows; everything anew if ``rebuild``.
+
+        Of token vectors, which need the model, only those are made again whose segments are damaged or missing.
+        """
         self.renew_codes(rebuild)
         if rebuild or is_segment_due(self._manifest(), is_last=True):
             self._lexical.renew(rebuild)
         if rebuild and self._manifest().tokens is not None:
-            self.tokens.drop_damaged()
-            self._try(partial(self.tokens.renew, most=math.inf))
+            dropped = self.tokens.drop_damaged()
+            if dropped is not None:
+                self._try(partial(self.tokens.renew, most=math.inf, only=dropped))
 
     @memory_errors("codes were tuned")
     def tune(
@@ -266,14 +276,20 @@ class Upkeep:
             self._renew_background()
 
     def _renew_while_due(self) -> None:
-        if are_tokens_due(self._manifest()):
-            self.tokens.renew(most=TEXTS_MADE_UP_MEANWHILE)
+        if self._are_tokens_due(self._manifest()):
+            self.tokens.renew(most=TEXTS_MADE_UP_MEANWHILE, meanwhile=True)
         while is_extension_due(before := self._manifest(), is_last=False):
             self.renew_codes()
             if self._manifest().codes == before.codes:  # another process published first
                 break
         if is_segment_due(self._manifest(), is_last=False):
             self._lexical.renew()
+
+    def _are_tokens_due(self, manifest: Manifest) -> bool:
+        return are_tokens_due(manifest) or self._is_half_full(manifest)
+
+    def _is_half_full(self, manifest: Manifest) -> bool:
+        return manifest.tokens is not None and self.tokens.kept.is_half_full
 
     def _renew_background(self) -> None:
         with self._snapshots.take() as snapshot:
@@ -290,8 +306,6 @@ class Upkeep:
                 self.tokens.renew(most=TEXTS_MADE_UP)
             except ModelNotFound as error:  # the texts came with vectors
                 _log.info("New texts have no stored token vectors, since there is no model to make them: %s", error)
-            finally:
-                self.tokens.kept.forget()
 
     def _try(self, work: Callable[[], object]) -> None:
         try:

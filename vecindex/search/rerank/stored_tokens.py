@@ -48,8 +48,9 @@ class TokenStore:
 
     def keep_only(self, names: frozenset[str]) -> None:
         """Drops the other segments; they are loaded again when they are needed."""
-        for name in [name for name in self._loaded if name not in names]:
-            self._loaded.pop(name, None)
+        for name in list(self._loaded):  # other threads load segments meanwhile
+            if name not in names:
+                self._loaded.pop(name, None)
 
     def refuse(self, path: Path, reason: str) -> None:
         """Remembers that a segment is damaged."""

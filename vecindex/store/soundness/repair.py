@@ -13,7 +13,8 @@ lost, so that a backup is needed, nothing in the database is changed.
 5. Sources, documents and repeats: from the records; see `places`.
 6. Damaged vectors: the texts are encoded again and get new rows, as if they were added. If the vector file is missing
    or too short, all texts are, but only on request. See `reencode`.
-7. What is derived: after the lock is released, as after any change, and only if all vectors are sound.
+7. What is derived: after the lock is released, as after any change, and only if all vectors are sound. Of stored token
+   vectors only those of damaged or missing files are made again, if the model is at hand.
 """
 
 from __future__ import annotations

@@ -1,0 +1,241 @@
+"""The upkeep of stored token vectors: what an add keeps and skips, and what a repair makes again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from vecindex import AddReport, Index, Record
+from vecindex.encoders.run.own_tokens import own_tokens, tokenized
+from vecindex.encoders.run.tokenized import Tokens
+from vecindex.search.derived import token_upkeep, upkeep
+from vecindex.search.derived.token_upkeep import Kept, TokenUpkeep
+from vecindex.search.rerank.stored_tokens import TokenStore
+from vecindex.search.rerank.token_codes import encode
+
+from ...support.helpers import opened
+from ...support.toy import DIMENSION, ToyEncoder
+
+TOKEN_BYTES = DIMENSION // 4
+
+
+class FewAtOnce(ToyEncoder):
+    """Its texts are committed twenty at a time."""
+
+    texts_at_once = 20
+
+
+class Reading(ToyEncoder):
+    """Has the texts that it has ``read``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: set[str] = set()
+
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        self.read.update(texts)
+        return super().tokenize(texts)
+
+
+def stored_rows(index: Index) -> int:
+    tokens = index._manifest().tokens
+    return 0 if tokens is None else tokens.covered
+
+
+def kept_size(index: Index) -> int:
+    return index._upkeep.tokens.kept._size
+
+
+def put(kept: Kept, encoder: ToyEncoder, text: str) -> None:
+    encoder.encode_keeping([text], partial(kept.put, encoder))
+
+
+def add_with_vectors(index: Index, encoder: ToyEncoder, texts: list[str]) -> None:
+    """Adds records that lack their token vectors, as far as these are not made up for."""
+    index.add(texts, vectors=encoder.encode(texts), space=encoder.space)
+
+
+# --- what an add keeps
+
+
+def test_codes_make_room_once_their_rows_are_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(token_upkeep, "MOST_KEPT", 4 * TOKEN_BYTES)
+    kept, encoder = Kept(), ToyEncoder()
+    put(kept, encoder, "one two")
+    assert kept.is_half_full
+    put(kept, encoder, "three four")
+    put(kept, encoder, "five six")
+    assert kept.get("five six", encoder.space) is None
+    kept.published(["one two"], encoder.space)
+    assert kept.get("one two", encoder.space) is not None
+    put(kept, encoder, "seven eight")
+    assert kept.get("one two", encoder.space) is None
+    for text in ("three four", "seven eight"):
+        codes = kept.get(text, encoder.space)
+        (own,) = own_tokens(encoder, tokenized(encoder, [text], "document"), "document")
+        assert codes is not None
+        assert (codes == encode(own.vectors)).all()
+    assert kept._size == 4 * TOKEN_BYTES
+
+
+def test_an_add_stores_more_token_vectors_than_it_may_keep_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = 160 * 2 * TOKEN_BYTES
+    monkeypatch.setattr(token_upkeep, "MOST_KEPT", room)
+    monkeypatch.setattr(upkeep, "TEXTS_MADE_UP", 0)
+    monkeypatch.setattr(upkeep, "TEXTS_MADE_UP_MEANWHILE", 0)
+    with opened(tmp_path / "i", model=FewAtOnce(), lock_timeout=60) as index:
+        index.index_tokens()
+        for_each_commit: list[int] = []
+
+        def told(report: AddReport) -> None:
+            for_each_commit.append(kept_size(index))
+
+        index.add((Record(f"pump {n}") for n in range(800)), progress=told)
+        assert stored_rows(index) == 800
+        assert max(for_each_commit) <= room
+        assert kept_size(index) == 0
+        assert index.verify().ok
+
+
+def test_nothing_is_kept_after_an_add_that_failed(tmp_path: Path) -> None:
+    with opened(tmp_path / "i") as index:
+        index.index_tokens()
+
+        def records() -> Iterator[Record]:
+            yield from (Record(f"pump {n}") for n in range(40))
+            raise RuntimeError("the source is gone")
+
+        with pytest.raises(RuntimeError):
+            index.add(records())
+        assert kept_size(index) == 0
+
+        def stop(report: AddReport) -> None:
+            assert kept_size(index) > 0
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            index.add((Record(f"rain {n}") for n in range(40)), progress=stop)
+        assert kept_size(index) == 0
+
+
+# --- what is skipped
+
+
+@pytest.fixture
+def _nothing_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(token_upkeep, "ROWS_A_PIECE", 4)
+    monkeypatch.setattr(upkeep, "TEXTS_MADE_UP", 0)
+
+
+@pytest.mark.usefixtures("_nothing_made_up")
+def test_rows_that_were_skipped_are_not_read_again_in_the_same_add(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = ToyEncoder()
+    with opened(tmp_path / "i", model=encoder) as index:
+        index.index_tokens()
+        add_with_vectors(index, encoder, [f"pump {n}" for n in range(12)])
+        tokens = index._upkeep.tokens
+        read: list[int] = []
+        piece = TokenUpkeep._piece
+
+        def counted(*arguments: object) -> object:
+            found = piece(*arguments)  # type: ignore[arg-type]
+            read.append(found.first)
+            return found
+
+        monkeypatch.setattr(TokenUpkeep, "_piece", counted)
+        assert tokens.renew(0, meanwhile=True) == 0
+        assert read == [0, 4, 8]
+        assert tokens.renew(2, meanwhile=True) == 0
+        assert read == [0, 4, 8]
+        assert tokens.renew(4) == 4
+        assert stored_rows(index) == 4
+        tokens.end_add()
+        assert tokens.renew(4, meanwhile=True) == 4
+        assert stored_rows(index) == 8
+        index.delete(where="true")
+        index.compact()
+        add_with_vectors(index, encoder, [f"rain {n}" for n in range(4)])
+        assert tokens.renew(4, meanwhile=True) == 4
+        assert stored_rows(index) == 4
+
+
+@pytest.mark.usefixtures("_nothing_made_up")
+def test_new_rows_in_a_piece_with_skipped_ones_are_stored(tmp_path: Path) -> None:
+    encoder = ToyEncoder()
+    with opened(tmp_path / "i", model=encoder) as index:
+        index.index_tokens()
+        add_with_vectors(index, encoder, [f"pump {n}" for n in range(5)])
+        index.add(["one", "two"])
+        tokens = index._manifest().tokens
+        assert tokens is not None
+        assert [(file.first, file.stop) for file in tokens.segments] == [(5, 7)]
+
+
+# --- what a repair makes again
+
+
+@pytest.mark.usefixtures("_nothing_made_up")
+def test_a_repair_makes_only_the_token_vectors_that_were_damaged(tmp_path: Path) -> None:
+    encoder = ToyEncoder()
+    with opened(tmp_path / "i", model=encoder) as index:
+        index.add(["one", "two", "three"])
+        index.index_tokens()
+        add_with_vectors(index, encoder, [f"pump {n}" for n in range(9)])
+        index.add(["four", "five"])
+        assert stored_rows(index) == 5
+        (path,) = Path(index.path).glob("tokens-*-0-3-*")
+        path.write_bytes(b"rubbish")
+    reading = Reading()
+    with opened(tmp_path / "i", model=reading) as index:
+        assert len(index.repair().repaired) == 1
+        assert reading.read - {""} == {"one", "two", "three"}
+        assert stored_rows(index) == 5
+        assert index.verify().ok
+
+
+@pytest.mark.usefixtures("_nothing_made_up")
+def test_a_repair_without_damaged_token_vectors_loads_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = ToyEncoder()
+    monkeypatch.setattr(upkeep, "LEXICAL_TAIL", 1)
+    with opened(tmp_path / "i", model=encoder) as index:
+        index.add(["one", "two", "three"])
+        index.index_tokens()
+        add_with_vectors(index, encoder, [f"pump {n}" for n in range(9)])
+        for path in Path(index.path).glob("lexical-*"):
+            path.unlink()
+    with opened(tmp_path / "i") as index:
+
+        def load() -> ToyEncoder:
+            raise AssertionError("the model was loaded")
+
+        monkeypatch.setattr(index._upkeep.tokens, "_encoder", load)
+        assert index.repair().repaired
+        assert stored_rows(index) == 3
+        assert index.verify().ok
+        monkeypatch.undo()
+        assert index.index_tokens().encoded == 9
+
+
+# --- searches at the same time
+
+
+def test_a_segment_may_be_loaded_while_others_are_dropped() -> None:
+    store = TokenStore()
+    segment: object = object()
+    store._loaded = {f"tokens-{n}": segment for n in range(9)}  # type: ignore[misc]
+
+    class Meanwhile(frozenset[str]):
+        def __contains__(self, name: object) -> bool:
+            store._loaded[f"loaded while {name} was looked at"] = segment  # type: ignore[assignment]
+            return super().__contains__(name)
+
+    store.keep_only(Meanwhile({"tokens-3"}))
+    assert "tokens-3" in store._loaded
+    assert not {f"tokens-{n}" for n in range(9) if n != 3} & set(store._loaded)
