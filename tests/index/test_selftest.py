@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -39,6 +40,7 @@ def test_nothing_is_lost_and_nothing_is_left_behind(tmp_path: Path, old: list[st
 
 
 USING_FAISS = """
+import contextlib
 import os
 from pathlib import Path
 fork = os.fork
@@ -175,6 +177,25 @@ except KeyboardInterrupt:
 """
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout == "interrupted\n", done.stderr
+
+
+def test_ctrl_c_that_python_drops_ends_the_test_before_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dropping(folder: Path, work: object, seconds: float | None = None) -> tuple[list[Any], bool]:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return [], False
+
+    monkeypatch.setattr(crash_test, "killed", dropping)
+    monkeypatch.setattr(crash_test, "examine", lambda *_, **__: ({}, None))
+    handler = signal.getsignal(signal.SIGINT)
+    reports = crash_test.crash_test(tmp_path, 9, seed=1)
+    assert next(reports).runs == 1
+    with pytest.raises(KeyboardInterrupt):
+        next(reports)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert list(tmp_path.iterdir()) == []
 
 
 def waiting(seconds: float) -> Iterator[None]:

@@ -15,11 +15,13 @@ import shutil
 import signal
 import struct
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from types import FrameType
 from typing import Any, Literal
 
 from ..errors import StorageError, VecindexError
@@ -190,10 +192,12 @@ def crash_test(folder: Path, runs: int, seed: int) -> Generator[CrashReport, Non
     """
     with storage_errors(folder):
         scratch = Path(tempfile.mkdtemp(prefix=".vecindex-selftest-", dir=folder)).resolve()
+    restore, check = _remembering_interrupts()
     try:
         draw, report = Random(seed), CrashReport()
         path, before = scratch / "0", Contents()
         for run in range(1, runs + 1):
+            check()
             changes = _Changes(path, before, draw.getrandbits(30), draw.randint(1, _MOST_STEPS) if run % 2 == 0 else 0)
             said, _ = killed(path, changes.work, None if run % 2 == 0 else draw.uniform(0, _LONGEST_SECONDS))
             before, finding = changes.examine(said)
@@ -203,7 +207,31 @@ def crash_test(folder: Path, runs: int, seed: int) -> Generator[CrashReport, Non
                 path, before = scratch / str(run), Contents()  # faults that follow would say nothing new
             yield report
     finally:
+        restore()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _remembering_interrupts() -> tuple[Callable[[], object], Callable[[], None]]:
+    """Functions that undo this, and that raise KeyboardInterrupt if Ctrl-C has come since.
+
+    Python drops what is raised in destructors and in hooks of a fork, and with it a Ctrl-C that comes then.
+    """
+    came: list[int] = []
+
+    def check() -> None:
+        if came:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        return (lambda: None), check
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, remember)
+    return (lambda: signal.signal(signal.SIGINT, before)), check
 
 
 @dataclass(frozen=True, slots=True)
