@@ -19,16 +19,8 @@ from vecindex.search.explained.hit_explanation import HitExplanation
 from vecindex.search.lexical.bm25 import idf, impacts
 
 from ...support.helpers import opened
+from ...support.pump_texts import QUERY, TEXTS
 from ...support.toy import MAX_TOKENS, BareEncoder, ToyEncoder
-
-TEXTS = {
-    "name": "my name is Aun",
-    "rain": "it rains on the pump",
-    "error": "error E-1042 in the pump",
-    "otto": "the pump is named Otto",
-    "again": "rain and rain again",
-}
-QUERY = "the pump rain"
 
 
 @pytest.fixture

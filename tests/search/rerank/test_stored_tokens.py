@@ -21,16 +21,8 @@ from vecindex.search.rerank.token_codes import decode, encode, turned_back
 from vecindex.store.manifest import Manifest
 
 from ...support.helpers import opened, snapshots
+from ...support.pump_texts import QUERY, TEXTS
 from ...support.toy import BareEncoder, ToyEncoder
-
-TEXTS = {
-    "name": "my name is Aun",
-    "rain": "it rains on the pump",
-    "error": "error E-1042 in the pump",
-    "otto": "the pump is named Otto",
-    "again": "rain and rain again",
-}
-QUERY = "the pump rain"
 
 
 @pytest.fixture
