@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import tokenizers
 
-from ..run.text_tokenizer import CHARACTERS_A_TOKEN, HUGE, encoded
+from ..run.text_tokenizer import CHARACTERS_A_TOKEN, HUGE, TruncatingTokenizer, encoded
 from ..run.tokenized import Span
 
 _LONG = 8  # characters for each token that is read, beyond which a text is cut before it is tokenized with the query
@@ -28,7 +27,7 @@ class PairTokens:
     types: Sequence[int]
 
 
-class PairTokenizer:
+class PairTokenizer(TruncatingTokenizer):
     """A model's tokenizer for pairs; safe to use from several threads."""
 
     def __init__(
@@ -40,7 +39,7 @@ class PairTokenizer:
             raise ValueError(f"it reads {max_tokens} tokens of a pair, and its special tokens are {special}")
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_tokens, strategy="longest_first", direction=truncation)
-        self._cut = tokenizer
+        super().__init__(tokenizer)
         self._max_tokens = max_tokens
         self._reads_the_end = truncation == "left"
 
@@ -54,17 +53,6 @@ class PairTokenizer:
     @classmethod
     def from_file(cls, path: Path, max_tokens: int, truncation: Literal["right", "left"] = "right") -> PairTokenizer:
         return cls(tokenizers.Tokenizer.from_file(str(path)), max_tokens, truncation)
-
-    def save(self, path: Path) -> None:
-        """Writes the file that `from_file` reads."""
-        self._cut.save(str(path))
-
-    @cached_property
-    def _whole(self) -> tokenizers.Tokenizer:
-        """A copy that never truncates; truncation is a state that all threads share."""
-        whole = tokenizers.Tokenizer.from_str(self._cut.to_str())
-        whole.no_truncation()
-        return whole
 
     def tokenize(self, query: str, texts: Sequence[str]) -> list[PairTokens]:
         """The pairs of the query with each text."""

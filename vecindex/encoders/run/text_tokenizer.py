@@ -27,7 +27,25 @@ CHARACTERS_A_TOKEN = 32
 _SLICES_AT_ONCE = 16
 
 
-class TextTokenizer:
+class TruncatingTokenizer:
+    """What a tokenizer that truncates at the model's maximum has, whether of texts or of pairs."""
+
+    def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
+        self._cut = tokenizer
+
+    def save(self, path: Path) -> None:
+        """Writes the file that `from_file` reads."""
+        self._cut.save(str(path))
+
+    @cached_property
+    def _whole(self) -> tokenizers.Tokenizer:
+        """A copy that never truncates, for long texts; truncation is a state that all threads share."""
+        whole = tokenizers.Tokenizer.from_str(self._cut.to_str())
+        whole.no_truncation()
+        return whole
+
+
+class TextTokenizer(TruncatingTokenizer):
     """A model's tokenizer, which truncates at the model's maximum; safe to use from several threads."""
 
     def __init__(
@@ -43,7 +61,7 @@ class TextTokenizer:
             tokenizer.enable_truncation(max_tokens, direction=truncation)
         else:
             tokenizer.no_truncation()
-        self._cut = tokenizer
+        super().__init__(tokenizer)
         self.special = tokenizer.num_special_tokens_to_add(is_pair=False) if special else 0
         self._add_special = special
         self.max_tokens = max_tokens
@@ -66,17 +84,6 @@ class TextTokenizer:
         cls, path: Path, max_tokens: int, truncation: Literal["right", "left"] = "right", special: bool = True
     ) -> TextTokenizer:
         return cls(tokenizers.Tokenizer.from_file(str(path)), max_tokens, truncation, special)
-
-    def save(self, path: Path) -> None:
-        """Writes the file that `from_file` reads."""
-        self._cut.save(str(path))
-
-    @cached_property
-    def _whole(self) -> tokenizers.Tokenizer:
-        """A copy that never truncates, for long texts; truncation is a state that all threads share."""
-        whole = tokenizers.Tokenizer.from_str(self._cut.to_str())
-        whole.no_truncation()
-        return whole
 
     @cached_property
     def unknown(self) -> frozenset[int]:
