@@ -29,7 +29,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("search", "exchange"),
     ("index",),
     ("evaluate",),
-    ("cli", "__main__"),
+    ("cli", "serve", "client", "integrations", "__main__"),
 ]
 """Each name stands for a module, or for all that is within a folder; the longest name that fits counts."""
 TOP = len(FLOORS) - 1
