@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .encoders.explain import Explanation as Explanation
     from .encoders.explain import TokenExplanation as TokenExplanation
     from .encoders.explain import explain as explain
+    from .encoders.foreign import ForeignEncoder as ForeignEncoder
     from .encoders.load import load_encoder as load_encoder
     from .encoders.run.encoder import Encoder as Encoder
     from .encoders.run.pooling import mean_pool as mean_pool
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "encoders.run.encoder": ("Encoder",),
     "encoders.explain": ("Explanation", "TokenExplanation", "explain"),
+    "encoders.foreign": ("ForeignEncoder",),
     "encoders.load": ("load_encoder",),
     "encoders.run.pooling": ("mean_pool", "pool_features"),
     "errors": (

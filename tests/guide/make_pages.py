@@ -113,11 +113,12 @@ def python_page() -> str:
     named = {name: getattr(vecindex, name) for name in vecindex.__all__}
     classes = {name: each for name, each in named.items() if isinstance(each, type)}
     failures = {name: each for name, each in classes.items() if issubclass(each, (Exception, Warning))}
-    results = sorted(classes.keys() - failures.keys() - {"Index", "Encoder"})
+    results = sorted(classes.keys() - failures.keys() - {"Index", "Encoder", "ForeignEncoder"})
     sections = [_PYTHON, f"[troubleshooting](troubleshooting.md) explains the errors. {_MADE}", "## Functions\n"]
     sections += [_entry(f"vecindex.{name}", named[name]) for name in sorted(named.keys() - classes.keys())]
     sections.append(f"## Encoder\n\n{_text(vecindex.Encoder)}\n")
     sections += [_entry(f"encoder.{name}", each) for name, each in _members(vecindex.Encoder) if name in _ENCODER]
+    sections.append(_entry("vecindex.ForeignEncoder", vecindex.ForeignEncoder))
     sections.append("## Records and results\n")
     sections += [_entry(f"vecindex.{name}", classes[name]) for name in results]
     sections.append("## Errors and warnings\n")

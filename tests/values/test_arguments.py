@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import vecindex
-from vecindex import Index
+from vecindex import ForeignEncoder, Index
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.errors import InvalidFilter, InvalidInput, SourceError, VecindexError
 from vecindex.values.keys import derive_key
@@ -42,6 +42,8 @@ def functions() -> dict[str, Callable[..., Any]]:
             found[name] = value
         elif inspect.isclass(value) and not issubclass(value, Exception) and not dataclasses.is_dataclass(value):
             for method, function in inspect.getmembers(value, inspect.isfunction):
+                if value is ForeignEncoder and method != "__init__":
+                    continue  # the methods of `Encoder`
                 if method not in NOT_FOR_CALLERS and (not method.startswith("_") or method == "__init__"):
                     found[f"{name}.{method}"] = function
     return found
@@ -57,10 +59,13 @@ KINDS: dict[str, set[str]] = {
     "metadata": {"metadata"},
     "vectors": {"vectors"},
     "where": {"where"},
-    "whole": {"k", "per_group", "limit", "context", "threads", "dimensions", "join_short", "sample", "seed", "top"},
+    "whole": {
+        *("k", "per_group", "limit", "context", "threads", "dimensions", "dimension"),
+        *("join_short", "sample", "seed", "top"),
+    },
     "real": {"lock_timeout", "recall", "latency_ms", "rerank_ms", "min_score", "min_percentile", "diversity"},
     "flag": {"create", "readonly", "offline", "cache", "anew", "encode", "prune"},
-    "call": {"progress", "on_bad", "token_spans", "keep"},
+    "call": {"progress", "on_bad", "token_spans", "keep", "encode_documents", "encode_queries"},
     "path": {"path", "paths", "destination", "source", "name_or_path", "model", "compare", "rerank"},
     "choice": {
         *("precision", "device", "runtime", "role", "on_long", "on_duplicate", "format", "split"),
@@ -70,7 +75,7 @@ KINDS: dict[str, set[str]] = {
     "index": {"index"},
     "weights": {"fields"},
     "cursor": {"cursor"},
-    "name": {"space", "language"},
+    "name": {"space", "language", "name"},
     "columns": {"text_column", "metadata_columns", "include"},
     "encoder": {"encoder"},
     "settings": {"settings"},
@@ -118,6 +123,7 @@ def base(name: str, folder: Path, without: str = "") -> dict[str, Any]:
         "explain": {"encoder": ToyEncoder()},
         "open": {"model": ToyEncoder()},
         "Index.__init__": {"model": ToyEncoder()},
+        "ForeignEncoder.__init__": {"name": "theirs", "encode_documents": lambda texts: np.ones((len(texts), 3))},
         "load_encoder": {"name_or_path": folder / "nowhere", "offline": True},
         "Index.migrate": {"model": ToyEncoder(weights="v" * 64)},
         "evaluate_index": {"queries": {"q": "one"}, "qrels": {"q": {"a": 1}}},
@@ -132,8 +138,8 @@ def base(name: str, folder: Path, without: str = "") -> dict[str, Any]:
 
 def bound(name: str, index: Index) -> Callable[..., Any]:
     owner, _, method = name.rpartition(".")
-    if owner == "Index" and method == "__init__":
-        return Index
+    if method == "__init__":
+        return ForeignEncoder if owner == "ForeignEncoder" else Index
     if owner == "Index":
         return getattr(index, method)  # type: ignore[no-any-return]
     function = getattr(ToyEncoder(), method) if owner == "Encoder" else functions()[name]

@@ -105,9 +105,9 @@ def _tokens(
         return [((), None)] * len(stored)
     try:
         model = encoder()
-    except VecindexError as error:
+        each = [_parts(model, record) for record in stored]
+    except VecindexError as error:  # there is no model here, or none that has tokens
         return [((), error.message)] * len(stored)
-    each = [_parts(model, record) for record in stored]
     told: list[Told] = [((), None if isinstance(parts, list) else parts) for parts in each]
     said = convention(model)
     for some in _batches({place: parts for place, parts in enumerate(each) if isinstance(parts, list)}):
