@@ -18,7 +18,7 @@ import pytest
 import vecindex
 from vecindex import AddReport, Index, InvalidInput, Record, RecordNotFound, SpaceMismatch, StorageError
 from vecindex.index.model import IndexModel
-from vecindex.index.second_stages import SecondStages
+from vecindex.index.searching.second_stages import SecondStages
 from vecindex.store.disk.files import folder_bytes
 from vecindex.values import keys, metadata, texts
 from vecindex.values.keys import derive_key

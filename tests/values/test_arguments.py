@@ -57,7 +57,7 @@ KINDS: dict[str, set[str]] = {
     "texts": {"texts", "records", "queries"},
     "keys": {"keys", "exclude", "not_"},
     "metadata": {"metadata"},
-    "vectors": {"vectors"},
+    "vectors": {"vectors", "vector"},
     "where": {"where"},
     "whole": {
         *("k", "per_group", "limit", "context", "threads", "dimensions", "dimension"),

@@ -153,7 +153,11 @@ class IndexModel:
         if space.is_external:
             raise InvalidInput(
                 f"the index holds vectors made elsewhere ({space.model}): no text can be encoded into their space",
-                "Search with a vector from the same model, and pass vectors= when you add texts.",
+                Advice(
+                    "Search with a vector from the same model, alone or as vector= beside the text, and pass vectors= "
+                    "when you add texts.",
+                    typed="Search with --mode lexical, or in Python with a vector from the same model.",
+                ),
             )
         asked = replace(
             space,

@@ -35,7 +35,8 @@ from ..values.scalars import destination, flag
 from ..values.sources import SourceInfo, SourceState
 from .drift import SAMPLES, Sample, check_vectors
 from .model import IndexModel, Model
-from .searcher import Searcher, Where, stored_records
+from .searcher import Searcher, Where
+from .searching.searches import stored_records
 
 if TYPE_CHECKING:
     from ..exchange.export import Destination, ExportReport

@@ -2,68 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cached_property, partial
-from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from ..errors import InvalidInput, RecordNotFound
-from ..errors.warnings import PhraseNotFound, QueryUnknown, RerankUnfinished, VecindexWarning, warn
-from ..search import run
-from ..search.dense.nearest import Trace
-from ..search.dense.pace import SEARCHES
 from ..search.fusion import Fusion
-from ..search.listing import Listing
-from ..search.options import CHECKS, RERANK_MS, TOKENS, Mode, Rerank, SearchOptions
-from ..search.paging.pages import check_question, first_pages, next_page
-from ..search.rankers import Dense, Ranker, ranker, texts_to_find
-from ..search.rerank.second_stage import SecondStage
+from ..search.options import CHECKS, RERANK_MS, Mode, Rerank, SearchOptions
 from ..search.run import SearchReport
-from ..search.shaping.direction import direction
-from ..search.shaping.grouping import unmatched
-from ..search.view import Accelerator, SnapshotView
-from ..store.manifest import Manifest
-from ..store.snapshot import Snapshot
-from ..store.stored import Stored
-from ..store.vectors import Rows
 from ..values.arguments import entrance
 from ..values.columns import one_or_more_keys
 from ..values.hits import Hits
 from ..values.records import Hit
-from ..values.space import Space
-from .model import IndexModel, are_texts, encoded_part
-from .second_stages import Progress, SecondStages
-
-if TYPE_CHECKING:
-    from ..encoders.run.tokenized import FloatArray, Tokens
-    from ..search.lexicon import Lexicon
-    from ..search.rerank.stored_tokens import TokenStore
+from .searching.questions import Questions
+from .searching.searches import Searches
+from .searching.second_stages import Progress
 
 Where = Mapping[str, Any] | str
 
 
-class Searcher(Listing):
+class Searcher(Searches):
     """The part of an `Index` that searches."""
-
-    _model: IndexModel
-    _accelerator: Accelerator
-
-    @cached_property
-    def _lexicon(self) -> Lexicon:
-        from ..search.lexicon import Lexicon  # a dense search needs none of it
-
-        return Lexicon()
-
-    @cached_property
-    def _second_stages(self) -> SecondStages:
-        return SecondStages(lambda: self._model)
-
-    @property
-    def _tokens(self) -> TokenStore:
-        return self._second_stages.stored_tokens
 
     @entrance(**CHECKS)
     def search(
@@ -72,6 +29,7 @@ class Searcher(Listing):
         k: int = 5,
         where: Where | None = None,
         *,
+        vector: Any = None,
         mode: Mode = "dense",
         fusion: Fusion = "convex",
         rerank: Rerank | None = None,
@@ -93,6 +51,8 @@ class Searcher(Listing):
             k: the number of hits; fewer are returned only if fewer records match.
             where: a filter on metadata, e.g. ``{"lang": "en", "year": {"$gte": 2020}}`` or
                 ``"lang = 'en' and year >= 2020"``.
+            vector: the vector (D,) of a query that is a text, where you have it already, or another program made the
+                vectors of the index. The text is then not encoded for the dense side.
             mode: "dense" finds the nearest vectors, that is, texts of the same meaning; "lexical" finds texts with the
                 query's words, by BM25; "hybrid" does both. In these two, a phrase in quotation marks has to be in the
                 text word for word, and a dash before a word or a phrase leaves out texts with it. If no record that the
@@ -145,7 +105,7 @@ class Searcher(Listing):
                 all do.
             GroupWarning: no record has the field ``group_by``.
         """
-        return self._search([query], SearchOptions.of(locals()), progress=progress)[0]
+        return self._search(Questions.one(query, vector), SearchOptions.of(locals()), progress=progress)[0]
 
     @entrance(**CHECKS)
     def search_many(
@@ -154,6 +114,7 @@ class Searcher(Listing):
         k: int = 5,
         where: Where | None = None,
         *,
+        vectors: Any = None,
         mode: Mode = "dense",
         fusion: Fusion = "convex",
         rerank: Rerank | None = None,
@@ -169,36 +130,10 @@ class Searcher(Listing):
     ) -> list[Hits]:
         """Searches for several texts, or vectors (n, D), in one snapshot; returns a list of hits for each.
 
-        The arguments are those of `search`; ``progress`` counts queries. Together, many take less time than one by one.
+        The arguments are those of `search`; ``vectors`` (n, D) are those of the texts, if you have them, and
+        ``progress`` counts queries. Together, many take less time than one by one.
         """
-        return self._search(queries, SearchOptions.of(locals()), progress=progress)
-
-    def _search(
-        self,
-        queries: Sequence[str] | Any,
-        options: SearchOptions,
-        trace: Trace | None = None,
-        progress: Progress | None = None,
-    ) -> list[Hits]:
-        trace = trace or Trace()
-        if options.cursor is not None:
-            check_question(options.cursor, queries[0], options)
-        with SEARCHES, self._asked(queries, options, trace, progress) as (view, ranker, stage):
-            if options.cursor is None:
-                hits = first_pages(view, ranker, queries, options, trace, stage)
-            else:
-                hits = [next_page(view, ranker, queries[0], options, trace, stage)]
-            if trace.orders is not None:
-                from ..search.explained.explain_hits import explain_hits  # other searches need none of it
-
-                encoder = partial(self._model.encoder, view.space)
-                trace.explanations = explain_hits(ranker, stage, trace, encoder, hits[0])
-                trace.lap("explain")
-            warnings = [*view.unmatched(options.where, options.k), *unmatched(view, options.by, hits)]
-        if trace.reranked < trace.to_rerank:
-            warnings.append(RerankUnfinished(trace.reranked, trace.to_rerank, options.rerank_ms))
-        _warn(warnings)
-        return hits
+        return self._search(Questions.of(queries, vectors), SearchOptions.of(locals()), progress=progress)
 
     @entrance(**CHECKS)
     def explain_search(
@@ -207,6 +142,7 @@ class Searcher(Listing):
         k: int = 5,
         where: Where | None = None,
         *,
+        vector: Any = None,
         mode: Mode = "dense",
         fusion: Fusion = "convex",
         rerank: Rerank | None = None,
@@ -227,12 +163,7 @@ class Searcher(Listing):
         adds to the BM25 score, and which tokens met. For this, the texts of the hits are encoded again, so that it
         takes longer than the search.
         """
-        return self._explained(query, SearchOptions.of(locals()))
-
-    def _explained(self, query: str | Any, options: SearchOptions) -> tuple[Hits, SearchReport]:
-        trace = Trace(orders={})
-        hits = self._search([query], options, trace)[0]
-        return hits, run.reported(options.mode, trace)
+        return self._explained(Questions.one(query, vector), SearchOptions.of(locals()))
 
     @entrance(**CHECKS)
     def search_all(
@@ -241,6 +172,7 @@ class Searcher(Listing):
         min_score: float | None = None,
         where: Where | None = None,
         *,
+        vector: Any = None,
         min_percentile: float | None = None,
         mode: Mode = "dense",
         fusion: Fusion = "convex",
@@ -252,16 +184,7 @@ class Searcher(Listing):
         others may write. If ``min_score`` is None, they are all that match. They stand in the order that `search` gives
         them; only with ``fusion="rrf"``, whose ranks are here among all records, may it be another.
         """
-        return self._all(query, SearchOptions.of(locals()))
-
-    def _all(self, query: str | Any, options: SearchOptions) -> Iterator[Hit]:
-        hits = self._each(query, options)
-        return chain(list(islice(hits, 1)), hits)  # an error is raised now, and not when the hits are read
-
-    def _each(self, query: str | Any, options: SearchOptions) -> Iterator[Hit]:
-        with self._asked([query], options, Trace()) as (view, ranker, _):
-            _warn(view.unmatched(options.where))
-            yield from run.search_all(view, ranker, options)
+        return self._all(Questions.one(query, vector), SearchOptions.of(locals()))
 
     @entrance(key=one_or_more_keys)
     def similar(
@@ -294,105 +217,3 @@ class Searcher(Listing):
             InvalidFilter, CorruptIndex.
         """
         return self._similar(tuple(key), SearchOptions.of(locals()), tuple(not_), warns=True)
-
-    def _similar(
-        self, like: tuple[str, ...], options: SearchOptions, unlike: tuple[str, ...] = (), warns: bool = False
-    ) -> Hits:
-        if both := set(like) & set(unlike):
-            raise InvalidInput(
-                f"the record {min(both)!r} is both an example and a counterexample", "Name it only once."
-            )
-        like, unlike = tuple(dict.fromkeys(like)), tuple(dict.fromkeys(unlike))
-        with SEARCHES, self._snapshots.take() as snapshot:
-            records = stored_records(snapshot, like + unlike)
-            if warns and any(record.unknown for record in records) and (space := snapshot.manifest.space):
-                warn(QueryUnknown(space.model, "the record"))
-            rows = np.array([record.row for record in records])
-            vectors = np.array(snapshot.vectors[rows])
-            query = direction(vectors[: len(like)], vectors[len(like) :])
-            view = self._accelerator.view(snapshot)
-            without = np.union1d(rows, _excluded(snapshot, options))
-            allowed = snapshot.allowed(options.where)
-            ranker = Dense(view, query[None, :], [allowed], least=options.least(view), without=without)
-            hits = run.search(view, ranker, options)[0]
-            warnings = [*snapshot.unmatched(options.where, options.k), *unmatched(snapshot, options.by, [hits])]
-        _warn(warnings)
-        return hits
-
-    @contextlib.contextmanager
-    def _asked(
-        self, queries: Sequence[str] | Any, options: SearchOptions, trace: Trace, progress: Progress | None = None
-    ) -> Iterator[tuple[SnapshotView, Ranker, SecondStage | None]]:
-        """A snapshot to search, the order of its records for these queries, and what orders the best of them again."""
-        is_plain = options.mode == "dense" and options.rerank is None
-        texts = [] if is_plain else texts_to_find(queries, options)
-        compares_tokens = options.rerank == TOKENS
-        is_encoded = options.mode != "lexical" or compares_tokens
-        is_read = is_encoded or options.rerank is not None
-        encoded = queries if options.mode == "dense" or not is_read else [encoded_part(text) for text in texts]
-        cross: SecondStage | None = None
-        if options.rerank is not None and not compares_tokens:
-            cross = self._second_stages.cross(encoded, options.rerank, options.rerank_ms, progress)
-            trace.lap("load")
-        while True:
-            space, vectors, stage = None, None, cross
-            # Texts are encoded before the snapshot is taken, since that takes long; vectors are only checked.
-            if is_encoded and are_texts(queries):
-                space = self._space()
-                read: dict[str, tuple[Tokens, FloatArray]] = {}
-                keep = (lambda text, *states: read.__setitem__(text, states)) if compares_tokens else None  # noqa: B023
-                vectors = None if options.mode == "lexical" else self._model.query_vectors(encoded, space, keep)
-                stage = self._second_stages.tokens(encoded, space, options, read) if compares_tokens else cross
-            with self._snapshots.take() as snapshot:
-                if options.mode == "dense" and vectors is None:
-                    space = snapshot.manifest.space
-                    vectors = self._model.query_vectors(queries, space)
-                needs_none = vectors is None and not compares_tokens
-                if needs_none or snapshot.manifest.space == space:
-                    view = self._accelerator.view(snapshot)
-                    allowed, without = snapshot.allowed(options.where), _excluded(snapshot, options)
-                    words = None if options.mode == "dense" else self._lexicon.of(snapshot)
-                    if stage is not None:
-                        stage.begin(snapshot)
-                    trace.lap("filter")
-                    order = ranker(view, vectors, words, texts, allowed, options, trace, without)
-                    _warn([PhraseNotFound(phrases) for phrases in trace.loosened])
-                    yield view, order, stage
-                    return
-            # The first add or a migration changed the space meanwhile; encode the queries again.
-
-    def _space(self) -> Space | None:
-        return self._manifest().space
-
-    def _manifest(self) -> Manifest:
-        with self._snapshots.borrow() as catalog:
-            return catalog.manifest()
-
-
-def stored_records(snapshot: Snapshot, keys: Sequence[str]) -> list[Stored]:
-    """The records of these keys, whose vectors were checked; raises RecordNotFound."""
-    records = _stored(snapshot, keys)
-    snapshot.check(np.array([record.row for record in records]))
-    return records
-
-
-def _stored(snapshot: Snapshot, keys: Sequence[str]) -> list[Stored]:
-    """The records of these keys; raises RecordNotFound."""
-    found = snapshot.find(keys)
-    for key in keys:
-        if key not in found:
-            raise RecordNotFound(key)
-    return [found[key] for key in keys]
-
-
-def _excluded(snapshot: Snapshot, options: SearchOptions) -> Rows:
-    """The rows of the records that are left out; raises RecordNotFound."""
-    if options.cursor is not None:  # since the first page, some may have been deleted
-        return np.array([record.row for record in snapshot.find(options.exclude).values()], np.int64)
-    keys = tuple(dict.fromkeys(options.exclude))
-    return np.array([record.row for record in _stored(snapshot, keys)], np.int64)
-
-
-def _warn(warnings: Sequence[VecindexWarning]) -> None:
-    for warning in warnings:
-        warn(warning)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,15 @@ from ..view import SnapshotView
 from .cursor import Cursor, Last, check_state, short_digest
 
 Scores = npt.NDArray[Any]
+
+
+class TextWithVector(NamedTuple):
+    """A query that has both."""
+
+    text: str
+    vector: Any
+
+
 _OF_A_PAGE = {"k", "context", "rerank_ms", "cursor"}
 """Options that may differ from page to page."""
 
@@ -208,11 +217,21 @@ def _places_in_group(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 def _digest(query: Any, options: SearchOptions) -> bytes:
-    """Tells a query with its options from others; a query is a text or a vector."""
+    """Tells a query with its options from others; a query is a text, a vector or both."""
     parts = {name: getattr(options, name) for name in options.__dataclass_fields__ if name not in _OF_A_PAGE}
     parts["exclude"] = sorted(set(options.exclude))
-    asked = ("text", query) if isinstance(query, str) else ("vector", np.asarray(query, np.float64).tobytes())
+    asked: tuple[Any, ...]
+    if isinstance(query, str):
+        asked = "text", query
+    elif isinstance(query, TextWithVector):
+        asked = "text", query.text, "vector", _bytes(query.vector)
+    else:
+        asked = "vector", _bytes(query)
     return short_digest(on_own_stack(repr, (asked, parts)))
+
+
+def _bytes(vector: Any) -> bytes:
+    return np.asarray(vector, np.float64).tobytes()
 
 
 def _is_plain(options: SearchOptions) -> bool:

@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ..errors import Advice, InvalidInput
-from ..search.options import SearchOptions
-from ..search.rerank.second_stage import SecondStage
-from ..values.space import Space
-from .model import IndexModel
+from ...errors import Advice, InvalidInput
+from ...search.options import SearchOptions
+from ...search.rerank.second_stage import SecondStage
+from ...values.space import Space
+from ..model import IndexModel
 
 if TYPE_CHECKING:
-    from ..encoders.cross.cross_encoder import CrossEncoder
-    from ..search.rerank.stored_tokens import TokenStore
-    from ..search.rerank.tokens import Read
+    from ...encoders.cross.cross_encoder import CrossEncoder
+    from ...search.rerank.stored_tokens import TokenStore
+    from ...search.rerank.tokens import Read
 
 Progress = Callable[[int, int], None]
 
@@ -32,7 +32,7 @@ class SecondStages:
     @cached_property
     def stored_tokens(self) -> TokenStore:
         """The stored token vectors of the index."""
-        from ..search.rerank.stored_tokens import TokenStore  # only a search with rerank="tokens" needs it
+        from ...search.rerank.stored_tokens import TokenStore  # only a search with rerank="tokens" needs it
 
         return TokenStore()
 
@@ -57,7 +57,7 @@ class SecondStages:
                     typed="Search without --rerank, or pass a cross-encoder.",
                 ),
             )
-        from ..search.rerank.tokens import TokenStage  # other searches need none of it
+        from ...search.rerank.tokens import TokenStage  # other searches need none of it
 
         return TokenStage(self._model().encoder(space), self.stored_tokens, texts, options.rerank_ms, read)
 
@@ -67,13 +67,13 @@ class SecondStages:
         Raises:
             ModelNotFound, UnsupportedModel, MissingExtra.
         """
-        from ..search.rerank.cross import CrossStage  # other searches need none of it
+        from ...search.rerank.cross import CrossStage  # other searches need none of it
 
         return CrossStage(self._cross_encoder(name), texts, milliseconds, progress)
 
     def _cross_encoder(self, name: str) -> CrossEncoder:
         """The one that was asked for last is kept."""
-        from ..encoders.cross.load import load_cross_encoder
+        from ...encoders.cross.load import load_cross_encoder
 
         with self._lock:
             if self._cross is None or self._cross[0] != name:

@@ -1,0 +1,1 @@
+"""The doing of searches, whose public methods are in `index.searcher`."""

@@ -1,0 +1,69 @@
+"""What searches are asked: texts, vectors, or texts with the vectors that stand for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import InvalidInput
+from ...search.options import SearchOptions
+from ...search.paging.pages import TextWithVector
+from ...search.run import unit_queries
+from ...store.vectors import Vectors
+from ...values.arrays import Numbers, numbers
+from ...values.columns import each
+from ...values.space import Space
+from ...values.texts import checked_query
+from ..model import are_texts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Questions:
+    """``queries`` are texts or vectors (n, D), and ``vectors`` (n, D), if given, are those of the texts."""
+
+    queries: Sequence[str] | Any
+    vectors: Numbers | None = None
+
+    @classmethod
+    def of(cls, queries: Sequence[str] | Any, vectors: Any) -> Questions:
+        """Questions, and what was given for their vectors; raises InvalidInput if these are not numbers."""
+        return cls(queries, None if vectors is None else numbers(vectors, "query vectors"))
+
+    @classmethod
+    def one(cls, query: str | Any, vector: Any) -> Questions:
+        """As `of`, for a single question."""
+        return cls.of([query], None if vector is None else [vector])
+
+    @property
+    def are_texts(self) -> bool:
+        """Whether there are texts, and not only vectors."""
+        return are_texts(self.queries)
+
+    def check(self, options: SearchOptions) -> None:
+        """Raises InvalidInput if vectors are given that stand for no texts, or that nothing is searched by."""
+        if self.vectors is None:
+            return
+        if len(self.queries) and not self.are_texts:
+            raise InvalidInput("a vector is given beside a query that is a vector itself", "Pass only one of them.")
+        if options.mode == "lexical":
+            raise InvalidInput(
+                "a vector is given to a lexical search, which looks for words alone",
+                "Leave it out, or search with mode='hybrid'.",
+            )
+        each(self.queries, checked_query)
+
+    def unit_vectors(self, space: Space | None) -> Vectors:
+        """The vectors that were given, (n, D) of unit length; raises InvalidInput if they are not of this space."""
+        given = self.queries if self.vectors is None else self.vectors
+        vectors = unit_queries(given, space.dimension if space else 0)
+        if len(vectors) != len(self.queries):
+            reason = f"{len(vectors)} vectors are given for {len(self.queries)} queries"
+            raise InvalidInput(reason, "Pass one for each, in the same order.")
+        return vectors
+
+    def singly(self) -> Sequence[Any] | Any:
+        """What a cursor goes on with: each text, vector, or both."""
+        if self.vectors is None:
+            return self.queries
+        return [TextWithVector(*pair) for pair in zip(self.queries, self.vectors, strict=True)]
