@@ -122,9 +122,33 @@ def test_blocks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     documents = [" ".join(random.Random(i).choices("abcdefgh", k=i % 7)) for i in range(100)]
     whole = data(segment(3, documents))
     monkeypatch.setattr(building, "_UNITS_A_BLOCK", 20)
+    monkeypatch.setattr(building, "_CHARACTERS_AT_ONCE", 10)
     assert data(segment(3, documents)) == whole
     monkeypatch.setattr(building, "_COMBINATIONS", 3)
     assert data(segment(3, documents)) == whole
+
+
+def test_rows_of_all_kinds_are_the_same_added_one_by_one_and_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = random.Random(5)
+    documents = [
+        tuple("".join(drawn.choices("ab c1-\u6771\u00e9", k=drawn.randrange(12))) for _ in "123") for _ in range(60)
+    ]
+    whole = data(segment(3, documents, TITLED))
+    for characters in (1_000_000, 1, 40):
+        monkeypatch.setattr(building, "_CHARACTERS_AT_ONCE", characters)
+        builder = building.Builder(TITLED, 3)
+        for start in range(0, len(documents), 25):
+            some = documents[start : start + 25]
+            builder.add(range(3 + start, 3 + start + len(some)), [text for texts in some for text in texts])
+        assert data(builder.segment(3 + len(documents))) == whole
+
+
+def test_terms_beyond_two_bytes_are_put_in_order() -> None:
+    numbers = np.random.default_rng(0).integers(0, 1 << 33, 1000)
+    numbers[::3] = numbers[0]
+    assert building._by_number(numbers, 1 << 33).tolist() == np.argsort(numbers, kind="stable").tolist()
+    few = numbers % 5
+    assert building._by_number(few, 5).tolist() == np.argsort(few, kind="stable").tolist()
 
 
 def test_more_pairs_than_two_bytes_can_number() -> None:

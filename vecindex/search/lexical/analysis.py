@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 from typing import NamedTuple
 
 from .characters import pattern
@@ -45,7 +45,7 @@ class Analyzer:
 
     def __init__(self, settings: LexicalSettings) -> None:
         self.settings = settings
-        self._stem = stemmer(settings.language)
+        self._stems = stemmer(settings.language)
         self._has_stems = settings.language is not None
         self._known: dict[str, tuple[str, ...]] = {}
 
@@ -111,13 +111,27 @@ class Analyzer:
                 self._known[unit] = terms
         return terms
 
+    def terms_of_all(self, units: Sequence[str]) -> list[tuple[str, ...]]:
+        """The terms of each of many different units: faster than one after the other."""
+        found = list(map(self._known.get, units))
+        new = [unit for unit, terms in zip(units, found, strict=True) if terms is None]
+        plain = [word for word in new if self._has_stems and 1 < len(word) <= LONGEST and _is_plain(word)]
+        known = {word: (stem, FORM + word) for word, stem in zip(plain, self._stems(plain), strict=True)}
+        if len(self._known) + len(plain) > _WORDS_KEPT:
+            self._known.clear()
+        self._known.update(islice(known.items(), _WORDS_KEPT))
+        return [
+            terms if terms is not None else known.get(unit) or self.terms_of(unit)
+            for unit, terms in zip(units, found, strict=True)
+        ]
+
     def _terms_of(self, unit: str) -> tuple[str, ...]:
         folded = _folded(unit)
         parts = [folded] if folded.isalpha() else _parts(folded)
         terms: list[str] = []
         for part in parts:
             form = self._form_of(part)
-            terms += [part] if form == part else [self._stem(part), form]
+            terms += [part] if form == part else [*self._stems([part]), form]
         is_code = len(parts) > 1 and ("_" in folded or any(map(str.isdigit, folded)))
         if parts and (is_code or folded[-1] in "+#"):
             terms.append(folded.translate(_CODE_JOINTS))
@@ -129,6 +143,11 @@ class Analyzer:
             return part
         is_of_run = not part.isascii() and pattern("[{SPACELESS}]").match(part)
         return part if is_of_run else FORM + part
+
+
+def _is_plain(word: str) -> bool:
+    """Whether a word is its own only part."""
+    return word.isascii() and word.isalpha() and word.islower()
 
 
 def _folded(unit: str) -> str:

@@ -5,7 +5,6 @@ However a segment was made, its bytes are the same as if it were built of its te
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -13,10 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .analysis import FORM, Analyzer
-from .segment import Array, Segment, term_hash
+from .cutting import cut
+from .segment import Array, Segment, term_hashes
 
 _UNITS_A_BLOCK = 2_000_000
 """How many words are put in order at once; they take about 120 bytes each."""
+_CHARACTERS_AT_ONCE = 1_000_000
+"""Texts of so many characters, or one that is longer, are cut into words together."""
+_TEXTS_AT_ONCE = 16_384
 _COMBINATIONS = 4_000_000
 """Up to so many possible values, a table says which occur; beyond, they are sorted."""
 
@@ -31,19 +34,71 @@ def build(analyzer: Analyzer, first: int, stop: int, documents: Iterable[Documen
     Raises:
         ValueError: the rows are not ascending, or not in this range.
     """
-    block = _Block(analyzer)
-    made: list[Segment] = []
-    begin, last = first, first - 1
+    builder = Builder(analyzer, first)
     for row, texts in documents:
-        if not last < row < stop:
-            raise ValueError(f"row {row} comes after row {last}, in a segment of rows {first} up to {stop}")
-        last = row
-        if len(block.units) >= _UNITS_A_BLOCK:
-            made.append(block.segment(begin, row))
-            block, begin = _Block(analyzer), row
-        block.add(row - begin, texts)
-    made.append(block.segment(begin, stop))
-    return made[0] if len(made) == 1 else merge(made)
+        builder.add((row,), texts)
+    return builder.segment(stop)
+
+
+class Builder:
+    """Makes a segment of the rows from ``first`` on; their words are kept as numbers until then."""
+
+    def __init__(self, analyzer: Analyzer, first: int) -> None:
+        self.analyzer = analyzer
+        self.first = first
+        self.stop = first
+        """The row behind the last one that was added."""
+        self._fields = len(analyzer.settings.weights)
+        self._rows: list[int] = []
+        self._texts: list[str] = []
+        self._characters = 0
+        self._block = _Block(analyzer, first)
+        self._made: list[Segment] = []
+
+    def add(self, rows: Sequence[int], texts: Sequence[str]) -> None:
+        """Adds rows, ascending, and the texts of each, one for each of the settings' weights.
+
+        Raises:
+            ValueError: the rows are not ascending, or have not as many texts.
+        """
+        if len(texts) != len(rows) * self._fields:
+            raise ValueError(f"{len(texts)} texts for {self._fields} fields of {len(rows)} rows")
+        for row in rows:
+            if row < self.stop:
+                raise ValueError(f"row {row} comes after row {self.stop - 1}")
+            self.stop = row + 1
+        self._rows += rows
+        self._texts += texts
+        self._characters += sum(map(len, texts))
+        if self._characters >= _CHARACTERS_AT_ONCE or len(self._texts) >= _TEXTS_AT_ONCE:
+            self._cut()
+
+    def segment(self, stop: int) -> Segment:
+        """The segment of all rows up to ``stop``; those that were not added are empty.
+
+        Raises:
+            ValueError: there are rows beyond.
+        """
+        if self.stop > stop:
+            raise ValueError(f"row {self.stop - 1} comes after row {stop - 1}, the last of the segment")
+        self._cut()
+        made = [*self._made, self._block.segment(stop)]
+        return made[0] if len(made) == 1 else merge(made)
+
+    def _cut(self) -> None:
+        """Cuts the texts that wait into words, some at a time."""
+        rows, texts = self._rows, self._texts
+        self._rows, self._texts, self._characters = [], [], 0
+        ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)).reshape(-1, self._fields).sum(axis=1))
+        start = 0
+        while start < len(rows):
+            before = int(ends[start - 1]) if start else 0
+            stop = int(np.searchsorted(ends, before + _CHARACTERS_AT_ONCE)) + 1
+            if self._block.units >= _UNITS_A_BLOCK:
+                self._made.append(self._block.segment(rows[start]))
+                self._block = _Block(self.analyzer, rows[start])
+            self._block.add(rows[start:stop], texts[start * self._fields : stop * self._fields])
+            start = stop
 
 
 class _Numbers(dict[str, int]):
@@ -55,67 +110,83 @@ class _Numbers(dict[str, int]):
 
 
 class _Block:
-    """Words of rows that are put in order together."""
+    """Words of rows that are put in order together. Each text has a slot, those of a row one after the other."""
 
-    def __init__(self, analyzer: Analyzer) -> None:
+    def __init__(self, analyzer: Analyzer, first: int) -> None:
         self._analyzer = analyzer
+        self._first = first
         self._weights = np.array(analyzer.settings.weights, np.float64)
         self._numbers = _Numbers()
-        self.units = array("I")
-        self._rows = array("q")
-        self._sizes = array("q")
+        self._rows = [np.empty(0, np.int64)]
+        self._units = [np.empty(0, np.uint32)]
+        self._sizes = [np.empty(0, np.int64)]
+        self.units = 0
 
-    def add(self, row: int, texts: Sequence[str]) -> None:
-        """Adds a row, counted from the segment's first."""
-        if len(texts) != len(self._weights):
-            raise ValueError(f"{len(texts)} texts for {len(self._weights)} fields")
-        self._rows.append(row)
-        for text in texts:
-            units = self._analyzer.units(text)
-            self.units.extend(map(self._numbers.__getitem__, units))
-            self._sizes.append(len(units))
+    def add(self, rows: Sequence[int], texts: Sequence[str]) -> None:
+        """Adds rows with the texts of each."""
+        texts = list(texts)
+        others = [slot for slot, is_ascii in enumerate(map(str.isascii, texts)) if not is_ascii]
+        units_of_others = [self._analyzer.units(texts[slot]) for slot in others]
+        for slot in others:
+            texts[slot] = ""
+        found, numbers, sizes = cut(texts)
+        units = np.array([self._numbers[unit] for unit in found], np.uint32)[numbers]
+        if others:
+            before = np.cumsum(sizes)[others]
+            more = np.array([self._numbers[unit] for units in units_of_others for unit in units], np.uint32)
+            sizes[others] = [len(units) for units in units_of_others]
+            units = np.insert(units, np.repeat(before, sizes[others]), more)
+        self._rows.append(np.array(rows, np.int64) - self._first)
+        self._units.append(units)
+        self._sizes.append(sizes)
+        self.units += len(units)
 
-    def segment(self, first: int, stop: int) -> Segment:
-        """The segment of all rows that were added."""
+    def segment(self, stop: int) -> Segment:
+        """The segment of the rows that were added, and up to ``stop``."""
         fields = len(self._weights)
-        slots = np.repeat(np.arange(len(self._sizes)), np.frombuffer(self._sizes, np.int64))
-        of_units = [self._analyzer.terms_of(unit) for unit in self._numbers]
+        rows, units, sizes = np.concatenate(self._rows), np.concatenate(self._units), np.concatenate(self._sizes)
+        of_units = self._analyzer.terms_of_all(list(self._numbers))
         lengths = np.array([sum(not term.startswith(FORM) for term in terms) for terms in of_units], np.float64)
-        lengths = lengths[np.frombuffer(self.units, np.uint32)]
-        sizes = np.bincount(slots, lengths, minlength=len(self._sizes)).reshape(-1, fields)
-        hashes, terms, slots = self._terms(of_units, slots)
-        row_lengths = np.zeros(stop - first, np.float32)
-        numbers = np.frombuffer(self._rows, np.int64)
-        row_lengths[numbers] = sizes @ self._weights
-
-        bits = max(1, len(self._sizes)).bit_length()
-        keys = np.sort(terms.astype(np.uint64) << np.uint64(bits) | slots.astype(np.uint64))
-        starts = _starts(keys)
-        counts = np.diff(np.append(starts, len(keys))).astype(np.float64)
-        keys = keys[starts]
+        slots = np.repeat(np.arange(len(sizes)), sizes)
+        sums = np.bincount(slots, lengths[units], minlength=len(sizes))
+        row_lengths = np.zeros(stop - self._first, np.float32)
+        row_lengths[rows] = sums.reshape(-1, fields) @ self._weights
+        hashes, terms, slots = _terms(of_units, units, slots)
+        order = _by_number(terms, len(hashes))
+        terms, slots = terms[order], slots[order]
+        starts = _starts(terms, slots)
+        counts = np.diff(starts, append=len(terms)).astype(np.float64)
+        terms, slots = terms[starts], slots[starts]
         if fields > 1:
-            slots = (keys & np.uint64((1 << bits) - 1)).astype(np.int64)
-            keys = (keys >> np.uint64(bits) << np.uint64(bits)) | (slots // fields).astype(np.uint64)
-            starts = _starts(keys)
-            counts = np.add.reduceat(counts * self._weights[slots % fields], starts) if len(starts) else counts
-            keys = keys[starts]
-        found = (keys >> np.uint64(bits)).astype(np.int64)
-        rows = numbers[(keys & np.uint64((1 << bits) - 1)).astype(np.int64)]
-        offsets = np.searchsorted(found, np.arange(len(hashes) + 1))
-        return _segment(first, stop, hashes, offsets, rows, counts, row_lengths)
+            counts *= self._weights[slots % fields]
+            slots = slots // fields
+            starts = _starts(terms, slots)
+            counts = np.add.reduceat(counts, starts) if len(starts) else counts
+            terms, slots = terms[starts], slots[starts]
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(terms, minlength=len(hashes)))])
+        return _segment(self._first, stop, hashes, offsets, rows[slots], counts, row_lengths)
 
-    def _terms(self, of_units: Sequence[Sequence[str]], slots: Places) -> tuple[npt.NDArray[np.uint64], Places, Places]:
-        """The hashes of all terms, ascending, and for each occurrence the number of its term and its slot."""
-        terms = _Numbers()
-        flat = np.array([terms[term] for each in of_units for term in each], np.int64)
-        sizes = np.array([len(each) for each in of_units], np.int64)
-        hashes, ranks = np.unique(np.array([term_hash(term) for term in terms], np.uint64), return_inverse=True)
-        flat = ranks[flat]
-        units = np.frombuffer(self.units, np.uint32)
-        repeats = sizes[units]
-        begins = (np.cumsum(sizes) - sizes)[units] - (np.cumsum(repeats) - repeats)
-        places = np.repeat(begins, repeats) + np.arange(int(repeats.sum()))
-        return hashes, flat[places], np.repeat(slots, repeats)
+
+def _terms(
+    of_units: Sequence[Sequence[str]], units: Array, slots: Array
+) -> tuple[npt.NDArray[np.uint64], Array, Array]:
+    """The hashes of all terms, ascending, and for each occurrence in ``units`` the number of its term and its slot."""
+    numbers = _Numbers()
+    flat = np.array([numbers[term] for terms in of_units for term in terms], np.int64)
+    hashes, ranks = np.unique(term_hashes(numbers), return_inverse=True)
+    sizes = np.array([len(terms) for terms in of_units], np.int64)
+    repeats = sizes[units]
+    begins = (np.cumsum(sizes) - sizes)[units] - (np.cumsum(repeats) - repeats)
+    places = np.repeat(begins, repeats) + np.arange(int(repeats.sum()))
+    return hashes, ranks[flat][places], np.repeat(slots, repeats)
+
+
+def _by_number(numbers: Array, stop: int) -> Places:
+    """The order of ``numbers``, all below ``stop``; equal ones stay in theirs. NumPy sorts two bytes at a time fast."""
+    order = np.argsort(numbers.astype(np.uint16), kind="stable")
+    for shift in range(16, stop.bit_length(), 16):
+        order = order[np.argsort((numbers[order] >> shift).astype(np.uint16), kind="stable")]
+    return order
 
 
 def merge(segments: Sequence[Segment]) -> Segment:
@@ -209,11 +280,10 @@ def _segment(
     )
 
 
-def _starts(keys: Array) -> npt.NDArray[np.int64]:
-    """Where each of the different ``keys``, sorted, begins."""
-    if not len(keys):
-        return np.empty(0, np.int64)
-    return np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1])
+def _starts(terms: Array, slots: Array) -> npt.NDArray[np.int64]:
+    """Where each of the different pairs of a term and a slot, in order, begins."""
+    differs = (terms[1:] != terms[:-1]) | (slots[1:] != slots[:-1])
+    return np.concatenate([np.zeros(min(1, len(terms)), np.int64), np.flatnonzero(differs) + 1])
 
 
 def _ranked(values: Array) -> tuple[Array, npt.NDArray[np.int64]]:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -44,8 +45,16 @@ _TERMS_KEPT = 10_000
 
 def term_hash(term: str) -> int:
     """The number that stands for a term."""
-    digest = hashlib.blake2b(term.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
+    return int.from_bytes(_term_digest(term), "little")
+
+
+def term_hashes(terms: Iterable[str]) -> npt.NDArray[np.uint64]:
+    """The number of each term."""
+    return np.frombuffer(b"".join(map(_term_digest, terms)), "<u8").astype(np.uint64)
+
+
+def _term_digest(term: str) -> bytes:
+    return hashlib.blake2b(term.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,8 +174,24 @@ class Segment:
             return
         for block in range(len(self.checksums.blocks)):
             self._checked_block(self.checksums, block)
-        for term in range(len(self.hashes)):
-            self.postings(term)
+        if not self._are_postings_sound(self.checksums.terms):
+            for term in range(len(self.hashes)):
+                self.postings(term)  # raises the error of the first that is damaged
+
+    def _are_postings_sound(self, checksums: Array) -> bool:
+        """Whether all postings are as `postings` wants them; their offsets were checked."""
+        if not len(self.hashes):
+            return True
+        begin, end = int(self.offsets[0]), int(self.offsets[-1])
+        rows, codes = self.rows[begin:end], self.codes[begin:end]
+        rises = rows[1:] > rows[:-1]
+        rises[self.offsets[1:-1].astype(np.int64) - begin - 1] = True  # the next term's first row
+        return bool(
+            rises.all()
+            and rows.max() < self.stop - self.first
+            and codes.max() < len(self.counts)
+            and (_postings_checksums(self) == checksums).all()
+        )
 
 
 def _checksum(*arrays: Array) -> int:
@@ -174,6 +199,20 @@ def _checksum(*arrays: Array) -> int:
     for array in arrays:
         found = zlib.crc32(array.data, found)
     return found
+
+
+def _postings_checksums(segment: Segment) -> npt.NDArray[np.uint32]:
+    """Of each term the checksum of its postings."""
+    rows, codes = segment.rows, segment.codes
+    row_bytes, code_bytes = rows.view(np.uint8).data, codes.view(np.uint8).data
+    row_ends = pairwise((segment.offsets * np.uint64(rows.itemsize)).tolist())
+    code_ends = pairwise((segment.offsets * np.uint64(codes.itemsize)).tolist())
+    crc32 = zlib.crc32
+    sums = (
+        crc32(code_bytes[start:stop], crc32(row_bytes[begin:end]))
+        for (begin, end), (start, stop) in zip(row_ends, code_ends, strict=True)
+    )
+    return np.fromiter(sums, "<u4", len(segment.hashes))
 
 
 def _block_checksum(segment: Segment, checksums: Array, start: int) -> int:
@@ -192,9 +231,8 @@ def _ascending(values: Array) -> bool:
 
 def dump(segment: Segment) -> list[bytes]:
     """The parts of the segment's file, in order."""
-    spans = pairwise(segment.offsets.tolist())
     rows, codes = segment.rows, segment.codes
-    checksums = np.array([_checksum(rows[start:stop], codes[start:stop]) for start, stop in spans], "<u4")
+    checksums = _postings_checksums(segment)
     starts = range(0, len(checksums), _TERMS_A_BLOCK)
     blocks = np.array([_block_checksum(segment, checksums, start) for start in starts], "<u4")
     parts = (segment.counts, segment.lengths, segment.hashes[::_TERMS_A_BLOCK], blocks)

@@ -7,7 +7,7 @@ where pure Python makes 23,000.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ...machine.extras import extra_errors
 
@@ -29,19 +29,18 @@ def version() -> str:
     return str(Stemmer.version())
 
 
-def stemmer(language: str | None) -> Callable[[str], str]:
-    """A function that returns the stem of a word in lower case, for any number of threads."""
+def stemmer(language: str | None) -> Callable[[Sequence[str]], list[str]]:
+    """A function that returns the stems of words in lower case, for any number of threads."""
     if language is None:
-        return str
+        return list
     with extra_errors("stemming"):
         import Stemmer
     algorithm = Stemmer.Stemmer(language, 0)  # the analyzer keeps stems itself
     lock = threading.Lock()  # an algorithm serves one thread at a time
 
-    def stem(word: str) -> str:
-        if len(word) > LONGEST:
-            return word
+    def stems(words: Sequence[str]) -> list[str]:
         with lock:
-            return str(algorithm.stemWord(word)) or word
+            found = algorithm.stemWords(words)
+        return [stem if stem and len(word) <= LONGEST else word for word, stem in zip(words, found, strict=True)]
 
-    return stem
+    return stems
