@@ -20,6 +20,7 @@ from ..support.places import PROJECT
 NOT_RUN = {
     "pip install": "installs packages; .ci/run and the first line of README do it",
     "vecindex watch": "runs until it is stopped; test_cli_watch starts it",
+    "vecindex mcp": "runs until it is stopped; the tests of integrations/mcp start it",
     "--device cuda": "needs a GPU",
     "--model sentence-transformers/all-mpnet-base-v2": "needs the hub",
     'pipeline("feature-extraction"': "needs arrays that the reader has; test_readme gives it some",
@@ -87,4 +88,5 @@ def test_blocks_are_in_languages_that_the_tests_know() -> None:
     assert {(page.stem, block.language) for page in PAGES for block in blocks(page)} <= {
         *((page.stem, language) for page in PAGES for language in ("console", "python", "filter", "")),
         ("README", "bash"),
+        ("agents", "json"),
     }

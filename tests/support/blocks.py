@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -54,11 +55,17 @@ def commands(block: Block) -> list[Command]:
 
 
 def put_command_into(folder: Path) -> Path:
-    """Makes a folder, to be put first on PATH, whose ``vecindex`` and ``python`` are those under test."""
+    """Makes a folder, to be put first on PATH, whose ``vecindex`` and ``python`` are those under test.
+
+    The command has this process's cache even where a client of MCP starts it, which hands on little of its environment.
+    """
     folder.mkdir()
     (folder / "python").symlink_to(sys.executable)
     script = folder / "vecindex"
-    script.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c 'from vecindex.cli import main; main()' \"$@\"\n")
+    script.write_text(
+        f"#!/bin/sh\nexport VECINDEX_CACHE='{os.environ['VECINDEX_CACHE']}' PYTHONPATH='{PROJECT}'\n"
+        f"exec '{sys.executable}' -c 'from vecindex.cli import main; main()' \"$@\"\n"
+    )
     script.chmod(0o755)
     return folder
 

@@ -20,6 +20,7 @@ from .commands.manage import compact, delete, index_field, index_lexical, index_
 from .commands.migrate import migrate
 from .commands.models import models
 from .commands.selftest import selftest
+from .commands.serving.mcp import mcp
 from .commands.sources import sources
 from .commands.tune import tune
 from .commands.watch import watch
@@ -59,7 +60,7 @@ for _command in (
         tune,
         verify,
     ),
-    *(compact, backup, export, import_, migrate, selftest, explain, models, guide, completion),
+    *(compact, backup, export, import_, migrate, selftest, explain, models, mcp, guide, completion),
 ):
     main.add_command(_command)
 with_verbosity(main)

@@ -1,0 +1,1 @@
+"""The server that agents search and change an index through, by the Model Context Protocol (MCP)."""

@@ -1,0 +1,145 @@
+"""Runs the server over standard input and output or over HTTP, until the input ends or a signal comes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import anyio
+import uvicorn
+from mcp.server.mcpserver import MCPServer
+from mcp.server.transport_security import TransportSecuritySettings
+
+from ...serve.access import LOOPBACK_NAMES, Token, is_loopback
+from .notes import warnings_as_notes
+
+PATH = "/mcp"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SECONDS_TO_FINISH = 5
+_MOST_BODY = 4 << 20
+"""Bytes of a request."""
+_PIECE = 1 << 16
+
+_Scope = dict[str, Any]
+_Receive = Callable[[], Awaitable[dict[str, Any]]]
+_Send = Callable[[dict[str, Any]], Awaitable[None]]
+_App = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+def run_stdio(server: MCPServer[None]) -> None:
+    """Serves one client over the file descriptors 0 and 1, until it closes its end or SIGINT or SIGTERM comes."""
+    with warnings_as_notes(), _input_ending_at_signals():
+        anyio.run(server.run_stdio_async)
+
+
+def run_http(server: MCPServer[None], listening: socket.socket, host: str, token: Token | None) -> None:
+    """Serves any number of clients at ``/mcp`` of a listening socket, until SIGINT or SIGTERM comes.
+
+    Requests to a loopback address need a Host and an Origin, if any, of one, so that no web page reaches the server by
+    a name of its own that leads here. To another address they need the token, and come from no web page.
+    """
+    app: _App = server.streamable_http_app(
+        streamable_http_path=PATH,
+        host=host,
+        json_response=True,
+        stateless_http=True,
+        max_request_body_size=_MOST_BODY,
+        transport_security=_security(is_loopback(host)),
+    )
+    config = uvicorn.Config(
+        _guarded(app, token, is_loopback(host)),
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=_SECONDS_TO_FINISH,
+    )
+    with warnings_as_notes(), _signals_passed_on():
+        anyio.run(uvicorn.Server(config).serve, [listening])
+
+
+def _security(loopback: bool) -> TransportSecuritySettings:
+    hosts = [name for each in LOOPBACK_NAMES for name in (each, f"{each}:*")]
+    return TransportSecuritySettings(
+        enable_dns_rebinding_protection=loopback,
+        allowed_hosts=hosts,
+        allowed_origins=[f"http://{host}" for host in hosts],
+    )
+
+
+def _guarded(app: _App, token: Token | None, loopback: bool) -> _App:
+    """The app, which is not reached without the token, or from a web page at an address that is not loopback's."""
+
+    async def guard(scope: _Scope, receive: _Receive, send: _Send) -> None:
+        if scope["type"] == "http":
+            headers = dict(scope["headers"])
+            if not loopback and b"origin" in headers:
+                return await _refuse(send, 403, b"Requests of web pages are refused.\n")
+            if token is not None and not token.admits(headers.get(b"authorization")):
+                return await _refuse(send, 401, b"A bearer token is needed.\n", (b"www-authenticate", b"Bearer"))
+        return await app(scope, receive, send)
+
+    return guard
+
+
+async def _refuse(send: _Send, status: int, reason: bytes, *headers: tuple[bytes, bytes]) -> None:
+    headers = (*headers, (b"content-type", b"text/plain"), (b"content-length", str(len(reason)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": reason})
+
+
+@contextlib.contextmanager
+def _signals_passed_on() -> Iterator[None]:
+    """A server of uvicorn that a signal ends sends it again to whoever handled it before: here to nobody."""
+
+    def ignore(number: int, frame: FrameType | None) -> None:
+        return None
+
+    before = {number: signal.signal(number, ignore) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _input_ending_at_signals() -> Iterator[None]:
+    """Makes standard input end at SIGINT and SIGTERM, for which a thread hands it on through a pipe.
+
+    Without this, the server's thread that waits for a line could not be ended.
+    """
+    given, (entry, exit_), (woken, waking) = os.dup(0), os.pipe(), os.pipe()
+    os.dup2(entry, 0)
+    os.close(entry)
+    pump = threading.Thread(target=_hand_on, args=(given, exit_, woken), name="vecindex-stdin", daemon=True)
+    pump.start()
+
+    def wake(number: int, frame: FrameType | None) -> None:
+        os.write(waking, b".")
+
+    before = {number: signal.signal(number, wake) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        os.write(waking, b".")
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _hand_on(given: int, to: int, woken: int) -> None:
+    """Copies what can be read to a pipe until there is no more, nobody reads the pipe, or ``woken`` can be read."""
+    with contextlib.suppress(OSError):
+        while True:
+            ready, _, _ = select.select([given, woken], [], [])
+            if woken in ready or not (piece := os.read(given, _PIECE)):
+                break
+            while piece:
+                piece = piece[os.write(to, piece) :]
+    os.close(to)

@@ -1,0 +1,1 @@
+"""Serves an index to other machines and programs."""
