@@ -36,6 +36,8 @@ def is_run(text: str) -> bool:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: Encoder, request: pytest.FixtureRequest) -> Path:
     """The current directory: a new one with the sample data and README's own files. The model is compiled."""
+    if request.node.callspec.id == "agents":
+        pytest.importorskip("mcp", reason="the extra 'mcp' is not installed: pip install 'vecindex[mcp]'")
     programs = put_command_into(tmp_path / "bin")
     folder = tmp_path / "here"
     folder.mkdir()

@@ -43,7 +43,8 @@ def answered(server: Any, name: str, **arguments: Any) -> dict[str, Any]:
 def text_of(result: CallToolResult) -> str:
     (content,) = result.content
     assert content.type == "text"
-    return content.text
+    text: str = content.text
+    return text
 
 
 def refused(server: Any, name: str, **arguments: Any) -> str:

@@ -47,7 +47,7 @@ def test_tools_that_write_are_there_only_if_asked_for(index: vecindex.Index) -> 
 
 
 def test_tools_say_what_they_do_and_take_no_other_arguments(server: MCPServer[None]) -> None:
-    async def listed() -> list[Any]:
+    async def listed() -> Any:
         async with Client(server) as client:
             info: Any = client.server_info
             assert (info.name, info.version) == ("vecindex", "1.2.3")
