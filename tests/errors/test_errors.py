@@ -318,8 +318,8 @@ def test_only_typed_advice_names_options_and_commands() -> None:
     package = Path(vecindex.__file__).parent
     told = []
     for path in package.rglob("*.py"):
-        if path.is_relative_to(package / "cli"):
-            continue
+        if path.is_relative_to(package / "cli") or path.is_relative_to(package / "serve"):
+            continue  # a server is only started by its command
         tree = ast.parse(path.read_text(encoding="utf-8"))
         typed = {
             id(inner)

@@ -16,11 +16,13 @@ from vecindex.filters.parse import parse
 from ..support.blocks import GUIDE, README, blocks, commands, put_command_into, run_command
 from ..support.guide_files import PAGE_SERVER, make_sources, page_server, write_notes
 from ..support.places import PROJECT
+from ..support.served import running
 
 NOT_RUN = {
     "pip install": "installs packages; .ci/run and the first line of README do it",
     "vecindex watch": "runs until it is stopped; test_cli_watch starts it",
     "vecindex mcp": "runs until it is stopped; the tests of integrations/mcp start it",
+    "vecindex serve": "runs until it is stopped; the page of the server has one, and test_starting starts others",
     "--device cuda": "needs a GPU",
     "--model sentence-transformers/all-mpnet-base-v2": "needs the hub",
     'pipeline("feature-extraction"': "needs arrays that the reader has; test_readme gives it some",
@@ -50,25 +52,30 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: Encoder, re
 
 
 @pytest.fixture
-def server(folder: Path, request: pytest.FixtureRequest) -> Iterator[str]:
-    """For the page of sources: the files that it adds, and the address of a server that has them too."""
-    if request.node.callspec.id != "sources":
-        yield PAGE_SERVER
-        return
-    make_sources(folder)
-    with page_server(folder / "docs") as address:
-        yield address
+def server(folder: Path, request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
+    """What a page calls its server, and the address of one: of the files that it adds, or of an index."""
+    page = request.node.callspec.id
+    if page == "sources":
+        make_sources(folder)
+        with page_server(folder / "docs") as address:
+            yield PAGE_SERVER, address
+    elif page == "server":
+        run_command("vecindex add data/sentences.jsonl")
+        with running(folder / ".vecindex", toy=False) as process:
+            yield "http://127.0.0.1:8000", process.url
+    else:
+        yield PAGE_SERVER, PAGE_SERVER
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 @pytest.mark.filterwarnings("ignore::vecindex.VecindexWarning")
-def test_the_blocks_of_a_page_run_and_print_what_it_shows(page: Path, folder: Path, server: str) -> None:
+def test_the_blocks_of_a_page_run_and_print_what_it_shows(page: Path, folder: Path, server: tuple[str, str]) -> None:
     names: dict[str, Any] = {}
     for block in blocks(page):
         if block.language == "console":
             for command in commands(block):
                 if is_run(command.line):
-                    printed = run_command(command.line.replace(PAGE_SERVER, server)).splitlines()
+                    printed = run_command(command.line.replace(*server)).splitlines()
                     assert not command.shown or printed == list(command.shown), command.line
         elif block.language == "python" and is_run(block.text):
             exec(compile(block.text, str(page), "exec"), names)

@@ -52,7 +52,7 @@ def functions() -> dict[str, Callable[..., Any]]:
 KINDS: dict[str, set[str]] = {
     "text": {"text", "against", "key_column", "json_path", "sql"},
     "query": {"query"},
-    "key": {"key"},
+    "key": {"key", "after"},
     "field": {"field", "group_by"},
     "texts": {"texts", "records", "queries"},
     "keys": {"keys", "exclude", "not_"},

@@ -21,6 +21,7 @@ from .commands.migrate import migrate
 from .commands.models import models
 from .commands.selftest import selftest
 from .commands.serving.mcp import mcp
+from .commands.serving.serve import serve
 from .commands.sources import sources
 from .commands.tune import tune
 from .commands.watch import watch
@@ -52,6 +53,7 @@ for _command in (
         delete,
         sources,
         watch,
+        serve,
         info,
         index_field,
         index_lexical,

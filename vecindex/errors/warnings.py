@@ -20,6 +20,9 @@ from __future__ import annotations
 import sys
 import warnings
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from .advice import Advice
 
@@ -219,8 +222,26 @@ def named(query: int | None) -> str:
     return "the query" if query is None else f"query {query}"
 
 
+_gathering: ContextVar[list[VecindexWarning] | None] = ContextVar("_gathering", default=None)
+
+
+@contextmanager
+def gathered() -> Iterator[list[VecindexWarning]]:
+    """Gathers the warnings of what this thread does, instead of issuing them: Python's way is that of all threads."""
+    found: list[VecindexWarning] = []
+    before = _gathering.set(found)
+    try:
+        yield found
+    finally:
+        _gathering.reset(before)
+
+
 def warn(warning: VecindexWarning) -> None:
-    """Issues a warning that names the line of the caller's code that called this package."""
+    """Issues a warning that names the line of the caller's code that called this package, or has it `gathered`."""
+    gathering = _gathering.get()
+    if gathering is not None:
+        gathering.append(warning)
+        return
     passed = (__name__.split(".")[0], "contextlib")
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in passed:

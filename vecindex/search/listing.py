@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import Advice, InvalidInput
+from ..errors import Advice, InvalidInput, RecordNotFound
 from ..errors.warnings import GroupWarning, VecindexWarning, warn
 from ..filters.parse import parse
 from ..filters.tree import Exists, Filter
@@ -40,6 +40,7 @@ class Listing:
         where: Mapping[str, Any] | str | None = None,
         *,
         source: str | os.PathLike[str] | None = None,
+        after: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Record]:
         """The records, in the order of insertion: keys, texts, metadata, ``origin`` and ``span``, but no vectors.
@@ -50,9 +51,11 @@ class Listing:
             where: a filter on metadata, as in `search`.
             source: a file that was added, or a folder or an archive for all that is in it; or the URL or other label of
                 a source, as `sources` lists it.
+            after: the key of a record, for only those that were added after it; to list some at a time, pass the last.
             limit: the largest number of records.
 
         Raises:
+            RecordNotFound: no record has the key ``after``.
             InvalidInput: nothing was added from that source.
             InvalidFilter, CorruptIndex.
 
@@ -63,7 +66,7 @@ class Listing:
         if source is not None:
             with self._snapshots.borrow() as catalog:
                 sources = sources_at(catalog, self._folder, os.fspath(source))
-        return self._listed(condition, sources, limit)
+        return self._listed(condition, sources, after, limit)
 
     @entrance()
     def count(self, where: Mapping[str, Any] | str | None = None) -> int:
@@ -105,9 +108,16 @@ class Listing:
             warn(warning)
         return found
 
-    def _listed(self, where: Filter | None, sources: Ids | None, limit: int | None) -> Iterator[Record]:
+    def _listed(
+        self, where: Filter | None, sources: Ids | None, after: str | None, limit: int | None
+    ) -> Iterator[Record]:
         with self._snapshots.borrow() as catalog, catalog.reading() as manifest:
             rows = catalog.live_rows(manifest.rows) if sources is None else catalog.rows_from(sources)
+            if after is not None:
+                last = catalog.rows_of([after]).get(after)
+                if last is None:
+                    raise RecordNotFound(after)
+                rows = rows[rows > last]
             if where is not None:
                 warn_of_unmatched(catalog, manifest, where)
                 rows = np.intersect1d(rows, catalog.rows_where(where, manifest.fields))

@@ -70,7 +70,7 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("create", "readonly", "offline", "cache", "anew", "encode", "prune"), flag),
     **dict.fromkeys(("path", "destination", "source", "name_or_path"), path),
     **dict.fromkeys(("progress", "on_bad", "keep"), callback),
-    "key": lambda name, value: checked_key(value),
+    **dict.fromkeys(("key", "after"), lambda name, value: checked_key(value)),
     **dict.fromkeys(("exclude", "not_"), keys),
     "field": lambda name, value: string(value, "a field"),
     "group_by": lambda name, value: string(value, "a field"),

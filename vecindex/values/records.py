@@ -58,6 +58,14 @@ class Record:
     origin: Origin | None = field(default=None, compare=False, repr=False)
     span: tuple[int, int] | None = field(default=None, compare=False, repr=False)
 
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON has of the record: key, text and metadata, and its place where that is known; not the vector."""
+        origin = self.origin
+        source = None if origin is None else origin.path
+        place = None if origin is None or origin.place is None else (origin.unit, origin.place)
+        known = {"key": self.key, "text": self.text, "metadata": self.metadata}
+        return {**known, **place_members(source, place, self.span)}
+
 
 def place_members(source: str | None, place: tuple[str, int] | None, span: tuple[int, int] | None) -> dict[str, Any]:
     """What JSON has of the place of a record or hit, as far as it is known: source, line or another unit, and span."""

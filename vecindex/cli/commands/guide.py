@@ -15,7 +15,7 @@ TOPICS = (
     *("quickstart", "sources", "adding", "staying-current", "texts", "office", "splitting", "searching", "filters"),
     "evaluate",
     *("models", "long-texts", "migrate", "exchange", "agents"),
-    *("python", "python-api", "python-index", "cli", "cli-upkeep"),
+    *("python", "python-api", "python-index", "cli", "cli-upkeep", "server"),
     *("how-it-works", "on-disk", "durability", "security", "figures", "troubleshooting", "upgrading", "changes"),
 )
 """The names of the pages, in the order in which a newcomer would read them."""

@@ -6,7 +6,7 @@ import csv
 import io
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .hits import Shown, cells, snippet
 from .results import aligned, json_line, json_text, on_one_line, printable
@@ -27,31 +27,20 @@ def records_as(format_: str, records: Iterable[Record], shown: Shown) -> Iterato
             yield f"{on_one_line(snippet(record.text, ''), record.metadata)}  [{printable(record.key or '')}]\n"
     elif format_ == "jsonl":
         for record in records:
-            yield json_line(members_of(record)) + "\n"
+            yield json_line(record.to_dict()) + "\n"
     elif format_ == "csv":
         yield from _csv(records, shown)
     else:
         before = "[\n"
         for record in records:
-            yield before + textwrap.indent(json_text(members_of(record)).rstrip("\n"), "  ")
+            yield before + textwrap.indent(json_text(record.to_dict()).rstrip("\n"), "  ")
             before = ",\n"
         yield "[]\n" if before == "[\n" else "\n]\n"
 
 
-def members_of(record: Record) -> dict[str, Any]:
-    """What JSON has of a record."""
-    from ...values.records import place_members
-
-    origin = record.origin
-    source = None if origin is None else origin.path
-    place = None if origin is None or origin.place is None else (origin.unit, origin.place)
-    known = {"key": record.key, "text": record.text, "metadata": record.metadata}
-    return {**known, **place_members(source, place, record.span)}
-
-
 def record_as(format_: str, record: Record) -> str:
     """Formats a record, without its vector."""
-    members = members_of(record)
+    members = record.to_dict()
     if format_ == "json":
         return json_text(members)
     shown = {name: members[name] for name in ("key", "text", "metadata")}

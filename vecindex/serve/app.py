@@ -1,0 +1,97 @@
+"""The ASGI application: the routes of an index behind `Front`, with every error in one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from .. import __version__
+from ..errors import VecindexError
+from .front import Front
+from .logs import Log
+from .metrics import Metrics
+from .problems import SECONDS, Problem, problem_of
+from .routes import changes, facts, health, records, searching
+from .service import Service
+
+_ABOUT = """\
+Searches an index of texts by meaning and by words, and changes it. Every error is
+`{"error": {"type", "message", "advice"}}`.
+"""
+
+
+def make_app(service: Service, log: Log) -> ASGIApp:
+    """The application that answers for ``service``."""
+    metrics = Metrics()
+    settings = service.settings
+    front: ASGIApp = Front(make_routes(service, metrics), service, metrics, log)
+    if settings.origins:
+        front = CORSMiddleware(
+            front,
+            allow_origins=settings.origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("Authorization", "Content-Type"),
+            expose_headers=(SECONDS, "X-Request-Id"),
+        )
+    return front
+
+
+def make_routes(service: Service, metrics: Metrics) -> FastAPI:
+    """The routes alone, with the OpenAPI that describes them."""
+    app = FastAPI(
+        title="vecindex",
+        version=__version__,
+        description=_ABOUT,
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.service = service
+    for module in (searching, records, facts):
+        app.include_router(module.router)
+    app.include_router(changes.router, include_in_schema=not service.settings.readonly)
+    app.include_router(health.health_routes(metrics))
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(VecindexError, _of_index)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _unrouted)
+    return app
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    return cast(Problem, error).response()
+
+
+async def _of_index(request: Request, error: Exception) -> Response:
+    return problem_of(cast(VecindexError, error)).response()
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """What is wrong with the first member that cannot be used; the value itself is not repeated."""
+    faults: Sequence[Any] = cast(RequestValidationError, error).errors()
+    first = faults[0]
+    place = ".".join(str(part) for part in first["loc"][1:]) or "the body"
+    more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
+    message = f"{place}: {first['msg'][:1].lower()}{first['msg'][1:]}{more}"
+    return Problem(422, "InvalidInput", message, "The OpenAPI at /openapi.json says what is taken.").response()
+
+
+async def _unrouted(request: Request, error: Exception) -> Response:
+    found = cast(HTTPException, error)
+    if found.status_code == 405:
+        problem = Problem(
+            *(405, "MethodNotAllowed", "this path does not take that method"),
+            "The OpenAPI at /openapi.json says which it takes.",
+            headers=found.headers,
+        )
+    elif found.status_code == 404:
+        problem = Problem(404, "NotFound", "there is nothing at this path", "See the paths in /openapi.json.")
+    else:
+        problem = Problem(found.status_code, "BadRequest", str(found.detail), "See /openapi.json.")
+    return problem.response()

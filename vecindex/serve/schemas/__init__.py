@@ -1,0 +1,1 @@
+"""The JSON that the server takes and gives, as models that check it and describe it in the OpenAPI."""

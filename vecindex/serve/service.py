@@ -1,0 +1,107 @@
+"""The index behind all routes: opened once, read by several threads, and written by one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..errors import VecindexError
+from ..errors.warnings import VecindexWarning, gathered
+from ..values.space import EXTERNAL
+from .problems import Problem, json_bytes, problem_of
+from .settings import Settings
+from .writer import Work, Writer
+
+if TYPE_CHECKING:
+    from ..index.facade import Index
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class State:
+    """How far a server is: ``ready`` once it is warm, until it is told to stop."""
+
+    ready: bool = False
+    stopping: bool = False
+
+
+class Service:
+    """Runs what the routes ask of the index, away from the event loop."""
+
+    def __init__(self, index: Index, settings: Settings) -> None:
+        self.index = index
+        self.settings = settings
+        self.state = State()
+        self._pool = ThreadPoolExecutor(settings.readers, "vecindex-serve")
+        self._running: set[Future[Any]] = set()
+        self.writer = Writer(settings.queue)
+
+    def warm(self) -> None:
+        """Loads the model and what searches read, so that the first request does not wait for it."""
+        index, info = self.index, self.index.info()
+        if info.precision == EXTERNAL:
+            index.search(WARMING, k=1, mode="lexical")
+            return
+        if info.records or not self.settings.readonly:
+            index.encoder.encode([WARMING], role="query")
+        with gathered():
+            index.search(WARMING, k=1)
+            index.search(WARMING, k=1, mode="hybrid", rerank="tokens" if info.token_vectors else None)
+            for name in self.settings.rerankers:
+                index.search(WARMING, k=1, rerank=name)
+
+    async def read(self, work: Callable[[Index], dict[str, Any]]) -> bytes:
+        """The JSON of what ``work`` finds in the index, with the warnings that it issued; raises Problem."""
+
+        def answered() -> bytes:
+            with gathered() as warnings:
+                found = work(self.index)
+            return json_bytes({**found, "warnings": [described(each) for each in warnings]})
+
+        return await self.run(answered)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """What ``work`` returns, done by one of the reading threads in its time; raises Problem."""
+        future = self._pool.submit(work)
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
+        return await self._answered(future)
+
+    async def write(self, work: Work[T]) -> T:
+        """What ``work`` returns, done by the writing thread in its turn; raises Problem."""
+        return await self._answered(self.writer.submit(work))
+
+    async def _answered(self, future: Future[T]) -> T:
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), self.settings.timeout)
+        except VecindexError as error:
+            raise problem_of(error) from error
+        except asyncio.TimeoutError:
+            raise Problem(
+                *(504, "TimedOut", f"no answer within {self.settings.timeout:g} s"),
+                "Ask for less at once, or try again. A change that had begun may still be made.",
+            ) from None
+
+    def stop(self, seconds: float) -> bool:
+        """Ends what waits and runs within so many seconds; returns whether all of it has ended."""
+        written = self.writer.stop(seconds)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        ended = written and not self._running
+        if ended:
+            with contextlib.suppress(VecindexError):
+                self.index.close()
+        return ended
+
+
+def described(warning: VecindexWarning) -> dict[str, str]:
+    """What JSON has of a warning."""
+    return {"type": type(warning).__name__, "message": warning.message, "advice": warning.advice}
+
+
+WARMING = "a first search"
+"""What is searched for before the first request."""

@@ -1,0 +1,96 @@
+"""The one thread that changes the index: what is asked for waits in order, and at most so much of it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
+
+from .problems import Problem
+
+T = TypeVar("T")
+
+Check = Callable[[], None]
+"""Called between commits; raises Problem once the server cannot wait any longer."""
+Work = Callable[[Check], T]
+
+
+class _Job(Generic[T]):
+    def __init__(self, work: Work[T]) -> None:
+        self.work = work
+        self.future: Future[T] = Future()
+
+
+class Writer:
+    """Does changes one by one, in the order in which they were submitted, in a thread of its own."""
+
+    def __init__(self, waiting: int) -> None:
+        """At most ``waiting`` changes wait while one is made."""
+        self._jobs: queue.Queue[_Job[Any] | None] = queue.Queue()
+        self._waiting = waiting
+        self._lock = threading.Lock()
+        self._closed = self._hurried = False
+        self.length = 0
+        """How many changes are being made or wait."""
+        self._thread = threading.Thread(target=self._run, name="vecindex-serve-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Work[T]) -> Future[T]:
+        """Queues a change; raises Problem if too many wait, or the server stops."""
+        job = _Job(work)
+        with self._lock:
+            if self._closed:
+                raise stopped()
+            if self.length > self._waiting:
+                raise Problem(
+                    *(503, "QueueFull", f"{self.length} changes are made or wait already"),
+                    "Try again in a few seconds, or send more records with each request.",
+                    retry=2,
+                )
+            self.length += 1
+            self._jobs.put(job)
+        return job.future
+
+    def stop(self, seconds: float) -> bool:
+        """Makes the changes that wait, and ends; what is not made within so many seconds is given up between commits.
+
+        Returns whether the thread has ended.
+        """
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._jobs.put(None)
+        self._thread.join(seconds)
+        if self._thread.is_alive():
+            self._hurried = True
+            self._thread.join(_LAST_COMMIT)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            if job.future.set_running_or_notify_cancel():
+                try:
+                    self._check()
+                    job.future.set_result(job.work(self._check))
+                except BaseException as error:
+                    job.future.set_exception(error)
+            with self._lock:
+                self.length -= 1
+
+    def _check(self) -> None:
+        if self._hurried:
+            raise stopped()
+
+
+def stopped() -> Problem:
+    return Problem(
+        *(503, "Stopping", "the server is stopping, and has not made this change, or not all of it"),
+        "Send it again to a server that runs; records that are stored already stay as they are.",
+        retry=5,
+    )
+
+
+_LAST_COMMIT = 3.0
+"""Seconds that the commit being made may still take: there is one every one or two seconds."""
