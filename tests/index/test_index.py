@@ -274,8 +274,8 @@ def test_a_search_that_races_with_the_first_add_finds_all_or_nothing(
 ) -> None:
     real = IndexModel.query_vectors
 
-    def overtaken(self: IndexModel, queries: Any, space: Any, keep: Any = None) -> Any:
-        vectors = real(self, queries, space, keep)
+    def overtaken(self: IndexModel, *arguments: Any) -> Any:
+        vectors = real(self, *arguments)
         with vecindex.open(tmp_path / "i", model=ToyEncoder()) as other:
             other.add(["one"])
         return vectors

@@ -20,7 +20,8 @@ def test_every_option_is_a_parameter_with_the_same_default() -> None:
         parameters = inspect.signature(method).parameters
         by_method[method.__name__] = {n: p.default for n, p in parameters.items() if n in NAMES}
         assert ("cursor" in by_method[method.__name__]) == ("query" in parameters)  # a cursor is of one query
-        assert set(parameters) - NAMES - {"self", "progress"} in ({"query"}, {"queries"})
+        others = set(parameters) - NAMES - {"self", "progress"}
+        assert others in ({"query", "vector"}, {"queries", "vectors"})
     assert SearchOptions.of(by_method["search"]) == SearchOptions()
     assert set(by_method["search"]) == NAMES
     assert by_method["search"] == by_method["explain_search"] == {**by_method["search_many"], "cursor": None}
@@ -29,7 +30,7 @@ def test_every_option_is_a_parameter_with_the_same_default() -> None:
 @pytest.mark.parametrize("method", [Index.search_all, Index.similar])
 def test_the_parameters_of_other_searches_are_among_them(method: object) -> None:
     names = set(inspect.signature(method).parameters)  # type: ignore[arg-type]
-    assert names - NAMES - {"self"} in ({"query"}, {"key", "not_"})
+    assert names - NAMES - {"self"} in ({"query", "vector"}, {"key", "not_"})
 
 
 def test_options_are_taken_from_among_other_arguments_and_checked() -> None:

@@ -42,6 +42,10 @@ class VecindexWarning(UserWarning):
     def advice(self) -> str:
         """What to do about it, in one line."""
 
+    def among(self, query: int) -> VecindexWarning:
+        """The same about one query of several, the one at this position."""
+        return self
+
     def __str__(self) -> str:
         return f"{self.message}. {self.advice}"
 
@@ -56,6 +60,9 @@ class QueryTruncated(VecindexWarning):
     def __init__(self, tokens: int, limit: int, model: str, query: int | None = None) -> None:
         super().__init__(tokens, limit, model, query)
         self.tokens, self.limit, self.model, self.query = tokens, limit, model, query
+
+    def among(self, query: int) -> QueryTruncated:
+        return QueryTruncated(self.tokens, self.limit, self.model, query)
 
     @property
     def message(self) -> str:
@@ -154,6 +161,9 @@ class QueryUnknown(VecindexWarning):
     def __init__(self, model: str, what: str) -> None:
         super().__init__(model, what)
         self.model, self.what = model, what
+
+    def among(self, query: int) -> QueryUnknown:
+        return QueryUnknown(self.model, named(query))
 
     @property
     def message(self) -> str:

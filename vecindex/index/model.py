@@ -14,7 +14,7 @@ from ..encoders.load import INT8, LoadOptions, check_options, load_for_space, lo
 from ..encoders.run.encoder import Encoded, Encoder
 from ..encoders.run.tokenized import Keep
 from ..errors import Advice, InvalidInput, SpaceMismatch, TextWithoutToken
-from ..errors.warnings import QueryTruncated, QueryUnknown, named, warn
+from ..errors.warnings import QueryTruncated, QueryUnknown, VecindexWarning, named, warn
 from ..search.run import unit_queries
 from ..store.vectors import Vectors
 from ..values.columns import each
@@ -23,6 +23,8 @@ from ..values.space import EXTERNAL, Precision, Space
 from ..values.texts import checked_query, is_blank
 
 Model = str | os.PathLike[str] | Encoder
+Notice = Callable[[VecindexWarning, int], None]
+"""Gets a warning, and the position of the query that it is about."""
 
 
 def model_argument(name: str, value: object) -> Model:
@@ -93,8 +95,10 @@ class IndexModel:
             return (self._encoder or cast(Encoder, self.model)).runtime
         return None if space is None or space.is_external else runtime_of(space)
 
-    def query_vectors(self, queries: Sequence[str] | Any, space: Space | None, keep: Keep | None = None) -> Vectors:
-        """Unit vectors (n, D) of texts or vectors; warns about texts that are not read whole.
+    def query_vectors(
+        self, queries: Sequence[str] | Any, space: Space | None, keep: Keep | None = None, notice: Notice | None = None
+    ) -> Vectors:
+        """Unit vectors (n, D) of texts or vectors; warns about texts that are not read whole, or tells ``notice``.
 
         ``keep`` gets the vectors of the tokens of each text; see `Encoder.encode_keeping`.
 
@@ -118,7 +122,7 @@ class IndexModel:
                     "Ask with at least one word that it knows.",
                 ) from error
             if encoded.truncated.any() or encoded.unknown.any():
-                _warn_of(encoded, encoder.space)
+                _notice(encoded, encoder.space, notice or (give if len(texts) > 1 else _give_alone))
             return encoded.vectors
         return unit_queries(queries, space.dimension if space else 0)
 
@@ -194,15 +198,23 @@ def encoded_part(text: str) -> str:
     return plain
 
 
-def _warn_of(encoded: Encoded, space: Space) -> None:
-    """Warns about queries that were truncated, or in which the model knows no token."""
+def give(warning: VecindexWarning, query: int | None = None) -> None:
+    """Warns of something, about one query of several if it is given."""
+    warn(warning if query is None else warning.among(query))
+
+
+def _give_alone(warning: VecindexWarning, query: int) -> None:
+    warn(warning)
+
+
+def _notice(encoded: Encoded, space: Space, notice: Notice) -> None:
+    """Tells of queries that were truncated, or in which the model knows no token."""
     for place in np.flatnonzero(encoded.truncated | encoded.unknown).tolist():
-        query = place if len(encoded.lost) > 1 else None
         if encoded.truncated[place]:
             tokens = space.max_tokens + int(encoded.lost[place])
-            warn(QueryTruncated(tokens, space.max_tokens, space.model, query))
+            notice(QueryTruncated(tokens, space.max_tokens, space.model), place)
         if encoded.unknown[place]:
-            warn(QueryUnknown(space.model, named(query)))
+            notice(QueryUnknown(space.model, named(None)), place)
 
 
 def _precision(settings: LoadOptions, space: Space | None) -> Precision | None:

@@ -105,7 +105,7 @@ class Searcher(Searches):
                 all do.
             GroupWarning: no record has the field ``group_by``.
         """
-        return self._search(Questions.one(query, vector), SearchOptions.of(locals()), progress=progress)[0]
+        return self._search_one(Questions.one(query, vector), SearchOptions.of(locals()), progress)
 
     @entrance(**CHECKS)
     def search_many(

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidInput
+from ..errors.warnings import PhraseNotFound
 from ..store.generation import Allowed
 from ..values.columns import each
 from ..values.texts import checked_query
@@ -346,7 +347,9 @@ def ranker(
     if len(without):
         allowed = allowed.without(without)
     queries = [words.asked(text, allowed) for text in texts]
-    trace.loosened += [query.quoted for query in queries if query.quoted and not query.phrases]
+    for number, query in enumerate(queries):
+        if query.quoted and not query.phrases:
+            trace.notice(PhraseNotFound(query.quoted), number)
     if vectors is None:
         return Lexical(words, queries, [allowed] * len(queries), trace, least)
     chosen = [words.allowed(query, allowed) for query in queries]

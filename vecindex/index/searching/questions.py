@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from ...errors import InvalidInput
 from ...search.options import SearchOptions
@@ -25,6 +27,9 @@ class Questions:
     queries: Sequence[str] | Any
     vectors: Numbers | None = None
 
+    def __len__(self) -> int:
+        return len(self.queries)
+
     @classmethod
     def of(cls, queries: Sequence[str] | Any, vectors: Any) -> Questions:
         """Questions, and what was given for their vectors; raises InvalidInput if these are not numbers."""
@@ -33,7 +38,25 @@ class Questions:
     @classmethod
     def one(cls, query: str | Any, vector: Any) -> Questions:
         """As `of`, for a single question."""
-        return cls.of([query], None if vector is None else [vector])
+        queries = [query] if isinstance(query, str) else numbers([query], "query vectors")
+        return cls.of(queries, None if vector is None else [vector])
+
+    @classmethod
+    def joined(cls, several: Sequence[Questions]) -> Questions:
+        """Questions of one `kind` as one."""
+        first = several[0]
+        if len(several) == 1:
+            return first
+        if not first.are_texts:
+            return cls(np.concatenate([each.queries for each in several]))
+        vectors = None if first.vectors is None else np.concatenate([each.vectors for each in several])
+        return cls([query for each in several for query in each.queries], vectors)
+
+    @property
+    def kind(self) -> Hashable:
+        """Equal for questions that can be asked together."""
+        vectors: Numbers | None = self.vectors if self.are_texts else np.asarray(self.queries)
+        return self.are_texts, None if vectors is None else (vectors.dtype, vectors.shape)
 
     @property
     def are_texts(self) -> bool:

@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ...errors import InvalidInput, RecordNotFound
-from ...errors.warnings import PhraseNotFound, QueryUnknown, RerankUnfinished, VecindexWarning, warn
+from ...errors.warnings import QueryUnknown, RerankUnfinished, VecindexWarning, warn
 from ...search import run
 from ...search.dense.nearest import Trace
 from ...search.dense.pace import SEARCHES
@@ -23,6 +23,7 @@ from ...search.rerank.second_stage import SecondStage
 from ...search.run import SearchReport
 from ...search.shaping.direction import direction
 from ...search.shaping.grouping import unmatched
+from ...search.together import Together
 from ...search.view import Accelerator, SnapshotView
 from ...store.manifest import Manifest
 from ...store.snapshot import Snapshot
@@ -31,7 +32,7 @@ from ...store.vectors import Rows
 from ...values.hits import Hits
 from ...values.records import Hit
 from ...values.space import Space
-from ..model import IndexModel, encoded_part
+from ..model import IndexModel, encoded_part, give
 from .questions import Questions
 from .second_stages import Progress, SecondStages
 
@@ -41,11 +42,22 @@ if TYPE_CHECKING:
     from ...search.rerank.stored_tokens import TokenStore
 
 
+class Answer(NamedTuple):
+    """The hits of one search, and what its thread has to be warned of."""
+
+    hits: Hits
+    warnings: Sequence[VecindexWarning]
+
+
 class Searches(Listing):
     """The part of an `Index` that does what `Searcher` is asked for."""
 
     _model: IndexModel
     _accelerator: Accelerator
+
+    @cached_property
+    def _together(self) -> Together[Answer]:
+        return Together()
 
     @cached_property
     def _lexicon(self) -> Lexicon:
@@ -61,6 +73,23 @@ class Searches(Listing):
     def _tokens(self) -> TokenStore:
         return self._second_stages.stored_tokens
 
+    def _search_one(self, asked: Questions, options: SearchOptions, progress: Progress | None = None) -> Hits:
+        """As `_search`, of a single question; together with those that other threads ask meanwhile, see `Together`."""
+        if options.rerank is not None or options.cursor is not None:
+            return self._search(asked, options, progress=progress)[0]
+        answer = self._together.ask(asked, (asked.kind, options), partial(self._answers, options=options))
+        for warning in answer.warnings:
+            warn(warning)
+        return answer.hits
+
+    def _answers(self, several: Sequence[Questions], options: SearchOptions) -> list[Answer]:
+        trace = Trace()
+        every = self._found(Questions.joined(several), options, trace)
+        return [
+            Answer(hits, [warning for warning, query in trace.noticed if query in (None, number)])
+            for number, hits in enumerate(every)
+        ]
+
     def _search(
         self,
         asked: Questions,
@@ -69,6 +98,13 @@ class Searches(Listing):
         progress: Progress | None = None,
     ) -> list[Hits]:
         trace = trace or Trace()
+        hits = self._found(asked, options, trace, progress)
+        _warn(trace, len(asked))
+        return hits
+
+    def _found(
+        self, asked: Questions, options: SearchOptions, trace: Trace, progress: Progress | None = None
+    ) -> list[Hits]:
         with SEARCHES, self._ordered(asked, options, trace, progress) as (view, ranker, stage):
             singly = asked.singly()
             if options.cursor is None:
@@ -82,10 +118,9 @@ class Searches(Listing):
                 encoder = partial(self._model.encoder, view.space)
                 trace.explanations = explain_hits(ranker, stage, trace, encoder, hits[0])
                 trace.lap("explain")
-            warnings = [*view.unmatched(options.where, options.k), *unmatched(view, options.by, hits)]
+            trace.notice_all([*view.unmatched(options.where, options.k), *unmatched(view, options.by, hits)])
         if trace.reranked < trace.to_rerank:
-            warnings.append(RerankUnfinished(trace.reranked, trace.to_rerank, options.rerank_ms))
-        _warn(warnings)
+            trace.notice(RerankUnfinished(trace.reranked, trace.to_rerank, options.rerank_ms))
         return hits
 
     def _explained(self, asked: Questions, options: SearchOptions) -> tuple[Hits, SearchReport]:
@@ -98,8 +133,10 @@ class Searches(Listing):
         return chain(list(islice(hits, 1)), hits)  # an error is raised now, and not when the hits are read
 
     def _each(self, asked: Questions, options: SearchOptions) -> Iterator[Hit]:
-        with self._ordered(asked, options, Trace()) as (view, ranker, _):
-            _warn(view.unmatched(options.where))
+        trace = Trace()
+        with self._ordered(asked, options, trace) as (view, ranker, _):
+            trace.notice_all(view.unmatched(options.where))
+            _warn(trace)
             yield from run.search_all(view, ranker, options)
 
     def _similar(
@@ -123,7 +160,8 @@ class Searches(Listing):
             ranker = Dense(view, query[None, :], [allowed], least=options.least(view), without=without)
             hits = run.search(view, ranker, options)[0]
             warnings = [*snapshot.unmatched(options.where, options.k), *unmatched(snapshot, options.by, [hits])]
-        _warn(warnings)
+        for warning in warnings:
+            warn(warning)
         return hits
 
     @contextlib.contextmanager
@@ -151,7 +189,7 @@ class Searches(Listing):
                 read: dict[str, tuple[Tokens, FloatArray]] = {}
                 keep = (lambda text, *states: read.__setitem__(text, states)) if compares_tokens else None  # noqa: B023
                 if by_vectors:
-                    vectors = self._model.query_vectors(encoded, space, keep)
+                    vectors = self._model.query_vectors(encoded, space, keep, trace.notice)
                 if compares_tokens:
                     stage = self._second_stages.tokens(encoded, space, options, read)
             with self._snapshots.take() as snapshot:
@@ -166,7 +204,6 @@ class Searches(Listing):
                     stage.begin(snapshot)
                 trace.lap("filter")
                 order = ranker(view, vectors, words, texts, allowed, options, trace, without)
-                _warn([PhraseNotFound(phrases) for phrases in trace.loosened])
                 yield view, order, stage
                 return
 
@@ -202,6 +239,7 @@ def _excluded(snapshot: Snapshot, options: SearchOptions) -> Rows:
     return np.array([record.row for record in _stored(snapshot, keys)], np.int64)
 
 
-def _warn(warnings: Sequence[VecindexWarning]) -> None:
-    for warning in warnings:
-        warn(warning)
+def _warn(trace: Trace, count: int = 1) -> None:
+    """Warns of what was noticed about so many queries."""
+    for warning, query in trace.noticed:
+        give(warning, query if count > 1 else None)

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import CorruptIndex, OutOfMemory
+from ...errors.warnings import VecindexWarning
 from ...store.generation import Allowed
 from ...store.stored import Stored
 from ..view import View
@@ -52,7 +53,8 @@ class Trace:
     """What a search has done so far; ``seconds`` by step.
 
     ``orders`` are those that the search of a single query has made, by name, where it is to be explained; ``hits`` are
-    the records that it found, and ``explanations`` say why. ``loosened`` are the phrases that no record has, by query.
+    the records that it found, and ``explanations`` say why. ``noticed`` is what users are to
+    be warned of, with the number of the query, or None if it is about all.
     """
 
     plan: Plan | None = None
@@ -67,13 +69,20 @@ class Trace:
     orders: dict[str, Order] | None = None
     hits: Sequence[Stored] = ()
     explanations: tuple[HitExplanation, ...] = ()
-    loosened: list[tuple[str, ...]] = field(default_factory=list)
+    noticed: list[tuple[VecindexWarning, int | None]] = field(default_factory=list)
 
     def ordered(self, name: str, ranking: Ranking, parts: Mapping[str, npt.NDArray[Any]] | None = None) -> Ranking:
         """Keeps an order, which need not be sorted, if any are kept; a later one of this name takes its place."""
         if self.orders is not None:
             self.orders[name] = Order(ranking.rows, ranking.scores, parts or {})
         return ranking
+
+    def notice(self, warning: VecindexWarning, query: int | None = None) -> None:
+        self.noticed.append((warning, query))
+
+    def notice_all(self, warnings: Sequence[VecindexWarning]) -> None:
+        for warning in warnings:
+            self.notice(warning)
 
     def lap(self, step: str) -> None:
         now = perf_counter()
