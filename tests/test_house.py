@@ -43,6 +43,7 @@ DOORS: dict[str, tuple[str, ...]] = {
         *("encoders", "store", "search", "exchange", "index", "evaluate"),
         *("values.records", "values.arrays", "values.repeats", "serve"),
     ),
+    "langchain_core": ("integrations.langchain",),
     "faiss": ("search.dense.load_faiss",),
     "pyarrow": ("exchange.parquet", "sources.rows.arrow"),
     "pandas": ("values.hits",),
