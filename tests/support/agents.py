@@ -22,11 +22,14 @@ READING = ["search", "similar", "get", "list_sources", "info", "explain"]
 WRITING = ["add", "delete"]
 
 
-def called(server: Any, *calls: Call) -> list[CallToolResult]:
-    """The results of these calls, one after the other, in one connection to a server of any kind."""
+def called(server: Any, *calls: Call, mode: str = "auto") -> list[CallToolResult]:
+    """The results of these calls, one after the other, in one connection to a server of any kind.
+
+    The mode "legacy" is that of clients before the protocol of 2026.
+    """
 
     async def call() -> list[CallToolResult]:
-        async with Client(server) as client:
+        async with Client(server, mode=mode) as client:
             return [await client.call_tool(name, arguments) for name, arguments in calls]
 
     return asyncio.run(call())

@@ -15,6 +15,9 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 import vecindex
+from vecindex.cli import main
+from vecindex.integrations.mcp.answers import LONGEST_ANSWER, LONGEST_SHOWN
+from vecindex.integrations.mcp.arguments import LONGEST_PART, LONGEST_TEXT, MOST_HITS, MOST_KEYS, MOST_RECORDS
 
 from ...support.agents import (
     READING,
@@ -29,6 +32,7 @@ from ...support.agents import (
     requests,
     tool_names,
 )
+from ...support.blocks import GUIDE, blocks
 from ...support.commands import no_index, run
 from ...support.toy import ToyEncoder
 
@@ -56,9 +60,9 @@ def index(tmp_path: Path) -> Path:
     return path
 
 
-def check(server: Any) -> None:
+def check(server: Any, mode: str = "auto") -> None:
     """Calls every tool of a server that writes."""
-    results = called(server, *EVERY)
+    results = called(server, *EVERY, mode=mode)
     assert [result.is_error for result in results] == [False] * len(EVERY)
     answers: list[Any] = [result.structured_content for result in results]
     assert [hit["key"] for hit in answers[1]["hits"]] == ["a", "b"]
@@ -138,10 +142,22 @@ def test_signals_end_it_quietly(index: Path, number: int) -> None:
 def test_every_tool_answers_over_http_until_a_signal(index: Path) -> None:
     with over_http(index, "--write") as (address, started):
         check(address)
+        check(address, mode="legacy")
         assert tool_names(address) == READING + WRITING
         started.send_signal(signal.SIGINT)
         assert started.communicate(timeout=SECONDS) == ("", "")
         assert started.returncode == 0
+
+
+def test_many_calls_at_once_are_answered(index: Path) -> None:
+    async def at_once(address: str) -> list[int]:
+        async with Client(address) as client:
+            calls = [client.call_tool("search", {"query": f"pump {number}"}) for number in range(30)]
+            answers: list[Any] = [result.structured_content for result in await asyncio.gather(*calls)]
+            return [len(answer["hits"]) for answer in answers]
+
+    with over_http(index) as (address, _):
+        assert asyncio.run(at_once(address)) == [1] * 30
 
 
 def test_over_http_nothing_writes_without_write(index: Path) -> None:
@@ -214,4 +230,17 @@ def test_options_that_cannot_be_used_are_refused(index: Path, tmp_path: Path) ->
         port = taken.getsockname()[1]
         status, out, err = run("mcp", "--index", index, "--http", "--port", str(port))
         assert (status, out) == (1, "")
-        assert err == f"Error: cannot listen at 127.0.0.1, port {port}: Address already in use. Pass another --port.\n"
+        reason = f"cannot listen at 127.0.0.1, port {port}: Address already in use"
+        assert err == f"Error: {reason}. Pass another --port, or another --host.\n"
+
+
+def test_the_guide_shows_a_configuration_that_works_and_the_limits() -> None:
+    page = GUIDE / "agents.md"
+    (block,) = blocks(page, "json")
+    (entry,) = json.loads(block.text)["mcpServers"].values()
+    assert entry["command"] == "vecindex"
+    name, *arguments = entry["args"]
+    assert main.commands[name].make_context(name, arguments).params["index_path"] == Path("/home/me/notes.vecindex")
+    text = page.read_text(encoding="utf-8")
+    for limit in (LONGEST_ANSWER, LONGEST_SHOWN, LONGEST_PART, MOST_HITS, MOST_RECORDS, LONGEST_TEXT, MOST_KEYS):
+        assert f" {limit:,} " in text or f" {limit:,}." in text

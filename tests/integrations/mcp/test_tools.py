@@ -187,18 +187,20 @@ def test_hits_with_endless_keys_are_left_out(index: vecindex.Index, server: MCPS
 
 def test_get_returns_a_long_text_part_by_part(index: vecindex.Index, server: MCPServer[None]) -> None:
     text = "".join(f"{n}{ODD}" for n in range(2_000)) + "\x00" * 5_000
-    index.add([text], keys=["long"])
+    key = "long \x00" * 10_000
+    index.add([text], keys=[key], metadata=[{"x": "m" * 3_900}])
     parts, start = [], 0
     while start is not None:
-        (result,) = called(server, ("get", {"key": "long", "start": start, "length": LONGEST_PART}))
+        (result,) = called(server, ("get", {"key": key, "start": start, "length": LONGEST_PART}))
         part: Any = result.structured_content
         assert len(json.dumps(part, ensure_ascii=False)) <= LONGEST_ANSWER
         assert len(text_of(result)) <= LONGEST_ANSWER
+        assert part["metadata"] == {"x": "m" * 3_900}
         assert (part["start"], part["text_characters"]) == (start, len(text))
         parts.append(part["text"])
         start = part.get("next_start")
     assert "".join(parts) == text
-    assert answered(server, "get", key="long", start=10**9)["text"] == ""
+    assert answered(server, "get", key=key, start=10**9)["text"] == ""
 
 
 def test_stored_text_cannot_look_like_an_answer(index: vecindex.Index, server: MCPServer[None]) -> None:

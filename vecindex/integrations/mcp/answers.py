@@ -15,8 +15,12 @@ LONGEST_SHOWN = 2_000
 _ROOM = LONGEST_ANSWER - 2_000
 """Of these, what the items of a list may take: the rest is for notes and the cursor."""
 _SHORTEST_SHOWN = 80
+_LONGEST_PART = 16_002
+_LONGEST_METADATA = 4_000
+"""Characters, as JSON, of a part of a text and of the metadata that `get` returns."""
+LONGEST_NAME = 300
+"""Characters of a key, a source or another name in an answer about one thing."""
 _MOST_NOTES = 5
-_LONGEST_NOTE = 300
 
 
 class FoundHit(TypedDict):
@@ -145,22 +149,24 @@ def _shortened(hit: Mapping[str, Any], room: int) -> dict[str, Any]:
 
 
 def bounded_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The members for the metadata of one record, which are left out if they would fill a third of an answer."""
+    """The members for the metadata of one record, which are left out where they are too long."""
     told = len(as_json(metadata))
-    return {"metadata": {}, "metadata_characters": told} if told > _ROOM // 3 else {"metadata": dict(metadata)}
+    if told > _LONGEST_METADATA:
+        return {"metadata": {}, "metadata_characters": told}
+    return {"metadata": dict(metadata)}
 
 
-def bounded_part(text: str, start: int, length: int, room: int = LONGEST_ANSWER // 2 + 4_000) -> str:
+def bounded_part(text: str, start: int, length: int) -> str:
     """The part of a text, or less of it where its characters take more room as JSON."""
     part = text[start : start + length]
-    while len(as_json(part)) > room:
+    while len(as_json(part)) > _LONGEST_PART:
         part = part[: len(part) // 2]
     return part
 
 
 def bounded_notes(notes: Sequence[str]) -> list[str]:
     """The first few notes, shortened."""
-    return [cut(note, _LONGEST_NOTE) for note in notes[:_MOST_NOTES]]
+    return [cut(note, LONGEST_NAME) for note in notes[:_MOST_NOTES]]
 
 
 def cut(text: str, longest: int) -> str:

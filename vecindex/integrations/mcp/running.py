@@ -25,6 +25,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SECONDS_TO_FINISH = 5
 _MOST_BODY = 4 << 20
 """Bytes of a request."""
+_MOST_CONNECTIONS = 100
+"""Others are told to come back later (503)."""
 _PIECE = 1 << 16
 
 _Scope = dict[str, Any]
@@ -51,23 +53,24 @@ def run_http(server: MCPServer[None], listening: socket.socket, host: str, token
         json_response=True,
         stateless_http=True,
         max_request_body_size=_MOST_BODY,
-        transport_security=_security(is_loopback(host)),
+        transport_security=_security(host),
     )
     config = uvicorn.Config(
         _guarded(app, token, is_loopback(host)),
         log_config=None,
         log_level="warning",
         access_log=False,
+        limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=_SECONDS_TO_FINISH,
     )
     with warnings_as_notes(), _signals_passed_on():
         anyio.run(uvicorn.Server(config).serve, [listening])
 
 
-def _security(loopback: bool) -> TransportSecuritySettings:
-    hosts = [name for each in LOOPBACK_NAMES for name in (each, f"{each}:*")]
+def _security(host: str) -> TransportSecuritySettings:
+    hosts = [name for each in (*LOOPBACK_NAMES, host) for name in (each, f"{each}:*")]
     return TransportSecuritySettings(
-        enable_dns_rebinding_protection=loopback,
+        enable_dns_rebinding_protection=is_loopback(host),
         allowed_hosts=hosts,
         allowed_origins=[f"http://{host}" for host in hosts],
     )

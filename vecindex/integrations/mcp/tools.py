@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
 from .answers import (
+    LONGEST_NAME,
     LONGEST_SHOWN,
     Added,
     Deleted,
@@ -48,6 +49,9 @@ from .arguments import (
 if TYPE_CHECKING:
     from ...index.facade import Index
     from ...values.hits import Hits
+
+_MOST_NAMES = 20
+"""Of a list in what `info` says, such as that of the fields with fast filters."""
 
 
 class Tools:
@@ -142,9 +146,14 @@ class Tools:
         origin, end = record.origin, start + len(part)
         source, place = None, None
         if origin is not None:
-            source = origin.path
+            source = cut(origin.path, LONGEST_NAME)
             place = None if origin.place is None else (origin.unit, origin.place)
-        answer: dict[str, Any] = {"key": key, "text": part, "start": start, "text_characters": len(record.text)}
+        answer: dict[str, Any] = {
+            "key": cut(key, LONGEST_NAME),
+            "text": part,
+            "start": start,
+            "text_characters": len(record.text),
+        }
         answer |= {"next_start": end} if part and end < len(record.text) else {}
         answer |= bounded_metadata(record.metadata or {}) | place_members(source, place, record.span)
         return cast(Got, answer)
@@ -166,10 +175,10 @@ class Tools:
 
     def info(self) -> dict[str, Any]:
         """Say what the index holds: the number of records, the model, the size, fields with fast filters, and more."""
+        known = {name: value for name, value in asdict(self._index.info()).items() if value not in (None, ())}
         return {
-            name: list(value)[:50] if isinstance(value, tuple) else value
-            for name, value in asdict(self._index.info()).items()
-            if value is not None and value != ()
+            name: [cut(each, LONGEST_NAME) for each in value[:_MOST_NAMES]] if isinstance(value, tuple) else value
+            for name, value in known.items()
         }
 
     def explain(self, text: Explained, against: Against = "") -> TextExplained:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,5 +94,6 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else error.strerror
-        raise click.ClickException(f"cannot listen at {host}, port {port}: {reason}. Pass another --port.") from None
+        reason = str(error.strerror).partition(" (")[0]  # the address follows, which is said already
+        advice = "Pass another --port, or another --host."
+        raise click.ClickException(f"cannot listen at {host}, port {port}: {reason}. {advice}") from None
