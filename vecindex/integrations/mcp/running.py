@@ -14,13 +14,15 @@ from typing import Any
 
 import anyio
 import uvicorn
-from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 
-from ...serve.access import LOOPBACK_NAMES, Token, is_loopback
+from ...serve.guards.tokens import Tokens
+from ...serve.listening import is_loopback
 from .notes import warnings_as_notes
+from .server import Server
 
 PATH = "/mcp"
+_LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SECONDS_TO_FINISH = 5
 _MOST_BODY = 4 << 20
@@ -35,30 +37,34 @@ _Send = Callable[[dict[str, Any]], Awaitable[None]]
 _App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
-def run_stdio(server: MCPServer[None]) -> None:
+def run_stdio(server: Server) -> None:
     """Serves one client over the file descriptors 0 and 1, until it closes its end or SIGINT or SIGTERM comes."""
     with warnings_as_notes(), _input_ending_at_signals():
         anyio.run(server.run_stdio_async)
 
 
-def run_http(server: MCPServer[None], listening: socket.socket, host: str, token: Token | None) -> None:
+def run_http(server: Server, listening: socket.socket, host: str, tokens: Tokens | None) -> None:
     """Serves any number of clients at ``/mcp`` of a listening socket, until SIGINT or SIGTERM comes.
 
     Requests to a loopback address need a Host and an Origin, if any, of one, so that no web page reaches the server by
-    a name of its own that leads here. To another address they need the token, and come from no web page.
+    a name of its own that leads here. To another address they need a token, and come from no web page.
     """
+    local = is_loopback(listening)
     app: _App = server.streamable_http_app(
         streamable_http_path=PATH,
         host=host,
         json_response=True,
         stateless_http=True,
         max_request_body_size=_MOST_BODY,
-        transport_security=_security(host),
+        transport_security=_security(host, local),
     )
     config = uvicorn.Config(
-        _guarded(app, token, is_loopback(host)),
+        _guarded(app, tokens, local),
+        ws="none",
         log_config=None,
         log_level="warning",
+        server_header=False,
+        proxy_headers=False,
         access_log=False,
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=_SECONDS_TO_FINISH,
@@ -67,24 +73,24 @@ def run_http(server: MCPServer[None], listening: socket.socket, host: str, token
         anyio.run(uvicorn.Server(config).serve, [listening])
 
 
-def _security(host: str) -> TransportSecuritySettings:
-    hosts = [name for each in (*LOOPBACK_NAMES, host) for name in (each, f"{each}:*")]
+def _security(host: str, local: bool) -> TransportSecuritySettings:
+    hosts = [name for each in (*_LOCAL_NAMES, host) for name in (each, f"{each}:*")]
     return TransportSecuritySettings(
-        enable_dns_rebinding_protection=is_loopback(host),
+        enable_dns_rebinding_protection=local,
         allowed_hosts=hosts,
         allowed_origins=[f"http://{host}" for host in hosts],
     )
 
 
-def _guarded(app: _App, token: Token | None, loopback: bool) -> _App:
-    """The app, which is not reached without the token, or from a web page at an address that is not loopback's."""
+def _guarded(app: _App, tokens: Tokens | None, local: bool) -> _App:
+    """The app, which is not reached without a token, or from a web page at an address that is not loopback's."""
 
     async def guard(scope: _Scope, receive: _Receive, send: _Send) -> None:
         if scope["type"] == "http":
-            headers = dict(scope["headers"])
-            if not loopback and b"origin" in headers:
+            headers = scope["headers"]
+            if not local and any(name == b"origin" for name, _ in headers):
                 return await _refuse(send, 403, b"Requests of web pages are refused.\n")
-            if token is not None and not token.admits(headers.get(b"authorization")):
+            if tokens is not None and not tokens.accept(headers):
                 return await _refuse(send, 401, b"A bearer token is needed.\n", (b"www-authenticate", b"Bearer"))
         return await app(scope, receive, send)
 

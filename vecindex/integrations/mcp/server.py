@@ -32,7 +32,10 @@ _MOST_PROBLEMS = 5
 _LONGEST_ERROR = 2_000
 
 
-def server_of(tools: Tools, *, write: bool, version: str) -> MCPServer[None]:
+Server = MCPServer[None]
+
+
+def server_of(tools: Tools, *, write: bool, version: str) -> Server:
     """The server; ``write`` says whether the tools that change the index are among those that it has."""
     made = [
         _tool(tools.search, "Search", _READS),
@@ -46,7 +49,7 @@ def server_of(tools: Tools, *, write: bool, version: str) -> MCPServer[None]:
         made += [_tool(tools.add, "Add records", _WRITES), _tool(tools.delete, "Delete records", _WRITES)]
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: MCPServer[None]) -> AsyncIterator[None]:
+    async def lifespan(_: Server) -> AsyncIterator[None]:
         tools.warm()  # not before, since standard output is the protocol's from here on
         try:
             yield

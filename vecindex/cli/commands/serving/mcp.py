@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from ....errors import InvalidInput
 from ...interrupts import stopping_on_sigterm
 from ...options import ExpandedPath, ModelOptions, index_option
 from ...output import say
 
 if TYPE_CHECKING:
-    from ....serve.access import Token
+    from ....integrations.mcp.server import Server
 
 DEFAULT_PORT = 8765
 
@@ -33,7 +33,7 @@ DEFAULT_PORT = 8765
     "--token-file",
     type=ExpandedPath(),
     metavar="FILE",
-    help="Require the bearer token in this file of --http clients; needed for a --host other than loopback.",
+    help="Only answer --http requests that have a token of this file, which has one a line.",
 )
 @index_option
 def mcp(write: bool, http: bool, host: str | None, port: int | None, token_file: str | None, index_path: Path) -> None:
@@ -54,46 +54,35 @@ def mcp(write: bool, http: bool, host: str | None, port: int | None, token_file:
     """
     if not http and (host, port, token_file) != (None, None, None):
         raise click.UsageError("--host, --port and --token-file go with --http.")
-    host = "127.0.0.1" if host is None else host
-    token = _token(host, token_file)
     # A client ends it like this, too, so there is nothing to report.
     with contextlib.suppress(KeyboardInterrupt), stopping_on_sigterm():
-        _serve(index_path, write, http, host, DEFAULT_PORT if port is None else port, token)
+        from .... import __version__
+        from ....machine.extras import extra_errors
+
+        with extra_errors("serving agents", "mcp"):
+            from ....integrations.mcp.running import run_stdio
+            from ....integrations.mcp.server import server_of
+            from ....integrations.mcp.tools import Tools
+
+        with ModelOptions().open(index_path, create=write, readonly=not write) as index:
+            server = server_of(Tools(index), write=write, version=__version__)
+            if http:
+                _serve(server, host or "127.0.0.1", DEFAULT_PORT if port is None else port, token_file)
+            else:
+                run_stdio(server)
 
 
-def _serve(index_path: Path, write: bool, http: bool, host: str, port: int, token: Token | None) -> None:
-    from .... import __version__
-    from ....machine.extras import extra_errors
+def _serve(server: Server, host: str, port: int, token_file: str | None) -> None:
+    from ....integrations.mcp.running import PATH, run_http
+    from ....serve.guards.tokens import read_tokens
+    from ....serve.listening import bound, is_loopback, url_of
 
-    with extra_errors("serving agents", "mcp"):
-        from ....integrations.mcp.running import PATH, run_http, run_stdio
-        from ....integrations.mcp.server import server_of
-        from ....integrations.mcp.tools import Tools
-
-    with ModelOptions().open(index_path, create=write, readonly=not write) as index:
-        server = server_of(Tools(index), write=write, version=__version__)
-        if not http:
-            run_stdio(server)
-            return
-        with _listening(host, port) as listening:
-            name = f"[{host}]" if ":" in host else host
-            say(f"Serving agents at http://{name}:{listening.getsockname()[1]}{PATH}; Ctrl-C stops.")
-            run_http(server, listening, host, token)
-
-
-def _token(host: str, file: str | None) -> Token | None:
-    from ....serve.access import Token, is_loopback
-
-    if file is None and not is_loopback(host):
-        raise click.UsageError(f"Others can reach {host}: pass --token-file FILE with a token that they must know.")
-    return None if file is None else Token.read_from(file)
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        reason = str(error.strerror).partition(" (")[0]  # the address follows, which is said already
-        advice = "Pass another --port, or another --host."
-        raise click.ClickException(f"cannot listen at {host}, port {port}: {reason}. {advice}") from None
+    tokens = None if token_file is None else read_tokens(token_file)
+    with bound(host, port) as listening:
+        if tokens is None and not is_loopback(listening):
+            raise InvalidInput(
+                f"others can reach {host}, and no token is required",
+                "Pass --token-file FILE, or leave --host out to answer programs on this machine alone.",
+            )
+        say(f"Serving agents at {url_of(listening)}{PATH}; Ctrl-C stops.")
+        run_http(server, listening, host, tokens)

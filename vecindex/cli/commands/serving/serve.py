@@ -116,10 +116,10 @@ def serve(host: str, port: int, create: bool, access: _Access, chosen: ModelOpti
     from ....machine.extras import extra_errors
 
     with extra_errors("vecindex serve", "serve"):
-        from ....serve.run import bound, is_loopback
         from ....serve.run import serve as run
 
     from ....serve.guards.tokens import read_tokens
+    from ....serve.listening import bound, is_loopback
     from ....serve.logs import Log
     from ....serve.service import Service
     from ....serve.settings import MEGABYTE, Settings
