@@ -171,7 +171,7 @@ class Index(Followed):
             table = TableRows(records, text, key, cast(Any, metadata))
         elif text is not None or key is not None:
             raise InvalidInput("text= and key= name the columns of a table, which records is not", "Leave them out.")
-        with self._writer() as writer, self._upkeep.beside_an_add() as committed:
+        with self._writer() as writer, self._upkeep.beside_an_add(writer) as committed:
             after, keep = told_both(committed, progress), self._upkeep.keep_tokens
             options = AddOptions(space, on_long, on_duplicate, after, on_bad, keep)
             adding = Adding(self._snapshots, writer, self._model, lambda: self.encoder, options)
@@ -247,7 +247,7 @@ class Index(Followed):
         self._check_writable()
         self._check_sound()
         given = None if self._model.model is None else self.encoder.space
-        with self._writer() as writer, self._upkeep.beside_an_add() as committed:
+        with self._writer() as writer, self._upkeep.beside_an_add(writer) as committed:
             after = told_both(committed, progress)
             report = import_vectors(source, writer, stored=self._space() or given, named=space, progress=after)
         self._upkeep.tidy()

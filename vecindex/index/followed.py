@@ -180,7 +180,7 @@ class Followed(Maintained):
     ) -> FilesReport:
         from .adding.files import add_files
 
-        with self._writer() as writer, self._upkeep.beside_an_add() as committed:
+        with self._writer() as writer, self._upkeep.beside_an_add(writer) as committed:
             add = replace(given.options.add, progress=told_both(committed, progress), on_bad=on_bad)
             add = replace(add, keep_tokens=self._upkeep.keep_tokens)
             adding = Adding(self._snapshots, writer, self._model, lambda: self.encoder, add)

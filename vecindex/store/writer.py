@@ -72,6 +72,8 @@ class Writer:
         self._catalog = catalog
         self._timeout = timeout
         self._is_side = is_side(folder)
+        self.on_written: Callable[[Manifest, Sequence[Stored]], None] | None = None
+        """Told by `add` of each commit's new records, and of the manifest with them; the lock is free again then."""
 
     def add(
         self,
@@ -119,6 +121,7 @@ class Writer:
             if changes.written:
                 append(path, manifest.rows, block)
             removed = len(adding.followed.stale)
+            written: list[Stored] = []
             if changes.written or finished or adding.changes(changes):
                 with self._catalog.changing() as tables:
                     manifest = replace(
@@ -133,6 +136,8 @@ class Writer:
                     adding.tidy(tables, unread)
                     removed += pruned
                     tables.commit(manifest)
+        if written and self.on_written is not None:
+            self.on_written(manifest, written)
         cut = [tokens % UNKNOWN for tokens in lost if tokens]
         return AddReport(
             changes.added,

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 from collections.abc import Callable, Iterator
@@ -25,22 +24,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...encoders.run.encoder import Encoder
-from ...errors import CorruptIndex, InvalidInput, ModelNotFound, VecindexError
+from ...errors import InvalidInput, ModelNotFound, VecindexError
 from ...machine.memory import memory_errors
 from ...machine.threads import in_thread
 from ...store.compact import compact
 from ...store.derived import CodesFiles
-from ...store.disk.files import is_file, publish
+from ...store.disk.files import is_file
 from ...store.manifest import Manifest
-from ...store.snapshot import Snapshot, Snapshots
-from ...store.vectors import Rows, Vectors, release
+from ...store.snapshot import Snapshots
+from ...store.vectors import Rows, Vectors
 from ...store.writer import Writer
 from ...values.records import CompactReport
 from ..background import background, covered, sampled
-from ..dense.codes import Codes, build, dump, extend
-from ..dense.settings import CodeSettings, default_settings, variants
+from ..dense.codes import Codes, build, extend
+from ..dense.settings import CodeSettings, default_settings
 from ..dense.tune import QUERIES, Trial, tune
-from ..view import Accelerator, background_of, load_codes, stored_background
+from ..view import Accelerator, background_of, stored_background
+from .codes_files import check_vectors, loaded_codes, write_codes
+from .recent_records import RecentRecords
 
 if TYPE_CHECKING:
     from ...encoders.run.tokenized import FloatArray, Tokens
@@ -59,7 +60,7 @@ _TAIL_SHARE = 32
 TAIL_WITHIN_AN_ADD = 16_384
 LEXICAL_TAIL = 4_096
 """Up to so many new rows are left to searches, which read and analyse them in 25 ms."""
-LEXICAL_TAIL_WITHIN_AN_ADD = 32_768
+LEXICAL_TAIL_WITHIN_AN_ADD = 65_536
 RECORDS_FOR_BACKGROUND = 1_024
 """With fewer, a search makes the background when it needs it: that takes less time than encoding the query."""
 TOKENS_WITHIN_AN_ADD = 4_096
@@ -68,7 +69,6 @@ TEXTS_MADE_UP = 4_096
 TEXTS_MADE_UP_MEANWHILE = 64
 _DEAD_SHARE = 0.3
 _DEAD = 1_024
-_ROWS_A_CHECK = 65_536
 
 MakeWriter = Callable[[], AbstractContextManager[Writer]]
 
@@ -146,12 +146,13 @@ class Upkeep:
         self._lexicon = lexicon
         self._token_store = tokens
         self._encoder = encoder
+        self._recent = RecentRecords()
 
     @cached_property
     def _lexical(self) -> LexicalUpkeep:
         from .lexical_upkeep import LexicalUpkeep  # small indexes need none of it
 
-        return LexicalUpkeep(self._folder, self._snapshots, self._lexicon(), self._writer)
+        return LexicalUpkeep(self._folder, self._snapshots, self._lexicon(), self._writer, self._recent)
 
     @cached_property
     def tokens(self) -> TokenUpkeep:
@@ -166,26 +167,35 @@ class Upkeep:
         return None if self._manifest().tokens is None else self.tokens.kept.put
 
     @contextmanager
-    def beside_an_add(self) -> Iterator[Callable[[], None]]:
-        """Extends what is derived in a thread while an ``add`` goes on; call the yielded function after each commit."""
+    def beside_an_add(self, writer: Writer) -> Iterator[Callable[[], None]]:
+        """Extends what is derived in threads while an ``add`` goes on; call the yielded function after each commit."""
         running: list[Future[None]] = []
+        words: list[Future[None]] = []
+        writer.on_written = self._recent.put
         try:
-            with ThreadPoolExecutor(1, "vecindex-upkeep") as pool:
+            with ThreadPoolExecutor(2, "vecindex-upkeep") as pool:
 
                 def committed() -> None:
                     manifest = self._manifest()
                     if running and self._is_half_full(manifest):
                         running[-1].exception()  # waits for it: what finds no room is not kept
-                    if not running or running[-1].done():
-                        is_due = is_extension_due(manifest, is_last=False) or is_segment_due(manifest, is_last=False)
-                        if is_due or self._are_tokens_due(manifest):
-                            running.append(in_thread(pool, self._try, self._renew_while_due))
+                    is_due = is_extension_due(manifest, is_last=False) or self._are_tokens_due(manifest)
+                    if is_due and (not running or running[-1].done()):
+                        running.append(in_thread(pool, self._try, self._renew_while_due))
+                    if is_segment_due(manifest, is_last=True) and (not words or words[-1].done()):
+                        words.append(in_thread(pool, self._try, partial(self._follow_words, self._lexical, manifest)))
 
                 yield committed
-            for future in running:
+                if is_segment_due(manifest := self._manifest(), is_last=True) and not is_compaction_due(manifest):
+                    words.append(in_thread(pool, self._try, self._lexical.renew))
+                    self._try(self._renew_codes_if_due)
+            for future in running + words:
                 future.result()  # raises the errors that `_try` lets through: bugs
             self._try(self._renew_tokens)
         finally:
+            self._recent.forget()
+            if "_lexical" in vars(self):
+                self._lexical.end_add()
             if "tokens" in vars(self):  # otherwise nothing was kept
                 self.tokens.end_add()
 
@@ -209,8 +219,8 @@ class Upkeep:
             wanted = settings_of(manifest)
             if wanted is None or manifest.rows == 0:
                 return
-            _check(snapshot)
-            codes = None if rebuild else _loaded(snapshot)
+            check_vectors(snapshot)
+            codes = None if rebuild else loaded_codes(snapshot)
         if codes is None:
             codes = build(vectors, wanted)
         else:
@@ -248,7 +258,7 @@ class Upkeep:
         """See `Index.tune`."""
         with self._snapshots.take() as snapshot:
             manifest, vectors = snapshot.manifest, snapshot.vectors
-            _check(snapshot)
+            check_vectors(snapshot)
             live = snapshot.allowed(None).rows()
         sample = np.array(vectors[live[np.linspace(0, len(live) - 1, min(len(live), QUERIES)).astype(np.int64)]])
         asked = sample if queries is None else np.concatenate([queries, sample[: max(1, QUERIES - len(queries))]])
@@ -267,13 +277,22 @@ class Upkeep:
     def _tidy(self) -> None:
         if is_compaction_due(self._manifest()):
             self.compact()
+        self._renew_codes_if_due()
         manifest = self._manifest()
-        if is_extension_due(manifest, is_last=True) or self.are_codes_lost(manifest):
-            self.renew_codes()
         if is_segment_due(manifest, is_last=True) or (manifest.lexical and self._lexical.are_lost(manifest)):
             self._lexical.renew()
         if is_background_due(manifest):
             self._renew_background()
+
+    def _renew_codes_if_due(self) -> None:
+        manifest = self._manifest()
+        if is_extension_due(manifest, is_last=True) or self.are_codes_lost(manifest):
+            self.renew_codes()
+
+    def _follow_words(self, lexical: LexicalUpkeep, until: Manifest) -> None:
+        lexical.follow(until)
+        if is_segment_due(self._manifest(), is_last=False):
+            lexical.renew(until=until)
 
     def _renew_while_due(self) -> None:
         if self._are_tokens_due(self._manifest()):
@@ -282,8 +301,6 @@ class Upkeep:
             self.renew_codes()
             if self._manifest().codes == before.codes:  # another process published first
                 break
-        if is_segment_due(self._manifest(), is_last=False):
-            self._lexical.renew()
 
     def _are_tokens_due(self, manifest: Manifest) -> bool:
         return are_tokens_due(manifest) or self._is_half_full(manifest)
@@ -322,7 +339,7 @@ class Upkeep:
         def choose(now: Manifest) -> Manifest:
             if instead is not ... and now.codes != instead:
                 return now
-            return replace(now, codes=_write(self._folder, now, codes))
+            return replace(now, codes=write_codes(self._folder, now, codes))
 
         with self._writer() as writer:
             return writer.set_derived(manifest.vectors, choose)
@@ -335,7 +352,7 @@ class Upkeep:
         """Publishes what is derived of these rows, with the settings of ``manifest``; see `store.compact.Derive`."""
         settings, codes = settings_of(manifest), None
         if settings is not None and manifest.rows >= ROWS_FOR_CODES:
-            codes = _write(self._folder, manifest, build(vectors, settings))
+            codes = write_codes(self._folder, manifest, build(vectors, settings))
         made = None
         if len(live) >= RECORDS_FOR_BACKGROUND:
             made = background(len(live), np.asarray(vectors)[sampled(np.arange(len(live)))])
@@ -346,37 +363,3 @@ class Upkeep:
             lexical=manifest.lexical and self._lexical.renumbered(manifest, live),
             tokens=manifest.tokens and self.tokens.renumbered(manifest, live),
         )
-
-
-def _check(snapshot: Snapshot) -> None:
-    """Checks all rows, in bounded memory; raises CorruptIndex."""
-    rows = snapshot.manifest.rows
-    for start in range(0, rows, _ROWS_A_CHECK):
-        snapshot.check_range(start, min(start + _ROWS_A_CHECK, rows))
-        release(snapshot.vectors)
-
-
-def _loaded(snapshot: Snapshot) -> Codes | None:
-    """The snapshot's codes, loaded separately because searches use theirs; None if there are none, or damaged ones."""
-    if snapshot.codes is None:
-        return None
-    try:
-        codes = load_codes(snapshot, snapshot.codes)
-        for name in variants(codes.settings):
-            codes.variant(name)
-        return codes
-    except (CorruptIndex, ValueError):
-        return None
-
-
-def _write(folder: Path, manifest: Manifest, codes: Codes) -> CodesFiles:
-    base = f"codes-{manifest.vectors}-{codes.rows}-{manifest.generation}"
-    names, digests = [], []
-    for name in variants(codes.settings):
-        content = dump(codes, name).data.cast("B")
-        digest = hashlib.sha256(content).hexdigest()
-        # Different content never gets the name of a file that a reader may have mapped.
-        names.append(f"{base}-{digest[:8]}-{name}.faiss")
-        digests.append(digest)
-        publish(folder / names[-1], [content])
-    return CodesFiles(codes.rows, codes.settings.to_json(), tuple(names), tuple(digests))

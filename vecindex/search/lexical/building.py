@@ -124,17 +124,18 @@ class _Block:
 
     def add(self, rows: Sequence[int], texts: Sequence[str]) -> None:
         """Adds rows with the texts of each."""
-        texts = list(texts)
         others = [slot for slot, is_ascii in enumerate(map(str.isascii, texts)) if not is_ascii]
         units_of_others = [self._analyzer.units(texts[slot]) for slot in others]
-        for slot in others:
-            texts[slot] = ""
+        if others:
+            texts = list(texts)
+            for slot in others:
+                texts[slot] = ""
         found, numbers, sizes = cut(texts)
-        units = np.array([self._numbers[unit] for unit in found], np.uint32)[numbers]
+        units = self._numbered(found)[numbers]
         if others:
             before = np.cumsum(sizes)[others]
-            more = np.array([self._numbers[unit] for units in units_of_others for unit in units], np.uint32)
             sizes[others] = [len(units) for units in units_of_others]
+            more = self._numbered([unit for units in units_of_others for unit in units])
             units = np.insert(units, np.repeat(before, sizes[others]), more)
         self._rows.append(np.array(rows, np.int64) - self._first)
         self._units.append(units)
@@ -145,15 +146,15 @@ class _Block:
         """The segment of the rows that were added, and up to ``stop``."""
         fields = len(self._weights)
         rows, units, sizes = np.concatenate(self._rows), np.concatenate(self._units), np.concatenate(self._sizes)
-        of_units = self._analyzer.terms_of_all(list(self._numbers))
-        lengths = np.array([sum(not term.startswith(FORM) for term in terms) for terms in of_units], np.float64)
-        slots = np.repeat(np.arange(len(sizes)), sizes)
-        sums = np.bincount(slots, lengths[units], minlength=len(sizes))
+        slots = np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes)
+        hashes, of_units, terms_of_units, are_forms = self._terms()
+        counts_of_units = np.bincount(of_units, ~are_forms, minlength=len(self._numbers))
         row_lengths = np.zeros(stop - self._first, np.float32)
+        sums = np.bincount(slots, counts_of_units[units], minlength=len(sizes))
         row_lengths[rows] = sums.reshape(-1, fields) @ self._weights
-        hashes, terms, slots = _terms(of_units, units, slots)
-        order = _by_number(terms, len(hashes))
-        terms, slots = terms[order], slots[order]
+        terms, slots = _repeated(units, slots, np.bincount(of_units, minlength=len(self._numbers)), terms_of_units)
+        slots = slots[_by_number(terms, len(hashes))]
+        terms = np.repeat(np.arange(len(hashes), dtype=np.uint32), np.bincount(terms, minlength=len(hashes)))
         starts = _starts(terms, slots)
         counts = np.diff(starts, append=len(terms)).astype(np.float64)
         terms, slots = terms[starts], slots[starts]
@@ -166,19 +167,30 @@ class _Block:
         offsets = np.concatenate([[0], np.cumsum(np.bincount(terms, minlength=len(hashes)))])
         return _segment(self._first, stop, hashes, offsets, rows[slots], counts, row_lengths)
 
+    def _numbered(self, units: Sequence[str]) -> npt.NDArray[np.uint32]:
+        return np.fromiter(map(self._numbers.__getitem__, units), np.uint32, len(units))
 
-def _terms(
-    of_units: Sequence[Sequence[str]], units: Array, slots: Array
-) -> tuple[npt.NDArray[np.uint64], Array, Array]:
-    """The hashes of all terms, ascending, and for each occurrence in ``units`` the number of its term and its slot."""
-    numbers = _Numbers()
-    flat = np.array([numbers[term] for terms in of_units for term in terms], np.int64)
-    hashes, ranks = np.unique(term_hashes(numbers), return_inverse=True)
-    sizes = np.array([len(terms) for terms in of_units], np.int64)
+    def _terms(self) -> tuple[npt.NDArray[np.uint64], Array, Array, npt.NDArray[np.bool_]]:
+        """The hashes of all terms, ascending, and what is known of the terms of the units, one unit after the other.
+
+        These are the number of the unit, the number of the term, and whether it is an exact form.
+        """
+        of_units = self._analyzer.terms_of_all(list(self._numbers))
+        numbers = _Numbers()
+        flat = np.array([numbers[term] for terms in of_units for term in terms], np.int64)
+        are_forms = np.fromiter((term.startswith(FORM) for term in numbers), np.bool_, len(numbers))
+        hashes, ranks = np.unique(term_hashes(numbers), return_inverse=True)
+        sizes = np.fromiter(map(len, of_units), np.int64, len(of_units))
+        return hashes, np.repeat(np.arange(len(sizes)), sizes), ranks.astype(np.uint32)[flat], are_forms[flat]
+
+
+def _repeated(units: Array, slots: Array, sizes: Array, terms_of_units: Array) -> tuple[Array, Array]:
+    """For each occurrence of a unit its terms, of which unit ``i`` has ``sizes[i]``, and for each of these its slot."""
     repeats = sizes[units]
     begins = (np.cumsum(sizes) - sizes)[units] - (np.cumsum(repeats) - repeats)
-    places = np.repeat(begins, repeats) + np.arange(int(repeats.sum()))
-    return hashes, ranks[flat][places], np.repeat(slots, repeats)
+    places = np.repeat(begins, repeats)
+    places += np.arange(len(places))
+    return terms_of_units[places], np.repeat(slots, repeats)
 
 
 def _by_number(numbers: Array, stop: int) -> Places:

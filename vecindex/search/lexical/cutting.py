@@ -6,13 +6,14 @@ Units are compared as numbers of eight bytes each, with the interpreter's lock r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
-Numbers = npt.NDArray[np.int64]
+Numbers = npt.NDArray[Any]
+Eights = npt.NDArray[np.uint64]
 
 _WORD, _JOINT = 1, 2
 _JOINTS = b"-./:,"
@@ -47,14 +48,21 @@ def cut(texts: Sequence[str]) -> Cut:
     """The units of ASCII texts; see `Analyzer.units`."""
     joined = "\n".join(["", *texts, ""]).lower()
     content = joined.encode("ascii") + bytes(_LONGEST)
-    data = np.frombuffer(content, np.uint8)
-    starts, ends = _spans(data)
-    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    stops = np.cumsum(lengths + 1) + 1
+    starts, ends = _spans(np.frombuffer(content, np.uint8))
+    stops = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 1) + 1
     sizes = np.diff(np.searchsorted(starts, stops), prepend=0)
-    firsts, numbers = _numbered(content, joined, starts, ends)
-    spans = zip(starts[firsts].tolist(), ends[firsts].tolist(), strict=True)
-    return Cut([joined[start:end] for start, end in spans], numbers, sizes)
+    lengths = ends - starts
+    numbers = np.empty(len(starts), np.uint32)
+    units: list[str] = []
+    for shortest, longest in pairwise((0, 8, _LONGEST)):
+        some = np.flatnonzero((lengths > shortest) & (lengths <= longest))
+        firsts, numbers[some] = _numbered(_keys(content, starts[some], lengths[some]), len(units))
+        spans = zip(starts[some[firsts]].tolist(), ends[some[firsts]].tolist(), strict=True)
+        units += [joined[start:end] for start, end in spans]
+    known: dict[str, int] = {}
+    for place in np.flatnonzero(lengths > _LONGEST).tolist():
+        numbers[place] = known.setdefault(joined[starts[place] : ends[place]], len(units) + len(known))
+    return Cut([*units, *known], numbers, sizes)
 
 
 def _spans(data: npt.NDArray[np.uint8]) -> tuple[Numbers, Numbers]:
@@ -74,49 +82,47 @@ def _spans(data: npt.NDArray[np.uint8]) -> tuple[Numbers, Numbers]:
     return starts, ends
 
 
-def _numbered(content: bytes, joined: str, starts: Numbers, ends: Numbers) -> tuple[Numbers, Numbers]:
-    """For each different unit the place of one such unit, and for each unit its number among them."""
-    lengths = ends - starts
-    like = np.empty(len(starts), np.int64)  # for each unit the place of one that is the same
-    short = np.flatnonzero(lengths <= _LONGEST)
-    left = short
-    keys = _keys(content, starts[short], lengths[short])
-    bits = max(8, len(short).bit_length())
-    table = np.empty(1 << bits, np.int64)
-    mixed = np.zeros(len(short), np.uint64)
-    for number, key in enumerate(keys):
-        mixed += key * _MIX[number]
+def _numbered(keys: Sequence[Eights], begin: int) -> tuple[Numbers, Numbers]:
+    """For each different unit the place of one that is the same, and of each unit its number, from ``begin`` on.
+
+    Each unit is put into a table at a place that follows from it. What is found there then is the same unit, or another
+    one that shares the place; those units are put into a table again, at other places.
+    """
+    count = len(keys[0]) if keys else 0
+    like = np.empty(count, np.int32)  # for each unit the place of one that is the same
+    left = np.arange(count, dtype=np.int32)
+    bits = max(8, count.bit_length())
+    table = np.empty(1 << bits, np.int32)
+    mixed = np.zeros(count, np.uint64)
+    for key, factor in zip(keys, _MIX, strict=False):
+        mixed += key * factor
     for turn in range(_ROUNDS):
         if not len(left):
             break
         mixed ^= mixed >> np.uint64(29)
         mixed *= _MIX[turn % len(_MIX)]
-        slots = (mixed >> np.uint64(64 - bits)).astype(np.int64)
-        places = np.arange(len(left))
-        table[slots] = places
+        slots = mixed >> np.uint64(64 - bits)
+        table[slots] = np.arange(len(left), dtype=np.int32)
         found = table[slots]
-        is_same = np.ones(len(left), np.bool_)
+        differs = np.zeros(len(left), np.bool_)
         for key in keys:
-            is_same &= key[found] == key
-        like[left[is_same]] = left[found[is_same]]
-        others = np.flatnonzero(~is_same)
+            differs |= key[found] != key
+        others = np.flatnonzero(differs)
+        like[left] = left[found]
         left, mixed, keys = left[others], mixed[others], [key[others] for key in keys]
-    rest = np.concatenate([left, np.flatnonzero(lengths > _LONGEST)])
-    known: dict[str, int] = {}
-    for place, start, end in zip(rest.tolist(), starts[rest].tolist(), ends[rest].tolist(), strict=True):
-        like[place] = known.setdefault(joined[start:end], place)
-    is_first = np.zeros(len(like), np.bool_)
+    if len(left):
+        _, firsts, same = np.unique(np.stack(keys, axis=1), axis=0, return_index=True, return_inverse=True)
+        like[left] = left[firsts[same.reshape(-1)]]
+    is_first = np.zeros(count, np.bool_)
     is_first[like] = True
-    return np.flatnonzero(is_first), (np.cumsum(is_first) - 1)[like]
+    return np.flatnonzero(is_first), (np.cumsum(is_first, dtype=np.int64) + (begin - 1))[like]
 
 
-def _keys(content: bytes, starts: Numbers, lengths: Numbers) -> list[npt.NDArray[np.uint64]]:
-    """The bytes of units of at most `_LONGEST`, eight in a number, as many numbers as the longest one needs."""
-    eights: npt.NDArray[np.uint64] = np.ndarray((len(content) - 7,), "<u8", content, strides=(1,))
+def _keys(content: bytes, starts: Numbers, lengths: Numbers) -> list[Eights]:
+    """The bytes of units, eight in a number, as many numbers as the longest one needs."""
+    eights: Eights = np.ndarray((len(content) - 7,), "<u8", content, strides=(1,))
     keys = []
     for begin in range(0, int(lengths.max(initial=0)), 8):
-        has_more = np.flatnonzero(lengths > begin) if begin else slice(None)
-        key = np.zeros(len(starts), np.uint64)
-        key[has_more] = eights[starts[has_more] + begin] & _FIRST_BYTES[np.minimum(lengths[has_more] - begin, 8)]
-        keys.append(key)
+        sizes = np.clip(lengths - begin, 0, 8)
+        keys.append(eights[starts + begin] & _FIRST_BYTES[sizes])
     return keys
