@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from .values.hits import Hits as Hits
     from .values.records import AddReport as AddReport
     from .values.records import CompactReport as CompactReport
+    from .values.records import EncodeReport as EncodeReport
     from .values.records import Hit as Hit
     from .values.records import IndexInfo as IndexInfo
     from .values.records import Record as Record
@@ -105,7 +106,16 @@ _HOMES = {
     "values.hits": ("Hits",),
     "search.explained.hit_explanation": ("HitExplanation", "Standing"),
     "search.run": ("SearchReport",),
-    "values.records": ("AddReport", "CompactReport", "Hit", "IndexInfo", "Record", "TokenReport", "VerifyReport"),
+    "values.records": (
+        "AddReport",
+        "CompactReport",
+        "EncodeReport",
+        "Hit",
+        "IndexInfo",
+        "Record",
+        "TokenReport",
+        "VerifyReport",
+    ),
     "sources.split.read": ("read",),
     "values.sources": ("SourceInfo",),
     "sources.split.sentences": ("split_sentences",),

@@ -218,7 +218,7 @@ def test_info_prints_the_facts_about_an_index(encoder: Encoder) -> None:
     created = found.pop("created")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", created)
     assert found == {
-        **{"path": ".vecindex", "format": 5, "generation": 1, "records": 4, "dead_rows": 0, "tail_rows": 4},
+        **{"path": ".vecindex", "format": 6, "generation": 1, "records": 4, "dead_rows": 0, "tail_rows": 4},
         **{"codes": None, "indexed_fields": [], "truncated": 0},
         **{"tokens_lost": 0, "unknown": 0, "cached_texts": 4, "cache_bytes": 144},
         **{"model": MODEL, "dimension": 384, "max_tokens": 256, "pooling": "mean", "precision": "fp32"},
@@ -229,7 +229,7 @@ def test_info_prints_the_facts_about_an_index(encoder: Encoder) -> None:
     assert (code, re.sub(r"(?m)^bytes .*\n", "", out), err) == (
         0,
         "path            .vecindex\n"
-        "format          5\n"
+        "format          6\n"
         f"created         {created}\n"
         "generation      1\n"
         "records         4\n"

@@ -66,7 +66,7 @@ def test_verify_of_a_huge_number_does_not_warn(folder: Path) -> None:
 
 
 def test_a_later_format_may_have_other_tables(folder: Path) -> None:
-    sql(folder, "update manifest set format = 6")
+    sql(folder, "update manifest set format = 7")
     sql(folder, "drop table dead")
     with pytest.raises(IncompatibleFormat):
         opened(folder)

@@ -107,7 +107,7 @@ def held(folder: Path) -> None:
 
 
 def other_format(folder: Path) -> None:
-    sql(folder, "update manifest set format = 6")
+    sql(folder, "update manifest set format = 7")
     opened(folder)
 
 
@@ -186,8 +186,8 @@ CAUSES: dict[type[VecindexError], tuple[Callable[[Path], None], dict[str, Any], 
         f"{{f}} is being written by process {os.getpid()} on {os.uname().nodename} (for 0 s so far); waited 0.0 s. Try",
     ),
     errors.IncompatibleFormat: (
-        *(other_format, {"path": "{f}", "found": 6, "supported": 5}),
-        "{f} has format 6; this version reads format 5. Run: pip install --upgrade vecindex",
+        *(other_format, {"path": "{f}", "found": 7, "supported": 6}),
+        "{f} has format 7; this version reads format 6. Run: pip install --upgrade vecindex",
     ),
     errors.CorruptIndex: (
         *(damaged, {"path": "{f}/vectors-1.f32", "reason": "it is missing; 2 rows need it"}),

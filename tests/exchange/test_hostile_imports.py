@@ -214,7 +214,6 @@ PARQUET: dict[str, tuple[Callable[[], tuple[Any, ...]], str]] = {
     "vectors of lists": (lambda: (["text", "vector"], TEXTS, [[[3.0]], [[4.0]]]), "not lists of numbers"),
     "truth values": (lambda: (["text", "vector"], TEXTS, [[True], [True]]), "not lists of numbers"),
     "packed bits": (lambda: (["text", "vector"], TEXTS, lists(pyarrow.list_(pyarrow.uint8()), [[3], [4]])), "uint8"),
-    "a null for a vector": (lambda: (["text", "vector"], TEXTS, [[3.0, 4.0], None]), ":2: it has no vector"),
     "a null within one": (
         lambda: (["text", "vector"], TEXTS, [[3.0, 4.0], [None, 1.0]]),
         ":2: its vector holds a null",

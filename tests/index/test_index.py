@@ -175,7 +175,7 @@ def test_info_tells_what_is_there(index: Index, tmp_path: Path) -> None:
     info = index.info()
     assert info == vecindex.IndexInfo(
         path=str(tmp_path / "i"),
-        format=5,
+        format=6,
         created=info.created,
         generation=2,
         records=2,

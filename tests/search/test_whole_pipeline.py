@@ -28,7 +28,8 @@ from ..support.toy import ToyEncoder
 
 pytestmark = pytest.mark.filterwarnings("ignore::vecindex.FilterWarning")
 
-SIZES = (500, 130, 100, 40)
+SIZES = (580, 160, 100, 40)
+DIMENSION = 48
 """How many records each add has; the last are in no segment."""
 WORDS = [f"{word}{end}" for word in ("rain", "sun", "wind", "pump", "error", "light") for end in ("", "er", "y", "E-7")]
 Metadata = dict[str, Any]
@@ -52,10 +53,11 @@ class Everything:
     texts: list[str]
     metadata: list[Metadata]
     vectors: Any
+    """(n, D), NaN for a record without one."""
     analyzer: Analyzer
     oracle: Oracle
     unrelated: float
-    """The mean cosine of pairs of the oldest 512."""
+    """The mean cosine of pairs of the oldest 512 that have vectors."""
 
     @classmethod
     def of(cls, index: Index, keys: list[str]) -> Everything:
@@ -63,8 +65,9 @@ class Everything:
         analyzer = Analyzer(LexicalSettings())
         texts = [record.text for record in records]
         oracle = Oracle({row: [analyzer.terms(text)] for row, text in enumerate(texts)})
-        vectors = np.stack([np.asarray(record.vector) for record in records])
-        oldest = vectors[:512].astype(np.float64)
+        nothing = np.full(DIMENSION, np.nan, np.float32)
+        vectors = np.stack([nothing if record.vector is None else record.vector for record in records])
+        oldest = vectors[~np.isnan(vectors[:, 0])][:512].astype(np.float64)
         unrelated = float((oldest @ oldest.T)[np.triu_indices(len(oldest), 1)].mean())
         metadata = [dict(record.metadata or {}) for record in records]
         return cls(keys, texts, metadata, vectors, analyzer, oracle, round(unrelated, 6))
@@ -125,14 +128,12 @@ class _Ranked:
         if self.mode == "lexical":
             return worded
         by_words, whole, unrelated = dict(worded), self.every.oracle.whole(self.query), self.every.unrelated
-        return _sorted(
-            {
-                row: (cosine - unrelated) / (1 - unrelated) + (by_words.get(row, 0.0) / whole if whole else 0.0)
-                for row, cosine in self._near(rows)
-            }
-        )
+        near = {row: (cosine - unrelated) / (1 - unrelated) for row, cosine in self._near(rows)}
+        shares = {row: score / whole for row, score in by_words.items()}
+        return _sorted({row: near.get(row, 0.0) + shares.get(row, 0.0) for row in near.keys() | shares.keys()})
 
     def _near(self, rows: list[int]) -> list[tuple[int, float]]:
+        rows = [row for row in rows if not np.isnan(self.every.vectors[row, 0])]
         found = scores(self.every.vectors[rows], self.vector).tolist()
         return _sorted(dict(zip(rows, found, strict=True)))
 
@@ -146,23 +147,26 @@ def _sorted(found: dict[int, float]) -> list[tuple[int, float]]:
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Index, Everything]]:
-    """An index with dead rows, codes, several segments and a tail."""
+    """An index with dead rows, records without vectors, codes, several segments and a tail."""
     draw, live = Random(5), dict[str, None]()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(upkeep, "LEXICAL_TAIL", 60)
         patch.setattr(upkeep, "ROWS_FOR_CODES", 400)
         patch.setattr(lexicon, "_TAILS", 1)
-        with opened(tmp_path_factory.mktemp("i") / "i", model=ToyEncoder(dimension=48)) as index:
+        with opened(tmp_path_factory.mktemp("i") / "i", model=ToyEncoder(dimension=DIMENSION)) as index:
             for size in SIZES:
                 keys = [
                     f"k{draw.randrange(1_000)}" if draw.random() < 0.2 else f"n{draw.random()}" for _ in range(size)
                 ]
                 keys = list(dict.fromkeys(keys))
-                index.add(
-                    [" ".join(draw.choices(WORDS, k=draw.randint(1, 9))) for _ in keys],
-                    keys=keys,
-                    metadata=[_metadata(draw) for _ in keys],
-                )
+                first = len(keys) // 8
+                for some, encode in ((keys[:first], False), (keys[first:], True)):
+                    index.add(
+                        [" ".join(draw.choices(WORDS, k=draw.randint(1, 9))) for _ in some],
+                        keys=some,
+                        metadata=[_metadata(draw) for _ in some],
+                        encode=encode,
+                    )
                 for key in keys:
                     live.pop(key, None)
                     live[key] = None
@@ -175,7 +179,8 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Index, 
             assert manifest.lexical is not None
             assert len(manifest.lexical.segments) >= 2
             assert manifest.lexical.rows < manifest.rows > len(index) == len(live)
-            assert 512 <= len(live) < 1_024
+            assert 512 <= len(live) - index.info().without_vector < 1_024
+            assert index.info().without_vector >= 50
             yield index, Everything.of(index, list(live))
 
 

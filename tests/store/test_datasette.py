@@ -82,7 +82,7 @@ def test_every_table_opens_as_a_page_and_as_json(folder: Path) -> None:
     assert len(found["/vecindex/records.json?_shape=array"]) == 8
     assert "Warm the pot first." in found["/vecindex/records"]
     (manifest,) = found["/vecindex/manifest.json?_shape=array"]
-    assert (manifest["format"], manifest["rows"]) == (5, 8)
+    assert (manifest["format"], manifest["rows"]) == (6, 8)
     sources = [row["location"] for row in found["/vecindex/sources.json?_shape=array"]]
     assert sources == ["tea.md", "films.csv"]
 

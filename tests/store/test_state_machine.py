@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 import vecindex
-from vecindex import Hit, Record, RecordNotFound
+from vecindex import Hit, InvalidInput, Record, RecordNotFound
 from vecindex.search.dense.exact import scores
 from vecindex.values.keys import derive_key
 
@@ -48,13 +48,15 @@ def canonical(metadata: Any) -> str:
 
 
 class IndexMachine(RuleBasedStateMachine):
-    """``model`` maps keys to (text, metadata), in the order that breaks ties."""
+    """``model`` maps keys to (text, metadata), in the order that breaks ties; ``bare`` are those without a vector."""
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp()) / "i"
         self.encoder = ToyEncoder()
         self.model: dict[str, tuple[str, Any]] = {}
+        self.bare: set[str] = set()
+        self.has_space = False
         self.dead = self.generation = 0
         self.index = vecindex.open(self.folder, model=self.encoder)
         self.reader = vecindex.open(self.folder, readonly=True, model=self.encoder)
@@ -64,8 +66,8 @@ class IndexMachine(RuleBasedStateMachine):
         self.reader.close()
         shutil.rmtree(self.folder.parent)
 
-    @rule(items=st.lists(ITEM, max_size=6), columns=st.booleans())
-    def add(self, items: list[tuple[str | None, str, Any]], columns: bool) -> None:
+    @rule(items=st.lists(ITEM, max_size=6), columns=st.booleans(), encode=st.booleans())
+    def add(self, items: list[tuple[str | None, str, Any]], columns: bool, encode: bool) -> None:
         before = dict(self.model)
         state, added, updated, unchanged = dict(before), 0, 0, 0
         changed: dict[str, None] = {}
@@ -78,7 +80,8 @@ class IndexMachine(RuleBasedStateMachine):
             seen.add(key)
             old = state.get(key)
             new = (text, (old[1] if old else {}) if metadata is None else metadata)
-            if old is not None and old[0] == text and canonical(old[1]) == canonical(new[1]):
+            is_lacking = encode and key in self.bare and key not in changed
+            if not is_lacking and old is not None and old[0] == text and canonical(old[1]) == canonical(new[1]):
                 duplicates, unchanged = duplicates + again, unchanged + (not again)
                 kept |= set() if again else {key}
                 continue
@@ -89,10 +92,11 @@ class IndexMachine(RuleBasedStateMachine):
             else:
                 added, updated = added + (old is None), updated + (old is not None)
             state[key] = new
-            if old is None or old[0] != text:  # a new row; new metadata alone does not move the record
+            if old is None or old[0] != text or is_lacking:  # a new row; new metadata alone does not move the record
                 changed.pop(key, None)
             changed[key] = None
-        moved = [key for key in changed if key not in before or before[key][0] != state[key][0]]
+        lacking = self.bare if encode else set()
+        moved = [k for k in changed if k not in before or before[k][0] != state[k][0] or k in lacking]
         relabelled = any(k not in moved and canonical(before[k][1]) != canonical(state[k][1]) for k in changed)
         if columns:
             report = self.index.add(
@@ -100,16 +104,32 @@ class IndexMachine(RuleBasedStateMachine):
                 keys=[derive_key(text, metadata) if key is None else key for key, text, metadata in items],
                 metadata=[metadata for _, _, metadata in items],
                 on_duplicate="last",
+                encode=encode,
             )
         else:
             records = (Record(text, key, metadata) for key, text, metadata in items)
-            report = self.index.add(records, on_duplicate="last")
+            report = self.index.add(records, on_duplicate="last", encode=encode)
         assert (report.added, report.updated, report.unchanged) == (added, updated, unchanged)
         assert report.duplicates == duplicates
-        assert report.truncated == sum(len(state[key][0].split(" ")) > 32 for key in moved)
+        assert report.truncated == sum(len(state[key][0].split(" ")) > 32 for key in moved if encode)
+        assert report.without_vector == (0 if encode else len(moved))
+        self.bare = self.bare - set(moved) if encode else self.bare | set(moved)
+        self.has_space |= encode and bool(moved)
         self.dead += sum(key in before for key in moved)
         self.generation += bool(moved or relabelled)
         self.model = {k: state[k] for k in before if k not in moved} | {k: state[k] for k in moved}
+
+    @rule()
+    def encode_missing(self) -> None:
+        lacking = [key for key in self.model if key in self.bare]
+        report = self.index.encode_missing()
+        assert (report.encoded, report.without_vector) == (len(lacking), 0)
+        assert report.truncated == sum(len(self.model[key][0].split(" ")) > 32 for key in lacking)
+        self.model |= {key: self.model.pop(key) for key in lacking}
+        self.dead += len(lacking)
+        self.generation += bool(lacking)
+        self.has_space |= bool(lacking)
+        self.bare = set()
 
     @rule(data=st.data())
     def delete(self, data: st.DataObject) -> None:
@@ -118,6 +138,7 @@ class IndexMachine(RuleBasedStateMachine):
         self.dead += len(set(keys))
         self.generation += bool(keys)
         self.model = {k: v for k, v in self.model.items() if k not in keys}
+        self.bare -= set(keys)
 
     @rule()
     def delete_with_a_key_that_is_not_there(self) -> None:
@@ -136,6 +157,12 @@ class IndexMachine(RuleBasedStateMachine):
             record = index.get(key)
             assert (record.text, record.key) == (self.model[key][0], key)
             assert canonical(record.metadata) == canonical(self.model[key][1])
+            if key in self.bare:
+                assert (record.vector, record.has_vector) == (None, False)
+                with pytest.raises(InvalidInput, match="has no vector"):
+                    index.similar(key)
+                continue
+            assert record.has_vector
             assert record.vector == pytest.approx(self.encoder.encode([record.text])[0], abs=1e-6)
 
     @rule(query=TEXTS.filter(bool), k=st.integers(1, 12), where=st.none() | st.sampled_from(FILTERS))
@@ -152,6 +179,8 @@ class IndexMachine(RuleBasedStateMachine):
         if not self.model:
             return
         key = data.draw(st.sampled_from(sorted(self.model)))
+        if key in self.bare:
+            return
         vector = self.index.get(key).vector
         keys = [o for o, (_, metadata) in self.model.items() if o != key and (where is None or where[1](metadata))]
         assert plain(self.reader.similar(key, k=k, where=where and where[0])) == self.expected(keys, vector, k)
@@ -180,12 +209,15 @@ class IndexMachine(RuleBasedStateMachine):
             assert len(index) == len(self.model)
             info = index.info()
             assert (info.records, info.dead_rows, info.generation) == (len(self.model), self.dead, self.generation)
-            assert info.truncated == sum(len(text.split(" ")) > 32 for text, _ in self.model.values())
+            texts = [text for key, (text, _) in self.model.items() if key not in self.bare]
+            assert info.truncated == sum(len(text.split(" ")) > 32 for text in texts)
+            assert info.without_vector == len(self.bare)
             assert index.verify() == vecindex.VerifyReport(len(self.model), rows, ())
-        assert sum(p.stat().st_size for p in self.folder.glob("*.f32")) == rows * 64
+        assert sum(p.stat().st_size for p in self.folder.glob("*.f32")) == rows * 64 * self.has_space
 
     def expected(self, keys: list[str], query: Any, k: int) -> list[tuple[Any, ...]]:
-        """The k best of ``keys``: every stored vector scored, then Python's stable sort."""
+        """The k best of those of ``keys`` with a vector: each of these scored, then Python's stable sort."""
+        keys = [key for key in keys if key not in self.bare]
         if not keys:
             return []
         vectors = np.stack([np.asarray(self.index.get(key).vector) for key in keys])

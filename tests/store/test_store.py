@@ -54,7 +54,7 @@ def test_row_r_is_at_4_r_d_little_endian_and_is_a_record_or_dead(folder: Path) -
     assert sql(folder, "select block, generation, bits, crc from dead") == [(0, 3, bits, zlib.crc32(bits))]
     sums = b"".join(struct.pack("<I", by_definition(content[r * ROW_BYTES :][:ROW_BYTES])) for r in range(5))
     assert sql(folder, "select block, sums, crc from sums") == [(0, sums, zlib.crc32(sums))]
-    assert sql(folder, "select format, generation, vectors, rows, dead from manifest") == [(5, 3, 1, 5, 2)]
+    assert sql(folder, "select format, generation, vectors, rows, dead from manifest") == [(6, 3, 1, 5, 2)]
     assert sorted(p.name for p in folder.iterdir()) == [".gitignore", "vecindex.db", "vectors-1.f32", "writer.lock"]
     (created,) = sql(folder, "select created from manifest")[0]
     note = f"committed 3 {created}"

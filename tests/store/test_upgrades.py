@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zlib
 from pathlib import Path
 
 import pytest
@@ -153,8 +154,36 @@ def test_damaged_manifest_of_format_4_is_not_upgraded(tmp_path: Path) -> None:
     assert sql(old, "select format from manifest") == [(4,)]
 
 
+def test_format_5_keeps_everything_that_is_derived(tmp_path: Path) -> None:
+    old = Path(shutil.copytree(GOLDEN / "format-5", tmp_path / "i"))
+    derived = sql(old, "select lexical, tokens, background from manifest")
+    with opened(old) as index:
+        state = state_of(index)
+        assert {key: state[key] for key in HELD} == HELD
+        assert len(state) == 10
+        info = index.info()
+        assert (info.format, info.records, info.dead_rows, info.without_vector) == (FORMAT, 10, 2, 0)
+        assert (info.truncated, info.tokens_lost, info.cached_texts) == (1, 9, 12)
+        assert sql(old, "select lexical, tokens, background from manifest") == derived
+        assert index.verify().ok
+        assert [(source.location, source.records) for source in index.sources()] == [("/notes/notes.txt", 2)]
+        assert index.add(["without"], encode=False).without_vector == 1
+        assert index.verify().ok
+
+
+def test_a_checksum_of_zero_gets_another_value_and_leaves_the_cache(tmp_path: Path) -> None:
+    old = Path(shutil.copytree(GOLDEN / "format-5", tmp_path / "i"))
+    ((content,),) = sql(old, "select sums from sums")
+    zeroed = bytes(4) + content[4:]
+    sql(old, f"update sums set sums = x'{zeroed.hex()}', crc = {zlib.crc32(zeroed)}")
+    with opened(old) as index:
+        assert sql(old, "select sums from sums") == [(content,)]
+        assert index.info().cached_texts == 11
+        assert index.verify().ok
+
+
 def test_readonly_says_how_to_upgrade(old: Path) -> None:
-    with pytest.raises(IncompatibleFormat, match="this version reads format 5"):
+    with pytest.raises(IncompatibleFormat, match="this version reads format 6"):
         opened(old, readonly=True)
     opened(old).close()
     with opened(old, readonly=True) as index:

@@ -66,6 +66,12 @@ class ArrayView:
     def allowed(self, where: Filter | None) -> Allowed:
         return self._allowed
 
+    def with_vectors(self, allowed: Allowed) -> Allowed:
+        return allowed
+
+    def lack_vectors(self, rows: npt.NDArray[np.int64]) -> Mask:
+        return np.zeros(len(rows), np.bool_)
+
     def check(self, rows: npt.NDArray[np.int64]) -> None:
         self.checked[rows] = True
 

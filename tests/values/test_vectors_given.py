@@ -143,18 +143,16 @@ def test_vectors_of_the_indexs_own_model_go_with_its_texts(tmp_path: Path) -> No
         assert index.search("two", k=1)[0].score == pytest.approx(1)
 
 
-def test_records_may_hold_their_vectors_all_or_none(index: Index) -> None:
+def test_records_hold_their_vectors_all_or_none_unless_it_is_said_otherwise(index: Index) -> None:
     vectors = unit(3)
     records = [Record(t, k, {"k": k}, v) for t, k, v in zip(TEXTS, "abc", vectors, strict=True)]
     assert index.add(iter(records), space="theirs") == AddReport(added=3)
     assert index.add(records) == AddReport(unchanged=3)
     assert index.search(vectors[2], k=1)[0].metadata == {"k": "c"}
     with pytest.raises(InvalidInput, match=r"item 1 holds no vector, but others do\. Give each of them a vector"):
-        index.add([records[0], Record("x")], space="theirs")
-    with pytest.raises(
-        InvalidInput, match=r"item 1 holds a vector, but the first one does not\. Give each of them a vector"
-    ):
-        index.add([Record("x"), records[0]])
+        index.add([records[0], Record("x")])
+    with pytest.raises(InvalidInput, match=r"item 1 holds a vector, but the first one does not\. Give .* encode=False"):
+        index.add(iter([Record("x"), records[0]]))
     with pytest.raises(InvalidInput, match="the vectors have the shapes"):
         index.add([records[0], Record("x", vector=np.ones(9, np.float32))])
     with pytest.raises(InvalidInput, match="the vector of row 1 is zero"):

@@ -37,11 +37,12 @@ def checked_source(path: str | os.PathLike[str]) -> Iterator[ImportSource]:
         for block in source.blocks():
             lines.extend(block.lines)
             _refuse_repeated(source.name, block, keys, lines)
-            _units(source.name, block, dimension or block.vectors.shape[1])
-            dimension = block.vectors.shape[1]
+            if not block.missing.all():
+                _units(source.name, block, dimension or block.vectors.shape[1])
+                dimension = block.vectors.shape[1]
             count += len(block.records)
         space = source.space
-        if space is not None and count and space.dimension != dimension:
+        if space is not None and dimension and space.dimension != dimension:
             raise SourceError(
                 *(source.name, None),
                 f"its vectors have {dimension} numbers, but its space {space.model} has {space.dimension} dimensions",
@@ -64,7 +65,18 @@ def _refuse_repeated(name: str, block: Block, keys: SeenKeys, lines: Sequence[in
 
 
 def _units(name: str, block: Block, dimension: int) -> Vectors:
-    """The vectors (n, D) of a block at unit length, unchanged where they have it already; raises SourceError."""
+    """The vectors (n, D) of a block at unit length, unchanged where they have it already; raises SourceError.
+
+    They are zeros for the rows that have none.
+    """
+    if block.missing.any():
+        left = np.flatnonzero(~block.missing)
+        units = np.zeros((len(block.records), dimension), np.float32)
+        if len(left):
+            records = [block.records[place] for place in left.tolist()]
+            lines = [block.lines[place] for place in left.tolist()]
+            units[left] = _units(name, Block(lines, records, block.vectors[left], block.missing[left]), dimension)
+        return units
     found = block.vectors
     if found.shape[1] != dimension:
         reason = f"its vector has {found.shape[1]} numbers, but earlier vectors have {dimension}"

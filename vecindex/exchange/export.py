@@ -93,6 +93,10 @@ def export(
         return _export_texts(snapshots, destination, where, progress)
     with snapshots.take() as snapshot:
         selected = _Selected(snapshot, where, progress)
+        if chosen in (Format.NPY, Format.FAISS) and len(selected.rows) and not selected.dimension:
+            raise InvalidInput(
+                f"no record has a vector, and {chosen.value} is made of vectors", "Use jsonl or parquet."
+            )
         size = _WRITERS[chosen](selected, destination)
         return ExportReport(len(selected.rows), chosen.value, size)
 

@@ -10,6 +10,7 @@
                int64; from (JSON) as strings, if any record is from a source or a document; space in the file's
                metadata under SPACE_KEY
 
+The vector of a record without one is null; in the arrays of npy and faiss it is zeros, and null in records.jsonl.
 ``tokens_lost`` is how many tokens of the text the vector does not cover, plus 2^40 if the model knows none of them.
 Earlier versions wrote it as ``truncated``, and at first as true or false. For ``from``, see `places`.
 ``space`` holds the settings of the embedding space as a JSON object, with their fingerprint; it is null in an index
@@ -38,6 +39,7 @@ SPACE_FILE = "space.json"
 VECTORS_FILE = "vectors.npy"
 FAISS_FILE = "index.faiss"
 SPACE_KEY = b"vecindex.space"
+_NO_VECTOR = ', "vector": null'
 ADVICE = "Fix the file, or export it again; nothing was stored."
 
 Progress = Callable[[int, int], None]
@@ -128,7 +130,7 @@ def text_lines(records: Iterable[Stored], places: Iterable[Whence | None]) -> It
 def record_lines(block: Exported) -> Iterator[bytes]:
     """Each record as a line of JSON, without its vector, which is in another file."""
     for record, place in zip(block.records, block.places, strict=True):
-        yield _line(record, _lost(record) + _from(place))
+        yield _line(record, _lost(record) + _from(place) + ("" if record.has_vector else _NO_VECTOR))
 
 
 def vector_lines(block: Exported, space: Space | None) -> Iterator[bytes]:
@@ -136,15 +138,18 @@ def vector_lines(block: Exported, space: Space | None) -> Iterator[bytes]:
     # Nine digits identify a float32, and take half the room of a double's.
     pattern = ", ".join(["%.9g"] * block.vectors.shape[1])
     for record, place, vector in zip(block.records, block.places, block.vectors.tolist(), strict=True):
+        more = "" if space is None else f', "space": {space_json(space)}'
+        space = None
+        if not record.has_vector:
+            yield _line(record, f"{_from(place)}{_NO_VECTOR}{more}")
+            continue
         # JSON readers parse "-0" as an integer, which loses the sign.
         numbers = json.dumps(vector)[1:-1] if 0.0 in vector else pattern % tuple(vector)
-        more = "" if space is None else f', "space": {space_json(space)}'
         yield _line(record, f'{_lost(record)}{_from(place)}, "vector": [{numbers}]{more}')
-        space = None
 
 
 def _lost(record: Stored) -> str:
-    return f', "tokens_lost": {record.lost}' if record.lost else ""
+    return f', "tokens_lost": {record.lost}' if record.lost and record.has_vector else ""
 
 
 def _from(place: str | None) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class ImportSource:
     """A checked file or folder of ``count`` records with vectors of ``dimension`` numbers; see `checked_source`.
 
+    The dimension is 0 if none of them has a vector.
+
     ``name`` is what errors call it. ``space`` is the embedding space that it names, or None. ``blocks`` reads it again,
     with all vectors at unit length.
     """
@@ -27,11 +29,14 @@ class ImportSource:
     dimension: int
     blocks: Callable[[], Iterator[Block]]
 
-    def space_in(self, stored: Space | None, named: str | Space | None = None) -> Space:
+    def space_in(self, stored: Space | None, named: str | Space | None = None) -> Space | None:
         """The space to store the vectors under, in an index whose space is ``stored``.
 
-        ``named`` is what the user says about it: a space, or a name of their own. Raises InvalidInput, SpaceMismatch.
+        ``named`` is what the user says about it: a space, or a name of their own. None if there are no vectors. Raises
+        InvalidInput, SpaceMismatch.
         """
+        if not self.dimension:
+            return None
         said = Space.external(named, self.dimension) if isinstance(named, str) else named
         found = self.space or said
         if found is None and stored is None:

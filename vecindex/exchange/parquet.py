@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,8 +24,11 @@ _BYTES_A_GROUP = 2**24
 _ROWS_A_BATCH = 4_096
 _BUFFER = 2**16
 
-Batch = tuple[list[dict[str, Any]], npt.NDArray[Any]]
-"""Rows without their vectors, and the vectors (n, D), of any numeric type."""
+Batch = tuple[list[dict[str, Any]], npt.NDArray[Any], npt.NDArray[np.bool_]]
+"""Rows without their vectors, the vectors (n, D), of any numeric type, and which rows have none (n,).
+
+D is 0 if none has one.
+"""
 
 
 def write(blocks: Iterable[Exported], space: Space | None, dimension: int, has_places: bool, out: BinaryIO) -> None:
@@ -51,8 +54,8 @@ def write(blocks: Iterable[Exported], space: Space | None, dimension: int, has_p
             numbers = arrow.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1))
             columns = [
                 *(arrow.array([getattr(r, name) for r in records], string) for name in ("key", "text", "metadata")),
-                arrow.FixedSizeListArray.from_arrays(numbers, type=schema.field("vector").type),
-                arrow.array([r.lost for r in records], arrow.int64()),
+                _lists(arrow, numbers, schema.field("vector").type, records),
+                arrow.array([r.lost if r.has_vector else 0 for r in records], arrow.int64()),
                 *([arrow.array(places, string)] if has_places else []),
             ]
             writer.write_table(arrow.Table.from_arrays(columns, schema=schema))
@@ -75,6 +78,16 @@ def _grouped(blocks: Iterable[Exported]) -> Iterator[Exported]:
             records, places, pieces, size = [], [], [], 0
     if records:
         yield Exported(records, places, np.concatenate(pieces))
+
+
+def _lists(arrow: Any, numbers: Any, kind: Any, records: Sequence[Stored]) -> Any:
+    """The vectors of these records, null for those without one."""
+    if not kind.list_size:
+        return arrow.nulls(len(records), kind)
+    missing = [not record.has_vector for record in records]
+    return arrow.FixedSizeListArray.from_arrays(
+        numbers, type=kind, mask=arrow.array(missing, arrow.bool_()) if any(missing) else None
+    )
 
 
 class Parquet:
@@ -107,13 +120,13 @@ class Parquet:
                     rows = batch.drop_columns(["vector"]).to_pylist()
                 except OverflowError as error:
                     raise ValueError(f"it holds a date or duration outside Python's range: {error}") from None
-                yield rows, self._vectors(batch.column("vector"))
+                yield rows, *self._vectors(batch.column("vector"))
 
     def close(self) -> None:
         self._file.close()
 
-    def _vectors(self, column: Any) -> Any:
-        """(n, D) from a column of lists, of fixed or variable size."""
+    def _vectors(self, column: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """(n, D) from a column of lists, of fixed or variable size, and which are null (n,)."""
         types = self._arrow.types
         kind = column.type
         if types.is_list_view(kind) or types.is_large_list_view(kind):
@@ -126,16 +139,26 @@ class Parquet:
             raise ValueError(
                 "its column 'vector' holds uint8, which may be packed bits; store numbers as int8 or float32"
             )
+        missing = np.asarray(column.is_null().to_numpy(zero_copy_only=False), np.bool_)
+        there = np.flatnonzero(~missing)
+        if not len(there):
+            return np.empty((len(column), 0), np.float32), missing
         if column.null_count:
-            raise MissingVector(column.is_null().to_pylist().index(True), "it has no vector")
+            column = column.drop_null()
         lengths = self._arrow.compute.list_value_length(column).to_numpy()
         if len(odd := np.flatnonzero(lengths != lengths[0])):
             reason = f"its vector has {lengths[odd[0]]} numbers, but earlier vectors have {lengths[0]}"
-            raise MissingVector(int(odd[0]), reason)
+            raise MissingVector(int(there[odd[0]]), reason)
         numbers = column.flatten()
         if numbers.null_count:
-            raise MissingVector(numbers.is_null().to_pylist().index(True) // int(lengths[0]), "its vector holds a null")
-        return numbers.to_numpy(zero_copy_only=False).reshape(len(column), int(lengths[0]))
+            row = there[numbers.is_null().to_pylist().index(True) // int(lengths[0])]
+            raise MissingVector(int(row), "its vector holds a null")
+        given = numbers.to_numpy(zero_copy_only=False).reshape(len(column), int(lengths[0]))
+        if len(there) == len(missing):
+            return given, missing
+        vectors = np.zeros((len(missing), given.shape[1]), given.dtype)
+        vectors[there] = given
+        return vectors, missing
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:

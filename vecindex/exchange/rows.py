@@ -19,6 +19,7 @@ from ..sources.opening.files import unreadable
 from ..sources.strict_json import parsed
 from ..values.keys import checked_key, derived_key
 from ..values.metadata import checked_metadata
+from ..values.records import NO_VECTOR
 from ..values.space import Space
 from ..values.texts import checked_text
 from .formats import ADVICE, space_from
@@ -47,11 +48,15 @@ class Imported:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """Records (n), their line or row numbers, from 1, and their vectors (n, D), of any numeric type."""
+    """Records (n), their line or row numbers, from 1, and their vectors (n, D), of any numeric type.
+
+    Of the rows that are ``missing`` (n,) the vectors mean nothing; D may be 0 if all are.
+    """
 
     lines: Sequence[int]
     records: list[Imported]
     vectors: npt.NDArray[Any]
+    missing: npt.NDArray[np.bool_]
 
 
 class Rows(Protocol):
@@ -75,16 +80,21 @@ class LineRows:
     def blocks(self) -> Iterator[Block]:
         for rows in windows(self._rows(), _LINES_A_BLOCK, lambda row: row[1].text, _CHARACTERS_A_BLOCK):
             numbers, records, vectors = zip(*rows, strict=True)
-            yield Block(numbers, list(records), np.stack(vectors))
+            missing = np.array([vector is None for vector in vectors])
+            dimension = next((len(vector) for vector in vectors if vector is not None), 0)
+            nothing = np.zeros(dimension)
+            stacked = np.stack([nothing if vector is None else vector for vector in vectors])
+            yield Block(numbers, list(records), stacked, missing)
 
-    def _rows(self) -> Iterator[tuple[int, Imported, npt.NDArray[Any]]]:
+    def _rows(self) -> Iterator[tuple[int, Imported, npt.NDArray[Any] | None]]:
         dimension = 0
         for number, fields in _objects(self._source):
             with _row(self.name, number):
                 self._take_space(fields)
                 vector = _vector(fields)
-                dimension = dimension or len(vector)
-                if len(vector) != dimension:
+                if vector is not None:
+                    dimension = dimension or len(vector)
+                if vector is not None and len(vector) != dimension:
                     raise ValueError(f"its vector has {len(vector)} numbers, but earlier vectors have {dimension}")
                 record = _imported(fields, self.space is not None)
             yield number, record, vector
@@ -115,18 +125,23 @@ class FolderRows:
     def blocks(self) -> Iterator[Block]:
         done = 0
         for rows in windows(self._rows(), _LINES_A_BLOCK, lambda row: row[1].text, _CHARACTERS_A_BLOCK):
-            numbers, records = zip(*rows, strict=True)
-            yield Block(numbers, list(records), np.array(self._vectors[done : done + len(rows)]))
+            numbers, records, missing = zip(*rows, strict=True)
+            yield Block(numbers, list(records), np.array(self._vectors[done : done + len(rows)]), np.array(missing))
             done += len(rows)
 
-    def _rows(self) -> Iterator[tuple[int, Imported]]:
+    def _rows(self) -> Iterator[tuple[int, Imported, bool]]:
         done, total = 0, len(self._vectors)
         for number, fields in _objects(self._source):
             with _row(self.name, number):
                 if done == total:
                     raise ValueError(f"{self._vectors_name} has no vector for it: it holds only {total}")
+                is_missing = fields.get("vector", ...) is None
+                if is_missing:
+                    del fields["vector"]
+                    if np.any(self._vectors[done]):
+                        raise ValueError(f"its vector is null, but {self._vectors_name} has one for it")
                 record = _imported(fields, self.space is not None)
-            yield number, record
+            yield number, record, is_missing
             done += 1
         if done != total:
             reason = f"it holds {done} records, but {self._vectors_name} holds {total} vectors"
@@ -152,7 +167,7 @@ class ParquetRows:
                     raise SourceError(self.name, done + error.row + 1, str(error), ADVICE) from None
             if batch is None:
                 return
-            rows, vectors = batch
+            rows, vectors, missing = batch
             records = []
             for number, fields in enumerate(rows, done + 1):
                 with _row(self.name, number):
@@ -160,7 +175,7 @@ class ParquetRows:
                         fields["metadata"] = parsed(fields["metadata"], ADVICE)
                     _parse_from(fields, self.space is not None)
                     records.append(_imported(fields, self.space is not None))
-            yield Block(range(done + 1, done + 1 + len(rows)), records, vectors)
+            yield Block(range(done + 1, done + 1 + len(rows)), records, vectors, missing)
             done += len(rows)
 
 
@@ -177,11 +192,13 @@ def _objects(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, fields
 
 
-def _vector(fields: dict[str, Any]) -> npt.NDArray[np.float64]:
-    """Removes the vector (D,) from an object, and returns it."""
+def _vector(fields: dict[str, Any]) -> npt.NDArray[np.float64] | None:
+    """Removes the vector (D,) from an object, and returns it; None if it is null."""
     if "vector" not in fields:
         raise ValueError(f"the field 'vector' is missing; its fields are: {', '.join(fields) or 'none'}")
     found = fields.pop("vector")
+    if found is None:
+        return None
     if not isinstance(found, list) or not found or not {*map(type, found)} <= {int, float}:
         raise ValueError("its vector is not a list of numbers")
     try:
@@ -201,7 +218,7 @@ def _imported(fields: dict[str, Any], has_space: bool) -> Imported:
     # Earlier versions wrote "truncated", and at first as a boolean.
     name = "tokens_lost" if "tokens_lost" in fields else "truncated"
     lost = fields.pop(name, 0) if has_space else 0
-    if not isinstance(lost, int) or not 0 <= lost < 2**63:
+    if not isinstance(lost, int) or not 0 <= lost < NO_VECTOR:
         raise ValueError(f"the field {name!r} is not a number of tokens")
     own = fields.pop("from") if is_from(fields.get("from")) else None
     metadata = metadata_in(fields)

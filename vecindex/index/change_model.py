@@ -27,8 +27,7 @@ import numpy as np
 
 from ..encoders.load import INT8, load_for_space, precision_here
 from ..encoders.run.encoder import Encoder
-from ..errors import Advice, InvalidInput, RecordNotFound, SpaceMismatch, StorageError
-from ..search.options import SearchOptions
+from ..errors import Advice, InvalidInput, SpaceMismatch, StorageError
 from ..store.compact import Derive
 from ..store.disk.lock import MIGRATION_LOCK_FILE, WriterLock
 from ..store.manifest import Manifest
@@ -38,16 +37,13 @@ from ..store.stored import Stored
 from ..store.switch import switch
 from ..store.vectors import Rows
 from ..store.writer import Writer
-from ..values.records import AddReport, Hit, Record
+from ..values.records import AddReport, Record
 from ..values.space import Precision, Space
 from ..values.texts import checked_query
 from .adding.long_texts import OnLong
-from .comparing import ndcg, overlap
+from .comparing import ChangedQuery, Searched, compare, hits_of
 from .model import IndexModel, Model
 
-SAMPLES = 50
-"""Stored records whose neighbours are compared if no queries are given."""
-K = 10
 _RECORDS_A_READ = 1024
 _FEW = 64
 """New records that may be encoded while other writers wait: one second with the slowest models."""
@@ -56,16 +52,6 @@ _ROUNDS = 10
 
 Progress = Callable[[int, int], None]
 """Called with the number of records that have their new vector, and the number of all records."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChangedQuery:
-    """A query, the keys that ``left`` its first ten hits, and those that ``came`` instead, best first."""
-
-    query: str
-    overlap: float
-    left: tuple[str, ...]
-    came: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +81,6 @@ class MigrationReport:
     unknown: int = 0
 
 
-class Searched(Protocol):
-    """What comparing two indexes needs of each."""
-
-    def __len__(self) -> int: ...
-    def keys(self) -> list[str]: ...
-    def get(self, key: str) -> Record: ...
-    def search(self, query: str, k: int) -> list[Hit]: ...
-    def _similar(self, like: tuple[str, ...], options: SearchOptions) -> list[Hit]: ...
-
-
 class Filled(Searched, Protocol):
     """What filling the side index needs of it as well."""
 
@@ -122,8 +98,12 @@ def target_encoder(
     model: Model | None,
     precision: Precision | None,
     dimensions: int | None,
+    records: int,
 ) -> Encoder:
-    """The encoder to migrate to; ``space`` is the index's. See `Index.migrate` for the arguments and errors."""
+    """The encoder to migrate to; ``space`` is the index's, which has so many ``records``.
+
+    See `Index.migrate` for the other arguments and errors.
+    """
     options = replace(
         current.settings,
         precision=precision or current.settings.precision,
@@ -132,7 +112,7 @@ def target_encoder(
     if model is not None:
         return IndexModel(model, options).encoder(None)
     if space is None:
-        raise _empty()
+        raise _empty(records)
     if space.is_external:
         raise InvalidInput(
             f"the index holds vectors made elsewhere ({space.model})",
@@ -154,7 +134,15 @@ def target_encoder(
         raise SpaceMismatch(error.expected, error.found, error.differs, advice) from None
 
 
-def _empty() -> InvalidInput:
+def _empty(records: int) -> InvalidInput:
+    if records:
+        return InvalidInput(
+            "no record of the index has a vector, and so there is no model to change",
+            Advice(
+                "Encode them with the new model: vecindex.open(path, model=...).encode_missing().",
+                typed="Encode them with the new model: vecindex encode-missing --model M.",
+            ),
+        )
     return InvalidInput(
         "the index is empty",
         Advice(
@@ -189,7 +177,7 @@ class Migration:
             with self.snapshots.take() as snapshot:
                 before = snapshot.manifest.space
             if before is None or len(old) == 0:
-                raise _empty()
+                raise _empty(len(old))
             if before.fingerprint == encoder.space.fingerprint and not anew:
                 with self.writer() as writer, writer.locked():
                     pass  # scenario 4
@@ -215,7 +203,7 @@ class Migration:
         with side:
             filling = _Filling(self.snapshots, side, side_snapshots, bool(space.max_tokens))
             filling.run(progress)
-            changed, before_ndcg, after_ndcg = _compare(old, side, queries, qrels)
+            changed, before_ndcg, after_ndcg = compare(old, side, queries, qrels)
             switched = None
             for left in reversed(range(_ROUNDS)):
                 with self.writer() as writer:
@@ -227,7 +215,7 @@ class Migration:
             assert switched is not None  # the last round takes any number
             after, kept = switched
             with side_snapshots.take() as snapshot:
-                truncated, tokens_lost, unknown = snapshot.losses()
+                truncated, tokens_lost, unknown, _ = snapshot.losses()
         with contextlib.suppress(StorageError):  # scenario 4
             remove_side(path)
         return MigrationReport(
@@ -257,7 +245,7 @@ def _check_queries(
         )
     if queries:
         texts = [checked_query(text) for text in (queries.values() if isinstance(queries, Mapping) else queries)]
-        _hits(old, texts[0])
+        hits_of(old, texts[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -273,8 +261,9 @@ class _Whole:
 class _Filling:
     """Gives the side index exactly the index's records; ``encoded`` counts those that it did not have.
 
-    A text that its old vector covers whole is covered whole again: if it is too long for the new model, which has a
-    ``limit``, by the mean of its parts. A text that was truncated is truncated again.
+    Records without a vector are left out, and stay without one. A text that its old vector covers whole is covered
+    whole again: if it is too long for the new model, which has a ``limit``, by the mean of its parts. A text that was
+    truncated is truncated again.
     """
 
     def __init__(self, snapshots: Snapshots, side: Filled, side_snapshots: Snapshots, limit: bool) -> None:
@@ -350,7 +339,7 @@ class _Filling:
             there = new.find(keys)
             wanted = old.find(keys)
         found = (wanted[key] for key in keys if key in wanted)
-        return [each for each in found if each.key not in there or there[each.key].text != each.text]
+        return [each for each in found if each.has_vector and not _has(there, each)]
 
     def _records(self, keys: Sequence[str]) -> Iterator[Record]:
         for window in _windows(keys):
@@ -359,41 +348,10 @@ class _Filling:
             yield from (Record(found[key].text, key) for key in window if key in found)
 
 
+def _has(there: Mapping[str, Stored], record: Stored) -> bool:
+    other = there.get(record.key)
+    return other is not None and other.text == record.text and other.has_vector
+
+
 def _windows(keys: Sequence[str]) -> Iterator[Sequence[str]]:
     return (keys[start : start + _RECORDS_A_READ] for start in range(0, len(keys), _RECORDS_A_READ))
-
-
-def _compare(
-    old: Searched,
-    new: Searched,
-    queries: Sequence[str] | Mapping[str, str],
-    qrels: Mapping[str, Mapping[str, float]] | None,
-) -> tuple[list[ChangedQuery], float | None, float | None]:
-    """How the first hits of each query differ, and the mean nDCG of both indexes if there are judgements."""
-    changed: list[ChangedQuery] = []
-    gains: list[tuple[float, float]] = []
-    named = queries.items() if isinstance(queries, Mapping) else ((text, text) for text in queries)
-    asked = [(name, text, _hits(old, text), _hits(new, text)) for name, text in named]
-    if not asked:
-        there, keys = set(new.keys()), old.keys()  # other writers may add and delete records meanwhile
-        keys = [key for key in keys if key in there]
-        for i in np.linspace(0, len(keys) - 1, min(len(keys), SAMPLES)).astype(int).tolist():
-            with contextlib.suppress(RecordNotFound):
-                asked.append((keys[i], old.get(keys[i]).text, _like(old, keys[i]), _like(new, keys[i])))
-    for name, text, before, after in asked:
-        left = tuple(key for key in before if key not in after)
-        came = tuple(key for key in after if key not in before)
-        changed.append(ChangedQuery(text, overlap(before, after), left, came))
-        if qrels is not None and name in qrels:
-            gains.append((ndcg(before, qrels[name], K), ndcg(after, qrels[name], K)))
-    if not gains:
-        return changed, None, None
-    return changed, float(np.mean([b for b, _ in gains])), float(np.mean([a for _, a in gains]))
-
-
-def _hits(index: Searched, text: str) -> list[str]:
-    return [hit.key for hit in index.search(text, K)]
-
-
-def _like(index: Searched, key: str) -> list[str]:
-    return [hit.key for hit in index._similar((key,), SearchOptions(K))]

@@ -25,7 +25,7 @@ from ..store.writer import LOCK_SECONDS
 from ..values.arguments import entrance
 from ..values.columns import Table, column_names, each, holds_columns, judgements, named_texts, rows_or_table, unordered
 from ..values.keys import checked_key
-from ..values.records import AddReport, Metadata, Record
+from ..values.records import AddReport, EncodeReport, Metadata, Record
 from ..values.scalars import choice, path_or, string
 from ..values.space import Precision, Space
 from .adding.long_texts import OnLong
@@ -115,6 +115,7 @@ class Index(Followed):
         metadata: Iterable[Metadata | str | None] | None = None,
         vectors: Any = None,
         space: str | Space | None = None,
+        encode: bool = True,
         on_long: OnLong = "truncate",
         on_duplicate: OnDuplicate = "error",
         progress: Callable[[AddReport], None] | None = None,
@@ -123,8 +124,8 @@ class Index(Followed):
         """Adds texts, records or the rows of a table. When it returns, they are durable and searchable.
 
         A stored key with the same text and metadata stays as it is and is not encoded; with a different text or
-        metadata it is updated. There is a commit every one or two seconds: an interrupted ``add`` keeps what it
-        committed, and running it again adds the rest.
+        metadata it is updated, and so it is if it has no vector yet and gets one. There is a commit every one or two
+        seconds: an interrupted ``add`` keeps what it committed, and running it again adds the rest.
 
         Args:
             records: an iterable of texts or of `Record`; a single string is an error. Or a table of pandas, polars or
@@ -136,10 +137,13 @@ class Index(Followed):
                 identical texts become one record, counted in ``AddReport.duplicates``.
             metadata: a JSON object for each text; None keeps what is stored. With a table, the names of the columns
                 that become metadata; left out, all others do. The index of a pandas table does not.
-            vectors: (n, D) numbers that another program made of the texts. They are scaled to unit length, and nothing
-                is encoded. Records may hold their vectors instead.
+            vectors: (n, D) numbers that another program made of the texts, or a list with None for texts without a
+                vector. They are scaled to unit length, and nothing is encoded. Records may hold their vectors instead;
+                with ``space`` or ``encode=False`` some of them may hold none.
             space: what made the vectors: a name of your own, or ``index.encoder.space`` if it was the index's model,
                 so that texts can be searched for. Left out, it is the space of the vectors already stored.
+            encode: False stores texts without vectors, and needs no model: they are found by their words and by
+                filters, and `encode_missing` gives them vectors later. A stored text that has a vector keeps it.
             on_long: what to do with a text that is longer than the model reads.
                 "truncate" encodes the beginning and counts the lost tokens.
                 "error" refuses the text, and stores nothing of its commit.
@@ -173,7 +177,7 @@ class Index(Followed):
             raise InvalidInput("text= and key= name the columns of a table, which records is not", "Leave them out.")
         with self._writer() as writer, self._upkeep.beside_an_add(writer) as committed:
             after, keep = told_both(committed, progress), self._upkeep.keep_tokens
-            options = AddOptions(space, on_long, on_duplicate, after, on_bad, keep)
+            options = AddOptions(space, on_long, on_duplicate, after, on_bad, keep, encode)
             adding = Adding(self._snapshots, writer, self._model, lambda: self.encoder, options)
             if table is None:
                 report = adding.add(cast(Any, records), keys, cast(Any, metadata), vectors)
@@ -253,6 +257,41 @@ class Index(Followed):
         self._upkeep.tidy()
         return replace(report, written=())
 
+    @entrance()
+    def encode_missing(self, *, progress: Callable[[int, int], None] | None = None) -> EncodeReport:
+        """Gives the records that have no vector one, with the index's model; `vecindex encode-missing` does the same.
+
+        There is a commit every one or two seconds: an interrupted call keeps what it committed, and the next one goes
+        on. Texts that are too long are truncated, as in `add`. A record that gets a vector is the last in the order of
+        insertion, as after an update.
+
+        Args:
+            progress: called with the number of records that were looked at, and of those that had no vector.
+
+        Raises:
+            InvalidInput: the vectors were made elsewhere; open the index with an encoder of theirs, `ForeignEncoder`.
+            SpaceMismatch, ModelNotFound, IndexLocked, StorageError.
+        """
+        from .encode_missing import encode_missing
+
+        self._check_writable()
+        self._check_sound()
+        space = self._space()
+        if space is not None and space.is_external and not isinstance(self._model.model, Encoder):
+            raise InvalidInput(
+                f"the index holds vectors made elsewhere ({space.model}): no text can be encoded into their space",
+                Advice(
+                    "Open it with what made them: vecindex.open(path, model=vecindex.ForeignEncoder(...)); or add the "
+                    "records again with vectors=.",
+                    typed="Encode them in Python: open the index with model=vecindex.ForeignEncoder(...).",
+                ),
+            )
+        with self._writer() as writer, self._upkeep.beside_an_add(writer) as committed:
+            keep = self._upkeep.keep_tokens
+            report = encode_missing(self._snapshots, writer, lambda: self.encoder, keep, committed, progress)
+        self._upkeep.tidy()
+        return report
+
     @entrance(model=model_argument, precision=precision_check, queries=named_texts, qrels=judgements)
     def migrate(
         self,
@@ -287,7 +326,7 @@ class Index(Followed):
         """
         self._check_writable()
         self._check_sound()
-        encoder = target_encoder(self._model, self._space(), model, precision, dimensions)
+        encoder = target_encoder(self._model, self._space(), model, precision, dimensions, len(self))
         migration = Migration(self._folder, self._snapshots, self._writer, self._upkeep.derive, self._open_side)
         with contextlib.ExitStack() as stack:
             compared: Reader = self

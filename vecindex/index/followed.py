@@ -15,7 +15,7 @@ from ..values.records import AddReport, Metadata
 from ..values.scalars import choice, path, string
 from ..values.texts import checked_text
 from .adding.long_texts import OnLong
-from .adding.options import AddOptions, FilesOptions, told_both
+from .adding.options import AddOptions, FilesOptions, check_encoded, told_both
 from .adding.repeats import OnDuplicate
 from .adding.texts import Adding
 from .maintenance import Maintained
@@ -105,6 +105,7 @@ class Followed(Maintained):
         sql: str | None = None,
         offline: bool = False,
         metadata: Metadata | None = None,
+        encode: bool = True,
         on_long: OnLong = "truncate",
         on_duplicate: OnDuplicate = "error",
         progress: Callable[[AddReport], None] | None = None,
@@ -120,13 +121,13 @@ class Followed(Maintained):
             paths: files, folders, zip archives or URLs.
             split: how longer texts are cut: "sentence", "paragraph", "line", "none", "tokens:N" or
                 "tokens:N,overlap:M". None goes by the format: rows stay whole, other texts are cut into sentences.
-            join_short: joins a heading or another text of fewer characters to what follows it.
-            include, exclude: patterns as in .gitignore, for the files in folders.
-            prune: remove the records of files that are gone, and of rows that are gone from their files.
-            format, text_column, key_column, metadata_columns, types, json_path, encoding, errors, sql: see `read`.
-            offline: refuse URLs.
-            metadata: metadata for each record; what a record has itself takes precedence.
-            on_long, on_duplicate, progress: see `add`.
+            join_short: joins a heading or another text of fewer characters to what follows it. include, exclude:
+            patterns as in .gitignore, for the files in folders. prune: remove the records of files that are gone, and
+            of rows that are gone from their files. format, text_column, key_column, metadata_columns, types, json_path,
+            encoding, errors, sql: see `read`. offline: refuse URLs. metadata: metadata for each record; what a record
+            has itself takes precedence. encode, on_long, on_duplicate, progress: see `add`. A file that was added
+            without vectors is read again where
+                it is to be encoded.
             on_bad: called with an error for each row or file that cannot be used, which is left out. Without it the
                 first one raises, and nothing is added.
 
@@ -165,7 +166,8 @@ class Followed(Maintained):
             on_bad=on_bad,
             offline=offline,
         )
-        add = AddOptions(on_long=on_long, on_duplicate=on_duplicate)
+        add = AddOptions(on_long=on_long, on_duplicate=on_duplicate, encode=encode)
+        check_encoded(add)
         options = FilesOptions(cast("Split | None", split), join_short, metadata, prune, add)
         with closing(FilesInput((), sources, named, Locations(self._folder), options)) as given:
             follow_files(self, given)

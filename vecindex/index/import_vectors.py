@@ -23,8 +23,8 @@ from .adding.texts import CHARACTERS_A_COMMIT, VECTORS_A_COMMIT
 
 Place = tuple[str, str]
 """The location and query of a source."""
-Item = tuple[Incoming, Vectors, int]
-"""A record, its vector, and the number of tokens of its text that the vector does not cover."""
+Item = tuple[Incoming, Vectors | None, int]
+"""A record, its vector, None if it has none, and the number of tokens of its text that the vector does not cover."""
 
 
 def import_vectors(
@@ -51,9 +51,11 @@ def import_vectors(
         return total
     space = source.space_in(stored, named)
     sources = _Sources(writer)
-    for records, truncated in _commits(_items(source, sources, keeps_lost=not space.is_external)):
+    keeps_lost = space is not None and not space.is_external
+    for records, truncated in _commits(_items(source, sources, keeps_lost)):
         sources.register()
-        total += writer.add([sources.placed(record) for record in records], truncated, space, merge=True)
+        placed = [sources.placed(record) for record in records]
+        total += writer.add(placed, truncated, space, merge=True, encode=False)
         if progress is not None:
             progress(total)
     return total
@@ -95,12 +97,14 @@ class _Sources:
 
 
 def _items(source: ImportSource, sources: _Sources, keeps_lost: bool) -> Iterator[Item]:
-    pending: deque[tuple[Vectors, int]] = deque()  # of records that were read but not yet yielded
+    pending: deque[tuple[Vectors | None, int]] = deque()  # of records that were read but not yet yielded
 
     def records() -> Iterator[Incoming]:
         for block in source.blocks():
-            for record, vector in zip(block.records, block.vectors, strict=True):
-                lost = record.tokens_lost if keeps_lost else 0
+            vectors = zip(block.records, block.vectors, block.missing.tolist(), strict=True)
+            for record, given, is_missing in vectors:
+                vector = None if is_missing else given
+                lost = record.tokens_lost if keeps_lost and not is_missing else 0
                 pending.append((vector, lost))
                 item = Incoming(
                     *(record.key, record.text, record.metadata), None if lost else vector, named=record.named
@@ -128,17 +132,22 @@ def _located(item: Incoming, place: From, sources: _Sources) -> Incoming:
 def _commits(items: Iterable[Item]) -> Iterator[tuple[list[Incoming], dict[str, TextVector]]]:
     """What each commit adds: records, and the vectors that do not cover their whole text.
 
-    A commit stores these by text, so two records with the same text and different vectors need two commits.
+    A commit stores these by text, so two records with the same text and different vectors need two commits. So does one
+    that has none.
     """
     for window in windows(items, VECTORS_A_COMMIT, lambda item: item[0].text, CHARACTERS_A_COMMIT):
         records: list[Incoming] = []
         truncated: dict[str, TextVector] = {}
+        bare: set[str] = set()
         for record, vector, lost in window:
-            known = truncated.get(record.text) if lost else None
-            if known is not None and known.vector.tobytes() != vector.tobytes():
+            known = truncated.get(record.text) if lost or vector is None else None
+            is_other = known is not None and (vector is None or known.vector.tobytes() != vector.tobytes())
+            if is_other or (lost and record.text in bare):
                 yield records, truncated
-                records, truncated = [], {}
+                records, truncated, bare = [], {}, set()
             records.append(record)
-            if lost:
+            if vector is None:
+                bare.add(record.text)
+            elif lost:
                 truncated[record.text] = TextVector(vector, lost)
         yield records, truncated

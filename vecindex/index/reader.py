@@ -18,7 +18,7 @@ from ..filters.parse import parse
 from ..search.derived.check_derived import check_derived
 from ..search.derived.upkeep import describe
 from ..search.listing import record_of
-from ..search.view import Accelerator
+from ..search.view import Accelerator, near
 from ..store.disk.atomic_create import resolved
 from ..store.disk.files import folder_bytes
 from ..store.manifest import Manifest
@@ -98,7 +98,7 @@ class Reader(Searcher):
 
     @entrance()
     def get(self, key: str) -> Record:
-        """The record ``key`` with ``origin``, ``span`` and ``vector``, (D,) float32 of unit length.
+        """The record ``key`` with ``origin``, ``span`` and ``vector``, (D,) float32 of unit length or None.
 
         Raises:
             RecordNotFound.
@@ -106,7 +106,7 @@ class Reader(Searcher):
         with self._snapshots.take() as snapshot:
             record = stored_records(snapshot, [key])[0]
             (whence,) = snapshot.origins([record])
-            vector = np.array(snapshot.vectors[record.row])
+            vector = np.array(snapshot.vectors[record.row]) if record.has_vector else None
             return record_of(record, snapshot.metadata(record), whence, vector)
 
     def keys(self) -> list[str]:
@@ -143,7 +143,7 @@ class Reader(Searcher):
         with self._snapshots.take() as snapshot:
             manifest = snapshot.manifest
             space = manifest.space
-            truncated, tokens_lost, unknown = snapshot.losses()
+            truncated, tokens_lost, unknown, without_vector = snapshot.losses()
             cached = snapshot.count_cached()
             return IndexInfo(
                 path=str(self.path),
@@ -170,6 +170,7 @@ class Reader(Searcher):
                 beside=describe_sides(self._folder, manifest),
                 runtime=self._model.runtime(space),
                 token_vectors=_described(manifest),
+                without_vector=without_vector,
             )
 
     @entrance()
@@ -240,8 +241,8 @@ def _described(manifest: Manifest) -> str | None:
 
 
 def _sample(snapshot: Snapshot) -> Iterator[Sample]:
-    """The first, the middle and the last record with their vectors, then some in between."""
-    rows = snapshot.allowed(None).rows()
+    """The first, the middle and the last of the records that have vectors, then some in between."""
+    rows = near(snapshot).rows()
     if not len(rows):
         return
     between = np.linspace(0, len(rows) - 1, SAMPLES).astype(int).tolist()

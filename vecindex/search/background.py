@@ -3,9 +3,9 @@
 Cosines mean different things with different models: unrelated texts have about 0.05 with one and 0.7 with another. The
 share of random pairs that are less near than a cosine means the same with each.
 
-The pairs are all those of up to `SAMPLE` live records, taken in even steps from the oldest ones: as many of these as
-the largest power of two that there are. So a background is the same whenever it is made of the same records, and others
-that are added change it only when the number of all has doubled.
+The pairs are all those of up to `SAMPLE` live records that have vectors, taken in even steps from the oldest ones: as
+many of these as the largest power of two that there are. So a background is the same whenever it is made of the same
+records, and others that are added change it only when the number of all has doubled.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def covered(records: int) -> int:
 
 
 def sampled(live: Rows) -> Rows:
-    """The rows whose pairs are the background of these ``live`` ones, ascending."""
+    """The rows whose pairs are the background of these ``live`` ones with vectors, ascending."""
     oldest = live[: covered(len(live))]
     if len(oldest) <= SAMPLE:
         return oldest

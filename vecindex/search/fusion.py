@@ -3,8 +3,8 @@
 A side's score becomes a part that means the same for every query and model, and that depends on no other candidate; the
 parts add up. So records stand in the same order whatever the filter, the number of hits and the other records found.
 
-- A cosine: from 0 for the mean of random pairs of records to 1 for equal vectors. The cosines of unrelated texts differ
-  from model to model, 0.05 with one and 0.7 with another; this is the same for both.
+- A cosine: from 0 for the mean of random pairs of records to 1 for equal vectors; 0 where there is no vector. The
+  cosines of unrelated texts differ from model to model, 0.05 with one and 0.7 with another; this is the same for both.
 - A BM25 score: the share that it is of the score of a text that has the query's words and no others.
 """
 
@@ -77,35 +77,38 @@ def convex(dense: Scores, lexical: Scores, scale: Scale) -> Parts:
     normalised scores better than ranks.
 
     Args:
-        dense: the cosines of the candidates (n,).
+        dense: the cosines of the candidates (n,), NaN for one without a vector.
         lexical: their BM25 scores (n,), at least 0.
         scale: the query's.
     """
-    return {"dense": scale.nearness(dense), "lexical": scale.share(lexical)}
+    return {"dense": np.nan_to_num(scale.nearness(dense)), "lexical": scale.share(lexical)}
 
 
 def rrf(dense: Scores, lexical: Scores, scale: Scale) -> Parts:
-    """Reciprocal rank fusion: 1 / (60 + rank) of each side, ties by position; 0 for a text without words.
+    """Reciprocal rank fusion: 1 / (60 + rank) of each side, ties by position; 0 for a text without words or vector.
 
     Cormack, Clarke and Buettcher, Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods,
     2009, https://doi.org/10.1145/1571941.1572114. Arguments are as in `convex`, in the order of insertion; ranks are
     among these candidates, so that this alone depends on them.
     """
-    return {"dense": _by_rank(dense), "lexical": np.where(lexical > 0, _by_rank(lexical), 0.0)}
+    return {
+        "dense": np.where(np.isnan(dense), 0.0, _by_rank(np.nan_to_num(dense, nan=-2.0))),
+        "lexical": np.where(lexical > 0, _by_rank(lexical), 0.0),
+    }
 
 
 def mixed(sides: Mapping[str, npt.NDArray[Any]], tokens: Scores, scale: Scale) -> Parts:
     """The parts of the first stage's sides and of the token scores, whose sum orders again.
 
     Args:
-        sides: the scores of the first stage (n,), by side: "dense", "lexical".
+        sides: the scores of the first stage (n,), by side: "dense", NaN for a record without a vector, "lexical".
         tokens: the mean cosines of the query's tokens (n,), NaN where there is none, which adds nothing.
         scale: the query's.
     """
     parts = {"tokens": _TOKENS * np.nan_to_num(scale.nearness(tokens))}
     for name, scores in sides.items():
         weight = _BESIDE_TOKENS[name] * (1.0 if len(sides) > 1 else _ALONE)
-        part = scale.nearness(scores) if name == "dense" else scale.share(scores) ** _SHARE_BESIDE_TOKENS
+        part = np.nan_to_num(scale.nearness(scores)) if name == "dense" else scale.share(scores) ** _SHARE_BESIDE_TOKENS
         parts[name] = weight * part
     return parts
 

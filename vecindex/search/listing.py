@@ -149,7 +149,7 @@ def record_of(
 ) -> Record:
     """A stored record as users get it."""
     span = None if whence is None else whence.span
-    return Record(stored.text, stored.key, metadata, vector, _origin_of(whence), span)
+    return Record(stored.text, stored.key, metadata, vector, _origin_of(whence), span, stored.has_vector)
 
 
 def _origin_of(whence: Whence | None) -> Origin | None:

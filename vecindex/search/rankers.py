@@ -13,12 +13,12 @@ from ..errors.warnings import PhraseNotFound
 from ..store.generation import Allowed
 from ..values.columns import each
 from ..values.texts import checked_query
-from .dense.exact import Ranking, Rows, Vectors, best, scored, scores
+from .dense.exact import Ranking, Rows, Vectors, best, scored, scores, union
 from .dense.nearest import Trace, rankings
 from .dense.plan import RANK_ROWS, Plan, Route
 from .fusion import DEPTH, FUSIONS, Fusion, Parts, Scale, total
 from .options import SearchOptions
-from .view import RecordView, View
+from .view import RecordView
 
 if TYPE_CHECKING:
     from .lexical.postings import Contribution
@@ -69,7 +69,7 @@ class Ranker(Protocol):
 
 
 class Dense:
-    """By the cosine of vectors.
+    """By the cosine of vectors, of the records that have one.
 
     Args:
         view: what is searched.
@@ -83,13 +83,17 @@ class Dense:
 
     def __init__(
         self,
-        view: View,
+        view: RecordView,
         queries: Vectors,
         allowed: Sequence[Allowed],
         trace: Trace | None = None,
         least: float | None = None,
         without: Rows = _NO_ROWS,
     ) -> None:
+        near = [view.with_vectors(each) for each in allowed]
+        self.finds_all = all(some is every for some, every in zip(near, allowed, strict=True))
+        """Whether all rows that may be found have a vector."""
+        allowed = near
         if len(without) > _FEW:
             fewer = {id(each): each.without(without) for each in allowed}
             allowed, without = [fewer[id(each)] for each in allowed], _NO_ROWS
@@ -153,9 +157,11 @@ class Dense:
         return []
 
     def cosines(self, number: int, rows: Rows) -> Vectors:
-        """The cosines of these rows, (n,) float32."""
+        """The cosines of these rows, (n,) float32, NaN for a row without a vector."""
         self._view.check(rows)
-        return scores(np.asarray(self._view.vectors)[rows], self._queries[number])
+        found = scores(np.asarray(self._view.vectors)[rows], self._queries[number])
+        found[self._view.lack_vectors(rows)] = np.nan
+        return found
 
     def _matching(self, ranking: Ranking, asked: int) -> Ranking:
         """The first ``asked`` that may be found, of those that score enough."""
@@ -228,7 +234,8 @@ class Hybrid:
     Aggregation Algorithms for Middleware, 2003, https://doi.org/10.1016/S0022-0000(03)00026-6). "rrf" ranks among the
     candidates, so that the order may depend on how many are asked for beyond `DEPTH`.
 
-    Records of a cosine below ``least`` are left out.
+    A record without a vector matches if it has a word of the query. Records of a cosine below ``least`` are left out,
+    of which such a one has 0.
     """
 
     def __init__(
@@ -254,7 +261,7 @@ class Hybrid:
         while waiting:
             near, worded = self._dense.best(waiting, depth), self._lexical.best(waiting, depth)
             for number, one, other in zip(waiting, near, worded, strict=True):
-                ranking = best(*self._fused(number, _union(one.rows, other.rows)), asked)
+                ranking = best(*self._fused(number, union(one.rows, other.rows)), asked)
                 if self._fusion == "rrf" or self._are_best(number, ranking, asked, one, other, depth):
                     found[number] = ranking
             waiting = [number for number in waiting if number not in found]
@@ -263,10 +270,14 @@ class Hybrid:
         return [found[number] for number in numbers]
 
     def every(self, number: int) -> tuple[Rows, npt.NDArray[Any]]:
-        return self._fused(number, self._dense.every(number)[0])
+        rows = self._dense.every(number)[0]
+        if not self._dense.finds_all:
+            rows = union(rows, self._lexical.every(number)[0])
+        return self._fused(number, rows)
 
     def matches(self, number: int) -> int | None:
-        return None if self._least is not None else self._dense.matches(number)
+        is_known = self._least is None and self._dense.finds_all
+        return self._dense.matches(number) if is_known else None
 
     def sides(self, number: int, ranking: Ranking) -> Sides:
         cosines, worded = self._scores(number, ranking.rows)
@@ -291,7 +302,7 @@ class Hybrid:
         parts = self._parts(number, cosines, worded)
         fused = total(parts)
         if self._least is not None:
-            match = _are_enough(cosines, self._least)
+            match = _are_enough(np.nan_to_num(cosines), self._least)
             rows, cosines, worded, fused = rows[match], cosines[match], worded[match], fused[match]
             parts = {name: part[match] for name, part in parts.items()}
         if self._trace.orders is not None:
@@ -301,20 +312,22 @@ class Hybrid:
         return rows, fused
 
     def _parts(self, number: int, cosines: Vectors, worded: npt.NDArray[np.float64]) -> Parts:
-        # Earlier versions may have stored NaN; such vectors come last.
-        near = np.nan_to_num(cosines.astype(np.float64), nan=-1.0)
         if number not in self._scales:
             self._scales[number] = Scale.of(self._view.background, self.whole(number))
-        return FUSIONS[self._fusion](near, worded, self._scales[number])
+        return FUSIONS[self._fusion](cosines.astype(np.float64), worded, self._scales[number])
 
     def _are_best(self, number: int, ranking: Ranking, asked: int, near: Ranking, worded: Ranking, depth: int) -> bool:
         """Whether no row that neither side proposed, of ``depth`` each, can be among the best."""
-        if len(near.rows) < depth or (self._least is not None and not _are_enough(near.scores[-1:], self._least)[0]):
+        is_near = len(near.rows) == depth and (self._least is None or bool(_are_enough(near.scores, self._least)[-1]))
+        has_word = len(worded.rows) == depth
+        left = near.scores[-1:] if is_near else _NO_SCORES
+        if has_word and not self._dense.finds_all:
+            left = np.append(left, np.nan)  # a row without a vector
+        if not len(left):
             return True
-        last = worded.scores[-1:] if len(worded.rows) == depth else np.zeros(1)
-        return len(ranking.rows) == asked and bool(
-            ranking.scores[-1] > total(self._parts(number, near.scores[-1:], last))[0]
-        )
+        words = np.full(len(left), worded.scores[-1] if has_word else 0.0)
+        most = total(self._parts(number, left, words)).max()
+        return len(ranking.rows) == asked and bool(ranking.scores[-1] > most)
 
     def _scores(self, number: int, rows: Rows) -> tuple[Vectors, npt.NDArray[np.float64]]:
         """The cosines and the BM25 scores of rows; those that were found last are known."""
@@ -380,14 +393,6 @@ def _at_least(ranking: Ranking, least: float | None) -> Ranking:
 def _are_enough(scores: npt.NDArray[Any], least: float) -> npt.NDArray[np.bool_]:
     # As Python compares the numbers: in float32, ``least`` would be rounded.
     return np.asarray(scores.astype(np.float64) >= least)
-
-
-def _union(one: Rows, other: Rows) -> Rows:
-    """Each row once, ascending. The first np.union1d loads numpy's masked arrays, a tenth of a cold hybrid search."""
-    rows = np.sort(np.concatenate([one, other]))
-    is_first = np.ones(len(rows), np.bool_)
-    is_first[1:] = rows[1:] != rows[:-1]
-    return rows[is_first]
 
 
 def _cosines(found: Vectors) -> Vectors:

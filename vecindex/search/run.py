@@ -316,6 +316,8 @@ def _hits(view: RecordView, stored: Sequence[Stored], sides: Sides, options: Sea
     for place, (record, whence) in enumerate(zip(stored, origins, strict=True)):
         score = firsts[place]
         scores = {first: score}
+        if math.isnan(score) and not record.has_vector:
+            score, scores = 0.0, {}
         for name, values in others:
             if not math.isnan(values[place]):
                 scores[name] = values[place]
@@ -328,5 +330,7 @@ def _hits(view: RecordView, stored: Sequence[Stored], sides: Sides, options: Sea
             record.tokens_lost,
             record.unknown,
         )
-        hits.append(Hit(*facts, *(whence or _NOWHERE), scores, ranked_by, percentiles[place]))
+        hits.append(
+            Hit(*facts, *(whence or _NOWHERE), scores, ranked_by, percentiles[place] if record.has_vector else None)
+        )
     return hits

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import Advice, CorruptIndex, OutOfMemory
 from ..filters.tree import Filter, Path
@@ -68,6 +69,8 @@ class RecordView(View, Protocol):
     def metadata(self, record: Stored) -> dict[str, Any]: ...
     def origins(self, records: Sequence[Stored], context: int = 0) -> list[Whence | None]: ...
     def groups(self, field: Path, rows: list[int] | None = None) -> Groups: ...
+    def with_vectors(self, allowed: Allowed) -> Allowed: ...
+    def lack_vectors(self, rows: Rows) -> npt.NDArray[np.bool_]: ...
 
 
 class Accelerator:
@@ -149,17 +152,22 @@ class Accelerator:
         manifest = snapshot.manifest
         if (stored := stored_background(manifest.background)) is not None:
             return stored
-        rows = sampled(snapshot.allowed(None).rows())
+        rows = sampled(near(snapshot).rows())
         numbered, held = (manifest.vectors, manifest.created), self._background
         if held is None or held[0] != numbered or not np.array_equal(held[1], rows):
             self._background = held = numbered, rows, background_of(snapshot, rows)
         return held[2]
 
 
+def near(snapshot: Snapshot) -> Allowed:
+    """The rows of a snapshot's records that have a vector."""
+    return snapshot.with_vectors(snapshot.allowed(None))
+
+
 def background_of(snapshot: Snapshot, rows: Rows) -> Background | None:
     """The background of a snapshot, whose `sampled` rows these are; raises CorruptIndex."""
     snapshot.check(rows)
-    return background(snapshot.records, np.asarray(snapshot.vectors)[rows])
+    return background(near(snapshot).count, np.asarray(snapshot.vectors)[rows])
 
 
 @lru_cache(8)
@@ -199,6 +207,7 @@ class SnapshotView:
         self.check, self.check_range, self.checksum = snapshot.check_once, snapshot.check_range, snapshot.checksum
         self.fetch, self.metadata = snapshot.fetch, snapshot.metadata
         self.origins, self.groups, self.unknown = snapshot.origins, snapshot.groups, snapshot.unknown
+        self.with_vectors, self.lack_vectors = snapshot.with_vectors, snapshot.lack_vectors
 
     @property
     def background(self) -> Background | None:

@@ -130,7 +130,7 @@ def _copy_vectors(
 ) -> None:
     """Copies the committed rows, and checks each live one."""
     manifest = generation.manifest
-    if manifest.rows == 0:
+    if manifest.rows == 0 or manifest.dimension == 0:
         return
     path = vector_file(folder, manifest.vectors)
     with written(path, vector_file(source, manifest.vectors), exactly) as stream:

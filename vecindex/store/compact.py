@@ -33,10 +33,11 @@ from .vectors import (
 )
 from .writer import Writer
 
-Derive = Callable[[Manifest, Vectors, Rows], Manifest]
+Derive = Callable[[Manifest, Vectors, Rows, Sums], Manifest]
 """Publishes what is derived from the vectors and texts of a manifest, and returns the manifest that names it.
 
-The rows of the vectors were these before, when the files that the manifest still names were made.
+The rows of the vectors were these before, when the files that the manifest still names were made. The last are the
+checksums of the vectors, 0 for a record without one.
 """
 
 
@@ -60,7 +61,7 @@ def compact(folder: Path, catalog: Catalog, writer: Writer, derive: Derive, empt
             old = map_rows(path, manifest.rows, manifest.dimension)
             after = replace(manifest, vectors=manifest.vectors + 1, rows=len(live), dead=0)
             vectors = _copied(old, live, sums[live], path, vector_file(folder, after.vectors))
-            after = derive(after, vectors, live)
+            after = derive(after, vectors, live, sums[live])
             with catalog.changing() as tables:
                 tables.renumber(live, sums[live])
                 tables.commit(after)
@@ -71,7 +72,8 @@ def compact(folder: Path, catalog: Catalog, writer: Writer, derive: Derive, empt
 
 def _copied(old: Vectors, live: Rows, sums: Sums, path: Path, new_path: Path) -> Vectors:
     """Copies the live rows of the file at ``path`` to a new file, and checks them."""
-    copy_rows(old, live, new_path, like=path)
+    if old.shape[1]:
+        copy_rows(old, live, new_path, like=path)
     vectors = map_rows(new_path, len(live), old.shape[1])
     for start in range(0, len(live), ROWS_A_BLOCK):
         block = slice(start, start + ROWS_A_BLOCK)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import CorruptIndex
 from ..errors.warnings import FilterWarning
@@ -19,7 +20,7 @@ from ..filters.tree import Filter, parse_path
 from ..filters.tree import Path as FieldPath
 from .derived import map_derived
 from .disk.files import DATABASE_FILE
-from .manifest import Manifest
+from .manifest import NO_SPACE, Manifest
 from .sql.groups import Groups, read_groups
 from .sql.reads import Catalog
 from .sql.unmatched import Asked, asked, unmatched
@@ -50,6 +51,8 @@ class Allowed:
         self.bitmap = bitmap
         self._total = total
         self._rows: Rows | None = None
+        self.with_vectors: Allowed | None = None
+        """Those of them that have a vector; see `Generation.with_vectors`."""
 
     def rows(self) -> Rows:
         """The rows, ascending."""
@@ -69,6 +72,15 @@ class Allowed:
             mask = np.unpackbits(self.bitmap, count=self._total, bitorder="little")
         mask[rows] = 0
         return Allowed(int(np.count_nonzero(mask)), np.packbits(mask, bitorder="little"), self._total)
+
+    def minus(self, bitmap: Bits) -> Allowed:
+        """The same, but for the rows in a bitmap; this one if none of them is in it."""
+        if self.bitmap is None:
+            left = np.packbits(np.ones(self._total, np.bool_), bitorder="little") & ~bitmap
+        else:
+            left = self.bitmap & ~bitmap
+        count = int(np.count_nonzero(np.unpackbits(left)))
+        return self if count == self.count else Allowed(count, left, self._total)
 
     def count_without(self, rows: Rows) -> int:
         """How many rows there are but for these, which are distinct."""
@@ -95,6 +107,7 @@ class Generation:
         self._sums = sums
         self._dead = dead
         self._path = vector_file(folder, manifest.vectors)
+        self._lacking = None if sums.all() else np.packbits(sums == 0, bitorder="little")  # rows without a vector
         # What was found sound once is not read again: how many rows of each block, which is shared with later
         # generations of the same file, and single rows, which are copied to them.
         self._checked: dict[int, int] = {}
@@ -127,6 +140,8 @@ class Generation:
         )
         known = before.manifest.rows // ROWS_A_BLOCK if follows and before else 0
         sums = catalog.sums(known, manifest.rows)
+        if manifest.space is None and sums.any():
+            raise CorruptIndex(str(catalog.path), NO_SPACE)
         dead = np.zeros(-(-manifest.rows // ROWS_A_BLOCK) * ROWS_A_BLOCK // 8, np.uint8)
         since = -1
         if follows and before:
@@ -167,6 +182,20 @@ class Generation:
             while len(self._filters) > _FILTERS_KEPT:
                 self._filters.popitem(last=False)
         return found
+
+    def with_vectors(self, allowed: Allowed) -> Allowed:
+        """Those of the rows that have a vector."""
+        if self._lacking is None:
+            return allowed
+        if allowed.with_vectors is None:
+            allowed.with_vectors = allowed.minus(self._lacking)
+        return allowed.with_vectors
+
+    def lack_vectors(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which of these rows (n,) have no vector."""
+        if self._lacking is None:
+            return np.zeros(len(rows), np.bool_)
+        return np.asarray(self._sums[rows] == 0)
 
     def groups(self, catalog: Catalog, field: FieldPath) -> Groups:
         """The groups of all rows; ``catalog`` must be in a read transaction of this generation."""

@@ -15,6 +15,7 @@ from ..values.space import Space
 from .derived import CodesFiles, LexicalFiles, TokenFiles, shown, texts
 
 _TIME = re.compile(r"[0-9]{4}-[0-9T:.+-]{1,40}")
+NO_SPACE = "it has vectors, but not the embedding space that they are in"
 _MOST = 2**62  # so that a sum still fits into SQLite's integers
 _MOST_DIMENSIONS = 2**24
 
@@ -105,7 +106,7 @@ def from_row(row: Sequence[object]) -> Manifest:
         raise ValueError("its manifest cannot be read: it is nested too deeply") from None
     if (
         not 0 <= dead <= rows <= _MOST
-        or (rows and space is None)
+        or (codes is not None and space is None)
         or (space is not None and space.dimension > _MOST_DIMENSIONS)
         or (codes is not None and not 0 < codes.rows <= rows)
         or (lexical is not None and lexical.rows > rows)

@@ -96,7 +96,7 @@ class Snapshot:
         """See `Documents.documents`."""
         return self._catalog.documents(identities)
 
-    def losses(self) -> tuple[int, int, int]:
+    def losses(self) -> tuple[int, int, int, int]:
         """See `Catalog.losses`."""
         return self._catalog.losses()
 
@@ -142,6 +142,19 @@ class Snapshot:
         return on_own_stack(
             self._generation.allowed, where, lambda: self._catalog.rows_where(where, self.manifest.fields)
         )
+
+    def with_vectors(self, allowed: Allowed) -> Allowed:
+        """Those of the rows that have a vector, which a dense search may return; all at once if all have one."""
+        return self._generation.with_vectors(allowed)
+
+    def lack_vectors(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which of these rows (n,) have no vector."""
+        return self._generation.lack_vectors(rows)
+
+    def rows_without_vector(self) -> Rows:
+        """The rows of the records without a vector, ascending."""
+        rows = self._generation.alive.rows()
+        return rows[self.lack_vectors(rows)]
 
     def groups(self, field: FieldPath, rows: list[int] | None = None) -> Groups:
         """Which of these rows, or of all, have the same value in a field; all are kept for the next search."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from ..values.nested import on_own_stack
-from ..values.records import UNKNOWN
+from ..values.records import NO_VECTOR, UNKNOWN
 
 
 class At(NamedTuple):
@@ -38,8 +38,8 @@ Repeat = tuple[str, int, "int | None"]
 class Stored:
     """A stored record, never changed; ``metadata`` is JSON text.
 
-    ``lost`` is the column: `tokens_lost`, plus `records.UNKNOWN` where the model knows no token of the text. ``at`` is
-    None if the text was given whole, and not in a source.
+    ``lost`` is the column: `tokens_lost`, plus `records.UNKNOWN` where the model knows no token of the text; or
+    `records.NO_VECTOR`. ``at`` is None if the text was given whole, and not in a source.
     """
 
     row: int
@@ -57,7 +57,11 @@ class Stored:
     @property
     def unknown(self) -> bool:
         """Whether the model knows no token of the text."""
-        return self.lost >= UNKNOWN
+        return UNKNOWN <= self.lost < NO_VECTOR
+
+    @property
+    def has_vector(self) -> bool:
+        return self.lost < NO_VECTOR
 
     @property
     def document(self) -> int | None:

@@ -9,7 +9,7 @@ The new vectors come from a side index, an ordinary index with the same records 
 4. Interrupted right after it: the switch is done, and nothing of it may be undone.
 5. A reader of the old generation keeps its mapping, and sees the new space with its next snapshot.
 6. A record that has no vector, or another text, in the side index: nothing changes. This cannot happen, since the side
-   index was brought up to date under the lock.
+   index was brought up to date under the lock. A record without a vector stays so, whatever the side index has.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def switch(
         aside = kept_path(folder, manifest, space)
         try:
             set_aside(snapshots, aside)
-            after = _committed(folder, catalog, side, manifest, derive)
+            after = _committed(folder, catalog, side, manifest, derive, space)
         except BaseException:
             with contextlib.suppress(VecindexError):
                 if catalog.manifest().vectors == manifest.vectors:  # else an interrupt came after the commit
@@ -73,7 +73,9 @@ def switch(
         return after, aside
 
 
-def _committed(folder: Path, catalog: Catalog, side: Snapshots, manifest: Manifest, derive: Derive) -> Manifest:
+def _committed(
+    folder: Path, catalog: Catalog, side: Snapshots, manifest: Manifest, derive: Derive, space: Space
+) -> Manifest:
     """Writes the vectors of the side index in the order of the index's live rows, and commits them."""
     live = catalog.live_rows(manifest.rows)
     sums = np.zeros(len(live), np.uint32)
@@ -82,28 +84,33 @@ def _committed(folder: Path, catalog: Catalog, side: Snapshots, manifest: Manife
     with side.take() as other:
         new = other.manifest
         after = replace(manifest, vectors=manifest.vectors + 1, rows=len(live), dead=0, codes=None, background=None)
-        after = replace(after, space=new.space, written_by=new.written_by)
+        after = replace(after, space=new.space or space, written_by=new.written_by)
         after = replace(after, tokens=manifest.tokens and manifest.tokens.without_segments())  # of the old model
         path = vector_file(folder, after.vectors)
 
         def pieces() -> Iterator[memoryview]:
             for start in range(0, len(live), ROWS_A_BLOCK):
-                stored = catalog.fetch(live[start : start + ROWS_A_BLOCK].tolist())
+                every = catalog.fetch(live[start : start + ROWS_A_BLOCK].tolist())
+                places = [place for place, record in enumerate(every) if record.has_vector]
+                stored = [every[place] for place in places]
                 found = other.find(record.key for record in stored)
                 same = [_same(record, found) for record in stored]
                 rows = np.array([record.row for record in same], np.int64)
                 other.check(rows)
-                block = np.ascontiguousarray(other.vectors[rows], dtype="<f4")
-                sums[start : start + len(rows)] = checksums(block)
-                for place, entry in enumerate(_usual(same, other), start):
+                block = np.zeros((len(every), after.dimension), "<f4")
+                if places:
+                    block[places] = other.vectors[rows]
+                sums[start : start + len(every)] = checksums(block)
+                for place, entry in zip(places, _usual(same, other), strict=True):
                     if entry is not None:
-                        digests[place], lost[place] = np.frombuffer(entry.digest, np.uint8), entry.lost
+                        digests[start + place] = np.frombuffer(entry.digest, np.uint8)
+                        lost[start + place] = entry.lost
                 losses.extend((o, s.lost) for o, s in zip(stored, same, strict=True) if o.lost != s.lost)
                 yield block.data.cast("B")
 
         if len(live):
             publish(path, pieces())
-    after = derive(after, map_rows(path, after.rows, after.dimension), live)
+    after = derive(after, map_rows(path, after.rows, after.dimension), live, sums)
     with catalog.changing() as tables:
         tables.forget()
         tables.set_lost(losses)
@@ -117,7 +124,7 @@ def _committed(folder: Path, catalog: Catalog, side: Snapshots, manifest: Manife
 
 def _same(record: Stored, found: dict[str, Stored]) -> Stored:
     other = found.get(record.key)
-    if other is None or other.text != record.text:
+    if other is None or other.text != record.text or not other.has_vector:
         raise AssertionError(f"the side index was not brought up to date: {record.key!r}")
     return other
 

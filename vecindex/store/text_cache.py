@@ -12,12 +12,13 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .vectors import Rows, Vectors, checksums
+from .stored import Stored
+from .vectors import Rows, Sums, Vectors, checksums
 
 BYTES_AN_ENTRY = 36
 """What an entry takes in the database, including pages that are not full; measured with 100,000 entries."""
@@ -44,6 +45,13 @@ def entry_crc(digest: bytes, lost: int, checksum: int) -> int:
     return zlib.crc32(_COVERED.pack(digest, lost, checksum))
 
 
+def entries_of(records: Sequence[Stored], digests: Sequence[bytes | None], sums: Sums) -> Iterator[Entry]:
+    """The entries of those of the new records whose text has a digest; ``sums`` are the checksums of their vectors."""
+    for record, digest, checksum in zip(records, digests, sums.tolist(), strict=False):
+        if digest is not None:
+            yield Entry(digest, record.row, record.lost, entry_crc(digest, record.lost, checksum))
+
+
 def sound(entries: Sequence[Entry], vectors: Vectors) -> list[tuple[Entry, Vectors]]:
     """The undamaged ``entries``, each with a copy (D,) of its vector among ``vectors`` (rows, D)."""
     inside = [entry for entry in entries if 0 <= entry.row < len(vectors) and 0 <= entry.lost < 2**63]
@@ -55,5 +63,5 @@ def sound(entries: Sequence[Entry], vectors: Vectors) -> list[tuple[Entry, Vecto
     return [
         (entry, copy)
         for entry, copy, checksum in zip(inside, copies, sums, strict=True)
-        if entry.crc == entry_crc(entry.digest, entry.lost, checksum)
+        if checksum and entry.crc == entry_crc(entry.digest, entry.lost, checksum)  # 0 is that of no vector
     ]

@@ -2,6 +2,10 @@
 
 Only rows below the committed count are ever read, and only bytes beyond it are ever written. A killed writer leaves
 bytes beyond the count, which the next one overwrites and cuts.
+
+The row of a record without a vector is zeros, and its checksum is 0, which no other row has. As long as the index has
+no embedding space, no record has a vector, and there is no file; with the first vector, the rows before it become a
+hole in the file, which is read as zeros.
 """
 
 from __future__ import annotations
@@ -41,6 +45,8 @@ def append(path: Path, rows: int, vectors: Vectors) -> None:
     A file with other names (hard links) is copied first, so that those keep what they hold.
     """
     data = np.ascontiguousarray(vectors, dtype="<f4")
+    if not data.shape[1]:
+        return
     if has_other_names(path):
         copy_rows(map_rows(path, rows, data.shape[1]), np.arange(rows), path, like=path)
     write_at(path, rows * 4 * data.shape[1], data.data.cast("B"))
@@ -61,8 +67,9 @@ def checksums(vectors: Vectors) -> Sums:
     """A checksum (n,) uint32 of each of ``vectors`` (n, D), which differs if any one bit of the row differs.
 
     The row's bytes, padded with zeros to a multiple of 8, are little-endian 64-bit words w_0, w_1, ...; with the odd
-    numbers m_i = splitmix64(i) | 1 and h = sum(w_i * m_i) mod 2**64, the checksum is h ^ (h >> 32) mod 2**32.
-    This multilinear hash (https://arxiv.org/abs/1202.4961) is computed as fast as the rows are read.
+    numbers m_i = splitmix64(i) | 1 and h = sum(w_i * m_i) mod 2**64, the checksum is h ^ (h >> 32) mod 2**32; or 1 if
+    that is 0 though the row is not all zeros. This multilinear hash (https://arxiv.org/abs/1202.4961) is computed as
+    fast as the rows are read.
     """
     data = np.ascontiguousarray(vectors, dtype="<f4")
     if data.shape[1] % 2:
@@ -70,6 +77,9 @@ def checksums(vectors: Vectors) -> Sums:
     words = data.view("<u8")
     found = np.einsum("ij,j->i", words, _multipliers(words.shape[1]))
     sums: Sums = (found ^ (found >> np.uint64(32))).astype(np.uint32)
+    if not sums.all():
+        zeros = np.flatnonzero(sums == 0)
+        sums[zeros[words[zeros].any(axis=1)]] = 1
     return sums
 
 
@@ -144,8 +154,8 @@ def map_rows(path: Path, rows: int, dimension: int) -> Vectors:
     Raises:
         CorruptIndex: the file is missing or too short.
     """
-    if rows == 0:
-        return np.empty((0, dimension), dtype=np.float32)
+    if rows == 0 or dimension == 0:
+        return np.empty((rows, dimension), dtype=np.float32)
     needed = rows * dimension * 4
     with storage_errors(path):
         try:

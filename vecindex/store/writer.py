@@ -14,7 +14,7 @@ SQLite transaction insert the records, bury the rows they replace, raise rows an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,12 +23,13 @@ import numpy as np
 
 from ..errors import RecordNotFound, SpaceMismatch
 from ..filters.tree import Filter
-from ..values.records import UNKNOWN, AddReport
+from ..values.records import NO_VECTOR, UNKNOWN, AddReport
 from ..values.sources import SourceState
 from ..values.space import Space
 from .changes.legacy_keys import with_legacy_keys
 from .changes.reconcile import Changes, Incoming, reconcile
 from .changes.replacing import Replacing
+from .changes.rows_again import write_again
 from .changes.sources import Finished, delete_rows, finish, move_sources, remove_sources
 from .disk.files import check_single
 from .disk.lock import WriterLock
@@ -38,8 +39,8 @@ from .sql.reads import Catalog
 from .sql.schema import keep_out_of_repositories
 from .sql.unmatched import warn_of_unmatched
 from .stored import Stored
-from .text_cache import Entry, entry_crc
-from .vectors import Rows, Sums, Vectors, append, checksums, map_rows, remove_orphans, vector_file
+from .text_cache import entries_of
+from .vectors import Rows, Vectors, append, checksums, map_rows, remove_orphans, vector_file
 
 LOCK_SECONDS = 10.0
 
@@ -73,7 +74,7 @@ class Writer:
         self._timeout = timeout
         self._is_side = is_side(folder)
         self.on_written: Callable[[Manifest, Sequence[Stored]], None] | None = None
-        """Told by `add` of each commit's new records, and of the manifest with them; the lock is free again then."""
+        """Told of each commit's new records, and of the manifest with them; the lock is free again then."""
 
     def add(
         self,
@@ -85,6 +86,7 @@ class Writer:
         whole: bool = False,
         finished: Sequence[Finished] = (),
         merge: bool = False,
+        encode: bool = True,
     ) -> AddReport:
         """Adds records with their own vectors or whose texts have one in ``vectors``, all in ``space``.
 
@@ -92,7 +94,8 @@ class Writer:
         is the environment of the encoder that made some of ``vectors``, None if none were made now. ``whole`` is as in
         `reconcile`. A text is replaced as a whole: what is stored of it and not among ``incoming`` is removed. The
         sources in ``finished`` end with this commit. With ``merge``, the sentences of a text are added to those
-        stored of it, in whatever order and commits they come, and only those with the same keys are replaced.
+        stored of it, in whatever order and commits they come, and only those with the same keys are replaced. Without
+        ``encode``, records that need a vector and have none are stored without; ``space`` may be None if all are.
 
         Raises:
             MissingVectors: a text to write has no vector; nothing was written.
@@ -100,10 +103,9 @@ class Writer:
             SpaceMismatch, IndexLocked, StorageError: nothing was written.
         """
         with self.locked() as manifest:
-            if space is not None and manifest.space is not None and manifest.space.fingerprint != space.fingerprint:
-                raise SpaceMismatch(manifest.space.describe(), space.describe(), manifest.space.differences(space))
+            _check_space(manifest, space)
             path = vector_file(self._folder, manifest.vectors)
-            if block is not None or any(item.vector is not None for item in incoming):
+            if block is not None or not encode or any(item.vector is not None for item in incoming):
                 incoming = with_legacy_keys(incoming, self._catalog.find)  # done before for texts to encode
             adding = Replacing(self._catalog, incoming, has_documents=not self._is_side, merge=merge)
             self._catalog.check_within((stored.row for stored in adding.touched), manifest.rows)
@@ -112,10 +114,11 @@ class Writer:
                 found = None
             else:
                 items = _with_vectors(adding.incoming, block)
-                changes = reconcile(items, adding.followed.stored, _lookup(path, manifest), whole, adding.at)
+                vector_at = _lookup(path, manifest)
+                changes = reconcile(items, adding.followed.stored, vector_at, whole, encode, adding.at)
                 if manifest.lexical is not None and manifest.lexical.has_fields:
-                    changes.renew(_lookup(path, manifest))
-                found = _vectors_of(changes, vectors)
+                    changes.renew(vector_at)
+                found = _vectors_of(changes, vectors, encode, (manifest.space or space))
                 block = np.stack([each.vector for each in found]) if found else np.empty((0, 0), np.float32)
             lost = [0] * len(changes.written) if found is None else [each.lost for each in found]
             if changes.written:
@@ -131,13 +134,14 @@ class Writer:
                     if written:
                         sums = checksums(block)
                         manifest = tables.insert(manifest, written, sums)
-                        tables.remember(_entries(written, found or (), sums))
+                        tables.remember(entries_of(written, [each.digest for each in found or ()], sums))
                     manifest, pruned, unread = finish(self._catalog, tables, manifest, finished)
                     adding.tidy(tables, unread)
                     removed += pruned
                     tables.commit(manifest)
         if written and self.on_written is not None:
             self.on_written(manifest, written)
+        without_vector = sum(tokens >= NO_VECTOR for tokens in lost)
         cut = [tokens % UNKNOWN for tokens in lost if tokens]
         return AddReport(
             changes.added,
@@ -146,10 +150,38 @@ class Writer:
             truncated=sum(map(bool, cut)),
             tokens_lost=sum(cut),
             removed=removed,
-            unknown=sum(tokens >= UNKNOWN for tokens in lost),
+            unknown=sum(tokens >= UNKNOWN for tokens in lost) - without_vector,
+            without_vector=without_vector,
             duplicates=changes.duplicates,
             written=(*(item.key for item in changes.written), *(item.key for _, item in changes.relabelled)),
         )
+
+    def encode(
+        self, keys: Iterable[str], vectors: Mapping[str, TextVector], space: Space, written_by: Mapping[str, str]
+    ) -> list[TextVector]:
+        """Gives those of the records that still have no vector, and whose texts have one in ``vectors``, that vector.
+
+        They get new rows, in one commit. Returns the vectors that were written.
+
+        Raises:
+            SpaceMismatch, IndexLocked, StorageError: nothing was written.
+        """
+        with self.locked() as manifest:
+            _check_space(manifest, space)
+            found = self._catalog.find(keys).values()
+            records = [record for record in found if not record.has_vector and record.text in vectors]
+            records.sort(key=lambda record: record.row)
+            self._catalog.check_within((record.row for record in records), manifest.rows)
+            given = [vectors[record.text] for record in records]
+            written: list[Stored] = []
+            if records:
+                manifest = replace(manifest, space=manifest.space or space, written_by=written_by)
+                block = np.stack([each.vector for each in given])
+                lost, digests = [each.lost for each in given], [each.digest for each in given]
+                manifest, written = write_again(self._catalog, manifest, records, block, lost, digests)
+        if written and self.on_written is not None:
+            self.on_written(manifest, written)
+        return given
 
     def register(
         self, states: Sequence[SourceState], touched: Sequence[tuple[SourceState, SourceState]] = ()
@@ -274,6 +306,11 @@ class Writer:
         return len(rows)
 
 
+def _check_space(manifest: Manifest, space: Space | None) -> None:
+    if space is not None and manifest.space is not None and manifest.space.fingerprint != space.fingerprint:
+        raise SpaceMismatch(manifest.space.describe(), space.describe(), manifest.space.differences(space))
+
+
 def _lookup(path: Path, manifest: Manifest) -> Callable[[int], Vectors]:
     """Returns a function that finds the vector of a stored row, and maps the file when first called."""
     mapped: list[Vectors] = []
@@ -293,22 +330,18 @@ def _with_vectors(incoming: Sequence[Incoming], block: Vectors | None) -> Sequen
     return [item.with_vector(vector) for item, vector in zip(incoming, block, strict=True)]
 
 
-def _vectors_of(changes: Changes, vectors: Mapping[str, TextVector]) -> list[TextVector]:
-    """The vector to write for each record; raises MissingVectors."""
+def _vectors_of(
+    changes: Changes, vectors: Mapping[str, TextVector], encode: bool, space: Space | None
+) -> list[TextVector]:
+    """The vector to write for each record, zeros for one without; raises MissingVectors."""
     written, renewed = changes.written, changes.renewed
-    if missing := [item.text for item in written if item.vector is None and item.text not in vectors]:
+    missing = [item.text for item in written if item.vector is None and item.text not in vectors]
+    if missing and encode:
         raise MissingVectors(missing)
+    none = TextVector(np.zeros(space.dimension if space else 0, np.float32), NO_VECTOR)
     return [
-        vectors[item.text]
+        vectors.get(item.text, none)
         if item.vector is None
         else TextVector(item.vector, renewed[item.key].lost if item.key in renewed else 0)
         for item in written
     ]
-
-
-def _entries(written: Sequence[Stored], found: Sequence[TextVector], sums: Sums) -> Iterator[Entry]:
-    """The cache's entries for the written records that may have one."""
-    for record, vector, checksum in zip(written, found, sums.tolist(), strict=False):
-        if vector.digest is not None:
-            crc = entry_crc(vector.digest, vector.lost, checksum)
-            yield Entry(vector.digest, record.row, vector.lost, crc)

@@ -39,6 +39,8 @@ class Origin(NamedTuple):
 UNKNOWN = 1 << 40
 """A flag that is added to a record's ``lost`` tokens where the model knows no token of the text. No text has that many
 tokens, so ``lost % UNKNOWN`` is how many were cut off."""
+NO_VECTOR = 1 << 41
+"""The ``lost`` of a record without a vector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,10 @@ class Record:
 
     ``key`` is the user's stable name; None derives it from text and metadata (see `derive_key`). ``metadata`` None
     means ``{}`` for a new record, and no change for an existing one. ``vector`` is (D,) float32; in a record that is
-    added it is None unless it was made elsewhere. ``origin`` says where the record was read, if it was, and errors
-    name it. ``span`` is the characters that the text has in the longer text that it was cut out of, if it was.
+    added it is None unless it was made elsewhere, and in one that `Index.get` returns, if it is stored without one.
+    ``has_vector`` is False for a stored record without a vector, also where vectors are not read. ``origin`` says where
+    the record was read, if it was, and errors name it. ``span`` is the characters that the text has in the longer text
+    that it was cut out of, if it was.
     """
 
     text: str
@@ -57,6 +61,7 @@ class Record:
     vector: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     origin: Origin | None = field(default=None, compare=False, repr=False)
     span: tuple[int, int] | None = field(default=None, compare=False, repr=False)
+    has_vector: bool = field(default=True, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """What JSON has of the record: key, text and metadata, and its place where that is known; not the vector."""
@@ -153,7 +158,8 @@ class AddReport:
     them, and ``unknown`` texts of which the model knows no token. ``removed`` counts records of a text, or of its
     parts, that ``on_long="split"`` replaced. ``duplicates`` counts rows that were skipped because the input repeats
     their key: rows without a key and with the same content, and with ``on_duplicate="last"`` all but the last.
-    ``empty`` counts rows of a table without a text, which were left out.
+    ``empty`` counts rows of a table without a text, which were left out. ``without_vector`` counts records that were
+    stored without a vector.
 
     ``written`` has the keys that the latest commit added or changed, in the reports that ``progress`` gets. It is empty
     in the report that ``add`` returns, so that the keys of a large input take no memory.
@@ -168,6 +174,7 @@ class AddReport:
     unknown: int = 0
     duplicates: int = 0
     empty: int = 0
+    without_vector: int = 0
     written: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def __add__(self, other: AddReport) -> AddReport:
@@ -188,6 +195,7 @@ class IndexInfo:
         truncated: records whose text is longer than the model reads.
         tokens_lost: how many tokens of these it did not read.
         unknown: records of whose text the model knows no token.
+        without_vector: records without a vector, which `Index.encode_missing` gives one.
         cached_texts: texts that need not be encoded again; ``cache_bytes`` is about what remembering them takes.
         bytes: the size of the directory.
         beside: indexes that migrations keep or have begun, in words.
@@ -219,6 +227,7 @@ class IndexInfo:
     beside: tuple[str, ...] = ()
     runtime: str | None = None
     token_vectors: str | None = None
+    without_vector: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +261,21 @@ class CompactReport:
     bytes_before: int
     bytes_after: int
     forgotten_texts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeReport:
+    """What ``encode_missing`` did: how many records it gave a vector.
+
+    ``truncated``, ``tokens_lost`` and ``unknown`` are of these, as in `AddReport`. ``without_vector`` counts records
+    that have none still: the model finds no token in their texts, or they were added meanwhile.
+    """
+
+    encoded: int = 0
+    truncated: int = 0
+    tokens_lost: int = 0
+    unknown: int = 0
+    without_vector: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ MANIFEST: list[tuple[str, Any]] = [
     *((name, value) for name in ("generation", "vectors", "rows", "dead") for value in (b"\0", "5", 1.5, None, -1)),
     ("rows", 2**63 - 1),
     *(("created", value) for value in (5, None, b"x", "yesterday evening", "")),
-    *(("space", value) for value in (b"{}", 5, "", "null", "[]", '"x"', "{}", NESTED, '{"model": 1}', None)),
+    *(("space", value) for value in (b"{}", 5, "", "null", "[]", '"x"', "{}", NESTED, '{"model": 1}')),
     *(("codes", value) for value in (b"{}", 5, "", "null", "[]", "{}", NESTED, {"rows": 1})),
     *(("lexical", value) for value in (b"{}", 5, "", "null", "[]", "{}", NESTED, {"settings": "{}"})),
     *(("background", value) for value in (b"{}", 5)),
@@ -123,6 +123,15 @@ def test_nonsense_in_the_manifest_is_a_named_error(folder: Path, column: str, va
         opened(folder)
     assert caught.value.path == str(folder / "vecindex.db")
     assert len(caught.value.reason) < 1500
+
+
+def test_vectors_without_a_space_are_a_named_error(folder: Path) -> None:
+    rewrite(folder, space=None)
+    errors = errors_of(folder)
+    assert len(errors) >= 6
+    with opened(folder) as index:
+        (fault,) = [each for each in index.verify().faults if "embedding space" in each.reason]
+        assert "backup" in fault.repair
 
 
 @pytest.mark.parametrize("rows", [6, 2**25, 2**40, 2**62])

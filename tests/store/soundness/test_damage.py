@@ -132,10 +132,10 @@ def test_random_damage_gives_right_answers_or_our_errors(tmp_path: Path, number:
 
 
 def test_unsupported_format_is_named_with_the_supported_one(folder: Path) -> None:
-    sql(folder, "update manifest set format = 6")
+    sql(folder, "update manifest set format = 7")
     with pytest.raises(IncompatibleFormat) as caught:
         opened(folder)
-    assert (caught.value.path, caught.value.found, caught.value.supported) == (str(folder), 6, 5)
+    assert (caught.value.path, caught.value.found, caught.value.supported) == (str(folder), 7, 6)
 
 
 def test_empty_manifest_or_missing_database_is_corrupt(folder: Path) -> None:

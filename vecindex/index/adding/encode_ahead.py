@@ -94,6 +94,7 @@ class Pipeline:
         self._progress = options.progress
         self._on_bad = options.on_bad
         self._keep_tokens = options.keep_tokens
+        self._encodes = options.encode
         self._total = AddReport()
         # Those of this window and of the last one, which may not be committed yet; all in the space below.
         self._vectors: dict[str, TextVector] = {}
@@ -129,9 +130,10 @@ class Pipeline:
             self._keep_to(snapshot.manifest.space)
             replacing = snapshot.replacing(records_of(units))
             changes = reconcile(
-                *(replacing.incoming, replacing.followed.stored, _no_vector, self._long_texts.covers_all, replacing.at)
+                *(replacing.incoming, replacing.followed.stored, _no_vector),
+                *(self._long_texts.covers_all, self._encodes, replacing.at),
             )
-            wanted = dict.fromkeys(item.text for item in changes.written)
+            wanted = dict.fromkeys(item.text for item in changes.written if self._encodes)
             self._vectors = {text: self._vectors[text] for text in wanted if text in self._vectors}
             self._vectors |= self._cached(snapshot, [text for text in wanted if text not in self._vectors])
             is_stored = not (changes.written or replacing.changes(changes) or any(unit.finished for unit in units))
@@ -267,10 +269,11 @@ class Pipeline:
         vectors = {**(known or {}), **vectors}
         commit = partial(
             self._writer.add,
-            *(records, vectors, self._space),
+            *(records, vectors, self._space if self._encodes else None),
             written_by=self._written_by,
             whole=self._long_texts.covers_all,
             finished=[self._finished(unit.finished) for unit in batch.units if unit.finished is not None],
+            encode=self._encodes,
         )
         self._running = _Running(batch, vectors, self._space, in_thread(self._pool, commit))
 

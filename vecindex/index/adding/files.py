@@ -40,7 +40,7 @@ def add_files(given: FilesInput, adding: Adding, snapshots: Snapshots, writer: W
     steps, to_register = given.plan, given.to_register()
     # A different space is refused even if nothing must be encoded. Before sources are registered, so that a model that
     # cannot be loaded leaves none that seem to have been interrupted.
-    if adding.model.is_chosen or (given.rows and to_register):
+    if adding.options.encode and (adding.model.is_chosen or (given.rows and to_register)):
         adding.encoder()
     writer.move_sources(
         [

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from ...errors import TextTooLong, TextWithoutToken
+from ...errors import Advice, InvalidInput, TextTooLong, TextWithoutToken
 from ...values.records import AddReport, Metadata
 from ...values.space import Space
 from .long_texts import OnLong
@@ -22,6 +22,10 @@ BadText = TextTooLong | TextWithoutToken
 """What is found out only when a text is encoded."""
 
 
+KeepTokens: TypeAlias = "Callable[[Encoder, str, Tokens, FloatArray], None]"
+"""Called with each text that is encoded, its tokens and their last hidden states (T, D), in any thread."""
+
+
 @dataclass(frozen=True, slots=True)
 class AddOptions:
     """The options of `Index.add`; see there."""
@@ -31,8 +35,9 @@ class AddOptions:
     on_duplicate: OnDuplicate = "error"
     progress: Progress | None = None
     on_bad: Callable[[BadText], None] | None = None
-    keep_tokens: Callable[[Encoder, str, Tokens, FloatArray], None] | None = None
-    """Called with each text that is encoded, its tokens and their last hidden states (T, D), in any thread."""
+    keep_tokens: KeepTokens | None = None
+    encode: bool = True
+    """False stores records without a vector, unless one is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,15 @@ class FilesOptions:
     metadata: Metadata | None = None
     prune: bool = False
     add: AddOptions = field(default_factory=AddOptions)
+
+
+def check_encoded(options: AddOptions) -> None:
+    """Raises InvalidInput if it is said how texts are encoded, but none is."""
+    if options.on_long != "truncate" and not options.encode:
+        raise InvalidInput(
+            "on_long= says how texts are encoded, but nothing is",
+            Advice("Leave it out.", typed="Leave --on-long or --no-encode out."),
+        )
 
 
 def told_both(committed: Callable[[], None], progress: Progress | None) -> Progress:

@@ -70,6 +70,7 @@ class Reading:
             "join_short": way.join_short or None,
             "metadata": options.metadata,
             "on_long": None if options.add.on_long == "truncate" else options.add.on_long,
+            "encode": None if options.add.encode else False,
             **_differing(source.options, ReadOptions()),
         }
         said = {name: value for name, value in said.items() if value is not None}

@@ -36,7 +36,7 @@ from ...values.space import Space
 from ...values.texts import checked_text
 from ..model import IndexModel
 from .encode_ahead import Pipeline
-from .options import AddOptions
+from .options import AddOptions, check_encoded
 from .repeats import OnDuplicate, marked
 from .units import Unit
 
@@ -45,8 +45,9 @@ VECTORS_A_COMMIT = 16_384
 CHARACTERS_A_COMMIT = 16_000_000
 
 Texts = Iterable[str | Record]
-Blocks = Iterator[tuple[list[Incoming], Vectors]]
-"""What each commit adds: records and their unit vectors (n, D)."""
+Blocks = Iterator[tuple[list[Incoming], Vectors | None]]
+"""What each commit adds: records and their unit vectors (n, D); None if some have none, and the others hold theirs."""
+_ALL_OR_NONE = "Give each of them a vector, or none; or pass encode=False, which stores the others without one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +69,30 @@ class Adding:
         vectors: Any,
     ) -> AddReport:
         """See `Index.add`."""
-        records, hold_vectors = _peek(records)
+        options = self.options
+        may_lack = options.space is not None or not options.encode
+        records, hold_vectors = _peek(records, may_lack)
+        check_encoded(options)
         if vectors is None and not hold_vectors:
             return self._add_texts(records, keys, metadata)
-        if self.options.on_long != "truncate":
+        if options.on_long != "truncate":
             raise InvalidInput("on_long= says how texts are encoded, but vectors were given", "Leave it out.")
         if vectors is not None:
-            array = numbers(vectors, "vectors")
-            items = list(marked(_items(records, keys, metadata), self.options.on_duplicate))
+            listed = _with_missing(vectors)
+            array = numbers(vectors, "vectors") if listed is None else None
+            items = list(marked(_items(records, keys, metadata), options.on_duplicate))
+            if array is None:
+                return self._add_blocks(partial(_blocks_of_list, items, listed or []), check_first=True)
             return self._add_blocks(partial(_blocks_of_array, items, array), check_first=True)
-        return self._add_blocks(
-            partial(_blocks_of_records, records, self.options.on_duplicate), check_first=isinstance(records, Sequence)
-        )
+        blocks = partial(_blocks_of_records, records, options.on_duplicate, may_lack)
+        return self._add_blocks(blocks, check_first=isinstance(records, Sequence))
 
     def _add_texts(
         self, records: Texts, keys: Iterable[str] | None, metadata: Iterable[Metadata | None] | None
     ) -> AddReport:
         if self.options.space is not None:
             raise InvalidInput("space= says what made vectors, but there are none", "Pass vectors=, or leave it out.")
-        if self.model.is_chosen:
+        if self.options.encode and self.model.is_chosen:
             self.encoder()  # a different space is refused even if nothing must be encoded
         items: Iterable[Incoming] = marked(_items(records, keys, metadata), self.options.on_duplicate)
         if isinstance(records, Sequence):
@@ -103,8 +109,10 @@ class Adding:
                 pass
         stored, total = self._space(), AddReport()
         for items, block in blocks():
-            space = self.model.space_of_vectors(self.options.space, stored, block.shape[1])
-            total += self.writer.add(items, {}, space, block)
+            space = None
+            if dimension := _dimension(items, block):
+                space = self.model.space_of_vectors(self.options.space, stored, dimension)
+            total += self.writer.add(items, {}, space, block, encode=False)
             if self.options.progress is not None:
                 self.options.progress(total)
         return total
@@ -117,49 +125,92 @@ class Adding:
 def _blocks_of_array(items: list[Incoming], array: npt.NDArray[Any]) -> Blocks:
     """The items with their rows of an array (n, D) of any numbers."""
     if array.ndim != 2 or len(array) != len(items) or (array.ndim == 2 and array.shape[1] == 0):
-        raise InvalidInput(
-            f"there are {len(items)} texts, but vectors has the shape {array.shape}",
-            "Give one vector for each text: an array of the shape (texts, dimension).",
-        )
+        raise _other_number(len(items), f"vectors has the shape {array.shape}")
     for start in range(0, len(array), VECTORS_A_COMMIT):
         window = slice(start, start + VECTORS_A_COMMIT)
         yield items[window], unit_vectors(array[window], start)
 
 
-def _blocks_of_records(records: Texts, on_duplicate: OnDuplicate) -> Blocks:
-    """The records with the vectors that they hold."""
+def _blocks_of_list(items: list[Incoming], vectors: list[Any]) -> Blocks:
+    """The items with their vectors, some of which are None."""
+    if len(items) != len(vectors):
+        raise _other_number(len(items), f"{len(vectors)} vectors")
+    return _blocks(zip(items, vectors, strict=True))
+
+
+def _other_number(texts: int, given: str) -> InvalidInput:
+    return InvalidInput(
+        f"there are {texts} texts, but {given}",
+        "Give one vector for each text: an array of the shape (texts, dimension), or a list with None for a text "
+        "without a vector.",
+    )
+
+
+def _blocks_of_records(records: Texts, on_duplicate: OnDuplicate, may_lack: bool) -> Blocks:
+    """The records with the vectors that they hold; ``may_lack`` says that some may hold none."""
     vectors: deque[Any] = deque()  # of items that were read but not yet yielded
 
     def items() -> Iterator[Incoming]:
         for position, record in enumerate(records):
-            if not isinstance(record, Record) or record.vector is None:
-                raise InvalidInput(
-                    f"item {position} holds no vector, but others do", "Give each of them a vector, or none."
-                )
+            if not isinstance(record, Record):
+                record = Record(record)
+            if record.vector is None and not may_lack:
+                raise InvalidInput(f"item {position} holds no vector, but others do", _ALL_OR_NONE)
             vectors.append(record.vector)
             yield _item(position, record.text, record.key, record.metadata, record.origin)
 
-    first = 0
-    pairs = ((item, vectors.popleft()) for item in marked(items(), on_duplicate))
+    return _blocks((item, vectors.popleft()) for item in marked(items(), on_duplicate))
+
+
+def _blocks(pairs: Iterable[tuple[Incoming, Any]]) -> Blocks:
+    """Items with their vectors, each None or (D,) numbers."""
+    first, shape = 0, None
     for window in windows(pairs, VECTORS_A_COMMIT, lambda pair: pair[0].text, CHARACTERS_A_COMMIT):
-        arrays = [_array(vector, first + place) for place, (_, vector) in enumerate(window)]
-        shapes = {array.shape for array in arrays}
-        if len(shapes) > 1 or any(len(shape) != 1 or shape == (0,) for shape in shapes):
+        arrays = [None if vector is None else _array(vector, first + place) for place, (_, vector) in enumerate(window)]
+        items, given = [item for item, _ in window], [array for array in arrays if array is not None]
+        shapes = {array.shape for array in given} | ({shape} if shape else set())
+        if len(shapes) > 1 or any(len(each) != 1 or each == (0,) for each in shapes):
             raise InvalidInput(
                 f"the vectors have the shapes {sorted(shapes)}", "All must have the same shape, (dimension,)."
             )
-        yield [item for item, _ in window], unit_vectors(np.array(arrays), first)
-        first += len(window)
+        if len(given) == len(items):
+            yield items, unit_vectors(np.array(given), first)
+        elif not given:
+            yield items, None
+        else:
+            filled = unit_vectors(np.array([given[0] if array is None else array for array in arrays]), first)
+            pairs_left = zip(items, arrays, filled, strict=True)
+            yield [item if array is None else item.with_vector(unit) for item, array, unit in pairs_left], None
+        first, shape = first + len(window), next(iter(shapes), None)
 
 
-def _peek(records: Texts) -> tuple[Iterable[Any], bool]:
-    """The same records, and whether the first one holds a vector."""
+def _peek(records: Texts, may_lack: bool) -> tuple[Iterable[Any], bool]:
+    """The same records, and whether they hold vectors.
+
+    Of an iterator only the first one is looked at; if it ``may_lack`` one, another may hold one.
+    """
     if isinstance(records, Sequence):
-        return records, bool(records) and isinstance(records[0], Record) and records[0].vector is not None
+        return records, any(isinstance(record, Record) and record.vector is not None for record in records)
     rest = iter(records)
     first = list(islice(rest, 1))
-    holds = any(isinstance(record, Record) and record.vector is not None for record in first)
+    holds = any(isinstance(record, Record) and (may_lack or record.vector is not None) for record in first)
     return chain(first, rest), holds
+
+
+def _with_missing(vectors: Any) -> list[Any] | None:
+    """Vectors as a list if some are None, in a list or a column of a table; else None."""
+    if isinstance(vectors, (list, tuple)) or getattr(getattr(vectors, "dtype", None), "kind", "") == "O":
+        listed = list(vectors)
+        if any(vector is None for vector in listed):
+            return listed
+    return None
+
+
+def _dimension(items: Sequence[Incoming], block: Vectors | None) -> int:
+    """How many numbers the vectors have; 0 if there are none."""
+    if block is not None:
+        return int(block.shape[1])
+    return next((len(item.vector) for item in items if item.vector is not None), 0)
 
 
 def _array(vector: Any, item: int) -> npt.NDArray[Any]:
@@ -179,10 +230,7 @@ def _items(
             elif record.vector is None:
                 yield _item(position, record.text, record.key, record.metadata, record.origin)
             else:
-                raise InvalidInput(
-                    f"item {position} holds a vector, but the first one does not",
-                    "Give each of them a vector, or none.",
-                )
+                raise InvalidInput(f"item {position} holds a vector, but the first one does not", _ALL_OR_NONE)
         return
     texts = list(records)
     key_list = [None] * len(texts) if keys is None else list(keys)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ...errors import InvalidInput, RecordNotFound
+from ...errors import Advice, InvalidInput, RecordNotFound
 from ...errors.warnings import QueryUnknown, RerankUnfinished, VecindexWarning, warn
 from ...search import run
 from ...search.dense.nearest import Trace
@@ -151,6 +151,7 @@ class Searches(Listing):
             records = stored_records(snapshot, like + unlike)
             if warns and any(record.unknown for record in records) and (space := snapshot.manifest.space):
                 warn(QueryUnknown(space.model, "the record"))
+            _check_vectors(records)
             rows = np.array([record.row for record in records])
             vectors = np.array(snapshot.vectors[rows])
             query = direction(vectors[: len(like)], vectors[len(like) :])
@@ -185,13 +186,15 @@ class Searches(Listing):
             space, vectors = None, None
             # Texts are encoded before the snapshot is taken, since that takes long; vectors are only checked.
             if is_encoded:
-                space = self._space()
+                manifest = self._manifest()
+                space = manifest.space
                 read: dict[str, tuple[Tokens, FloatArray]] = {}
                 keep = (lambda text, *states: read.__setitem__(text, states)) if compares_tokens else None  # noqa: B023
                 if by_vectors:
                     vectors = self._model.query_vectors(encoded, space, keep, trace.notice)
                 if compares_tokens:
-                    stage = self._second_stages.tokens(encoded, space, options, read)
+                    has_any = manifest.records > 0
+                    stage = self._second_stages.tokens(encoded, space, options, read, has_any)
             with self._snapshots.take() as snapshot:
                 if is_encoded and snapshot.manifest.space != space:
                     continue  # the first add or a migration changed it meanwhile: encode again
@@ -229,6 +232,19 @@ def _stored(snapshot: Snapshot, keys: Sequence[str]) -> list[Stored]:
         if key not in found:
             raise RecordNotFound(key)
     return [found[key] for key in keys]
+
+
+def _check_vectors(records: Sequence[Stored]) -> None:
+    """Raises InvalidInput if one of the records has no vector to compare others with."""
+    for record in records:
+        if not record.has_vector:
+            raise InvalidInput(
+                f"the record {record.key!r} has no vector",
+                Advice(
+                    "Give it one with index.encode_missing(), or search for its text with mode='lexical'.",
+                    typed="Give it one with `vecindex encode-missing`, or search for its text with --mode lexical.",
+                ),
+            )
 
 
 def _excluded(snapshot: Snapshot, options: SearchOptions) -> Rows:

@@ -37,19 +37,19 @@ class SecondStages:
         return TokenStore()
 
     def tokens(
-        self, texts: Sequence[str], space: Space | None, options: SearchOptions, read: Read
+        self, texts: Sequence[str], space: Space | None, options: SearchOptions, read: Read, has_records: bool
     ) -> SecondStage | None:
-        """Compares the tokens of these queries; None if the index has no space yet, so that there is nothing to find.
+        """Compares the tokens of these queries; None if there is nothing to find.
 
-        ``read`` has those whose tokens already have vectors.
+        ``space`` is None as long as no record has a vector. ``read`` has the queries whose tokens already have vectors.
 
         Raises:
             InvalidInput: the index holds vectors made elsewhere.
             SpaceMismatch, ModelNotFound.
         """
-        if space is None:
+        if space is None and (options.mode == "dense" or not has_records):
             return None
-        if space.is_external:
+        if space is not None and space.is_external:
             raise InvalidInput(
                 f"the index holds vectors made elsewhere ({space.model}), and no model that could compare tokens",
                 Advice(

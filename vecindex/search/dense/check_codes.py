@@ -6,7 +6,7 @@ import numpy as np
 
 from ...errors import CorruptIndex
 from ...store.snapshot import Snapshot
-from ..view import damage, load_codes
+from ..view import damage, load_codes, near
 from .codes import Bytes, Codes
 from .exact import ROUNDING, Rows, Vectors, rank, scan, scores
 from .plan import LARGEST_SHARE, candidates
@@ -43,9 +43,10 @@ def check_codes(snapshot: Snapshot) -> None:
 
 
 def _sample(snapshot: Snapshot, rows: int) -> Rows:
-    """Evenly spaced rows whose vectors are sound; damaged vectors are reported elsewhere."""
+    """Evenly spaced rows that have sound vectors; damaged vectors are reported elsewhere."""
     kept = []
-    for row in np.unique(np.linspace(0, rows - 1, min(rows, _SAMPLE)).astype(np.int64)):
+    every = np.flatnonzero(~snapshot.lack_vectors(np.arange(rows)))
+    for row in every[np.unique(np.linspace(0, len(every) - 1, min(len(every), _SAMPLE)).astype(np.int64))]:
         try:
             snapshot.check(np.array([row]))
         except CorruptIndex:
@@ -79,7 +80,7 @@ def _recall(snapshot: Snapshot, codes: Codes, sample: Rows) -> float:
         snapshot.check_range(0, codes.rows)
     except CorruptIndex:
         return 1.0
-    allowed = snapshot.allowed(None)
+    allowed = near(snapshot)
     rows, vectors = allowed.rows(), np.asarray(snapshot.vectors)[: codes.rows]
     rows = rows[rows < codes.rows]
     k = min(_HITS, len(rows))

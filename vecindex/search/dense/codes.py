@@ -139,10 +139,14 @@ class Codes:
         return np.concatenate([rows for _, rows in found]), np.concatenate([estimates for estimates, _ in found])
 
 
-def build(vectors: Vectors, settings: CodeSettings) -> Codes:
-    """Makes codes of all ``vectors`` (n, D), n at least 1. They may be mapped: they are read in blocks."""
-    size = min(len(vectors), SAMPLE if settings.lists else _FLAT_SAMPLE)
-    sample = _tame(vectors[np.unique(np.linspace(0, len(vectors) - 1, size).astype(np.int64))])
+def build(vectors: Vectors, settings: CodeSettings, rows: Rows | None = None) -> Codes:
+    """Makes codes of all ``vectors`` (n, D), n at least 1. They may be mapped: they are read in blocks.
+
+    They are trained on some of those in ``rows``, at least one; None stands for all.
+    """
+    count = len(vectors) if rows is None else len(rows)
+    places = np.unique(np.linspace(0, count - 1, min(count, _sampled(settings))).astype(np.int64))
+    sample = _tame(vectors[places if rows is None else rows[places]])
     release(vectors)
     made = {name: _made(name, vectors.shape[1], settings) for name in variants(settings)}
     for variant in made.values():
@@ -151,6 +155,11 @@ def build(vectors: Vectors, settings: CodeSettings) -> Codes:
     codes = Codes(settings, 0, {name: partial(made.__getitem__, name) for name in made})
     extend(codes, vectors)
     return codes
+
+
+def _sampled(settings: CodeSettings) -> int:
+    """On how many vectors codes are trained."""
+    return SAMPLE if settings.lists else _FLAT_SAMPLE
 
 
 def extend(codes: Codes, vectors: Vectors) -> None:

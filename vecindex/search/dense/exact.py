@@ -69,6 +69,14 @@ def scored(vectors: Vectors, rows: Rows | None, query: Vectors) -> tuple[Rows, V
     return rows, found[0] if len(found) == 1 else np.concatenate([*found, np.empty(0, np.float32)])
 
 
+def union(one: Rows, other: Rows) -> Rows:
+    """Each row once, ascending. The first np.union1d loads numpy's masked arrays, a tenth of a cold hybrid search."""
+    rows = np.sort(np.concatenate([one, other]))
+    is_first = np.ones(len(rows), np.bool_)
+    is_first[1:] = rows[1:] != rows[:-1]
+    return rows[is_first]
+
+
 def scan(vectors: Vectors, rows: Rows | None, queries: Vectors, k: int) -> list[Ranking]:
     """As `rank` for each of ``queries`` (q, D), with candidates from a scan by FAISS.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...errors import InvalidInput
 from ...filters.tree import Filter
-from ..view import View
+from ..view import RecordView
 from .exact import Ranking, scan
 from .nearest import Trace, rankings
 from .plan import Route
@@ -27,15 +27,15 @@ class AnnRecall:
     is_exact: bool
 
 
-def ann_recall(view: View, k: int, sample: int, where: Filter | None, seed: int) -> AnnRecall:
+def ann_recall(view: RecordView, k: int, sample: int, where: Filter | None, seed: int) -> AnnRecall:
     """The ann_recall@k of ``sample`` stored vectors, drawn at random, each among the others.
 
     A record that ties with the last exact one counts as found.
     """
-    allowed = view.allowed(where)
+    allowed = view.with_vectors(view.allowed(where))
     if allowed.count < 2:
         raise InvalidInput(
-            f"{'one record' if allowed.count else 'no record'} can be found, and recall needs two",
+            f"{'one record' if allowed.count else 'no record'} with a vector can be found, and recall needs two",
             "Add more records, or select more.",
         )
     rows = allowed.rows()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
+
 from ...errors import CorruptIndex
 from ...store.derived import CodesFiles
 from ...store.disk.files import publish
 from ...store.manifest import Manifest
 from ...store.snapshot import Snapshot
-from ...store.vectors import release
+from ...store.vectors import Rows, release
 from ..dense.codes import Codes, dump
 from ..dense.settings import variants
 from ..view import load_codes
@@ -24,6 +26,11 @@ def check_vectors(snapshot: Snapshot) -> None:
     for start in range(0, rows, _ROWS_A_CHECK):
         snapshot.check_range(start, min(start + _ROWS_A_CHECK, rows))
         release(snapshot.vectors)
+
+
+def with_vectors(snapshot: Snapshot) -> Rows:
+    """The rows that have a vector, those of deleted records too."""
+    return np.flatnonzero(~snapshot.lack_vectors(np.arange(snapshot.manifest.rows)))
 
 
 def loaded_codes(snapshot: Snapshot) -> Codes | None:

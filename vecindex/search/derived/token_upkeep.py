@@ -139,7 +139,7 @@ class Dropped:
 class _Piece:
     """The rows from ``first`` up to ``stop``: what is known of their texts, and the texts to encode.
 
-    ``rows`` has the text of each; None for one that is dead, or of whose text the model knows no token.
+    ``rows`` has the text of each; None for one that needs no token vectors.
     """
 
     first: int
@@ -368,11 +368,14 @@ def codes_of(encoder: Encoder, texts: Sequence[str]) -> dict[str, Codes]:
 
 
 def _texts(snapshot: Snapshot, first: int, stop: int) -> Iterator[str | None]:
-    """For each of the rows its text; None for one that is dead, or of whose text the model knows no token."""
+    """For each of the rows its text; None for one that needs no token vectors.
+
+    It is dead, or has no vector, or is of a text of which the model knows no token.
+    """
     row = first
     for record in snapshot.records_within(first, stop):
         yield from (None for _ in range(row, record.row))
-        yield None if record.unknown else record.text
+        yield None if record.unknown or not record.has_vector else record.text
         row = record.row + 1
     yield from (None for _ in range(row, stop))
 

@@ -32,15 +32,15 @@ from ...store.derived import CodesFiles
 from ...store.disk.files import is_file
 from ...store.manifest import Manifest
 from ...store.snapshot import Snapshots
-from ...store.vectors import Rows, Vectors
+from ...store.vectors import Rows, Sums, Vectors
 from ...store.writer import Writer
 from ...values.records import CompactReport
 from ..background import background, covered, sampled
 from ..dense.codes import Codes, build, extend
 from ..dense.settings import CodeSettings, default_settings
 from ..dense.tune import QUERIES, Trial, tune
-from ..view import Accelerator, background_of, stored_background
-from .codes_files import check_vectors, loaded_codes, write_codes
+from ..view import Accelerator, background_of, near, stored_background
+from .codes_files import check_vectors, loaded_codes, with_vectors, write_codes
 from .recent_records import RecentRecords
 
 if TYPE_CHECKING:
@@ -93,9 +93,9 @@ def is_segment_due(manifest: Manifest, is_last: bool) -> bool:
     return manifest.rows - stored >= (LEXICAL_TAIL if is_last else LEXICAL_TAIL_WITHIN_AN_ADD)
 
 
-def is_background_due(manifest: Manifest) -> bool:
-    """Whether there is no background yet, or there are twice as many records as it is of, or less than half of them."""
-    now, stored = covered(manifest.records), stored_background(manifest.background)
+def is_background_due(manifest: Manifest, vectors: int) -> bool:
+    """Whether there is no background yet of so many ``vectors``, or one of at most half or more than twice as many."""
+    now, stored = covered(vectors), stored_background(manifest.background)
     if stored is None:
         return now >= RECORDS_FOR_BACKGROUND
     return now > stored.records or 2 * now < stored.records
@@ -219,10 +219,15 @@ class Upkeep:
             wanted = settings_of(manifest)
             if wanted is None or manifest.rows == 0:
                 return
+            known = with_vectors(snapshot)
+            if manifest.codes is None and len(known) < ROWS_FOR_CODES:
+                return
             check_vectors(snapshot)
             codes = None if rebuild else loaded_codes(snapshot)
         if codes is None:
-            codes = build(vectors, wanted)
+            if not len(known):
+                return
+            codes = build(vectors, wanted, known)
         else:
             extend(codes, vectors)
         self._publish(manifest, codes, instead=manifest.codes)
@@ -259,10 +264,12 @@ class Upkeep:
         with self._snapshots.take() as snapshot:
             manifest, vectors = snapshot.manifest, snapshot.vectors
             check_vectors(snapshot)
-            live = snapshot.allowed(None).rows()
+            live, known = near(snapshot).rows(), with_vectors(snapshot)
+        if not len(live):
+            raise InvalidInput("no record has a vector", "There is nothing to tune.")
         sample = np.array(vectors[live[np.linspace(0, len(live) - 1, min(len(live), QUERIES)).astype(np.int64)]])
         asked = sample if queries is None else np.concatenate([queries, sample[: max(1, QUERIES - len(queries))]])
-        tuned = tune(vectors, asked, recall, latency_ms, progress=progress)
+        tuned = tune(vectors, asked, recall, latency_ms, build=partial(build, rows=known), progress=progress)
         if not self._publish(manifest, tuned.codes):
             raise InvalidInput("the index was compacted while it was tuned", "Tune it again.")
         return tuned.chosen
@@ -281,7 +288,7 @@ class Upkeep:
         manifest = self._manifest()
         if is_segment_due(manifest, is_last=True) or (manifest.lexical and self._lexical.are_lost(manifest)):
             self._lexical.renew()
-        if is_background_due(manifest):
+        if is_background_due(manifest, manifest.records):
             self._renew_background()
 
     def _renew_codes_if_due(self) -> None:
@@ -311,7 +318,10 @@ class Upkeep:
     def _renew_background(self) -> None:
         with self._snapshots.take() as snapshot:
             manifest = snapshot.manifest
-            made = background_of(snapshot, sampled(snapshot.allowed(None).rows()))
+            live = near(snapshot)
+            if not is_background_due(manifest, live.count):
+                return
+            made = background_of(snapshot, sampled(live.rows()))
         text = made.to_json() if made else None
         with self._writer() as writer:
             writer.set_derived(manifest.vectors, lambda now: replace(now, background=text))
@@ -348,14 +358,15 @@ class Upkeep:
         with self._snapshots.borrow() as catalog:
             return catalog.manifest()
 
-    def derive(self, manifest: Manifest, vectors: Vectors, live: Rows) -> Manifest:
+    def derive(self, manifest: Manifest, vectors: Vectors, live: Rows, sums: Sums) -> Manifest:
         """Publishes what is derived of these rows, with the settings of ``manifest``; see `store.compact.Derive`."""
         settings, codes = settings_of(manifest), None
-        if settings is not None and manifest.rows >= ROWS_FOR_CODES:
-            codes = write_codes(self._folder, manifest, build(vectors, settings))
+        known = np.flatnonzero(sums)
+        if settings is not None and len(known) >= ROWS_FOR_CODES:
+            codes = write_codes(self._folder, manifest, build(vectors, settings, known))
         made = None
-        if len(live) >= RECORDS_FOR_BACKGROUND:
-            made = background(len(live), np.asarray(vectors)[sampled(np.arange(len(live)))])
+        if len(known) >= RECORDS_FOR_BACKGROUND:
+            made = background(len(known), np.asarray(vectors)[sampled(known)])
         return replace(
             manifest,
             codes=codes,

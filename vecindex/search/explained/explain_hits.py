@@ -121,6 +121,8 @@ def _tokens(
 
 def _parts(encoder: Encoder, record: Stored) -> list[Tokens] | str:
     """The tokens of a text, of each part where it was read in parts; or why they cannot be explained."""
+    if not record.has_vector:
+        return "the record has no vector"
     parts = encoder.tokens([record.text], "document")
     if parts[0].lost and not record.tokens_lost:
         parts = encoder.tokens([record.text[start:end] for start, end in encoder.parts(record.text)], "document")

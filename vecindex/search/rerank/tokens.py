@@ -59,7 +59,8 @@ class TokenStage:
         if self._stored is not None:
             query = turned(self._queries[number].vectors)
             for place, record in enumerate(records):
-                if (codes := self._stored.codes(record.row)) is not None:
+                # Without a vector the record has no stored token vectors either, but an empty place for them.
+                if record.has_vector and (codes := self._stored.codes(record.row)) is not None:
                     reached[place] = True
                     found[place] = score(cosines(query, codes))
         if not reached.all():

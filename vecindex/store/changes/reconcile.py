@@ -16,12 +16,12 @@ from ..vectors import Vectors
 class Incoming:
     """A record to add, never changed; ``metadata`` is JSON text, or None to keep what is stored.
 
-    ``vector`` (D,) float32 of unit length was made elsewhere; without it the text must be encoded. ``document`` is the
-    text that the record was cut from, if it was, and ``source`` the id of the source that it was read from, if it was:
-    then ``position``, ``start``, ``end`` and ``place`` are as in `At`. ``named`` says that the key was given, not
-    derived; ``again`` that an earlier record of the same input has it. ``item`` is its position in the input, and
-    ``origin`` says where it was read, for errors. ``given`` says that the text was also given by hand, besides being in
-    its source.
+    ``vector`` (D,) float32 of unit length was made elsewhere; without it the text must be encoded, or the record is
+    stored without one. ``document`` is the text that the record was cut from, if it was, and ``source`` the id of the
+    source that it was read from, if it was: then ``position``, ``start``, ``end`` and ``place`` are as in `At`.
+    ``named`` says that the key was given, not derived; ``again`` that an earlier record of the same input has it.
+    ``item`` is its position in the input, and ``origin`` says where it was read, for errors. ``given`` says that the
+    text was also given by hand, besides being in its source.
     """
 
     key: str
@@ -53,8 +53,8 @@ class Incoming:
 class Changes:
     """What to write.
 
-    ``written`` get a new row with a vector; ``relabelled`` keep theirs, and get the key, metadata and place of the
-    second one. ``renewed`` are the records, by their new key, that get a new row with the vector of their old one.
+    ``written`` get a new row; ``relabelled`` keep theirs, and get the key, metadata and place of the second one.
+    ``renewed`` are the records, by their new key, that get a new row with the vector of their old one, if it had one.
     """
 
     written: list[Incoming] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Changes:
             if same_json(item.metadata or "{}", old.metadata):
                 self.relabelled.append((old, item))
             else:
-                self.written.append(item.with_vector(vector_at(old.row)))
+                self.written.append(item.with_vector(vector_at(old.row)) if old.has_vector else item)
                 self.renewed[item.key] = old
 
 
@@ -81,13 +81,15 @@ def reconcile(
     stored: Mapping[str, Stored],
     vector_at: Callable[[int], Vectors],
     whole: bool = False,
+    encode: bool = True,
     at_of: Callable[[Incoming], At | None] = lambda item: None,
 ) -> Changes:
     """The changes with the same result as adding ``incoming`` one by one, but each key is written at most once.
 
     ``stored`` holds the record that each of these keys follows, usually the one with the key, and ``vector_at`` finds
-    the vector of a stored row. With ``whole``, stored texts that were truncated are encoded again. ``at_of`` is where a
-    record's text is from; None leaves that as it is. New rows are in the order of each key's last text.
+    the vector of a stored row. With ``whole``, stored texts that were truncated are encoded again; with ``encode``,
+    those that have no vector get one. ``at_of`` is where a record's text is from; None leaves that as it is. New rows
+    are in the order of each key's last text.
     """
     if not stored and len({item.key for item in incoming}) == len(incoming):
         return Changes(written=list(incoming), added=len(incoming))
@@ -97,7 +99,7 @@ def reconcile(
     moves: dict[str, tuple[Stored, Incoming]] = {}  # content stays, key or place does not
 
     def stays(item: Incoming, before: Incoming | Stored) -> bool:
-        return _stays(item, before, vector_at, whole)
+        return _stays(item, before, vector_at, whole, encode)
 
     def moved(item: Incoming, old: Stored) -> bool:
         at = at_of(item)
@@ -142,12 +144,14 @@ def reconcile(
     return changes
 
 
-def _stays(item: Incoming, before: Incoming | Stored, vector_at: Callable[[int], Vectors], whole: bool) -> bool:
-    """Whether a record needs no new vector."""
+def _stays(
+    item: Incoming, before: Incoming | Stored, vector_at: Callable[[int], Vectors], whole: bool, encode: bool
+) -> bool:
+    """Whether a record needs no new row."""
     if item.text != before.text or (whole and isinstance(before, Stored) and before.tokens_lost):
         return False
     if item.vector is None:
-        return True
+        return not encode or isinstance(before, Incoming) or before.has_vector
     vector = before.vector if isinstance(before, Incoming) else vector_at(before.row)
     return vector is not None and item.vector.tobytes() == vector.tobytes()
 

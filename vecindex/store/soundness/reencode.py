@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +20,7 @@ import numpy.typing as npt
 from ...encoders.run.encoder import Encoder
 from ...errors import CorruptIndex, TextWithoutToken
 from ...values.records import UNKNOWN
+from ..changes.rows_again import write_again
 from ..disk.files import remove_files
 from ..manifest import Manifest
 from ..sql.reads import Catalog
@@ -42,7 +42,8 @@ def encode_rows(catalog: Catalog, rows: Sequence[int], encoder: MakeEncoder) -> 
         left += [record.row for record, is_possible in zip(stored, possible, strict=True) if not is_possible]
         stored = [record for record, is_possible in zip(stored, possible, strict=True) if is_possible]
         if stored:
-            _replace(catalog, stored, vectors[possible], lost[possible].tolist(), encoder())
+            manifest = replace(catalog.manifest(), written_by=encoder().environment())
+            write_again(catalog, manifest, stored, vectors[possible], lost[possible].tolist())
     return left
 
 
@@ -63,7 +64,9 @@ def encode_lost(catalog: Catalog, encoder: MakeEncoder) -> list[Stored]:
         for start in range(0, len(live), TEXTS_A_COMMIT):
             stored = catalog.fetch(live[start : start + TEXTS_A_COMMIT].tolist())
             block, is_kept = kept(np.array([record.row for record in stored], np.int64))
-            missing = np.flatnonzero(~is_kept)
+            have_vectors = np.array([record.has_vector for record in stored], np.bool_)
+            block[~have_vectors] = 0
+            missing = np.flatnonzero(~is_kept & have_vectors)
             if len(missing):
                 again = [stored[place] for place in missing]
                 block[missing], lost, possible = _encoded(again, encoder())
@@ -138,19 +141,3 @@ def _encoded(stored: Sequence[Stored], encoder: Encoder) -> tuple[Vectors, Rows,
             whole = encoder.encode_all([texts[place]], on_long="mean")
             vectors[place], lost[place] = whole.vectors[0], whole.uncovered[0]
     return vectors, lost, possible & are_sound(vectors)
-
-
-def _replace(
-    catalog: Catalog, stored: Sequence[Stored], vectors: Vectors, lost: Sequence[int], encoder: Encoder
-) -> None:
-    manifest = catalog.manifest()
-    path: Path = vector_file(catalog.folder, manifest.vectors)
-    append(path, manifest.rows, vectors)
-    manifest = replace(manifest, written_by=encoder.environment())
-    written = [
-        replace(record, row=row, lost=tokens)
-        for row, (record, tokens) in enumerate(zip(stored, lost, strict=True), manifest.rows)
-    ]
-    with catalog.changing() as tables:
-        manifest = tables.bury(manifest, np.array([record.row for record in stored], np.int64))
-        tables.commit(tables.insert(manifest, written, checksums(vectors)))

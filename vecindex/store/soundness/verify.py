@@ -21,9 +21,9 @@ import numpy.typing as npt
 
 from ...errors import CorruptIndex
 from ...values.nested import MAX_NESTING, nesting
-from ...values.records import VerifyReport
+from ...values.records import NO_VECTOR, VerifyReport
 from ..generation import Generation
-from ..manifest import Manifest
+from ..manifest import NO_SPACE, Manifest
 from ..snapshot import TRIES, Snapshot, Snapshots
 from ..sql.reads import Catalog
 from ..sql.schema import AT_SQL, INDEXES
@@ -48,7 +48,12 @@ _INDEXES = "select name from sqlite_master where type = 'index'"
 
 Mask = npt.NDArray[np.bool_]
 Verdicts = npt.NDArray[np.int8]
-_VERDICTS = ("is sound", "is not finite and of unit length", "is not what was written")
+_VERDICTS = (
+    *("is sound", "is not finite and of unit length", "is not what was written", "is not finite and of unit length"),
+    "is there, though the record says that it has none",
+)
+_IS_LOST = -1  # with all others, which is a fault of its own
+_IS_WRONG, _IS_OTHER, _IS_MISSING, _IS_THERE = range(1, len(_VERDICTS))
 
 
 @contextlib.contextmanager
@@ -148,18 +153,23 @@ def _rows(
         return
     blocks = -(-manifest.rows // ROWS_A_BLOCK)
     listed = mismatched = 0
-    dead_is_damaged = False
+    dead_is_damaged = lacks_space = False
     known = _Known(manifest.rows)
     for block in range(blocks):
         first = block * ROWS_A_BLOCK
         count = min(ROWS_A_BLOCK, manifest.rows - first)
-        bad = np.zeros(count, np.int8)
+        bad = np.full(count, _IS_LOST, np.int8)
         if vectors is not None:
             sums = _sums(catalog, block, count, found)
-            bad = _damaged(np.asarray(vectors[first : first + count]), sums)
+            if manifest.space is None and sums is not None and sums.any():
+                lacks_space = True
+            else:
+                bad = _damaged(np.asarray(vectors[first : first + count]), sums)
             if sums is not None:
                 # A damaged vector is a fault of its own.
-                known.sums[first : first + count] = np.where(bad, -1, sums.astype(np.int64))
+                known.sums[first : first + count] = np.where(
+                    bad == _IS_MISSING, 0, np.where(bad, -1, sums.astype(np.int64))
+                )
         live = _records(catalog, manifest, first, bad, found, known.texts, hopeless)
         dead = _dead(catalog, block, count)
         found.records += int(live.sum())
@@ -175,6 +185,8 @@ def _rows(
         dead_beyond = execute("select count(*) from dead not indexed where block < 0 or block >= ?", (blocks,))
         dead_is_damaged |= dead_beyond.fetchone()[0] > 0
         sums_beyond = execute("select count(*) from sums where block < 0 or block >= ?", (blocks,)).fetchone()[0]
+    if lacks_space:
+        found.add(Kind.LOST, catalog.path, NO_SPACE)
     if sums_beyond:
         found.add(Kind.SUMS, catalog.path, f"its checksums go beyond its {manifest.rows} rows", blocks)
     if found.records != manifest.records or beyond:
@@ -222,7 +234,7 @@ def _cached(catalog: Catalog, known: _Known, found: Examination) -> None:
                     wrong += 1
                     continue
                 checksum, text = int(known.sums[row]), int(known.texts[row])
-                is_right = checksum < 0 or entry_crc(digest, lost, checksum) == crc
+                is_right = checksum < 0 or (checksum and entry_crc(digest, lost, checksum) == crc)
                 wrong += not is_right or text not in (0, int.from_bytes(digest[:8], "big"))
         reason = f"{wrong} entries of its cache are not what was written"
     except CorruptIndex as error:
@@ -258,9 +270,11 @@ def _dead(catalog: Catalog, block: int, count: int) -> Mask | None:
 
 def _damaged(vectors: Vectors, sums: Sums | None) -> Verdicts:
     """The index into `_VERDICTS` for each of these vectors."""
-    verdicts = np.where(are_sound(vectors), 0, 1).astype(np.int8)
+    verdicts = np.where(are_sound(vectors), 0, _IS_WRONG).astype(np.int8)
+    found = checksums(vectors)
+    verdicts[found == 0] = _IS_MISSING
     if sums is not None:
-        verdicts[checksums(vectors) != sums] = 2
+        verdicts[found != sums] = _IS_OTHER
     return verdicts
 
 
@@ -281,7 +295,7 @@ def _records(
     path = vector_file(catalog.folder, manifest.vectors)
     external = manifest.space is None or manifest.space.is_external
     live = np.zeros(len(bad), np.bool_)
-    for row, key, text, fault in _read(catalog, first, first + len(bad) - 1):
+    for row, key, text, fault, has_vector in _read(catalog, first, first + len(bad) - 1):
         live[row - first] = True
         texts[row] = 0 if fault else int.from_bytes(hashlib.sha256(text).digest()[:8], "big")
         name = f"the record at row {row}" if key is None else repr(key)
@@ -292,14 +306,21 @@ def _records(
         elif fault is not None:
             kind = Kind.RECORD
             found.add(kind, catalog.path, f"the record {name} {fault}", row, key)
-        if bad[row - first]:
-            reason = f"the vector of {name} (row {row}) {_VERDICTS[bad[row - first]]}"
+        if verdict := _of_record(int(bad[row - first]), has_vector, fault):
+            reason = f"the vector of {name} (row {row}) {_VERDICTS[verdict]}"
             found.add(kind, path, reason, row, key if external or kind is Kind.RECORD or row in hopeless else None)
     return live
 
 
-def _read(catalog: Catalog, first: int, last: int) -> Iterator[tuple[int, str | None, bytes, str | None]]:
-    """Row, key (None if it is not text), text and what is wrong, for each record in a range of rows."""
+def _of_record(verdict: int, has_vector: bool, fault: str | None) -> int:
+    """The verdict on the vector of a record, which may say that it has none; a damaged one says nothing."""
+    if verdict == _IS_LOST or (verdict == _IS_MISSING and (not has_vector or fault is not None)):
+        return 0
+    return _IS_THERE if verdict == 0 and not has_vector and fault is None else verdict
+
+
+def _read(catalog: Catalog, first: int, last: int) -> Iterator[tuple[int, str | None, bytes, str | None, bool]]:
+    """Row, key (None if it is not text), text, what is wrong, and whether it has a vector, for some records."""
     with catalog.errors():
         for row, key, text, metadata, lost, crc, types, *at in catalog.sqlite.execute(_RECORDS, (first, last)):
             fault = None
@@ -308,7 +329,7 @@ def _read(catalog: Catalog, first: int, last: int) -> Iterator[tuple[int, str | 
                 fault = "is not what was written"
             else:
                 fault = _metadata_fault(catalog, metadata)
-            yield row, _decoded(key), text, fault
+            yield row, _decoded(key), text, fault, not isinstance(lost, int) or lost < NO_VECTOR
 
 
 def _crc(key: bytes, text: bytes, metadata: bytes, lost: int, at: Sequence[int | None]) -> int:

@@ -12,15 +12,16 @@ from ...errors import CorruptIndex
 from ...filters.sql import json_path
 from ...filters.tree import Path
 from ...values.nested import read_json
-from ...values.records import UNKNOWN
+from ...values.records import NO_VECTOR, UNKNOWN
 from ..vectors import Rows
 from .placed import PLACED, PLACED_METADATA
 from .reads import Catalog
 
 _A_STATEMENT = 500
+_UNKNOWN = f"lost >= {UNKNOWN} and lost < {NO_VECTOR}"
 # A string is compared as JSON text, since json_extract cuts it at a NUL.
 _VALUES = (
-    f"row, lost >= {UNKNOWN}, json_type(metadata, :path), "
+    f"row, {_UNKNOWN}, json_type(metadata, :path), "
     "case when json_type(metadata, :path) in ('integer', 'real') then json_extract(metadata, :path) "
     "else metadata -> :path end"
 )
@@ -65,7 +66,7 @@ def read_unknown(catalog: Catalog, rows: Sequence[int]) -> npt.NDArray[np.bool_]
     with catalog.errors():
         for start in range(0, len(rows), _A_STATEMENT):
             some = ", ".join(map(str, rows[start : start + _A_STATEMENT]))
-            sql = f"select row from records where row in ({some}) and lost >= {UNKNOWN}"
+            sql = f"select row from records where row in ({some}) and {_UNKNOWN}"
             found.update(row for (row,) in catalog.sqlite.execute(sql))
     return np.array([row in found for row in rows], np.bool_)
 

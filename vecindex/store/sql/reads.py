@@ -19,7 +19,7 @@ from ...errors import CorruptIndex, IncompatibleFormat
 from ...filters.sql import compile_sql
 from ...filters.tree import Filter, parse_path
 from ...values.nested import nesting
-from ...values.records import UNKNOWN
+from ...values.records import NO_VECTOR, UNKNOWN
 from ..disk.files import DATABASE_FILE, storage_errors
 from ..disk.lock import LOCK_FILE, last_commit
 from ..manifest import COLUMNS, Manifest, check_types, checksum, from_row
@@ -87,18 +87,22 @@ class Catalog(Documents):
         self._last = row, manifest
         return manifest
 
-    def losses(self) -> tuple[int, int, int]:
-        """How many records were truncated, how many tokens they lost in all, and in how many no token is known."""
+    def losses(self) -> tuple[int, int, int, int]:
+        """How many records were truncated, how many tokens they lost in all, in how many no token is known.
+
+        The last number is how many have no vector.
+        """
         with self.errors():
             sql = (
-                "select total(lost % :unknown > 0), total(lost % :unknown), total(lost >= :unknown) "
-                "from records where lost > 0"
+                "select total(has and lost % :unknown > 0), total(iif(has, lost % :unknown, 0)), "
+                "total(has and lost >= :unknown), total(not has) "
+                "from (select lost, lost < :none as has from records where lost > 0)"
             )
-            counts = self.sqlite.execute(sql, {"unknown": UNKNOWN}).fetchone()
+            counts = self.sqlite.execute(sql, {"unknown": UNKNOWN, "none": NO_VECTOR}).fetchone()
         if not all(map(math.isfinite, counts)):
             raise CorruptIndex(str(self.path), "its counts of lost tokens are not what was written")
-        truncated, tokens, unknown = map(int, counts)
-        return truncated, tokens, unknown
+        truncated, tokens, unknown, without_vector = map(int, counts)
+        return truncated, tokens, unknown, without_vector
 
     def count_cached(self) -> int:
         """How many texts the cache holds."""

@@ -12,7 +12,8 @@
                crc (CRC-32 of the others as JSON)
     records    row (position in the vector file), key, text, metadata (JSON object), lost (how many tokens of the
                text the vector does not cover, plus `records.UNKNOWN` if the model knows none of them; 1 in a
-               record from format 1 or 2 means "at least one"), source, document, position, start, end, place
+               record from format 1 or 2 means "at least one"; `records.NO_VECTOR` for a record without a vector,
+               whose row in the vector file is zeros), source, document, position, start, end, place
                (`store.stored.At`; all NULL for a text that was given whole, and not in a source),
                crc (`store.stored.record_crc`: of all these but row)
     sources    id, and what `values.sources.SourceState` has; crc (CRC-32 of these as JSON)
@@ -24,7 +25,7 @@
                place, crc (CRC-32 of these as JSON). When the source of the record drops it, the record stays, and is
                one of this source, or of none.
     sums       block, sums: the checksums of the 4096 rows from 4096*block on, 4 bytes each
-               (`store.vectors.checksums`), crc (their CRC-32)
+               (`store.vectors.checksums`; 0 for a row without a vector, and for no other), crc (their CRC-32)
     dead       block, generation (of its last change), bits: a bitmap, lowest bit first, of the 4096 rows from
                4096*block on whose records were deleted or replaced; crc (its CRC-32)
     cached     digest (the first 128 bits of the SHA-256 of a text that was encoded here), row (that has the text's
@@ -47,7 +48,7 @@ from ..disk.refusals import refused_by_sqlite
 from ..disk.system_calls import disk
 from ..manifest import COLUMNS, Manifest, checksum, to_row
 
-FORMAT = 5
+FORMAT = 6
 IGNORE_FILE = ".gitignore"
 _IGNORED = b"# Made by vecindex; it stays as you change it.\n*\n"
 CREATE_CACHED = (

@@ -3,11 +3,13 @@
 A killed upgrade leaves the old format as it was. Format 1 had no checksums and a table of dead rows. Format 2 had no
 cache, and of a text only whether it was truncated, not how many tokens it lost. Format 3 had no sources and documents:
 the parts of the text KEY were the records KEY#1, KEY#2 and so on, with ``part_of`` and ``span`` in their metadata.
-Format 4 had no token vectors and no background; early on, it had no lexical side either.
+Format 4 had no token vectors and no background; early on, it had no lexical side either. In format 5 each record had a
+vector, and the checksum of a vector might be 0, one in four billion.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +20,7 @@ from ...errors import CorruptIndex, IncompatibleFormat
 from ...values.metadata import checked_metadata
 from ..disk.connection import Connection
 from ..disk.lock import WriterLock
-from ..manifest import COLUMNS, Manifest, checksum, from_row
+from ..manifest import COLUMNS, NO_SPACE, Manifest, checksum, from_row
 from ..stored import At, NewDocument, metadata_of, record_crc
 from ..vectors import ROWS_A_BLOCK, checksums, map_rows, vector_file
 from .schema import AT, CREATE_CACHED, FORMAT, create_documents, create_manifest, create_tables, write_manifest
@@ -105,6 +107,7 @@ def from_2(connection: Connection) -> None:
     )
     execute(CREATE_CACHED)
     _add_documents(connection)
+    _settle_sums(connection, manifest)
     write_manifest(connection.sqlite, manifest)
 
 
@@ -113,13 +116,40 @@ def from_3(connection: Connection) -> None:
     manifest = _taken_manifest(connection, _COLUMNS_3)
     _add_documents(connection)
     _make_documents(connection)
+    _settle_sums(connection, manifest)
     write_manifest(connection.sqlite, manifest)
 
 
 def from_4(connection: Connection) -> None:
     """Adds what the manifest says of token vectors, of the background, and of the lexical side if that is missing."""
     there = {name for _, name, *_ in connection.sqlite.execute("pragma table_info(manifest)")}
-    write_manifest(connection.sqlite, _taken_manifest(connection, [name for name in COLUMNS if name in there]))
+    manifest = _taken_manifest(connection, [name for name in COLUMNS if name in there])
+    _settle_sums(connection, manifest)
+    write_manifest(connection.sqlite, manifest)
+
+
+def from_5(connection: Connection) -> None:
+    """Only checksums of 0 have to change."""
+    manifest = _taken_manifest(connection, COLUMNS)
+    _settle_sums(connection, manifest)
+    write_manifest(connection.sqlite, manifest)
+
+
+def _settle_sums(connection: Connection, manifest: Manifest) -> None:
+    """Gives vectors whose checksum is 0 the one that they have now, since 0 means that there is no vector."""
+    execute, tables = connection.sqlite.execute, Tables(connection.sqlite)
+    for block, content, crc in execute("select block, sums, crc from sums").fetchall():
+        if not isinstance(content, bytes) or len(content) % 4 or zlib.crc32(content) != crc:
+            continue  # damaged, which is found later
+        sums = np.frombuffer(content, "<u4").copy()
+        if not len(zeros := np.flatnonzero(sums == 0)):
+            continue
+        vectors = map_rows(vector_file(connection.folder, manifest.vectors), manifest.rows, manifest.dimension)
+        rows = block * ROWS_A_BLOCK + zeros
+        sums[zeros] = checksums(vectors[rows])
+        tables.set_sums(block, sums)
+        for row in rows.tolist():  # its entry has a checksum that covers the old one
+            execute("delete from cached where row = ?", (row,))
 
 
 def _add_documents(connection: Connection) -> None:
@@ -199,10 +229,13 @@ def _only_row(connection: Connection, columns: Sequence[str]) -> Sequence[object
 
 def _manifest(connection: Connection, row: Sequence[object]) -> Manifest:
     try:
-        return from_row(row)
+        manifest = from_row(row)
+        if manifest.rows and manifest.space is None:
+            raise ValueError(NO_SPACE)
+        return manifest
     except ValueError as error:
         raise CorruptIndex(str(connection.path), str(error)) from None
 
 
-UPGRADES: dict[int, Callable[[Connection], None]] = {1: from_1, 2: from_2, 3: from_3, 4: from_4}
+UPGRADES: dict[int, Callable[[Connection], None]] = {1: from_1, 2: from_2, 3: from_3, 4: from_4, 5: from_5}
 """The upgrade of each older format to the newest."""
