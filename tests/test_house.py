@@ -75,7 +75,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "typing_extensions": ("integrations.mcp.answers",),
     "anyio": ("integrations.mcp.server", "integrations.mcp.running"),
     "uvicorn": ("integrations.mcp.running", "serve"),
-    **dict.fromkeys(("fastapi", "starlette", "prometheus_client"), ("serve",)),
+    **dict.fromkeys(("fastapi", "starlette", "prometheus_client", "h11"), ("serve",)),
     "onnx": tuple(f"encoders.compile.{name}" for name in ("quantise", "bias_folding", "token_layout", "graph_uses")),
 }
 """A library, and the modules or folders that may import it."""

@@ -42,7 +42,7 @@ class Asked:
         return asyncio.run(self._ask(requests))
 
     async def _ask(self, requests: Any) -> list[httpx.Response]:
-        transport = httpx.ASGITransport(self.app, raise_app_exceptions=True)
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url=LOCAL, timeout=60) as client:
             return await asyncio.gather(*(client.request(method, path, **more) for method, path, more in requests))
 

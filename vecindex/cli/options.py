@@ -84,10 +84,16 @@ class ModelOptions:
         )
 
     def open(
-        self, index_path: Path, create: bool = True, readonly: bool = False, encoder: Encoder | None = None
+        self,
+        index_path: Path,
+        create: bool = True,
+        readonly: bool = False,
+        encoder: Encoder | None = None,
+        lock_timeout: float | None = None,
     ) -> Index:
         """Opens an index with this model, or with ``encoder`` if it is loaded already."""
         from ..index.facade import open as open_index
+        from ..store.writer import LOCK_SECONDS
 
         return open_index(
             index_path,
@@ -98,6 +104,7 @@ class ModelOptions:
             device=self.device,
             dimensions=self.dimensions,
             offline=self.offline,
+            lock_timeout=LOCK_SECONDS if lock_timeout is None else lock_timeout,
         )
 
 

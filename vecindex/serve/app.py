@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from .. import __version__
 from ..errors import VecindexError
-from .front import Front
+from .front import REQUEST, Front, fault
 from .logs import Log
 from .metrics import Metrics
 from .problems import SECONDS, Problem, problem_of
@@ -61,6 +61,7 @@ def make_routes(service: Service, metrics: Metrics) -> FastAPI:
     app.add_exception_handler(VecindexError, _of_index)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _unrouted)
+    app.add_exception_handler(Exception, _failed)
     return app
 
 
@@ -70,6 +71,11 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 async def _of_index(request: Request, error: Exception) -> Response:
     return problem_of(cast(VecindexError, error)).response()
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """`Front` logs the error, which is raised again."""
+    return fault(request.scope[REQUEST]).response()
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

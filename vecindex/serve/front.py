@@ -22,6 +22,8 @@ HEALTH = ("/healthz", "/readyz")
 OPEN = {"/healthz"}
 """The paths that need no token, as they are written; every other way to write them needs one."""
 _NEXT = "/v1/"
+REQUEST = "vecindex.request"
+"""The member of the scope that has the id of the request."""
 
 
 @dataclass(slots=True)
@@ -51,6 +53,7 @@ class Front:
                 await send({"type": "websocket.close", "code": 1008})
             return
         began, answer, name = time.perf_counter(), _Answer(), secrets.token_hex(8)
+        scope[REQUEST] = name
 
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -70,7 +73,7 @@ class Front:
             raise
         except Exception as error:
             self._log.failure(name, type(error).__name__, traceback.format_tb(error.__traceback__))
-            await self._refuse(_failed(name), answer, scope, told)
+            await self._refuse(fault(name), answer, scope, told)
         finally:
             seconds = time.perf_counter() - began
             route = getattr(scope.get("route"), "path", "other")
@@ -128,7 +131,7 @@ async def _nothing() -> Message:
     return {"type": "http.disconnect"}
 
 
-def _failed(name: str) -> Problem:
+def fault(name: str) -> Problem:
     return Problem(
         *(500, "InternalError", f"the server failed to answer request {name}, by a fault of its own"),
         "Its log says where. Please report it.",

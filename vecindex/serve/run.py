@@ -8,12 +8,13 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any, cast
 
 import uvicorn
 
-from ..errors import VecindexError
 from .app import make_app
 from .connections import LARGEST_HEAD, BoundedProtocol
 from .listening import url_of
@@ -22,6 +23,11 @@ from .service import Service
 
 Announce = Callable[[str], None]
 _IDLE_SECONDS = 15
+"""After which a connection without a request is closed."""
+_REFUSING_SECONDS = 2
+"""In which the changes that cannot be made before the end are refused."""
+_LAST_SECONDS = 1.0
+"""In which the threads end, whose requests have been answered."""
 
 
 def serve(service: Service, listening: socket.socket, log: Log, announce: Announce) -> bool:
@@ -30,14 +36,13 @@ def serve(service: Service, listening: socket.socket, log: Log, announce: Announ
     Returns whether all that was being done has ended.
 
     Raises:
-        VecindexError: the index cannot be searched.
+        VecindexError: the model cannot be loaded, or the index cannot be searched.
     """
     server = _Server(service, listening, log, announce)
     asyncio.run(server.serve(sockets=[listening]))
-    ended = service.stop(service.settings.stop_seconds)
     if server.failure is not None:
         raise server.failure
-    return ended
+    return not server.is_warming and service.stop(_LAST_SECONDS)
 
 
 class _Server(uvicorn.Server):
@@ -54,30 +59,35 @@ class _Server(uvicorn.Server):
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=_IDLE_SECONDS,
-            timeout_graceful_shutdown=int(service.settings.stop_seconds),
+            timeout_graceful_shutdown=int(service.settings.stop_seconds) + _REFUSING_SECONDS,
             h11_max_incomplete_event_size=LARGEST_HEAD,
         )
         super().__init__(config)
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # what it would say is in our log
-        self.failure: VecindexError | None = None
+        self.failure: BaseException | None = None
         self._service, self._log = service, log
         self._listening, self._announce = url_of(listening), announce
-        self._warming: asyncio.Task[None] | None = None
-        self._told = False
+        self._warming = threading.Thread(target=self._warm, name="vecindex-serve-warming", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def is_warming(self) -> bool:
+        return self._warming.is_alive()
 
     async def main_loop(self) -> None:
-        self._warming = asyncio.get_running_loop().create_task(self._warm())
+        self._loop = asyncio.get_running_loop()
+        self._warming.start()
         await super().main_loop()
 
-    async def _warm(self) -> None:
+    def _warm(self) -> None:
         try:
-            await asyncio.get_running_loop().run_in_executor(None, self._service.warm)
-        except VecindexError as error:
+            self._service.warm()
+        except BaseException as error:
             self.failure = error
             self.should_exit = True
-            return
-        self._service.state.ready = True
-        self._announce(self._listening)
+        else:
+            self._service.state.ready = True
+            self._announce(self._listening)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -90,18 +100,46 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal lets what runs be finished, the second ends the process at once."""
-        if self._told:
-            os._exit(128 + sig)
-        self._told = True
         state = self._service.state
+        if state.stopping or self._loop is None:
+            os._exit(128 + sig)
         state.stopping = True
-        loop = asyncio.get_event_loop()
-        loop.call_soon_threadsafe(self._stop_soon)
+        self._loop.call_soon_threadsafe(self._stop_soon)
 
     def _stop_soon(self) -> None:
         """Answers go on for a moment, each of them the last of its connection, so that no request is lost."""
         self._log.event("stopping")
-        asyncio.get_running_loop().call_later(self._service.settings.drain_seconds, self._stop_now)
+        self._later(self._service.settings.drain_seconds, self._stop_listening)
+
+    def _stop_listening(self) -> None:
+        """Takes the connections that were made already, and no more; what comes over them is answered, too."""
+        for server in self.servers:
+            for listening in server.sockets:
+                self._take_all(listening)
+            server.close()
+        self._later(self._service.settings.drain_seconds, self._stop_now)
+
+    def _take_all(self, listening: socket.socket) -> None:
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(listening.fileno())) as waiting:
+            waiting.setblocking(False)
+            while True:
+                made, _ = waiting.accept()
+                task = self._running_loop.create_task(self._running_loop.connect_accepted_socket(self._protocol, made))
+                self.server_state.tasks.add(cast("asyncio.Task[None]", task))
+                task.add_done_callback(cast(Any, self.server_state.tasks.discard))
+
+    def _protocol(self) -> BoundedProtocol:
+        return BoundedProtocol(config=self.config, server_state=self.server_state, app_state={})
 
     def _stop_now(self) -> None:
+        """Waits for what runs; changes that would take too long are refused in time for their answer."""
         self.should_exit = True
+        self._later(self._service.settings.stop_seconds, self._service.writer.hurry)
+
+    def _later(self, seconds: float, what: Callable[[], None]) -> None:
+        self._running_loop.call_later(seconds, what)
+
+    @property
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        assert self._loop is not None
+        return self._loop

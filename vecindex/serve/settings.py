@@ -28,8 +28,8 @@ class Settings:
         readers: searches and other reads that run beside each other.
         requests: requests that are worked on or wait at once.
         queue: changes that wait for the writer.
-        drain_seconds: for how long a server that stops still takes requests, so that clients notice.
-        stop_seconds: within which it has stopped after that.
+        drain_seconds: for how long a server that stops still takes connections, and then requests over them.
+        stop_seconds: for how long it finishes after that what it was asked.
     """
 
     readonly: bool = False
@@ -47,4 +47,4 @@ class Settings:
     requests: int = 256
     queue: int = 64
     drain_seconds: float = 0.5
-    stop_seconds: float = 8.0
+    stop_seconds: float = 5.0

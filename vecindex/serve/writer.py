@@ -64,9 +64,13 @@ class Writer:
                 self._jobs.put(None)
         self._thread.join(seconds)
         if self._thread.is_alive():
-            self._hurried = True
+            self.hurry()
             self._thread.join(_LAST_COMMIT)
         return not self._thread.is_alive()
+
+    def hurry(self) -> None:
+        """Refuses the changes that wait, and the one that is being made after its next commit."""
+        self._hurried = True
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -92,5 +96,5 @@ def stopped() -> Problem:
     )
 
 
-_LAST_COMMIT = 3.0
-"""Seconds that the commit being made may still take: there is one every one or two seconds."""
+_LAST_COMMIT = 1.0
+"""Seconds that the commit being made may still take."""

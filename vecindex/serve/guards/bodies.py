@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,10 @@ from ..settings import Settings
 from .callers import Headers, values
 
 _CLOSE = {"Connection": "close"}
-"""What is left of a body that is refused is not read."""
+"""What is left of a body that is refused is not read,"""
+_DISCARDED = 64 << 20
+_DISCARDING_SECONDS = 2.0
+"""but for so many bytes and so long: many clients read the answer only when they have sent all."""
 
 
 class Bodies:
@@ -26,9 +30,9 @@ class Bodies:
 
     async def read(self, headers: Headers, receive: Receive) -> bytearray:
         """The body, which `holding` has to count; raises Problem if it is too large, or comes too slowly."""
-        for length in values(headers, b"content-length"):
-            if length.isdigit() and int(length[:20]) > self._most:
-                raise self._too_large()
+        if any(length.isdigit() and int(length[:20]) > self._most for length in values(headers, b"content-length")):
+            await _discard(receive)
+            raise self._too_large()
         end = time.monotonic() + self._seconds
         body = bytearray()
         try:
@@ -38,6 +42,7 @@ class Bodies:
                     raise Problem(400, "Disconnected", "the client went away before it had sent all", "Send it again.")
                 piece = message.get("body", b"")
                 if len(body) + len(piece) > self._most:
+                    await _discard(receive)
                     raise self._too_large()
                 if self._held + len(piece) > self._most_held:
                     raise Problem(
@@ -75,3 +80,14 @@ class Bodies:
             *("Send less at once, or start the server with a larger --max-body.",),
             headers=_CLOSE,
         )
+
+
+async def _discard(receive: Receive) -> None:
+    """Reads the rest of a body, within limits, and keeps nothing of it."""
+    end, size = time.monotonic() + _DISCARDING_SECONDS, 0
+    with contextlib.suppress(asyncio.TimeoutError):
+        while size < _DISCARDED:
+            message = await asyncio.wait_for(receive(), end - time.monotonic())
+            size += len(message.get("body", b""))
+            if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                return

@@ -13,7 +13,7 @@ from ..settings import Settings
 
 Headers = Sequence[tuple[bytes, bytes]]
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
-_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]@/\\s]+)(:[0-9]*)?")
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]@/\\\s]+)(:[0-9]*)?")
 
 
 def values(headers: Headers, name: bytes) -> list[str]:

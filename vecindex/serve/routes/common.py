@@ -17,7 +17,7 @@ from ..service import Service
 
 Responses = dict[int | str, dict[str, Any]]
 _MEANINGS = {
-    400: "The body is not JSON, or did not arrive whole.",
+    400: "The request is not HTTP, its head is too large, or its body is not JSON.",
     401: "The token is missing or wrong.",
     403: "The host or the origin is not allowed, or the server is read-only.",
     404: "There is no such record.",
@@ -31,8 +31,8 @@ _MEANINGS = {
     503: "The server is starting, stopping or busy, or the index is locked or cannot be used now.",
     504: "No answer in time.",
 }
-EVERY = (401, 403, 422, 429, 500, 503, 504)
-BODIES = (400, 408, 413, 415)
+EVERY = (400, 401, 403, 422, 429, 500, 503, 504)
+BODIES = (408, 413, 415)
 """What a route that reads a body may also answer."""
 
 

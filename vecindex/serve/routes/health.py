@@ -10,18 +10,22 @@ from ..schemas import answers as told
 from .common import Served, answers
 
 _STATUS = {"status": "ok"}
+_READY = "Whether the server is ready"
 
 
 def health_routes(metrics: Metrics) -> APIRouter:
     router = APIRouter(tags=["health"])
 
-    @router.get("/healthz", summary="Whether the server lives", response_model=told.Status, responses=_only(403))
+    @router.get("/healthz", summary="Whether the server lives", response_model=told.Status, responses=_only(400, 403))
     async def healthz() -> Response:
         """Needs no token."""
         return json_response(_STATUS)
 
     @router.get(
-        "/readyz", summary="Whether the server is ready", response_model=told.Status, responses=_only(401, 403, 503)
+        "/readyz",
+        summary=_READY,
+        response_model=told.Status,
+        responses=_only(400, 401, 403, 503),
     )
     async def readyz(service: Served) -> Response:
         """Ready is a server that has loaded its model, until it is told to stop."""

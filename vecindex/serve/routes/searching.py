@@ -17,7 +17,8 @@ from .common import BODIES, Served, StrictRoute, answers, examples, json_answer
 router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["search"])
 
 HIT = {"rank": 1, "key": "aun", "score": 0.5415, "text": "My name is Aun", "metadata": {"lang": "en"}}
-FOUND: dict[str, Any] = {"hits": [HIT], "cursor": None, "warnings": []}
+PAGE: dict[str, Any] = {"hits": [HIT], "cursor": None}
+FOUND: dict[str, Any] = {**PAGE, "warnings": []}
 SEARCHES = examples(
     by_meaning={"query": "my name"},
     by_meaning_and_words={"query": "error E-1042", "mode": "hybrid", "rerank": "tokens", "k": 10},
@@ -47,7 +48,7 @@ async def _searched(asked: Search | SearchInUrl, service: Served) -> Response:
     "/search-many",
     summary="Search for several texts at once",
     response_model=told.ManyHits,
-    responses=answers(404, 409, *BODIES, example={"results": [FOUND], "warnings": []}),
+    responses=answers(404, 409, *BODIES, example={"results": [PAGE], "warnings": []}),
 )
 async def search_many(
     asked: Annotated[SearchMany, Body(openapi_examples=examples(two={"queries": ["my name", "rain"], "k": 3}))],

@@ -44,14 +44,17 @@ class Hit(Record):
     score: float
 
 
-class Hits(BaseModel):
+class Page(BaseModel):
     hits: list[Hit]
     cursor: str | None = Field(description="For the hits after these; null if there are no more.")
+
+
+class Hits(Page):
     warnings: list[Warned]
 
 
 class ManyHits(BaseModel):
-    results: list[Hits]
+    results: list[Page]
     warnings: list[Warned]
 
 

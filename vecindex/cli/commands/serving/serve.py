@@ -13,6 +13,9 @@ from ....errors import InvalidInput
 from ...options import ExpandedPath, ModelOptions, gathered, index_option, model_options
 from ...output import emit, is_terminal, warn
 
+_LOCK_SECONDS = 3.0
+"""For how long a change waits for another program that writes to the index."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Access:
@@ -143,7 +146,7 @@ def serve(host: str, port: int, create: bool, access: _Access, chosen: ModelOpti
             max_body=access.max_body * MEGABYTE,
             timeout=access.timeout,
         )
-        index = chosen.open(index_path, create=create, readonly=access.read_only)
+        index = chosen.open(index_path, create=create, readonly=access.read_only, lock_timeout=_LOCK_SECONDS)
         service = Service(index, settings)
         log = Log(warn, as_json=not is_terminal(sys.stderr))
         ended = run(service, listening, log, lambda url: emit(f"Listening on {url}\n"))

@@ -1,0 +1,130 @@
+"""Changes wait in order for one thread, and at most so many; reads and changes are given up after a time."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vecindex.serve.problems import Problem
+from vecindex.serve.writer import Check, Writer
+from vecindex.store.disk.lock import WriterLock
+
+from ..support.helpers import opened, snapshots
+from ..support.served import Asked, asked, error_of
+
+
+def test_changes_are_made_in_order_by_one_thread() -> None:
+    writer, seen = Writer(100), []
+
+    def note(number: int) -> Any:
+        return lambda check: seen.append((number, threading.current_thread().name))
+
+    futures = [writer.submit(note(number)) for number in range(50)]
+    for each in futures:
+        each.result(10)
+    assert seen == [(number, "vecindex-serve-writer") for number in range(50)]
+    assert writer.stop(10)
+
+
+def test_more_changes_than_may_wait_are_refused(tmp_path: Path) -> None:
+    go = threading.Event()
+    with asked(opened(tmp_path / "index"), queue=2) as server:
+        writer = server.service.writer
+        held = [writer.submit(lambda check: go.wait(30)) for _ in range(3)]
+        answer = server.ask("POST", "/v1/records", json={"records": [{"text": "x"}]})
+        assert error_of(answer) == (503, "QueueFull")
+        assert int(answer.headers["retry-after"]) > 0
+        assert "vecindex_changes_waiting 3.0" in server.ask("GET", "/metrics").text
+        go.set()
+        for each in held:
+            each.result(30)
+        assert server.post("/v1/records", records=[{"text": "x"}])["added"] == 1
+
+
+def test_a_stop_makes_what_waits_and_takes_no_more() -> None:
+    writer, done = Writer(10), []
+    futures = [writer.submit(lambda check: done.append(1)) for _ in range(5)]
+    assert writer.stop(30)
+    assert len(done) == 5
+    assert all(each.done() for each in futures)
+    with pytest.raises(Problem) as caught:
+        writer.submit(lambda check: None)
+    assert (caught.value.status_code, caught.value.kind) == (503, "Stopping")
+
+
+def test_a_stop_that_cannot_wait_gives_up_between_commits() -> None:
+    writer, begun = Writer(10), threading.Event()
+
+    def long(check: Check) -> None:
+        begun.set()
+        while True:
+            check()
+
+    futures = [writer.submit(long), writer.submit(long)]
+    assert begun.wait(30)
+    assert writer.stop(0)
+    for each in futures:
+        with pytest.raises(Problem) as caught:
+            each.result(30)
+        assert caught.value.kind == "Stopping"
+
+
+def test_an_index_that_another_writer_holds_is_a_reason_to_try_again(fresh: Asked, tmp_path: Path) -> None:
+    with WriterLock(tmp_path / "index", 0):
+        answer = fresh.ask("POST", "/v1/records", json={"records": [{"text": "x"}]})
+    assert error_of(answer) == (503, "IndexLocked")
+    assert int(answer.headers["retry-after"]) > 0
+    assert fresh.post("/v1/records", records=[{"text": "x"}])["added"] == 1
+
+
+def test_what_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    go = threading.Event()
+    with asked(opened(tmp_path / "index"), timeout=0.2) as server:
+        server.service.writer.submit(lambda check: go.wait(30))
+        assert server.refused("POST", "/v1/records", json={"records": [{"text": "x"}]}) == (504, "TimedOut")
+        go.set()
+    assert snapshots(server.service.index).closed
+
+
+def test_more_requests_than_are_worked_on_at_once_are_refused(tmp_path: Path) -> None:
+    with asked(opened(tmp_path / "index"), requests=1) as server:
+        count: tuple[str, str, dict[str, Any]] = ("GET", "/v1/count", {})
+        answers = server.together(count, count, count)
+        assert {each.status_code for each in answers} == {200, 503}
+        refused = next(each for each in answers if each.status_code == 503)
+        assert (error_of(refused), refused.headers["retry-after"]) == ((503, "Busy"), "1")
+        assert server.get("/v1/count")["count"] == 0
+
+
+def test_a_fault_is_answered_and_logged_without_what_it_says(fresh: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "a secret text"
+
+    def broken(*arguments: Any, **named: Any) -> Any:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(fresh.service.index, "count", broken)
+    answer = fresh.ask("GET", "/v1/count")
+    assert error_of(answer) == (500, "InternalError")
+    assert "secret" not in answer.text + str(fresh.lines)
+    assert "RuntimeError" in fresh.lines[0]
+
+
+def test_until_it_is_ready_and_once_it_stops_a_server_says_so(fresh: Asked) -> None:
+    state = fresh.service.state
+    state.ready = False
+    assert fresh.refused("GET", "/readyz") == (503, "NotReady")
+    assert fresh.refused("GET", "/v1/count") == (503, "Starting")
+    assert fresh.get("/healthz") == {"status": "ok"}
+    state.ready, state.stopping = True, True
+    assert fresh.refused("GET", "/readyz") == (503, "NotReady")
+    answer = fresh.ask("GET", "/v1/count")
+    assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+
+
+def test_a_reranker_is_used_only_if_the_server_allows_it(server: Asked, tmp_path: Path) -> None:
+    for name in (str(tmp_path), "cross-encoder/ms-marco-MiniLM-L6-v2", "TOKENS", "../tokens"):
+        assert server.refused("POST", "/v1/search", json={"query": "name", "rerank": name}) == (422, "InvalidInput")
+        assert server.refused("GET", "/v1/search", params={"query": "name", "rerank": name})[0] == 422
