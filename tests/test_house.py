@@ -69,6 +69,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "sentence_transformers": ("encoders.run.torch", "encoders.cross.torch"),
     "huggingface_hub": ("encoders.locate.hub",),
     "pypdfium2": ("sources.office.pdf_pages",),
+    "llama_index": ("integrations.llama_index",),
     "mcp": ("integrations.mcp.server", "integrations.mcp.running"),
     "mcp_types": ("integrations.mcp.server",),
     "pydantic": ("integrations.mcp.server", "integrations.mcp.arguments", "serve"),

@@ -28,6 +28,8 @@ NOT_RUN = {
     'pipeline("feature-extraction"': "needs arrays that the reader has; test_readme gives it some",
 }
 """Blocks and commands that hold one of these are not run, and why."""
+NEEDS = {"agents": ("mcp", "mcp"), "llama-index": ("llama_index.core", "llama-index")}
+"""Pages that need an extra: a module of it, and its name."""
 PAGES = [README, *sorted(GUIDE.glob("*.md"))]
 
 
@@ -38,8 +40,10 @@ def is_run(text: str) -> bool:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: Encoder, request: pytest.FixtureRequest) -> Path:
     """The current directory: a new one with the sample data and README's own files. The model is compiled."""
-    if request.node.callspec.id == "agents":
-        pytest.importorskip("mcp", reason="the extra 'mcp' is not installed: pip install 'vecindex[mcp]'")
+    if request.node.callspec.id in NEEDS:
+        module, extra = NEEDS[request.node.callspec.id]
+        reason = f"the extra '{extra}' is not installed: pip install 'vecindex[{extra}]'"
+        pytest.importorskip(module, reason=reason)
     programs = put_command_into(tmp_path / "bin")
     folder = tmp_path / "here"
     folder.mkdir()
