@@ -321,16 +321,8 @@ def _hits(view: RecordView, stored: Sequence[Stored], sides: Sides, options: Sea
         for name, values in others:
             if not math.isnan(values[place]):
                 scores[name] = values[place]
-        facts = (
-            before + place + 1,
-            record.key,
-            score,
-            record.text,
-            view.metadata(record),
-            record.tokens_lost,
-            record.unknown,
-        )
-        hits.append(
-            Hit(*facts, *(whence or _NOWHERE), scores, ranked_by, percentiles[place] if record.has_vector else None)
-        )
+        lost, unknown = (record.tokens_lost, record.unknown) if record.lost else (0, False)
+        facts = before + place + 1, record.key, score, record.text, view.metadata(record), lost, unknown
+        percentile = percentiles[place] if record.has_vector else None
+        hits.append(Hit(*facts, *(whence or _NOWHERE), scores, ranked_by, percentile))
     return hits

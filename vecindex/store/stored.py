@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from ..values.nested import on_own_stack
 from ..values.records import NO_VECTOR, UNKNOWN
@@ -151,7 +151,12 @@ def piece_key(key: str, number: int) -> str:
 
 def metadata_of(text: str) -> dict[str, Any]:
     """Parses a record's metadata; raises ValueError where it is not an object, RecursionError as `read_json`."""
-    found = on_own_stack(_METADATA.decode, text)
+    try:
+        found, end = _SCAN(text, 0)
+    except (StopIteration, RecursionError):
+        end = -1
+    if end != len(text):  # there are blanks, or it is not JSON, or the stack is nearly exhausted
+        found = on_own_stack(_METADATA.decode, text)
     if not isinstance(found, dict):
         raise ValueError("it is not an object")
     return found
@@ -162,3 +167,4 @@ def _refuse_constant(name: str) -> Any:
 
 
 _METADATA = json.JSONDecoder(parse_constant=_refuse_constant)
+_SCAN = cast(Any, _METADATA).scan_once

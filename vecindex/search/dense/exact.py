@@ -24,6 +24,7 @@ ROUNDING = 1e-5
 
 _QUERIES_FOR_BLAS = 20  # faiss.cvar.distance_compute_blas_threshold
 _ROWS_A_BLOCK = 8192
+_ROWS_TOGETHER = 1024  # rows that are taken at a time fit the processor's cache
 _COLUMNS = 8192  # the size of numpy's buffer; with longer rows, einsum's sums depend on the number of rows
 
 
@@ -41,6 +42,40 @@ def scores(vectors: Vectors, query: Vectors) -> Vectors:
     for start in range(_COLUMNS, len(query), _COLUMNS):
         found = found + np.einsum("ij,j->i", vectors[:, start : start + _COLUMNS], query[start : start + _COLUMNS])
     return np.asarray(found, dtype=np.float32)
+
+
+def candidate_scores(vectors: Vectors, rows: Rows, queries: Vectors) -> Vectors:
+    """The scores (q, c) of the rows (q, c) of ``vectors`` with the ``queries`` (q, D), just as `scores` gives them."""
+    found = np.empty(rows.shape, np.float32)
+    (size, count), dimension = rows.shape, vectors.shape[1]
+    together = max(1, _ROWS_TOGETHER // max(1, count))
+    space = np.empty(min(together * count, max(count, _ROWS_A_BLOCK)) * dimension, np.float32)
+    for start in range(0, size, together):
+        some = slice(start, start + together)
+        for first in range(0, count, _ROWS_A_BLOCK):
+            part = rows[some, first : first + _ROWS_A_BLOCK]
+            taken = space[: part.size * dimension].reshape(*part.shape, dimension)
+            np.take(vectors, part, axis=0, out=taken, mode="clip")  # without "clip", numpy copies twice
+            found[some, first : first + _ROWS_A_BLOCK] = _products(taken, queries[some])
+    return found
+
+
+def _products(vectors: Vectors, queries: Vectors) -> Vectors:
+    """The inner products (q, c) of ``vectors`` (q, c, D) with ``queries`` (q, D)."""
+    found = np.einsum("qcd,qd->qc", vectors[:, :, :_COLUMNS], queries[:, :_COLUMNS])
+    for start in range(_COLUMNS, queries.shape[1], _COLUMNS):
+        some = slice(start, start + _COLUMNS)
+        found = found + np.einsum("qcd,qd->qc", vectors[:, :, some], queries[:, some])
+    return np.asarray(found, dtype=np.float32)
+
+
+def best_of_each(rows: Rows, found: npt.NDArray[Any], k: int) -> list[Ranking]:
+    """As `best`, for each of several: ``rows`` and ``found`` are (q, n)."""
+    if found.size and (found.shape[1] > 4 * k + 1000 or np.isnan(found.max())):
+        return [best(*pair, k) for pair in zip(rows, found, strict=True)]
+    order = np.lexsort((rows, -found))[:, :k]
+    places = np.arange(len(rows))[:, None]
+    return [Ranking(*pair) for pair in zip(rows[places, order], found[places, order], strict=True)]
 
 
 def best(rows: Rows, found: npt.NDArray[Any], k: int) -> Ranking:

@@ -26,9 +26,10 @@ from ...store.generation import Allowed
 from ...store.stored import Stored
 from ..view import View
 from .codes import Codes
-from .exact import ROUNDING, Ranking, Rows, Vectors, best, rank, scan, scores
+from .doubt import are_in_doubt
+from .exact import ROUNDING, Ranking, Rows, Vectors, best, best_of_each, candidate_scores, rank, scan
 from .parallel_scan import spread
-from .plan import LARGEST_SHARE, RANK_ROWS, Plan, Route, missed, plan
+from .plan import LARGEST_SHARE, RANK_ROWS, Plan, Route, plan
 
 if TYPE_CHECKING:
     from ..explained.hit_explanation import HitExplanation
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 _SAME = 1e-6  # estimates of equal vectors differ by less
 CANDIDATES_A_BLOCK = 1_000_000  # 12 MB of rows and estimates
 QUERIES_A_BLOCK = 16
-_ROWS_A_BLOCK = 8192
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -230,14 +230,11 @@ def _widen(job: _Job, queries: Vectors, tails: list[Ranking], inside: int) -> li
             break  # exact search needs less
         job.trace.lap("candidates")
         job.trace.candidates = count
-        again = []
-        for place, rows, guessed in zip(waiting, proposed, estimates, strict=True):
-            ranking = _rescore(job, queries[place], rows, guessed, tails[place], inside)
-            if ranking is None:
-                again.append(place)
+        ranked = _rescored(job, queries[waiting], proposed, estimates, [tails[place] for place in waiting], inside)
+        for place, ranking in zip(waiting, ranked, strict=True):
             found[place] = ranking
         job.trace.lap("rescore")
-        waiting = again
+        waiting = [place for place in waiting if found[place] is None]
         if waiting:
             times = 2 if count == job.plan.candidates else 4
             count, wider = count * times, wider * times
@@ -246,40 +243,63 @@ def _widen(job: _Job, queries: Vectors, tails: list[Ranking], inside: int) -> li
     return found
 
 
-def _rescore(job: _Job, query: Vectors, rows: Rows, guessed: Vectors, tail: Ranking, inside: int) -> Ranking | None:
-    """The ranking of a query, from the candidates and the tail's rows; None if hits may be missing."""
-    end, bitmap = float(guessed[-1]), job.allowed.bitmap
-    ran_out = bool(rows[-1] < 0)
-    if bitmap is not None:
-        kept = np.flatnonzero(bitmap[rows >> 3] >> (rows & 7).astype(np.uint8) & 1 & (rows >= 0))
-    else:
-        kept = np.flatnonzero(rows >= 0)
-    if len(kept) < len(rows):
-        rows, guessed = rows[kept], guessed[kept]
+def _rescored(
+    job: _Job, queries: Vectors, rows: Rows, guessed: Vectors, tails: Sequence[Ranking], inside: int
+) -> list[Ranking | None]:
+    """The ranking of each query, from its candidates (q, c) and its rows of the tail; None if hits may be missing."""
+    ends, bitmap = guessed[:, -1], job.allowed.bitmap
+    if bitmap is None and rows[:, -1].min() >= 0:
+        if rows.shape[1] < min(job.plan.k, inside):
+            return [None] * len(rows)
+        return _judged(job, queries, rows, guessed, ends, tails, inside)
+    found: list[Ranking | None] = []
+    for place, ran_out in enumerate((rows[:, -1] < 0).tolist()):
+        one, proposed = slice(place, place + 1), rows[place]
+        if bitmap is not None:
+            are_kept = bitmap[proposed >> 3] >> (proposed & 7).astype(np.uint8) & 1 & (proposed >= 0)
+        else:
+            are_kept = proposed >= 0
+        kept = np.flatnonzero(are_kept)
+        if len(kept) < (inside if ran_out else min(job.plan.k, inside)):
+            found.append(None)
+        else:
+            estimates = guessed[one, kept]
+            found += _judged(job, queries[one], rows[one, kept], estimates, ends[one], tails[one], inside)
+    return found
+
+
+def _judged(
+    job: _Job,
+    queries: Vectors,
+    rows: Rows,
+    guessed: Vectors,
+    ends: Vectors,
+    tails: Sequence[Ranking],
+    inside: int,
+) -> list[Ranking | None]:
+    """As `_rescored`, of candidates that are allowed, and so many that there may be enough of them.
+
+    Nothing here depends on the queries beside one, so that each gets what it gets alone.
+    """
     k = job.plan.k
-    if len(rows) < (inside if ran_out else min(k, inside)):
-        return None
-    job.view.check(rows)
-    found = [
-        scores(job.vectors[rows[start : start + _ROWS_A_BLOCK]], query) for start in range(0, len(rows), _ROWS_A_BLOCK)
-    ]
-    score = found[0] if len(found) == 1 else np.concatenate(found)
-    job.trace.rescored += len(rows)
-    if len(tail.rows):
-        ranking = best(np.concatenate([rows, tail.rows]), np.concatenate([score, tail.scores]), k)
-    else:
-        ranking = best(rows, score, k)
-    if len(rows) == inside:
-        return ranking
-    last = float(ranking.scores[-1])
-    at_end = guessed <= end + _SAME
-    if not np.isfinite(end) or bool((score[at_end] >= last - 2 * ROUNDING).any()):
-        return None
+    job.view.check(rows.ravel())
+    score = candidate_scores(job.vectors, rows, queries)
+    job.trace.rescored += rows.size
+    ranked = best_of_each(rows, score, k)
+    for place, tail in enumerate(tails):
+        if len(tail.rows):
+            near = np.concatenate([rows[place], tail.rows]), np.concatenate([score[place], tail.scores])
+            ranked[place] = best(*near, k)
+    if rows.shape[1] == inside:
+        return list(ranked)
     assert job.codes is not None
     doubt = job.codes.settings.doubt
-    if doubt < 1 and missed(score, guessed, end, last, inside - len(rows)) > doubt * k:
-        return None
-    return ranking
+    lasts = np.array([ranking.scores[-1] for ranking in ranked], np.float32)
+    at_end = guessed <= ends[:, None] + np.float32(_SAME)
+    are_open = (at_end & (score >= lasts[:, None] - np.float32(2 * ROUNDING))).any(axis=1) | ~np.isfinite(ends)
+    if doubt < 1:
+        are_open |= are_in_doubt(score, guessed, ends, lasts, inside - rows.shape[1], doubt * k)
+    return [None if is_open else ranking for is_open, ranking in zip(are_open.tolist(), ranked, strict=True)]
 
 
 _ROUTES: dict[Route, Callable[[_Job], list[Ranking]]] = {

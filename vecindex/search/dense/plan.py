@@ -6,14 +6,10 @@ The costs are nanoseconds for one query, fitted to medians on two cores with AVX
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
-import numpy as np
-
-from .exact import Vectors
 from .settings import CodeSettings
 
 RANK_ROWS = 4096
@@ -22,9 +18,6 @@ CODED_ROWS = 20_000
 """Below this many rows, codes gain nothing over the exact scan (0.9 ms)."""
 LARGEST_SHARE = 16
 """More candidates than one in this many coded rows cost more than scoring every row."""
-
-_DISTINCT = 16
-_STEPS = 16
 
 
 class Route(str, Enum):
@@ -97,41 +90,6 @@ def plan(
 def candidates(k: int, settings: CodeSettings) -> int:
     """How many allowed candidates to begin with for k hits: at least those for 5 hits, to judge the estimates by."""
     return settings.factor * max(k, 5)
-
-
-def missed(scores: Vectors, estimates: Vectors, end: float, last: float, outside: int) -> float:
-    """How many of ``outside`` rows that were not proposed are expected to score more than ``last``.
-
-    ``scores`` and ``estimates`` (c,) are the candidates', highest estimate first; ``end`` is the lowest estimate that
-    was proposed. The model: the score of a row with the estimate e is normal around a + b e, and the number of rows
-    grows exponentially below ``end``, at the rate at which the candidates' estimates become more frequent. Both are
-    fitted to the candidates. Infinite where too few of them differ.
-    """
-    count = len(estimates)
-    # Copies of a row share its estimate and score: they tell no more than a single row does.
-    differ = np.flatnonzero(estimates[:-1] != estimates[1:])
-    if len(differ) < _DISTINCT:
-        return math.inf
-    if len(differ) < count - 1:
-        scores, estimates = scores[differ], estimates[differ]
-    distinct = len(estimates)
-    centre, level = float(estimates.sum()) / distinct, float(scores.sum()) / distinct
-    e, s = estimates - np.float32(centre), scores - np.float32(level)
-    variance = float(e @ e)
-    scale = centre - end
-    if not (math.isfinite(end) and variance > 0 and scale > 0):
-        return math.inf
-    slope = min(max(float(e @ s) / variance, 0.0), 1.0)
-    s -= np.float32(slope) * e
-    spread = math.sqrt(float(s @ s) / (distinct - 2)) * (1 + 1 / math.sqrt(distinct)) + 1e-9
-    gap = last - level - slope * (end - centre)
-    step = math.log1p(outside / count) / _STEPS
-    grown, found = 1.0, 0.0
-    for number in range(_STEPS):
-        before, grown = grown, grown * math.exp(step)
-        deviations = (gap + slope * scale * step * (number + 0.5)) / spread
-        found += (grown - before) * math.erfc(deviations / math.sqrt(2))
-    return count * found / 2
 
 
 def _rank(rows: int, allowed: int, dimension: int) -> float:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .exact import Rows, Vectors
+from .exact import Rows, Vectors, scores
 from .load_faiss import load_faiss
 
 ROWS_A_BLOCK = 32
@@ -64,19 +64,17 @@ class SignScan:
         """
         count = min(count, self._rows)
         asked = min(max(math.ceil(count * _MORE), _LEAST), self._rows)
-        every_sum, every_row = self._sums(queries, asked)
-        found = np.empty((len(queries), count), np.float32), np.empty((len(queries), count), np.int64)
-        for place, offset in enumerate((queries @ self._centre).tolist()):
-            sums, rows = every_sum[place], every_row[place]
-            estimates = sums * self._multipliers.take(rows)
-            if asked < self._rows:  # rows with the last sum may be missing, so that these are only taken if need be
-                estimates[sums == sums[-1]] = -np.inf
-            order = (-estimates).argsort(kind="stable")[:count]
-            if estimates[order[-1]] == -np.inf:
-                order, estimates = np.arange(count), sums * self._mean
-            np.add(estimates.take(order), offset, out=found[0][place])
-            rows.take(order, out=found[1][place])
-        return found
+        sums, rows = self._sums(queries, asked)
+        estimates = sums * self._multipliers.take(rows)
+        if asked < self._rows:  # rows with the last sum may be missing, so that these are only taken if need be
+            estimates[sums == sums[:, -1:]] = -np.inf
+        order = (-estimates).argsort(axis=1, kind="stable")[:, :count]
+        places = np.arange(len(queries))[:, None]
+        found, chosen = estimates[places, order], rows[places, order]
+        for place in np.flatnonzero(found[:, -1] == -np.inf).tolist():
+            found[place], chosen[place] = sums[place, :count] * np.float32(self._mean), rows[place, :count]
+        found += scores(queries, self._centre)[:, None]
+        return found, chosen
 
     def _sums(self, queries: Vectors, count: int) -> tuple[Vectors, Rows]:
         """The largest sums (q, count) of the numbers of ``queries`` with the rows' signs, descending, and the rows."""
