@@ -28,7 +28,11 @@ NOT_RUN = {
     'pipeline("feature-extraction"': "needs arrays that the reader has; test_readme gives it some",
 }
 """Blocks and commands that hold one of these are not run, and why."""
-NEEDS = {"agents": ("mcp", "mcp"), "llama-index": ("llama_index.core", "llama-index")}
+NEEDS = {
+    "agents": ("mcp", "mcp"),
+    "langchain": ("langchain_core", "langchain"),
+    "llama-index": ("llama_index.core", "llama-index"),
+}
 """Pages that need an extra: a module of it, and its name."""
 PAGES = [README, *sorted(GUIDE.glob("*.md"))]
 

@@ -361,9 +361,10 @@ class VecindexVectorStore(VectorStore):
         left = [hit for hit in hits if hit.key in stored]  # others were deleted since they were found
         if not left:
             return []
-        vectors = [stored[hit.key] for hit in left]
-        places = maximal_marginal_relevance(numbers(query, "the numbers of the query"), vectors, lambda_mult, k)
-        return [document_of(left[place]) for place in places]
+        asked = numbers(query, "the numbers of the query")
+        # A record without a vector is unlike everything.
+        vectors: list[Any] = [0 * asked if stored[hit.key] is None else stored[hit.key] for hit in left]
+        return [document_of(left[place]) for place in maximal_marginal_relevance(asked, vectors, lambda_mult, k)]
 
 
 def _documents(hits: Sequence[Hit]) -> list[Document]:
