@@ -41,7 +41,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "pathspec": ("sources.walk.patterns",),
     "numpy": (
         *("encoders", "store", "search", "exchange", "index", "evaluate"),
-        *("values.records", "values.arrays", "values.repeats", "serve"),
+        *("values.records", "values.arrays", "values.repeats", "serve", "integrations.haystack"),
     ),
     "langchain_core": ("integrations.langchain",),
     "faiss": ("search.dense.load_faiss",),
@@ -72,6 +72,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "llama_index": ("integrations.llama_index",),
     "mcp": ("integrations.mcp.server", "integrations.mcp.running"),
     "mcp_types": ("integrations.mcp.server",),
+    "haystack": ("integrations.haystack",),
     "pydantic": ("integrations.mcp.server", "integrations.mcp.arguments", "serve"),
     "typing_extensions": ("integrations.mcp.answers",),
     "anyio": ("integrations.mcp.server", "integrations.mcp.running"),

@@ -48,6 +48,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: Encoder, re
         module, extra = NEEDS[request.node.callspec.id]
         reason = f"the extra '{extra}' is not installed: pip install 'vecindex[{extra}]'"
         pytest.importorskip(module, reason=reason)
+    if request.node.callspec.id == "haystack":
+        pytest.skip("needs the extra 'haystack'; tests/integrations/haystack runs the blocks")
     programs = put_command_into(tmp_path / "bin")
     folder = tmp_path / "here"
     folder.mkdir()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 TOPICS = (
     *("quickstart", "sources", "adding", "staying-current", "texts", "office", "splitting", "searching", "filters"),
     "evaluate",
-    *("models", "long-texts", "migrate", "exchange", "agents", "langchain", "llama-index"),
+    *("models", "long-texts", "migrate", "exchange", "agents", "haystack", "langchain", "llama-index"),
     *("python", "python-api", "python-index", "cli", "cli-upkeep", "server"),
     *("how-it-works", "on-disk", "durability", "security", "figures", "troubleshooting", "upgrading", "changes"),
 )
