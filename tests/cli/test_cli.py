@@ -224,6 +224,7 @@ def test_info_prints_the_facts_about_an_index(encoder: Encoder) -> None:
         **{"model": MODEL, "dimension": 384, "max_tokens": 256, "pooling": "mean", "precision": "fp32"},
         **{"fingerprint": encoder.space.fingerprint, "beside": [], "runtime": "onnxruntime"},
         "token_vectors": None,
+        "without_vector": 0,
     }
     code, out, err = run("info")
     assert (code, re.sub(r"(?m)^bytes .*\n", "", out), err) == (
@@ -250,7 +251,8 @@ def test_info_prints_the_facts_about_an_index(encoder: Encoder) -> None:
         f"fingerprint     {encoder.space.fingerprint}\n"
         "beside          -\n"
         "runtime         onnxruntime\n"
-        "token vectors   -\n",
+        "token vectors   -\n"
+        "without vector  0\n",
         "",
     )
 

@@ -90,7 +90,7 @@ MESSAGES = (
     vecindex.UnsupportedModel("MODEL", "REASON"),
     vecindex.SpaceMismatch("SPACE", "SPACE", "DIFFERENCE"),
     vecindex.IndexLocked("PATH", 4711, "HOST", 10, 25),
-    vecindex.IncompatibleFormat("PATH", 6, 5),
+    vecindex.IncompatibleFormat("PATH", 7, 6),
     vecindex.CorruptIndex("PATH", "REASON"),
     vecindex.StorageError("PATH", "REASON"),
     vecindex.OutOfMemory("DOING"),

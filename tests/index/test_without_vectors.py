@@ -50,7 +50,7 @@ def test_an_index_of_words_alone_needs_no_model_and_no_vector_file(words: Index,
     assert lacking(words) == ["a", "b", "c"]
     assert words.count("n > 0") == 2
     assert words.facets("n").records == 3
-    assert words.verify() == vecindex.VerifyReport(3, 3, ())
+    assert words.verify() == vecindex.VerifyReport(3, 3, (), (), 3)
     assert words.search("it rains") == []
     assert words.search([1.0, 2.0]) == []
     assert keys(words.search("rains", mode="lexical")) == ["b"]
@@ -58,7 +58,7 @@ def test_an_index_of_words_alone_needs_no_model_and_no_vector_file(words: Index,
     words.delete(["a"])
     assert words.compact().dropped_rows == 1
     assert keys(words.search("rains", mode="lexical")) == ["b"]
-    assert words.verify() == vecindex.VerifyReport(2, 2, ())
+    assert words.verify() == vecindex.VerifyReport(2, 2, (), (), 2)
 
 
 def test_a_hybrid_search_finds_what_has_no_vector_by_its_words(tmp_path: Path) -> None:

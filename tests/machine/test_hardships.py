@@ -39,6 +39,7 @@ COMMANDS = [
     ["index-field", "n", "--index", "index"],
     ["index-lexical", "--language", "german", "--index", "index"],
     ["index-tokens", "--index", "index"],
+    ["encode-missing", "--index", "index"],
     ["tune", "--index", "index"],
     ["verify", "--index", "index"],
     ["verify", "--repair", "--index", "index"],

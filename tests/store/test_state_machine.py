@@ -212,7 +212,7 @@ class IndexMachine(RuleBasedStateMachine):
             texts = [text for key, (text, _) in self.model.items() if key not in self.bare]
             assert info.truncated == sum(len(text.split(" ")) > 32 for text in texts)
             assert info.without_vector == len(self.bare)
-            assert index.verify() == vecindex.VerifyReport(len(self.model), rows, ())
+            assert index.verify() == vecindex.VerifyReport(len(self.model), rows, (), (), len(self.bare))
         assert sum(p.stat().st_size for p in self.folder.glob("*.f32")) == rows * 64 * self.has_space
 
     def expected(self, keys: list[str], query: Any, k: int) -> list[tuple[Any, ...]]:

@@ -16,7 +16,7 @@ from .commands.explain import explain
 from .commands.facets import facets
 from .commands.find import get, list_, search, similar
 from .commands.guide import guide
-from .commands.manage import compact, delete, index_field, index_lexical, index_tokens, info, verify
+from .commands.manage import compact, delete, encode_missing, index_field, index_lexical, index_tokens, info, verify
 from .commands.migrate import migrate
 from .commands.models import models
 from .commands.selftest import selftest
@@ -58,6 +58,7 @@ for _command in (
         index_field,
         index_lexical,
         index_tokens,
+        encode_missing,
         eval_,
         tune,
         verify,

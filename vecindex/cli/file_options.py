@@ -38,7 +38,7 @@ _HEADINGS = {
     "How files are read": (
         *("format", "encoding", "errors", "text-column", "key-column", "metadata-columns", "types", "json-path"),
     ),
-    "How texts are cut": ("split", "join-short", "on-long"),
+    "How texts are cut and encoded": ("split", "join-short", "on-long", "no-encode"),
     "What is refused, and what is removed": ("dry-run", "skip-bad", "rejects", "on-duplicate", "prune"),
 }
 """The headings of the help, each with its options; all others come last."""
@@ -76,6 +76,7 @@ class FileOptions:
     encoding: str | None = None
     errors: DecodingErrors = "strict"
     on_long: OnLong = "truncate"
+    encode: bool = True
     on_duplicate: OnDuplicate = "error"
     prune: bool = False
 
@@ -135,12 +136,13 @@ class FileOptions:
     ) -> FilesInput:
         """What is to be added; raises VecindexError."""
         from ..index.adding.files_input import FilesInput
-        from ..index.adding.options import AddOptions, FilesOptions
+        from ..index.adding.options import AddOptions, FilesOptions, check_encoded
         from ..sources.locations import Locations
         from ..sources.split.method import Split
 
         split = Split.parse(self.split) if self.split else None
-        add = AddOptions(on_long=self.on_long, on_duplicate=self.on_duplicate)
+        add = AddOptions(on_long=self.on_long, on_duplicate=self.on_duplicate, encode=self.encode)
+        check_encoded(add)
         options = FilesOptions(split, self.join_short, self.metadata, self.prune, add)
         return FilesInput(texts, sources, paths, Locations(index_path), options)
 
@@ -218,6 +220,14 @@ _OPTIONS = (
         default=ON_LONG[0],
         show_default=True,
         help="What to do with texts longer than the model reads; see above.",
+    ),
+    click.option(
+        "--no-encode",
+        "encode",
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        help="Store texts without vectors, which needs no model; words find them, and encode-missing encodes them.",
     ),
     click.option(
         "--on-duplicate",

@@ -25,6 +25,7 @@ _COMMANDS = {
     "models": ("model",),
     "index-field": ("create-index", "add-index", "index-metadata"),
     "index-lexical": ("stem", "stemming", "language", "bm25", "fts"),
+    "encode-missing": ("encode-all", "embed-missing", "encode-rest"),
     "index-tokens": ("colbert", "late-interaction", "token-vectors"),
     "completion": ("completions", "complete", "install-completion"),
     "guide": ("docs", "doc", "documentation", "manual", "tutorial", "topics"),

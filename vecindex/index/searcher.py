@@ -86,10 +86,12 @@ class Searcher(Searches):
 
         Returns:
             min(k, matching records) hits, the best first, ties in insertion order. All records that the filter allows
-            match, but in the mode "lexical" only those with a word of the query. ``score`` is the cosine, in the mode
-            "lexical" the BM25 score, and ``scores`` has all that are known: "dense", "lexical", "tokens", and "cross",
-            a cross-encoder's. The ``cursor`` of the hits stands for the page after them, and is None if there is none;
-            with groups, that page may be empty. All pages together have each record that matches once.
+            match, but in the mode "lexical" only those with a word of the query. Those without a vector match only if
+            they have one, and not in the mode "dense"; the ``score`` of such a hit of a hybrid search is 0. ``score``
+            is the cosine, in the mode "lexical" the BM25 score, and ``scores`` has all that are known: "dense",
+            "lexical", "tokens", and "cross", a cross-encoder's. The ``cursor`` of the hits stands for the page after
+            them, and is None if there is none; with groups, that page may be empty. All pages together have each record
+            that matches once.
 
         Raises:
             RecordNotFound: ``exclude`` has a key that no record has.
@@ -213,7 +215,8 @@ class Searcher(Searches):
 
         Raises:
             RecordNotFound: a key is of no record.
-            InvalidInput: the records cancel each other out, so that there is no direction to search in.
+            InvalidInput: the records cancel each other out, so that there is no direction to search in; or one of them
+                has no vector.
             InvalidFilter, CorruptIndex.
         """
         return self._similar(tuple(key), SearchOptions.of(locals()), tuple(not_), warns=True)

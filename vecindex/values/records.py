@@ -85,7 +85,7 @@ def place_members(source: str | None, place: tuple[str, int] | None, span: tuple
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Hit:
-    """A search result: ``rank`` counts from 1, and ``score`` is a cosine, so larger is better.
+    """A search result: ``rank`` counts from 1, and ``score`` is a cosine, so larger is better; 0 without a vector.
 
     ``to_dict()`` gives what ``vecindex search --format json`` prints.
 
@@ -241,12 +241,16 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What ``verify`` checked, the faults it found, and those that were ``repaired``."""
+    """What ``verify`` checked, the faults it found, and those that were ``repaired``.
+
+    Of the records, ``without_vector`` say that they have no vector.
+    """
 
     records: int
     rows: int
     faults: tuple[Fault, ...]
     repaired: tuple[Fault, ...] = ()
+    without_vector: int = 0
 
     @property
     def ok(self) -> bool:

@@ -118,6 +118,7 @@ ACTS: dict[str, Callable[[Path], None]] = {
     "search with a filter": _python(lambda index: index.search("text 5", k=3, where="n < 20")),
     "search by words": _python(lambda index: index.search("text 5", k=3, mode="lexical")),
     "search by tokens": _python(lambda index: index.search("text 5", k=3, rerank="tokens")),
+    "encode-missing": _python(lambda index: index.encode_missing()),
     "index-tokens": _python(lambda index: index.index_tokens()),
     "add": _python(lambda index: index.add([f"more {n}" for n in range(20)])),
     "update": _python(lambda index: index.add(["other"], keys=["k3"], metadata=[{"n": 1}])),

@@ -84,6 +84,7 @@ def add(
       vecindex add --db shop.sqlite --sql "select id as key, text from reviews"
       vecindex add --text "My name is Aun" --metadata '{"lang": "en"}'
       vecindex add articles.jsonl --skip-bad --rejects bad.jsonl
+      vecindex add archive/ --no-encode
       grep -h . *.md | vecindex add -
     """
     paths = [*paths, *([database] if database else [])]
@@ -141,7 +142,8 @@ def add(
             return
         if index is None:
             # The model is loaded before an empty index is created, so that one that cannot be loaded leaves nothing.
-            index = stack.enter_context(chosen.open(index_path, encoder=chosen.encoder()))
+            encoder = chosen.encoder() if files.encode or rows.needs_tokens else None
+            index = stack.enter_context(chosen.open(index_path, encoder=encoder))
         checked = bad.count
         try:
             _add(index, rows, report_as, bad, skip_bad, skips)

@@ -13,7 +13,7 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print a script that makes SHELL complete vecindex commands.
+    """Print a script with which SHELL completes commands.
 
     Add it to a file that your shell reads when it starts, as in the examples.
 

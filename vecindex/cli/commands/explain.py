@@ -19,7 +19,7 @@ from ..render.results import explanation_as
 @model_options
 @index_option
 def explain(text: str, against: str | None, format_: str, chosen: ModelOptions, index_path: Path) -> None:
-    """Show how TEXT becomes one vector, and what each token adds.
+    """Show how TEXT becomes a vector, and what each token adds.
 
     The model is --model, or that of the index if there is one, or the default model.
 

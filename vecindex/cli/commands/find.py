@@ -174,7 +174,7 @@ def similar(
     printer: HitPrinter,
     index_path: Path,
 ) -> None:
-    """Print the records nearest in meaning to one KEY or several.
+    """Print the records nearest in meaning to one or more KEYs.
 
     The best comes first. What is near to several records is near to the mean of their vectors; the mean of those of
     --not is subtracted from it. None of these records is printed. Of a text of more than 200 characters, the beginning

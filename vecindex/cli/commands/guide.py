@@ -37,7 +37,7 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 @click.command()
 @click.argument("topic", required=False, shell_complete=_complete)
 def guide(topic: str | None) -> None:
-    """Show the page of the guide about TOPIC, or list the topics.
+    """Show the guide's page about TOPIC, or list the topics.
 
     On a terminal the page opens in a pager: the program named by PAGER, or less.
 

@@ -1,4 +1,4 @@
-"""``delete``, ``info``, ``verify``, ``index-field`` and its like, and ``compact``: looking after an index."""
+"""``delete``, ``info``, ``verify``, ``index-field`` and its like, ``encode-missing`` and ``compact``: upkeep."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ..options import (
     open_for_reading,
     where_option,
 )
-from ..output import answer, emit
+from ..output import answer, emit, warn
 from ..progress import Progress
-from ..render.results import compact_line, counted, info_as, printable, tokens_line, verified_as
+from ..render.results import compact_line, counted, encoded_line, info_as, printable, tokens_line, verified_as
 
 
 @click.command()
@@ -211,6 +211,34 @@ def index_tokens(remove: bool, format_: str, chosen: ModelOptions, index_path: P
         with Progress("Encoding") as show:
             report = index.index_tokens(progress=show)
     answer(format_, asdict(report), tokens_line(report))
+
+
+@click.command("encode-missing")
+@answer_option
+@model_options
+@index_option
+def encode_missing(format_: str, chosen: ModelOptions, index_path: Path) -> None:
+    """Encode the records that have no vector.
+
+    These are what `vecindex add --no-encode` stored. They get their vectors from the index's model, or from --model if
+    no record has one yet. Interrupted, the command keeps what it encoded, and goes on when it is run again.
+
+    \b
+    Examples:
+      vecindex encode-missing
+      vecindex encode-missing --model sentence-transformers/all-MiniLM-L6-v2
+    """
+    with chosen.open(index_path, create=False) as index:
+        with Progress("Encoding") as show:
+            report = index.encode_missing(progress=show)
+        held = len(index)
+    answer(format_, {**asdict(report), "path": str(index_path), "records": held}, encoded_line(report))
+    if report.truncated:
+        warn(
+            f"Warning: {counted(report.truncated, 'text')} {'is' if report.truncated == 1 else 'are'} longer than the "
+            f"model reads; {counted(report.tokens_lost, 'token')} "
+            f"{'was' if report.tokens_lost == 1 else 'were'} ignored."
+        )
 
 
 @click.command()

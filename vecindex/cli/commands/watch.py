@@ -53,7 +53,7 @@ def watch(folders: Sequence[str], files: FileOptions, report_as: str, chosen: Mo
     real = [os.path.realpath(folder) for folder in folders]
     with stopping_on_sigterm(), ExitStack() as stack:
         # The model is loaded before an empty index is created, so that one that cannot be loaded leaves nothing.
-        encoder = None if index_exists(index_path) else chosen.encoder()
+        encoder = None if index_exists(index_path) or not files.encode else chosen.encoder()
         index = stack.enter_context(chosen.open(index_path, encoder=encoder))
         say(f"Watching {printable(', '.join(folders))}; Ctrl-C stops.")
         watch_folders(real, _Following(index, real, files, report_as), _ignored_by(real, os.path.realpath(index_path)))

@@ -24,7 +24,8 @@ def records_as(format_: str, records: Iterable[Record], shown: Shown) -> Iterato
     """
     if format_ == "text":
         for record in records:
-            yield f"{on_one_line(snippet(record.text, ''), record.metadata)}  [{printable(record.key or '')}]\n"
+            text = on_one_line(snippet(record.text, ""), record.metadata)
+            yield f"{text}  [{printable(record.key or '')}]{'' if record.has_vector else ' (no vector)'}\n"
     elif format_ == "jsonl":
         for record in records:
             yield json_line(record.to_dict()) + "\n"
@@ -42,11 +43,14 @@ def record_as(format_: str, record: Record) -> str:
     """Formats a record, without its vector."""
     members = record.to_dict()
     if format_ == "json":
+        members |= {} if record.has_vector else {"has_vector": False}
         return json_text(members)
     shown = {name: members[name] for name in ("key", "text", "metadata")}
     if record.origin is not None:
         shown["source"] = str(record.origin)
     shown["metadata"] = json_line(record.metadata)
+    if not record.has_vector:
+        shown["vector"] = "none"
     return aligned(list(shown.items()))
 
 

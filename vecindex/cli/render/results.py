@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ...encoders.models import CompileReport, ModelAtHand, ModelDetails
     from ...index.adding.files import FilesReport
     from ...search.dense.tune import Trial
-    from ...values.records import AddReport, CompactReport, IndexInfo, TokenReport, VerifyReport
+    from ...values.records import AddReport, CompactReport, EncodeReport, IndexInfo, TokenReport, VerifyReport
 
 # Control characters, line and paragraph separators, and marks that change the direction of writing: a stored text must
 # not be able to clear a terminal, or to disguise its line.
@@ -71,7 +71,9 @@ def verified_as(format_: str, report: VerifyReport) -> str:
         f"{printable(f.path)}: {printable(f.reason)}\n  To repair it: {printable(f.repair)}\n" for f in report.faults
     )
     verdict = "sound" if report.ok else counted(len(report.faults), "fault")
-    return f"{repaired}{faults}{counted(report.records, 'record')}, {counted(report.rows, 'row')}: {verdict}\n"
+    without = f" ({report.without_vector:,} without a vector)" if report.without_vector else ""
+    held = f"{counted(report.records, 'record')}{without}, {counted(report.rows, 'row')}"
+    return f"{repaired}{faults}{held}: {verdict}\n"
 
 
 def added_line(report: AddReport) -> str:
@@ -81,6 +83,8 @@ def added_line(report: AddReport) -> str:
         said.append(f"{report.duplicates:,} duplicate{'s' * (report.duplicates != 1)} in the input")
     if report.removed:
         said.append(f"{report.removed} removed")
+    if report.without_vector:
+        said.append(f"{report.without_vector:,} without a vector")
     return ", ".join(said)
 
 
@@ -120,6 +124,12 @@ def tokens_line(report: TokenReport) -> str:
         f"{counted(report.encoded, 'text')} encoded; {counted(report.tokens, 'token vector')} of "
         f"{counted(report.rows, 'row')} stored, {report.bytes_a_token} bytes each, {report.bytes:,} bytes in all."
     )
+
+
+def encoded_line(report: EncodeReport) -> str:
+    """How many records got a vector, and how many have none."""
+    left = f"; {counted(report.without_vector, 'record')} left without one" if report.without_vector else ""
+    return f"{counted(report.encoded, 'record')} got a vector{left}."
 
 
 def trial_line(trial: Trial) -> str:

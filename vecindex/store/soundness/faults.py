@@ -53,6 +53,7 @@ class Examination:
     folder: Path
     manifest: Manifest | None = None
     records: int = 0
+    without_vector: int = 0
     faults: list[Fault] = field(default_factory=list)
     found: dict[Kind, list[int]] = field(default_factory=dict)
     _omitted: int = 0
@@ -85,7 +86,7 @@ class Examination:
             advice = "repair those above, then verify again"
             more = [Fault(str(self.folder), f"{self._omitted} more faults are not listed", advice)]
         rows = self.manifest.rows if self.manifest else 0
-        return VerifyReport(self.records, rows, (*self.faults, *more), repaired)
+        return VerifyReport(self.records, rows, (*self.faults, *more), repaired, self.without_vector)
 
 
 def command(folder: Path, name: str, argument: str | None = None) -> str:

@@ -297,6 +297,7 @@ def _records(
     live = np.zeros(len(bad), np.bool_)
     for row, key, text, fault, has_vector in _read(catalog, first, first + len(bad) - 1):
         live[row - first] = True
+        found.without_vector += not has_vector
         texts[row] = 0 if fault else int.from_bytes(hashlib.sha256(text).digest()[:8], "big")
         name = f"the record at row {row}" if key is None else repr(key)
         kind = Kind.VECTOR
