@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +14,12 @@ import pytest
 pytest.importorskip("llama_index.core", reason="llama-index-core is not installed: pip install 'vecindex[llama-index]'")
 
 from llama_index.core import Document, MockEmbedding, StorageContext, VectorStoreIndex, load_index_from_storage
+from llama_index.core.indices.vector_store.retrievers import VectorIndexRetriever
+from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.llms import MockLLM
 from llama_index.core.node_parser import SentenceSplitter
-from llama_index.core.schema import MetadataMode, TextNode
+from llama_index.core.schema import IndexNode, MetadataMode, TextNode
+from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
 import vecindex
@@ -173,6 +177,30 @@ def test_the_command_finds_what_llama_index_added(index: VectorStoreIndex, store
     assert (hit["text"], round(hit["score"], 4), hit["metadata"]["lang"]) == (NAME, 0.5415, "en")
 
 
+def test_index_nodes_are_found_beside_others(index: VectorStoreIndex) -> None:
+    """LlamaIndex keeps these itself, and its own retriever then asks for them alone."""
+    index.insert_nodes([IndexNode(text="All about the weather.", index_id="weather", id_="pointer")])
+    asked = "an umbrella for the weather"
+    assert {each.node.node_id for each in index.as_retriever(similarity_top_k=2).retrieve(asked)} == {"pointer"}
+    found = VectorIndexRetriever(index, similarity_top_k=2).retrieve(asked)
+    assert {each.node.get_content() for each in found} == {RAIN, "All about the weather."}
+    assert {type(each.node) for each in found} == {TextNode, IndexNode}
+
+
+def test_an_ingestion_pipeline_brings_the_store_up_to_date(
+    store: VecindexVectorStore, embed_model: VecindexEmbedding
+) -> None:
+    pipeline = IngestionPipeline(
+        transformations=[SentenceSplitter(), embed_model], docstore=SimpleDocumentStore(), vector_store=store
+    )
+    pipeline.run(documents=documents())
+    changed = [*documents()[:2], Document(text="My name is Bo", id_="name")]
+    assert len(pipeline.run(documents=changed)) == 1
+    assert {node.get_content() for node in store.get_nodes()} == {TEA, RAIN, "My name is Bo"}
+    assert len(asyncio.run(pipeline.arun(documents=[Document(text="It hails.", id_="hail")]))) == 1
+    assert len(store.client) == 4
+
+
 def test_a_foreign_embedding_has_a_space_of_its_own(tmp_path: Path, embed_model: VecindexEmbedding) -> None:
     foreign = MockEmbedding(embed_dim=6)
     store = VecindexVectorStore(tmp_path / "foreign", space="mock")
@@ -220,6 +248,13 @@ def test_stores_and_embeddings_come_back_from_their_dicts(
     again = VecindexVectorStore.from_json(store.to_json())
     assert (again.path, again.space, len(again.client)) == (store.path, embed_model.space, 0)
     again.client.close()
-    copied = VecindexEmbedding.from_dict(embed_model.to_dict())
-    assert copied.get_query_embedding(NAME) == embed_model.get_query_embedding(NAME)
-    assert copied.embed_batch_size == 2_048
+    short = VecindexEmbedding(embed_model.model_name, on_long="truncate")
+    for copied in (VecindexEmbedding.from_json(short.to_json()), pickle.loads(pickle.dumps(short))):
+        assert copied.get_query_embedding(NAME) == short.get_query_embedding(NAME)
+        assert (copied.space, copied.on_long, copied.embed_batch_size) == (short.space, "truncate", 2_048)
+    # It is the model's space that is read back, and not only its name.
+    fields = short.to_dict()
+    fields["space"] = {**fields["space"], "weights": "0" * 64}
+    with pytest.raises(vecindex.VecindexError):
+        VecindexEmbedding.from_dict(fields)
+    assert VecindexEmbedding(model_name=embed_model.model_name).space == embed_model.space

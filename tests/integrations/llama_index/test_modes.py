@@ -198,6 +198,16 @@ def test_a_node_that_only_its_words_propose_gets_its_cosine(tmp_path: Path) -> N
     assert found.similarities == pytest.approx([-1])
 
 
+def test_records_without_a_vector_are_found_by_their_words(tmp_path: Path) -> None:
+    ours, _ = both([node(0, {}, "milk"), node(1, {}, "rain")], tmp_path / "index")
+    ours.client.add(["milk tea"], keys=["bare"], encode=False)
+    for alpha in (None, 0.0, 0.5):
+        found = ours.query(VectorStoreQuery(QUERY, 3, query_str="tea", mode=Mode.HYBRID, alpha=alpha))
+        assert dict(zip(found.ids or (), found.similarities or (), strict=True))["bare"] == 0
+    for mode in (Mode.DEFAULT, Mode.MMR):
+        assert set(ours.query(VectorStoreQuery(QUERY, 3, mode=mode)).ids or ()) == {"node-0", "node-1"}
+
+
 def test_a_weight_out_of_range_is_refused(stores: Stores) -> None:
     with pytest.raises(vecindex.InvalidInput, match=r"alpha is 1\.5"):
         stores[0].query(VectorStoreQuery(QUERY, 1, query_str="milk", mode=Mode.HYBRID, alpha=1.5))

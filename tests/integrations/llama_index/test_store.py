@@ -132,6 +132,7 @@ def test_nodes_are_deleted_by_document_id_and_filter(store: VecindexVectorStore)
 
     store.clear()
     store.add([node(n, {"n": n, "tag": "A" if n % 2 else ""}, document=f"d{n % 2}") for n in range(8)])
+    assert store.client.info().indexed_fields == ("_llama_index.ref_doc_id",)
     store.delete("d1")
     assert left() == ["node-0", "node-2", "node-4", "node-6"]
     store.delete("unknown")

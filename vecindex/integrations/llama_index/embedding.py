@@ -9,7 +9,7 @@ from typing import Any, Literal
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import PrivateAttr
 
-from ...encoders.load import load_encoder
+from ...encoders.load import load_encoder, load_for_space
 from ...encoders.run.encoder import Encoder
 from ...values.space import Space
 
@@ -35,6 +35,7 @@ class VecindexEmbedding(BaseEmbedding):
     """
 
     on_long: Literal["mean", "truncate", "error"] = "mean"
+    space: Space
     _encoder: Any = PrivateAttr()
 
     def __init__(
@@ -44,23 +45,22 @@ class VecindexEmbedding(BaseEmbedding):
         on_long: Literal["mean", "truncate", "error"] = "mean",
         **options: Any,
     ) -> None:
-        if model is None:  # when it is copied or read back, LlamaIndex gives the fields that it knows
-            model = options.pop("model_name", None)
-        encoder = model if isinstance(model, Encoder) else load_encoder(model)
-        fields = {"embed_batch_size": _LARGEST_BATCH, **options, "model_name": encoder.space.model}
-        super().__init__(on_long=on_long, **fields)
+        # LlamaIndex copies it, and reads it back from JSON, by its fields: then its space says what to load.
+        named, space = options.pop("model_name", None), options.pop("space", None)
+        if isinstance(model, Encoder):
+            encoder = model
+        elif space is not None:
+            encoder = load_for_space(space if isinstance(space, Space) else Space(**space))
+        else:
+            encoder = load_encoder(named if model is None else model)
+        fields = {"embed_batch_size": _LARGEST_BATCH, **options}
+        super().__init__(on_long=on_long, space=encoder.space, model_name=encoder.space.model, **fields)
         self._encoder = encoder
 
     @classmethod
     def class_name(cls) -> str:
         """The name that LlamaIndex stores."""
         return "VecindexEmbedding"
-
-    @property
-    def space(self) -> Space:
-        """The embedding space of its vectors."""
-        space: Space = self._encoder.space
-        return space
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
         vectors: list[list[float]] = self._encoder.encode_all(texts, on_long=self.on_long).vectors.tolist()

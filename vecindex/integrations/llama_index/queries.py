@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import operator
 from collections.abc import Callable
@@ -82,10 +81,8 @@ class Asked:
         threshold = self.query.mmr_threshold if self.mmr_threshold is None else self.mmr_threshold
         threshold = _MMR_THRESHOLD if threshold is None else threshold
         k = self.query.similarity_top_k
-        left: list[tuple[Hit, Any]] = []
-        for hit in self._best(self.embedding, max(_MMR_LEAST, _MMR_EACH * k), mode="dense"):
-            with contextlib.suppress(RecordNotFound):  # it was deleted meanwhile
-                left.append((hit, self.index.get(hit.key).vector))
+        near = self._best(self.embedding, max(_MMR_LEAST, _MMR_EACH * k), mode="dense")
+        left = [(hit, vector) for hit in near if (vector := self._vector_of(hit.key)) is not None]
         nearest = [0.0] * len(left)
         chosen: list[Hit] = []
         while left and len(chosen) < k:
@@ -139,10 +136,9 @@ class Asked:
         found = list(near.values())
         for key, hit in worded.items():
             if key not in near:
-                with contextlib.suppress(RecordNotFound):  # it was deleted meanwhile
-                    vector: Any = self.index.get(key).vector
-                    cosine = sum(map(operator.mul, vector.tolist(), self.embedding)) / length
-                    found.append(replace(hit, score=cosine))
+                vector = self._vector_of(key)
+                cosine = sum(map(operator.mul, vector.tolist(), self.embedding)) / length if vector is not None else 0.0
+                found.append(replace(hit, score=cosine))
         if not found:
             return []
         scores = [hit.score for hit in found]
@@ -162,6 +158,13 @@ class Asked:
             return list(self.index.search(question, k, self.selection.where, **options))
         every = self.index.search_all(question, where=self.selection.where, **options)
         return list(islice(filter(self._may_be_found, every), k))
+
+    def _vector_of(self, key: str) -> Any:
+        """The vector (D,) of a record; None if it has none, or was deleted meanwhile."""
+        try:
+            return self.index.get(key).vector
+        except RecordNotFound:
+            return None
 
     def _may_be_found(self, hit: Hit) -> bool:
         return (self.keys is None or hit.key in self.keys) and self.selection.test(hit.metadata)

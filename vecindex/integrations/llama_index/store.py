@@ -89,6 +89,7 @@ class VecindexVectorStore(BasePydanticVectorStore):
             texts, keys = [record.text for record in records], [node.node_id for node in nodes]
             metadata = [record.metadata for record in records]
             self.client.add(texts, keys=keys, metadata=metadata, vectors=vectors, space=self.space, on_duplicate="last")
+            self.client.index_field(REF_DOC_ID)  # for `delete`; does nothing if it is indexed already
         return [node.node_id for node in nodes]
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
