@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 import vecindex
@@ -39,6 +41,16 @@ def test_a_search_by_a_url_takes_the_same_options(server: Asked) -> None:
     found = server.get("/v1/search", query="name", k=2, where="lang = 'en'", mode="hybrid", exclude=["aun", "rose"])
     hits = server.service.index.search("name", 2, "lang = 'en'", mode="hybrid", exclude=["aun", "rose"])
     assert found == {"hits": [hit.to_dict() for hit in hits], "cursor": None, "warnings": []}
+
+
+def test_a_filter_in_a_url_may_be_json(server: Asked) -> None:
+    where = json.dumps({"year": {"$gte": 2020}})
+    assert server.get("/v1/count", where=where)["count"] == 2
+    assert [each["key"] for each in server.get("/v1/records", where=where)["records"]] == ["rain", "docs/de.txt:1"]
+    assert server.get("/v1/facets", field="lang", where=where)["records"] == 2
+    assert len(server.get("/v1/search", query="name", where=where)["hits"]) == 2
+    for bad in ("{", "{}x", '{"a": NaN}', '{"$where": 1}', '{"a":' * 200, '{"a": 1, "a": 2}', "lang ="):
+        assert server.refused("GET", "/v1/count", params={"where": bad})[0] == 422
 
 
 def test_pages_follow_each_other_by_their_cursors(server: Asked) -> None:
@@ -161,6 +173,32 @@ def test_an_index_of_vectors_made_elsewhere_is_filled_and_searched(tmp_path: Pat
         assert server.refused("POST", "/v1/search", json={"query": "one"}) == (422, "InvalidInput")
         other = {"records": [{"text": "three", "vector": [1, 0]}], "space": "others"}
         assert server.refused("POST", "/v1/records", json=other) == (409, "SpaceMismatch")
+
+
+def test_records_may_be_encoded_later(fresh: Asked) -> None:
+    assert fresh.post("/v1/records", records=[{"text": "later", "key": "l"}], encode=False)["without_vector"] == 1
+    assert fresh.get("/v1/record", key="l")["vector"] is None
+    assert fresh.post("/v1/search", query="later", mode="lexical")["hits"][0]["key"] == "l"
+    assert fresh.post("/v1/records/encode")["encoded"] == 1
+    assert len(fresh.get("/v1/record", key="l")["vector"]) == 16
+
+
+def test_a_filter_has_few_conditions(fresh: Asked) -> None:
+    many = " or ".join(f"year = {n}" for n in range(101))
+    for path, body in (
+        ("/v1/search", {"query": "name", "where": many}),
+        ("/v1/search", {"query": "name", "where": {f"k{n}": n for n in range(101)}}),
+        ("/v1/search-many", {"queries": ["name"], "where": many}),
+        ("/v1/similar", {"keys": ["aun"], "where": many}),
+        ("/v1/explain-search", {"query": "name", "where": many}),
+        ("/v1/records/delete", {"where": f"not ({many})"}),
+    ):
+        assert fresh.refused("POST", path, json=body) == (422, "InvalidInput")
+    for path in ("/v1/records", "/v1/count", "/v1/facets?field=lang", "/v1/search?query=name"):
+        parameters = httpx.QueryParams(path.partition("?")[2]).set("where", many)
+        assert fresh.refused("GET", path, params=parameters) == (422, "InvalidInput")
+    values = ", ".join(map(str, range(10_000)))
+    assert fresh.post("/v1/search", query="name", where=f"year in ({values})")["hits"]
 
 
 def test_records_are_deleted_by_keys_filter_and_source(fresh: Asked) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Body, Depends, Response
 
 from ...errors import InvalidInput
-from ...values.records import AddReport, Record
+from ...values.records import AddReport, EncodeReport, Record
 from ..problems import Problem, json_response
 from ..schemas import answers as told
-from ..schemas.asked import Add, Delete
+from ..schemas.asked import Add, Delete, EncodeMissing, NewRecord
+from ..schemas.filters import limited
 from ..writer import Check
 from .common import BODIES, Served, StrictRoute, answers, examples
 
@@ -39,14 +40,14 @@ async def add(
     service: Served,
 ) -> Response:
     """Adds records, and answers once they are durable. A key that is stored is updated, as by `Index.add`."""
-    records = [_record(each.model_dump()) for each in asked.records]
 
     def added(check: Check) -> AddReport:
         return service.index.add(
-            records,
+            [_record(each) for each in asked.records],
             space=asked.space,
             on_long=asked.on_long,
             on_duplicate=asked.on_duplicate,
+            encode=asked.encode,
             progress=_between_commits(check),
         )
 
@@ -54,9 +55,9 @@ async def add(
     return json_response({name: value for name, value in asdict(report).items() if name != "written"})
 
 
-def _record(given: dict[str, Any]) -> Record:
-    vector = given.pop("vector")
-    return Record(**given, vector=None if vector is None else np.array(vector, np.float32))
+def _record(given: NewRecord) -> Record:
+    vector = None if given.vector is None else np.array(given.vector, np.float32)
+    return Record(given.text, given.key, given.metadata, vector)
 
 
 def _between_commits(check: Check) -> Callable[[AddReport], None]:
@@ -80,4 +81,26 @@ async def delete(
     given = asked.model_dump(exclude_none=True)
     if len(given) != 1:
         raise InvalidInput("one of keys, where and source is needed", 'To delete all records, send {"where": "true"}.')
-    return json_response({"deleted": await service.write(lambda check: service.index.delete(**given))})
+
+    def deleted(check: Check) -> int:
+        limited(asked.where)
+        return service.index.delete(**given)
+
+    return json_response({"deleted": await service.write(deleted)})
+
+
+@router.post(
+    "/encode",
+    summary="Encode records that have no vector",
+    response_model=told.Encoded,
+    responses=answers(409, *BODIES, example=asdict(EncodeReport(encoded=2))),
+)
+async def encode_missing(
+    asked: Annotated[EncodeMissing, Body(openapi_examples=examples(all={}))], service: Served
+) -> Response:
+    """Gives the records that were added with `encode` false their vectors, as `Index.encode_missing`."""
+
+    def encoded(check: Check) -> EncodeReport:
+        return service.index.encode_missing(progress=lambda done, of: check())
+
+    return json_response(asdict(await service.write(encoded)))

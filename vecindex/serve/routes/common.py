@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, cast
 
@@ -15,6 +16,8 @@ from ..problems import Problem
 from ..schemas.answers import Error
 from ..service import Service
 
+_LARGE = 100_000
+"""Bytes of a body that takes longer to read than to hand to a thread."""
 Responses = dict[int | str, dict[str, Any]]
 _MEANINGS = {
     400: "The request is not HTTP, its head is too large, or its body is not JSON.",
@@ -66,16 +69,24 @@ class _StrictRequest(Request):
     """A request whose body is JSON without NaN, repeated names and deep nesting."""
 
     async def json(self) -> Any:
-        try:
-            text = (await self.body()).decode("utf-8")
-        except UnicodeDecodeError:
-            raise _not_json("it is not in UTF-8") from None
-        if nesting(text) > MAX_NESTING:
-            raise _not_json(f"it is nested more than {MAX_NESTING} deep")
-        try:
-            return parsed(text, "Send one JSON object.")
-        except InvalidInput as error:
-            raise _not_json(error.message) from None
+        body = await self.body()
+        if len(body) < _LARGE:
+            return _read(body)
+        return await asyncio.get_running_loop().run_in_executor(None, _read, body)  # others are answered meanwhile
+
+
+def _read(body: bytes) -> Any:
+    """The value of a body; raises Problem."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _not_json("it is not in UTF-8") from None
+    if nesting(text) > MAX_NESTING:
+        raise _not_json(f"it is nested more than {MAX_NESTING} deep")
+    try:
+        return parsed(text, "Send one JSON object.")
+    except InvalidInput as error:
+        raise _not_json(error.message) from None
 
 
 class StrictRoute(APIRoute):

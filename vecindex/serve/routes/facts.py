@@ -60,10 +60,9 @@ async def explain(
 )
 async def explain_search(asked: Annotated[Search, Body(openapi_examples=SEARCHES)], service: Served) -> Response:
     """As a search, with a report of how the hits were found, and why each is where it is."""
-    arguments = arguments_of(asked, service.settings)
 
     def found(index: Index) -> dict[str, Any]:
-        hits, report = index.explain_search(**arguments)
+        hits, report = index.explain_search(**arguments_of(asked, service.settings))
         return {**page_of(hits), "report": asdict(report)}
 
     return json_answer(await service.read(found))

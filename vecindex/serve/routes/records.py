@@ -11,6 +11,7 @@ from ...index.facade import Index
 from ..problems import json_bytes
 from ..schemas import answers as told
 from ..schemas.asked import CountInUrl, FacetsInUrl, KeyInUrl, ListInUrl
+from ..schemas.filters import limited
 from .common import Served, StrictRoute, answers, json_answer
 
 router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["records"])
@@ -45,8 +46,8 @@ async def list_records(asked: Annotated[ListInUrl, Query()], service: Served) ->
     """The records in the order in which they were added, so many at a time."""
 
     def found(index: Index) -> dict[str, Any]:
-        arguments = asked.model_dump()
-        records = list(index.list(**{**arguments, "limit": asked.limit + 1}))
+        where, limit = limited(asked.where), asked.limit + 1
+        records = list(index.list(where, source=asked.source, after=asked.after, limit=limit))
         more = len(records) > asked.limit
         shown = records[: asked.limit]
         return {"records": [each.to_dict() for each in shown], "after": shown[-1].key if more else None}
@@ -62,7 +63,7 @@ async def list_records(asked: Annotated[ListInUrl, Query()], service: Served) ->
 )
 async def count(asked: Annotated[CountInUrl, Query()], service: Served) -> Response:
     """How many records a filter selects, or how many there are."""
-    return json_answer(await service.read(lambda index: {"count": index.count(asked.where)}))
+    return json_answer(await service.read(lambda index: {"count": index.count(limited(asked.where))}))
 
 
 _FACETS = {"field": "lang", "values": [{"value": "en", "count": 3}], "distinct": 1, "missing": 1, "records": 4}
@@ -76,4 +77,6 @@ _FACETS = {"field": "lang", "values": [{"value": "en", "count": 3}], "distinct":
 )
 async def facets(asked: Annotated[FacetsInUrl, Query()], service: Served) -> Response:
     """The values of a field, with how many records have each, the most frequent first."""
-    return json_answer(await service.read(lambda index: asdict(index.facets(asked.field, asked.where, top=asked.top))))
+    return json_answer(
+        await service.read(lambda index: asdict(index.facets(asked.field, limited(asked.where), top=asked.top)))
+    )

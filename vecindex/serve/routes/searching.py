@@ -11,6 +11,7 @@ from ...index.facade import Index
 from ...values.hits import Hits
 from ..schemas import answers as told
 from ..schemas.asked import Search, SearchInUrl, SearchMany, Similar
+from ..schemas.filters import limited
 from ..settings import Settings
 from .common import BODIES, Served, StrictRoute, answers, examples, json_answer
 
@@ -40,8 +41,10 @@ async def search_by_url(asked: Annotated[SearchInUrl, Query()], service: Served)
 
 
 async def _searched(asked: Search | SearchInUrl, service: Served) -> Response:
-    arguments = arguments_of(asked, service.settings)
-    return json_answer(await service.read(lambda index: page_of(index.search(**arguments))))
+    def found(index: Index) -> dict[str, Any]:
+        return page_of(index.search(**arguments_of(asked, service.settings)))
+
+    return json_answer(await service.read(found))
 
 
 @router.post(
@@ -55,9 +58,9 @@ async def search_many(
     service: Served,
 ) -> Response:
     """Hits for each of several texts or vectors, of one snapshot, as `Index.search_many`."""
-    arguments = arguments_of(asked, service.settings)
 
     def found(index: Index) -> dict[str, Any]:
+        arguments = arguments_of(asked, service.settings)
         return {"results": [page_of(hits) for hits in index.search_many(**arguments)]}
 
     return json_answer(await service.read(found))
@@ -77,9 +80,12 @@ async def similar(
     service: Served,
 ) -> Response:
     """The nearest records to stored ones, as `Index.similar`."""
-    arguments = asked.model_dump()
-    arguments["key"] = arguments.pop("keys")
-    return json_answer(await service.read(lambda index: page_of(index.similar(**arguments))))
+
+    def found(index: Index) -> dict[str, Any]:
+        arguments = {**asked.model_dump(), "where": limited(asked.where)}
+        return page_of(index.similar(arguments.pop("keys"), **arguments))
+
+    return json_answer(await service.read(found))
 
 
 def page_of(hits: Hits) -> dict[str, Any]:
@@ -92,8 +98,7 @@ def arguments_of(asked: Search | SearchInUrl | SearchMany, settings: Settings) -
 
     Else a request could have it read any folder, or download a model.
     """
-    arguments = asked.model_dump()
     if asked.rerank is not None and asked.rerank != "tokens" and asked.rerank not in settings.rerankers:
         reason = "rerank is neither tokens nor a cross-encoder that this server allows"
         raise InvalidInput(reason, "Start the server with --reranker MODEL to allow one.")
-    return arguments
+    return {**asked.model_dump(), "where": limited(asked.where)}

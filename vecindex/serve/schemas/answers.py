@@ -66,7 +66,7 @@ class Records(BaseModel):
 
 class FoundRecord(BaseModel):
     record: Record
-    vector: list[float]
+    vector: list[float] | None
 
 
 class Count(BaseModel):
@@ -162,6 +162,17 @@ class Added(BaseModel):
     unknown: int
     duplicates: int
     empty: int
+    without_vector: int
+
+
+class Encoded(BaseModel):
+    """Counts of records, as in `EncodeReport`."""
+
+    encoded: int
+    truncated: int
+    tokens_lost: int
+    unknown: int
+    without_vector: int
 
 
 class Deleted(BaseModel):

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .filters import WHERE, Where, WhereInUrl
+
 MOST_HITS = 1_000
 MOST_QUERIES = 1_000
 MOST_KEYS = 1_000
@@ -13,19 +15,15 @@ MOST_RECORDS = 10_000
 LONGEST_QUERY = 20_000
 LONGEST_TEXT = 1_000_000
 LONGEST_KEY = 10_000
-LONGEST_FILTER = 100_000
 LONGEST_FIELD = 1_000
 MOST_DIMENSIONS = 20_000
 LONGEST_CURSOR = 10_000
 
 Key = Annotated[str, Field(min_length=1, max_length=LONGEST_KEY)]
 FieldName = Annotated[str, Field(min_length=1, max_length=LONGEST_FIELD)]
-Expression = Annotated[str, Field(min_length=1, max_length=LONGEST_FILTER)]
-Where = Expression | dict[str, Any]
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 QueryText = Annotated[str, Field(min_length=1, max_length=LONGEST_QUERY)]
 Vector = Annotated[list[float], Field(min_length=1, max_length=MOST_DIMENSIONS)]
-WHERE = "A filter on metadata, as text or as JSON."
 
 
 class Body(BaseModel):
@@ -71,7 +69,7 @@ class SearchInUrl(_Ordering):
     model_config = ConfigDict(extra="forbid")
 
     query: QueryText = Field(description="A text.")
-    where: Expression | None = Field(None, description="A filter on metadata.")
+    where: WhereInUrl | None = None
     cursor: str | None = Field(None, max_length=LONGEST_CURSOR, description="That of the hits before.")
 
 
@@ -106,6 +104,11 @@ class Add(Body):
         "truncate", description="What to do with a text that is longer than the model reads."
     )
     on_duplicate: Literal["error", "last"] = Field("error", description="What to do if two records have the same key.")
+    encode: bool = Field(True, description="Whether to make vectors; without, only words and filters find the records.")
+
+
+class EncodeMissing(Body):
+    """Nothing."""
 
 
 class Delete(Body):
@@ -124,7 +127,7 @@ class Explain(Body):
 class ListInUrl(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    where: Expression | None = Field(None, description="A filter on metadata.")
+    where: WhereInUrl | None = None
     source: FieldName | None = Field(None, description="A file, folder or label, as /v1/sources lists it.")
     after: Key | None = Field(None, description="Only records that were added after the record with this key.")
     limit: int = Field(100, ge=1, le=MOST_HITS, description="How many records.")
@@ -133,7 +136,7 @@ class ListInUrl(BaseModel):
 class CountInUrl(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    where: Expression | None = Field(None, description="A filter on metadata.")
+    where: WhereInUrl | None = None
 
 
 class FacetsInUrl(CountInUrl):
