@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +22,8 @@ SIGNS = "aZ9_-./:,+#\n\x00\x7f '"
 
 
 def units(texts: Sequence[str]) -> list[list[str]]:
-    found = cut(texts)
+    found = cut(texts, np.array([len(text) for text in texts], np.int64))
+    assert found.others == [place for place, text in enumerate(texts) if not text.isascii()]
     assert len(set(found.units)) == len(found.units)
     assert len(found.sizes) == len(texts)
     words = iter([found.units[number] for number in found.numbers.tolist()])
@@ -58,6 +60,12 @@ def test_texts_of_few_signs_are_cut_as_each_alone(texts: list[str]) -> None:
 @given(texts=st.lists(st.text(st.characters(codec="ascii"), max_size=60), max_size=8))
 def test_any_ascii_texts_are_cut_as_each_alone(texts: list[str]) -> None:
     assert units(texts) == [ANALYZER.units(text) for text in texts]
+
+
+@examples(300)
+@given(texts=st.lists(st.text(st.sampled_from("aB-1 \u00e9\u0130\U0001f600\ud800\n"), max_size=12), max_size=8))
+def test_texts_that_are_not_ascii_are_left_out(texts: list[str]) -> None:
+    assert units(texts) == [ANALYZER.units(text) if text.isascii() else [] for text in texts]
 
 
 def test_units_that_share_a_place_in_the_table_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,6 +188,8 @@ class Upkeep:
                 yield committed
                 if is_segment_due(manifest := self._manifest(), is_last=True) and not is_compaction_due(manifest):
                     words.append(in_thread(pool, self._try, self._lexical.renew))
+                    for future in running:
+                        future.exception()  # waits for it: two that extend the same codes do the work twice
                     self._try(self._renew_codes_if_due)
             for future in running + words:
                 future.result()  # raises the errors that `_try` lets through: bugs

@@ -115,13 +115,15 @@ class Analyzer:
         """The terms of each of many different units: faster than one after the other."""
         found = list(map(self._known.get, units))
         new = [unit for unit, terms in zip(units, found, strict=True) if terms is None]
-        plain = [word for word in new if self._has_stems and 1 < len(word) <= LONGEST and _is_plain(word)]
-        known = {word: (stem, FORM + word) for word, stem in zip(plain, self._stems(plain), strict=True)}
-        if len(self._known) + len(plain) > _WORDS_KEPT:
+        plain = [unit for unit in new if unit.isascii() and unit.isalpha() and unit.islower() and len(unit) <= LONGEST]
+        plain = [word for word in plain if len(word) > 1] if self._has_stems else []
+        forms = [FORM + word for word in plain]
+        made = dict(zip(plain, zip(self._stems(plain), forms, strict=True), strict=True))
+        if len(self._known) + len(made) > _WORDS_KEPT:
             self._known.clear()
-        self._known.update(islice(known.items(), _WORDS_KEPT))
+        self._known.update(islice(made.items(), _WORDS_KEPT))
         return [
-            terms if terms is not None else known.get(unit) or self.terms_of(unit)
+            terms if terms is not None else made.get(unit) or self.terms_of(unit)
             for unit, terms in zip(units, found, strict=True)
         ]
 
@@ -143,11 +145,6 @@ class Analyzer:
             return part
         is_of_run = not part.isascii() and pattern("[{SPACELESS}]").match(part)
         return part if is_of_run else FORM + part
-
-
-def _is_plain(word: str) -> bool:
-    """Whether a word is its own only part."""
-    return word.isascii() and word.isalpha() and word.islower()
 
 
 def _folded(unit: str) -> str:

@@ -6,7 +6,7 @@ However a segment was made, its bytes are the same as if it were built of its te
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,7 @@ class Builder:
         self._fields = len(analyzer.settings.weights)
         self._rows: list[int] = []
         self._texts: list[str] = []
+        self._lengths: list[int] = []
         self._characters = 0
         self._block = _Block(analyzer, first)
         self._made: list[Segment] = []
@@ -69,7 +70,9 @@ class Builder:
             self.stop = row + 1
         self._rows += rows
         self._texts += texts
-        self._characters += sum(map(len, texts))
+        lengths = list(map(len, texts))
+        self._lengths += lengths
+        self._characters += sum(lengths)
         if self._characters >= _CHARACTERS_AT_ONCE or len(self._texts) >= _TEXTS_AT_ONCE:
             self._cut()
 
@@ -87,9 +90,9 @@ class Builder:
 
     def _cut(self) -> None:
         """Cuts the texts that wait into words, some at a time."""
-        rows, texts = self._rows, self._texts
-        self._rows, self._texts, self._characters = [], [], 0
-        ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)).reshape(-1, self._fields).sum(axis=1))
+        rows, texts, lengths = self._rows, self._texts, np.array(self._lengths, np.int64)
+        self._rows, self._texts, self._lengths, self._characters = [], [], [], 0
+        ends = np.cumsum(lengths.reshape(-1, self._fields).sum(axis=1))
         start = 0
         while start < len(rows):
             before = int(ends[start - 1]) if start else 0
@@ -97,7 +100,8 @@ class Builder:
             if self._block.units >= _UNITS_A_BLOCK:
                 self._made.append(self._block.segment(rows[start]))
                 self._block = _Block(self.analyzer, rows[start])
-            self._block.add(rows[start:stop], texts[start * self._fields : stop * self._fields])
+            some = slice(start * self._fields, stop * self._fields)
+            self._block.add(rows[start:stop], texts[some], lengths[some])
             start = stop
 
 
@@ -122,17 +126,12 @@ class _Block:
         self._sizes = [np.empty(0, np.int64)]
         self.units = 0
 
-    def add(self, rows: Sequence[int], texts: Sequence[str]) -> None:
-        """Adds rows with the texts of each."""
-        others = [slot for slot, is_ascii in enumerate(map(str.isascii, texts)) if not is_ascii]
-        units_of_others = [self._analyzer.units(texts[slot]) for slot in others]
-        if others:
-            texts = list(texts)
-            for slot in others:
-                texts[slot] = ""
-        found, numbers, sizes = cut(texts)
+    def add(self, rows: Sequence[int], texts: Sequence[str], lengths: Places) -> None:
+        """Adds rows with the texts of each, and how long these are."""
+        found, numbers, sizes, others = cut(texts, lengths)
         units = self._numbered(found)[numbers]
         if others:
+            units_of_others = [self._analyzer.units(texts[slot]) for slot in others]
             before = np.cumsum(sizes)[others]
             sizes[others] = [len(units) for units in units_of_others]
             more = self._numbered([unit for units in units_of_others for unit in units])
@@ -177,7 +176,7 @@ class _Block:
         """
         of_units = self._analyzer.terms_of_all(list(self._numbers))
         numbers = _Numbers()
-        flat = np.array([numbers[term] for terms in of_units for term in terms], np.int64)
+        flat = np.array([*map(numbers.__getitem__, chain.from_iterable(of_units))], np.int64)
         are_forms = np.fromiter((term.startswith(FORM) for term in numbers), np.bool_, len(numbers))
         hashes, ranks = np.unique(term_hashes(numbers), return_inverse=True)
         sizes = np.fromiter(map(len, of_units), np.int64, len(of_units))

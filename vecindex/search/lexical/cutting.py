@@ -1,4 +1,4 @@
-"""Cuts many ASCII texts into units at once: `cut`. It finds in each what `Analyzer.units` finds.
+"""Cuts the ASCII texts among many into units at once: `cut`.
 
 Units are compared as numbers of eight bytes each, with the interpreter's lock released: an ``add`` goes on meanwhile.
 """
@@ -37,20 +37,39 @@ _KINDS = _kinds()
 
 
 class Cut(NamedTuple):
-    """The different units, in any order; the number of each unit of the texts, in order; and of each text how many."""
+    """The different units, in any order; the number of each unit of the texts, in order; and of each text how many.
+
+    ``others`` are the places of the texts that are not ASCII. They have no units.
+    """
 
     units: list[str]
     numbers: Numbers
     sizes: Numbers
+    others: list[int]
 
 
-def cut(texts: Sequence[str]) -> Cut:
-    """The units of ASCII texts; see `Analyzer.units`."""
-    joined = "\n".join(["", *texts, ""]).lower()
-    content = joined.encode("ascii") + bytes(_LONGEST)
+def cut(texts: Sequence[str], lengths: Numbers) -> Cut:
+    """The units of those texts that are ASCII, as `Analyzer.units` finds them; ``lengths`` are those of all texts."""
+    joined = "\n".join(["", *texts, ""])
+    content = joined.encode("ascii", "replace").lower() + bytes(_LONGEST)
+    stops = np.cumsum(lengths + 1) + 1
     starts, ends = _spans(np.frombuffer(content, np.uint8))
-    stops = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 1) + 1
     sizes = np.diff(np.searchsorted(starts, stops), prepend=0)
+    others = np.empty(0, np.int64)
+    if not joined.isascii():
+        characters = np.flatnonzero(np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), "<u4") > 127)
+        others = np.unique(np.searchsorted(stops, characters, side="right"))
+        is_ascii = np.ones(len(texts), np.bool_)
+        is_ascii[others] = False
+        stays = np.repeat(is_ascii, sizes)
+        starts, ends, sizes = starts[stays], ends[stays], sizes * is_ascii
+    units, numbers = _numbered_units(content, starts, ends)
+    return Cut(units, numbers, sizes, others.tolist())
+
+
+def _numbered_units(content: bytes, starts: Numbers, ends: Numbers) -> tuple[list[str], Numbers]:
+    """The different units with these starts and ends, and the number of each."""
+    text = content.decode("ascii")
     lengths = ends - starts
     numbers = np.empty(len(starts), np.uint32)
     units: list[str] = []
@@ -58,11 +77,11 @@ def cut(texts: Sequence[str]) -> Cut:
         some = np.flatnonzero((lengths > shortest) & (lengths <= longest))
         firsts, numbers[some] = _numbered(_keys(content, starts[some], lengths[some]), len(units))
         spans = zip(starts[some[firsts]].tolist(), ends[some[firsts]].tolist(), strict=True)
-        units += [joined[start:end] for start, end in spans]
+        units += [text[start:end] for start, end in spans]
     known: dict[str, int] = {}
     for place in np.flatnonzero(lengths > _LONGEST).tolist():
-        numbers[place] = known.setdefault(joined[starts[place] : ends[place]], len(units) + len(known))
-    return Cut([*units, *known], numbers, sizes)
+        numbers[place] = known.setdefault(text[starts[place] : ends[place]], len(units) + len(known))
+    return [*units, *known], numbers
 
 
 def _spans(data: npt.NDArray[np.uint8]) -> tuple[Numbers, Numbers]:
