@@ -15,7 +15,7 @@ pytest.importorskip("langchain_core", reason="the extra 'langchain' is not insta
 from langchain_core.documents import Document
 from langchain_core.runnables.config import run_in_executor
 
-from vecindex.errors import SpaceMismatch
+from vecindex.errors import SpaceMismatch, VecindexError
 from vecindex.integrations.langchain import VecindexVectorStore
 
 from .words import AsyncWordEmbeddings, WordEmbeddings, vector
@@ -140,6 +140,46 @@ def test_the_event_loop_goes_on_while_texts_are_added_and_searched(tmp_path: Pat
     with VecindexVectorStore(tmp_path / "index", embeddings) as store:
         ran(beside(store))
         assert len(store.index) == 1
+
+
+class Held(AsyncWordEmbeddings):
+    """Embeds nothing until ``most`` calls wait for it at the same time."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.waiting, self.most = 0, most
+        self.released = asyncio.Event()
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        self.waiting += 1
+        if self.waiting == self.most:
+            self.released.set()
+        await self.released.wait()
+        return await super().aembed_documents(texts)
+
+
+def test_several_adds_wait_for_their_embeddings_together(tmp_path: Path) -> None:
+    async def beside() -> None:
+        with VecindexVectorStore(tmp_path / "index", Held(3)) as store:
+            await asyncio.gather(*(store.aadd_texts([f"text {n}"], ids=[str(n)]) for n in range(3)))
+            assert sorted(store.index.keys()) == ["0", "1", "2"]
+
+    ran(beside())
+
+
+def test_a_store_may_be_closed_while_texts_are_added(tmp_path: Path) -> None:
+    async def closed() -> None:
+        embeddings = Held(2)
+        store = VecindexVectorStore(tmp_path / "index", embeddings)
+        adding = asyncio.ensure_future(store.aadd_texts(["one"]))
+        while not embeddings.waiting:
+            await asyncio.sleep(0.001)
+        store.close()
+        embeddings.released.set()
+        with pytest.raises(VecindexError):
+            await adding
+
+    ran(closed())
 
 
 def test_errors_reach_the_caller(tmp_path: Path) -> None:

@@ -222,3 +222,16 @@ def test_an_empty_store_finds_nothing(store: VecindexVectorStore, tmp_path: Path
     with VecindexVectorStore(tmp_path / "own") as own:  # loads no model
         assert own.similarity_search("anything") == []
         assert own.max_marginal_relevance_search("anything") == []
+
+
+def test_records_without_a_vector_are_found_by_their_words(store: VecindexVectorStore) -> None:
+    store.add_texts(["one two", "two three"], ids=["a", "b"])
+    store.index.add(["two without"], keys=["c"], encode=False)
+    assert set(ids(store.similarity_search("two without"))) == {"a", "b"}
+    assert ids(store.similarity_search("two without", mode="lexical"))[0] == "c"
+    assert set(ids(store.max_marginal_relevance_search("two without", mode="lexical"))) == {"a", "b", "c"}
+    relevance = store.similarity_search_with_relevance_scores("two without", mode="hybrid")
+    assert [score for document, score in relevance if document.id == "c"] == [0]
+    assert store.get_by_ids(["c"]) == [Document("two without", id="c")]
+    store.index.encode_missing()
+    assert ids(store.similarity_search("two without", k=1)) == ["c"]
