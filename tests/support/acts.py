@@ -67,6 +67,9 @@ def _replace(index: Index, draw: Random, _: Path) -> None:
 def _relabel(index: Index, draw: Random, _: Path) -> None:
     (key,) = _some(index, draw, 1)
     found = contents(index)
+    if not found[key][2]:
+        index.add([found[key][0]], keys=[key], metadata=[{"m": draw.random()}], encode=False)
+        return
     vector = np.frombuffer(found[key][2], "<f4")
     index.add([found[key][0]], keys=[key], metadata=[{"m": draw.random()}], vectors=[vector], space=SPACE)
 
@@ -79,6 +82,17 @@ def _encode(index: Index, draw: Random, _: Path) -> None:
     """What the cache remembers: some texts are new, some are not."""
     texts = [f"word {draw.randrange(20)}" for _ in range(6)]
     index.add(texts, keys=[f"{draw.getrandbits(48):012x}" for _ in texts])
+
+
+def _bare(index: Index, draw: Random, _: Path) -> None:
+    keys = [f"{draw.getrandbits(48):012x}" for _ in range(3)]
+    index.add([f"bare {draw.random()}" for _ in keys], keys=keys, encode=False)
+
+
+def _unvectored(index: Index, draw: Random, _: Path) -> None:
+    """Records without vectors, which some of them had."""
+    keys = [*_some(index, draw, 3), f"{draw.getrandbits(48):012x}"]
+    index.add([f"bare {draw.random()}" for _ in keys], keys=keys, encode=False)
 
 
 _FILES: dict[str, Content] = {
@@ -150,6 +164,9 @@ CHANGES: dict[str, Change] = {
     "relabel": _relabel,
     "delete": _delete,
     "encode": _encode,
+    "bare": _unvectored,
+    "encode_missing": lambda index, draw, _: index.encode_missing(),
+    "first_vectors": lambda index, draw, _: _add(index, draw, 3),
     "extend": lambda index, draw, _: _add(index, draw, 12),
     "compact": lambda index, draw, _: index.compact(),
     "index_field": lambda index, draw, _: index.index_field("n"),
@@ -201,13 +218,9 @@ def prepare(act: str, root: Path, seed: int, crashed: bool = False) -> None:
     elif act != "create":
         draw = Random(f"prepared {seed}")
         with vecindex.open(root / "made", model=ToyEncoder(dimension=DIMENSION)) as index:
-            with thresholds("extend"):
-                _add(index, draw, 56)
-            _encode(index, draw, root)
-            _delete(index, draw, root)
-            if act in _OF_SOURCES:
-                read(index, _FILES)
-            _replace(index, draw, root)
+            if act != "first_vectors":
+                _fill(act, index, draw, root)
+            _bare(index, Random(seed), root)
             if act in _WITH_TOKENS:
                 index.index_tokens()
             if crashed:
@@ -215,6 +228,16 @@ def prepare(act: str, root: Path, seed: int, crashed: bool = False) -> None:
         if not crashed:
             _copy(root / "made", root / "i")
         shutil.rmtree(root / "made")
+
+
+def _fill(act: str, index: Index, draw: Random, root: Path) -> None:
+    with thresholds("extend"):
+        _add(index, draw, 56)
+    _encode(index, draw, root)
+    _delete(index, draw, root)
+    if act in _OF_SOURCES:
+        read(index, _FILES)
+    _replace(index, draw, root)
 
 
 def _copy(source: Path, folder: Path) -> None:
@@ -276,9 +299,10 @@ def examine(folder: Path, before: Contents, after: Contents, acknowledged: bool)
 
 
 def _examine_further(index: Index, found: Contents) -> Finding | None:
-    for _, _, vector in [*found.values()][:: max(1, len(found) - 1)]:
+    vectors = [vector for _, _, vector in found.values() if vector]
+    for vector in vectors[:: max(1, len(vectors) - 1)]:
         hits = index.search(np.frombuffer(vector, "<f4"), k=3)
-        if len(hits) != min(3, len(found)) or hits[0].score < 0.9999:
+        if len(hits) != min(3, len(vectors)) or hits[0].score < 0.9999:
             return Finding("unsound", f"a stored vector is not found: {hits}")
     each = (_examine_words(index, found), _examine_tokens(index), _write_again(index, found))
     return next(filter(None, each), None) or _orphans(index.path, index)
@@ -304,6 +328,10 @@ def _examine_tokens(index: Index) -> Finding | None:
         for record in snapshot.records_within(0, snapshot.manifest.rows) if space and space.model == "toy" else ():
             codes = stored.codes(record.row)
             (own,) = own_tokens(encoder, tokenized(encoder, [record.text], "document"), "document")
+            if not record.has_vector:
+                if codes is not None and len(codes):
+                    return Finding("unsound", f"row {record.row} has token vectors, but no vector")
+                continue
             if codes is not None and codes.tolist() != encode(own.vectors).tolist():
                 return Finding("unsound", f"the token vectors of row {record.row} are not those of its text")
     return None

@@ -137,7 +137,9 @@ def contents(index: Index) -> Contents:
     """Everything that is stored."""
     with index._snapshots.take() as snapshot:
         records = snapshot.fetch(snapshot.allowed(None).rows().tolist())
-        return {r.key: (r.text, r.metadata, snapshot.vectors[r.row].tobytes()) for r in records}
+        return {
+            r.key: (r.text, r.metadata, snapshot.vectors[r.row].tobytes() if r.has_vector else b"") for r in records
+        }
 
 
 def examine(

@@ -142,9 +142,12 @@ def damaged_rows(rows: Rows) -> str:
     )
 
 
-def remove_orphans(folder: Path, number: int, derived: tuple[str, ...]) -> None:
-    """Removes what killed processes left: vectors and derived files that are not committed, and unfinished files."""
-    kept = {vector_file(folder, number).name, *derived}
+def remove_orphans(folder: Path, number: int | None, derived: tuple[str, ...]) -> None:
+    """Removes what killed processes left: vectors and derived files that are not committed, and unfinished files.
+
+    ``number`` is None if no vector is committed: what is there then must not get into the hole before the first one.
+    """
+    kept = {*(() if number is None else (vector_file(folder, number).name,)), *derived}
     remove_files(folder / name for name in names(folder) if _MADE.fullmatch(name) and name not in kept)
 
 

@@ -284,7 +284,7 @@ class Writer:
         with WriterLock(self._folder, self._timeout) as lock:
             self._catalog.check_in_place()
             manifest = self._catalog.manifest()
-            remove_orphans(self._folder, manifest.vectors, manifest.derived)
+            remove_orphans(self._folder, manifest.vectors if manifest.space else None, manifest.derived)
             remove_leftovers(self._folder, manifest)
             check_single(self._catalog.path)
             if not self._is_side:
