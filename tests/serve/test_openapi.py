@@ -11,7 +11,7 @@ import pytest
 from vecindex import errors
 from vecindex.errors import VecindexError
 from vecindex.serve.problems import STATUSES, problem_of
-from vecindex.values.records import AddReport, IndexInfo
+from vecindex.values.records import AddReport, EncodeReport, IndexInfo
 
 from ..support.helpers import opened
 from ..support.served import Asked, asked
@@ -60,7 +60,8 @@ def test_answers_have_the_members_that_are_documented(server: Asked, openapi: An
     def members(name: str) -> set[str]:
         return set(openapi["components"]["schemas"][name]["properties"])
 
-    assert members("Added") == {*AddReport.__dataclass_fields__} - {"written"}
+    assert members("Added") == {*AddReport.__dataclass_fields__, "warnings"} - {"written"}
+    assert members("Encoded") == {*EncodeReport.__dataclass_fields__, "warnings"}
     assert members("Info") <= {*IndexInfo.__dataclass_fields__}
     assert set(server.post("/v1/search", query="name")) == members("Hits")
     assert set(server.post("/v1/explain-search", query="name")) == members("ExplainedHits")

@@ -82,6 +82,11 @@ def test_warnings_are_part_of_the_answer_and_are_not_issued(server: Asked) -> No
     assert warning["advice"].startswith("Fields include: ")
 
 
+def test_warnings_of_changes_are_told_too(fresh: Asked) -> None:
+    answer = fresh.post("/v1/records/delete", where="colour = 'red'")
+    assert (answer["deleted"], [each["type"] for each in answer["warnings"]]) == (0, ["FilterWarning"])
+
+
 def test_a_record_is_got_with_its_vector(server: Asked) -> None:
     found = server.get("/v1/record", key="docs/de.txt:1")
     record = server.service.index.get("docs/de.txt:1")
@@ -171,6 +176,11 @@ def test_an_index_of_vectors_made_elsewhere_is_filled_and_searched(tmp_path: Pat
         assert server.post("/v1/records", records=records, space="theirs")["added"] == 2
         assert server.post("/v1/search", query=[0.0, 2.0], k=1)["hits"][0]["key"] == "b"
         assert server.refused("POST", "/v1/search", json={"query": "one"}) == (422, "InvalidInput")
+        useless = {"records": [{"text": "three", "vector": [0, 0]}], "space": "theirs"}
+        assert server.refused("POST", "/v1/records", json=useless) == (422, "InvalidInput")
+        large = {"text": "large", "key": "large", "vector": [1e300, 1e-300]}
+        assert server.post("/v1/records", records=[large], space="theirs")["added"] == 1
+        assert server.get("/v1/record", key="large")["vector"] == [1.0, 0.0]
         other = {"records": [{"text": "three", "vector": [1, 0]}], "space": "others"}
         assert server.refused("POST", "/v1/records", json=other) == (409, "SpaceMismatch")
 
@@ -202,11 +212,11 @@ def test_a_filter_has_few_conditions(fresh: Asked) -> None:
 
 
 def test_records_are_deleted_by_keys_filter_and_source(fresh: Asked) -> None:
-    assert fresh.post("/v1/records/delete", keys=["aun"]) == {"deleted": 1}
-    assert fresh.post("/v1/records/delete", where="lang = 'en'") == {"deleted": 1}
+    assert fresh.post("/v1/records/delete", keys=["aun"]) == {"deleted": 1, "warnings": []}
+    assert fresh.post("/v1/records/delete", where="lang = 'en'") == {"deleted": 1, "warnings": []}
     assert fresh.refused("POST", "/v1/records/delete", json={"source": "nowhere.txt"}) == (422, "InvalidInput")
     assert fresh.get("/v1/count")["count"] == 2
-    assert fresh.post("/v1/records/delete", where="true") == {"deleted": 2}
+    assert fresh.post("/v1/records/delete", where="true") == {"deleted": 2, "warnings": []}
 
 
 def test_commits_of_other_processes_are_seen(fresh: Asked, tmp_path: Path) -> None:

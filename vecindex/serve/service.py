@@ -14,7 +14,7 @@ from ..errors.warnings import VecindexWarning, gathered
 from ..values.space import EXTERNAL
 from .problems import Problem, json_bytes, problem_of
 from .settings import Settings
-from .writer import Work, Writer
+from .writer import Check, Writer
 
 if TYPE_CHECKING:
     from ..index.facade import Index
@@ -57,13 +57,7 @@ class Service:
 
     async def read(self, work: Callable[[Index], dict[str, Any]]) -> bytes:
         """The JSON of what ``work`` finds in the index, with the warnings that it issued; raises Problem."""
-
-        def answered() -> bytes:
-            with gathered() as warnings:
-                found = work(self.index)
-            return json_bytes({**found, "warnings": [described(each) for each in warnings]})
-
-        return await self.run(answered)
+        return await self.run(lambda: _answer(lambda: work(self.index)))
 
     async def run(self, work: Callable[[], T]) -> T:
         """What ``work`` returns, done by one of the reading threads in its time; raises Problem."""
@@ -72,9 +66,9 @@ class Service:
         future.add_done_callback(self._running.discard)
         return await self._answered(future)
 
-    async def write(self, work: Work[T]) -> T:
-        """What ``work`` returns, done by the writing thread in its turn; raises Problem."""
-        return await self._answered(self.writer.submit(work))
+    async def write(self, work: Callable[[Index, Check], dict[str, Any]]) -> bytes:
+        """As `read`, of a change that the writing thread makes in its turn."""
+        return await self._answered(self.writer.submit(lambda check: _answer(lambda: work(self.index, check))))
 
     async def _answered(self, future: Future[T]) -> T:
         try:
@@ -96,6 +90,12 @@ class Service:
             with contextlib.suppress(VecindexError):
                 self.index.close()
         return ended
+
+
+def _answer(work: Callable[[], dict[str, Any]]) -> bytes:
+    with gathered() as warnings:
+        found = work()
+    return json_bytes({**found, "warnings": [described(each) for each in warnings]})
 
 
 def described(warning: VecindexWarning) -> dict[str, str]:

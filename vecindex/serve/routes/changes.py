@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Body, Depends, Response
 
 from ...errors import InvalidInput
+from ...index.facade import Index
 from ...values.records import AddReport, EncodeReport, Record
-from ..problems import Problem, json_response
+from ..problems import Problem
 from ..schemas import answers as told
 from ..schemas.asked import Add, Delete, EncodeMissing, NewRecord
 from ..schemas.filters import limited
 from ..writer import Check
-from .common import BODIES, Served, StrictRoute, answers, examples
+from .common import BODIES, Served, StrictRoute, answers, examples, json_answer
 
 
 async def refuse_if_readonly(service: Served) -> None:
@@ -31,7 +32,13 @@ router = APIRouter(
 
 _TEXTS = {"records": [{"text": "My name is Aun", "key": "aun", "metadata": {"lang": "en"}}, {"text": "It rains."}]}
 _VECTORS = {"records": [{"text": "My name is Aun", "vector": [0.6, 0.8]}], "space": "my-model"}
-_ADDED = {name: value for name, value in asdict(AddReport(added=2)).items() if name != "written"}
+
+
+def _counts(report: AddReport) -> dict[str, Any]:
+    return {name: value for name, value in asdict(report).items() if name != "written"}
+
+
+_ADDED = {**_counts(AddReport(added=2)), "warnings": []}
 
 
 @router.post("", summary="Add records", response_model=told.Added, responses=answers(409, *BODIES, example=_ADDED))
@@ -41,8 +48,8 @@ async def add(
 ) -> Response:
     """Adds records, and answers once they are durable. A key that is stored is updated, as by `Index.add`."""
 
-    def added(check: Check) -> AddReport:
-        return service.index.add(
+    def added(index: Index, check: Check) -> dict[str, Any]:
+        report = index.add(
             [_record(each) for each in asked.records],
             space=asked.space,
             on_long=asked.on_long,
@@ -50,13 +57,13 @@ async def add(
             encode=asked.encode,
             progress=_between_commits(check),
         )
+        return _counts(report)
 
-    report = await service.write(added)
-    return json_response({name: value for name, value in asdict(report).items() if name != "written"})
+    return json_answer(await service.write(added))
 
 
 def _record(given: NewRecord) -> Record:
-    vector = None if given.vector is None else np.array(given.vector, np.float32)
+    vector = None if given.vector is None else np.array(given.vector)
     return Record(given.text, given.key, given.metadata, vector)
 
 
@@ -68,7 +75,7 @@ def _between_commits(check: Check) -> Callable[[AddReport], None]:
     "/delete",
     summary="Delete records",
     response_model=told.Deleted,
-    responses=answers(404, *BODIES, example={"deleted": 2}),
+    responses=answers(404, *BODIES, example={"deleted": 2, "warnings": []}),
 )
 async def delete(
     asked: Annotated[
@@ -82,25 +89,25 @@ async def delete(
     if len(given) != 1:
         raise InvalidInput("one of keys, where and source is needed", 'To delete all records, send {"where": "true"}.')
 
-    def deleted(check: Check) -> int:
+    def deleted(index: Index, check: Check) -> dict[str, Any]:
         limited(asked.where)
-        return service.index.delete(**given)
+        return {"deleted": index.delete(**given)}
 
-    return json_response({"deleted": await service.write(deleted)})
+    return json_answer(await service.write(deleted))
 
 
 @router.post(
     "/encode",
     summary="Encode records that have no vector",
     response_model=told.Encoded,
-    responses=answers(409, *BODIES, example=asdict(EncodeReport(encoded=2))),
+    responses=answers(409, *BODIES, example={**asdict(EncodeReport(encoded=2)), "warnings": []}),
 )
 async def encode_missing(
     asked: Annotated[EncodeMissing, Body(openapi_examples=examples(all={}))], service: Served
 ) -> Response:
     """Gives the records that were added with `encode` false their vectors, as `Index.encode_missing`."""
 
-    def encoded(check: Check) -> EncodeReport:
-        return service.index.encode_missing(progress=lambda done, of: check())
+    def encoded(index: Index, check: Check) -> dict[str, Any]:
+        return asdict(index.encode_missing(progress=lambda done, of: check()))
 
-    return json_response(asdict(await service.write(encoded)))
+    return json_answer(await service.write(encoded))

@@ -163,6 +163,7 @@ class Added(BaseModel):
     duplicates: int
     empty: int
     without_vector: int
+    warnings: list[Warned]
 
 
 class Encoded(BaseModel):
@@ -173,10 +174,12 @@ class Encoded(BaseModel):
     tokens_lost: int
     unknown: int
     without_vector: int
+    warnings: list[Warned]
 
 
 class Deleted(BaseModel):
     deleted: int = Field(description="How many records were deleted.")
+    warnings: list[Warned]
 
 
 class Status(BaseModel):
