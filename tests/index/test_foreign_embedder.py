@@ -104,8 +104,9 @@ def test_without_the_embedder_vectors_and_words_are_found_but_no_texts(index: In
     with vecindex.open(index.path) as opened:
         assert opened.search(index.get("b").vector, k=1)[0].key == "b"
         assert opened.search("rains", mode="lexical")[0].key == "c"
-        with pytest.raises(InvalidInput, match=r"vectors made elsewhere \(words\)"):
+        with pytest.raises(InvalidInput, match=r"vectors made elsewhere \(words\)") as caught:
             opened.search("rains")
+    assert "model=ForeignEncoder(name, function)" in caught.value.advice
 
 
 def test_wrong_vectors_store_nothing(index: Index) -> None:

@@ -158,8 +158,8 @@ class IndexModel:
             raise InvalidInput(
                 f"the index holds vectors made elsewhere ({space.model}): no text can be encoded into their space",
                 Advice(
-                    "Search with a vector from the same model, alone or as vector= beside the text, and pass vectors= "
-                    "when you add texts.",
+                    "Open it with model=ForeignEncoder(name, function) for what made them, or search with a vector "
+                    "from the same model, alone or as vector= beside the text.",
                     typed="Search with --mode lexical, or in Python with a vector from the same model.",
                 ),
             )
