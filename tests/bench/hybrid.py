@@ -21,8 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,8 @@ from support.peer_base import K, Rows
 
 WORDS = (3, 6, 12)
 WARM = 10
+LINES = 20
+"""How many lines of a process that ended are shown."""
 
 
 def beginnings(texts: list[str], count: int) -> dict[int, list[str]]:
@@ -85,39 +86,49 @@ def serve(name: str, spec: dict[str, Any], fills: bool) -> None:
     engine.close()
 
 
-@contextmanager
-def child(name: str, spec: Path, python: str, does: str) -> Iterator[subprocess.Popen[str]]:
+class Ended(Exception):
+    """A child ended before it had answered; the message has the end of what it wrote to standard error."""
+
+
+class Child:
     """A process with one engine that fills or serves."""
-    command = [python, __file__, f"--{does}", name, str(spec)]
-    with open(spec.with_name(f"hybrid-{name}.log"), "ab") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env={**os.environ, **QUIET},
-            text=True,
-        )
-    try:
-        yield process
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait()
 
+    def __init__(self, name: str, spec: Path, python: str, does: str) -> None:
+        self._log = spec.with_name(f"hybrid-{name}.log")
+        with open(self._log, "ab") as log:
+            self._process = subprocess.Popen(
+                [python, __file__, f"--{does}", name, str(spec)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, **QUIET},
+                text=True,
+            )
 
-def answer(process: subprocess.Popen[str], **asked: Any) -> dict[str, Any]:
-    """What the process answers; it says something by itself first."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    if asked:
-        process.stdin.write(json.dumps(asked) + "\n")
-        process.stdin.flush()
-    while line := process.stdout.readline():
-        if line.startswith("{"):  # engines may print, too
-            found: dict[str, Any] = json.loads(line)
-            return found
-    return {"missing": "its answer; see its log"}
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.wait()
+
+    def answer(self, **asked: Any) -> dict[str, Any]:
+        """What the process answers; it says something by itself first. Raises Ended."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        if asked:
+            with suppress(BrokenPipeError):
+                self._process.stdin.write(json.dumps(asked) + "\n")
+                self._process.stdin.flush()
+        while line := self._process.stdout.readline():
+            if line.startswith("{"):  # engines may print, too
+                found: dict[str, Any] = json.loads(line)
+                return found
+        status = self._process.wait()
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        raise Ended("\n  ".join([f"its process ended with status {status}", *lines[-LINES:]]))
 
 
 def main() -> None:
@@ -160,21 +171,27 @@ def measured(spec: Path, asked: argparse.Namespace) -> dict[tuple[str, str], dic
     with ExitStack() as stack:
         serving = {}
         for name in asked.engines:
-            with child(name, spec, python[name], "fill") as process:
-                filled = answer(process)
-            if "missing" in filled:
-                print(f"{name} is left out: there is no {filled['missing']}", file=sys.stderr)
-                continue
-            print(f"{name}: filled in {filled['seconds']:.1f} s", file=sys.stderr)
-            process = stack.enter_context(child(name, spec, python[name], "serve"))
-            serving[name] = process, answer(process).get("modes", [])
+            try:
+                with Child(name, spec, python[name], "fill") as process:
+                    filled = process.answer()
+                if "missing" in filled:
+                    print(f"{name} is left out: there is no {filled['missing']}", file=sys.stderr)
+                    continue
+                print(f"{name}: filled in {filled['seconds']:.1f} s", file=sys.stderr)
+                process = stack.enter_context(Child(name, spec, python[name], "serve"))
+                serving[name] = process, process.answer()["modes"]
+            except Ended as error:
+                print(f"{name} is left out: {error}", file=sys.stderr)
         for number in range(asked.rounds):
-            for name, (process, modes) in serving.items():
-                for mode in modes:
-                    for words in WORDS:
-                        each = answer(process, mode=mode, words=words)
-                        if "missing" not in each:
-                            found.setdefault((name, mode), {}).setdefault(words, []).append(each)
+            for name, (process, modes) in list(serving.items()):
+                try:
+                    for mode in modes:
+                        for words in WORDS:
+                            answer = process.answer(mode=mode, words=words)
+                            found.setdefault((name, mode), {}).setdefault(words, []).append(answer)
+                except Ended as error:
+                    print(f"{name} is left out from round {number + 1} on: {error}", file=sys.stderr)
+                    del serving[name]
             print(f"round {number + 1} of {asked.rounds} done", file=sys.stderr)
     return found
 
@@ -188,7 +205,9 @@ def report(found: dict[tuple[str, str], dict[int, list[dict[str, float]]]], aske
     for (name, mode), by_words in found.items():
         cells = []
         for words in WORDS:
-            each = by_words[words]
+            if not (each := by_words.get(words, [])):
+                cells.append("-")
+                continue
             p50, cpu = (statistics.median(one[key] for one in each) for key in ("p50", "cpu"))
             cells.append(f"{p50:>9.2f} ({cpu:5.2f})")
         print(f"{name:10} {mode:11}" + "".join(f"{cell:>18}" for cell in cells))
