@@ -12,7 +12,7 @@ import pytest
 
 from vecindex.search.dense import codes, parallel_scan
 from vecindex.search.dense.pace import SEARCHES, Pace
-from vecindex.search.dense.parallel_scan import ParallelScan, spread
+from vecindex.search.dense.parallel_scan import ParallelScan, spread, spread_in_order
 from vecindex.search.dense.settings import FAST, CodeSettings
 
 
@@ -138,3 +138,35 @@ def test_an_error_in_spread_work_is_raised_once_all_threads_have_stopped(bad: in
         with pytest.raises(ValueError, match="bad"):
             spread(work, range(50))
         assert running == []
+
+
+def test_results_are_given_in_order_while_other_threads_go_on() -> None:
+    gates = [threading.Event() for _ in range(8)]
+    begun: list[int] = []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        assert threading.current_thread() is threading.main_thread() or gates[number].wait(30)
+        return number
+
+    results = spread_in_order(work, range(8))
+    gates[0].set()
+    assert next(results) == 0
+    for gate in reversed(gates):
+        gate.set()
+    assert list(results) == [1, 2, 3, 4, 5, 6, 7]
+    assert sorted(begun) == list(range(8))
+
+
+def test_work_that_nobody_asks_for_any_more_is_not_begun() -> None:
+    begun: list[int] = []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        return number
+
+    with SEARCHES, SEARCHES:  # no other thread helps
+        results = spread_in_order(work, range(100))
+        assert next(results) == 0
+        results.close()
+    assert begun == [0]

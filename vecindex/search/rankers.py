@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InvalidInput
 from ..errors.warnings import PhraseNotFound
 from ..store.generation import Allowed
-from ..values.columns import each
-from ..values.texts import checked_query
 from .dense.exact import Ranking, Rows, Vectors, best, scored, scores, union
-from .dense.nearest import Trace, rankings
+from .dense.nearest import Trace, each_ranking
 from .dense.plan import RANK_ROWS, Plan, Route
 from .fusion import DEPTH, FUSIONS, Fusion, Parts, Scale, total
 from .options import SearchOptions
@@ -30,6 +27,8 @@ Sides = Mapping[str, npt.NDArray[Any]]
 _NO_ROWS: Rows = np.empty(0, np.int64)
 _NO_SCORES: npt.NDArray[Any] = np.empty(0)
 _FEW = 32
+_TOGETHER = 64
+"""As many queries of a hybrid search are done as one."""
 _DEEPER = 2
 """How many candidates each side proposes for each record that a hybrid search is asked for. Measured: twice as many are
 enough for 9 of 10 queries."""
@@ -45,6 +44,9 @@ class Ranker(Protocol):
 
     def best(self, numbers: Sequence[int], asked: int) -> list[Ranking]:
         """For each of these queries the ``asked`` best rows, fewer only if fewer match."""
+
+    def each(self, numbers: Sequence[int], asked: int) -> Iterator[Ranking]:
+        """As `best`, one after the other; while one is used, other threads may look for the next."""
 
     def every(self, number: int) -> tuple[Rows, npt.NDArray[Any]]:
         """All rows that match a query, and the scores that order them."""
@@ -108,15 +110,18 @@ class Dense:
         return len(self._queries)
 
     def best(self, numbers: Sequence[int], asked: int) -> list[Ranking]:
-        found: dict[int, Ranking] = {}
+        return list(self.each(numbers, asked))
+
+    def each(self, numbers: Sequence[int], asked: int) -> Iterator[Ranking]:
         together: dict[int, list[int]] = {}
         for number in numbers:
             together.setdefault(id(self._allowed[number]), []).append(number)
-        for some in together.values():
-            wanted = asked + len(self._without)
-            every = rankings(self._view, self._queries[some], wanted, self._allowed[some[0]], self._trace)
-            found.update(zip(some, every, strict=True))
-        return [self._matching(found[number], asked) for number in numbers]
+        streams = {}
+        for alike, some in together.items():
+            wanted, allowed = asked + len(self._without), self._allowed[some[0]]
+            streams[alike] = each_ranking(self._view, self._queries[some], wanted, allowed, self._trace)
+        for number in numbers:
+            yield self._matching(next(streams[id(self._allowed[number])]), asked)
 
     def every(self, number: int) -> tuple[Rows, Vectors]:
         allowed, trace = self._allowed[number], self._trace
@@ -199,6 +204,9 @@ class Lexical:
         self._trace.lap("words")
         return [self._trace.ordered("lexical", _at_least(ranking, self._least)) for ranking in found]
 
+    def each(self, numbers: Sequence[int], asked: int) -> Iterator[Ranking]:
+        return (ranking for number in numbers for ranking in self.best([number], asked))
+
     def every(self, number: int) -> tuple[Rows, npt.NDArray[Any]]:
         (ranking,) = self.best([number], max(1, self._allowed[number].count))
         return ranking.rows, ranking.scores
@@ -268,6 +276,10 @@ class Hybrid:
             self._trace.widened += bool(waiting)
             depth *= _WIDER
         return [found[number] for number in numbers]
+
+    def each(self, numbers: Sequence[int], asked: int) -> Iterator[Ranking]:
+        starts = range(0, len(numbers), _TOGETHER)
+        return (ranking for start in starts for ranking in self.best(numbers[start : start + _TOGETHER], asked))
 
     def every(self, number: int) -> tuple[Rows, npt.NDArray[Any]]:
         rows = self._dense.every(number)[0]
@@ -368,18 +380,6 @@ def ranker(
     chosen = [words.allowed(query, allowed) for query in queries]
     lexical = Lexical(words, [query.without_conditions() for query in queries], chosen, trace)
     return Hybrid(view, Dense(view, vectors, chosen, trace), lexical, options.fusion, trace, least)
-
-
-def texts_to_find(queries: Any, options: SearchOptions) -> list[str]:
-    """The queries, which must be texts; raises InvalidInput."""
-    if len(queries) and not isinstance(queries[0], str):
-        if options.mode == "dense":
-            raise InvalidInput("a vector has no text to rerank by", "Pass a text, or leave rerank= out.")
-        raise InvalidInput(
-            f"a vector has no words for a {options.mode} search to look for",
-            "Pass a text, or search with mode='dense'.",
-        )
-    return each(queries, checked_query)
 
 
 def _at_least(ranking: Ranking, least: float | None) -> Ranking:

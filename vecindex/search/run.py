@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,7 +103,8 @@ def search(
     The second ``stage`` chooses among more records than are wanted.
     """
     trace = trace or Trace()
-    hits = [shown(view, each, options, trace) for each in find(view, ranker, options, trace, stage)]
+    with closing(find(view, ranker, options, trace, stage)) as found:
+        hits = [shown(view, each, options, trace) for each in found]
     trace.lap("fetch")
     return hits
 
@@ -114,8 +117,8 @@ def find(
     stage: SecondStage | None = None,
     pool: int | None = None,
     read: npt.NDArray[np.bool_] | None = None,
-) -> list[Found]:
-    """The records that `search` shows for each query, and those behind them that it knows.
+) -> Generator[Found, None, None]:
+    """The records that `search` shows for each query, and those behind them that it knows, one after the other.
 
     Args:
         view: what is searched.
@@ -134,15 +137,13 @@ def find(
         found = grouped(view, ranker, pool, options.by, limit, trace)
         for ranking in found:
             trace.ordered("groups", ranking)
-        best = list(zip(_fetched(view, found), found, strict=True))
+        best = _fetched(view, found)
     else:
         # One more tells whether there are more, where they cannot be counted.
         counts = [ranker.matches(number) for number in numbers]
         asked = pool + (None in counts)
-        found = ranker.best(numbers, asked)
-        fetched = zip(numbers, _fetched(view, found), found, strict=True)
-        best = [_best(view, ranker, number, stored, ranking, asked) for number, stored, ranking in fetched]
-    each_found = []
+        fetched = zip(numbers, _fetched(view, ranker.each(numbers, asked)), strict=True)
+        best = (_best(view, ranker, number, *each, asked) for number, each in fetched)
     for number, (stored, ranking) in zip(numbers, best, strict=True):
         count = len(stored) if (known := counts[number]) is None else known
         stored, ranking = stored[:pool], Ranking(ranking.rows[:pool], ranking.scores[:pool])
@@ -168,8 +169,7 @@ def find(
             trace.lap("rerank")
         # Whether there are more groups is not known without looking at all records.
         has_more = count > len(rows) if options.by is None else len(rows) == pool
-        each_found.append(Found(stored, ranking, sides, rows, has_more, has_read))
-    return each_found
+        yield Found(stored, ranking, sides, rows, has_more, has_read)
 
 
 def pool_size(options: SearchOptions) -> int:
@@ -219,19 +219,28 @@ def search_all(view: RecordView, ranker: Ranker, options: SearchOptions) -> Iter
                 yield replace(hit, rank=rank)
 
 
-def _fetched(view: RecordView, rankings: Sequence[Ranking]) -> Iterator[list[Stored]]:
-    """The records of each ranking; those of many rankings are read together."""
-    some: list[list[int]] = []
-    for number, ranking in enumerate(rankings, 1):
-        some.append(ranking.rows.tolist())
-        if number == len(rankings) or sum(map(len, some)) >= _RECORDS_A_READ:
-            if len(some) == 1:
-                yield view.fetch(some[0])
-            else:
-                rows = list(dict.fromkeys(row for each in some for row in each))
-                found = dict(zip(rows, view.fetch(rows), strict=True))
-                yield from ([found[row] for row in each] for each in some)
-            some = []
+def _fetched(view: RecordView, rankings: Iterable[Ranking]) -> Iterator[tuple[list[Stored], Ranking]]:
+    """The records of each ranking, with it; those of many rankings are read together."""
+    waiting: list[Ranking] = []
+    count = 0
+    for ranking in rankings:
+        waiting.append(ranking)
+        count += len(ranking.rows)
+        if count >= _RECORDS_A_READ:
+            yield from _fetched_together(view, waiting)
+            waiting, count = [], 0
+    yield from _fetched_together(view, waiting)
+
+
+def _fetched_together(view: RecordView, rankings: Sequence[Ranking]) -> Iterator[tuple[list[Stored], Ranking]]:
+    each_rows = [ranking.rows.tolist() for ranking in rankings]
+    if len(rankings) == 1:
+        yield view.fetch(each_rows[0]), rankings[0]
+        return
+    rows = list(dict.fromkeys(chain.from_iterable(each_rows)))
+    found = dict(zip(rows, view.fetch(rows), strict=True))
+    for some, ranking in zip(each_rows, rankings, strict=True):
+        yield [found[row] for row in some], ranking
 
 
 def reported(mode: Mode, trace: Trace) -> SearchReport:

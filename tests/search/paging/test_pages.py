@@ -173,13 +173,13 @@ def test_k_the_sentences_around_and_the_time_may_change_from_page_to_page(index:
 def test_what_the_first_page_missed_comes_on_the_second(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = keys(index.search(QUERY, COUNT))
 
-    def missing(view: Any, queries: Any, k: int, *rest: Any) -> list[Ranking]:
+    def missing(view: Any, queries: Any, k: int, *rest: Any) -> Iterator[Ranking]:
         """As codes may propose too little: the second-best and the fourth-best rows are not found."""
         found = rankings(view, queries, k + 2, *rest)
         kept = [place for place in range(k + 2) if place not in (1, 3)]
-        return [Ranking(one.rows[kept], one.scores[kept]) for one in found]
+        return (Ranking(one.rows[kept], one.scores[kept]) for one in found)
 
-    monkeypatch.setattr(rankers, "rankings", missing)
+    monkeypatch.setattr(rankers, "each_ranking", missing)
     expected = [whole[0], whole[2], *whole[4:12], whole[1], whole[3], *whole[12:]]
     assert keys(paged(index, [10, 20])) == expected
     assert keys(paged(index, [10, 1])) == expected

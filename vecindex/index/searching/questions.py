@@ -76,6 +76,17 @@ class Questions:
             )
         each(self.queries, checked_query)
 
+    def texts(self, options: SearchOptions) -> list[str]:
+        """The queries, which must be texts; raises InvalidInput."""
+        if len(self) and not isinstance(self.queries[0], str):
+            if options.mode == "dense":
+                raise InvalidInput("a vector has no text to rerank by", "Pass a text, or leave rerank= out.")
+            raise InvalidInput(
+                f"a vector has no words for a {options.mode} search to look for",
+                "Pass a text, or search with mode='dense'.",
+            )
+        return each(self.queries, checked_query)
+
     def unit_vectors(self, space: Space | None) -> Vectors:
         """The vectors that were given, (n, D) of unit length; raises InvalidInput if they are not of this space."""
         given = self.queries if self.vectors is None else self.vectors

@@ -18,7 +18,7 @@ from ...search.dense.pace import SEARCHES
 from ...search.listing import Listing
 from ...search.options import TOKENS, SearchOptions
 from ...search.paging.pages import check_question, first_pages, next_page
-from ...search.rankers import Dense, Ranker, ranker, texts_to_find
+from ...search.rankers import Dense, Ranker, ranker
 from ...search.rerank.second_stage import SecondStage
 from ...search.run import SearchReport
 from ...search.shaping.direction import direction
@@ -173,7 +173,7 @@ class Searches(Listing):
         asked.check(options)
         queries, are_texts = asked.queries, asked.are_texts
         is_plain = options.mode == "dense" and options.rerank is None
-        texts = [] if is_plain else texts_to_find(queries, options)
+        texts = [] if is_plain else asked.texts(options)
         by_vectors, compares_tokens = options.mode != "lexical", options.rerank == TOKENS
         is_encoded = are_texts and (compares_tokens or (by_vectors and asked.vectors is None))
         is_read = is_encoded or options.rerank is not None

@@ -12,7 +12,8 @@ every row is scored. That happens when
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from ..view import View
 from .codes import Codes
 from .doubt import are_in_doubt
 from .exact import ROUNDING, Ranking, Rows, Vectors, best, best_of_each, candidate_scores, rank, scan
-from .parallel_scan import spread
+from .parallel_scan import spread, spread_in_order
 from .plan import LARGEST_SHARE, RANK_ROWS, Plan, Route, plan
 
 if TYPE_CHECKING:
@@ -115,7 +116,11 @@ class _Job:
 
 def rankings(view: View, queries: Vectors, k: int, allowed: Allowed, trace: Trace | None = None) -> list[Ranking]:
     """The best min(k, allowed) rows for each of ``queries`` (q, D), unit vectors."""
-    trace = trace or Trace()
+    return list(each_ranking(view, queries, k, allowed, trace or Trace()))
+
+
+def each_ranking(view: View, queries: Vectors, k: int, allowed: Allowed, trace: Trace) -> Iterator[Ranking]:
+    """As `rankings`, one after the other; while one is used, other threads may look for the next."""
     vectors = np.asarray(view.vectors)
     size, dimension = vectors.shape
     decided = plan(size, allowed.count, k, dimension, view.settings, view.coded)
@@ -129,7 +134,7 @@ def rankings(view: View, queries: Vectors, k: int, allowed: Allowed, trace: Trac
             coded, settings = (codes.rows, codes.settings) if codes is not None and usable else (0, None)
             decided = plan(size, allowed.count, k, dimension, settings, coded)
     trace.plan = decided
-    return _ROUTES[decided.route](_Job(view, vectors, allowed, queries, decided, trace, codes))
+    yield from _ROUTES[decided.route](_Job(view, vectors, allowed, queries, decided, trace, codes))
 
 
 def _none(job: _Job) -> list[Ranking]:
@@ -154,24 +159,23 @@ def _scan(job: _Job) -> list[Ranking]:
     return found
 
 
-def _coded(job: _Job) -> list[Ranking]:
+def _coded(job: _Job) -> Iterator[Ranking]:
     """The best of the candidates and of the tail where these are complete; else the best of every allowed row."""
     tails, inside = _tail(job)
-    found: list[Ranking | None] = list(tails)
-    if inside:
-        size = max(1, min(QUERIES_A_BLOCK, CANDIDATES_A_BLOCK // job.plan.candidates))
-        if len(job.queries) == 1:
-            found = _widen(job, job.queries, tails, inside)
-        else:
-            found = _widen_blocks(job, tails, inside, size)
-    left = [i for i, ranking in enumerate(found) if ranking is None]
-    if left:
-        job.trace.exhaustive = True
-        decided = plan(job.plan.rows, job.allowed.count, job.plan.k, job.vectors.shape[1])
-        rest = _Job(job.view, job.vectors, job.allowed, job.queries[left], decided, job.trace)
-        for i, ranking in zip(left, _ROUTES[decided.route](rest), strict=True):
-            found[i] = ranking
-    return [ranking for ranking in found if ranking is not None]
+    if not inside:
+        yield from tails
+        return
+    start = 0
+    for found in _widened(job, tails, inside):
+        left = [i for i, ranking in enumerate(found, start) if ranking is None]
+        if left:
+            job.trace.exhaustive = True
+            decided = plan(job.plan.rows, job.allowed.count, job.plan.k, job.vectors.shape[1])
+            rest = _Job(job.view, job.vectors, job.allowed, job.queries[left], decided, job.trace)
+            for i, ranking in zip(left, _ROUTES[decided.route](rest), strict=True):
+                found[i - start] = ranking
+        yield from (ranking for ranking in found if ranking is not None)
+        start += len(found)
 
 
 def _tail(job: _Job) -> tuple[list[Ranking], int]:
@@ -196,19 +200,23 @@ def _tail(job: _Job) -> tuple[list[Ranking], int]:
     return [Ranking(ranking.rows + coded, ranking.scores) for ranking in found], inside
 
 
-def _widen_blocks(job: _Job, tails: list[Ranking], inside: int, size: int) -> list[Ranking | None]:
-    """As `_widen`, with ``size`` queries at a time in each of several threads."""
+def _widened(job: _Job, tails: list[Ranking], inside: int) -> Iterator[list[Ranking | None]]:
+    """As `_widen`, for some queries at a time, in several threads if there are many queries."""
+    if len(job.queries) == 1:
+        yield _widen(job, job.queries, tails, inside)
+        return
+    size = max(1, min(QUERIES_A_BLOCK, CANDIDATES_A_BLOCK // job.plan.candidates))
 
     def widen(start: int) -> tuple[list[Ranking | None], Trace]:
         own = replace(job, trace=Trace(plan=job.plan))
         block = slice(start, start + size)
         return _widen(own, job.queries[block], tails[block], inside), own.trace
 
-    blocks = spread(widen, range(0, len(job.queries), size))
-    for _, trace in blocks:
-        job.trace.add(trace)
-    job.trace.lap("candidates")
-    return [ranking for found, _ in blocks for ranking in found]
+    with closing(spread_in_order(widen, range(0, len(job.queries), size))) as blocks:
+        for found, trace in blocks:
+            job.trace.add(trace)
+            job.trace.lap("candidates")
+            yield found
 
 
 def _widen(job: _Job, queries: Vectors, tails: list[Ranking], inside: int) -> list[Ranking | None]:
@@ -302,7 +310,7 @@ def _judged(
     return [None if is_open else ranking for is_open, ranking in zip(are_open.tolist(), ranked, strict=True)]
 
 
-_ROUTES: dict[Route, Callable[[_Job], list[Ranking]]] = {
+_ROUTES: dict[Route, Callable[[_Job], Iterable[Ranking]]] = {
     Route.NONE: _none,
     Route.RANK: _rank,
     Route.SCAN: _scan,

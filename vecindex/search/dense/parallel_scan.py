@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from itertools import count as counter
 from time import perf_counter
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -141,31 +141,56 @@ def spread(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result
 
     This thread does all of them while other searches run: they have the other cores. An error ends all threads.
     """
-    found: list[Result | None] = [None] * len(items)
+    return list(spread_in_order(work, items))
+
+
+def spread_in_order(work: Callable[[Item], Result], items: Sequence[Item]) -> Generator[Result, None, None]:
+    """As `spread`; each result is given once it and those before it are there, and other threads go on meanwhile."""
+    found: dict[int, Result] = {}
     numbers = counter()
 
-    def take_turns() -> None:
+    def take_turn() -> bool:
+        """Whether there was an item left."""
         try:
-            while (number := next(numbers)) < len(items):
-                found[number] = work(items[number])
+            if (number := next(numbers)) >= len(items):
+                return False
+            found[number] = work(items[number])
         except BaseException:
-            while next(numbers) < len(items):
-                pass
+            end()
             raise
+        return True
+
+    def take_turns() -> None:
+        while take_turn():
+            pass
+
+    def end() -> None:
+        while next(numbers) < len(items):
+            pass
 
     helpers: list[Future[None]] = []
-    while len(helpers) < min(available_cores(), len(items)) - 1 and not SEARCHES.are_many:
-        helper = _started(take_turns)
-        if helper is None:
-            break
-        helpers.append(helper)
     try:
-        take_turns()
+        most = min(available_cores(), len(items)) - 1 if len(items) > 1 else 0
+        while len(helpers) < most and not SEARCHES.are_many:
+            helper = _started(take_turns)
+            if helper is None:
+                break
+            helpers.append(helper)
+        for number in range(len(items)):
+            while number not in found and take_turn():
+                pass
+            if number not in found:
+                _wait_for(helpers)
+            yield found.pop(number)
     finally:
+        end()
         for helper in helpers:
             if not helper.cancel():
                 wait([helper])
+
+
+def _wait_for(helpers: Sequence[Future[None]]) -> None:
+    """Waits until the threads have done their last items; raises their errors."""
     for helper in helpers:
-        if not helper.cancelled():
+        if not helper.cancel():
             helper.result()
-    return cast(list[Result], found)

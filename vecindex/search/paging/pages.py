@@ -15,6 +15,7 @@ page missed is then not shown either.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -73,14 +74,15 @@ def first_pages(
     state = view.state
     pool = min(pool_size(options), state.rows)
     pages = []
-    for query, found in zip(queries, find(view, ranker, options, trace, stage), strict=True):
-        page = shown(view, found, options, trace)
-        if page and (found.has_more or len(found.pool) > len(page)):
-            read = b"" if found.read is None or found.read.all() else np.packbits(found.read).tobytes()
-            last = _last(found, len(page)) if _is_plain(options) else None
-            cursor = Cursor(b"", state, pool, len(page), last, read)
-            page.ahead = partial(_written, cursor, query, options)
-        pages.append(page)
+    with closing(find(view, ranker, options, trace, stage)) as every:
+        for query, found in zip(queries, every, strict=True):
+            page = shown(view, found, options, trace)
+            if page and (found.has_more or len(found.pool) > len(page)):
+                read = b"" if found.read is None or found.read.all() else np.packbits(found.read).tobytes()
+                last = _last(found, len(page)) if _is_plain(options) else None
+                cursor = Cursor(b"", state, pool, len(page), last, read)
+                page.ahead = partial(_written, cursor, query, options)
+            pages.append(page)
     trace.lap("fetch")
     return pages
 
@@ -140,11 +142,12 @@ def _after_first(
     wanted, skipped = options.k, cursor.shown - cursor.pool
     page = Hits()
     if skipped >= 0:  # only what is in the pool counts, not its order
-        pool = find(view, ranker, replace(options, rerank=None, diversity=0.0), trace, pool=cursor.pool)[0].pool
+        (found,) = find(view, ranker, replace(options, rerank=None, diversity=0.0), trace, pool=cursor.pool)
+        pool = found.pool
     else:
         read = np.unpackbits(np.frombuffer(cursor.read, np.uint8), count=cursor.pool).astype(np.bool_)
         chosen = replace(options, k=cursor.shown + options.k)
-        head = find(view, ranker, chosen, trace, stage, cursor.pool, read if cursor.read else None)[0]
+        (head,) = find(view, ranker, chosen, trace, stage, cursor.pool, read if cursor.read else None)
         page, pool = shown(view, head, options, trace, cursor.shown, cursor.shown), head.pool
         skipped, wanted = 0, options.k - len(page)
         if not wanted:
