@@ -19,6 +19,8 @@ from haystack.errors import FilterError
 import vecindex
 from vecindex.integrations.haystack import VecindexDocumentStore
 
+from ...support.toy import ToyEncoder
+
 SPACE = "a model of the tests"
 
 
@@ -128,6 +130,12 @@ def test_documents_are_there_when_the_store_is_opened_again(tmp_path: Path) -> N
         other.count_documents()
 
 
+@pytest.mark.parametrize("wrong", [{"path": 1}, {"embedding_space": 1}, {"embedding_space": " "}], ids=str)
+def test_wrong_settings_are_refused_at_once(wrong: dict[str, Any]) -> None:
+    with pytest.raises(vecindex.InvalidInput):
+        VecindexDocumentStore(**({"path": "index"} | wrong))
+
+
 def test_nothing_is_opened_before_the_store_is_used(tmp_path: Path) -> None:
     store = VecindexDocumentStore(tmp_path / "index")
     assert VecindexDocumentStore.from_dict(store.to_dict()).to_dict() == store.to_dict()
@@ -152,6 +160,20 @@ def test_records_that_were_not_added_through_haystack_are_documents_too(
         assert [document.id for document in document_store.filter_documents(condition)] == ["b"], condition
     assert document_store.update_by_filter({}, {"seen": True}) == 2
     assert index.get("a").metadata == {"day": "2024-01-01", "seen": True}
+
+
+def test_an_index_with_a_model_of_its_own_is_searched_and_takes_no_other_embeddings(tmp_path: Path) -> None:
+    with vecindex.open(tmp_path / "index", model=ToyEncoder()) as index:
+        index.add(["one two", "three"])
+        query = index.encoder.encode(["one two"], role="query")[0].tolist()
+    store = VecindexDocumentStore(tmp_path / "index", embedding_space="toy")
+    assert [document.content for document in store.search("hybrid", query="one", query_embedding=query, top_k=1)] == [
+        "one two"
+    ]
+    assert store.write_documents([Document(content="four")]) == 1
+    with pytest.raises(vecindex.SpaceMismatch):
+        store.write_documents([Document(content="five", embedding=query)])
+    store.close()
 
 
 def test_the_commands_filters_see_the_meta(document_store: VecindexDocumentStore) -> None:

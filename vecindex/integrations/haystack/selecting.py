@@ -63,10 +63,12 @@ def select(index: Index, filters: dict[str, Any] | None) -> Selection:
     by_embedding = _names_embedding(filters)
     if translated.unsure == NOTHING:
         return Selection(str(translated.matched))
+    with _without_filter_warnings():
+        has_unsure = index.count(str(translated.unsure)) > 0  # a count is remembered, until the index changes
     # Each is looked at now, since one that cannot be compared is an error even if no search would come to it.
-    undecided = list(Selection(str(translated.unsure), filters, by_embedding).records(index))
+    unsure = Selection(str(translated.unsure), filters, by_embedding).records(index) if has_unsure else ()
     sure = all_of([translated.matched, negate(translated.unsure)])
-    if not undecided:
+    if not list(unsure):
         return Selection(str(sure))
     return Selection(str(any_of([sure, translated.unsure])), filters, by_embedding)
 

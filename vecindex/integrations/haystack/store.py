@@ -16,7 +16,9 @@ from ...errors import InvalidInput, RecordNotFound, SpaceMismatch
 from ...index.facade import Index
 from ...index.facade import open as open_index
 from ...search.fusion import Fusion
+from ...values.arguments import entrance
 from ...values.records import Hit, Record
+from ...values.scalars import string
 from .documents import Row, document_of, facts_of, meta_of, row_of, with_facts
 from .fields import Fields
 from .selecting import documents, record_of_hit, select, with_vector
@@ -25,6 +27,13 @@ from .twins import AsyncTwins
 Scored = Literal["dense", "lexical", "hybrid"]
 _MANY = 100
 """Where more than one of so many records is looked for, all keys are read at once."""
+
+
+def _named(name: str, value: object) -> str:
+    given = string(value, "the name of what makes the embeddings")
+    if not given.strip():
+        raise InvalidInput("the name of what makes the embeddings is empty", 'Pass embedding_space="my-model", say.')
+    return given
 
 
 class VecindexDocumentStore(Fields, AsyncTwins):
@@ -39,6 +48,7 @@ class VecindexDocumentStore(Fields, AsyncTwins):
             store with another name is refused.
     """
 
+    @entrance(embedding_space=_named)
     def __init__(self, path: str | os.PathLike[str], *, embedding_space: str = "haystack") -> None:
         self.path = os.fspath(path)
         self.embedding_space = embedding_space
@@ -108,7 +118,9 @@ class VecindexDocumentStore(Fields, AsyncTwins):
         return documents(self.index, self._records(filters))
 
     def write_documents(self, documents: list[Document], policy: DuplicatePolicy = DuplicatePolicy.NONE) -> int:
-        """Writes documents, and returns how many. ``DuplicatePolicy.NONE`` means ``FAIL``, which writes all or none.
+        """Writes documents, and returns how many.
+
+        ``DuplicatePolicy.NONE`` means ``FAIL``, which writes none if one is stored already.
 
         Raises:
             DuplicateDocumentError: with ``FAIL``, an id is stored already, or two of the documents have it.
