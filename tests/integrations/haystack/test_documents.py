@@ -162,6 +162,40 @@ def test_records_that_were_not_added_through_haystack_are_documents_too(
     assert index.get("a").metadata == {"day": "2024-01-01", "seen": True}
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        *(
+            "text",
+            ["list"],
+            {"empty": "yes"},
+            {"length": "long"},
+            {"length": -1.0},
+            {"zeros": 10**12},
+            {"score": "high"},
+        ),
+        *({"blob": "text"}, {"blob": {"data": 1, "meta": {}, "mime_type": None}}, {"sparse": {"indices": [1]}}),
+        *({"sparse": {"indices": [1], "values": []}}, {"id": 1}, {"clock": 1, "utc": [1]}),
+    ],
+    ids=str,
+)
+def test_facts_that_a_stranger_wrote_do_no_harm(document_store: VecindexDocumentStore, facts: Any) -> None:
+    metadata = [{"_haystack": facts, "a": 1}]
+    document_store.index.add(["words"], keys=["x"], metadata=metadata, vectors=[[1, 0]], space=SPACE)
+    for condition in (None, {"field": "meta.a", "operator": "==", "value": 1}):
+        (found,) = document_store.filter_documents(condition)
+        assert (found.id, found.content, found.meta) == ("x", "words", {"a": 1})
+    assert len(document_store.search("dense", query_embedding=[1.0, 0.0])) == 1
+    assert document_store.update_by_filter({}, {"a": 2}) == 1
+
+
+def test_a_blob_that_a_stranger_wrote_is_named(document_store: VecindexDocumentStore) -> None:
+    blob: dict[str, Any] = {"data": "&&&", "meta": {}, "mime_type": None}
+    document_store.index.add(["words"], keys=["x"], metadata=[{"_haystack": {"blob": blob}}], encode=False)
+    with pytest.raises(vecindex.InvalidInput, match="blob of the document 'x'"):
+        document_store.filter_documents()
+
+
 def test_an_index_with_a_model_of_its_own_is_searched_and_takes_no_other_embeddings(tmp_path: Path) -> None:
     with vecindex.open(tmp_path / "index", model=ToyEncoder()) as index:
         index.add(["one two", "three"])

@@ -17,6 +17,7 @@ search can use them. What a record has no place for stands in the metadata under
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,8 @@ from ...values.records import Metadata, Record
 from .dates import dates_in
 
 RESERVED = "_haystack"
+MOST_ZEROS = 1_000_000
+"""The largest dimension of an embedding of zeros."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,11 @@ def row_of(document: Document) -> Row:
         vector = _vector(document)
         facts["length"] = _length(vector)
         if facts["length"] == 0:
+            if len(vector) > MOST_ZEROS:
+                raise InvalidInput(
+                    f"the embedding of the document {document.id!r} has {len(vector):,} zeros",
+                    f"At most {MOST_ZEROS:,} are kept; leave it out.",
+                )
             facts["zeros"] = len(vector)
             vector = None
     if document.blob is not None:
@@ -80,9 +88,13 @@ def with_facts(meta: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def facts_of(metadata: Metadata) -> dict[str, Any]:
-    """What stands under `RESERVED`; empty for a record that was not added through Haystack."""
+    """What stands under `RESERVED`; empty for a record that was not added through Haystack, or was tampered with."""
     facts = metadata.get(RESERVED)
-    return facts if isinstance(facts, dict) else {}
+    if not isinstance(facts, dict) or not all(
+        is_sound(facts[name]) for name, is_sound in _SOUND.items() if name in facts
+    ):
+        return {}
+    return facts
 
 
 def meta_of(metadata: Metadata) -> dict[str, Any]:
@@ -96,12 +108,50 @@ def document_of(record: Record, with_embedding: bool = True, score: float | None
     return Document(
         id=record.key or "",
         content=None if facts.get("empty") else record.text,
-        blob=blob and ByteStream(base64.b64decode(blob["data"]), blob["meta"], blob["mime_type"]),
+        blob=blob and ByteStream(_bytes(record.key or "", blob["data"]), blob["meta"], blob["mime_type"]),
         meta=meta_of(record.metadata or {}),
         score=facts.get("score") if score is None else score,
         embedding=_embedding(facts, record.vector) if with_embedding else None,
         sparse_embedding=sparse and SparseEmbedding.from_dict(sparse),
     )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_blob(value: Any) -> bool:
+    if not isinstance(value, dict) or set(value) != {"data", "meta", "mime_type"}:
+        return False
+    kinds = isinstance(value["data"], str), isinstance(value["meta"], dict)
+    return all(kinds) and isinstance(value["mime_type"], (str, type(None)))
+
+
+def _is_sparse(value: Any) -> bool:
+    if not isinstance(value, dict) or set(value) != {"indices", "values"}:
+        return False
+    indices, values = value["indices"], value["values"]
+    return isinstance(indices, list) and isinstance(values, list) and len(indices) == len(values)
+
+
+_SOUND: dict[str, Callable[[Any], bool]] = {
+    "empty": lambda value: value is True,
+    "length": lambda value: _is_number(value) and value >= 0,
+    "zeros": lambda value: isinstance(value, int) and 0 <= value <= MOST_ZEROS,
+    "blob": _is_blob,
+    "score": _is_number,
+    "sparse": _is_sparse,
+}
+"""What each fact must be: an index may come from a stranger."""
+
+
+def _bytes(key: str, text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise InvalidInput(
+            f"the blob of the document {key!r} is not Base64", "Another program wrote it: delete the document."
+        ) from None
 
 
 def _embedding(facts: dict[str, Any], vector: npt.NDArray[np.float32] | None) -> list[float] | None:
