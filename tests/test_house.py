@@ -147,6 +147,7 @@ COMMAND = "from vecindex.cli import main; main()"
 def test_help_loads_click_alone() -> None:
     assert loaded_by(COMMAND, "--help") == {"click"}
     assert loaded_by(COMMAND, "search", "--help") == {"click"}
+    assert loaded_by(COMMAND, "serve", "--help") == {"click"}
 
 
 def test_importing_the_package_loads_nothing() -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from vecindex.search import together
 from vecindex.serve.problems import Problem
 from vecindex.serve.writer import Check, Writer
 from vecindex.store.disk.lock import WriterLock
 
 from ..support.helpers import opened, snapshots
 from ..support.served import Asked, asked, error_of
+from ..support.toy import ToyEncoder
 
 
 def test_changes_are_made_in_order_by_one_thread() -> None:
@@ -122,6 +125,32 @@ def test_until_it_is_ready_and_once_it_stops_a_server_says_so(fresh: Asked) -> N
     assert fresh.refused("GET", "/readyz") == (503, "NotReady")
     answer = fresh.ask("GET", "/v1/count")
     assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+
+
+def test_the_first_request_finds_the_model_loaded(tmp_path: Path) -> None:
+    encoder = ToyEncoder()
+    with asked(opened(tmp_path / "index", model=encoder)):
+        assert encoder.encoded > 0
+
+
+def test_searches_that_come_together_are_encoded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "available_cores", lambda: 1)
+    sizes: list[int] = []
+    encode_all = ToyEncoder.encode_all
+
+    def waiting(self: ToyEncoder, texts: Any, **named: Any) -> Any:
+        """The first search waits until all others have come."""
+        sizes.append(len(texts))
+        while len(sizes) == 1 and len(server.service.index._together._waiting) < 39:
+            time.sleep(0.01)
+        return encode_all(self, texts, **named)
+
+    with asked(opened(tmp_path / "index")) as server:
+        server.post("/v1/records", records=[{"text": "one", "key": "one"}])
+        monkeypatch.setattr(ToyEncoder, "encode_all", waiting)
+        answers = server.together(*[("POST", "/v1/search", {"json": {"query": f"text {n}"}}) for n in range(40)])
+    assert {each.status_code for each in answers} == {200}
+    assert sizes == [1, 39]
 
 
 def test_a_reranker_is_used_only_if_the_server_allows_it(server: Asked, tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ class Settings:
         max_bodies: bytes of all bodies that are held at once.
         body_seconds: within which a body has to arrive.
         timeout: seconds within which a request is answered.
-        readers: searches and other reads that run beside each other.
+        readers: searches and other reads that run beside each other; those that wait for each other are done as one,
+            see `search.together`, which makes the most of many.
         requests: requests that are worked on or wait at once.
         queue: changes that wait for the writer.
         drain_seconds: for how long a server that stops still takes connections, and then requests over them.
@@ -43,7 +44,7 @@ class Settings:
     max_bodies: int = 128 * MEGABYTE
     body_seconds: float = 30.0
     timeout: float = 60.0
-    readers: int = 32
+    readers: int = 64
     requests: int = 256
     queue: int = 64
     drain_seconds: float = 0.5
