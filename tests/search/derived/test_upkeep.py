@@ -33,7 +33,7 @@ def unit(rows: int, seed: int) -> Vectors:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Codes are used from 500 rows on instead of 20,000."""
+    """Codes are used from 500 rows on instead of 10,000."""
     for module, name, value in (
         *((upkeep, "ROWS_FOR_CODES", 500), (upkeep, "TAIL", 100), (upkeep, "TAIL_WITHIN_AN_ADD", 500)),
         *((plan, "CODED_ROWS", 500), (plan, "RANK_ROWS", 50), (tune, "CODED_ROWS", 500)),

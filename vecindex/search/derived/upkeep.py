@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("vecindex")
 
-ROWS_FOR_CODES = 16_384
+ROWS_FOR_CODES = 8_192
 """The number of rows from which codes are made, a little before they pay (`plan.CODED_ROWS`)."""
 TAIL = 4_096
 _TAIL_SHARE = 32
