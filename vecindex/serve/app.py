@@ -17,7 +17,7 @@ from .front import REQUEST, Front, fault
 from .logs import Log
 from .metrics import Metrics
 from .problems import SECONDS, Problem, problem_of
-from .routes import changes, facts, health, records, searching
+from .routes import changes, facts, health, page, records, searching
 from .service import Service
 
 _ABOUT = """\
@@ -57,6 +57,7 @@ def make_routes(service: Service, metrics: Metrics) -> FastAPI:
         app.include_router(module.router)
     app.include_router(changes.router, include_in_schema=not service.settings.readonly)
     app.include_router(health.health_routes(metrics))
+    app.include_router(page.router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(VecindexError, _of_index)
     app.add_exception_handler(RequestValidationError, _invalid)

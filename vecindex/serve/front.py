@@ -16,10 +16,11 @@ from .guards.rates import Rates
 from .logs import Log
 from .metrics import Metrics
 from .problems import Problem
+from .routes.page import PATHS
 from .service import Service
 
 HEALTH = ("/healthz", "/readyz")
-OPEN = {"/healthz"}
+OPEN = {"/healthz", *PATHS}
 """The paths that need no token, as they are written; every other way to write them needs one."""
 _NEXT = "/v1/"
 REQUEST = "vecindex.request"
@@ -91,7 +92,7 @@ class Front:
                 *("Send the header: Authorization: Bearer TOKEN",),
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        if path in HEALTH:
+        if path in HEALTH or path in PATHS:
             await self._app(scope, receive, send)
             return
         if self._rates is not None:

@@ -15,7 +15,7 @@ TOPICS = (
     *("quickstart", "sources", "adding", "staying-current", "texts", "office", "splitting", "searching", "filters"),
     "evaluate",
     *("models", "long-texts", "migrate", "exchange", "agents", "haystack", "langchain", "llama-index"),
-    *("python", "python-api", "python-index", "cli", "cli-upkeep", "server"),
+    *("python", "python-api", "python-index", "cli", "cli-upkeep", "server", "page"),
     *("how-it-works", "on-disk", "durability", "security", "figures", "troubleshooting", "upgrading", "changes"),
 )
 """The names of the pages, in the order in which a newcomer would read them."""

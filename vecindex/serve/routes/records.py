@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
+from ...filters.tree import Path, path_text
 from ...index.facade import Index
 from ..problems import json_bytes
 from ..schemas import answers as told
@@ -64,6 +66,40 @@ async def list_records(asked: Annotated[ListInUrl, Query()], service: Served) ->
 async def count(asked: Annotated[CountInUrl, Query()], service: Served) -> Response:
     """How many records a filter selects, or how many there are."""
     return json_answer(await service.read(lambda index: {"count": index.count(limited(asked.where))}))
+
+
+@router.get(
+    "/fields",
+    summary="List metadata fields",
+    response_model=told.Fields,
+    responses=answers(example={"fields": ["lang", "author.name"]}),
+)
+async def fields(service: Served) -> Response:
+    """The metadata fields of the records that were added first, as filters write them."""
+
+    def found() -> bytes:
+        names: dict[str, None] = {}
+        for record in service.index.list(limit=_LOOKED_AT):
+            names.update(dict.fromkeys(map(path_text, _paths(record.metadata or {}))))
+        return json_bytes({"fields": [*names][:_MOST_FIELDS]})
+
+    return json_answer(await service.run(found))
+
+
+_LOOKED_AT = 200
+"""How many records are looked at for the names of fields."""
+_MOST_FIELDS = 50
+_DEEPEST = 3
+
+
+def _paths(values: Mapping[str, Any], above: Path = ()) -> Iterator[Path]:
+    """The paths of all fields that are no objects themselves."""
+    for name, value in values.items():
+        path = (*above, name)
+        if not isinstance(value, Mapping):
+            yield path
+        elif len(path) < _DEEPEST:
+            yield from _paths(value, path)
 
 
 _FACETS = {"field": "lang", "values": [{"value": "en", "count": 3}], "distinct": 1, "missing": 1, "records": 4}

@@ -74,6 +74,10 @@ class Count(BaseModel):
     warnings: list[Warned]
 
 
+class Fields(BaseModel):
+    fields: list[str]
+
+
 class Facet(BaseModel):
     value: Any
     count: int
