@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vecindex import FilterWarning, Index, InvalidFilter, InvalidInput, Record
+from vecindex import FilterWarning, Index, InvalidFilter, InvalidInput, Record, RecordNotFound
 from vecindex.search import listing
 from vecindex.sources import read, source
 
@@ -48,6 +49,19 @@ def test_records_are_listed_in_the_order_of_insertion(index: Index) -> None:
     index.add(["eins"], keys=["a"])
     index.delete(["=1+1"])
     assert [key for key, _, _ in plain(index.list())] == ["c", "a"]
+
+
+def test_a_list_goes_on_after_a_record(index: Index) -> None:
+    first, second, third = ROWS
+    assert plain(index.list(after=first[0])) == ROWS[1:]
+    assert plain(index.list(after=first[0], limit=1)) == [second]
+    assert plain(index.list("lang exists", after=first[0])) == [third]
+    assert plain(index.list(after=third[0])) == []
+    index.add(["eins"], keys=[first[0]])  # an update is an insertion
+    assert [record.key for record in index.list(after=second[0])] == [third[0], first[0]]
+    index.delete([second[0]])
+    with pytest.raises(RecordNotFound, match=re.escape(repr(second[0]))):
+        index.list(after=second[0])
 
 
 def test_a_list_is_of_one_moment(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:

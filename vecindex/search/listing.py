@@ -66,6 +66,9 @@ class Listing:
         if source is not None:
             with self._snapshots.borrow() as catalog:
                 sources = sources_at(catalog, self._folder, os.fspath(source))
+        if after is not None:
+            with self._snapshots.borrow() as catalog:
+                _row_of(catalog, after)  # an unknown key is an error now, and not when the first record is read
         return self._listed(condition, sources, after, limit)
 
     @entrance()
@@ -114,10 +117,7 @@ class Listing:
         with self._snapshots.borrow() as catalog, catalog.reading() as manifest:
             rows = catalog.live_rows(manifest.rows) if sources is None else catalog.rows_from(sources)
             if after is not None:
-                last = catalog.rows_of([after]).get(after)
-                if last is None:
-                    raise RecordNotFound(after)
-                rows = rows[rows > last]
+                rows = rows[rows > _row_of(catalog, after)]
             if where is not None:
                 warn_of_unmatched(catalog, manifest, where)
                 rows = np.intersect1d(rows, catalog.rows_where(where, manifest.fields))
@@ -129,6 +129,13 @@ class Listing:
 
 
 Ids: TypeAlias = list[int]
+
+
+def _row_of(catalog: Catalog, key: str) -> int:
+    rows = catalog.rows_of([key])
+    if key not in rows:
+        raise RecordNotFound(key)
+    return rows[key]
 
 
 def sources_at(catalog: Catalog, folder: Path, typed: str) -> Ids:
