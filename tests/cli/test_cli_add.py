@@ -360,8 +360,8 @@ def test_the_help_has_options_under_headings() -> None:
     _, out, _ = run("add", "--help")
     headings = [line for line in out.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert headings == [
-        *("What is added:", "How files are read:", "How texts are cut:", "What is refused, and what is removed:"),
-        "Other options:",
+        *("What is added:", "How files are read:", "How texts are cut and encoded:"),
+        *("What is refused, and what is removed:", "Other options:"),
     ]
     listed = re.findall(r"^  (?:-\w, )?(--[\w-]+)", out, flags=re.MULTILINE)
     assert sorted(listed) == sorted(

@@ -291,7 +291,8 @@ def test_commands_that_change_the_index_report_in_json(folder: Path) -> None:
 
 
 def test_verify_reports_in_json_and_by_its_exit_code(folder: Path) -> None:
-    assert answered("verify", "--format", "json") == {"ok": True, "records": 3, "rows": 3, "faults": [], "repaired": []}
+    sound = {"ok": True, "records": 3, "rows": 3, "faults": [], "repaired": [], "without_vector": 0}
+    assert answered("verify", "--format", "json") == sound
     (folder / "vectors-1.f32").write_bytes(b"\0" * 12 * DIMENSION)
     code, out, err = run("verify", "--format", "json", "--index", "i")
     found = json.loads(out)
@@ -317,7 +318,7 @@ def test_a_shell_completes_commands_options_and_folders(monkeypatch: pytest.Monk
         monkeypatch.setenv("COMP_CWORD", str(word))
         return run()[1].splitlines()
 
-    assert completed("vecindex se", 1) == ["plain,search", "plain,selftest"]
+    assert completed("vecindex se", 1) == ["plain,search", "plain,serve", "plain,selftest"]
     assert "plain,--min-score" in completed("vecindex search --", 2)
     assert completed("vecindex info --format ", 3) == ["plain,text", "plain,json"]
     assert completed("vecindex info --index not", 3) == ["dir,not"]

@@ -216,7 +216,7 @@ def test_while_the_lock_is_held_only_what_changed_is_looked_at(
     folder: Path, monkeypatch: pytest.MonkeyPatch, compacted: bool
 ) -> None:
     compare, missing, looked_at = (
-        vecindex.index.change_model._compare,
+        vecindex.index.change_model.compare,
         vecindex.index.change_model._Filling._missing,
         list[list[str]](),
     )
@@ -237,7 +237,7 @@ def test_while_the_lock_is_held_only_what_changed_is_looked_at(
         looked_at.append(list(keys))
         return missing(self, keys)
 
-    monkeypatch.setattr("vecindex.index.change_model._compare", meanwhile)
+    monkeypatch.setattr("vecindex.index.change_model.compare", meanwhile)
     monkeypatch.setattr("vecindex.index.change_model._Filling._missing", noted)
     with vecindex.open(folder, model=ToyEncoder()) as index:
         before = index.keys()
