@@ -46,6 +46,20 @@ def test_a_record_with_the_same_text_is_as_right(tmp_path: Path) -> None:
         assert len(kind.differences) == 9
 
 
+def test_records_without_vectors_are_found_by_their_words(tmp_path: Path) -> None:
+    with opened(tmp_path / "i") as index:
+        every = texts(40)
+        index.add(every[:20])
+        index.add(every[20:], encode=False)
+        found = vecindex.self_test(index)
+        for kind in found.kinds:
+            dense, lexical, hybrid = (each.estimates[2].mean for each in kind.systems)
+            assert dense <= 0.5 < min(lexical, hybrid)
+        index.delete([record.key or "" for record in index.list() if record.has_vector])
+        with pytest.raises(InvalidInput, match="no record with a vector"):
+            vecindex.self_test(index)
+
+
 def test_sentences_find_the_others_of_their_document(tmp_path: Path) -> None:
     (tmp_path / "tea.md").write_text("Warm the old pot. Warm the old milk. Warm the old cup.\n")
     (tmp_path / "sea.md").write_text("Ships sail far away. Ships sail very fast. Ships sail at night.\n")
@@ -77,7 +91,7 @@ def test_progress_counts_the_searches(tmp_path: Path) -> None:
 
 def test_texts_that_make_no_query_are_an_error(tmp_path: Path) -> None:
     with opened(tmp_path / "i") as index:
-        with pytest.raises(InvalidInput, match="no record can be found, and recall needs two"):
+        with pytest.raises(InvalidInput, match="no record with a vector can be found, and recall needs two"):
             vecindex.self_test(index)
         index.add(["one", "two"])
         with pytest.raises(InvalidInput, match="all are shorter than four words"):

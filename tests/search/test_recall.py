@@ -59,8 +59,8 @@ def test_equal_records_count_as_found(tmp_path: Path) -> None:
 
 def test_recall_needs_two_records(tmp_path: Path) -> None:
     with vecindex.open(tmp_path / "i") as index:
-        with pytest.raises(InvalidInput, match="no record can be found"):
+        with pytest.raises(InvalidInput, match="no record with a vector can be found"):
             index.ann_recall()
         index.add(["one"], vectors=np.ones((1, 8)), space="theirs")
-        with pytest.raises(InvalidInput, match="one record can be found"):
+        with pytest.raises(InvalidInput, match="one record with a vector can be found"):
             index.ann_recall()

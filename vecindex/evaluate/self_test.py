@@ -166,7 +166,10 @@ def _copies(
 
 def _sentences(index: Searched, records: Sequence[Record]) -> list[_Item]:
     """Each sentence that stands beside others in a document."""
-    found = []
+    found: list[_Item] = []
+    records = [record for record in records if record.vector is not None]
+    if not records:
+        return found
     vectors = np.stack([np.asarray(record.vector) for record in records])
     hits = index.search_many(vectors, _HITS_FOR_THE_DOCUMENT, context=1)
     for record, near in zip(records, hits, strict=True):
