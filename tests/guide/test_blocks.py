@@ -89,7 +89,7 @@ def test_the_blocks_of_a_page_run_and_print_what_it_shows(page: Path, folder: Pa
                     printed = run_command(command.line.replace(*server)).splitlines()
                     assert not command.shown or printed == list(command.shown), command.line
         elif block.language == "python" and is_run(block.text):
-            exec(compile(block.text, str(page), "exec"), names)
+            exec(compile(block.text.replace(*server), str(page), "exec"), names)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

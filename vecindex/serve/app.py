@@ -13,16 +13,18 @@ from starlette.types import ASGIApp
 
 from .. import __version__
 from ..errors import VecindexError
+from .embedder import Embedder
 from .front import REQUEST, Front, fault
 from .logs import Log
 from .metrics import Metrics
+from .openai_errors import response_to
 from .problems import SECONDS, Problem, problem_of
-from .routes import changes, facts, health, page, records, searching
+from .routes import changes, facts, health, openai, page, records, searching
 from .service import Service
 
 _ABOUT = """\
 Searches an index of texts by meaning and by words, and changes it. Every error is
-`{"error": {"type", "message", "advice"}}`.
+`{"error": {"type", "message", "advice"}}`, but where a client of OpenAI asks.
 """
 
 
@@ -56,6 +58,7 @@ def make_routes(service: Service, metrics: Metrics) -> FastAPI:
     for module in (searching, records, facts):
         app.include_router(module.router)
     app.include_router(changes.router, include_in_schema=not service.settings.readonly)
+    app.include_router(openai.openai_routes(Embedder()))
     app.include_router(health.health_routes(metrics))
     app.include_router(page.router)
     app.add_exception_handler(Problem, _problem)
@@ -67,16 +70,16 @@ def make_routes(service: Service, metrics: Metrics) -> FastAPI:
 
 
 async def _problem(request: Request, error: Exception) -> Response:
-    return cast(Problem, error).response()
+    return _answer(request, cast(Problem, error))
 
 
 async def _of_index(request: Request, error: Exception) -> Response:
-    return problem_of(cast(VecindexError, error)).response()
+    return _answer(request, problem_of(cast(VecindexError, error)))
 
 
 async def _failed(request: Request, error: Exception) -> Response:
     """`Front` logs the error, which is raised again."""
-    return fault(request.scope[REQUEST]).response()
+    return _answer(request, fault(request.scope[REQUEST]))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -86,7 +89,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
     place = ".".join(str(part) for part in first["loc"][1:]) or "the body"
     more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
     message = f"{place}: {first['msg'][:1].lower()}{first['msg'][1:]}{more}"
-    return Problem(422, "InvalidInput", message, "The OpenAPI at /openapi.json says what is taken.").response()
+    problem = Problem(422, "InvalidInput", message, "The OpenAPI at /openapi.json says what is taken.")
+    return _answer(request, problem)
 
 
 async def _unrouted(request: Request, error: Exception) -> Response:
@@ -101,4 +105,8 @@ async def _unrouted(request: Request, error: Exception) -> Response:
         problem = Problem(404, "NotFound", "there is nothing at this path", "See the paths in /openapi.json.")
     else:
         problem = Problem(found.status_code, "BadRequest", str(found.detail), "See /openapi.json.")
-    return problem.response()
+    return _answer(request, problem)
+
+
+def _answer(request: Request, problem: Problem) -> Response:
+    return response_to(request.scope["path"], problem)

@@ -15,6 +15,7 @@ from .guards.callers import Callers
 from .guards.rates import Rates
 from .logs import Log
 from .metrics import Metrics
+from .openai_errors import response_to
 from .problems import Problem
 from .routes.page import PATHS
 from .service import Service
@@ -125,7 +126,7 @@ class Front:
 
     async def _refuse(self, problem: Problem, answer: _Answer, scope: Scope, send: Send) -> None:
         if not answer.started:
-            await problem.response()(scope, _nothing, send)
+            await response_to(scope["path"], problem)(scope, _nothing, send)
 
 
 async def _nothing() -> Message:

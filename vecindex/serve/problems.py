@@ -63,6 +63,13 @@ class Problem(HTTPException):
         return json_response(self.to_dict(), self.status_code, self.headers)
 
 
+def timed_out(seconds: float) -> Problem:
+    return Problem(
+        *(504, "TimedOut", f"no answer within {seconds:g} s"),
+        "Ask for less at once, or try again. A change that had begun may still be made.",
+    )
+
+
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(json_bytes(content), status, dict(headers or {}), "application/json")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import VecindexError
 from ..errors.warnings import VecindexWarning, gathered
 from ..values.space import EXTERNAL
-from .problems import Problem, json_bytes, problem_of
+from .problems import json_bytes, problem_of, timed_out
 from .settings import Settings
 from .writer import Check, Writer
 
@@ -76,10 +76,7 @@ class Service:
         except VecindexError as error:
             raise problem_of(error) from error
         except asyncio.TimeoutError:
-            raise Problem(
-                *(504, "TimedOut", f"no answer within {self.settings.timeout:g} s"),
-                "Ask for less at once, or try again. A change that had begun may still be made.",
-            ) from None
+            raise timed_out(self.settings.timeout) from None
 
     def stop(self, seconds: float) -> bool:
         """Ends what waits and runs within so many seconds; returns whether all of it has ended."""
