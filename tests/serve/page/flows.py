@@ -85,9 +85,9 @@ def filtering(tab: Tab) -> None:
     """Chips with counts, several of a field, fields together, an expression, and one that cannot be read."""
     tab.search("a nice meal", 10)
     tab.page.get_by_role("button", name="cooking 25").click()
-    tab.page.wait_for_selector("#hits .tag >> text=cooking")
     tab.page.get_by_role("button", name="travel 25").click()
     tab.page.wait_for_selector("[aria-pressed=true] >> text=travel")
+    tab.settle()
     assert state(tab)["filter"] == ['["topic","cooking"]', '["topic","travel"]']
     tab.page.get_by_role("button", name=re.compile(r"^en \d+$")).click()
     tab.until("document.querySelectorAll('[aria-pressed=true]').length === 3")
@@ -139,6 +139,7 @@ def neighbours(tab: Tab) -> None:
     assert len(tab.texts()) == 10
     assert before[0] not in tab.texts()
     tab.page.locator("#hits button.open").first.click()
+    tab.page.wait_for_selector("#hits .tokens")
     tab.shoot("neighbours")
     tab.check_access()
     tab.page.get_by_role("button", name="Back").click()
@@ -149,7 +150,7 @@ def neighbours(tab: Tab) -> None:
 def explaining(tab: Tab) -> None:
     """Two texts, step by step; the shares and the sums are those that the server tells."""
     tab.page.click("nav >> text=Explain")
-    tab.page.wait_for_selector("text=Why not put the rows in a line")
+    tab.page.wait_for_selector("text=Why not flatten the rows")
     tab.shoot("explain", whole=True)
     tab.check_access()
     tab.page.fill("#explain-against", "")
@@ -304,7 +305,7 @@ def fits(tab: Tab) -> None:
     tab.shoot("hit")
     check()
     tab.page.click("nav >> text=Explain")
-    tab.page.wait_for_selector("text=Why not put the rows in a line")
+    tab.page.wait_for_selector("text=Why not flatten the rows")
     tab.shoot("explain", whole=True)
     check()
     tab.page.click("nav >> text=Index")

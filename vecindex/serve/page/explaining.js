@@ -71,11 +71,11 @@ export class Explaining {
 function* steps(found) {
   const [first, second] = found;
   yield step("1", "The text is cut into tokens", cut(found));
-  yield step("2", "Each token gets a vector", vectors(first));
-  yield step("3", "Of these, the text gets one vector", pooled(first));
+  yield step("2", "Each token gets a vector", vectors(first, second));
+  yield step("3", first.pooling === "mean" ? "Their mean is the vector of the text" : "From these comes one vector for the text", pooled(first));
   if (!second) return;
   yield step("4", "Two texts are compared by their vectors", compared(first, second));
-  yield step("5", "Why not put the rows in a line, and fill up with zeros?", flattened(first, second));
+  yield step("5", "Why not flatten the rows, and pad them with zeros?", flattened(first, second));
 }
 
 const step = (count, title, content) => element("section.step", { "aria-label": title }, element("h2", {}, element("span.count", {}, count), title), ...content);
@@ -97,9 +97,9 @@ function* cut(found) {
   if (found[0].truncated) yield element("p.warning", {}, `The model does not read the last ${number(found[0].truncated)} tokens of the first text: it is too long.`);
 }
 
-function* vectors({ tokens, shapes }) {
+function* vectors({ tokens, shapes }, second) {
   const [texts, rows, size] = shapes.token_vectors;
-  yield element("p", {}, "Out of the model comes an array of the shape ", shape(shapes.token_vectors), `: ${texts} text, ${number(rows)} tokens, and ${number(size)} numbers for each token.`);
+  yield element("p", {}, "Out of the model comes an array of the shape ", shape(shapes.token_vectors), `: ${texts} text, ${number(rows)} tokens, and ${number(size)} numbers for each token.`, second ? [" For the second text the shape is ", shape(second.shapes.token_vectors), "."] : "");
   const shown = rows > ROWS ? [...tokens.slice(0, ROWS - 2), null, tokens.at(-1)] : tokens;
   yield element(
     "ol.matrix",
@@ -145,7 +145,7 @@ function* flattened(first, second) {
   yield element(
     "p",
     {},
-    `Flattened, the first text has ${number(counts[0])} × ${number(size)} = ${number(counts[0] * size)} numbers, and the second ${number(counts[1])} × ${number(size)} = ${number(counts[1] * size)}. `,
+    `Flattened, with one row behind the other, the first text has ${number(counts[0])} × ${number(size)} = ${number(counts[0] * size)} numbers, and the second ${number(counts[1])} × ${number(size)} = ${number(counts[1] * size)}. `,
     missing ? `To compare them, ${number(missing * size)} zeros have to be put behind the shorter one.` : "They have the same length here, but hardly any other text has.",
     " Then the first token is compared with the first, the second with the second:",
   );

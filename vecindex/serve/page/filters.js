@@ -23,15 +23,21 @@ export function expression(state, except = null) {
   return conditions.join(" and ") || null;
 }
 
-/** Shows the fields. `change` is called with the filters that are chosen. */
+/** The filters of a state, with this one if it was not among them, and without it if it was. */
+export function toggled(filters, field, value) {
+  const others = filters.filter(([name, other]) => name !== field || other !== value);
+  return others.length < filters.length ? others : [...others, [field, value]];
+}
+
+/** Shows the fields. `toggle` is called with the field and the value that are chosen, or no longer. */
 export class Filters {
   #latest = new Latest();
   #names = null;
   #wide = new Set();
-  #change;
+  #toggle;
 
-  constructor(change) {
-    this.#change = change;
+  constructor(toggle) {
+    this.#toggle = toggle;
   }
 
   /** Shows the values of each field with their counts, among the records that the filters on other fields select. */
@@ -43,7 +49,7 @@ export class Filters {
       const names = [...PLACED.filter((name) => !this.#names.includes(name)), ...this.#names].slice(0, FIELDS);
       const counts = await Promise.all(names.map((field) => this.#counts(field, state, signal)));
       if (signal.aborted) return;
-      const useful = counts.filter((each) => isUseful(each, state));
+      const useful = counts.filter((each) => isUseful(each, state) && !isSame(each, counts));
       const focused = document.activeElement?.dataset?.choice;
       at("fields").replaceChildren(...useful.map((each) => this.#field(each, state)));
       if (focused) at("fields").querySelector(`[data-choice="${CSS.escape(focused)}"]`)?.focus();
@@ -62,19 +68,15 @@ export class Filters {
     const chosen = state.filters.filter(([name]) => name === field).map(([, value]) => value);
     const counts = new Map(values.filter(({ value }) => isSimple(value)).map(({ value, count }) => [value, count]));
     for (const value of chosen) if (!counts.has(value)) counts.set(value, 0);
-    const choices = [...counts].map(([value, count]) => this.#choice(field, value, count, chosen.includes(value), state));
+    const choices = [...counts].map(([value, count]) => this.#choice(field, value, count, chosen.includes(value)));
     const more = distinct > values.length && values.length < MORE_VALUES;
     const rest = more && element("button.quiet", { type: "button", onclick: () => this.#widen(field, state) }, `${number(distinct - values.length)} more`);
     return element("fieldset.field", {}, element("legend", {}, field), element("div.choices", {}, choices, rest));
   }
 
-  #choice(field, value, count, isChosen, state) {
-    const toggle = () => {
-      const others = state.filters.filter(([name, other]) => name !== field || other !== value);
-      this.#change(isChosen ? others : [...others, [field, value]]);
-    };
+  #choice(field, value, count, isChosen) {
     const text = field === "source" ? String(value).split("/").at(-1) || String(value) : String(value);
-    const attributes = { type: "button", "aria-pressed": String(isChosen), title: String(value), "data-choice": JSON.stringify([field, value]), onclick: toggle };
+    const attributes = { type: "button", "aria-pressed": String(isChosen), title: String(value), "data-choice": JSON.stringify([field, value]), onclick: () => this.#toggle(field, value) };
     return element("button.choice", attributes, element("span.value", {}, text.slice(0, 80) || "(empty)"), " ", element("span.count", {}, number(count)));
   }
 
@@ -92,6 +94,9 @@ function isUseful({ field, values, distinct, records, missing }, state) {
   const inOne = distinct === records - missing && distinct > VALUES;
   return !inAll && !inOne;
 }
+
+/** Whether a field says no more than the source: the documents, where each is a file. */
+const isSame = ({ field, distinct }, [source]) => field === "document" && source.field === "source" && distinct <= source.distinct;
 
 /** What the hits can be grouped by. */
 function groupings(counts, state) {

@@ -153,7 +153,7 @@ function* reasons({ standings, tokens, terms, pairs, notes }) {
   }
   if (terms.length) {
     yield element("h3", {}, "Words of the query that it has");
-    yield element("p.words", {}, terms.filter((each) => !each.is_form).map((each) => element("span.tag", {}, each.term, " ", element("strong", {}, `+${decimals(each.score, 2)}`))));
+    yield element("p.words", {}, terms.map((each) => element("span.tag", {}, each.is_form ? `just “${each.term}”` : each.term, " ", element("strong", {}, `+${decimals(each.score, 2)}`))));
   }
   if (pairs.length) {
     yield element("h3", {}, "Tokens in pairs: each of the query, and the nearest of the text");

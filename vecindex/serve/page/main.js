@@ -4,7 +4,7 @@ import { Latest, Problem, ask, isAbort, keepToken, passes } from "./ask.js";
 import { at, counted, element } from "./elements.js";
 import { Explaining } from "./explaining.js";
 import { showFacts } from "./facts.js";
-import { Filters } from "./filters.js";
+import { Filters, toggled } from "./filters.js";
 import { listen } from "./keys.js";
 import { Searching } from "./searching.js";
 import { read, written } from "./state.js";
@@ -18,7 +18,7 @@ let again = 0;
 const searchTab = document.querySelector("nav [data-view=search]"); // leads to the search that was shown last
 const latestFacts = new Latest();
 const searching = new Searching(problem, neighbours);
-const filters = new Filters((chosen) => change({ filters: chosen }, show));
+const filters = new Filters((field, value) => change({ filters: toggled(state.filters, field, value) }, show));
 const explaining = new Explaining(at("explain"), (texts) => change(texts), problem);
 
 /** Notes what is asked for in the URL; `then` shows it. `push` makes a step that the back button takes back. */
@@ -77,12 +77,12 @@ function neighbours(hit) {
 /** Says what went wrong, and tries again by itself where that may help; null says that all is well. */
 function problem(error) {
   clearTimeout(again);
+  if (error !== null && !(error instanceof Problem)) throw error;
   at("problem").hidden = error === null;
   if (error === null) {
     health("ready");
     return;
   }
-  if (!(error instanceof Problem)) throw error;
   if (error.status === 401) askToken();
   const waits = passes(error);
   health(error.status === 0 ? "gone" : error.type === "Starting" || error.type === "NotReady" ? "starting" : "ready");

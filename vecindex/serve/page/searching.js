@@ -45,11 +45,13 @@ export class Searching {
       this.#problem(null);
       this.#shown = 0;
       this.#list.clear();
+      at("legend").hidden = true;
       this.#show(found, asked, state, signal);
       at("said").replaceChildren(...said(found, state, facts));
     } catch (error) {
       if (isAbort(error) || signal.aborted) return;
       this.#list.clear();
+      at("legend").hidden = true;
       at("said").replaceChildren();
       at("more").hidden = true;
       at("warnings").replaceChildren();
@@ -121,9 +123,10 @@ const listing = (where, after) => ({
   next: (found) => (found.after === null ? null : listing(where, found.after)),
 });
 
-/** A function that gives the explanation of a hit; all hits of an answer are explained by one request, once. */
+/** A function that gives the explanation of a hit; all hits of a search are explained by one request, once. */
 function explainer(asked, state, signal, hits) {
-  if (state.like || !state.q) return null;
+  if (state.like) return (hit) => explainNeighbour(hit, state.like, signal);
+  if (!state.q) return null;
   let promise = null;
   return async (hit) => {
     promise ??= ask("v1/explain-search", { ...asked.members, k: Math.max(hits, 1), context: 0 }, signal).then(
@@ -132,6 +135,13 @@ function explainer(asked, state, signal, hits) {
     promise.catch(() => (promise = null));
     return (await promise).get(hit.key);
   };
+}
+
+/** What each token of a neighbour adds to its cosine with the text that it is near to. */
+async function explainNeighbour(hit, key, signal) {
+  const { record } = await ask(withParameters("v1/record", { key }), null, signal);
+  const { tokens } = await ask("v1/explain", { text: hit.text, against: record.text }, signal);
+  return { standings: [], tokens, terms: [], pairs: [], notes: {} };
 }
 
 async function mark(shown, explain, signal) {
@@ -144,6 +154,8 @@ async function mark(shown, explain, signal) {
       return; // the hits are shown all the same; opening one says what is wrong
     }
   }
+  at("legend").hidden = document.querySelector("#hits mark") === null;
+  at("legend-found").hidden = document.querySelector("#hits mark.found") === null;
 }
 
 /** What there is to say about an answer, for eyes and for screen readers. */
@@ -162,7 +174,7 @@ function said(found, state, facts) {
   }
   const count = found.hits.length;
   if (count === 0) return [state.mode === "lexical" && state.q ? "No record has a word of the query." : "No record matches.", narrowed ? " The filters may leave none." : ""];
-  const order = state.q && (state.mode === "hybrid" || state.rerank) ? " Their order is that of all comparisons together; the bars are cosines." : "";
+  const order = state.q && (state.mode === "hybrid" || state.rerank) ? " Ordered by all comparisons; bars are cosines." : "";
   return [found.cursor ? `The best ${number(count)} hits.` : `${counted(count, "hit")}.`, order];
 }
 
