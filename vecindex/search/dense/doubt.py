@@ -8,6 +8,7 @@ candidates of each query alone, so that the answer does not depend on the querie
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -34,41 +35,35 @@ def are_in_doubt(
     """
     count = estimates.shape[1]
     # Copies of a row share its estimate and score: they tell no more than a single row does.
-    counted = np.ones(estimates.shape, np.float64)
+    parts = np.ones((len(estimates), 3, count), np.float64)
+    counted = parts[:, 0]
     counted[:, :-1] = estimates[:, :-1] != estimates[:, 1:]
     counted[:, -1] = counted.all(axis=1)
-    distinct = np.einsum("qc->q", counted)
-    centres, levels = (np.einsum("qc,qc->q", counted, part) / np.maximum(distinct, 1) for part in (estimates, scores))
-    e, s = (estimates - centres[:, None]) * counted, (scores - levels[:, None]) * counted
-    moments = (np.einsum("qc,qc->q", e, e), np.einsum("qc,qc->q", e, s), np.einsum("qc,qc->q", s, s))
-    each = zip(*(part.tolist() for part in (distinct, centres, levels, *moments, ends, lasts)), strict=True)
+    np.multiply(estimates, counted, out=parts[:, 1])
+    np.multiply(scores, counted, out=parts[:, 2])
+    sums = np.einsum("qic,qjc->qij", parts, parts).tolist()
     found = []
-    for number, centre, level, variance, together, spread, end, last in each:
-        line = _fitted(number, centre, level, variance, together, spread, end, last)
+    for each, end, last in zip(sums, ends.tolist(), lasts.tolist(), strict=True):
+        line = _fitted(each, end, last)
         found.append(line is None or _are_expected(*line, count, outside, most))
     return np.array(found, np.bool_)
 
 
-def _fitted(
-    distinct: float,
-    centre: float,
-    level: float,
-    variance: float,
-    together: float,
-    spread: float,
-    end: float,
-    last: float,
-) -> tuple[float, float] | None:
+def _fitted(sums: Sequence[Sequence[float]], end: float, last: float) -> tuple[float, float] | None:
     """How far below the last hit the scores at the last estimate are, and how fast they fall, in deviations.
 
-    The arguments are the means and the sums of squares and products of so many estimates and scores. None where they
-    tell nothing.
+    ``sums`` are those of the products of 1, the estimates and the scores with each other. None where they tell nothing.
     """
+    (distinct, total, score), (_, squares, products), (*_, of_scores) = sums
+    if distinct < _DISTINCT:
+        return None
+    centre, level = total / distinct, score / distinct
+    variance, together = squares - centre * total, products - centre * score
     scale = centre - end
-    if distinct < _DISTINCT or not (math.isfinite(end) and variance > 0 and scale > 0):
+    if not (math.isfinite(end) and variance > 0 and scale > 0):
         return None
     slope = min(max(together / variance, 0.0), 1.0)
-    residue = max(spread - 2 * slope * together + slope * slope * variance, 0.0)
+    residue = max(of_scores - level * score - 2 * slope * together + slope * slope * variance, 0.0)
     deviation = math.sqrt(residue / (distinct - 2)) * (1 + 1 / math.sqrt(distinct)) + 1e-9
     return (last - level - slope * (end - centre)) / deviation, slope * scale / deviation
 
