@@ -29,13 +29,14 @@ FLOORS: list[tuple[str, ...]] = [
     ("search", "exchange"),
     ("index",),
     ("evaluate",),
-    ("cli", "serve", "client", "integrations", "__main__"),
+    ("cli", "serve", "integrations", "__main__"),
 ]
 """Each name stands for a module, or for all that is within a folder; the longest name that fits counts."""
 TOP = len(FLOORS) - 1
 DOORS: dict[str, tuple[str, ...]] = {
     "click": ("cli",),
     "watchfiles": ("machine.watch",),
+    "httpx": ("serve.client",),
     "chardetng_py": ("sources.opening.encodings",),
     "backports": ("sources.opening.compression",),
     "pathspec": ("sources.walk.patterns",),
@@ -83,6 +84,7 @@ DOORS: dict[str, tuple[str, ...]] = {
 """A library, and the modules or folders that may import it."""
 LAZY = (
     "pypdfium2",
+    "httpx",
     *("faiss", "pyarrow", "pandas", "sqlite_utils", "huggingface_hub", "safetensors"),
     *("markdown_it", "lxml", "yaml", "tomli", "sentencex", "watchfiles"),
     *("chardetng_py", "backports", "pathspec", "Stemmer", "ir_measures"),

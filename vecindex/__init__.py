@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .errors import ModelNotFound as ModelNotFound
     from .errors import OutOfMemory as OutOfMemory
     from .errors import RecordNotFound as RecordNotFound
+    from .errors import ServerError as ServerError
     from .errors import SourceError as SourceError
     from .errors import SpaceMismatch as SpaceMismatch
     from .errors import StorageError as StorageError
@@ -61,6 +62,10 @@ if TYPE_CHECKING:
     from .search.explained.hit_explanation import HitExplanation as HitExplanation
     from .search.explained.hit_explanation import Standing as Standing
     from .search.run import SearchReport as SearchReport
+    from .serve.client.asynchronous import AsyncRemoteIndex as AsyncRemoteIndex
+    from .serve.client.connect import connect as connect
+    from .serve.client.connect import connect_async as connect_async
+    from .serve.client.sync import RemoteIndex as RemoteIndex
     from .sources.split.read import read as read
     from .sources.split.sentences import split_sentences as split_sentences
     from .store.backup import BackupReport as BackupReport
@@ -78,6 +83,9 @@ if TYPE_CHECKING:
     from .values.sources import SourceInfo as SourceInfo
 
 _HOMES = {
+    "serve.client.asynchronous": ("AsyncRemoteIndex",),
+    "serve.client.connect": ("connect", "connect_async"),
+    "serve.client.sync": ("RemoteIndex",),
     "encoders.run.encoder": ("Encoder",),
     "encoders.explain": ("Explanation", "TokenExplanation", "explain"),
     "encoders.foreign": ("ForeignEncoder",),
@@ -93,8 +101,16 @@ _HOMES = {
             "IndexNotFound",
             "InvalidFilter",
         ),
-        *("InvalidInput", "MissingExtra", "ModelNotFound", "OutOfMemory", "RecordNotFound", "SourceError"),
-        *("SpaceMismatch", "StorageError", "TextTooLong", "TextWithoutToken", "UnsupportedModel", "VecindexError"),
+        *("InvalidInput", "MissingExtra", "ModelNotFound", "OutOfMemory", "RecordNotFound", "ServerError"),
+        *(
+            "SourceError",
+            "SpaceMismatch",
+            "StorageError",
+            "TextTooLong",
+            "TextWithoutToken",
+            "UnsupportedModel",
+            "VecindexError",
+        ),
     ),
     "evaluate.evaluation": ("evaluate_index",),
     "evaluate.results": ("Difference", "Estimate", "Evaluation", "SystemReport"),

@@ -95,6 +95,7 @@ MESSAGES = (
     vecindex.StorageError("PATH", "REASON"),
     vecindex.OutOfMemory("DOING"),
     vecindex.EncodingFailed("REASON", "ADVICE"),
+    vecindex.ServerError("URL", 503, "KIND", "REASON", "ADVICE", 5.0),
     vecindex.MissingExtra("parquet", "WHAT"),
 )
 

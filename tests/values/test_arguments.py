@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import vecindex
-from vecindex import ForeignEncoder, Index
+from vecindex import AsyncRemoteIndex, ForeignEncoder, Index, RemoteIndex
 from vecindex.encoders.run.encoder import Encoder
 from vecindex.errors import InvalidFilter, InvalidInput, SourceError, VecindexError
 from vecindex.values.keys import derive_key
@@ -44,6 +44,8 @@ def functions() -> dict[str, Callable[..., Any]]:
             for method, function in inspect.getmembers(value, inspect.isfunction):
                 if value is ForeignEncoder and method != "__init__":
                     continue  # the methods of `Encoder`
+                if value in (RemoteIndex, AsyncRemoteIndex):
+                    continue  # the server checks what it is asked
                 if method not in NOT_FOR_CALLERS and (not method.startswith("_") or method == "__init__"):
                     found[f"{name}.{method}"] = function
     return found
@@ -53,6 +55,7 @@ KINDS: dict[str, set[str]] = {
     "text": {"text", "against", "key_column", "json_path", "sql"},
     "query": {"query"},
     "key": {"key", "after"},
+    "url": {"url", "token"},
     "field": {"field", "group_by"},
     "texts": {"texts", "records", "queries"},
     "keys": {"keys", "exclude", "not_"},
@@ -63,7 +66,16 @@ KINDS: dict[str, set[str]] = {
         *("k", "per_group", "limit", "context", "threads", "dimensions", "dimension"),
         *("join_short", "sample", "seed", "top"),
     },
-    "real": {"lock_timeout", "recall", "latency_ms", "rerank_ms", "min_score", "min_percentile", "diversity"},
+    "real": {
+        "lock_timeout",
+        "recall",
+        "latency_ms",
+        "rerank_ms",
+        "timeout",
+        "min_score",
+        "min_percentile",
+        "diversity",
+    },
     "flag": {"create", "readonly", "offline", "cache", "anew", "encode", "prune"},
     "call": {"progress", "on_bad", "token_spans", "keep", "encode_documents", "encode_queries"},
     "path": {"path", "paths", "destination", "source", "name_or_path", "model", "compare", "rerank"},
@@ -122,6 +134,8 @@ def base(name: str, folder: Path, without: str = "") -> dict[str, Any]:
     more: dict[str, dict[str, Any]] = {
         "explain": {"encoder": ToyEncoder()},
         "open": {"model": ToyEncoder()},
+        "connect": {"url": "http://127.0.0.1:8000"},
+        "connect_async": {"url": "http://127.0.0.1:8000"},
         "Index.__init__": {"model": ToyEncoder()},
         "ForeignEncoder.__init__": {"name": "theirs", "encode_documents": lambda texts: np.ones((len(texts), 3))},
         "load_encoder": {"name_or_path": folder / "nowhere", "offline": True},

@@ -20,7 +20,8 @@
     ├── CorruptIndex(path, reason, advice)
     ├── StorageError(path, reason, advice)
     ├── OutOfMemory(doing)                     also a MemoryError
-    └── EncodingFailed(reason, advice)
+    ├── EncodingFailed(reason, advice)
+    └── ServerError(url, status, kind, reason, advice, retry_after)
 
 Where ``advice`` is an argument that may be left out, the class has a general one.
 """
@@ -43,6 +44,7 @@ from .models import ModelNotFound as ModelNotFound
 from .models import OutOfMemory as OutOfMemory
 from .models import SpaceMismatch as SpaceMismatch
 from .models import UnsupportedModel as UnsupportedModel
+from .remote import ServerError as ServerError
 from .stored import CorruptIndex as CorruptIndex
 from .stored import IncompatibleFormat as IncompatibleFormat
 from .stored import IndexLocked as IndexLocked

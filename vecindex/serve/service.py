@@ -95,9 +95,10 @@ def _answer(work: Callable[[], dict[str, Any]]) -> bytes:
     return json_bytes({**found, "warnings": [described(each) for each in warnings]})
 
 
-def described(warning: VecindexWarning) -> dict[str, str]:
-    """What JSON has of a warning."""
-    return {"type": type(warning).__name__, "message": warning.message, "advice": warning.advice}
+def described(warning: VecindexWarning) -> dict[str, Any]:
+    """What JSON has of a warning, with its fields as further members."""
+    members = {name: value for name, value in vars(warning).items() if name[0] != "_"}
+    return {**members, "type": type(warning).__name__, "message": warning.message, "advice": warning.advice}
 
 
 WARMING = "a first search"

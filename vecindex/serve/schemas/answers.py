@@ -8,6 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Warned(BaseModel):
+    """A warning has its fields as further members."""
+
+    model_config = ConfigDict(extra="allow")
+
     type: str
     message: str
     advice: str
