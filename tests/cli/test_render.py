@@ -104,6 +104,7 @@ ERRORS: list[errors.VecindexError] = [
     errors.CursorExpired(3, 4, "the records are in another order"),
     errors.CorruptIndex("a", "torn"),
     errors.EncodingFailed("a process ended", "Try again."),
+    errors.ServerError("http://a", 503, "Busy", "the queue is full", "Try again.", 5.0),
     errors.StorageError("a", "No space left on device"),
     errors.OutOfMemory("an index was used"),
 ]

@@ -151,7 +151,11 @@ def test_process_that_does_not_end_is_an_error(tmp_path: Path, monkeypatch: pyte
 
 
 def test_interrupted_selftest_removes_its_files(tmp_path: Path) -> None:
-    code = "from vecindex.cli.commands.selftest import selftest; selftest()"
+    # A process started in the background of a shell ignores Ctrl-C, and so would its children.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from vecindex.cli.commands.selftest import selftest; selftest()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", code, "--runs", "1000", "--folder", str(tmp_path)], stderr=subprocess.DEVNULL
     ) as process:

@@ -74,10 +74,10 @@ def test_other_headers_do_not_let_in(guarded: Asked, headers: list[tuple[str, st
 
 PATHS = [
     *("/v1/count", "/v1/count/", "//v1/count", "/v1//count", "/V1/count", "/v1/COUNT", "/v1/count;", "/v1/count%00"),
-    *("/healthz/", "//healthz", "/healthz/..", "/healthz/../v1/count", "/healthz/%2e%2e/v1/count", "/Healthz"),
+    *("/healthz/", "/healthz//", "/healthz/../v1", "/healthz/../v1/count", "/healthz/%2e%2e/v1/count", "/Healthz"),
     *("/healthz%2f..%2fv1%2fcount", "/healthz%2e", "/healthz%20", "/healthz;/v1/count", "/healthz%00", "/%68ealthz/"),
     *("/v1/count?token=" + TOKEN, "/v1/count?access_token=" + TOKEN, "/v1/count?authorization=Bearer+" + TOKEN),
-    *("/readyz", "/metrics", "/openapi.json", "/docs", "/redoc", "/", "/nothing", "/v1/count?path=/healthz"),
+    *("/readyz", "/metrics", "/openapi.json", "/docs", "/redoc", "/nothing", "/v1/count?path=/healthz"),
 ]
 
 

@@ -162,7 +162,7 @@ def test_a_private_model_gives_advice_on_the_token(hub: Path) -> None:
             text=True,
             timeout=60,
         ).stderr.splitlines()[-1]
-    assert told.startswith("vecindex.errors.ModelNotFound: the model a/model was not found; tried: ")
+    assert told.startswith("vecindex.errors.models.ModelNotFound: the model a/model was not found; tried: ")
     assert told.endswith("For a private model, set VECINDEX_HF_TOKEN to a token that may read it; no other is sent.")
     assert set(server.sent) == {""}
 
