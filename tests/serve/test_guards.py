@@ -87,6 +87,14 @@ def test_no_way_to_write_a_path_lets_in(guarded: Asked, method: str, path: str) 
     assert guarded.refused(method, path) == (401, "Unauthorized")
 
 
+@pytest.mark.parametrize("path", ["/", "/page/main.js", "//healthz", "/healthz/.."])  # httpx makes / of the last two
+def test_the_page_lets_in_only_those_who_read_its_files(guarded: Asked, path: str) -> None:
+    assert guarded.ask("GET", path).headers["content-type"].startswith("text/")
+    assert guarded.ask("HEAD", path).status_code == 200
+    for method in ("POST", "OPTIONS", "PUT", "DELETE"):
+        assert guarded.refused(method, path) == (401, "Unauthorized")
+
+
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "DELETE", "TRACE", "get", "Get", "X"])
 def test_no_method_lets_in(guarded: Asked, method: str) -> None:
     assert guarded.ask(method, "/v1/count").status_code == 401

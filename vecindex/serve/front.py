@@ -21,8 +21,9 @@ from .routes.page import PATHS
 from .service import Service
 
 HEALTH = ("/healthz", "/readyz")
-OPEN = {"/healthz", *PATHS}
-"""The paths that need no token, as they are written; every other way to write them needs one."""
+OPEN = {"/healthz"}
+"""The paths that need no token, as they are written; every other way to write them needs one. Nor do those who read
+the files of the page."""
 _NEXT = "/v1/"
 REQUEST = "vecindex.request"
 """The member of the scope that has the id of the request."""
@@ -87,13 +88,14 @@ class Front:
         headers, path = scope["headers"], scope["path"]
         self._callers.check(headers)
         tokens = self._settings.tokens
-        if tokens is not None and path not in OPEN and not tokens.accept(headers):
+        page = path in PATHS and scope["method"] in ("GET", "HEAD")
+        if tokens is not None and not page and path not in OPEN and not tokens.accept(headers):
             raise Problem(
                 *(401, "Unauthorized", "the request has no valid token"),
                 *("Send the header: Authorization: Bearer TOKEN",),
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        if path in HEALTH or path in PATHS:
+        if page or path in HEALTH:
             await self._app(scope, receive, send)
             return
         if self._rates is not None:
