@@ -90,9 +90,12 @@ def test_sigterm_tells_what_was_committed_as_ctrl_c_does(many: str) -> None:
     whole_commits_are_there(kept)
 
 
-def test_a_kill_keeps_whole_commits(many: str) -> None:
+@pytest.mark.parametrize("again", [False, slow(True)])
+def test_a_kill_keeps_whole_commits_and_running_again_adds_the_rest(many: str, again: bool) -> None:
     assert interrupted_after_a_commit(signal.SIGKILL, many) == (-signal.SIGKILL, "")
     whole_commits_are_there(count())
+    if again:
+        rest_is_added(count(), many)
 
 
 def test_two_adds_at_once_both_succeed() -> None:

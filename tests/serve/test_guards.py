@@ -95,6 +95,12 @@ def test_the_page_lets_in_only_those_who_read_its_files(guarded: Asked, path: st
         assert guarded.refused(method, path) == (401, "Unauthorized")
 
 
+@pytest.mark.parametrize("path", ["/", "//healthz", "/healthz/.."])
+@pytest.mark.parametrize("method", ["POST", "OPTIONS"])
+def test_only_who_reads_the_page_needs_no_token_for_it(guarded: Asked, method: str, path: str) -> None:
+    assert guarded.refused(method, path) == (401, "Unauthorized")
+
+
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "DELETE", "TRACE", "get", "Get", "X"])
 def test_no_method_lets_in(guarded: Asked, method: str) -> None:
     assert guarded.ask(method, "/v1/count").status_code == 401
