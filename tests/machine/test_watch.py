@@ -125,6 +125,40 @@ def test_the_folder_itself_may_vanish_and_come_back(watched: Watched, folder: Pa
     assert watched.called() == [str(folder)]
 
 
+def test_a_folder_that_is_gone_before_its_event_comes_leads_to_a_call(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removal = threading.Event()
+
+    def without_events(*_: object, **__: object) -> Iterator[set[tuple[int, str]]]:
+        yield set()
+        assert removal.wait(SECONDS)
+        shutil.rmtree(folder)
+        yield set()
+
+    with monkeypatch.context() as patched:
+        patched.setattr("watchfiles.watch", without_events)
+        watched = Watched(folder)
+        assert watched.called() == [str(folder)]
+        removal.set()
+        assert watched.called() == []
+    assert isinstance(watched.stop(), Stop)
+
+
+def test_a_folder_that_vanishes_before_it_is_watched_leads_to_a_call(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_late(*_: object, **__: object) -> None:
+        shutil.rmtree(folder)
+        raise FileNotFoundError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("watchfiles.watch", too_late)
+        watched = Watched(folder)
+        assert watched.called() == []
+    assert isinstance(watched.stop(), Stop)
+
+
 def test_the_folder_itself_may_be_replaced_at_once(watched: Watched, folder: Path) -> None:
     shutil.rmtree(folder)
     folder.mkdir()  # often with the same number as before

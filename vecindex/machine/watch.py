@@ -70,8 +70,13 @@ class _Watching:
 
     def run(self) -> None:
         try:
+            watched = _present(self._folders)
             while not self.stop.is_set():
-                self._watch(_present(self._folders))
+                self._watch(watched)
+                # A folder may be seen to have vanished before its event comes, for which nobody waits any more.
+                before, watched = watched, _present(self._folders)
+                if watched != before:
+                    self.changed.set()
         except BaseException as error:
             self.failure = error
             self.changed.set()
