@@ -99,6 +99,10 @@ def test_places_are_not_taken_for_metadata_when_records_are_added_again() -> Non
     for name in ("all.jsonl", "all.json"):
         assert run("add", name, "--index", name[4:])[0] == 0
         assert stored(name[4:]) == before
+    options = ("--mode", "hybrid", "--min-percentile", "1", "--context", "1", "--explain")
+    write("hits.jsonl", run("search", "milk", "-k", "99", *options, "--format", "jsonl")[1])
+    assert run("add", "hits.jsonl", "--index", "hits")[0] == 0
+    assert stored("hits").items() <= before.items()
     write("own.jsonl", '{"key": "a", "text": "One.", "metadata": {}, "source": "b"}\n')
     assert run("add", "own.jsonl")[0] == 0
     assert read("get", "a")["metadata"] == {"source": "b"}

@@ -169,7 +169,10 @@ def test_wrapping_moves_spaces_only(hits: list[Hit], width: int) -> None:
 
 def test_programs_get_the_source_of_a_hit() -> None:
     assert [list(hit.items())[5:] for hit in json.loads(hits_as("json", SOURCED))] == [
-        [("source", "docs/garden/tomatoes.md"), ("line", 41), ("span", [10, 94])],
+        [
+            *(("source", "docs/garden/tomatoes.md"), ("line", 41), ("span", [10, 94])),
+            *(("document", "docs/garden/tomatoes.md"), ("position", 2)),
+        ],
         [("source", "report.pdf"), ("page", 3)],
         [("source", "data/sentences.csv"), ("line", 12)],
     ]

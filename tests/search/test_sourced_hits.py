@@ -154,7 +154,7 @@ def test_the_commands_show_sources_and_context() -> None:
         run("similar", "r2", "-k", "1", "--where", "position = 4", "--context", "1", "--format", "json")[1]
     )
     assert {name: hit[name] for name in list(hit)[5:]} == {
-        **{"source": "docs/a.md", "line": 5, "span": [46, 55]},
+        **{"source": "docs/a.md", "line": 5, "span": [46, 55], "document": "docs/a.md", "position": 4},
         **{"before": ["delta alpha"], "after": []},
     }
     keys = [hit["key"] for hit in json.loads(run("similar", "alone", "--group-by", "source", "--format", "json")[1])]

@@ -63,7 +63,10 @@ def test_the_repr_of_a_hit_has_only_what_is_known_of_its_source() -> None:
 
 def test_a_hit_as_json_has_only_what_is_known() -> None:
     assert PLAIN.to_dict() == {"rank": 1, "key": "k", "score": 0.5, "text": "a text", "metadata": {"lang": "en"}}
-    assert list(FROM_PAGE.to_dict().items())[5:] == [("source", "report.pdf"), ("page", 3), ("span", [10, 21])]
+    assert list(FROM_PAGE.to_dict().items())[5:] == [
+        *(("source", "report.pdf"), ("page", 3), ("span", [10, 21])),
+        *(("document", "report.pdf"), ("position", 2)),
+    ]
     assert list(FROM_LINE.to_dict().items())[5:] == [
         *(("source", "notes.md"), ("line", 12)),
         *(("before", ["first", "second"]), ("after", [])),

@@ -62,7 +62,8 @@ def metadata_in(others: dict[str, Any]) -> dict[str, Any] | None:
 
 OF_HITS = (
     *("rank", "score", "tokens_lost", "truncated", "unknown"),  # earlier versions wrote "truncated"
-    *("source", "span", "start", "end", "before", "after", *get_args(Unit)),
+    *("source", "span", "start", "end", "document", "position", "before", "after", *get_args(Unit)),
+    *("ranked_by", "scores", "percentile", "explanation", "cursor"),
 )
 """What a result of `vecindex search` has besides the record itself, which is not stored again; see `is_hit`."""
 

@@ -141,6 +141,7 @@ class Hit:
             **({"unknown": True} if self.unknown else {}),
         }
         members |= place_members(self.source, self.place, self.span)
+        members |= {} if self.document is None else {"document": self.document, "position": self.position}
         if self.before or self.after:
             members |= {"before": list(self.before), "after": list(self.after)}
         if self.ranked_by not in (None, "dense"):

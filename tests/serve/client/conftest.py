@@ -17,12 +17,13 @@ from ...support.served import Running, running
 
 @pytest.fixture(scope="session")
 def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a text of two sentences, and an index of it and of some records."""
+    """A folder with two texts, and an index of their sentences and of some records."""
     folder = tmp_path_factory.mktemp("client")
     (folder / "notes.txt").write_text("my name is Aun\nthe rain in Spain\n", encoding="utf-8")
+    (folder / "tea.md").write_text("# Tea\n\nWarm the pot first. Milk comes last.\n", encoding="utf-8")
     with opened(folder / "index") as index:
         index.add(TEXTS, keys=[f"k/{n}" for n in range(len(TEXTS))], metadata=[{"n": n % 3} for n in range(len(TEXTS))])
-        index.add_files([folder / "notes.txt"])
+        index.add_files([folder / "notes.txt", folder / "tea.md"])
     return folder
 
 

@@ -35,6 +35,8 @@ class FoundHit(TypedDict):
     line: NotRequired[int]
     page: NotRequired[int]
     span: NotRequired[list[int]]
+    document: NotRequired[str]
+    position: NotRequired[int]
     before: NotRequired[list[str]]
     after: NotRequired[list[str]]
     text_characters: NotRequired[int]

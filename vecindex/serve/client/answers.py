@@ -79,6 +79,8 @@ def _hit(members: Mapping[str, Any]) -> Hit:
         source=members.get("source"),
         place=_place(members),
         span=_span(members),
+        document=members.get("document"),
+        position=members.get("position"),
         before=tuple(members.get("before", ())),
         after=tuple(members.get("after", ())),
         scores={"dense": members["score"]} if scores is None else scores,
