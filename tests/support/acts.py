@@ -19,7 +19,7 @@ import vecindex
 from vecindex import Index, VecindexError
 from vecindex.encoders.run.own_tokens import own_tokens, tokenized
 from vecindex.encoders.run.tokenized import IntArray
-from vecindex.index import crash_test
+from vecindex.index import comparing, crash_test
 from vecindex.index.adding import encode_ahead
 from vecindex.index.crash_test import Contents, Finding, contents
 from vecindex.search.derived import upkeep
@@ -248,10 +248,12 @@ def _copy(source: Path, folder: Path) -> None:
 def thresholds(act: str, seed: int = 0) -> Iterator[None]:
     """Makes codes and segments of few rows if the act makes any; with an odd seed, every commit is a checkpoint.
 
-    No act has more commits because the machine is busy and encoding is slow.
+    No act has more commits because the machine is busy and encoding is slow. A migration compares few records: that
+    only reads.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encode_ahead, "SECONDS_A_COMMIT", 1e6)
+        patch.setattr(comparing, "SAMPLES", 3)
         if act in _DERIVING:
             patch.setattr(upkeep, "ROWS_FOR_CODES", 32)
             patch.setattr(upkeep, "TAIL", 8)
