@@ -176,7 +176,8 @@ class Maintained(Reader):
         """Gives back the space of deleted and replaced records; readers are not disturbed.
 
         Until then the index remembers the vectors of deleted records, so their texts need not be encoded again.
-        ``cache=True`` forgets all remembered texts, also those of live records.
+        ``cache=True`` forgets all remembered texts, also those of live records. Then a change of the environment that
+        makes other vectors is not noticed until texts are added.
         """
         self._check_writable()
         report = self._upkeep.compact(empty_cache=cache)

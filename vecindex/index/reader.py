@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
@@ -18,7 +19,7 @@ from ..filters.parse import parse
 from ..search.derived.check_derived import check_derived
 from ..search.derived.upkeep import describe
 from ..search.listing import record_of
-from ..search.view import Accelerator, near
+from ..search.view import Accelerator
 from ..store.disk.atomic_create import resolved
 from ..store.disk.files import folder_bytes
 from ..store.manifest import Manifest
@@ -33,7 +34,7 @@ from ..values.paths import expanded
 from ..values.records import IndexInfo, Record, VerifyReport
 from ..values.scalars import destination, flag
 from ..values.sources import SourceInfo, SourceState
-from .drift import SAMPLES, Sample, check_vectors
+from .drift import Sample, check_vectors
 from .model import IndexModel, Model
 from .searcher import Searcher, Where
 from .searching.searches import stored_records
@@ -222,7 +223,7 @@ class Reader(Searcher):
         """See `drift`; ignores damage, which whoever reads the damaged record reports."""
         with contextlib.suppress(CorruptIndex), self._snapshots.take() as snapshot:
             written_by = snapshot.manifest.written_by
-            check_vectors(self._folder, encoder, written_by, lambda: _sample(snapshot), self._advice())
+            check_vectors(self._folder, encoder, written_by, partial(_sample, snapshot), self._advice())
 
     def _advice(self) -> str:
         """What to do if the stored vectors differ from those that the model makes here."""
@@ -240,13 +241,5 @@ def _described(manifest: Manifest) -> str | None:
     return describe_tokens(manifest)
 
 
-def _sample(snapshot: Snapshot) -> Iterator[Sample]:
-    """The first, the middle and the last of the records that have vectors, then some in between."""
-    rows = near(snapshot).rows()
-    if not len(rows):
-        return
-    between = np.linspace(0, len(rows) - 1, SAMPLES).astype(int).tolist()
-    for place in dict.fromkeys([0, len(rows) // 2, len(rows) - 1, *between]):
-        (found,) = snapshot.fetch([int(rows[place])])
-        snapshot.check(np.array([found.row]))
-        yield Sample(found.key, found.text, np.array(snapshot.vectors[found.row]), found.tokens_lost)
+def _sample(snapshot: Snapshot, size: int) -> list[Sample]:
+    return [Sample(record.key, record.text, vector) for record, vector in snapshot.encoded(size)]

@@ -109,6 +109,19 @@ class Snapshot:
         found = sound(self._catalog.cached(digests), self.vectors)
         return {digests[entry.digest]: (entry, vector) for entry, vector in found}
 
+    def encoded(self, size: int) -> list[tuple[Stored, Vectors]]:
+        """Up to so many records, drawn at random but always the same, whose texts were encoded here in the usual way.
+
+        With each comes a copy of its vector (D,). What is damaged is left out.
+        """
+        found = sound(self._catalog.cached_records(size), self.vectors)
+        records = self.fetch(entry.row for entry, _ in found)
+        return [
+            (record, vector)
+            for record, (entry, vector) in zip(records, found, strict=True)
+            if text_digest(record.text) == entry.digest
+        ]
+
     def metadata(self, record: Stored) -> dict[str, Any]:
         return self._catalog.metadata(record)
 

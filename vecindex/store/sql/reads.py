@@ -118,6 +118,15 @@ class Catalog(Documents):
                 found += [Entry(*row) for row in self.sqlite.execute(sql, some) if _types(row[1:]) == (int, int, int)]
         return found
 
+    def cached_records(self, size: int) -> list[Entry]:
+        """Up to so many entries of the cache whose rows are records, unchecked; the order of digests is random."""
+        sql = (
+            "select digest, cached.row, cached.lost, cached.crc from cached join records on records.row = cached.row "
+            "order by digest limit ?"
+        )
+        with self.errors():
+            return [Entry(*row) for row in self.sqlite.execute(sql, (size,)) if _types(row[1:]) == (int, int, int)]
+
     def find(self, keys: Iterable[str]) -> dict[str, Stored]:
         """The records with these keys, by key; a key without a record is left out."""
         return {stored.key: stored for stored in self._records_among("key", list(keys))}
