@@ -208,7 +208,7 @@ def test_the_index_is_used_for_a_condition(records: Records, expression: str) ->
 @pytest.mark.parametrize(
     ("expression", "used"),
     [
-        ("a = 1 or a = 2", ["field_0", "field_0"]),
+        ("a = 1 or a < 0", ["field_0", "field_0"]),
         ("a < 1 or b = 'x'", ["field_0", "field_1"]),
         ("a in (1, 'x', null)", ["field_0"] * 3),
         ("a is null", ["field_0", "field_0"]),
@@ -290,7 +290,7 @@ def test_the_index_of_a_joined_table_is_found_by_its_column(records: Records) ->
 # --- SQLite's limits -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("condition", ["a = {}", slow("a > 's{}'"), slow("a in ({}, 's')")])
+@pytest.mark.parametrize("condition", ["a > {}", slow("a > 's{}'"), slow("a in ({}, 's')")])
 @pytest.mark.parametrize("word", ["and", "or"])
 def test_two_thousand_conditions_can_be_joined(records: Records, condition: str, word: str) -> None:
     records.hold([{"a": -1}], [A])
@@ -298,7 +298,7 @@ def test_two_thousand_conditions_can_be_joined(records: Records, condition: str,
 
 
 def test_too_many_conditions_are_refused() -> None:
-    filter = parse(" or ".join(f"a = {n}" for n in range(32_001)))
+    filter = parse(" or ".join(f"a > {n}" for n in range(32_001)))
     with pytest.raises(InvalidFilter, match="too many conditions"):
         compile_sql(filter, indexed=BOTH)
 

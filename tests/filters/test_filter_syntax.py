@@ -308,3 +308,19 @@ def test_importing_the_filters_brings_in_the_standard_library_only() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     foreign = {name for name in loaded if not name.startswith("_")} - set(sys.stdlib_module_names) - {"vecindex"}
     assert not foreign & {"numpy", "sqlite_utils", "faiss", "click", "onnxruntime", "tokenizers", "torch"}
+
+
+def test_an_error_shows_of_a_long_filter_what_is_around_the_fault() -> None:
+    names = [f"a{n} = 1" for n in range(10_000)]
+    for place, fault in (0, "first ~ 1"), (5_000, "middle ~ 1"), (10_000, "last ~ 1"):
+        expression = " or ".join([*names[:place], fault, *names[place:]])
+        with pytest.raises(InvalidFilter, match="expected an operator") as caught:
+            parse(expression)
+        error = caught.value
+        assert (error.expression, error.expression[error.position]) == (expression, "~")
+        message = str(error)
+        assert len(message) < 500
+        shown = message.partition("invalid filter '")[2].partition("', at position")[0]
+        assert fault in shown
+        assert shown.strip(".") in expression
+        assert (shown.startswith("..."), shown.endswith("...")) == (place > 0, place < 10_000)

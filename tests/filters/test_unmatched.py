@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from vecindex import FilterWarning, Index, VecindexWarning
+from vecindex.store.sql.unmatched import MOST
 
 from ..support.commands import run
 from ..support.helpers import opened
@@ -125,3 +126,12 @@ def test_a_later_commit_ends_the_warning(index: Index) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert index.search("one", where="colour = 'red'") == []
+
+
+def test_only_the_first_conditions_of_a_long_filter_are_looked_up(index: Index) -> None:
+    where = " or ".join(f"year = {n} or f{n} = {n}" for n in range(2_000))
+    for look in (index.search, lambda _, where: index.delete(where=where)):
+        with pytest.warns(FilterWarning) as caught:
+            look("one", where=where)
+        fields = [each.message.field for each in caught if isinstance(each.message, FilterWarning)]
+        assert fields == [f"f{n}" for n in range(MOST - 1)], "and year, which is there"

@@ -106,7 +106,17 @@ class InvalidFilter(VecindexError, ValueError):
         self.position = position
 
     def _what(self) -> str:
-        return f"invalid filter {self.expression!r}, at position {self.position}: {self.reason}"
+        shown = _around(self.expression, self.position)
+        return f"invalid filter {shown!r}, at position {self.position}: {self.reason}"
+
+
+def _around(text: str, position: int, before: int = 80, after: int = 120) -> str:
+    """The text, or if it is long only what is around this position."""
+    if len(text) <= before + after:
+        return text
+    start = max(0, min(position - before, len(text) - before - after))
+    stop = start + before + after
+    return ("..." if start else "") + text[start:stop] + ("..." if stop < len(text) else "")
 
 
 class CursorExpired(VecindexError):

@@ -24,7 +24,24 @@ from typing import TypeGuard
 
 from ..errors import InvalidFilter
 from ..values.nested import on_own_stack
-from .tree import And, Compare, Contains, Exists, Filter, In, IsNull, Kind, Like, Not, Op, Or, Path, Value, shortened
+from .tree import (
+    And,
+    Compare,
+    Contains,
+    Exists,
+    Filter,
+    In,
+    IsNull,
+    Kind,
+    Like,
+    Not,
+    Op,
+    Or,
+    Path,
+    Value,
+    one_of,
+    shortened,
+)
 
 # A statement may bind 32,766 parameters, and its text may fill 100 entries of SQLite's parser stack; the rest of both
 # is left to the statement around the filter.
@@ -143,12 +160,40 @@ def _compile(node: Filter, column: str, indexed: frozenset[Path] = frozenset()) 
             sql = _compile(operand, column)
             return _Sql(f"(NOT {sql.text})", sql.parameters, sql.stack + 2)
         case And(operands):
+            operands = tuple(_in_lists(operands, negated=True))
             return _balanced("AND", [_compile(o, column, indexed) for o in operands], nothing="1")
         case Or(operands):
+            operands = tuple(_in_lists(operands, negated=False))
             # SQLite uses indexes for all operands of an OR or for none.
             if not all(_has_index(o, indexed) for o in operands):
                 indexed = frozenset()
             return _balanced("OR", [_compile(o, column, indexed) for o in operands], nothing="0")
+
+
+def _in_lists(operands: tuple[Filter, ...], negated: bool) -> list[Filter]:
+    """The operands of an Or with ``x = 1`` and ``x = 2`` as ``x in (1, 2)``; with ``negated``, of an And of Nots.
+
+    A list costs a record about as much as one value, so that thousands of equalities take no longer than a few.
+    """
+    found: dict[Path, set[Value]] = {}
+    places: list[Filter | Path] = []  # a path stands for all equalities of that field
+    for operand in operands:
+        match operand if negated else Not(operand):
+            case Not(Compare(path, Op.EQ, value)) if not _may_hold_nul(value):  # no index would take a list with it
+                if path not in found:
+                    places.append(path)
+                found.setdefault(path, set()).add(value)
+            case _:
+                places.append(operand)
+    joined: list[Filter] = []
+    for place in places:
+        if isinstance(place, tuple):
+            values = found[place]
+            among = Compare(place, Op.EQ, *values) if len(values) == 1 else one_of(place, values)
+            joined.append(Not(among) if negated else among)
+        else:
+            joined.append(place)
+    return joined
 
 
 def _has_index(node: Filter, indexed: frozenset[Path]) -> TypeGuard[Compare | In | Exists | IsNull | Like]:

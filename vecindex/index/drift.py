@@ -4,7 +4,7 @@ A new library release, another processor or another runtime should change only t
 changes, scores are silently wrong. So when the environment has changed, three stored texts are encoded again and
 compared, once in a process.
 
-Only texts in the cache are compared, since vectors that were given, or that are means of parts, may differ from what the
+Only texts in the cache are compared: a vector that was given, or that is a mean of parts, may differ from what the
 model makes of the text anywhere.
 """
 

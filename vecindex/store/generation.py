@@ -215,7 +215,7 @@ class Generation:
         if not self.manifest.records:
             return []
         found = []
-        for what in dict.fromkeys(asked(where, matched)):
+        for what in asked(where, matched):
             if what not in self._unmatched:
                 if len(self._unmatched) >= _TESTS_KEPT:
                     self._unmatched.clear()

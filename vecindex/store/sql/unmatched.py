@@ -1,6 +1,7 @@
 """Finds the conditions of a filter that match nothing, since no record has the field or such a value in it.
 
 Only conditions that may match nothing are looked up, each by a statement that stops at the first record with a match.
+If it finds none it reads all records, so that only the first conditions of a long filter are looked up.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from .reads import Catalog
 Asked = tuple[Path, tuple[Kind, ...], bool]
 """A field, the kinds of value that a condition wants (none for any), and whether as items of a list."""
 
+MOST = 20
+"""Conditions of a filter that are looked up; those that ask for the same count once."""
 _LOOKED_AT = 1_000  # records, for the names of fields
 _NAMED = 12
 _ASKED = {Kind.NULL: "null", Kind.BOOL: "true or false", Kind.NUMBER: "a number", Kind.STRING: "a string"}
@@ -27,11 +30,20 @@ _HELD = {
 }
 
 
-def asked(node: Filter, matched: bool) -> Iterator[Asked]:
-    """What the conditions of a filter ask for, except those that are known to match something.
+def asked(where: Filter, matched: bool) -> list[Asked]:
+    """What the first conditions of a filter ask for, except those that are known to match something.
 
     ``matched`` says that the filter matches something; if it is a conjunction, so does each of its conditions.
     """
+    seen = dict[Asked, None]()
+    for what in _asked(where, matched):
+        seen[what] = None
+        if len(seen) == MOST:
+            break
+    return list(seen)
+
+
+def _asked(node: Filter, matched: bool) -> Iterator[Asked]:
     match node:
         case Compare(path, _, value) if not matched:
             yield path, (value.kind,), False
@@ -44,13 +56,13 @@ def asked(node: Filter, matched: bool) -> Iterator[Asked]:
         case Exists(path) if not matched:
             yield path, (), False
         case Not(operand):
-            yield from asked(operand, False)
+            yield from _asked(operand, False)
         case And(operands):
             for operand in operands:
-                yield from asked(operand, matched)
+                yield from _asked(operand, matched)
         case Or(operands):
             for operand in operands:
-                yield from asked(operand, False)
+                yield from _asked(operand, False)
 
 
 def unmatched(catalog: Catalog, what: Asked, indexed: Collection[Path]) -> FilterWarning | None:
@@ -81,8 +93,7 @@ def warn_of_unmatched(catalog: Catalog, manifest: Manifest, where: Filter) -> No
     """Warns of each condition of a filter that no record meets, whatever the filter selects."""
     if manifest.records:
         indexed = frozenset(map(parse_path, manifest.fields))
-        tests: list[Asked] = on_own_stack(lambda: list(asked(where, False)))
-        for what in dict.fromkeys(tests):
+        for what in on_own_stack(asked, where, False):
             if (warning := unmatched(catalog, what, indexed)) is not None:
                 warn(warning)
 
