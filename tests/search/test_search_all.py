@@ -22,7 +22,7 @@ COUNT = 150
 @pytest.fixture(autouse=True)
 def few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "_RECORDS_A_READ", 7)
-    monkeypatch.setattr(rankers, "DEPTH", 3)
+    monkeypatch.setattr(rankers, "DEPTHS", {"convex": 3, "rrf": 3})
 
 
 @pytest.fixture

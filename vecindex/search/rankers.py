@@ -13,7 +13,7 @@ from ..store.generation import Allowed
 from .dense.exact import Ranking, Rows, Vectors, best, scored, scores, union
 from .dense.nearest import Trace, each_ranking
 from .dense.plan import RANK_ROWS, Plan, Route
-from .fusion import DEPTH, FUSIONS, Fusion, Parts, Scale, total
+from .fusion import DEPTHS, FUSIONS, Fusion, Parts, Scale, total
 from .options import SearchOptions
 from .view import RecordView
 
@@ -33,7 +33,7 @@ _DEEPER = 2
 """How many candidates each side proposes for each record that a hybrid search is asked for. Measured: twice as many are
 enough for 9 of 10 queries."""
 _WIDER = 4
-"""How many times as many they propose where that is not enough."""
+"""How many times as many they propose where even twice as many are not enough."""
 
 
 class Ranker(Protocol):
@@ -240,7 +240,7 @@ class Hybrid:
     "convex" gives the best of all records: a record that no side proposed has at most the sum of the last scores that
     the sides propose, and as long as that might be enough, they are asked for more (Fagin, Lotem and Naor, Optimal
     Aggregation Algorithms for Middleware, 2003, https://doi.org/10.1016/S0022-0000(03)00026-6). "rrf" ranks among the
-    candidates, so that the order may depend on how many are asked for beyond `DEPTH`.
+    candidates, so that the order may depend on how many are asked for beyond those of `DEPTHS`.
 
     A record without a vector matches if it has a word of the query. Records of a cosine below ``least`` are left out,
     of which such a one has 0.
@@ -263,9 +263,9 @@ class Hybrid:
 
     def best(self, numbers: Sequence[int], asked: int) -> list[Ranking]:
         found: dict[int, Ranking] = {}
-        waiting, depth = list(numbers), max(DEPTH, asked)
+        waiting, depth, wider = list(numbers), max(DEPTHS[self._fusion], asked), 2
         if self._fusion == "convex":
-            depth = max(DEPTH, _DEEPER * asked)
+            depth = max(depth, _DEEPER * asked)
         while waiting:
             near, worded = self._dense.best(waiting, depth), self._lexical.best(waiting, depth)
             for number, one, other in zip(waiting, near, worded, strict=True):
@@ -274,7 +274,7 @@ class Hybrid:
                     found[number] = ranking
             waiting = [number for number in waiting if number not in found]
             self._trace.widened += bool(waiting)
-            depth *= _WIDER
+            depth, wider = depth * wider, _WIDER
         return [found[number] for number in numbers]
 
     def each(self, numbers: Sequence[int], asked: int) -> Iterator[Ranking]:

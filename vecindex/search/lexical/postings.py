@@ -24,6 +24,7 @@ from .segment import Segment, term_hash
 Bits = npt.NDArray[np.uint8]
 
 _TERMS_KEPT = 10_000
+_QUERIES_KEPT = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,18 @@ class _Weighted:
         return self.in_query * self.idf
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """What a ``query`` looks for: its terms and forms that count and that a live row has, the heaviest first.
+
+    ``parts`` are their postings in each segment, in the same order.
+    """
+
+    query: LexicalQuery
+    terms: list[_Weighted]
+    parts: list[list[Part]]
+
+
 class Postings:
     """The lexical side of one generation, for any number of threads.
 
@@ -76,6 +89,7 @@ class Postings:
         self._stop = segments[-1].stop if segments else 0
         self._alive = None if alive is None else _unpacked(alive, self._stop)
         self._holding: dict[int, int] = {}
+        self._asked: dict[int, _Asked] = {}  # by the id of the query, which it keeps alive
         self._filter: tuple[Bits, Mask] | None = None
         self.records = self._stop - (segments[0].first if segments else 0)
         total = sum(segment.total for segment in segments)
@@ -105,12 +119,12 @@ class Postings:
             holds_phrases: says which of these rows have the query's phrases and none that it excludes; needed if it
                 has any of either.
         """
-        terms = self._weighted(query)
+        asked = self._prepared(query)
         mask = self._mask(query, allowed)
         if query.phrases or query.without_phrases:
             assert holds_phrases is not None
-            return self._top_with_phrases(terms, k, mask, holds_phrases)
-        return self._top(terms, k, mask)
+            return self._top_with_phrases(asked, k, mask, holds_phrases)
+        return self._top(asked, k, mask)
 
     def matching(self, query: LexicalQuery, allowed: Bits | None = None) -> Mask:
         """Which rows have all terms of the query's phrases, and none of the words that it leaves out."""
@@ -135,13 +149,13 @@ class Postings:
     def scores(self, query: LexicalQuery, rows: Rows) -> Scores:
         """The scores of these rows, the same as in `top`; 0 for one that has no term of the query."""
         found = np.zeros(len(rows), np.float64)
-        for number, segment in enumerate(self._segments):
+        for segment, parts in zip(self._segments, self._prepared(query).parts, strict=True):
             inside = np.flatnonzero((rows >= segment.first) & (rows < segment.stop))
             if not len(inside):
                 continue
             wanted = rows[inside] - segment.first
             sums = np.zeros(len(inside), np.float64)
-            for part in self._parts(number, self._weighted(query)):
+            for part in parts:
                 sums += look_up(part, wanted)
             found[inside] = sums
         return found
@@ -152,7 +166,7 @@ class Postings:
         A term that no row has weighs as much as the rarest could, so that a text with the query's other words is not
         taken for a text with all of them. Of exact forms, those count that a row has.
         """
-        terms = self._weighted(query)
+        terms = self._prepared(query).terms
         known = {each.term for each in terms}
         missing = [count for term, count in query.terms.items() if term not in known]
         gains = impacts([*(each.count for each in terms), *missing], query.length, self.average).tolist()
@@ -166,7 +180,7 @@ class Postings:
         for number, segment in enumerate(self._segments):
             if not segment.first <= row < segment.stop:
                 continue
-            for each in self._weighted(query):
+            for each in self._prepared(query).terms:
                 for part in self._parts(number, [each]):
                     at = int(np.searchsorted(part.rows, np.uint32(row - segment.first)))
                     if at < len(part.rows) and int(part.rows[at]) == row - segment.first:
@@ -178,15 +192,14 @@ class Postings:
                         found.append(Contribution(*facts, is_form))
         return found
 
-    def _top(self, terms: list[_Weighted], k: int, mask: Mask | None) -> tuple[Rows, Scores]:
+    def _top(self, asked: _Asked, k: int, mask: Mask | None) -> tuple[Rows, Scores]:
         rows, scores = np.empty(0, np.int64), np.empty(0, np.float64)
         if k <= 0:
             return rows, scores
         # The largest segment first: what it finds lets the others leave out most of their rows.
         order = sorted(range(len(self._segments)), key=lambda i: -len(self._segments[i].rows))
         for number in order:
-            segment = self._segments[number]
-            parts = self._parts(number, terms)
+            segment, parts = self._segments[number], asked.parts[number]
             if not parts:
                 continue
             inside = None if mask is None else mask[segment.first : segment.stop]
@@ -196,13 +209,13 @@ class Postings:
         return rows, scores
 
     def _top_with_phrases(
-        self, terms: list[_Weighted], k: int, mask: Mask | None, holds_phrases: Callable[[Rows], Mask]
+        self, asked: _Asked, k: int, mask: Mask | None, holds_phrases: Callable[[Rows], Mask]
     ) -> tuple[Rows, Scores]:
         """Asks about the best rows that have the phrases' terms, more of them each time until k have the phrases."""
         wanted = 2 * k + 16
         known: dict[int, bool] = {}
         while True:
-            rows, scores = self._top(terms, wanted, mask)
+            rows, scores = self._top(asked, wanted, mask)
             new = np.array([row for row in rows.tolist() if row not in known], np.int64)
             known.update(zip(new.tolist(), holds_phrases(new).tolist(), strict=True))
             kept = np.flatnonzero([known[row] for row in rows.tolist()])[:k]
@@ -211,6 +224,17 @@ class Postings:
             wanted *= 4
 
     # --- terms
+
+    def _prepared(self, query: LexicalQuery) -> _Asked:
+        """What a query looks for, which a hybrid search asks three times."""
+        known = self._asked.get(id(query))
+        if known is None:
+            terms = self._weighted(query)
+            known = _Asked(query, terms, [self._parts(number, terms) for number in range(len(self._segments))])
+            if len(self._asked) >= _QUERIES_KEPT:
+                self._asked.clear()
+            self._asked[id(query)] = known
+        return known
 
     def _weighted(self, query: LexicalQuery) -> list[_Weighted]:
         """The terms and forms that count and that a live row has, the heaviest first."""
@@ -244,14 +268,14 @@ class Postings:
     def _parts(self, number: int, terms: Sequence[_Weighted]) -> list[Part]:
         """The postings of terms in one segment, for those that it has."""
         segment = self._segments[number]
-        found = []
-        for each in terms:
-            term = segment.find(each.hash)
-            if term >= 0:
-                rows, codes = segment.postings(term)
-                bound = float(impacts(segment.largest[term], segment.shortest[term], self.average))
-                found.append(Part(each.weight, rows, codes, self._impacts[number], bound * each.weight))
-        return found
+        places = [segment.find(each.hash) for each in terms]
+        there = [(each.weight, place) for each, place in zip(terms, places, strict=True) if place >= 0]
+        at = [place for _, place in there]
+        bounds = impacts(segment.largest[at], segment.shortest[at], self.average).tolist()
+        return [
+            Part(weight, *segment.postings(place), self._impacts[number], bound * weight)
+            for (weight, place), bound in zip(there, bounds, strict=True)
+        ]
 
     # --- which rows may be returned
 
