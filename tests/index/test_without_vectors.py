@@ -204,6 +204,7 @@ def test_one_add_stores_records_with_and_without_vectors(tmp_path: Path, how: st
 
 def test_vectors_that_are_all_none_need_no_space(tmp_path: Path) -> None:
     with opened(tmp_path / "i", model=None) as index:
+        assert index.add([], vectors=[]).added == 0
         assert index.add(["a", "b"], vectors=[None, None]).without_vector == 2
         assert index.info().model is None
         assert index.add(["c"], vectors=[[1, 0, 0]], space="mine").added == 1

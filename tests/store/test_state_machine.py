@@ -119,6 +119,19 @@ class IndexMachine(RuleBasedStateMachine):
         self.generation += bool(moved or relabelled)
         self.model = {k: state[k] for k in before if k not in moved} | {k: state[k] for k in moved}
 
+    @rule(data=st.data())
+    def drop_vectors(self, data: st.DataObject) -> None:
+        keys = data.draw(st.lists(st.sampled_from(sorted(self.model)), unique=True)) if self.model else []
+        dropped = [key for key in keys if key not in self.bare]
+        texts = [self.model[key][0] for key in keys]
+        report = self.index.add(texts, keys=keys, vectors=[None] * len(keys), encode=False)
+        assert (report.added, report.updated, report.unchanged) == (0, len(dropped), len(keys) - len(dropped))
+        assert report.without_vector == len(dropped)
+        self.bare |= set(dropped)
+        self.dead += len(dropped)
+        self.generation += bool(dropped)
+        self.model |= {key: self.model.pop(key) for key in dropped}
+
     @rule()
     def encode_missing(self) -> None:
         lacking = [key for key in self.model if key in self.bare]

@@ -90,9 +90,10 @@ def _bare(index: Index, draw: Random, _: Path) -> None:
 
 
 def _unvectored(index: Index, draw: Random, _: Path) -> None:
-    """Records without vectors, which some of them had."""
-    keys = [*_some(index, draw, 3), f"{draw.getrandbits(48):012x}"]
-    index.add([f"bare {draw.random()}" for _ in keys], keys=keys, encode=False)
+    """Records without vectors, which some of them had; some texts stay as they are."""
+    some = {key: contents(index)[key][0] for key in _some(index, draw, 3)}
+    texts = [text if draw.random() < 0.5 else f"bare {draw.random()}" for text in [*some.values(), "bare"]]
+    index.add(texts, keys=[*some, f"{draw.getrandbits(48):012x}"], vectors=[None] * len(texts))
 
 
 _FILES: dict[str, Content] = {

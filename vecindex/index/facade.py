@@ -138,8 +138,9 @@ class Index(Followed):
             metadata: a JSON object for each text; None keeps what is stored. With a table, the names of the columns
                 that become metadata; left out, all others do. The index of a pandas table does not.
             vectors: (n, D) numbers that another program made of the texts, or a list with None for texts without a
-                vector. They are scaled to unit length, and nothing is encoded. Records may hold their vectors instead;
-                with ``space`` or ``encode=False`` some of them may hold none.
+                vector; a stored record that has a vector loses it by None. They are scaled to unit length, and nothing
+                is encoded. Records may hold their vectors instead; with ``space`` or ``encode=False`` some of them may
+                hold none, and a stored text keeps its vector then.
             space: what made the vectors: a name of your own, or ``index.encoder.space`` if it was the index's model,
                 so that texts can be searched for. Left out, it is the space of the vectors already stored.
             encode: False stores texts without vectors, and needs no model: they are found by their words and by

@@ -95,8 +95,10 @@ def test_overwriting_replaces_an_embedding(
     document_store: VecindexDocumentStore, embedding: list[float] | None
 ) -> None:
     document_store.write_documents([Document(id="1", content="words", embedding=[0.0, 2.0])])
+    generation = document_store.index.info().generation
     changed = Document(id="1", content="words", embedding=embedding)
     document_store.write_documents([changed], DuplicatePolicy.OVERWRITE)
+    assert document_store.index.info().generation == generation + 1  # a kill leaves the one or the other
     (found,) = document_store.filter_documents()
     assert same(found, changed)
     nearest = document_store.search("dense", query_embedding=[0.0, 1.0])

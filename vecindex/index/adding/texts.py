@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from typing import Any
@@ -132,10 +132,11 @@ def _blocks_of_array(items: list[Incoming], array: npt.NDArray[Any]) -> Blocks:
 
 
 def _blocks_of_list(items: list[Incoming], vectors: list[Any]) -> Blocks:
-    """The items with their vectors, some of which are None."""
+    """The items with their vectors; one whose vector is None loses the vector that is stored."""
     if len(items) != len(vectors):
         raise _other_number(len(items), f"{len(vectors)} vectors")
-    return _blocks(zip(items, vectors, strict=True))
+    pairs = zip(items, vectors, strict=True)
+    return _blocks((replace(item, bare=True) if vector is None else item, vector) for item, vector in pairs)
 
 
 def _other_number(texts: int, given: str) -> InvalidInput:
@@ -198,10 +199,10 @@ def _peek(records: Texts, may_lack: bool) -> tuple[Iterable[Any], bool]:
 
 
 def _with_missing(vectors: Any) -> list[Any] | None:
-    """Vectors as a list if some are None, in a list or a column of a table; else None."""
+    """Vectors as a list if some are None or there are none, in a list or a column of a table; else None."""
     if isinstance(vectors, (list, tuple)) or getattr(getattr(vectors, "dtype", None), "kind", "") == "O":
         listed = list(vectors)
-        if any(vector is None for vector in listed):
+        if not listed or any(vector is None for vector in listed):
             return listed
     return None
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from typing import Any, Literal, TypeVar
 
 from haystack import component, default_from_dict, default_to_dict
@@ -12,7 +14,6 @@ from haystack.dataclasses import Document
 from haystack.document_stores.types import FilterPolicy, apply_filter_policy
 
 from ...errors import InvalidInput
-from ...search.fusion import Fusion
 from .store import Scored, VecindexDocumentStore
 
 Self = TypeVar("Self", bound="_Retriever")
@@ -20,43 +21,29 @@ _BM25_SCALE = 8
 """The one that Haystack's own keyword retriever divides by."""
 
 
+@dataclass(eq=False)
 class _Retriever:
-    """What the retrievers share."""
+    """What the retrievers share: their arguments are its fields."""
 
-    mode: Scored
+    document_store: VecindexDocumentStore
+    _: KW_ONLY
+    filters: dict[str, Any] | None = None
+    top_k: int = 10
+    return_embedding: bool = False
+    filter_policy: str | FilterPolicy = FilterPolicy.REPLACE
 
-    def __init__(
-        self,
-        document_store: VecindexDocumentStore,
-        *,
-        filters: dict[str, Any] | None = None,
-        top_k: int = 10,
-        return_embedding: bool = False,
-        filter_policy: str | FilterPolicy = FilterPolicy.REPLACE,
-    ) -> None:
-        if not isinstance(document_store, VecindexDocumentStore):
+    def __post_init__(self) -> None:
+        if not isinstance(self.document_store, VecindexDocumentStore):
             raise TypeError("document_store must be a VecindexDocumentStore")
-        if top_k < 1:
-            raise InvalidInput(f"top_k is {top_k}", "Pass a number of documents, 1 or more.")
-        self.document_store = document_store
-        self.filters = filters
-        self.top_k = top_k
-        self.return_embedding = return_embedding
-        self.filter_policy = FilterPolicy.from_str(filter_policy) if isinstance(filter_policy, str) else filter_policy
-
-    def _settings(self) -> dict[str, Any]:
-        """The arguments that the retriever was made with."""
-        return {
-            "document_store": self.document_store,
-            "filters": self.filters,
-            "top_k": self.top_k,
-            "return_embedding": self.return_embedding,
-            "filter_policy": self.filter_policy.value,
-        }
+        if self.top_k < 1:
+            raise InvalidInput(f"top_k is {self.top_k}", "Pass a number of documents, 1 or more.")
+        if isinstance(self.filter_policy, str):
+            self.filter_policy = FilterPolicy.from_str(self.filter_policy)
 
     def to_dict(self) -> dict[str, Any]:
         """What `from_dict` makes the same component of."""
-        found: dict[str, Any] = default_to_dict(self, **self._settings())
+        settings = {field.name: getattr(self, field.name) for field in fields(self)}
+        found: dict[str, Any] = default_to_dict(self, **{**settings, "filter_policy": str(self.filter_policy)})
         return found
 
     @classmethod
@@ -66,10 +53,15 @@ class _Retriever:
         return found
 
     def _search(
-        self, filters: dict[str, Any] | None, top_k: int | None, return_embedding: bool | None, **asked: Any
+        self,
+        mode: Scored,
+        filters: dict[str, Any] | None,
+        top_k: int | None,
+        return_embedding: bool | None,
+        **asked: Any,
     ) -> list[Document]:
         return self.document_store.search(
-            self.mode,
+            mode,
             filters=apply_filter_policy(self.filter_policy, self.filters, filters),
             top_k=self.top_k if top_k is None else top_k,
             return_embedding=self.return_embedding if return_embedding is None else return_embedding,
@@ -77,64 +69,37 @@ class _Retriever:
         )
 
 
+@dataclass(eq=False)
 class _Scaled(_Retriever):
     """A retriever whose scores can be brought to the range from 0 to 1."""
 
-    def __init__(
-        self,
-        document_store: VecindexDocumentStore,
-        *,
-        filters: dict[str, Any] | None = None,
-        top_k: int = 10,
-        scale_score: bool = False,
-        return_embedding: bool = False,
-        filter_policy: str | FilterPolicy = FilterPolicy.REPLACE,
-    ) -> None:
-        super().__init__(
-            document_store,
-            filters=filters,
-            top_k=top_k,
-            return_embedding=return_embedding,
-            filter_policy=filter_policy,
-        )
-        self.scale_score = scale_score
+    scale_score: bool = False
 
-    def _settings(self) -> dict[str, Any]:
-        return {**super()._settings(), "scale_score": self.scale_score}
-
-    def _scaled(self, found: list[Document], scale_score: bool | None) -> list[Document]:
-        if not (self.scale_score if scale_score is None else scale_score):
-            return found
-        return [replace(document, score=self._scale(document.score or 0.0)) for document in found]
-
-    def _scale(self, score: float) -> float:
-        raise NotImplementedError
+    def _scaled(
+        self, found: list[Document], scale_score: bool | None, scale: Callable[[float], float]
+    ) -> dict[str, list[Document]]:
+        if self.scale_score if scale_score is None else scale_score:
+            found = [replace(document, score=scale(document.score or 0.0)) for document in found]
+        return {"documents": found}
 
 
+@dataclass(eq=False)
 class _Fused(_Retriever):
-    """A retriever that joins two sides. It is apart from its component, since `component` makes a new class of that."""
+    """A retriever that joins two sides."""
 
-    def __init__(
-        self,
-        document_store: VecindexDocumentStore,
-        *,
-        filters: dict[str, Any] | None = None,
-        top_k: int = 10,
-        fusion: Literal["convex", "rrf"] = "convex",
-        return_embedding: bool = False,
-        filter_policy: str | FilterPolicy = FilterPolicy.REPLACE,
-    ) -> None:
-        super().__init__(
-            document_store,
-            filters=filters,
-            top_k=top_k,
-            return_embedding=return_embedding,
-            filter_policy=filter_policy,
-        )
-        self.fusion: Fusion = fusion
+    fusion: Literal["convex", "rrf"] = "convex"
 
-    def _settings(self) -> dict[str, Any]:
-        return {**super()._settings(), "fusion": self.fusion}
+
+def _in_thread(run: Any) -> Any:
+    """The asynchronous twin of a component's ``run``, with the same arguments."""
+
+    @functools.wraps(run)
+    async def run_async(*args: Any, **kwargs: Any) -> dict[str, list[Document]]:
+        found: dict[str, list[Document]] = await asyncio.to_thread(run, *args, **kwargs)
+        return found
+
+    run_async.__name__, run_async.__doc__ = "run_async", "As `run`, in a thread."
+    return run_async
 
 
 @component
@@ -152,8 +117,6 @@ class VecindexEmbeddingRetriever(_Scaled):
         filter_policy: whether a filter at run time replaces ``filters`` or is joined with it.
     """
 
-    mode = "dense"
-
     @component.output_types(documents=list[Document])
     def run(
         self,
@@ -164,26 +127,10 @@ class VecindexEmbeddingRetriever(_Scaled):
         return_embedding: bool | None = None,
     ) -> dict[str, list[Document]]:
         """Returns ``{"documents": [...]}``, the best first; what is given replaces the component's own setting."""
-        found = self._search(filters, top_k, return_embedding, query_embedding=query_embedding)
-        return {"documents": self._scaled(found, scale_score)}
+        found = self._search("dense", filters, top_k, return_embedding, query_embedding=query_embedding)
+        return self._scaled(found, scale_score, lambda cosine: (1 + cosine) / 2)
 
-    @component.output_types(documents=list[Document])
-    async def run_async(
-        self,
-        query_embedding: list[float],
-        filters: dict[str, Any] | None = None,
-        top_k: int | None = None,
-        scale_score: bool | None = None,
-        return_embedding: bool | None = None,
-    ) -> dict[str, list[Document]]:
-        """As `run`, in a thread."""
-        found: dict[str, list[Document]] = await asyncio.to_thread(
-            self.run, query_embedding, filters, top_k, scale_score, return_embedding
-        )
-        return found
-
-    def _scale(self, score: float) -> float:
-        return (1 + score) / 2
+    run_async = _in_thread(run)
 
 
 @component
@@ -199,8 +146,6 @@ class VecindexKeywordRetriever(_Scaled):
         filter_policy: whether a filter at run time replaces ``filters`` or is joined with it.
     """
 
-    mode = "lexical"
-
     @component.output_types(documents=list[Document])
     def run(
         self,
@@ -211,26 +156,10 @@ class VecindexKeywordRetriever(_Scaled):
         return_embedding: bool | None = None,
     ) -> dict[str, list[Document]]:
         """Returns ``{"documents": [...]}``, the best first; what is given replaces the component's own setting."""
-        found = self._search(filters, top_k, return_embedding, query=query)
-        return {"documents": self._scaled(found, scale_score)}
+        found = self._search("lexical", filters, top_k, return_embedding, query=query)
+        return self._scaled(found, scale_score, lambda bm25: 1 / (1 + math.exp(-bm25 / _BM25_SCALE)))
 
-    @component.output_types(documents=list[Document])
-    async def run_async(
-        self,
-        query: str,
-        filters: dict[str, Any] | None = None,
-        top_k: int | None = None,
-        scale_score: bool | None = None,
-        return_embedding: bool | None = None,
-    ) -> dict[str, list[Document]]:
-        """As `run`, in a thread."""
-        found: dict[str, list[Document]] = await asyncio.to_thread(
-            self.run, query, filters, top_k, scale_score, return_embedding
-        )
-        return found
-
-    def _scale(self, score: float) -> float:
-        return 1 / (1 + math.exp(-score / _BM25_SCALE))
+    run_async = _in_thread(run)
 
 
 @component
@@ -248,8 +177,6 @@ class VecindexHybridRetriever(_Fused):
         filter_policy: whether a filter at run time replaces ``filters`` or is joined with it.
     """
 
-    mode = "hybrid"
-
     @component.output_types(documents=list[Document])
     def run(
         self,
@@ -261,19 +188,6 @@ class VecindexHybridRetriever(_Fused):
     ) -> dict[str, list[Document]]:
         """Returns ``{"documents": [...]}``, the best first; what is given replaces the component's own setting."""
         asked = {"query": query, "query_embedding": query_embedding, "fusion": self.fusion}
-        return {"documents": self._search(filters, top_k, return_embedding, **asked)}
+        return {"documents": self._search("hybrid", filters, top_k, return_embedding, **asked)}
 
-    @component.output_types(documents=list[Document])
-    async def run_async(
-        self,
-        query: str,
-        query_embedding: list[float],
-        filters: dict[str, Any] | None = None,
-        top_k: int | None = None,
-        return_embedding: bool | None = None,
-    ) -> dict[str, list[Document]]:
-        """As `run`, in a thread."""
-        found: dict[str, list[Document]] = await asyncio.to_thread(
-            self.run, query, query_embedding, filters, top_k, return_embedding
-        )
-        return found
+    run_async = _in_thread(run)

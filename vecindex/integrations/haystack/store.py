@@ -130,10 +130,7 @@ class VecindexDocumentStore(Fields, AsyncTwins):
         given = _checked(documents)
         with self._writing:
             kept = self._kept(given, policy)
-            rows = [row_of(document) for document in kept]
-            if policy is DuplicatePolicy.OVERWRITE:
-                self._forget_vectors(rows)
-            self._add(rows)
+            self._add([row_of(document) for document in kept])
         return len(given) if policy is DuplicatePolicy.OVERWRITE else len(kept)
 
     def delete_documents(self, document_ids: list[str]) -> None:
@@ -236,21 +233,13 @@ class VecindexDocumentStore(Fields, AsyncTwins):
     def _add(self, rows: list[Row]) -> None:
         if not rows:
             return
-        keys, metadata = [row.key for row in rows], [row.metadata for row in rows]
-        vectors = [row.vector for row in rows]
-        made: dict[str, Any] = {}
-        if any(vector is not None for vector in vectors):
-            made = {"vectors": vectors, "space": self.embedding_space}
-        self.index.add([row.text for row in rows], keys=keys, metadata=metadata, encode=False, **made)
-
-    def _forget_vectors(self, rows: list[Row]) -> None:
-        """Deletes the documents that had an embedding and are written without one, since a record keeps its vector.
-
-        A process that is killed before the write that follows has deleted them.
-        """
-        bare = {row.key: row for row in rows if row.vector is None}
-        stored = [self._record(key) for key in self._stored(list(bare))]
-        self._delete([record.key or "" for record in stored if record is not None and record.vector is not None])
+        self.index.add(
+            [row.text for row in rows],
+            keys=[row.key for row in rows],
+            metadata=[row.metadata for row in rows],
+            vectors=[row.vector for row in rows],
+            space=self.embedding_space,
+        )
 
     def _delete(self, ids: Iterable[str]) -> int:
         """Deletes those that are stored, and returns how many."""

@@ -14,6 +14,7 @@ from typing import Any
 from llama_index.core.vector_stores.types import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
 
 from ...errors import InvalidInput
+from ...filters.tree import path_text
 from .nodes import NODE_CLASS, REF_DOC_ID
 
 Where = dict[str, Any]
@@ -61,7 +62,7 @@ def _selected_by(part: MetadataFilter | MetadataFilters) -> Selection:
     if isinstance(part, MetadataFilters):
         return selected_by(part)
     make = _OPERATORS[part.operator]
-    path = _OF_THE_NODE.get(part.key) or '"' + part.key.replace('"', '""') + '"'
+    path = _OF_THE_NODE.get(part.key) or path_text((part.key,))
     kind = make(part, path)
     within = path.split(".") if part.key in _OF_THE_NODE else [part.key]
 

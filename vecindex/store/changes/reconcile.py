@@ -21,7 +21,8 @@ class Incoming:
     source that it was read from, if it was: then ``position``, ``start``, ``end`` and ``place`` are as in `At`.
     ``named`` says that the key was given, not derived; ``again`` that an earlier record of the same input has it.
     ``item`` is its position in the input, and ``origin`` says where it was read, for errors. ``given`` says that the
-    text was also given by hand, besides being in its source.
+    text was also given by hand, besides being in its source. ``bare`` says that the record is to have no vector, and
+    loses the one that is stored.
     """
 
     key: str
@@ -39,6 +40,7 @@ class Incoming:
     item: int = 0
     origin: Origin | None = None
     given: bool = False
+    bare: bool = False
 
     def with_vector(self, vector: Vectors) -> Incoming:
         """The same record with this vector; ten times as fast as dataclasses.replace."""
@@ -150,6 +152,8 @@ def _stays(
     """Whether a record needs no new row."""
     if item.text != before.text or (whole and isinstance(before, Stored) and before.tokens_lost):
         return False
+    if item.bare:
+        return before.vector is None if isinstance(before, Incoming) else not before.has_vector
     if item.vector is None:
         return not encode or isinstance(before, Incoming) or before.has_vector
     vector = before.vector if isinstance(before, Incoming) else vector_at(before.row)
