@@ -45,7 +45,7 @@ def functions() -> dict[str, Callable[..., Any]]:
                 if value is ForeignEncoder and method != "__init__":
                     continue  # the methods of `Encoder`
                 if value in (RemoteIndex, AsyncRemoteIndex):
-                    continue  # the server checks what it is asked
+                    continue  # the tests of the client compare them with `Index`
                 if method not in NOT_FOR_CALLERS and (not method.startswith("_") or method == "__init__"):
                     found[f"{name}.{method}"] = function
     return found

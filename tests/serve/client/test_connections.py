@@ -8,8 +8,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -107,13 +108,19 @@ def test_a_token_is_sent_and_a_wrong_one_is_refused(tmp_path: Path) -> None:
             assert caught.value.status == 401
 
 
-def test_a_server_that_only_reads_refuses_changes(tmp_path: Path) -> None:
+def test_a_server_that_only_reads_refuses_changes_until_another_takes_its_place(tmp_path: Path) -> None:
     small_index(tmp_path / "index")
-    with running(tmp_path / "index", "--read-only") as server, vecindex.connect(server.url) as index:
+    with running(tmp_path / "index", "--read-only") as server:
+        index = vecindex.connect(server.url)
         with pytest.raises(ServerError, match="only reads") as caught:
             index.add(["two"])
         assert (caught.value.status, caught.value.kind) == (403, "ReadOnly")
         assert len(index) == 3
+    with pytest.raises(ServerError) as caught:  # over the connection that was kept
+        len(index)
+    assert caught.value.kind == "Unreachable"
+    with answering(b'{"count": 7}', port=server.port), index:  # as after a restart
+        assert len(index) == 7
 
 
 def test_no_server_is_an_error_that_says_what_to_check() -> None:
@@ -134,29 +141,49 @@ def test_no_server_is_an_error_that_says_what_to_check() -> None:
 
 
 @contextmanager
-def answering(content: bytes, wait: threading.Event | None = None) -> Iterator[str]:
-    """Another kind of server, which waits before it answers."""
+def answering(
+    content: bytes,
+    wait: threading.Event | None = None,
+    *,
+    location: str | None = None,
+    slowly: bool = False,
+    port: int = 0,
+) -> Iterator[str]:
+    """Another kind of server, which waits before it answers, leads elsewhere, or sends a byte at a time."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if wait is not None:
                 wait.wait(30)
-            self.send_response(200)
+            self.send_response(200 if location is None else 307)
+            if location is not None:
+                self.send_header("Location", location)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            with suppress(ConnectionError):
+                for place in range(0, len(content), 1 if slowly else len(content)):
+                    self.wfile.write(content[place : place + 1] if slowly else content)
+                    time.sleep(0.01 if slowly else 0)
 
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    with served(Handler, port) as url:
+        try:
+            yield url
+        finally:
+            if wait is not None:
+                wait.set()
+
+
+@contextmanager
+def served(handler: type[BaseHTTPRequestHandler], port: int = 0) -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", port), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:
-        if wait is not None:
-            wait.set()
         server.shutdown()
         thread.join()
         server.server_close()
@@ -176,10 +203,113 @@ def test_a_server_that_is_too_slow_is_given_up() -> None:
         assert caught.value.kind == "TimedOut"
 
 
-@pytest.mark.parametrize("url", ["", "notes.vecindex", "127.0.0.1:8000", "ftp://a.example", "http://"])
+def test_an_answer_that_never_ends_is_given_up() -> None:
+    content = b'{"count":' + b" " * 100_000 + b"1}"
+    with answering(content, slowly=True) as url, vecindex.connect(url, timeout=0.2) as index:
+        with pytest.raises(ServerError) as caught:
+            index.count()
+        assert caught.value.kind == "TimedOut"
+
+
+def test_an_answer_that_is_too_large_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vecindex.serve.client.transport.LARGEST_ANSWER", 10)
+    with answering(b'{"count": 12}') as url, vecindex.connect(url) as index, pytest.raises(ServerError) as caught:
+        index.count()
+    assert (caught.value.kind, caught.value.reason) == ("TooLarge", "the answer has more than 10 bytes")
+
+
+def test_no_redirect_is_followed_as_it_might_lead_the_token_elsewhere() -> None:
+    with answering(b"x", location="https://elsewhere.example/v1/count") as url, vecindex.connect(url) as index:
+        with pytest.raises(ServerError, match="leads to 'https://elsewhere") as caught:
+            index.count()
+        assert (caught.value.status, caught.value.kind) == (307, "Redirected")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "notes.vecindex", "127.0.0.1:8000", "ftp://a.example", "http://", " http://a.example", "http://a b"),
+        *("http://a.example/?x=1", "http://a.example/#x", "http://name:word@a.example", "http://a.example\n"),
+        *("http://a.example:0", "http://a.example:99999", "http://a.example:9:9", "http://[::1", "http://a\0"),
+    ],
+)
 def test_what_is_no_address_is_refused_at_once(url: str) -> None:
-    with pytest.raises(InvalidInput, match='Pass one like "http://127'):
-        vecindex.connect(url)
+    for connect in (vecindex.connect, vecindex.connect_async):
+        with pytest.raises(InvalidInput, match='Pass one like "http://127'):
+            connect(url)
+
+
+def test_names_that_no_host_has_are_not_reached() -> None:
+    for name in ("xn--", "a" * 300):
+        with vecindex.connect(f"http://{name}") as index, pytest.raises(ServerError) as caught:
+            index.count()
+        assert caught.value.kind == "Unreachable"
+
+
+def test_a_timeout_is_more_than_nothing_and_may_be_endless() -> None:
+    with pytest.raises(InvalidInput, match="timeout is 0"):
+        vecindex.connect(URL, timeout=0)
+    for seconds in (float("inf"), 1e12):
+        with answering(b'{"count": 3}') as url, vecindex.connect(url, timeout=seconds) as index:
+            assert index.count() == 3
+
+
+def test_a_server_may_be_under_a_path_of_a_proxy() -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = json.dumps({"count": 3 if self.path == "/notes/v1/count" else 0}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with served(Handler) as url:
+        for path in ("/notes", "/notes/"):
+            with vecindex.connect(url + path) as index:
+                assert len(index) == 3
+
+
+PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy")
+
+
+def test_a_proxy_of_the_environment_is_used_but_not_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+    with answering(b'{"count": 3}') as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy)
+        with vecindex.connect("http://search.example") as index:
+            assert index.count() == 3
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+        for url in (proxy, proxy.replace("127.0.0.1", "localhost")):
+            with vecindex.connect(url) as index:
+                assert index.count() == 3
+    monkeypatch.setenv("HTTP_PROXY", "nonsense://a")
+    with pytest.raises(InvalidInput, match="the proxy that the environment names cannot be used"):
+        vecindex.connect("http://search.example")
+
+
+def test_a_closed_index_says_so_as_a_local_one_does() -> None:
+    index = vecindex.connect(URL)
+    index.close()
+    index.close()
+    with pytest.raises(InvalidInput, match="the index is closed"):
+        index.count()
+
+    async def ask() -> None:
+        async with vecindex.connect_async(URL) as other:
+            pass
+        await other.count()
+
+    with pytest.raises(InvalidInput, match="the index is closed"):
+        asyncio.run(ask())
+
+
+def test_a_filter_that_is_too_long_for_a_url_is_refused() -> None:
+    with vecindex.connect(URL) as index, pytest.raises(InvalidInput, match="too long for a URL"):
+        index.count({"n": {"$in": list(range(50_000))}})
 
 
 def test_vectors_that_are_not_finite_are_refused_before_they_are_sent() -> None:

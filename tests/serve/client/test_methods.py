@@ -59,6 +59,24 @@ def test_searches_have_the_hits_of_the_index(local: Index, remote: RemoteIndex, 
     assert remote.search("my name rain", **options) == expected
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"mode": "lexical"},
+        {"mode": "hybrid", "where": {"n": {"$gte": 1}}},
+        {"min_score": 0.1, "min_percentile": 5, "exclude": ["k/0"]},
+    ],
+)
+def test_all_hits_are_read_page_by_page(
+    local: Index, remote: RemoteIndex, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("vecindex.serve.client.sync.HITS_A_PAGE", 2)
+    expected = list(local.search_all("my name rain", **options))
+    assert expected
+    assert list(remote.search_all("my name rain", **options)) == expected
+
+
 def test_a_vector_is_searched_for_as_it_is(local: Index, remote: RemoteIndex) -> None:
     vector = local.get("k/1").vector
     assert remote.search(vector) == local.search(vector)
@@ -125,6 +143,7 @@ def test_records_are_listed_page_by_page(
 def test_facts_are_those_of_the_index(local: Index, remote: RemoteIndex) -> None:
     assert (len(remote), remote.count(), remote.count({"n": 1})) == (len(local), local.count(), local.count({"n": 1}))
     assert remote.facets("n", "n > 0", top=1) == local.facets("n", "n > 0", top=1)
+    assert remote.keys() == local.keys()
     assert remote.sources() == local.sources()
     assert replace(remote.info(), path="", runtime=None, bytes=0) == replace(
         local.info(), path="", runtime=None, bytes=0
@@ -165,6 +184,50 @@ def test_errors_are_those_of_the_index(
     if kind is not InvalidInput:
         assert vars(found.value) == vars(expected.value)
         assert str(found.value) == str(expected.value)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda index: index.add("a single text"),
+        lambda index: index.add(["a text", None]),
+        lambda index: index.add(["a text"], keys="k"),
+        lambda index: index.add(["a text"], metadata=[{"n": float("nan")}]),
+        lambda index: index.add(["a text"], progress=5),
+        lambda index: index.delete("k/0"),
+        lambda index: index.delete([7]),
+        lambda index: index.get(5),
+        lambda index: index.get("\ud800"),
+        lambda index: index.search(b"rain"),
+        lambda index: index.search("rain", k=0),
+        lambda index: index.search("rain", mode="best"),
+        lambda index: index.search("rain", exclude="k/0"),
+        lambda index: index.search_all("rain", "high"),
+        lambda index: index.similar([]),
+        lambda index: index.facets(5),
+    ],
+)
+def test_wrong_arguments_are_refused_as_by_the_index(
+    local: Index, remote: RemoteIndex, call: Callable[[Any], Any]
+) -> None:
+    with pytest.raises(InvalidInput) as expected:
+        call(local)
+    with pytest.raises(InvalidInput) as found:
+        call(remote)
+    if "nan" not in str(expected.value):
+        assert str(found.value) == str(expected.value)
+
+
+def test_a_table_is_refused_since_its_items_are_the_names_of_its_columns(remote: RemoteIndex) -> None:
+    table = pytest.importorskip("pandas").DataFrame({"text": ["a row"]})
+    with pytest.raises(InvalidInput, match="a table with several columns"):
+        remote.add(table)
+
+
+def test_numbers_of_every_type_and_empty_lists_are_taken_as_by_the_index(local: Index, remote: RemoteIndex) -> None:
+    options: dict[str, Any] = {"k": np.int64(2), "rerank": "tokens", "rerank_ms": float("inf")}
+    assert remote.search("rain", **options) == local.search("rain", **options)
+    assert (remote.search_many([]), remote.delete([]), remote.add([])) == ([], 0, AddReport())
 
 
 def test_changes_are_made_there(empty: RemoteIndex) -> None:
@@ -220,7 +283,9 @@ def test_the_asynchronous_client_has_the_same_methods() -> None:
         assert inspect.signature(method).parameters == inspect.signature(other[name]).parameters
         if name != "close":
             theirs = inspect.signature(getattr(Index, name, vecindex.explain)).parameters
-            assert not set(inspect.signature(method).parameters) - set(theirs) - {"self"}, name
+            for parameter in inspect.signature(method).parameters.values():
+                same = theirs.get(parameter.name)
+                assert parameter.name == "self" or (same and same.default == parameter.default), (name, parameter)
 
 
 def test_tasks_ask_beside_each_other(server: Running, local: Index) -> None:

@@ -15,11 +15,12 @@ from ...search.options import RERANK_MS, Mode, Rerank
 from ...search.run import SearchReport
 from ...values.facets import Facets
 from ...values.hits import Hits
-from ...values.records import AddReport, EncodeReport, IndexInfo, Record
+from ...values.records import AddReport, EncodeReport, Hit, IndexInfo, Record
 from ...values.sources import SourceInfo
 from . import questions
-from .questions import RECORDS_A_PAGE, Question, Where
-from .transport import Server, answered, request_of, unreachable
+from .checks import checked, checked_delete, checked_similar
+from .questions import HITS_A_PAGE, RECORDS_A_PAGE, Question, Where
+from .transport import Server, answered, asking, request_of
 
 if TYPE_CHECKING:
     import httpx
@@ -30,8 +31,8 @@ T = TypeVar("T")
 class AsyncRemoteIndex:
     """An index that ``vecindex serve`` serves, for asyncio; get one with `vecindex.connect_async`.
 
-    It has the methods of `RemoteIndex`, which are awaited; ``list`` is an asynchronous iterator. Any number of tasks
-    may use it at once. Close it, or use ``async with``.
+    It has the methods of `RemoteIndex`, which are awaited; ``list`` and ``search_all`` are asynchronous iterators. Any
+    number of tasks may use it at once. Close it, or use ``async with``.
     """
 
     def __init__(self, server: Server, client: httpx.AsyncClient) -> None:
@@ -53,6 +54,7 @@ class AsyncRemoteIndex:
         """Closes the connections."""
         await self._client.aclose()
 
+    @checked
     async def search(
         self,
         query: str | Any,
@@ -76,6 +78,7 @@ class AsyncRemoteIndex:
         """The records that answer a text or a vector best; see `Index.search`."""
         return await self._ask(questions.search(locals()))
 
+    @checked
     async def search_many(
         self,
         queries: Sequence[str] | Any,
@@ -98,6 +101,7 @@ class AsyncRemoteIndex:
         """Searches for several texts, or vectors (n, D), in one snapshot; see `Index.search_many`."""
         return await self._ask(questions.search_many(locals()))
 
+    @checked
     async def explain_search(
         self,
         query: str | Any,
@@ -121,6 +125,36 @@ class AsyncRemoteIndex:
         """As `search`, with a report of how the hits were found; see `Index.explain_search`."""
         return await self._ask(questions.explain_search(locals()))
 
+    @checked
+    async def search_all(
+        self,
+        query: str | Any,
+        min_score: float | None = None,
+        where: Where | None = None,
+        *,
+        vector: Any = None,
+        min_percentile: float | None = None,
+        mode: Mode = "dense",
+        fusion: Fusion = "convex",
+        exclude: Collection[str] = (),
+    ) -> AsyncIterator[Hit]:
+        """All records that answer a text or a vector with at least this score, the best first; see `Index.search_all`.
+
+        They are asked for 1,000 at a time.
+
+        Raises:
+            CursorExpired: the index was changed meanwhile so that the order of the hits is gone; see `Index.search`.
+        """
+        asked, cursor = dict(locals()), None
+        while True:
+            hits = await self._ask(questions.search({**asked, "k": HITS_A_PAGE, "cursor": cursor}))
+            for hit in hits:
+                yield hit
+            cursor = hits.cursor
+            if cursor is None:
+                return
+
+    @checked_similar
     async def similar(
         self,
         key: str | Collection[str],
@@ -139,10 +173,12 @@ class AsyncRemoteIndex:
         """The nearest records to stored ones; see `Index.similar`."""
         return await self._ask(questions.similar(locals()))
 
+    @checked
     async def get(self, key: str) -> Record:
         """The record with this key, and its vector; raises RecordNotFound."""
         return await self._ask(questions.get(key))
 
+    @checked
     async def list(
         self,
         where: Where | None = None,
@@ -165,14 +201,21 @@ class AsyncRemoteIndex:
             if after is None or left == 0:
                 return
 
+    async def keys(self) -> Sequence[str]:
+        """The keys of all records, in insertion order. They come with their records, as from `list`."""
+        return [str(record.key) async for record in self.list()]
+
+    @checked
     async def count(self, where: Where | None = None) -> int:
         """How many records a filter selects, or how many there are."""
         return await self._ask(questions.count(where))
 
+    @checked
     async def facets(self, field: str, where: Where | None = None, *, top: int = 20) -> Facets:
         """The values of a field, with how many records have each; see `Index.facets`."""
         return await self._ask(questions.facets(field, where, top))
 
+    @checked
     async def add(
         self,
         records: Iterable[str | Record],
@@ -213,6 +256,7 @@ class AsyncRemoteIndex:
                 progress(total)
         return total
 
+    @checked_delete
     async def delete(
         self,
         keys: Iterable[str] | None = None,
@@ -235,11 +279,15 @@ class AsyncRemoteIndex:
         """The state of the index."""
         return await self._ask(questions.info())
 
+    @checked
     async def explain(self, text: str, against: str | None = None) -> Explanation:
         """How the index's model makes a vector of a text, and what each token adds to it; see `vecindex.explain`."""
         return await self._ask(questions.explain(text, against))
 
     async def _ask(self, question: Question[T]) -> T:
-        with unreachable(self._server):
-            answer = await self._client.request(**request_of(question))
-        return answered(self._server, question, answer)
+        request = request_of(question)
+        with asking(self._server, self._client) as received:
+            async with self._client.stream(**request) as answer:
+                async for piece in answer.aiter_bytes():
+                    received.take(piece)
+        return answered(self._server, question, answer, received.content)

@@ -12,7 +12,7 @@ TIMEOUT = 60.0
 _CHECKS: dict[str, Check] = {
     "url": lambda name, value: string(value, "a URL"),
     "token": lambda name, value: string(value, "a token"),
-    "timeout": real("Pass a number of seconds, 0 or more.", 0),
+    "timeout": real("Pass a number of seconds.", 0),
 }
 
 
@@ -20,10 +20,11 @@ _CHECKS: dict[str, Check] = {
 def connect(url: str, *, token: str | None = None, timeout: float = TIMEOUT) -> RemoteIndex:
     """An index that ``vecindex serve`` serves at a URL, such as ``http://127.0.0.1:8000``.
 
-    Nothing is sent until a method is called.
+    Nothing is sent until a method is called. A proxy that the environment names, as for other programs, is used, but
+    not for this machine; certificates of ``https://`` are checked, also against those of ``SSL_CERT_FILE``.
 
     Args:
-        url: the address that the server prints when it starts.
+        url: the address that the server prints when it starts, or that of a proxy before it, with its path.
         token: a line of the server's token file, if it has one.
         timeout: seconds within which each request has to be answered.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
@@ -20,6 +21,7 @@ from ...values.facets import Facets
 from ...values.hits import Hits
 from ...values.records import AddReport, EncodeReport, IndexInfo, Record
 from ...values.sources import SourceInfo
+from ...values.texts import checked_text
 from .answers import hits_of, record_of
 from .rebuild import rebuilt
 
@@ -30,7 +32,10 @@ RECORDS_A_REQUEST = 1_000
 BYTES_A_REQUEST = 6_000_000
 """About; with one more text of the longest that a server takes, still less than it takes in one request."""
 _BYTES_A_NUMBER = 22
-RECORDS_A_PAGE = 1_000
+RECORDS_A_PAGE = HITS_A_PAGE = 1_000
+"""As many as a server gives at once."""
+LONGEST_RERANK_MS = 60_000.0
+"""As long as a server reads texts for one request."""
 _MISSING = object()
 
 
@@ -50,7 +55,7 @@ def as_json(value: Any) -> bytes:
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidInput(f"the arguments cannot be sent as JSON: {error}", "Pass plain values.") from None
+        raise InvalidInput(f"it cannot be sent as JSON: {error}", "Pass plain values.") from None
 
 
 def search(given: Mapping[str, Any]) -> Question[Hits]:
@@ -71,8 +76,7 @@ def explain_search(given: Mapping[str, Any]) -> Question[tuple[Hits, SearchRepor
 
 def similar(given: Mapping[str, Any]) -> Question[Hits]:
     body = _options(given)
-    key = body.pop("key")
-    body["keys"] = [key] if isinstance(key, str) else list(key)
+    body["keys"] = list(body.pop("key"))
     body["not"] = list(body.pop("not_"))
     return Question("POST", "/v1/similar", hits_of, body)
 
@@ -144,15 +148,26 @@ def adds(
 def _windows(items: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     window: list[dict[str, Any]] = []
     size = 0
-    for item in items:
+    for place, item in enumerate(items):
         window.append(item)
         others = {name: value for name, value in item.items() if name != "vector"}
-        size += len(as_json(others)) + _BYTES_A_NUMBER * len(item.get("vector", ()))
+        with _of_item(place):
+            checked_text(item["text"])
+            size += len(as_json(others)) + _BYTES_A_NUMBER * len(item.get("vector", ()))
         if len(window) == RECORDS_A_REQUEST or size >= BYTES_A_REQUEST:
             yield window
             window, size = [], 0
     if window:
         yield window
+
+
+@contextmanager
+def _of_item(place: int) -> Iterator[None]:
+    """Names the item, by its number from 0, in what is said of it."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise InvalidInput(f"item {place}: {error.message}", error.advice) from None
 
 
 def encode_missing() -> Question[EncodeReport]:
@@ -182,7 +197,7 @@ def _items(
             item = {**own, **of_text}
         if item.get("vector") is not None:
             item["vector"] = _vector(item["vector"], f"the vector of item {place}")
-        yield {name: value for name, value in item.items() if value is not None}
+        yield {name: value for name, value in item.items() if value is not None or name == "text"}
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,6 +205,8 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     body = {name: value for name, value in given.items() if name not in ("self", "progress") and value is not None}
     if "exclude" in body:
         body["exclude"] = list(body["exclude"])
+    if "rerank_ms" in body:
+        body["rerank_ms"] = min(body["rerank_ms"], LONGEST_RERANK_MS)
     if not isinstance(body.get("query", ""), str):
         body["query"] = _vector(body["query"], "the query")
     if "vector" in body:

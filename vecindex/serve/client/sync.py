@@ -15,11 +15,12 @@ from ...search.options import RERANK_MS, Mode, Rerank
 from ...search.run import SearchReport
 from ...values.facets import Facets
 from ...values.hits import Hits
-from ...values.records import AddReport, EncodeReport, IndexInfo, Record
+from ...values.records import AddReport, EncodeReport, Hit, IndexInfo, Record
 from ...values.sources import SourceInfo
 from . import questions
-from .questions import RECORDS_A_PAGE, Question, Where
-from .transport import Server, answered, request_of, unreachable
+from .checks import checked, checked_delete, checked_similar
+from .questions import HITS_A_PAGE, RECORDS_A_PAGE, Question, Where
+from .transport import Server, answered, asking, request_of
 
 if TYPE_CHECKING:
     import httpx
@@ -59,6 +60,7 @@ class RemoteIndex:
         """Closes the connections."""
         self._client.close()
 
+    @checked
     def search(
         self,
         query: str | Any,
@@ -82,6 +84,7 @@ class RemoteIndex:
         """The records that answer a text or a vector best; see `Index.search`."""
         return self._ask(questions.search(locals()))
 
+    @checked
     def search_many(
         self,
         queries: Sequence[str] | Any,
@@ -104,6 +107,7 @@ class RemoteIndex:
         """Searches for several texts, or vectors (n, D), in one snapshot; see `Index.search_many`."""
         return self._ask(questions.search_many(locals()))
 
+    @checked
     def explain_search(
         self,
         query: str | Any,
@@ -127,6 +131,35 @@ class RemoteIndex:
         """As `search`, with a report of how the hits were found; see `Index.explain_search`."""
         return self._ask(questions.explain_search(locals()))
 
+    @checked
+    def search_all(
+        self,
+        query: str | Any,
+        min_score: float | None = None,
+        where: Where | None = None,
+        *,
+        vector: Any = None,
+        min_percentile: float | None = None,
+        mode: Mode = "dense",
+        fusion: Fusion = "convex",
+        exclude: Collection[str] = (),
+    ) -> Iterator[Hit]:
+        """All records that answer a text or a vector with at least this score, the best first; see `Index.search_all`.
+
+        They are asked for 1,000 at a time.
+
+        Raises:
+            CursorExpired: the index was changed meanwhile so that the order of the hits is gone; see `Index.search`.
+        """
+        asked, cursor = dict(locals()), None
+        while True:
+            hits = self._ask(questions.search({**asked, "k": HITS_A_PAGE, "cursor": cursor}))
+            yield from hits
+            cursor = hits.cursor
+            if cursor is None:
+                return
+
+    @checked_similar
     def similar(
         self,
         key: str | Collection[str],
@@ -145,10 +178,12 @@ class RemoteIndex:
         """The nearest records to stored ones; see `Index.similar`."""
         return self._ask(questions.similar(locals()))
 
+    @checked
     def get(self, key: str) -> Record:
         """The record with this key, and its vector; raises RecordNotFound."""
         return self._ask(questions.get(key))
 
+    @checked
     def list(
         self,
         where: Where | None = None,
@@ -170,14 +205,21 @@ class RemoteIndex:
             if after is None or left == 0:
                 return
 
+    def keys(self) -> Sequence[str]:
+        """The keys of all records, in insertion order. They come with their records, as from `list`."""
+        return [str(record.key) for record in self.list()]
+
+    @checked
     def count(self, where: Where | None = None) -> int:
         """How many records a filter selects, or how many there are."""
         return self._ask(questions.count(where))
 
+    @checked
     def facets(self, field: str, where: Where | None = None, *, top: int = 20) -> Facets:
         """The values of a field, with how many records have each; see `Index.facets`."""
         return self._ask(questions.facets(field, where, top))
 
+    @checked
     def add(
         self,
         records: Iterable[str | Record],
@@ -218,6 +260,7 @@ class RemoteIndex:
                 progress(total)
         return total
 
+    @checked_delete
     def delete(
         self,
         keys: Iterable[str] | None = None,
@@ -240,11 +283,14 @@ class RemoteIndex:
         """The state of the index."""
         return self._ask(questions.info())
 
+    @checked
     def explain(self, text: str, against: str | None = None) -> Explanation:
         """How the index's model makes a vector of a text, and what each token adds to it; see `vecindex.explain`."""
         return self._ask(questions.explain(text, against))
 
     def _ask(self, question: Question[T]) -> T:
-        with unreachable(self._server):
-            answer = self._client.request(**request_of(question))
-        return answered(self._server, question, answer)
+        request = request_of(question)
+        with asking(self._server, self._client) as received, self._client.stream(**request) as answer:
+            for piece in answer.iter_bytes():
+                received.take(piece)
+        return answered(self._server, question, answer, received.content)

@@ -75,8 +75,8 @@ class SearchInUrl(_Ordering):
 
 class SearchMany(_Ordering, Body):
     queries: (
-        Annotated[list[QueryText], Field(min_length=1, max_length=MOST_QUERIES)]
-        | Annotated[list[Vector], Field(min_length=1, max_length=MOST_QUERIES)]
+        Annotated[list[QueryText], Field(max_length=MOST_QUERIES)]
+        | Annotated[list[Vector], Field(max_length=MOST_QUERIES)]
     ) = Field(description="Texts, or vectors.")
     vectors: list[Vector] | None = Field(
         None, min_length=1, max_length=MOST_QUERIES, description="The vectors of queries that are texts."
@@ -114,7 +114,7 @@ class EncodeMissing(Body):
 class Delete(Body):
     """One of the three."""
 
-    keys: list[Key] | None = Field(None, min_length=1, max_length=MOST_RECORDS, description="All or none are deleted.")
+    keys: list[Key] | None = Field(None, max_length=MOST_RECORDS, description="All or none are deleted.")
     where: Where | None = Field(None, description='A filter; "true" deletes every record.')
     source: FieldName | None = Field(None, description="A file, folder or label, as /v1/sources lists it.")
 
