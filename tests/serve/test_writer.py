@@ -133,7 +133,9 @@ def test_the_first_request_finds_the_model_loaded(tmp_path: Path) -> None:
         assert encoder.encoded > 0
 
 
-def test_searches_that_come_together_are_encoded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_searches_that_come_together_are_encoded_together_whatever_their_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(together, "available_cores", lambda: 1)
     sizes: list[int] = []
     encode_all = ToyEncoder.encode_all
@@ -141,14 +143,15 @@ def test_searches_that_come_together_are_encoded_together(tmp_path: Path, monkey
     def waiting(self: ToyEncoder, texts: Any, **named: Any) -> Any:
         """The first search waits until all others have come."""
         sizes.append(len(texts))
-        while len(sizes) == 1 and len(server.service.index._together._waiting) < 39:
+        while len(sizes) == 1 and len(server.service.index._encoded_together._waiting) < 39:
             time.sleep(0.01)
         return encode_all(self, texts, **named)
 
     with asked(opened(tmp_path / "index")) as server:
         server.post("/v1/records", records=[{"text": "one", "key": "one"}])
         monkeypatch.setattr(ToyEncoder, "encode_all", waiting)
-        answers = server.together(*[("POST", "/v1/search", {"json": {"query": f"text {n}"}}) for n in range(40)])
+        bodies = [{"query": f"text {n}", "k": 1 + n % 3, "mode": ("dense", "hybrid")[n % 2]} for n in range(40)]
+        answers = server.together(*[("POST", "/v1/search", {"json": each}) for each in bodies])
     assert {each.status_code for each in answers} == {200}
     assert sizes == [1, 39]
 

@@ -17,10 +17,10 @@ from ..errors import Advice, InvalidInput, SpaceMismatch, TextWithoutToken
 from ..errors.warnings import QueryTruncated, QueryUnknown, VecindexWarning, named, warn
 from ..search.run import unit_queries
 from ..store.vectors import Vectors
-from ..values.columns import each
+from ..values.columns import checked_queries
 from ..values.scalars import shown, string
 from ..values.space import EXTERNAL, Precision, Space
-from ..values.texts import checked_query, is_blank
+from ..values.texts import is_blank
 
 Model = str | os.PathLike[str] | Encoder
 Notice = Callable[[VecindexWarning, int], None]
@@ -106,7 +106,7 @@ class IndexModel:
             InvalidInput: a query is neither a text nor a vector, or is blank.
         """
         if are_texts(queries):
-            texts = each(queries, checked_query) if len(queries) > 1 else [checked_query(queries[0])]
+            texts = checked_queries(queries)
             # Without a space there is nothing to find, and so no reason to load a model.
             if space is None:
                 return np.empty((len(texts), 0), np.float32)

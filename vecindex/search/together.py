@@ -2,7 +2,9 @@
 
 In one process, Python code of only one thread runs at a time. Many threads that search take turns at it after every
 step of a search, which costs more than it gains: eight threads got less done than one. So as many searches run at the
-same time as there are cores. Others wait, and when one ends, all that wait for the same options are done as one.
+same time as there are cores. Others wait, and when one ends, all that wait for the same options are done as one. Before
+that, their texts are encoded in the same way, whatever the options are: one batch at a time, and what came meanwhile is
+the next one.
 
 1. A search begins after it was asked for, also with others: it sees every commit before.
 2. Where several fail together, each is done again alone, by the thread that asked, which gets its own answer or error.

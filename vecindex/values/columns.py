@@ -5,13 +5,14 @@ Objects of pandas, polars, pyarrow, numpy and torch are recognised by their meth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, KeysView, Mapping
+from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
 from collections.abc import Set as AnySet
 from typing import Any, Protocol, TypeVar, cast
 
 from ..errors import InvalidInput
 from .keys import checked_key
 from .scalars import BYTES, how_to, real, shown, string
+from .texts import checked_query
 
 T = TypeVar("T")
 
@@ -111,6 +112,11 @@ def each(items: Iterable[Any], check: Callable[[Any], T]) -> list[T]:
         except InvalidInput as error:
             raise InvalidInput(f"item {number}: {error.message}", error.advice) from None
     return found
+
+
+def checked_queries(queries: Sequence[Any]) -> list[str]:
+    """As `checked_query`, of each; an error about one of several names it by its number, from 0."""
+    return each(queries, checked_query) if len(queries) > 1 else [checked_query(query) for query in queries]
 
 
 def unordered(name: str, value: Any) -> Iterable[Any]:

@@ -9,23 +9,27 @@ from typing import Any
 import numpy as np
 
 from ...errors import InvalidInput
-from ...search.options import SearchOptions
+from ...search.options import TOKENS, SearchOptions
 from ...search.paging.pages import TextWithVector
 from ...search.run import unit_queries
 from ...store.vectors import Vectors
 from ...values.arrays import Numbers, numbers
-from ...values.columns import each
+from ...values.columns import checked_queries
 from ...values.space import Space
-from ...values.texts import checked_query
-from ..model import are_texts
+from ..model import are_texts, encoded_part
+from .encodings import Encodings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Questions:
-    """``queries`` are texts or vectors (n, D), and ``vectors`` (n, D), if given, are those of the texts."""
+    """``queries`` are texts or vectors (n, D), and ``vectors`` (n, D), if given, are those of the texts.
+
+    ``encodings`` are those of what `read` gives, if that was encoded already.
+    """
 
     queries: Sequence[str] | Any
     vectors: Numbers | None = None
+    encodings: Encodings | None = None
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -50,13 +54,16 @@ class Questions:
         if not first.are_texts:
             return cls(np.concatenate([each.queries for each in several]))
         vectors = None if first.vectors is None else np.concatenate([each.vectors for each in several])
-        return cls([query for each in several for query in each.queries], vectors)
+        encodings = [each.encodings for each in several if each.encodings is not None]
+        queries = [query for each in several for query in each.queries]
+        return cls(queries, vectors, Encodings.joined(encodings) if encodings else None)
 
     @property
     def kind(self) -> Hashable:
         """Equal for questions that can be asked together."""
         vectors: Numbers | None = self.vectors if self.are_texts else np.asarray(self.queries)
-        return self.are_texts, None if vectors is None else (vectors.dtype, vectors.shape)
+        encoded_for = None if self.encodings is None else (self.encodings.manifest.space,)
+        return self.are_texts, encoded_for, None if vectors is None else (vectors.dtype, vectors.shape)
 
     @property
     def are_texts(self) -> bool:
@@ -74,7 +81,7 @@ class Questions:
                 "a vector is given to a lexical search, which looks for words alone",
                 "Leave it out, or search with mode='hybrid'.",
             )
-        each(self.queries, checked_query)
+        checked_queries(self.queries)
 
     def texts(self, options: SearchOptions) -> list[str]:
         """The queries, which must be texts; raises InvalidInput."""
@@ -85,7 +92,23 @@ class Questions:
                 f"a vector has no words for a {options.mode} search to look for",
                 "Pass a text, or search with mode='dense'.",
             )
-        return each(self.queries, checked_query)
+        return checked_queries(self.queries)
+
+    def read(self, options: SearchOptions) -> Sequence[str]:
+        """What a model reads of the queries, which must be texts; raises InvalidInput."""
+        if self.encodings is not None:
+            return self.encodings.texts
+        texts = self.texts(options)
+        return texts if options.mode == "dense" else [encoded_part(text) for text in texts]
+
+    def is_encoded(self, options: SearchOptions) -> bool:
+        """Whether what `read` gives has to be encoded for these options."""
+        if not self.are_texts or options.mode == "lexical":
+            return False
+        return self.vectors is None or options.rerank == TOKENS
+
+    def with_encodings(self, encodings: Encodings) -> Questions:
+        return Questions(self.queries, self.vectors, encodings)
 
     def unit_vectors(self, space: Space | None) -> Vectors:
         """The vectors that were given, (n, D) of unit length; raises InvalidInput if they are not of this space."""

@@ -32,12 +32,12 @@ from ...store.vectors import Rows
 from ...values.hits import Hits
 from ...values.records import Hit
 from ...values.space import Space
-from ..model import IndexModel, encoded_part, give
+from ..model import IndexModel, give
+from .encodings import Encodings
 from .questions import Questions
 from .second_stages import Progress, SecondStages
 
 if TYPE_CHECKING:
-    from ...encoders.run.tokenized import FloatArray, Tokens
     from ...search.lexicon import Lexicon
     from ...search.rerank.stored_tokens import TokenStore
 
@@ -73,14 +73,30 @@ class Searches(Listing):
     def _tokens(self) -> TokenStore:
         return self._second_stages.stored_tokens
 
+    @cached_property
+    def _encoded_together(self) -> Together[Encodings]:
+        return Together(1)  # one batch uses all cores, and what comes meanwhile is the next one
+
     def _search_one(self, asked: Questions, options: SearchOptions, progress: Progress | None = None) -> Hits:
-        """As `_search`, of a single question; together with those that other threads ask meanwhile, see `Together`."""
+        """As `_search`, of a single question; together with those that other threads ask meanwhile, see `Together`.
+
+        Their texts are encoded together whatever their options are, and then those with equal options are searched for.
+        """
+        asked.check(options)
+        if asked.is_encoded(options):
+            keeps_tokens = options.rerank == TOKENS
+            encode = partial(self._encodings, keeps_tokens=keeps_tokens)
+            asked = asked.with_encodings(self._encoded_together.ask(asked.read(options)[0], keeps_tokens, encode))
         if options.rerank is not None or options.cursor is not None:
             return self._search(asked, options, progress=progress)[0]
         answer = self._together.ask(asked, (asked.kind, options), partial(self._answers, options=options))
         for warning in answer.warnings:
             warn(warning)
         return answer.hits
+
+    def _encodings(self, texts: Sequence[str], keeps_tokens: bool) -> list[Encodings]:
+        with SEARCHES:
+            return Encodings.of(texts, self._model, self._manifest(), keeps_tokens).singly()
 
     def _answers(self, several: Sequence[Questions], options: SearchOptions) -> list[Answer]:
         trace = Trace()
@@ -171,35 +187,34 @@ class Searches(Listing):
     ) -> Iterator[tuple[SnapshotView, Ranker, SecondStage | None]]:
         """A snapshot to search, the order of its records for what is asked, and what orders the best of them again."""
         asked.check(options)
-        queries, are_texts = asked.queries, asked.are_texts
+        is_encoded = asked.is_encoded(options)
+        compares_tokens = options.rerank == TOKENS and asked.are_texts
         is_plain = options.mode == "dense" and options.rerank is None
         texts = [] if is_plain else asked.texts(options)
-        by_vectors, compares_tokens = options.mode != "lexical", options.rerank == TOKENS
-        is_encoded = are_texts and (compares_tokens or (by_vectors and asked.vectors is None))
-        is_read = is_encoded or options.rerank is not None
-        encoded = queries if options.mode == "dense" or not is_read else [encoded_part(text) for text in texts]
+        read = asked.read(options) if is_encoded or options.rerank is not None else []
         stage: SecondStage | None = None
         if options.rerank is not None and not compares_tokens:
-            stage = self._second_stages.cross(encoded, options.rerank, options.rerank_ms, progress)
+            stage = self._second_stages.cross(read, options.rerank, options.rerank_ms, progress)
             trace.lap("load")
+        encodings = asked.encodings
         while True:
-            space, vectors = None, None
             # Texts are encoded before the snapshot is taken, since that takes long; vectors are only checked.
-            if is_encoded:
+            manifest = encodings.manifest if encodings else None
+            if manifest is None and (is_encoded or compares_tokens):
                 manifest = self._manifest()
-                space = manifest.space
-                read: dict[str, tuple[Tokens, FloatArray]] = {}
-                keep = (lambda text, *states: read.__setitem__(text, states)) if compares_tokens else None  # noqa: B023
-                if by_vectors:
-                    vectors = self._model.query_vectors(encoded, space, keep, trace.notice)
-                if compares_tokens:
-                    has_any = manifest.records > 0
-                    stage = self._second_stages.tokens(encoded, space, options, read, has_any)
+                encodings = Encodings.of(read, self._model, manifest, compares_tokens) if is_encoded else None
+            if manifest is not None and compares_tokens:
+                known = encodings.read if encodings else {}
+                stage = self._second_stages.tokens(read, manifest.space, options, known, manifest.records > 0)
             with self._snapshots.take() as snapshot:
-                if is_encoded and snapshot.manifest.space != space:
+                if manifest is not None and snapshot.manifest.space != manifest.space:
+                    encodings = None
                     continue  # the first add or a migration changed it meanwhile: encode again
-                if by_vectors and (vectors is None or asked.vectors is not None):
+                vectors = None if encodings is None else encodings.vectors
+                if options.mode != "lexical" and (vectors is None or asked.vectors is not None):
                     vectors = asked.unit_vectors(snapshot.manifest.space)
+                for warning, place in encodings.noticed if encodings else ():
+                    trace.notice(warning, place)
                 view = self._accelerator.view(snapshot)
                 allowed, without = snapshot.allowed(options.where), _excluded(snapshot, options)
                 words = None if options.mode == "dense" else self._lexicon.of(snapshot)
