@@ -133,6 +133,11 @@ def test_wrong_queries_and_settings_are_refused(filled: VecindexDocumentStore) -
         VecindexKeywordRetriever(filled, top_k=0)
     with pytest.raises(ValueError, match="top_k"):
         VecindexKeywordRetriever(filled).run("cat", top_k=-1)
+    for wrong in ({"fusion": "sum"}, {"top_k": "3"}, {"top_k": True}):
+        with pytest.raises(vecindex.InvalidInput, match=next(iter(wrong))):
+            VecindexHybridRetriever(filled, **wrong)  # type: ignore[arg-type, unused-ignore]
+    with pytest.raises(TypeError, match="positional"):
+        VecindexHybridRetriever(filled, "rrf")  # type: ignore[arg-type, misc, unused-ignore]
     with pytest.raises(TypeError, match="VecindexDocumentStore"):
         VecindexKeywordRetriever(InMemoryDocumentStore())  # type: ignore[arg-type, unused-ignore]
 

@@ -170,6 +170,15 @@ def test_each_difference_was_met_and_is_one() -> None:
     assert set(MET) <= set(is_met)
 
 
+def test_a_key_that_no_filter_can_name_is_tested_in_python(store: VecindexVectorStore) -> None:
+    stored = [node(number, {'a "b"': number}) for number in range(3)]
+    part = MetadataFilter(key='a "b"', value=1)
+    for condition in FilterCondition:
+        check(store, stored, MetadataFilters(filters=[part], condition=condition))
+    store.delete_nodes(filters=MetadataFilters(filters=[part]))
+    assert [each.metadata['a "b"'] for each in store.get_nodes()] == [0, 2]
+
+
 def test_a_filter_on_the_document_asks_for_that_of_the_node(store: VecindexVectorStore) -> None:
     stored = [node(0, {}, document="one"), node(1, {}, document="two"), node(2, {})]
     simple = SimpleVectorStore()

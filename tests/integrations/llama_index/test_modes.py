@@ -230,6 +230,8 @@ def test_modes_that_fit_a_learner_are_refused(mode: VectorStoreQueryMode, stores
         (VectorStoreQuery(QUERY, mode=Mode.SPARSE), "'sparse' needs a text"),
         (VectorStoreQuery(QUERY, mode=Mode.HYBRID), "'hybrid' needs a text"),
         (VectorStoreQuery(QUERY, mode=Mode.SEMANTIC_HYBRID), "'semantic_hybrid' needs a text"),
+        (VectorStoreQuery(QUERY, mode="sparse"), "'sparse' needs a text"),  # a string, as LlamaIndex takes it too
+        (VectorStoreQuery(QUERY, mode="svm"), "'svm' is not supported"),
     ],
 )
 def test_a_query_without_what_its_mode_needs_is_refused(query: VectorStoreQuery, missing: str, stores: Stores) -> None:

@@ -7,16 +7,19 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, fields, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from haystack import component, default_from_dict, default_to_dict
 from haystack.dataclasses import Document
 from haystack.document_stores.types import FilterPolicy, apply_filter_policy
 
-from ...errors import InvalidInput
+from ...search.fusion import Fusion
+from ...values.scalars import choice, whole
 from .store import Scored, VecindexDocumentStore
 
 Self = TypeVar("Self", bound="_Retriever")
+_top_k = whole(1, "Pass a number of documents, 1 or more.")
+_fusion = choice(get_args(Fusion))
 _BM25_SCALE = 8
 """The one that Haystack's own keyword retriever divides by."""
 
@@ -35,8 +38,7 @@ class _Retriever:
     def __post_init__(self) -> None:
         if not isinstance(self.document_store, VecindexDocumentStore):
             raise TypeError("document_store must be a VecindexDocumentStore")
-        if self.top_k < 1:
-            raise InvalidInput(f"top_k is {self.top_k}", "Pass a number of documents, 1 or more.")
+        _top_k("top_k", self.top_k)
         if isinstance(self.filter_policy, str):
             self.filter_policy = FilterPolicy.from_str(self.filter_policy)
 
@@ -69,7 +71,7 @@ class _Retriever:
         )
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class _Scaled(_Retriever):
     """A retriever whose scores can be brought to the range from 0 to 1."""
 
@@ -83,11 +85,15 @@ class _Scaled(_Retriever):
         return {"documents": found}
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class _Fused(_Retriever):
     """A retriever that joins two sides."""
 
     fusion: Literal["convex", "rrf"] = "convex"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _fusion("fusion", self.fusion)
 
 
 def _in_thread(run: Any) -> Any:

@@ -18,13 +18,14 @@ from ...index.facade import open as open_index
 from ...search.fusion import Fusion
 from ...values.arguments import entrance
 from ...values.records import Hit, Record
-from ...values.scalars import string
+from ...values.scalars import string, whole
 from .documents import Row, document_of, facts_of, meta_of, row_of, with_facts
 from .fields import Fields
 from .selecting import documents, record_of_hit, select, with_vector
 from .twins import AsyncTwins
 
 Scored = Literal["dense", "lexical", "hybrid"]
+_top_k = whole(0, "Pass a number of documents, 0 or more.")
 _MANY = 100
 """Where more than one of so many records is looked for, all keys are read at once."""
 
@@ -182,8 +183,7 @@ class VecindexDocumentStore(Fields, AsyncTwins):
         The score is the cosine in the mode "dense", and the BM25 score in "lexical". The order of "hybrid" comes from
         both, and its scores tell the rank alone: 61 / (60 + rank).
         """
-        if top_k < 0:
-            raise InvalidInput(f"top_k is {top_k}", "Pass a number of documents, 0 or more.")
+        top_k = _top_k("top_k", top_k)
         index = self.index
         selection = select(index, filters)
         if top_k == 0 or not len(index):

@@ -42,11 +42,10 @@ class Asked:
         Raises:
             InvalidInput: the mode is not supported, or the query lacks what it needs.
         """
-        mode = self.query.mode
-        if mode not in _MODES:
+        if self.query.mode not in _MODES:
             supported = ", ".join(each.value for each in _MODES)
-            raise InvalidInput(f"the query mode {mode.value!r} is not supported", f"Use one of these: {supported}.")
-        return _MODES[mode](self)
+            raise InvalidInput(f"the query mode {self._mode!r} is not supported", f"Use one of these: {supported}.")
+        return _MODES[self.query.mode](self)
 
     def dense(self) -> list[Hit]:
         """The nearest to the embedding."""
@@ -101,17 +100,20 @@ class Asked:
     def embedding(self) -> list[float]:
         """The embedding of the query."""
         if self.query.query_embedding is None:
-            raise InvalidInput(
-                f"a query in the mode {self.query.mode.value!r} needs an embedding", "Set query_embedding."
-            )
+            raise InvalidInput(f"a query in the mode {self._mode!r} needs an embedding", "Set query_embedding.")
         return list(self.query.query_embedding)
 
     @property
     def text(self) -> str:
         """The text of the query."""
         if self.query.query_str is None:
-            raise InvalidInput(f"a query in the mode {self.query.mode.value!r} needs a text", "Set query_str.")
+            raise InvalidInput(f"a query in the mode {self._mode!r} needs a text", "Set query_str.")
         return str(self.query.query_str)
+
+    @property
+    def _mode(self) -> str:
+        mode = self.query.mode  # a string, or the member that is equal to it
+        return str(getattr(mode, "value", mode))
 
     @property
     def _k_of_both(self) -> int:
