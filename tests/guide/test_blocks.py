@@ -23,6 +23,7 @@ NOT_RUN = {
     "vecindex watch": "runs until it is stopped; test_cli_watch starts it",
     "vecindex mcp": "runs until it is stopped; the tests of integrations/mcp start it",
     "vecindex serve": "runs until it is stopped; the page of the server has one, and test_starting starts others",
+    "tests.serve.fuzz": "needs schemathesis; test_fuzz does the same where it is installed",
     "tests.serve.page.drive": "needs Chromium; the tests of serve/page do the same",
     "--device cuda": "needs a GPU",
     "--model sentence-transformers/all-mpnet-base-v2": "needs the hub",

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from vecindex.errors import InvalidInput
+from vecindex.serve.guards.callers import read_hosts, read_origins
 from vecindex.serve.guards.rates import MOST_CLIENTS, Rates
 from vecindex.serve.guards.tokens import Tokens
 from vecindex.serve.problems import Problem
@@ -157,7 +159,7 @@ def test_two_hosts_or_none_are_refused(server: Asked) -> None:
 
 
 def test_names_that_are_allowed_are_answered_to(tmp_path: Path) -> None:
-    with asked(opened(tmp_path / "index"), hosts=("Search.Example",)) as named:
+    with asked(opened(tmp_path / "index"), hosts=read_hosts(["Search.Example"])) as named:
         for host in ("search.example", "search.example:443", "localhost"):
             assert named.ask("GET", "/v1/count", headers={"Host": host}).status_code == 200
         assert named.refused("GET", "/v1/count", headers={"Host": "example"}) == (403, "HostRefused")
@@ -193,7 +195,8 @@ def test_pages_of_the_server_itself_may_ask(server: Asked) -> None:
 
 def test_pages_that_are_allowed_may_ask_and_others_may_not(tmp_path: Path) -> None:
     page = "https://app.example"
-    with asked(opened(tmp_path / "index"), origins=(page,), tokens=Tokens([TOKEN])) as found:
+    origins = read_origins(["https://App.Example/"])
+    with asked(opened(tmp_path / "index"), origins=origins, tokens=Tokens([TOKEN])) as found:
         answer = found.ask("GET", "/v1/count", headers={"Origin": page, **RIGHT})
         assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, page)
         asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
@@ -204,6 +207,39 @@ def test_pages_that_are_allowed_may_ask_and_others_may_not(tmp_path: Path) -> No
             assert answer.status_code == 400
             assert "access-control-allow-origin" not in answer.headers
             assert found.refused("GET", "/v1/count", headers={"Origin": other, **RIGHT}) == (403, "OriginRefused")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "*", "https://search.example", "search.example:443", "search.example/", "a b", "::1"]
+)
+def test_a_name_that_no_request_could_have_is_not_allowed(name: str) -> None:
+    with pytest.raises(InvalidInput, match="is not the name of a host"):
+        read_hosts(["search.example", name])
+
+
+@pytest.mark.parametrize(
+    "origin", ["", "*", "null", "app.example", "https://", "https://*", "https://*.example", "https://a.example/path"]
+)
+def test_an_origin_that_no_page_could_have_is_not_allowed(origin: str) -> None:
+    with pytest.raises(InvalidInput, match="is not the origin of a page"):
+        read_origins(["https://app.example", origin])
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "Cross-Site"])
+def test_a_page_of_another_server_cannot_ask_without_naming_its_origin(server: Asked, site: str) -> None:
+    headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "script"}
+    for path in ("/v1/record?key=aun", "/v1/record?key=nobody", "/healthz", "/openapi.json"):
+        assert server.refused("GET", path, headers=headers) == (403, "OriginRefused")
+    assert server.ask("GET", "/", headers=headers).status_code == 200  # it may link to the page
+    for own in ("same-origin", "none"):
+        assert server.ask("GET", "/v1/record?key=aun", headers={"Sec-Fetch-Site": own}).status_code == 200
+
+
+def test_no_page_can_load_an_answer_as_something_else(server: Asked) -> None:
+    for path in ("/v1/record?key=aun", "/v1/record?key=nobody", "/nothing", "/", "/healthz"):
+        answer = server.ask("GET", path)
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+        assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 # --- how often
@@ -244,6 +280,15 @@ def test_a_slow_rate_says_how_long_to_wait(tmp_path: Path) -> None:
         assert error_of(answer) == (429, "TooManyRequests")
         assert 90 <= int(answer.headers["retry-after"]) <= 100
         assert found.get("/healthz") == {"status": "ok"}
+
+
+def test_wrong_tokens_count_so_that_not_any_number_can_be_tried(tmp_path: Path) -> None:
+    with asked(opened(tmp_path / "index"), rate=0.01, tokens=Tokens([TOKEN])) as found:
+        wrong = {"Authorization": "Bearer wrong"}
+        assert found.refused("GET", "/readyz", headers=wrong) == (401, "Unauthorized")
+        for path in ("/readyz", "/v1/count", "/metrics", "/nothing"):
+            assert found.refused("GET", path, headers=wrong) == (429, "TooManyRequests")
+        assert found.ask("GET", "/readyz", headers=RIGHT).status_code == 200
 
 
 # --- how much
@@ -335,3 +380,25 @@ def test_a_body_that_is_not_what_is_expected_is_refused(
 def test_a_message_does_not_repeat_what_was_sent(small: Asked) -> None:
     answer = small.ask("POST", "/v1/explain", json={"text": ["secret"], "secret_member": "secret"})
     assert 'secret"' not in answer.text.replace("secret_member", "")
+
+
+def test_millions_of_members_that_are_not_known_are_one_error(server: Asked) -> None:
+    unknown = {str(n): 1 for n in range(100_000)}
+    for path, body in (("/v1/explain", {"text": "a", **unknown}), ("/v1/embeddings", {"input": "a", **unknown})):
+        message = server.ask("POST", path, json=body).json()["error"]["message"].lower()
+        assert "there is no member '0'" in message
+        assert "more)" not in message
+
+
+def test_a_name_that_is_not_known_is_not_repeated_in_full(server: Asked) -> None:
+    for path, body in (("/v1/explain", {"x" * 10_000: 1}), ("/v1/embeddings", {"x" * 10_000: 1})):
+        assert len(server.ask("POST", path, json=body).text) < 500
+    assert len(server.ask("GET", "/v1/count", params={"x" * 10_000: "1"}).text) < 500
+
+
+def test_a_filter_as_json_is_as_long_as_one_that_is_a_text(server: Asked) -> None:
+    where = {"year": {"$in": list(range(100_000))}}
+    answer = server.ask("POST", "/v1/search", json={"query": "name", "where": where})
+    assert error_of(answer) == (422, "InvalidInput")
+    assert "100,000 characters" in answer.json()["error"]["message"]
+    assert server.post("/v1/search", query="name", where={"year": {"$in": list(range(10_000))}})["hits"]

@@ -74,7 +74,8 @@ def test_a_server_that_only_reads_documents_and_makes_no_changes(tmp_path: Path)
     with asked(opened(tmp_path / "index", readonly=True), readonly=True) as server:
         assert "post" not in server.get("/openapi.json")["paths"]["/v1/records"]
         for path, body in (("/v1/records", {"records": [{"text": "two"}]}), ("/v1/records/delete", {"keys": ["one"]})):
-            assert server.refused("POST", path, json=body) == (403, "ReadOnly")
+            for sent in ({"json": body}, {"json": {"no": 1}}, {"content": b"{"}, {}):
+                assert server.refused("POST", path, **sent) == (403, "ReadOnly")
         assert server.get("/v1/count")["count"] == 1
 
 

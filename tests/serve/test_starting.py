@@ -95,6 +95,7 @@ def test_no_token_is_refused_where_others_reach_the_server(index: Path) -> None:
         (b"\n# only this\n", "has none"),
         (b"short\n", "is no token, which is 16 or more visible ASCII characters without spaces"),
         (b"with spaces in the middle of it\n", "is no token, which"),
+        (b"#" * 99_990 + b"\n" + b"t" * 40, "has more than 100,000 characters"),
         (b"\xff\xfe" * 20, "cannot be read: it is not a text file in UTF-8"),
     ],
 )

@@ -27,6 +27,9 @@ Searches an index of texts by meaning and by words, and changes it. Every error 
 `{"error": {"type", "message", "advice"}}`, but where a client of OpenAI asks.
 """
 
+_LONGEST_NAME = 100
+"""Characters of the name of a member that are repeated."""
+
 
 def make_app(service: Service, log: Log) -> ASGIApp:
     """The application that answers for ``service``."""
@@ -86,7 +89,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     """What is wrong with the first member that cannot be used; the value itself is not repeated."""
     faults: Sequence[Any] = cast(RequestValidationError, error).errors()
     first = faults[0]
-    place = ".".join(str(part) for part in first["loc"][1:]) or "the body"
+    place = ".".join(str(part)[:_LONGEST_NAME] for part in first["loc"][1:]) or "the body"
     more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
     message = f"{place}: {first['msg'][:1].lower()}{first['msg'][1:]}{more}"
     problem = Problem(422, "InvalidInput", message, "The OpenAPI at /openapi.json says what is taken.")

@@ -29,6 +29,10 @@ REQUEST = "vecindex.request"
 """The member of the scope that has the id of the request."""
 
 
+_KEPT_IN = [(b"x-content-type-options", b"nosniff"), (b"cross-origin-resource-policy", b"same-origin")]
+"""No page of another server can load an answer as a script or a picture, to learn whether it is good."""
+
+
 @dataclass(slots=True)
 class _Answer:
     """What is known of the answer to a request."""
@@ -61,7 +65,7 @@ class Front:
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
                 answer.status, answer.started = message["status"], True
-                headers = [*message.get("headers", ()), (b"x-request-id", name.encode())]
+                headers = [*message.get("headers", ()), (b"x-request-id", name.encode()), *_KEPT_IN]
                 if self._service.state.stopping:
                     headers.append((b"connection", b"close"))
                 message = {**message, "headers": headers}
@@ -86,10 +90,11 @@ class Front:
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers what is allowed; raises Problem."""
         headers, path = scope["headers"], scope["path"]
-        self._callers.check(headers)
-        tokens = self._settings.tokens
         page = path in PATHS and scope["method"] in ("GET", "HEAD")
+        self._callers.check(headers, page)
+        tokens = self._settings.tokens
         if tokens is not None and not page and path not in OPEN and not tokens.accept(headers):
+            self._check_rate(scope)  # so that nobody can try out any number of tokens
             raise Problem(
                 *(401, "Unauthorized", "the request has no valid token"),
                 *("Send the header: Authorization: Bearer TOKEN",),
@@ -98,8 +103,7 @@ class Front:
         if page or path in HEALTH:
             await self._app(scope, receive, send)
             return
-        if self._rates is not None:
-            self._rates.check(scope["client"][0] if scope.get("client") else "")
+        self._check_rate(scope)
         if not self._service.state.ready and not self._service.state.stopping and path.startswith(_NEXT):
             raise Problem(503, "Starting", "the server is loading its model", "Try again in a second.", retry=1)
         if not any(name in (b"content-length", b"transfer-encoding") for name, _ in headers):
@@ -113,6 +117,11 @@ class Front:
                 return rest.pop() if rest else await receive()
 
             await self._counted(scope, replay, send)
+
+    def _check_rate(self, scope: Scope) -> None:
+        """Raises Problem."""
+        if self._rates is not None:
+            self._rates.check(scope["client"][0] if scope.get("client") else "")
 
     async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request unless too many are being answered; raises Problem."""

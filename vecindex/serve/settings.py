@@ -17,8 +17,8 @@ class Settings:
         readonly: nothing is added or deleted.
         tokens: one of them must be sent with each request; None asks for none.
         local: only programs on this machine reach the server, so that the name by which they call it is known.
-        hosts: further names by which the server may be called.
-        origins: the web pages of other servers that may ask, such as "https://example.com".
+        hosts: further names by which the server may be called, as `read_hosts` gives them.
+        origins: the web pages of other servers that may ask, as `read_origins` gives them.
         rerankers: the cross-encoders that a request may name.
         rate: how many requests a second a client may send; None sets no limit.
         max_body: bytes of a request's body.

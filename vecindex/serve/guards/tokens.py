@@ -10,6 +10,8 @@ from hashlib import sha256
 from ...errors import Advice, InvalidInput
 
 SHORTEST = 16
+MOST = 100_000
+"""Characters of a file of tokens."""
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([\x21-\x7e]+) *")
 _ADVICE = Advice("Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))' > FILE")
@@ -42,10 +44,13 @@ def read_tokens(path: str) -> Tokens:
     """The tokens of a file, one a line; lines that are empty or begin with # are skipped. Raises InvalidInput."""
     try:
         with open(path, encoding="utf-8") as file:
-            lines = [line.strip() for line in file.read(MOST + 1).splitlines()]
+            text = file.read(MOST + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not a text file in UTF-8"
         raise InvalidInput(f"the file of tokens {path} cannot be read: {reason}", _ADVICE) from error
+    if len(text) > MOST:  # the last line that was read may be a part of a token
+        raise InvalidInput(f"the file of tokens {path} has more than {MOST:,} characters", _ADVICE)
+    lines = [line.strip() for line in text.splitlines()]
     tokens = [line for line in lines if line and not line.startswith("#")]
     if not tokens:
         raise InvalidInput(f"the file of tokens {path} has none", _ADVICE)
@@ -54,7 +59,3 @@ def read_tokens(path: str) -> Tokens:
             reason = f"a line of the file of tokens {path} is no token, which is {SHORTEST} or more visible"
             raise InvalidInput(f"{reason} ASCII characters without spaces", _ADVICE)
     return Tokens(tokens)
-
-
-MOST = 100_000
-"""Characters of a file of tokens that are read."""

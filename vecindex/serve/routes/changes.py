@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Body, Depends, Response
+from fastapi import APIRouter, Body, Request, Response
 
 from ...errors import InvalidInput
 from ...index.facade import Index
@@ -17,18 +17,26 @@ from ..schemas import answers as told
 from ..schemas.asked import Add, Delete, EncodeMissing, NewRecord
 from ..schemas.filters import limited
 from ..writer import Check
-from .common import BODIES, Served, StrictRoute, answers, examples, json_answer
+from .common import BODIES, Served, StrictRoute, answers, examples, json_answer, service_of
 
 
-async def refuse_if_readonly(service: Served) -> None:
-    """Raises Problem."""
-    if service.settings.readonly:
-        raise Problem(403, "ReadOnly", "this server only reads", "Start it without --read-only to change the index.")
+class _Changing(StrictRoute):
+    """A route that a server refuses that only reads, whatever is sent."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handled(request: Request) -> Response:
+            if (await service_of(request)).settings.readonly:
+                raise Problem(
+                    *(403, "ReadOnly", "this server only reads"), "Start it without --read-only to change the index."
+                )
+            return await handle(request)
+
+        return handled
 
 
-router = APIRouter(
-    prefix="/v1/records", route_class=StrictRoute, tags=["changes"], dependencies=[Depends(refuse_if_readonly)]
-)
+router = APIRouter(prefix="/v1/records", route_class=_Changing, tags=["changes"])
 
 _TEXTS = {"records": [{"text": "My name is Aun", "key": "aun", "metadata": {"lang": "en"}}, {"text": "It rains."}]}
 _VECTORS = {"records": [{"text": "My name is Aun", "vector": [0.6, 0.8]}], "space": "my-model"}

@@ -21,8 +21,11 @@ from .common import BODIES, Responses, Served, StrictRoute, answers, json_answer
 
 _TEXT = {"input": "My name is Aun"}
 _QUERIES = {"input": ["my name", "rain"], "input_type": "query", "encoding_format": "base64"}
-_PATH = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
 _MODEL = {"id": "sentence-transformers/all-MiniLM-L6-v2", "object": "model", "created": 0, "owned_by": "vecindex"}
+_PATH = {
+    **{"name": "model", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}},
+    "example": _MODEL["id"],
+}
 _DATA = [{"object": "embedding", "index": 0, "embedding": [0.6, 0.8]}]
 _EMBEDDED = {
     **{"object": "list", "data": _DATA, "model": _MODEL["id"]},

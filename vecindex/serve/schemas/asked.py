@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from .filters import WHERE, Where, WhereInUrl
 
@@ -30,6 +31,16 @@ class Body(BaseModel):
     """A JSON object without members that are not known, and with values of just the types that are written here."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_unknown(cls, given: object) -> object:
+        """Stops at the first member that is not known: a body may have millions, each of them an error."""
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        for name in given if isinstance(given, dict) else ():
+            if name not in known:
+                raise PydanticCustomError("extra_forbidden", "there is no member {name}", {"name": repr(name[:100])})
+        return given
 
 
 class _Choosing(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from json import JSONEncoder
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -34,13 +35,31 @@ WhereInUrl = Annotated[Where, BeforeValidator(_read, json_schema_input_type=Expr
 
 
 def limited(where: str | Mapping[str, Any] | None) -> str | Mapping[str, Any] | None:
-    """The filter, unless it has too many conditions, each of which may read all records; raises InvalidInput."""
+    """The filter, unless it is too long or has too many conditions, each of which may read all records.
+
+    Raises:
+        InvalidInput: it is or has.
+    """
+    if isinstance(where, Mapping) and _is_long(where):
+        raise InvalidInput(
+            f"the filter has more than {LONGEST_FILTER:,} characters", "Ask several times, for some of the values each."
+        )
     if where is not None and (count := _conditions(parse(where))) > MOST_CONDITIONS:
         raise InvalidInput(
             f"the filter has {count:,} conditions, and a server takes {MOST_CONDITIONS}",
             "For one of many values, write: field in (1, 2, 3).",
         )
     return where
+
+
+def _is_long(where: Mapping[str, Any]) -> bool:
+    """Whether it has more characters than a filter may; no more than that are looked at."""
+    size = 0
+    for piece in JSONEncoder(ensure_ascii=False).iterencode(where):
+        size += len(piece)
+        if size > LONGEST_FILTER:
+            return True
+    return False
 
 
 def _conditions(found: Filter) -> int:

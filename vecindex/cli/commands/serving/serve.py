@@ -121,6 +121,7 @@ def serve(host: str, port: int, create: bool, access: _Access, chosen: ModelOpti
     with extra_errors("vecindex serve", "serve"):
         from ....serve.run import serve as run
 
+    from ....serve.guards.callers import read_hosts, read_origins
     from ....serve.guards.tokens import read_tokens
     from ....serve.listening import bound, is_loopback
     from ....serve.logs import Log
@@ -139,8 +140,8 @@ def serve(host: str, port: int, create: bool, access: _Access, chosen: ModelOpti
             readonly=access.read_only,
             tokens=tokens,
             local=local,
-            hosts=access.allow_host,
-            origins=access.allow_origin,
+            hosts=read_hosts(access.allow_host),
+            origins=read_origins(access.allow_origin),
             rerankers=access.reranker,
             rate=access.rate,
             max_body=access.max_body * MEGABYTE,
