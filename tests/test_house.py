@@ -75,6 +75,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "mcp_types": ("integrations.mcp.server",),
     "haystack": ("integrations.haystack",),
     "pydantic": ("integrations.mcp.server", "integrations.mcp.arguments", "serve"),
+    "pydantic_core": ("serve.schemas",),
     "typing_extensions": ("integrations.mcp.answers",),
     "anyio": ("integrations.mcp.server", "integrations.mcp.running"),
     "uvicorn": ("integrations.mcp.running", "serve"),

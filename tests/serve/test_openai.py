@@ -173,15 +173,16 @@ def test_another_model_is_not_found(server: Asked) -> None:
 
 
 def test_the_wrong_key_a_full_rate_and_a_start_are_errors_of_the_client(tmp_path: Path) -> None:
-    with asked(opened(tmp_path / "index"), tokens=Tokens([TOKEN]), rate=1.0) as server:
+    def use(client: Any) -> Any:
+        return client.models.list()
 
-        def use(client: Any) -> Any:
-            return client.models.list()
-
+    with asked(opened(tmp_path / "index"), tokens=Tokens([TOKEN])) as server:
         assert fails(server, openai.AuthenticationError, use)["code"] == "invalid_api_key"
         server.service.state.ready = False
         assert fails(server, openai.InternalServerError, use, TOKEN)["type"] == "server_error"
-        assert fails(server, openai.RateLimitError, use, TOKEN)["code"] == "rate_limit_exceeded"
+    with asked(opened(tmp_path / "other"), rate=0.01) as server:
+        assert server.get("/v1/models")["data"]
+        assert fails(server, openai.RateLimitError, use)["code"] == "rate_limit_exceeded"
 
 
 def test_other_paths_keep_their_errors(server: Asked) -> None:

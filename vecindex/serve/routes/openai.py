@@ -49,10 +49,10 @@ async def _asked(request: Request) -> shapes.EmbeddingsAsked:
         every = error.errors()
         # Of a list that cannot be used, it goes without saying that it is no text either.
         first = next((each for each in every if each["type"] != "string_type"), every[0])
-        param = str(first["loc"][0]) if first["loc"] else None
+        place = str(first["loc"][0]) if first["loc"] else None
         reason = first["msg"].removeprefix("Value error, ")
-        message = f"{param or 'the body'}: {reason[:1].lower()}{reason[1:]}"
-        members = {"param": param}
+        message = f"{place or 'the body'}: {reason[:1].lower()}{reason[1:]}"
+        members = {"param": place or first.get("ctx", {}).get("member")}
         raise Problem(422, "InvalidInput", message, "See /openapi.json for what is taken.", members=members) from None
 
 

@@ -39,7 +39,7 @@ class Body(BaseModel):
         known = {field.alias or name for name, field in cls.model_fields.items()}
         for name in given if isinstance(given, dict) else ():
             if name not in known:
-                raise PydanticCustomError("extra_forbidden", "there is no member {name}", {"name": repr(name[:100])})
+                raise PydanticCustomError("extra_forbidden", "there is no member '{member}'", {"member": name[:100]})
         return given
 
 
