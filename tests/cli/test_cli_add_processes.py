@@ -46,7 +46,7 @@ def interrupted_after_a_commit(number: int, path: str) -> tuple[int, str]:
         time.sleep(0.01)
     time.sleep(0.05)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=600)
     return process.returncode, err
 
 
@@ -104,7 +104,7 @@ def test_two_adds_at_once_both_succeed() -> None:
     processes = [
         subprocess.Popen([*SHELL, "add", path], stderr=subprocess.PIPE, text=True) for path in ("a.txt", "b.txt")
     ]
-    errs = [process.communicate(timeout=60)[1] for process in processes]
+    errs = [process.communicate(timeout=600)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errs
     reports = [
         re.fullmatch(r"(\d+) added, 0 updated, (\d+) unchanged; \.vecindex holds \d+ records\.\n", e) for e in errs

@@ -20,7 +20,7 @@ from ..support.commands import run
 
 START = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 SHELL = [sys.executable, "-c", f"{START}; from vecindex.cli import main; main(prog_name='vecindex')"]
-SECONDS = 60
+SECONDS = 300
 
 pytestmark = pytest.mark.usefixtures("encoder")
 
@@ -29,11 +29,9 @@ class Watching:
     """A ``vecindex watch docs`` that is running."""
 
     def __init__(self, *options: str) -> None:
-        self._out = Path("printed")
-        with self._out.open("w") as out:
-            self._process = subprocess.Popen(
-                [*SHELL, "watch", "docs", *options], stdout=out, stderr=subprocess.PIPE, text=True
-            )
+        self._out, self._err = Path("printed"), Path("told")
+        with self._out.open("w") as out, self._err.open("w") as err:
+            self._process = subprocess.Popen([*SHELL, "watch", "docs", *options], stdout=out, stderr=err)
 
     def sees(self, *texts: str) -> None:
         """Waits until these texts, and no others, are in the index."""
@@ -42,7 +40,7 @@ class Watching:
     def waits_for(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + SECONDS
         while not condition():
-            assert self._process.poll() is None, self._process.communicate()
+            assert self._process.poll() is None, self.told()
             assert time.monotonic() < deadline, stored()
             time.sleep(0.05)
 
@@ -50,16 +48,20 @@ class Watching:
         """Standard output until now."""
         return self._out.read_text()
 
+    def told(self) -> str:
+        """Standard error until now."""
+        return self._err.read_text()
+
     def stopped(self, number: int = signal.SIGINT) -> tuple[int, str, str]:
         """Exit status, standard output and standard error after a signal."""
         self._process.send_signal(number)
-        _, err = self._process.communicate(timeout=SECONDS)
-        return self._process.returncode, self.printed(), err
+        status = self._process.wait(SECONDS)
+        return status, self.printed(), self.told()
 
     def close(self) -> None:
         if self._process.poll() is None:
             self._process.kill()
-            self._process.communicate()
+            self._process.wait()
 
 
 def stored() -> list[str]:
@@ -99,6 +101,7 @@ def test_files_are_followed_as_they_change(watching: Watching, docs: Path) -> No
     watching.sees("It rains.", "My name is Ann.")
     shutil.rmtree(docs / "other")
     watching.sees("My name is Ann.")
+    watching.waits_for(lambda: watching.told().endswith(" holds 1 record.\n"))  # told after the commit
     code, out, err = watching.stopped()
     assert (code, out) == (130, "")
     lines = err.splitlines()
@@ -110,7 +113,7 @@ def test_files_are_followed_as_they_change(watching: Watching, docs: Path) -> No
 
 def test_the_folder_may_vanish_and_nothing_is_pruned_until_it_comes_back(watching: Watching, docs: Path) -> None:
     docs.rename(docs.with_name("away"))
-    time.sleep(1)
+    watching.waits_for(lambda: " is gone. " in watching.told())
     assert stored() == ["My name is Aun."]
     docs.with_name("away").rename(docs)
     (docs / "b.txt").write_text("It rains.\n")
@@ -147,7 +150,7 @@ def test_a_bad_file_is_named_once_and_does_not_end_the_watching(docs: Path) -> N
 def test_changes_of_the_index_and_of_hidden_files_lead_to_nothing(docs: Path) -> None:
     watching = Watching("--index", "docs/.vecindex", "--report", "json")
     try:
-        watching.waits_for(lambda: "docs/.vecindex" in run("info", "--index", "docs/.vecindex")[1])
+        watching.waits_for(lambda: '"records": 1' in watching.printed())
         time.sleep(1)
         (docs / ".hidden").mkdir()
         (docs / ".hidden" / "b.txt").write_text("It rains.\n")

@@ -59,7 +59,7 @@ def test_a_terminal_gets_the_page_through_the_pager(tmp_path: Path) -> None:
             stdout=inner,
             env={**os.environ, "PAGER": str(pager)},
             check=True,
-            timeout=60,
+            timeout=600,
         )
     finally:
         os.close(inner)

@@ -334,7 +334,7 @@ with vecindex.open(sys.argv[1], model=ToyEncoder()) as index:
 @pytest.mark.parametrize(("where", "function"), [("backup", "_copy_derived"), ("switch", "publish")])
 def test_what_a_killed_switch_left_is_removed_by_the_next_change(folder: Path, where: str, function: str) -> None:
     process = child(KILLED, folder, where, function)
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == -signal.SIGKILL
     with vecindex.open(folder, model=ToyEncoder()) as index:
         index.add(["the next change"])
@@ -349,7 +349,7 @@ def test_of_a_killed_switch_to_the_same_model_only_what_it_encoded_is_left(
     folder: Path, where: str, function: str
 ) -> None:
     process = child(KILLED, folder, where, function, "anew")
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == -signal.SIGKILL
     with vecindex.open(folder, model=ToyEncoder()) as index:
         assert [line.split(":")[0] for line in index.info().beside] == ["an unfinished migration"]
@@ -364,7 +364,7 @@ def test_of_a_killed_switch_to_the_same_model_only_what_it_encoded_is_left(
 @pytest.mark.parametrize("gone", ["vecindex.db", "vectors-1.f32"])
 def test_a_side_index_that_was_half_removed_stands_in_nobodys_way(folder: Path, tmp_path: Path, gone: str) -> None:
     process = child(KILLED, folder, "migrate", "remove_side")
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == -signal.SIGKILL  # after the switch
     half = next_path(folder, Other().space)
     assert half.is_dir()

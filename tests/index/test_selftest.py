@@ -28,9 +28,13 @@ def run(*arguments: str | Path, before: str = "") -> subprocess.CompletedProcess
     )
 
 
+STEPS = "import random; random.SystemRandom = lambda: random.Random(10)"
+"""Draws seconds and steps of the runs, so that they are the same each time: many steps, for many changes."""
+
+
 @pytest.mark.parametrize("old", [[], ["--crash"]])
 def test_nothing_is_lost_and_nothing_is_left_behind(tmp_path: Path, old: list[str]) -> None:
-    result = run("--runs", "4", "--folder", tmp_path, *old)
+    result = run("--runs", "4", "--folder", tmp_path, *old, before=STEPS)
     assert (result.returncode, result.stderr) == (0, "")
     words = result.stdout.split()
     assert words[:4] == ["4", "runs,", "each", "killed;"]
@@ -224,4 +228,4 @@ killed(Path({str(tmp_path)!r}), work)
         assert process.stdout is not None
         assert process.stdout.readline() == b"at work\n"
         process.kill()
-        process.communicate(timeout=60)  # the writer has the pipe too, so this waits until both are gone
+        process.communicate(timeout=600)  # the writer has the pipe too, so this waits until both are gone

@@ -49,7 +49,7 @@ threading.Thread(target=late).start()
 
 def test_add_works_in_a_thread_that_outlives_the_main_thread_and_at_exit(tmp_path: Path) -> None:
     command = [sys.executable, "-c", AT_THE_END, str(tmp_path / "i")]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=600)
     assert (done.stdout, done.stderr, done.returncode) == ("thread 400 3\natexit 400 3\n", "", 0)
     with opened(tmp_path / "i") as index:
         assert (len(index), index.verify().ok) == (800, True)

@@ -16,16 +16,23 @@ import pytest
 
 from vecindex import Index
 from vecindex.encoders.run.tokenized import Tokens
+from vecindex.search import together
 from vecindex.search.options import Mode
 from vecindex.search.together import Together
 
 from ..support.helpers import opened
 from ..support.toy import DIMENSION, MAX_TOKENS, BareEncoder, ToyEncoder
 
-SECONDS = 30.0
+SECONDS = 120.0
 WORDS = ["sun", "rain", "pump", "again", "error", "name", "sea", "fog"]
 TEXTS = [f"{one} {other} in the {third}" for one in WORDS for other in WORDS for third in WORDS[:3]]
 LONG = "word " * MAX_TOKENS + "end"
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine, threads wait longer for each other than a search would."""
+    monkeypatch.setattr(together, "_PATIENCE", SECONDS)
 
 
 class TellingEncoder(ToyEncoder):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +19,8 @@ from ..support.served import Asked, asked, error_of
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
-    """A server that takes bodies of up to 2,000 bytes, and waits for half a second."""
-    with asked(
-        opened(tmp_path_factory.mktemp("small") / "index"), max_body=2_000, max_bodies=3_000, body_seconds=0.5
-    ) as found:
+    """A server that takes bodies of up to 2,000 bytes."""
+    with asked(opened(tmp_path_factory.mktemp("small") / "index"), max_body=2_000, max_bodies=3_000) as found:
         yield found
 
 
@@ -39,13 +38,14 @@ def test_a_large_body_is_refused_with_and_without_its_length(small: Asked) -> No
     assert small.refused("GET", "/v1/count", content=body) == (413, "BodyTooLarge")
 
 
-def test_a_body_that_comes_too_slowly_is_refused(small: Asked) -> None:
+def test_a_body_that_comes_too_slowly_is_refused(tmp_path: Path) -> None:
     async def pieces() -> Any:
         yield b'{"text": '
         await asyncio.sleep(60)
         yield b'"x"}'
 
-    answer = small.ask("POST", "/v1/explain", content=pieces(), headers={"Content-Type": "application/json"})
+    with asked(opened(tmp_path / "index"), body_seconds=0.5) as server:
+        answer = server.ask("POST", "/v1/explain", content=pieces(), headers={"Content-Type": "application/json"})
     assert error_of(answer) == (408, "BodyTimedOut")
 
 

@@ -24,12 +24,12 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def with_server(talk: Callable[[int, ServerState], Awaitable[None]]) -> None:
-    """Runs ``talk`` with the port and the state of a server."""
+def with_server(talk: Callable[[int, ServerState], Awaitable[None]], idle: int = 1) -> None:
+    """Runs ``talk`` with the port and the state of a server, which closes an idle connection after so many seconds."""
 
     async def run() -> None:
         config = uvicorn.Config(
-            _app, http=BoundedProtocol, ws="none", lifespan="off", log_config=None, timeout_keep_alive=1
+            _app, http=BoundedProtocol, ws="none", lifespan="off", log_config=None, timeout_keep_alive=idle
         )
         config.load()
         state = ServerState()
@@ -67,18 +67,18 @@ def test_a_request_whose_head_does_not_arrive_is_given_up(monkeypatch: pytest.Mo
 
 
 def test_a_request_that_arrives_in_time_keeps_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.6)
 
     async def talk(port: int, state: ServerState) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for _ in range(3):
             writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             assert b"200 OK" in await reader.readuntil(b"ok")
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.8)
         assert len(state.connections) == 1
         writer.close()
 
-    with_server(talk)
+    with_server(talk, idle=300)
 
 
 def test_an_answer_that_is_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

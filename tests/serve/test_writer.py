@@ -137,6 +137,7 @@ def test_searches_that_come_together_are_encoded_together_whatever_their_options
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(together, "available_cores", lambda: 1)
+    monkeypatch.setattr(together, "_PATIENCE", 60)  # of searches whose others come late on a busy machine
     sizes: list[int] = []
     encode_all = ToyEncoder.encode_all
 
@@ -147,7 +148,7 @@ def test_searches_that_come_together_are_encoded_together_whatever_their_options
             time.sleep(0.01)
         return encode_all(self, texts, **named)
 
-    with asked(opened(tmp_path / "index")) as server:
+    with asked(opened(tmp_path / "index"), timeout=300) as server:
         server.post("/v1/records", records=[{"text": "one", "key": "one"}])
         monkeypatch.setattr(ToyEncoder, "encode_all", waiting)
         bodies = [{"query": f"text {n}", "k": 1 + n % 3, "mode": ("dense", "hybrid")[n % 2]} for n in range(40)]

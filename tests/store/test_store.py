@@ -258,7 +258,7 @@ def test_index_in_an_unwritable_directory_is_readable(closed: bool) -> None:
             cwd=PROJECT,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=600,
         )
     finally:
         folder.chmod(0o755)

@@ -113,8 +113,8 @@ class Running:
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Sends a signal; returns the exit status, once all of the log is read."""
         self.process.send_signal(number)
-        status = self.process.wait(30)
-        self._reader.join(30)
+        status = self.process.wait(300)
+        self._reader.join(300)
         return status
 
 
@@ -138,14 +138,14 @@ def running(index: Path, *options: str, toy: bool = True) -> Iterator[Running]:
     try:
         line = process.stdout.readline()
         if not line.startswith("Listening on http://"):
-            process.wait(30)
+            process.wait(300)
             reader.join(30)
             raise AssertionError(f"the server did not start: {line}{log}")
         yield Running(process, line.removeprefix("Listening on ").rstrip("\n"), log, reader)
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait(30)
+        process.wait(300)
         reader.join(30)
         process.stdout.close()
         process.stderr.close()

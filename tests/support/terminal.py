@@ -86,4 +86,4 @@ def on_terminal(
                 watch(process, screen)
         except OSError:  # Linux says so when the other side is closed
             pass
-        return process.wait(timeout=60), screen
+        return process.wait(timeout=600), screen

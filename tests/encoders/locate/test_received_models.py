@@ -146,7 +146,7 @@ def test_only_vecindex_hf_token_is_sent(hub: Path, tmp_path: Path) -> None:
             assert process.stdout is not None
             assert process.stdout.readline() == "between\n"
             first, server.sent[:] = list(server.sent), []
-            _, told = process.communicate("\n", timeout=60)
+            _, told = process.communicate("\n", timeout=600)
         assert (process.returncode, told.count("Downloading a/model")) == (0, 2), told
         assert (len(first) > 3, set(first)) == (True, {""})
         assert set(server.sent) == {"Bearer hf_given"}
@@ -160,7 +160,7 @@ def test_a_private_model_gives_advice_on_the_token(hub: Path) -> None:
             env=environment(**server.online(), HF_TOKEN="hf_of_the_environment"),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=600,
         ).stderr.splitlines()[-1]
     assert told.startswith("vecindex.errors.models.ModelNotFound: the model a/model was not found; tried: ")
     assert told.endswith("For a private model, set VECINDEX_HF_TOKEN to a token that may read it; no other is sent.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from vecindex import Index, RerankUnfinished
 from vecindex.encoders.run.tokenized import IntArray
 from vecindex.search.explained.hit_explanation import HitExplanation
 from vecindex.search.lexical.bm25 import idf, impacts
+from vecindex.search.rerank import budget
 
 from ...support.helpers import opened
 from ...support.pump_texts import QUERY, TEXTS
@@ -301,16 +301,19 @@ def test_a_text_without_a_token_is_said_to_have_none(tmp_path: Path) -> None:
     assert found.notes["tokens"] == "the model finds no token in the text"
 
 
-def test_hits_that_were_not_reached_have_no_pairs(tmp_path: Path) -> None:
+def test_hits_that_were_not_reached_have_no_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Slow(ToyEncoder):
         sharing = 1
         tokens_a_batch = 8
+        clock = 0.0
 
         def forward(self, input_ids: IntArray, attention_mask: IntArray) -> npt.NDArray[np.float32]:
-            time.sleep(0.05)
+            self.clock += 0.05
             return super().forward(input_ids, attention_mask)
 
-    with filled(tmp_path / "i", model=Slow()) as index, pytest.warns(RerankUnfinished):
+    slow = Slow()
+    monkeypatch.setattr(budget, "perf_counter", lambda: slow.clock)
+    with filled(tmp_path / "i", model=slow) as index, pytest.warns(RerankUnfinished):
         hits, report = index.explain_search(QUERY, rerank="tokens", rerank_ms=60)
     last = report.explanations[-1]
     assert "tokens" not in hits[-1].scores

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from vecindex.encoders.run.pooling import unit_length
 from vecindex.encoders.run.tokenized import IntArray
 from vecindex.search import fusion
 from vecindex.search.options import Mode
+from vecindex.search.rerank import budget
 from vecindex.search.rerank.late_interaction import pairs
 from vecindex.search.rerank.second_stage import DEPTH
 from vecindex.values.records import UNKNOWN
@@ -182,9 +182,9 @@ def test_an_empty_index_has_no_hit(tmp_path: Path) -> None:
 
 
 class SlowEncoder(ToyEncoder):
-    """One that reads 32 tokens at once, and takes a while for each batch after the first ones."""
+    """One that reads 32 tokens at once, and takes a while by its clock for each batch after the first ones."""
 
-    quick = 0
+    quick, clock = 0, 0.0
 
     @property
     def tokens_a_batch(self) -> int:
@@ -194,7 +194,7 @@ class SlowEncoder(ToyEncoder):
         if self.quick > 0:
             self.quick -= 1
         else:
-            time.sleep(0.05)
+            self.clock += 0.05
         return super().forward(input_ids, attention_mask)
 
 
@@ -206,8 +206,11 @@ def test_without_time_the_order_stays_and_a_warning_says_so(index: Index) -> Non
     assert all("tokens" not in hit.scores for hit in hits)
 
 
-def test_the_best_are_read_first_and_the_rest_keep_their_order_behind(tmp_path: Path) -> None:
+def test_the_best_are_read_first_and_the_rest_keep_their_order_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     encoder = SlowEncoder()
+    monkeypatch.setattr(budget, "perf_counter", lambda: encoder.clock)
     with opened(tmp_path / "i", model=encoder) as index:
         encoder.quick = 1_000
         index.add([f"pump {n} " + "rain " * (n % 11) for n in range(110)])

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -35,25 +36,30 @@ from pathlib import Path
 from vecindex.store.disk.lock import WriterLock
 with WriterLock(Path(sys.argv[1]), 0):
     print("held", flush=True)
-    sys.stdin.readline() if sys.argv[2] == "ask" else time.sleep(float(sys.argv[2]))
+    while not Path(sys.argv[2]).exists():
+        time.sleep(0.01)
 """
+"""Holds the lock until there is a file of the name that it is given."""
 
 
 def test_second_writer_waits_for_the_first(tmp_path: Path) -> None:
-    with opened(tmp_path / "i", lock_timeout=20) as index:
-        process = child(HOLDING, tmp_path / "i", 0.5)
+    with opened(tmp_path / "i", lock_timeout=300) as index:
+        process = child(HOLDING, tmp_path / "i", tmp_path / "enough")
         assert process.stdout is not None
         process.stdout.readline()
-        started = time.monotonic()
-        assert index.add(["one"]).added == 1
-        assert time.monotonic() - started > 0.3
+        with ThreadPoolExecutor(1) as pool:
+            adding = pool.submit(index.add, ["one"])
+            assert not wait([adding], 0.3).done
+            assert len(index) == 0
+            (tmp_path / "enough").touch()
+            assert adding.result().added == 1
         output(process)
 
 
 def test_lock_timeout_names_the_holder_and_reading_continues(tmp_path: Path) -> None:
     with opened(tmp_path / "i", lock_timeout=0.1) as index:
         index.add(["one", "two"], keys=["a", "b"])
-        process = child(HOLDING, tmp_path / "i", 60)
+        process = child(HOLDING, tmp_path / "i", tmp_path / "never")
         assert process.stdout is not None
         process.stdout.readline()
         try:
@@ -67,19 +73,19 @@ def test_lock_timeout_names_the_holder_and_reading_continues(tmp_path: Path) -> 
             assert (len(index), index.verify().ok) == (2, True)
         finally:
             os.kill(process.pid, signal.SIGKILL)
-            process.communicate(timeout=60)
+            process.communicate(timeout=600)
         assert index.delete(["a"]) == 1
 
 
 def test_unchanged_add_needs_no_lock(tmp_path: Path) -> None:
     with opened(tmp_path / "i", lock_timeout=0) as index:
         index.add(["one"])
-        process = child(HOLDING, tmp_path / "i", 60)
+        process = child(HOLDING, tmp_path / "i", tmp_path / "never")
         assert process.stdout is not None
         process.stdout.readline()
         assert index.add(["one"]).unchanged == 1
         os.kill(process.pid, signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=600)
 
 
 # --- beside a writer -------------------------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ if index is not None:
 
 def limited(folder: Path, act: str, limit: int) -> str:
     command = [sys.executable, "-c", LIMITED, str(folder), act, str(limit)]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=600)
     return done.stdout + done.stderr
 
 
