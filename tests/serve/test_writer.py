@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,73 @@ def test_what_takes_too_long_is_given_up(tmp_path: Path) -> None:
         assert server.refused("POST", "/v1/records", json={"records": [{"text": "x"}]}) == (504, "TimedOut")
         go.set()
     assert snapshots(server.service.index).closed
+
+
+def test_what_is_given_up_before_it_began_is_not_held(tmp_path: Path) -> None:
+    class Records:
+        """Stands for the records of a request."""
+
+    go, records = threading.Event(), Records()
+    held = weakref.ref(records)
+    writer = Writer(1)
+    writer.submit(lambda check: go.wait(30))
+    given_up = writer.submit(lambda check, records=records: records)  # type: ignore[misc]
+    del records
+    with pytest.raises(Problem):
+        writer.submit(lambda check: None)
+    assert given_up.cancel()
+    assert held() is None
+    waits = writer.submit(lambda check: "made")  # in its place
+    go.set()
+    assert waits.result(30) == "made"
+    assert writer.stop(30)
+    assert writer.length == 0
+
+
+def test_long_requests_that_are_given_up_do_not_keep_others_from_an_answer(tmp_path: Path) -> None:
+    go, begun = threading.Event(), []
+    with asked(opened(tmp_path / "index"), timeout=0.5, readers=2, long_readers=1) as server:
+
+        def never(**arguments: Any) -> Any:
+            begun.append(arguments)
+            go.wait(60)
+            return []
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(server.service.index, "search_many", never)
+            many: tuple[str, str, dict[str, Any]] = ("POST", "/v1/search-many", {"json": {"queries": ["a", "b"]}})
+            assert [error_of(each) for each in server.together(*[many] * 5)] == [(504, "TimedOut")] * 5
+            assert server.refused(*many[:2], **many[2]) == (504, "TimedOut")
+            assert server.get("/v1/count")["count"] == 0
+            assert server.post("/v1/search", query="a")["hits"] == []
+        assert len(begun) == 1
+        go.set()
+        assert server.post("/v1/search-many", queries=["a"])["results"]
+        assert len(begun) == 1
+
+
+def test_a_read_that_a_stop_cannot_wait_for_is_refused(tmp_path: Path) -> None:
+    begun, go = threading.Event(), threading.Event()
+    with asked(opened(tmp_path / "index")) as server:
+
+        def never() -> None:
+            begun.set()
+            go.wait(60)
+
+        async def stop() -> Problem:
+            reading = asyncio.ensure_future(server.service.run(never))
+            while not begun.is_set():
+                await asyncio.sleep(0.01)
+            server.service.hurry()
+            with pytest.raises(Problem) as caught:
+                await reading
+            with pytest.raises(Problem, match="Stopping"):
+                await server.service.run(lambda: None)
+            return caught.value
+
+        problem = asyncio.run(stop())
+        assert (problem.status_code, problem.kind) == (503, "Stopping")
+        go.set()
 
 
 def test_more_requests_than_are_worked_on_at_once_are_refused(tmp_path: Path) -> None:

@@ -47,6 +47,11 @@ class Embedder:
         return Embedded(np.concatenate([each.vectors for each in done]), sum(each.tokens for each in done))
 
 
+def takes_turns(texts: Sequence[str]) -> bool:
+    """Whether texts are more than are encoded at a time."""
+    return len(texts) > _TEXTS_A_TURN or sum(map(len, texts)) > _CHARACTERS_A_TURN
+
+
 def _embedded(encoder: Encoder, role: Role, asked: Sequence[Sequence[str]]) -> list[Embedded]:
     """For each request, of which there may be several, the vectors of its texts."""
     texts = [text for some in asked for text in some]

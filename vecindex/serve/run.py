@@ -26,7 +26,7 @@ _IDLE_SECONDS = 15
 """After which a connection without a request is closed."""
 _REFUSING_SECONDS = 2
 """In which the changes that cannot be made before the end are refused."""
-_LAST_SECONDS = 1.0
+_LAST_SECONDS = 0.5
 """In which the threads end, whose requests have been answered."""
 
 
@@ -132,9 +132,9 @@ class _Server(uvicorn.Server):
         return BoundedProtocol(config=self.config, server_state=self.server_state, app_state={})
 
     def _stop_now(self) -> None:
-        """Waits for what runs; changes that would take too long are refused in time for their answer."""
+        """Waits for what runs; what would take too long is refused in time for its answer."""
         self.should_exit = True
-        self._later(self._service.settings.stop_seconds, self._service.writer.hurry)
+        self._later(self._service.settings.stop_seconds, self._service.hurry)
 
     def _later(self, seconds: float, what: Callable[[], None]) -> None:
         self._running_loop.call_later(seconds, what)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import VecindexError
 from ..errors.warnings import VecindexWarning, gathered
 from ..values.space import EXTERNAL
-from .problems import json_bytes, problem_of, timed_out
+from .problems import Problem, json_bytes, problem_of, timed_out
 from .settings import Settings
 from .writer import Check, Writer
 
@@ -37,8 +37,11 @@ class Service:
         self.index = index
         self.settings = settings
         self.state = State()
-        self._pool = ThreadPoolExecutor(settings.readers, "vecindex-serve")
+        self._readers = ThreadPoolExecutor(settings.readers, "vecindex-serve")
+        self._long_readers = ThreadPoolExecutor(settings.long_readers, "vecindex-serve-long")
         self._running: set[Future[Any]] = set()
+        self._awaited: set[asyncio.Future[Any]] = set()
+        self._hurried = False
         self.writer = Writer(settings.queue)
 
     def warm(self) -> None:
@@ -55,38 +58,68 @@ class Service:
             for name in self.settings.rerankers:
                 index.search(WARMING, k=1, rerank=name)
 
-    async def read(self, work: Callable[[Index], dict[str, Any]]) -> bytes:
+    async def read(self, work: Callable[[Index], dict[str, Any]], *, long: bool = False) -> bytes:
         """The JSON of what ``work`` finds in the index, with the warnings that it issued; raises Problem."""
-        return await self.run(lambda: _answer(lambda: work(self.index)))
+        return await self.run(lambda: _answer(lambda: work(self.index)), long=long)
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """What ``work`` returns, done by one of the reading threads in its time; raises Problem."""
-        future = self._pool.submit(work)
+    async def run(self, work: Callable[[], T], *, long: bool = False) -> T:
+        """What ``work`` returns, done by one of the reading threads in its time; raises Problem.
+
+        A thread goes on with what it does after the request was given up. So ``long`` work, such as many searches in
+        one request, is done by few threads of its own, and can never keep all others from working.
+        """
+        if self._hurried:
+            raise _stopped()
+        held = [work]
+        future = (self._long_readers if long else self._readers).submit(lambda: held[0]())
         self._running.add(future)
         future.add_done_callback(self._running.discard)
-        return await self._answered(future)
+        future.add_done_callback(lambda _: held.clear())  # of what was given up before it began, nothing is held
+        waiting = asyncio.wrap_future(future)
+        self._awaited.add(waiting)
+        try:
+            return await self._answered(waiting)
+        except asyncio.CancelledError:
+            if self._hurried:
+                raise _stopped() from None
+            raise
+        finally:
+            self._awaited.discard(waiting)
 
     async def write(self, work: Callable[[Index, Check], dict[str, Any]]) -> bytes:
         """As `read`, of a change that the writing thread makes in its turn."""
-        return await self._answered(self.writer.submit(lambda check: _answer(lambda: work(self.index, check))))
+        future = self.writer.submit(lambda check: _answer(lambda: work(self.index, check)))
+        return await self._answered(asyncio.wrap_future(future))
 
-    async def _answered(self, future: Future[T]) -> T:
+    async def _answered(self, future: asyncio.Future[T]) -> T:
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), self.settings.timeout)
+            return await asyncio.wait_for(future, self.settings.timeout)
         except VecindexError as error:
             raise problem_of(error) from error
         except asyncio.TimeoutError:
             raise timed_out(self.settings.timeout) from None
 
+    def hurry(self) -> None:
+        """Refuses, in the event loop, what has not been answered: reads at once, changes as `Writer.hurry` does."""
+        self._hurried = True
+        self.writer.hurry()
+        for each in list(self._awaited):
+            each.cancel()
+
     def stop(self, seconds: float) -> bool:
         """Ends what waits and runs within so many seconds; returns whether all of it has ended."""
         written = self.writer.stop(seconds)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._readers, self._long_readers):
+            pool.shutdown(wait=False, cancel_futures=True)
         ended = written and not self._running
         if ended:
             with contextlib.suppress(VecindexError):
                 self.index.close()
         return ended
+
+
+def _stopped() -> Problem:
+    return Problem(503, "Stopping", "the server is stopping", "Ask a server that runs.", retry=5)
 
 
 def _answer(work: Callable[[], dict[str, Any]]) -> bytes:

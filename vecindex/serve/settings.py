@@ -27,6 +27,7 @@ class Settings:
         timeout: seconds within which a request is answered.
         readers: searches and other reads that run beside each other; those that wait for each other are done as one,
             see `search.together`, which makes the most of many.
+        long_readers: reads of many things, as many searches in one request, that run beside each other and the others.
         requests: requests that are worked on or wait at once.
         queue: changes that wait for the writer.
         drain_seconds: for how long a server that stops still takes connections, and then requests over them.
@@ -45,6 +46,7 @@ class Settings:
     body_seconds: float = 30.0
     timeout: float = 60.0
     readers: int = 64
+    long_readers: int = 4
     requests: int = 256
     queue: int = 64
     drain_seconds: float = 0.5

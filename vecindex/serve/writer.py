@@ -18,9 +18,23 @@ Work = Callable[[Check], T]
 
 
 class _Job(Generic[T]):
+    """A change that was asked for. Once it is made, or nobody waits for it any more, it holds no records."""
+
     def __init__(self, work: Work[T]) -> None:
-        self.work = work
+        self._work: Work[T] | None = work
         self.future: Future[T] = Future()
+        self.future.add_done_callback(self._forget)
+
+    def make(self, check: Check) -> None:
+        if self.future.set_running_or_notify_cancel() and self._work is not None:
+            try:
+                check()
+                self.future.set_result(self._work(check))
+            except BaseException as error:
+                self.future.set_exception(error)
+
+    def _forget(self, future: Future[T]) -> None:
+        self._work = None
 
 
 class Writer:
@@ -51,7 +65,12 @@ class Writer:
                 )
             self.length += 1
             self._jobs.put(job)
+        job.future.add_done_callback(self._ended)
         return job.future
+
+    def _ended(self, future: Future[Any]) -> None:
+        with self._lock:
+            self.length -= 1
 
     def stop(self, seconds: float) -> bool:
         """Makes the changes that wait, and ends; what is not made within so many seconds is given up between commits.
@@ -74,14 +93,7 @@ class Writer:
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            if job.future.set_running_or_notify_cancel():
-                try:
-                    self._check()
-                    job.future.set_result(job.work(self._check))
-                except BaseException as error:
-                    job.future.set_exception(error)
-            with self._lock:
-                self.length -= 1
+            job.make(self._check)
 
     def _check(self) -> None:
         if self._hurried:

@@ -65,4 +65,4 @@ async def explain_search(asked: Annotated[Search, Body(openapi_examples=SEARCHES
         hits, report = index.explain_search(**arguments_of(asked, service.settings))
         return {**page_of(hits), "report": asdict(report)}
 
-    return json_answer(await service.read(found))
+    return json_answer(await service.read(found, long=True))

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ...encoders.run.encoder import Encoder
 from ...encoders.run.pooling import FloatArray
 from ...values.space import EXTERNAL
-from ..embedder import Embedder
+from ..embedder import Embedder, takes_turns
 from ..openai_errors import EMBEDDINGS, MODELS
 from ..problems import Problem, json_bytes
 from ..schemas import openai as shapes
@@ -82,7 +82,7 @@ def openai_routes(embedder: Embedder) -> APIRouter:
             usage = {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens}
             return json_bytes({"object": "list", "data": data, "model": encoder.space.model, "usage": usage})
 
-        return json_answer(await service.run(found))
+        return json_answer(await service.run(found, long=takes_turns(texts)))
 
     @router.get(
         MODELS, summary="List models", response_model=shapes.Models, responses=_answers(example=_models(_MODEL))

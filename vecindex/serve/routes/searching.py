@@ -63,7 +63,7 @@ async def search_many(
         arguments = arguments_of(asked, service.settings)
         return {"results": [page_of(hits) for hits in index.search_many(**arguments)]}
 
-    return json_answer(await service.read(found))
+    return json_answer(await service.read(found, long=True))
 
 
 @router.post(
