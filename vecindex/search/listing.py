@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..errors import Advice, InvalidInput, RecordNotFound
 from ..errors.warnings import GroupWarning, VecindexWarning, warn
 from ..filters.parse import parse
-from ..filters.tree import Exists, Filter
+from ..filters.tree import Exists, Filter, path_text
 from ..store.origins import Whence, origins
 from ..store.snapshot import Snapshots
 from ..store.sql.reads import Catalog
@@ -126,6 +126,23 @@ class Listing:
                 some = catalog.fetch(rows[start : start + _RECORDS_A_READ].tolist())
                 for stored, whence in zip(some, origins(catalog, some), strict=True):
                     yield record_of(stored, catalog.metadata(stored), whence)
+
+
+_LOOKED_AT = 10_000  # records, for the names of fields
+
+
+def fields_of(index: Listing) -> list[str]:
+    """The metadata fields of an index, as filters write them: the indexed ones, then those that most records have.
+
+    Up to 10,000 records are looked at: all of them, or of more, some that are spread over all, so that the time for it
+    is bounded.
+    """
+    with index._snapshots.take() as snapshot:
+        rows = snapshot.allowed(None).rows()
+        step = -(-len(rows) // _LOOKED_AT) or 1
+        counts = snapshot.fields(rows[::step].tolist())
+        names = [path_text(path) for path in sorted(counts, key=lambda path: -counts[path])]
+        return list(dict.fromkeys([*snapshot.manifest.fields, *names]))
 
 
 Ids: TypeAlias = list[int]

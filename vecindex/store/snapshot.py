@@ -32,6 +32,7 @@ from .disk.connection import replaced
 from .generation import Allowed, Generation
 from .manifest import Manifest
 from .origins import Whence, origins
+from .sql.fields import read_fields
 from .sql.groups import Groups, read_groups, read_unknown, read_values
 from .sql.reads import Catalog
 from .stored import Identity, Stored, StoredDocument
@@ -182,6 +183,10 @@ class Snapshot:
     def values(self, field: FieldPath, rows: list[int]) -> list[Any]:
         """The values of a field of these rows; None for a record without one."""
         return on_own_stack(read_values, self._catalog, field, rows)
+
+    def fields(self, rows: list[int]) -> dict[FieldPath, int]:
+        """See `read_fields`."""
+        return on_own_stack(read_fields, self._catalog, rows)
 
     def unmatched(self, where: Filter | None, wanted: int | None = None) -> list[FilterWarning]:
         """Warnings of conditions of a filter that match nothing; see `sql.unmatched`.

@@ -102,6 +102,21 @@ def test_the_page_names_no_other_server_and_has_no_inline_code() -> None:
         assert "innerHTML" not in path.read_text()
 
 
+def test_fields_are_found_in_all_of_the_index_the_indexed_and_the_frequent_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = opened(tmp_path / "index")
+    index.add(
+        [Record(f"text {number}", metadata={"rare": 1} if number < 2 else {"lang": "en"}) for number in range(40)]
+    )
+    index.add([Record(f"more {number}", metadata={"late": {"deep": number}}) for number in range(10)])
+    index.index_field("year")
+    with asked(index) as server:
+        assert server.get("/v1/fields") == {"fields": ["year", "lang", "late.deep", "rare"]}
+        monkeypatch.setattr("vecindex.search.listing._LOOKED_AT", 10)
+        assert server.get("/v1/fields") == {"fields": ["year", "lang", "late.deep", "rare"]}
+
+
 def test_fields_are_named_as_filters_write_them(server: Asked, tmp_path: Path) -> None:
     assert server.get("/v1/fields") == {"fields": ["lang", "year"]}
     index = opened(tmp_path / "index")

@@ -14,8 +14,10 @@ export const isAbort = (error) => error instanceof DOMException && error.name ==
 /** Whether the server may answer soon, without anything else being done. */
 export const passes = (error) => error instanceof Problem && (error.status === 0 || error.type === "Starting" || error.type === "NotReady");
 
-export function keepToken(token) {
-  sessionStorage.setItem(KEPT, token);
+/** Keeps a token for this tab. What no header can have is replaced by a word that is no token, so it is refused. */
+export function keepToken(typed) {
+  const token = typed.trim();
+  sessionStorage.setItem(KEPT, /^[!-~]+$/.test(token) ? token : "none");
 }
 
 /** The JSON that the server answers; throws Problem. `members` are sent as JSON; without them it is a GET. */

@@ -35,7 +35,13 @@ export function link(text) {
   return element("a", { href: url.href, rel: "noopener noreferrer", target: "_blank" }, text);
 }
 
+/** A message as a sentence; what begins with a name, such as that of a model, stays as it is. */
+export function sentence(message) {
+  const begun = /^[a-z]+[ ,]/.test(message) ? message.charAt(0).toUpperCase() + message.slice(1) : message;
+  return begun.replace(/\.?$/, ".");
+}
+
 const whole = new Intl.NumberFormat("en");
 export const number = (value) => whole.format(value);
 export const counted = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
-export const decimals = (value, places) => value.toFixed(places).replace("-", "−");
+export const decimals = (value, places) => value.toFixed(places).replace(/^-(?=0\.?0*$)/, "").replace("-", "−");

@@ -2,6 +2,7 @@
 
 import { ask } from "./ask.js";
 import { counted, element, link, number } from "./elements.js";
+import { isExternal } from "./state.js";
 
 const UNITS = ["bytes", "kB", "MB", "GB", "TB"];
 
@@ -27,7 +28,7 @@ export async function showFacts(section, signal) {
       ["created", new Date(facts.created).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" })],
       ["commits", number(facts.generation)],
       ["size", size(facts.bytes)],
-      ["truncated", facts.truncated ? `${counted(facts.truncated, "text")}, of which the model did not read ${counted(facts.tokens_lost, "token")}` : "none: the model has read every text to its end"],
+      ["truncated", !facts.records || isExternal(facts) ? null : facts.truncated ? `${counted(facts.truncated, "text")}, of which the model did not read ${counted(facts.tokens_lost, "token")}` : "none: the model has read every text to its end"],
       ["not understood", facts.unknown ? `${counted(facts.unknown, "text")} of which the model knows no token` : null],
     ]),
     element("h2", {}, "Model"),
@@ -36,23 +37,26 @@ export async function showFacts(section, signal) {
       : list([
           ["model", facts.model],
           ["vector", facts.dimension && `${number(facts.dimension)} numbers for each text`],
-          ["made by", facts.pooling && `${facts.pooling} over the vectors of its tokens`],
-          ["reads", facts.max_tokens && `up to ${number(facts.max_tokens)} tokens of a text`],
+          ["made by", isExternal(facts) ? "another program, which gave them to this index" : facts.pooling && `${facts.pooling} over the vectors of its tokens`],
+          ["reads", !facts.max_tokens ? null : `up to ${number(facts.max_tokens)} tokens of a text`],
           ["precision", facts.precision],
           ["runtime", facts.runtime],
           ["fingerprint", facts.fingerprint?.slice(0, 16)],
         ]),
-    element("h2", {}, "Speed"),
-    list([
-      ["codes", facts.codes ?? "none: every vector is compared, which is exact"],
-      ["fast filters", facts.indexed_fields.join(", ") || "none; see vecindex index-field"],
-      ["token vectors", facts.token_vectors ?? "none: texts are read again to compare tokens; see vecindex index-tokens"],
-    ]),
+    ...(facts.records ? [element("h2", {}, "Speed"), speed(facts)] : []),
     element("h2", {}, "Sources"),
     sources.length ? sourceTable(sources) : element("p", {}, "No record was read from a file."),
     element("p.small", {}, "For programs: ", element("a", { href: "openapi.json" }, "the OpenAPI of this server"), "."),
   );
   return facts;
+}
+
+function speed(facts) {
+  return list([
+    ["codes", facts.codes ?? "none: every vector is compared, which is exact"],
+    ["fast filters", facts.indexed_fields.join(", ") || "none; see vecindex index-field"],
+    ["token vectors", facts.token_vectors ?? "none: texts are read again to compare tokens; see vecindex index-tokens"],
+  ]);
 }
 
 function list(rows) {
@@ -65,6 +69,6 @@ const MOST = 200;
 function sourceTable(sources) {
   const rows = sources.slice(0, MOST).map((each) => element("tr", {}, element("th", { scope: "row" }, link(each.location)), element("td", {}, each.kind), element("td", {}, number(each.records)), element("td", {}, each.state)));
   const head = element("thead", {}, element("tr", {}, ["Source", "Kind", "Records", "State"].map((name) => element("th", { scope: "col" }, name))));
-  const table = element("div.scrolled", { tabindex: "0", role: "region", "aria-label": "Sources" }, element("table", {}, head, element("tbody", {}, rows)));
+  const table = element("div.scrolled", { tabindex: "0", role: "region", "aria-label": "Sources" }, element("table.sources", {}, head, element("tbody", {}, rows)));
   return sources.length > MOST ? element("div", {}, table, element("p.small", {}, `These are ${MOST} of ${number(sources.length)}.`)) : table;
 }

@@ -1,11 +1,11 @@
 // Filters: the fields of the index with their values to choose from, and what they are as an expression.
 
-import { Latest, ask, isAbort, withParameters } from "./ask.js";
+import { Latest, Problem, ask, isAbort, withParameters } from "./ask.js";
 import { at, element, number } from "./elements.js";
 
 const VALUES = 8;
 const MORE_VALUES = 100;
-const FIELDS = 12;
+const FIELDS = 8;
 const PLACED = ["source", "document"];
 
 const quoted = (text) => `'${text.replaceAll("'", "''")}'`;
@@ -34,6 +34,7 @@ export class Filters {
   #latest = new Latest();
   #names = null;
   #wide = new Set();
+  #most = FIELDS;
   #toggle;
 
   constructor(toggle) {
@@ -46,17 +47,30 @@ export class Filters {
     const signal = this.#latest.begin();
     try {
       this.#names ??= (await ask("v1/fields")).fields;
-      const names = [...PLACED.filter((name) => !this.#names.includes(name)), ...this.#names].slice(0, FIELDS);
-      const counts = await Promise.all(names.map((field) => this.#counts(field, state, signal)));
-      if (signal.aborted) return;
-      const useful = counts.filter((each) => isUseful(each, state) && !isSame(each, counts));
+      const names = [...PLACED.filter((name) => !this.#names.includes(name)), ...this.#names];
+      const chosen = new Set(state.filters.map(([name]) => name));
+      const counts = [];
+      const useful = [];
+      for (const field of names) {
+        if (useful.length >= this.#most && !chosen.has(field)) continue;
+        const found = await this.#counts(field, state, signal); // one at a time, as a search must not wait for all
+        if (signal.aborted) return;
+        if (isUseful(found, state) && !isSame(found, counts)) useful.push(found);
+        counts.push(found);
+      }
+      const strange = [...chosen].filter((name) => !names.includes(name)).map((field) => ({ field, values: [], distinct: 0 }));
       const focused = document.activeElement?.dataset?.choice;
-      at("fields").replaceChildren(...useful.map((each) => this.#field(each, state)));
+      at("fields").replaceChildren(...[...useful, ...strange].map((each) => this.#field(each, state)), this.#rest(names.length - counts.length, state));
       if (focused) at("fields").querySelector(`[data-choice="${CSS.escape(focused)}"]`)?.focus();
       groupings(counts.filter((each) => each.distinct > 1 && each.distinct < each.records), state);
     } catch (error) {
-      if (!isAbort(error)) at("fields").replaceChildren(); // the search itself says what is wrong
+      if (!isAbort(error) && !(error instanceof Problem)) throw error; // of a Problem, the search says what is wrong
     }
+  }
+
+  /** Has the names of the fields read again, as the index has changed. */
+  forget() {
+    this.#names = null;
   }
 
   #counts(field, state, signal) {
@@ -80,6 +94,15 @@ export class Filters {
     return element("button.choice", attributes, element("span.value", {}, text.slice(0, 80) || "(empty)"), " ", element("span.count", {}, number(count)));
   }
 
+  #rest(count, state) {
+    if (count === 0) return "";
+    const more = () => {
+      this.#most += FIELDS;
+      this.show(state);
+    };
+    return element("button.quiet.rest", { type: "button", "data-choice": "rest", onclick: more }, `${number(count)} more field${count === 1 ? "" : "s"}`);
+  }
+
   #widen(field, state) {
     this.#wide.add(field);
     this.show(state);
@@ -96,7 +119,7 @@ function isUseful({ field, values, distinct, records, missing }, state) {
 }
 
 /** Whether a field says no more than the source: the documents, where each is a file. */
-const isSame = ({ field, distinct }, [source]) => field === "document" && source.field === "source" && distinct <= source.distinct;
+const isSame = ({ field, distinct }, [source]) => field === "document" && source?.field === "source" && distinct <= source.distinct;
 
 /** What the hits can be grouped by. */
 function groupings(counts, state) {

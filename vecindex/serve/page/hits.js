@@ -31,9 +31,9 @@ export class HitList {
     this.#list.replaceChildren();
   }
 
-  /** Shows more hits. `scale` is the score of a full bar; `explain` gives a promise of a hit's explanation, or null. */
-  append(hits, { scale, query, explain }) {
-    const made = hits.map((hit) => new Shown(hit, scale, query, explain, this.#neighbours));
+  /** Shows more hits. `scale` is the score of a full bar; `explain` gives a promise of a hit's explanation, or null; `canEncode` says whether texts can be explained. */
+  append(hits, { scale, query, explain, canEncode }) {
+    const made = hits.map((hit) => new Shown(hit, { scale, query, explain, canEncode, neighbours: this.#neighbours }));
     this.#list.append(...made.map((each) => each.item));
     return made;
   }
@@ -47,8 +47,8 @@ export class HitList {
 class Shown {
   #explained = false;
 
-  constructor(hit, scale, query, explain, neighbours) {
-    Object.assign(this, { hit, query, explain, neighbours });
+  constructor(hit, { scale, query, explain, canEncode, neighbours }) {
+    Object.assign(this, { hit, query, explain, canEncode, neighbours });
     const name = `hit-${hit.rank ?? hit.key}-${(count += 1)}`;
     this.words = element("span", {}, shortened(hit.text));
     this.text = element("p.text", { id: name, dir: "auto" }, this.words);
@@ -59,9 +59,10 @@ class Shown {
       element("span.unseen", {}, hit.rank ? `Hit ${hit.rank}, details` : "Details"),
     );
     const score = Number.isFinite(hit.score) && element("p.score", {}, bar(hit.score / scale), element("span", { title: scoreName(hit) }, decimals(hit.score, scale === 1 ? 3 : 2)), element("span.unseen", {}, scoreName(hit)));
-    this.article = element("article.hit", { onclick: (event) => this.#clicked(event) }, element("div.head", {}, this.text, this.button), element("div.foot", {}, score, placeOf(hit)), this.more);
+    const kind = hit.text.length > LONGEST_SHOWN ? "article.hit.is-long" : "article.hit";
+    this.article = element(kind, { onclick: (event) => this.#clicked(event) }, element("div.head", {}, this.text, this.button), element("div.foot", {}, score, placeOf(hit)), this.more);
     this.article.neighbours = () => neighbours(hit);
-    this.article.explainLink = explainLink(hit.text, query);
+    this.article.explainLink = canEncode ? explainLink(hit.text, query) : null;
     this.item = element("li", {}, this.article);
   }
 
@@ -88,7 +89,7 @@ class Shown {
   async #fill() {
     this.#explained = true;
     const why = element("div", { "aria-busy": "true" }, element("p.small", {}, "Working out why…"));
-    this.more.replaceChildren(...whole(this.hit), this.explain ? why : "", ...this.#details());
+    this.more.replaceChildren(...inFull(this.hit), this.explain ? why : "", ...this.#details());
     if (!this.explain) return;
     try {
       const explanation = await this.explain(this.hit);
@@ -110,7 +111,7 @@ class Shown {
       "p.actions",
       {},
       element("button", { type: "button", onclick: () => this.neighbours(this.hit) }, "Neighbours"),
-      element("a.button", { href: this.article.explainLink }, this.query ? "Explain the score" : "Explain the text"),
+      this.canEncode && element("a.button", { href: this.article.explainLink }, this.query ? "Explain the score" : "Explain the text"),
     );
   }
 }
@@ -134,18 +135,19 @@ function placeOf(hit) {
   return element("p.place", {}, parts);
 }
 
-/** The whole text with the sentences around it, where the text alone is not all. */
-function whole(hit) {
+/** The whole text with the sentences around it, where what is shown already is not all. */
+function inFull(hit) {
   const sentences = (list) => list?.length > 0 && element("span.around", {}, ` ${list.join(" ")} `);
   if (!hit.before && !hit.after && hit.text.length <= LONGEST_SHOWN) return [];
-  return [element("h3", {}, "In its document"), element("p.context", { dir: "auto" }, sentences(hit.before), element("span.itself", {}, hit.text), sentences(hit.after))];
+  const name = hit.before || hit.after ? "In its document" : "The whole text";
+  return [element("h3", {}, name), element("p.context", { dir: "auto", tabindex: hit.text.length > LONGEST_SHOWN ? "0" : null }, sentences(hit.before), element("span.itself", {}, hit.text), sentences(hit.after))];
 }
 
 function* reasons({ standings, tokens, terms, pairs, notes }) {
   if (standings.length) {
-    yield element("h3", {}, "Its places");
+    yield element("h3", {}, "How it ranks");
     const rows = standings.map(({ by, rank, of, score }) => element("tr", {}, element("th", { scope: "row" }, ORDERS[by] ?? by), element("td", {}, `${number(rank)} of ${number(of)}`), element("td", {}, typeof score === "number" ? decimals(score, 3) : "")));
-    yield element("table", {}, element("thead", {}, element("tr", {}, ["By", "Place", "Score"].map((name) => element("th", { scope: "col" }, name)))), element("tbody", {}, rows));
+    yield element("table", {}, element("thead", {}, element("tr", {}, ["By", "Rank", "Score"].map((name) => element("th", { scope: "col" }, name)))), element("tbody", {}, rows));
   }
   if (tokens.length) {
     yield element("h3", {}, "What each token adds to the cosine");
@@ -153,7 +155,7 @@ function* reasons({ standings, tokens, terms, pairs, notes }) {
   }
   if (terms.length) {
     yield element("h3", {}, "Words of the query that it has");
-    yield element("p.words", {}, terms.map((each) => element("span.tag", {}, each.is_form ? `just “${each.term}”` : each.term, " ", element("strong", {}, `+${decimals(each.score, 2)}`))));
+    yield element("p.words", {}, terms.map((each) => element("span.tag", {}, each.is_form ? `“${each.term}” as it is written` : each.term, " ", element("strong", {}, `+${decimals(each.score, 2)}`))));
   }
   if (pairs.length) {
     yield element("h3", {}, "Tokens in pairs: each of the query, and the nearest of the text");

@@ -31,7 +31,7 @@ export function listen({ move, searching, toSearch }) {
     const hit = target.closest?.("article.hit");
     if (key === "Escape") return (leave(hit), true);
     if (hit && key === "n") return (hit.neighbours(), true);
-    if (hit && key === "e") return ((location.hash = hit.explainLink), true);
+    if (hit?.explainLink && key === "e") return ((location.hash = hit.explainLink), true);
     return false;
   }
 

@@ -1,13 +1,13 @@
 // Puts the page together: the state is in the URL, and each view shows what it says.
 
 import { Latest, Problem, ask, isAbort, keepToken, passes } from "./ask.js";
-import { at, counted, element } from "./elements.js";
+import { at, counted, element, sentence } from "./elements.js";
 import { Explaining } from "./explaining.js";
 import { showFacts } from "./facts.js";
 import { Filters, toggled } from "./filters.js";
 import { listen } from "./keys.js";
 import { Searching } from "./searching.js";
-import { read, written } from "./state.js";
+import { isExternal, read, written } from "./state.js";
 
 const AGAIN = 2_000;
 const TITLES = { explain: "Explain · vecindex", index: "Index · vecindex" };
@@ -38,7 +38,7 @@ function show() {
   }
   if (state.view === "search") searchTab.href = written({ ...state, text: "", against: "" });
   if (state.view === "search") showSearch();
-  else if (state.view === "explain") explaining.show(state);
+  else if (state.view === "explain") explaining.show(state, facts);
   else glance(true);
 }
 
@@ -86,13 +86,17 @@ function problem(error) {
   if (error.status === 401) askToken();
   const waits = passes(error);
   health(error.status === 0 ? "gone" : error.type === "Starting" || error.type === "NotReady" ? "starting" : "ready");
-  const message = error.message.replace(/\.?$/, ".");
-  at("problem").replaceChildren(
-    element("strong", {}, message.charAt(0).toUpperCase() + message.slice(1)),
-    ` ${error.advice} `,
-    error.status === 401 ? element("button", { type: "button", onclick: askToken }, "Enter a token") : element("button", { type: "button", onclick: start }, "Try again"),
-  );
+  at("problem").replaceChildren(...(error.status === 401 ? noToken() : described(error)));
   if (waits) again = setTimeout(waitUntilReady, AGAIN);
+}
+
+function noToken() {
+  return [element("strong", {}, "This server answers only those who have a token."), element("button", { type: "button", onclick: askToken }, "Enter a token")];
+}
+
+function described(error) {
+  const mayPass = error.status === 0 || error.status >= 429; // what is wrong with a question stays wrong
+  return [element("strong", {}, sentence(error.message)), ` ${error.advice}`, mayPass && element("button", { type: "button", onclick: start }, "Try again")].filter(Boolean);
 }
 
 async function waitUntilReady() {
@@ -135,19 +139,33 @@ async function glance(shown) {
 
 /** An index of vectors that were made elsewhere has no model for texts: only words can be searched for. */
 function modes() {
-  const external = facts.precision === "external";
+  const external = isExternal(facts);
   for (const input of document.querySelectorAll("[name=mode]")) input.disabled = external && input.value !== "lexical";
   if (external && state.mode !== "lexical") change({ mode: "lexical", rerank: false });
 }
 
 /** Shows what the URL asks for, once the facts are known. */
 async function start() {
+  filters.forget();
   try {
     await glance(false);
   } catch {
     return; // it is said, and tried again
   }
   show();
+}
+
+/** Looks whether the index has changed. Hits stay as they are, as someone may be reading them. */
+async function refresh() {
+  if (facts === null || state.view === "index" || !at("problem").hidden) return;
+  const wasEmpty = facts.records === 0;
+  try {
+    await glance(false);
+  } catch {
+    return; // it is said, and tried again
+  }
+  filters.forget();
+  if (wasEmpty && facts.records > 0) show();
 }
 
 function wire() {
@@ -174,7 +192,7 @@ function wire() {
     });
   }
   at("token-form").addEventListener("submit", () => {
-    keepToken(at("token").value.trim());
+    keepToken(at("token").value);
     at("token").value = "";
     start();
   });
@@ -182,6 +200,7 @@ function wire() {
     event.preventDefault();
     at("main").focus();
   });
+  addEventListener("focus", refresh); // someone may come back from adding records
   addEventListener("popstate", () => {
     state = read(location.hash);
     show();

@@ -1,9 +1,10 @@
 // The search: what is asked while someone types, and which answers are shown.
 
 import { Latest, ask, isAbort, withParameters } from "./ask.js";
-import { at, counted, element, number } from "./elements.js";
+import { at, counted, element, number, sentence } from "./elements.js";
 import { expression } from "./filters.js";
 import { HitList } from "./hits.js";
+import { isExternal } from "./state.js";
 
 const PAUSE = 90;
 const EXPLAIN_AFTER = 250;
@@ -43,10 +44,11 @@ export class Searching {
       const found = await ask(asked.path, asked.members, signal);
       if (signal.aborted) return;
       this.#problem(null);
+      wrongFilter(null, state);
       this.#shown = 0;
       this.#list.clear();
       at("legend").hidden = true;
-      this.#show(found, asked, state, signal);
+      this.#show(found, asked, state, facts, signal);
       at("said").replaceChildren(...said(found, state, facts));
     } catch (error) {
       if (isAbort(error) || signal.aborted) return;
@@ -55,7 +57,8 @@ export class Searching {
       at("said").replaceChildren();
       at("more").hidden = true;
       at("warnings").replaceChildren();
-      this.#problem(error);
+      wrongFilter(error, state);
+      this.#problem(isWrongFilter(error, state) ? null : error);
     } finally {
       if (!signal.aborted) at("hits").removeAttribute("aria-busy");
     }
@@ -73,25 +76,25 @@ export class Searching {
     button.closest("article").scrollIntoView({ block: "nearest" });
   }
 
-  #show(found, asked, state, signal) {
+  #show(found, asked, state, facts, signal) {
     const hits = found.hits ?? found.records;
-    const explain = explainer(asked, state, signal, hits.length);
+    const explain = explainer(asked, state, facts, signal, hits.length);
     if (!this.#shown) this.scale = state.q && state.mode === "lexical" ? Math.max(hits[0]?.score ?? 1, 1e-9) : 1;
-    const shown = this.#list.append(hits, { scale: this.scale, query: state.q, explain });
+    const shown = this.#list.append(hits, { scale: this.scale, query: state.q, explain, canEncode: !isExternal(facts) });
     this.#shown += hits.length;
     at("warnings").replaceChildren(...(found.warnings ?? []).map((each) => element("p.warning", {}, `${sentence(each.message)} ${each.advice}`)));
     if (state.q && hits.length) this.#explaining = setTimeout(() => mark(shown, explain, signal), EXPLAIN_AFTER);
     const next = asked.next(found);
     at("more").hidden = next === null;
-    at("more").onclick = () => this.#more(next, state, signal);
+    at("more").onclick = () => this.#more(next, state, facts, signal);
   }
 
-  async #more(asked, state, signal) {
+  async #more(asked, state, facts, signal) {
     at("more").disabled = true;
     try {
       const found = await ask(asked.path, asked.members, signal);
       const last = this.#list.buttons().length;
-      this.#show(found, asked, state, signal);
+      this.#show(found, asked, state, facts, signal);
       this.#list.buttons()[last]?.focus();
     } catch (error) {
       if (!isAbort(error)) this.#problem(error);
@@ -99,6 +102,15 @@ export class Searching {
       at("more").disabled = false;
     }
   }
+}
+
+/** Whether it is the expression that someone writes, so that it is said there. */
+const isWrongFilter = (error, state) => error.type === "InvalidFilter" && state.where.trim() !== "";
+
+function wrongFilter(error, state) {
+  const message = error !== null && isWrongFilter(error, state) ? `${sentence(error.message)} ${error.advice}` : "";
+  at("where-problem").textContent = message;
+  at("where").setAttribute("aria-invalid", String(message !== ""));
 }
 
 /** What to ask for: {path, members}, and `next`, which gives the same for the hits after an answer, or null. */
@@ -124,7 +136,8 @@ const listing = (where, after) => ({
 });
 
 /** A function that gives the explanation of a hit; all hits of a search are explained by one request, once. */
-function explainer(asked, state, signal, hits) {
+function explainer(asked, state, facts, signal, hits) {
+  if (state.like && isExternal(facts)) return null;
   if (state.like) return (hit) => explainNeighbour(hit, state.like, signal);
   if (!state.q) return null;
   let promise = null;
@@ -155,27 +168,37 @@ async function mark(shown, explain, signal) {
     }
   }
   at("legend").hidden = document.querySelector("#hits mark") === null;
+  at("legend-shaded").hidden = document.querySelector("#hits mark:not(.level-0)") === null;
   at("legend-found").hidden = document.querySelector("#hits mark.found") === null;
 }
 
 /** What there is to say about an answer, for eyes and for screen readers. */
 function said(found, state, facts) {
-  if (facts?.records === 0) {
+  const count = (found.hits ?? found.records).length;
+  if (facts?.records === 0 && count === 0) {
     return [
       element("span.empty", {}, "The index is empty. Add texts on the machine that serves it:"),
       element("code.command", {}, `vecindex add --index ${facts.path} notes.txt`),
-      element("span", {}, "They are found here at once."),
+      element("span", {}, "Come back to this page, and they are here."),
     ];
   }
   const narrowed = state.filters.length > 0 || state.where !== "";
   if (!state.q && !state.like) {
-    if (!found.records.length) return ["No record matches the filters."];
+    if (count === 0) return ["No record matches the filters."];
     return [narrowed ? "The records that match the filters, in the order in which they were added." : `${facts ? counted(facts.records, "record") : "The records"}, in the order in which they were added. Type to search them.`];
   }
-  const count = found.hits.length;
-  if (count === 0) return [state.mode === "lexical" && state.q ? "No record has a word of the query." : "No record matches.", narrowed ? " The filters may leave none." : ""];
-  const order = state.q && (state.mode === "hybrid" || state.rerank) ? " Ordered by all comparisons; bars are cosines." : "";
-  return [found.cursor ? `The best ${number(count)} hits.` : `${counted(count, "hit")}.`, order];
+  if (count === 0) return [nothing(state, facts), narrowed ? " The filters may leave none." : ""];
+  return [found.cursor ? `The best ${number(count)} hits.` : `${counted(count, "hit")}.`, ordered(state)];
 }
 
-const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+function nothing(state, facts) {
+  if (!state.q || state.mode !== "lexical") return "No record matches.";
+  return `No record has a word of the query.${isExternal(facts) ? "" : " Search by meaning to find those that say it in other words."}`;
+}
+
+/** What hits are ordered by, where it is not what the bars show. */
+function ordered(state) {
+  if (!state.q) return "";
+  if (state.rerank) return " Ordered by comparing their tokens as well; the bars show the cosine of the whole texts.";
+  return state.mode === "hybrid" ? " Ordered by meaning and words together; the bars show the meaning alone, as a cosine." : "";
+}

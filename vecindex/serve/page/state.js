@@ -35,4 +35,7 @@ export function written(state) {
   return `#${given}`;
 }
 
+/** Whether the vectors were made elsewhere, so that no text can be encoded. */
+export const isExternal = (facts) => facts?.precision === "external";
+
 export const explainLink = (text, against) => `#${new URLSearchParams({ view: "explain", text, ...(against ? { against } : {}) })}`;
