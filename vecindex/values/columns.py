@@ -67,7 +67,11 @@ def _items(value: Any, method: str) -> object:
 
 
 _ONE_TEXT = "Pass a list with one item for each text."
-_ONE = {"texts": "Pass a list: [text].", **dict.fromkeys(("keys", "exclude", "not_"), "Pass a list: [key].")}
+_ONE = {
+    "texts": "Pass a list: [text].",
+    **dict.fromkeys(("keys", "exclude", "not_"), "Pass a list: [key]."),
+    **dict.fromkeys(("ids", "document_ids", "node_ids"), "Pass a list: [id]."),  # of the integrations
+}
 _TABLE_OF_TEXTS = "Pass one of its columns, such as table['text']."
 _TABLES = {
     "metadata": "Pass table.to_dict('records') (pandas), table.to_dicts() (polars) or table.to_pylist() (pyarrow)."

@@ -112,6 +112,13 @@ def test_overwriting_gives_a_document_its_first_embedding(document_store: Vecind
     assert (found.score, found.embedding) == (1.0, [0.0, 2.0])
 
 
+def test_a_single_string_is_no_list_of_ids(document_store: VecindexDocumentStore) -> None:
+    document_store.write_documents([Document(id="1", content="a"), Document(id="2", content="b")])
+    with pytest.raises(vecindex.InvalidInput, match="document_ids is a single str"):
+        document_store.delete_documents("12")  # type: ignore[arg-type, unused-ignore]
+    assert document_store.count_documents() == 2
+
+
 def test_an_update_keeps_embeddings_and_dates(document_store: VecindexDocumentStore) -> None:
     document = Document(content="words", meta={"lang": "en"}, embedding=[0.0, 2.0])
     document_store.write_documents([document])

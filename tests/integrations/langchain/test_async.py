@@ -37,7 +37,8 @@ def test_each_search_finds_the_same_as_its_twin(store: VecindexVectorStore) -> N
         options: dict[str, Any]
         await store.aadd_documents(DOCUMENTS)
         assert await store.aget_by_ids(["2", "nobody"]) == store.get_by_ids(["2"])
-        for options in ({}, {"filter": {"n": {"$gt": 1}}}, {"mode": "lexical"}, {"mode": "hybrid", "k": 2}):
+        given = {"vector": vector("rain"), "mode": "hybrid"}
+        for options in ({}, {"filter": {"n": {"$gt": 1}}}, {"mode": "lexical"}, {"mode": "hybrid", "k": 2}, given):
             found = store.similarity_search(query, **options)
             assert await store.asimilarity_search(query, **options) == found
             scored = store.similarity_search_with_score(query, **options)

@@ -121,6 +121,18 @@ def test_delete_by_ids_by_filter_and_all(store: VecindexVectorStore) -> None:
     assert store.index.keys() == []
 
 
+def test_a_single_string_is_no_list_of_ids_or_texts(store: VecindexVectorStore) -> None:
+    store.add_texts(["one", "two"], ids=["1", "2"])
+    for call in (store.delete, store.get_by_ids):
+        with pytest.raises(InvalidInput, match=r"ids is a single str, not a sequence. Pass a list: \[id\]"):
+            call("12")
+    with pytest.raises(InvalidInput, match="ids is a single str"):
+        store.add_texts(["three", "four"], ids="12")
+    with pytest.raises(InvalidInput, match="texts is a single str"):
+        store.add_texts("three")
+    assert store.index.keys() == ["1", "2"]
+
+
 def test_a_store_is_made_of_texts_or_documents_at_once(tmp_path: Path) -> None:
     embeddings = WordEmbeddings()
     with VecindexVectorStore.from_documents([CAT, DOG, RAIN], embeddings, path=tmp_path / "documents") as store:

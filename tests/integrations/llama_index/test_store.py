@@ -142,6 +142,8 @@ def test_nodes_are_deleted_by_document_id_and_filter(store: VecindexVectorStore)
     store.delete_nodes(["node-4", "node-6"], few)
     assert left() == ["node-2", "node-6"]
     store.delete_nodes([])
+    with pytest.raises(vecindex.InvalidInput, match="node_ids is a single str"):
+        store.delete_nodes("node-2")  # type: ignore[arg-type]
     store.delete_nodes(filters=few)
     assert left() == ["node-6"]
     empty = MetadataFilters(filters=[MetadataFilter(key="tag", value=None, operator="is_empty")])

@@ -17,6 +17,7 @@ from ...index.facade import Index
 from ...index.facade import open as open_index
 from ...search.fusion import Fusion
 from ...values.arguments import entrance
+from ...values.columns import unordered
 from ...values.records import Hit, Record
 from ...values.scalars import string, whole
 from .documents import Row, document_of, facts_of, meta_of, row_of, with_facts
@@ -137,7 +138,7 @@ class VecindexDocumentStore(Fields, AsyncTwins):
     def delete_documents(self, document_ids: list[str]) -> None:
         """Deletes the documents with these ids; ids that no document has are left out."""
         with self._writing:
-            self._delete(document_ids)
+            self._delete(unordered("document_ids", document_ids))
 
     def delete_all_documents(self, recreate_index: bool = False) -> None:
         """Deletes all documents; with ``recreate_index`` their space on the disk is given back at once."""

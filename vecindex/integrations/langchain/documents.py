@@ -9,6 +9,7 @@ from typing import Any
 from langchain_core.documents import Document
 
 from ...errors import InvalidInput
+from ...values.columns import column
 from ...values.records import Hit, Record, place_members
 
 Scored = list[tuple[Document, float]]
@@ -44,20 +45,20 @@ def documents_of(
     texts: Iterable[str], metadatas: Sequence[dict[str, Any] | None] | None, ids: Sequence[str | None] | None
 ) -> list[Document]:
     """A document for each text; columns of different lengths are refused."""
-    texts = list(texts)
+    texts = list(column("texts", texts))
     metadatas = list(metadatas or [None] * len(texts))
     if len(metadatas) != len(texts):
         raise InvalidInput(
             f"there are {len(texts)} texts and {len(metadatas)} metadatas", "Give one for each text, or none."
         )
-    if ids is not None and len(ids) != len(texts):
-        raise InvalidInput(f"there are {len(texts)} texts and {len(ids)} ids", "Give one for each text, or none.")
+    if ids is not None and len(given := list(column("ids", ids))) != len(texts):
+        raise InvalidInput(f"there are {len(texts)} texts and {len(given)} ids", "Give one for each text, or none.")
     return [Document(text, metadata=metadata or {}) for text, metadata in zip(texts, metadatas, strict=True)]
 
 
 def keys_of(documents: Sequence[Document], ids: Sequence[str | None] | None) -> list[str]:
     """The key of each document: the given id, or else its own, or else a random one."""
-    own = [document.id for document in documents] if ids is None else list(ids)
+    own = [document.id for document in documents] if ids is None else list(column("ids", ids))
     if len(own) != len(documents):
         raise InvalidInput(
             f"there are {len(documents)} documents and {len(own)} ids", "Give one for each document, or none."

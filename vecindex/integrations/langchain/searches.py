@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -129,14 +129,14 @@ class Searches(VectorStore):
         vector: Sequence[float] | None = None,
     ) -> Hits:
         """What the index finds; ``vector`` is that of the query, if the caller's embeddings made it already."""
-        if vector is None or not _is_encoded(options):
+        if vector is None or not _lacks_vector(options):
             return self.index.search(query, k, filter, **options)
         _ = self.index.encoder  # raises SpaceMismatch if the index has vectors of other embeddings
         return self.index.search(query, k, filter, vector=vector, **options)
 
     async def _asearch(self, query: str, k: int, filter: Filter | None, options: Mapping[str, Any]) -> Hits:
         vector = None
-        if self._asked is not None and _is_encoded(options):
+        if self._asked is not None and _lacks_vector(options):
             vector = await self._asked.embeddings.aembed_query(query)
         hits: Hits = await run_in_executor(None, partial(self._search, query, k, filter, options, vector))
         return hits
@@ -167,7 +167,7 @@ class Searches(VectorStore):
         vectors: list[Any] = [0 * asked if stored[hit.key] is None else stored[hit.key] for hit in left]
         return [document_of(left[place]) for place in maximal_marginal_relevance(asked, vectors, lambda_mult, k)]
 
-    def _stored(self, keys: Sequence[str]) -> Iterator[tuple[str, Record]]:
+    def _stored(self, keys: Iterable[str]) -> Iterator[tuple[str, Record]]:
         for key in keys:
             with contextlib.suppress(RecordNotFound):
                 yield key, self.index.get(key)
@@ -180,6 +180,11 @@ def _documents(hits: Sequence[Hit]) -> list[Document]:
 def _is_encoded(options: Mapping[str, Any]) -> bool:
     """Whether a search with these options compares vectors."""
     return options.get("mode") != "lexical"
+
+
+def _lacks_vector(options: Mapping[str, Any]) -> bool:
+    """Whether a search with these options compares vectors, and was not given that of the query."""
+    return _is_encoded(options) and options.get("vector") is None
 
 
 def _relevance(cosine: float) -> float:

@@ -21,6 +21,7 @@ from ...encoders.run.encoder import Encoder
 from ...errors import InvalidInput, RecordNotFound
 from ...index.facade import Index
 from ...store.writer import LOCK_SECONDS
+from ...values.columns import column, unordered
 from .documents import document_of_record, documents_of, keys_of
 from .embeddings import Asked, VecindexEmbeddings
 from .searches import Filter, Searches
@@ -201,7 +202,7 @@ class VecindexVectorStore(Searches):
         if ids is None:
             self.index.delete(where="true" if filter is None else filter)
             return True
-        keys = list(dict.fromkeys(ids))
+        keys = list(dict.fromkeys(unordered("ids", ids)))
         while keys:
             try:
                 self.index.delete(keys)
@@ -217,4 +218,4 @@ class VecindexVectorStore(Searches):
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """The documents with these ids, in this order; ids that are not stored are left out."""
-        return [document_of_record(record) for _, record in self._stored(ids)]
+        return [document_of_record(record) for _, record in self._stored(column("ids", ids))]

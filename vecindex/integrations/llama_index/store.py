@@ -18,6 +18,7 @@ from llama_index.core.vector_stores.types import (
 
 from ...errors import InvalidInput, RecordNotFound, SpaceMismatch
 from ...index.facade import Index, open
+from ...values.columns import unordered
 from ...values.records import Record
 from ...values.space import Space
 from .filters import EVERYTHING, both, in_documents, selected_by
@@ -184,7 +185,7 @@ class VecindexVectorStore(BasePydanticVectorStore):
         if node_ids is None:
             records: Iterable[Record] = self.client.list(selection.where)
         else:
-            records = _known(self.client, node_ids)
+            records = _known(self.client, unordered("node_ids", node_ids))
         return (record for record in records if selection.test(record.metadata or {}))
 
 
