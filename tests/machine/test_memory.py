@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -114,3 +115,37 @@ def test_codes_that_claim_more_than_their_bytes_are_damaged_and_not_out_of_memor
             codes._deserialised(lambda: content, name, chosen, 64, 64)
     assert has_room(1)
     assert not has_room(2**62)
+
+
+HEAPS = """
+import ctypes, sys, threading
+from pathlib import Path
+from vecindex.machine.memory import share_heaps
+
+share_heaps(2)
+together = threading.Barrier(30)
+
+def allocate():
+    together.wait()
+    kept = [bytearray(10_000) for _ in range(10)]
+    together.wait()
+
+threads = [threading.Thread(target=allocate) for _ in range(30)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+file = ctypes.c_void_p(libc.fopen(sys.argv[1].encode(), b"w"))
+libc.malloc_info(0, file)
+libc.fclose(file)
+print(Path(sys.argv[1]).read_text().count("<heap nr="))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has several heaps")
+def test_many_threads_share_few_heaps(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HEAPS, str(tmp_path / "heaps.xml")]
+    found = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True)
+    assert found.stdout == "2\n"

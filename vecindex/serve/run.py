@@ -15,6 +15,8 @@ from typing import Any, cast
 
 import uvicorn
 
+from ..machine.cores import available_cores
+from ..machine.memory import share_heaps
 from .app import make_app
 from .connections import LARGEST_HEAD, BoundedProtocol
 from .listening import url_of
@@ -38,6 +40,7 @@ def serve(service: Service, listening: socket.socket, log: Log, announce: Announ
     Raises:
         VecindexError: the model cannot be loaded, or the index cannot be searched.
     """
+    share_heaps(available_cores())
     server = _Server(service, listening, log, announce)
     asyncio.run(server.serve(sockets=[listening]))
     if server.failure is not None:
