@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
-
-from .problems import Problem
 
 MOST = 1_000
 """Connections at once; more are closed."""
@@ -51,22 +48,6 @@ class BoundedProtocol(H11Protocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self._end_read()
-
-    def send_400_response(self, msg: str) -> None:
-        """Says in the shape of all errors that a request is not HTTP, or has too large a head, and closes."""
-        problem = Problem(
-            *(400, "BadRequest", f"the request is not HTTP/1.1, or its head has more than {LARGEST_HEAD:,} bytes"),
-            "Send what is long in the body of a POST.",
-        )
-        answer = problem.response()
-        headers = [*answer.raw_headers, (b"connection", b"close")]
-        for event in (
-            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
-            h11.Data(data=bytes(answer.body)),
-            h11.EndOfMessage(),
-        ):
-            self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
 
     def _await_head(self) -> None:
         """Gives the next request its time, from its first byte on, unless one is being answered."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, cast
 
+import h11
 import uvicorn
 
 from ..machine.cores import available_cores
@@ -21,6 +22,7 @@ from .app import make_app
 from .connections import LARGEST_HEAD, BoundedProtocol
 from .listening import url_of
 from .logs import Log
+from .problems import Problem
 from .service import Service
 
 Announce = Callable[[str], None]
@@ -48,13 +50,33 @@ def serve(service: Service, listening: socket.socket, log: Log, announce: Announ
     return not server.is_warming and service.stop(_LAST_SECONDS)
 
 
+class _Protocol(BoundedProtocol):
+    """HTTP within limits, and with errors in the shape of all others."""
+
+    def send_400_response(self, msg: str) -> None:
+        """Says in the shape of all errors that a request is not HTTP, or has too large a head, and closes."""
+        problem = Problem(
+            *(400, "BadRequest", f"the request is not HTTP/1.1, or its head has more than {LARGEST_HEAD:,} bytes"),
+            "Send what is long in the body of a POST.",
+        )
+        answer = problem.response()
+        headers = [*answer.raw_headers, (b"connection", b"close")]
+        for event in (
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=bytes(answer.body)),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+
 class _Server(uvicorn.Server):
     """Uvicorn, which is told to stop in our way."""
 
     def __init__(self, service: Service, listening: socket.socket, log: Log, announce: Announce) -> None:
         config = uvicorn.Config(
             make_app(service, log),
-            http=BoundedProtocol,
+            http=_Protocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -131,8 +153,8 @@ class _Server(uvicorn.Server):
                 self.server_state.tasks.add(cast("asyncio.Task[None]", task))
                 task.add_done_callback(cast(Any, self.server_state.tasks.discard))
 
-    def _protocol(self) -> BoundedProtocol:
-        return BoundedProtocol(config=self.config, server_state=self.server_state, app_state={})
+    def _protocol(self) -> _Protocol:
+        return _Protocol(config=self.config, server_state=self.server_state, app_state={})
 
     def _stop_now(self) -> None:
         """Waits for what runs; what would take too long is refused in time for its answer."""

@@ -289,6 +289,9 @@ def test_a_proxy_of_the_environment_is_used_but_not_for_this_machine(monkeypatch
     monkeypatch.setenv("HTTP_PROXY", "nonsense://a")
     with pytest.raises(InvalidInput, match="the proxy that the environment names cannot be used"):
         vecindex.connect("http://search.example")
+    monkeypatch.setenv("SSL_CERT_FILE", "nothing.pem")
+    with pytest.raises(InvalidInput, match="the certificates that the environment names cannot be read"):
+        vecindex.connect("https://localhost")
 
 
 def test_a_closed_index_says_so_as_a_local_one_does() -> None:

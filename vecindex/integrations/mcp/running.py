@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from types import FrameType
 from typing import Any
@@ -16,6 +17,7 @@ import anyio
 import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 
+from ...serve.connections import LARGEST_HEAD, BoundedProtocol
 from ...serve.guards.tokens import Tokens
 from ...serve.listening import is_loopback
 from .notes import warnings_as_notes
@@ -27,6 +29,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SECONDS_TO_FINISH = 5
 _MOST_BODY = 4 << 20
 """Bytes of a request."""
+_BODY_SECONDS = 30.0
+"""Within which a request has to arrive, once its head has."""
 _MOST_CONNECTIONS = 100
 """Others are told to come back later (503)."""
 _PIECE = 1 << 16
@@ -58,8 +62,15 @@ def run_http(server: Server, listening: socket.socket, host: str, tokens: Tokens
         max_request_body_size=_MOST_BODY,
         transport_security=_security(host, local),
     )
-    config = uvicorn.Config(
-        _guarded(app, tokens, local),
+    with warnings_as_notes(), _signals_passed_on():
+        anyio.run(uvicorn.Server(_config(_guarded(app, tokens, local))).serve, [listening])
+
+
+def _config(app: _App) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        h11_max_incomplete_event_size=LARGEST_HEAD,
         ws="none",
         log_config=None,
         log_level="warning",
@@ -69,8 +80,6 @@ def run_http(server: Server, listening: socket.socket, host: str, tokens: Tokens
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=_SECONDS_TO_FINISH,
     )
-    with warnings_as_notes(), _signals_passed_on():
-        anyio.run(uvicorn.Server(config).serve, [listening])
 
 
 def _security(host: str, local: bool) -> TransportSecuritySettings:
@@ -83,18 +92,43 @@ def _security(host: str, local: bool) -> TransportSecuritySettings:
 
 
 def _guarded(app: _App, tokens: Tokens | None, local: bool) -> _App:
-    """The app, which is not reached without a token, or from a web page at an address that is not loopback's."""
+    """The app, which gets whole requests, and none without a token, or of a web page at an address not loopback's."""
 
     async def guard(scope: _Scope, receive: _Receive, send: _Send) -> None:
-        if scope["type"] == "http":
-            headers = scope["headers"]
-            if not local and any(name == b"origin" for name, _ in headers):
-                return await _refuse(send, 403, b"Requests of web pages are refused.\n")
-            if tokens is not None and not tokens.accept(headers):
-                return await _refuse(send, 401, b"A bearer token is needed.\n", (b"www-authenticate", b"Bearer"))
-        return await app(scope, receive, send)
+        if scope["type"] != "http":
+            return await app(scope, receive, send)
+        headers = scope["headers"]
+        if not local and any(name == b"origin" for name, _ in headers):
+            return await _refuse(send, 403, b"Requests of web pages are refused.\n")
+        if tokens is not None and not tokens.accept(headers):
+            return await _refuse(send, 401, b"A bearer token is needed.\n", (b"www-authenticate", b"Bearer"))
+        if scope["method"] != "POST":  # a stream of what the server says by itself, which is nothing, would never end
+            return await _refuse(send, 405, b"Send a message with POST.\n", (b"allow", b"POST"))
+        messages: deque[dict[str, Any]] = deque()
+        try:
+            with anyio.fail_after(_BODY_SECONDS):
+                await _receive_all(receive, messages)
+        except TimeoutError:
+            return await _refuse(send, 408, b"The request did not arrive in time.\n", (b"connection", b"close"))
+        if messages[-1]["type"] == "http.disconnect":
+            return None
+
+        async def replay() -> dict[str, Any]:
+            return messages.popleft() if messages else await receive()
+
+        return await app(scope, replay, send)
 
     return guard
+
+
+async def _receive_all(receive: _Receive, messages: deque[dict[str, Any]]) -> None:
+    """Keeps the messages of a request until it has ended or has more bytes than any may have."""
+    size, more = 0, True
+    while more and size <= _MOST_BODY:
+        message = await receive()
+        messages.append(message)
+        size += len(message.get("body", b""))
+        more = bool(message.get("more_body", False))
 
 
 async def _refuse(send: _Send, status: int, reason: bytes, *headers: tuple[bytes, bytes]) -> None:

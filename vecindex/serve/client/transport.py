@@ -49,15 +49,15 @@ class Server:
     def blocking(self) -> httpx.Client:
         with _needs_httpx():
             import httpx
-        direct = httpx.HTTPTransport(limits=self._limits()) if self._is_local() else None
         with _unusable(self.url):
+            direct = httpx.HTTPTransport(limits=self._limits()) if self._is_local() else None
             return httpx.Client(transport=direct, **self._settings())
 
     def asynchronous(self) -> httpx.AsyncClient:
         with _needs_httpx():
             import httpx
-        direct = httpx.AsyncHTTPTransport(limits=self._limits()) if self._is_local() else None
         with _unusable(self.url):
+            direct = httpx.AsyncHTTPTransport(limits=self._limits()) if self._is_local() else None
             return httpx.AsyncClient(transport=direct, **self._settings())
 
     def _settings(self) -> dict[str, Any]:
@@ -170,13 +170,18 @@ def _timed_out(server: Server) -> ServerError:
 
 @contextmanager
 def _unusable(url: str) -> Iterator[None]:
-    """Maps what httpx says of an address, or of a proxy that the environment names, to InvalidInput."""
+    """Maps what httpx says of an address, or of what the environment names, to InvalidInput."""
     import httpx
 
     try:
         yield
     except (httpx.InvalidURL, UnicodeError) as error:
         raise InvalidInput(f"{url!r} is not the address of a server: {error}", "Check the URL.") from None
+    except OSError as error:
+        raise InvalidInput(
+            f"the certificates that the environment names cannot be read: {error}",
+            "Correct SSL_CERT_FILE or SSL_CERT_DIR, or unset it.",
+        ) from None
     except (ValueError, ImportError) as error:
         raise InvalidInput(
             f"the proxy that the environment names cannot be used: {error}",
