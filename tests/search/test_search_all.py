@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vecindex import Index, InvalidInput, RecordNotFound
-from vecindex.search import rankers, run
+from vecindex.search import hybrid, run
 from vecindex.values.records import UNKNOWN
 
 from ..support.commands import run as command
@@ -22,7 +22,7 @@ COUNT = 150
 @pytest.fixture(autouse=True)
 def few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "_RECORDS_A_READ", 7)
-    monkeypatch.setattr(rankers, "DEPTHS", {"convex": 3, "rrf": 3})
+    monkeypatch.setattr(hybrid, "DEPTHS", {"convex": 3, "rrf": 3})
 
 
 @pytest.fixture

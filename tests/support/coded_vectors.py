@@ -18,7 +18,7 @@ from vecindex.search.dense.codes import Codes, build
 from vecindex.search.dense.exact import Ranking, rank
 from vecindex.search.dense.settings import CodeSettings
 from vecindex.search.options import SearchOptions
-from vecindex.search.rankers import Dense
+from vecindex.search.sides import Dense
 from vecindex.store.generation import Allowed
 from vecindex.store.origins import Whence
 from vecindex.store.sql.groups import Groups

@@ -20,6 +20,8 @@ import numpy.typing as npt
 from .background import Background
 
 Scores = npt.NDArray[np.float64]
+Sides = Mapping[str, npt.NDArray[Any]]
+"""The scores of some rows by the side that gave them: "dense", "lexical"."""
 Parts = dict[str, Scores]
 """What each side adds to the scores of candidates (n,), by the side: "dense", "lexical", "tokens"."""
 Fusion = Literal["convex", "rrf"]
@@ -28,7 +30,7 @@ DEPTHS: dict[Fusion, int] = {"convex": 50, "rrf": 100}
 """How many candidates each side proposes, at least.
 
 "convex" asks for more where a better record might be missing. Measured on 100,000 rows, for ten hits 5 of 6 queries
-need no more, and with 100 candidates 24 of 25; but 50 take a tenth less time, asking again included.
+need no more, and with 100 candidates 24 of 25; but 50 take less time, asking again included.
 """
 _MOST_UNRELATED = 0.95
 """In an index of a few texts that are all alike, words must still count."""
@@ -103,7 +105,7 @@ def rrf(dense: Scores, lexical: Scores, scale: Scale) -> Parts:
     }
 
 
-def mixed(sides: Mapping[str, npt.NDArray[Any]], tokens: Scores, scale: Scale) -> Parts:
+def mixed(sides: Sides, tokens: Scores, scale: Scale) -> Parts:
     """The parts of the first stage's sides and of the token scores, whose sum orders again.
 
     Args:

@@ -163,10 +163,10 @@ class Words:
             return query
         return replace(query, phrases=())
 
-    def best(self, query: LexicalQuery, k: int, allowed: Allowed) -> Ranking:
-        """The k best of the allowed rows that match, and their BM25 scores (n,) float64."""
+    def best(self, query: LexicalQuery, k: int, allowed: Allowed, least: float = 0.0) -> Ranking:
+        """The k best of the allowed rows that match and score at least so much, with their BM25 scores (n,) float64."""
         phrases = partial(self._have_phrases, query)
-        return Ranking(*self._ask(lambda postings: postings.top(query, k, allowed.bitmap, phrases)))
+        return Ranking(*self._ask(lambda postings: postings.top(query, k, allowed.bitmap, phrases, least)))
 
     def scores(self, query: LexicalQuery, rows: Rows) -> npt.NDArray[np.float64]:
         """The BM25 scores of these rows, 0 for one that has no word of the query."""

@@ -23,9 +23,9 @@ from .dense.exact import Ranking, Rows, Vectors
 from .dense.exact import best as in_order
 from .dense.nearest import Trace
 from .dense.plan import Route
-from .fusion import Scale
+from .fusion import Scale, Sides
 from .options import Mode, SearchOptions
-from .rankers import Ranker, Sides
+from .rankers import Ranker
 from .rerank.second_stage import DEPTH, SecondStage, reordered
 from .shaping.diversity import candidates, diverse
 from .shaping.grouping import grouped

@@ -141,6 +141,18 @@ def test_scores_do_not_depend_on_k_or_the_filter() -> None:
         assert their.tolist() == [every[row] for row in some.tolist()]
 
 
+def test_rows_of_at_least_a_score_are_all_found() -> None:
+    drawn = random.Random(6)
+    texts = [(" ".join(drawn.choices("abcdefgh", k=drawn.randrange(1, 20))), "") for _ in range(500)]
+    found = postings(texts, [100, 300], {1, 150}, loaded=False)
+    query = parse_query("a b c", PLAIN)
+    rows, scores = found.top(query, 500)
+    for least in scores.tolist()[::40]:
+        some, their = found.top(query, 500, least=least)
+        assert their.tolist() == scores[scores >= least].tolist()
+        assert some.tolist() == rows[scores >= least].tolist()
+
+
 def test_scores_of_rows_without_the_terms_are_0() -> None:
     found = postings([("a", ""), ("b", "")], [1], set(), loaded=False)
     assert found.scores(parse_query("a", PLAIN), np.array([1, 0, 1]))[[0, 2]].tolist() == [0, 0]

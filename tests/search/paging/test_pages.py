@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from vecindex import CursorExpired, Hits, Index, InvalidInput, RecordNotFound, RerankUnfinished
 from vecindex.encoders.run.encoder import Encoder
-from vecindex.search import rankers
+from vecindex.search import sides
 from vecindex.search.dense.exact import Ranking
 from vecindex.search.dense.nearest import rankings
 from vecindex.search.derived import upkeep
@@ -179,7 +179,7 @@ def test_what_the_first_page_missed_comes_on_the_second(index: Index, monkeypatc
         kept = [place for place in range(k + 2) if place not in (1, 3)]
         return (Ranking(one.rows[kept], one.scores[kept]) for one in found)
 
-    monkeypatch.setattr(rankers, "each_ranking", missing)
+    monkeypatch.setattr(sides, "each_ranking", missing)
     expected = [whole[0], whole[2], *whole[4:12], whole[1], whole[3], *whole[12:]]
     assert keys(paged(index, [10, 20])) == expected
     assert keys(paged(index, [10, 1])) == expected

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vecindex import Hits, Index, InvalidInput, RecordNotFound
-from vecindex.search import rankers
+from vecindex.search import hybrid
 
 from ...support.commands import run
 from ...support.extent import examples
@@ -51,7 +51,7 @@ def test_hits_are_the_best_of_the_others(index: Index, mode: Any, exclude: set[s
 
 
 def test_hybrid_search_finds_as_many_as_there_are(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rankers, "DEPTHS", {"convex": 4, "rrf": 4})
+    monkeypatch.setattr(hybrid, "DEPTHS", {"convex": 4, "rrf": 4})
     best = [hit.key for hit in index.search("pump rain", 20, mode="hybrid")]
     for k in (1, 7, 100):
         found = [hit.key for hit in index.search("pump rain", k, mode="hybrid", exclude=best)]

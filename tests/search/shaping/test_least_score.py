@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vecindex import Hits, Index, InvalidInput
-from vecindex.search import rankers
+from vecindex.search import hybrid
 from vecindex.values.records import UNKNOWN
 
 from ...support.commands import run
@@ -75,7 +75,7 @@ def test_hits_are_those_of_a_search_without_a_least_score_that_reach_it(
 def test_a_hybrid_search_of_little_depth_still_finds_as_many_as_there_are(
     index: Index, k: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rankers, "DEPTHS", {"convex": 3, "rrf": 3})
+    monkeypatch.setattr(hybrid, "DEPTHS", {"convex": 3, "rrf": 3})
     near = [hit.score for hit in index.search("pump rain", EVERY)]
     for least in near[::20]:
         found = index.search("pump rain", k, mode="hybrid", min_score=least)

@@ -18,11 +18,12 @@ from ...search.dense.pace import SEARCHES
 from ...search.listing import Listing
 from ...search.options import TOKENS, SearchOptions
 from ...search.paging.pages import check_question, first_pages, next_page
-from ...search.rankers import Dense, Ranker, ranker
+from ...search.rankers import Ranker, ranker
 from ...search.rerank.second_stage import SecondStage
 from ...search.run import SearchReport
 from ...search.shaping.direction import direction
 from ...search.shaping.grouping import unmatched
+from ...search.sides import Dense
 from ...search.together import Together
 from ...search.view import Accelerator, SnapshotView
 from ...store.manifest import Manifest

@@ -104,6 +104,17 @@ def scored(vectors: Vectors, rows: Rows | None, query: Vectors) -> tuple[Rows, V
     return rows, found[0] if len(found) == 1 else np.concatenate([*found, np.empty(0, np.float32)])
 
 
+def are_enough(found: npt.NDArray[Any], least: float) -> npt.NDArray[np.bool_]:
+    """Which scores (n,) are at least ``least``."""
+    # As Python compares the numbers: in float32, ``least`` would be rounded.
+    return np.asarray(found.astype(np.float64) >= least)
+
+
+def as_cosines(found: Vectors) -> Vectors:
+    """Rounding can raise the product of two unit vectors above 1 in the last digit; a cosine is never more than 1."""
+    return np.minimum(np.maximum(found, -1), 1)  # faster than np.clip
+
+
 def union(one: Rows, other: Rows) -> Rows:
     """Each row once, ascending. The first np.union1d loads numpy's masked arrays, a tenth of a cold hybrid search."""
     rows = np.sort(np.concatenate([one, other]))

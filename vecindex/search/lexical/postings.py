@@ -109,6 +109,7 @@ class Postings:
         k: int,
         allowed: Bits | None = None,
         holds_phrases: Callable[[Rows], Mask] | None = None,
+        least: float = 0.0,
     ) -> tuple[Rows, Scores]:
         """The k best rows that match, at most, best first, ties by row, and their scores.
 
@@ -118,13 +119,14 @@ class Postings:
             allowed: as ``alive``, of the rows that may be returned, none of them dead; None if all live ones may.
             holds_phrases: says which of these rows have the query's phrases and none that it excludes; needed if it
                 has any of either.
+            least: rows of a lower score do not match.
         """
         asked = self._prepared(query)
         mask = self._mask(query, allowed)
         if query.phrases or query.without_phrases:
             assert holds_phrases is not None
-            return self._top_with_phrases(asked, k, mask, holds_phrases)
-        return self._top(asked, k, mask)
+            return self._top_with_phrases(asked, k, mask, holds_phrases, least)
+        return self._top(asked, k, mask, least)
 
     def matching(self, query: LexicalQuery, allowed: Bits | None = None) -> Mask:
         """Which rows have all terms of the query's phrases, and none of the words that it leaves out."""
@@ -192,7 +194,7 @@ class Postings:
                         found.append(Contribution(*facts, is_form))
         return found
 
-    def _top(self, asked: _Asked, k: int, mask: Mask | None) -> tuple[Rows, Scores]:
+    def _top(self, asked: _Asked, k: int, mask: Mask | None, least: float) -> tuple[Rows, Scores]:
         rows, scores = np.empty(0, np.int64), np.empty(0, np.float64)
         if k <= 0:
             return rows, scores
@@ -203,19 +205,19 @@ class Postings:
             if not parts:
                 continue
             inside = None if mask is None else mask[segment.first : segment.stop]
-            threshold = float(scores[-1]) if len(scores) == k else 0.0
+            threshold = float(scores[-1]) if len(scores) == k else least
             more, their = top_of_segment(parts, k, segment.stop - segment.first, inside, threshold)
             rows, scores = best(np.concatenate([rows, more + segment.first]), np.concatenate([scores, their]), k)
         return rows, scores
 
     def _top_with_phrases(
-        self, asked: _Asked, k: int, mask: Mask | None, holds_phrases: Callable[[Rows], Mask]
+        self, asked: _Asked, k: int, mask: Mask | None, holds_phrases: Callable[[Rows], Mask], least: float
     ) -> tuple[Rows, Scores]:
         """Asks about the best rows that have the phrases' terms, more of them each time until k have the phrases."""
         wanted = 2 * k + 16
         known: dict[int, bool] = {}
         while True:
-            rows, scores = self._top(asked, wanted, mask)
+            rows, scores = self._top(asked, wanted, mask, least)
             new = np.array([row for row in rows.tolist() if row not in known], np.int64)
             known.update(zip(new.tolist(), holds_phrases(new).tolist(), strict=True))
             kept = np.flatnonzero([known[row] for row in rows.tolist()])[:k]
