@@ -99,7 +99,8 @@ class Watched(Disk):
     def rename(self, source: Path, path: Path) -> None:
         with self._step("rename", source, target=path):
             super().rename(source, path)
-        for descriptor, opened in self._paths.items():  # a lock inside a renamed folder is released later
+        # A lock inside a renamed folder is released later; other threads open files meanwhile.
+        for descriptor, opened in list(self._paths.items()):
             if opened.is_relative_to(source):
                 self._paths[descriptor] = path / opened.relative_to(source)
 
