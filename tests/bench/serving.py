@@ -7,10 +7,10 @@ A real ``vecindex serve`` answers searches by texts over loopback: by meaning, b
 more hits and fewer. Each client asks again as soon as it has its answer, while one more adds ten records at a time. All
 clients are one other process, on the same cores.
 
-together: searches that wait are done as one, as a server always does. alone: each is done by itself. one: a single
-client. For each the answers a second, their milliseconds (median and 99th percentile), the CPU milliseconds of the
-server for one, the errors, the records that were added, and the memory of the server itself, at the beginning, in the
-middle, at the end, and at most.
+together: texts that wait are encoded as one batch, and searches that wait for the same options are done as one, as a
+server always does. alone: neither is. one: a single client. For each the answers a second, their milliseconds (median
+and 99th percentile), the CPU milliseconds of the server for one (what the adding takes is among them), the errors, the
+records that were added, and the memory of the server itself, at the beginning, in the middle, at the end, and at most.
 """
 
 from __future__ import annotations
