@@ -10,6 +10,7 @@ import pytest
 
 from vecindex import errors
 from vecindex.errors import ServerError, VecindexError
+from vecindex.serve.guards.tokens import Tokens
 from vecindex.serve.problems import STATUSES, problem_of
 from vecindex.values.records import AddReport, EncodeReport, IndexInfo
 
@@ -77,6 +78,17 @@ def test_a_server_that_only_reads_documents_and_makes_no_changes(tmp_path: Path)
             for sent in ({"json": body}, {"json": {"no": 1}}, {"content": b"{"}, {}):
                 assert server.refused("POST", path, **sent) == (403, "ReadOnly")
         assert server.get("/v1/count")["count"] == 1
+
+
+def test_a_server_with_tokens_documents_which_requests_need_one(tmp_path: Path, openapi: Any) -> None:
+    token = "correct-horse-battery-staple"
+    with asked(opened(tmp_path / "index"), tokens=Tokens([token])) as server:
+        for _ in range(2):
+            told = server.ask("GET", "/openapi.json", headers={"Authorization": f"Bearer {token}"}).json()
+            assert told["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
+            assert told["security"] == [{"token": []}]
+            assert [path for _, path, each in operations(told) if each.get("security") == []] == ["/healthz"]
+    assert "security" not in openapi
 
 
 # --- errors

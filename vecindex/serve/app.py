@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from .. import __version__
 from ..errors import VecindexError
 from .embedder import Embedder
-from .front import REQUEST, Front, fault
+from .front import OPEN, REQUEST, Front, fault
 from .logs import Log
 from .metrics import Metrics
 from .openai_errors import response_to
@@ -49,7 +49,7 @@ def make_app(service: Service, log: Log) -> ASGIApp:
 
 def make_routes(service: Service, metrics: Metrics) -> FastAPI:
     """The routes alone, with the OpenAPI that describes them."""
-    app = FastAPI(
+    app = (FastAPI if service.settings.tokens is None else _WithTokens)(
         title="vecindex",
         version=__version__,
         description=_ABOUT,
@@ -70,6 +70,19 @@ def make_routes(service: Service, metrics: Metrics) -> FastAPI:
     app.add_exception_handler(HTTPException, _unrouted)
     app.add_exception_handler(Exception, _failed)
     return app
+
+
+class _WithTokens(FastAPI):
+    """Says in its OpenAPI which requests need a token."""
+
+    def openapi(self) -> dict[str, Any]:
+        described = super().openapi()
+        described["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        described["security"] = [{"token": []}]
+        for path in OPEN:
+            for operation in described["paths"][path].values():
+                operation["security"] = []
+        return described
 
 
 async def _problem(request: Request, error: Exception) -> Response:
