@@ -130,7 +130,7 @@ def test_an_index_of_given_vectors_is_searched_by_words_and_has_neighbours(brows
         tab.check_access()
         tab.page.get_by_role("button", name="Neighbours").click()
         tab.page.wait_for_selector("#like:not([hidden])")
-        tab.wait_for_hits(1)
+        tab.settle()
         assert tab.texts() == ["it rains"]
         tab.page.click("nav >> text=Explain")
         tab.page.wait_for_selector("text=made by another program")
