@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -73,3 +75,12 @@ def test_there_is_no_stream_that_would_stay_open_for_ever(method: str) -> None:
 def test_connections_have_a_time_for_their_heads_and_a_greatest_number() -> None:
     config = running._config(lambda scope, receive, send: asyncio.sleep(0))
     assert (config.http, config.limit_concurrency) == (BoundedProtocol, 100)
+
+
+def test_agents_are_served_without_what_only_the_rest_server_needs() -> None:
+    program = (
+        "import sys\n"
+        "for name in ('fastapi', 'prometheus_client'):\n    sys.modules[name] = None\n"
+        "import vecindex.integrations.mcp.running, vecindex.integrations.mcp.server, vecindex.serve.listening"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
