@@ -91,6 +91,8 @@ def test_the_blocks_of_a_page_run_and_print_what_it_shows(page: Path, folder: Pa
                     assert not command.shown or printed == list(command.shown), command.line
         elif block.language == "python" and is_run(block.text):
             exec(compile(block.text.replace(*server), str(page), "exec"), names)
+    if page.stem == "server":
+        names["client"].close()  # else its sockets would be found open by the garbage collector, in any later test
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -43,6 +43,7 @@ def built_once(vectors: Vectors, settings: CodeSettings) -> Codes:
 def test_the_tuned_settings_are_the_fastest_that_reach_the_recall() -> None:
     vectors, queries = rows_and_queries()
     seen: list[Trial] = []
+    today = date.today()
     tuned = tune(vectors, queries, 0.9, clustered=True, build=built_once, progress=seen.append)
     assert tuned.tried == tuple(seen)
     assert {trial.settings.lists for trial in seen} == {0, 128}
@@ -51,7 +52,7 @@ def test_the_tuned_settings_are_the_fastest_that_reach_the_recall() -> None:
     assert tuned.codes.settings == tuned.settings
     assert tuned.codes.rows == N
     assert tuned.settings.recall == pytest.approx(best.recall, abs=1e-4)
-    assert tuned.settings.measured == date.today().isoformat()
+    assert tuned.settings.measured in (today.isoformat(), date.today().isoformat())  # midnight may come between
     assert (tuned.settings.factor, tuned.settings.probes) == (best.settings.factor, best.settings.probes)
     assert recall(ArrayView(vectors, tuned.codes), queries) == pytest.approx(best.recall, abs=0.005)
     assert all(0 < trial.recall <= 1 and trial.p50_ms > 0 for trial in seen)

@@ -16,8 +16,8 @@ SHORT_SHARE = 6
 
 
 def examples(full: int, **options: Any) -> hypothesis.settings:
-    """How many examples hypothesis draws: ``full`` with the profile of that name, and else a part of them."""
-    is_full = hypothesis.settings.get_current_profile_name() == "full"
+    """How many examples hypothesis draws: ``full`` with the profiles "full" and "explore", and else a part of them."""
+    is_full = hypothesis.settings.get_current_profile_name() in ("full", "explore")
     return hypothesis.settings(max_examples=full if is_full else -(-full // SHORT_SHARE), **options)
 
 

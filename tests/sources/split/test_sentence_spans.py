@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +10,8 @@ import vecindex
 from vecindex import split_sentences
 from vecindex.sources.split.sentences import LONGEST
 from vecindex.values.texts import is_blank
+
+from ...support.cost import processor_seconds
 
 MARKS = " .!?\n\r\t,;:()[]\"'-*\u201c\u201d\u00ab\u00bb\u2026\u3002\uff01\u0964\u061f"
 BLANKS = "\u200b\ufeff\u00a0\u2028\u2029\x0b\x0c\x85"
@@ -112,12 +112,7 @@ HARD = {
 def test_time_grows_with_the_length_alone(unit: str) -> None:
     def seconds(characters: int) -> float:
         text = unit * (characters // len(unit))
-        return min(timed(text) for _ in range(2))
-
-    def timed(text: str) -> float:
-        began = time.process_time()
-        check(text, split_sentences(text))
-        return time.process_time() - began
+        return processor_seconds(lambda: check(text, split_sentences(text)), runs=2)
 
     assert seconds(160_000) < 0.1 + 50 * seconds(10_000)  # with the square it would be 256 times
 
