@@ -194,7 +194,7 @@ class Searches(Listing):
         texts = [] if is_plain else asked.texts(options)
         read = asked.read(options) if is_encoded or options.rerank is not None else []
         stage: SecondStage | None = None
-        if options.rerank is not None and not compares_tokens:
+        if options.rerank not in (None, TOKENS):
             stage = self._second_stages.cross(read, options.rerank, options.rerank_ms, progress)
             trace.lap("load")
         encodings = asked.encodings
