@@ -53,13 +53,25 @@ def test_a_blank_query_is_refused_everywhere(index: Index, query: str, tmp_path:
                 ask()
 
 
+@pytest.mark.parametrize("mode", ["dense", "lexical", "hybrid"])
+def test_of_several_queries_the_blank_one_is_named(index: Index, mode: Mode) -> None:
+    with pytest.raises(InvalidInput, match="item 1: the query is blank"):
+        index.search_many(["one", " "], mode=mode)
+    with pytest.raises(InvalidInput, match=r"^the query is blank"):
+        index.search_many([" "], mode=mode)
+
+
 @pytest.mark.parametrize("query", SHOWN)
 def test_a_query_with_a_visible_character_is_searched(index: Index, query: str) -> None:
     assert len(index.search(query)) == 2
 
 
 def test_a_blank_query_is_refused_on_the_command_line(index: Index) -> None:
-    for command in (["search", ""], ["search", "\u200b", "--explain"], ["explain", "one", "--against", " "]):
+    for command in (
+        *(["search", " ", "--mode", mode] for mode in ("dense", "lexical", "hybrid")),
+        ["search", "\u200b", "--explain"],
+        ["explain", "one", "--against", " "],
+    ):
         assert run(*command, "--index", index.path) == failed("the query is blank", "Pass at least one word.")
 
 

@@ -26,7 +26,7 @@ from vecindex.store.stored import Stored
 from vecindex.store.vectors import append, checksums, vector_file
 
 from ..support.extent import examples, slow
-from ..support.helpers import snapshots
+from ..support.helpers import opened, snapshots
 from ..support.toy import DIMENSION, ToyEncoder, toy_space
 
 Vectors = npt.NDArray[np.float32]
@@ -315,6 +315,15 @@ def test_a_query_vectors_length_does_not_matter(large: Index, factor: float) -> 
 def test_a_query_that_is_neither_text_nor_vector_is_refused(large: Index, query: Any, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         large.search(query)
+
+
+def test_a_query_vector_of_another_dimension_is_told_the_right_one(tmp_path: Path) -> None:
+    with opened(tmp_path / "i") as index:
+        index.add(["one"], vectors=np.eye(1, 5), space="elsewhere")
+        for query in (np.ones(3), np.ones((2, 2)), []):
+            with pytest.raises(InvalidInput, match=r"vectors of shape \(5,\)") as caught:
+                index.search(query)
+            assert caught.value.advice == "Pass vectors of 5 numbers, from what made the stored ones."
 
 
 def test_search_many_refuses_a_single_text(large: Index) -> None:

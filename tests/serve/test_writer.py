@@ -9,10 +9,14 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from vecindex import ModelNotFound, UnsupportedModel
 from vecindex.search import together
 from vecindex.serve.problems import Problem
+from vecindex.serve.service import Service
+from vecindex.serve.settings import Settings
 from vecindex.serve.writer import Check, Writer
 from vecindex.store.disk.lock import WriterLock
 
@@ -224,6 +228,21 @@ def test_searches_that_come_together_are_encoded_together_whatever_their_options
         answers = server.together(*[("POST", "/v1/search", {"json": each}) for each in bodies])
     assert {each.status_code for each in answers} == {200}
     assert sizes == [1, 39]
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_reranker_that_is_not_there_is_found_before_the_server_is_ready(tmp_path: Path, own: bool) -> None:
+    with opened(tmp_path / "index") as index:
+        index.add(["one"], **({} if own else {"vectors": np.eye(1, 5), "space": "elsewhere"}))
+        service = Service(index, Settings(rerankers=("no/such-model",)))
+        with pytest.raises(ModelNotFound) as caught:
+            service.warm()
+        assert caught.value.command_advice == "Check the name, or pass a local folder with --reranker DIR."
+        (tmp_path / "model").mkdir()
+        service = Service(index, Settings(rerankers=(str(tmp_path / "model"),)))
+        with pytest.raises((ModelNotFound, UnsupportedModel)) as refused:
+            service.warm()
+        assert "--rerank " not in refused.value.command_advice
 
 
 def test_a_reranker_is_used_only_if_the_server_allows_it(server: Asked, tmp_path: Path) -> None:

@@ -261,7 +261,9 @@ def unit_queries(vectors: Any, dimension: int) -> Vectors:
     if array.ndim != 2 or not array.shape[1] or (dimension and array.shape[1] != dimension):
         raise InvalidInput(
             f"a query vector has the shape {array.shape[1:]}; the index holds vectors of shape ({dimension},)",
-            "Encode the query with index.encoder.encode([text], role='query')[0].",
+            f"Pass vectors of {dimension} numbers, from what made the stored ones."
+            if dimension
+            else "Pass each vector as a flat list of numbers.",
         )
     wide = widened(array)
     largest = np.abs(wide).max(axis=1, keepdims=True)

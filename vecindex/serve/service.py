@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import VecindexError
+from ..errors import Advice, ModelNotFound, UnsupportedModel, VecindexError
 from ..errors.warnings import VecindexWarning, gathered
 from ..values.space import EXTERNAL
 from .problems import Problem, json_bytes, problem_of, timed_out
@@ -18,6 +18,7 @@ from .writer import Check, Writer
 
 if TYPE_CHECKING:
     from ..index.facade import Index
+    from ..search.options import Mode
 
 T = TypeVar("T")
 
@@ -47,16 +48,27 @@ class Service:
     def warm(self) -> None:
         """Loads the model and what searches read, so that the first request does not wait for it."""
         index, info = self.index, self.index.info()
-        if info.precision == EXTERNAL:
-            index.search(WARMING, k=1, mode="lexical")
-            return
-        if info.records or not self.settings.readonly:
+        has_model = info.precision != EXTERNAL
+        if has_model and (info.records or not self.settings.readonly):
             index.encoder.encode([WARMING], role="query")
         with gathered():
-            index.search(WARMING, k=1)
-            index.search(WARMING, k=1, mode="hybrid", rerank="tokens" if info.token_vectors else None)
+            if has_model:
+                index.search(WARMING, k=1)
+                index.search(WARMING, k=1, mode="hybrid", rerank="tokens" if info.token_vectors else None)
+            else:
+                index.search(WARMING, k=1, mode="lexical")
             for name in self.settings.rerankers:
-                index.search(WARMING, k=1, rerank=name)
+                self._warm_reranker(name, "dense" if has_model else "lexical")
+
+    def _warm_reranker(self, name: str, mode: Mode) -> None:
+        try:
+            self.index.search(WARMING, k=1, mode=mode, rerank=name)
+        except ModelNotFound as error:
+            typed = error.command_advice.replace("--rerank ", "--reranker ")
+            raise ModelNotFound(error.model, error.tried, Advice(error.advice, typed=typed)) from error
+        except UnsupportedModel as error:
+            advice = Advice(error.advice, typed="Pass another cross-encoder with --reranker.")
+            raise UnsupportedModel(error.model, error.reason, advice) from error
 
     async def read(self, work: Callable[[Index], dict[str, Any]], *, long: bool = False) -> bytes:
         """The JSON of what ``work`` finds in the index, with the warnings that it issued; raises Problem."""
