@@ -47,7 +47,7 @@ def test_a_segment_is_read_as_it_was_written(sizes: list[int], first: int) -> No
     written = data(segment)
     assert len(written) % 8 == 0
     found = load(written)
-    found.check()
+    found.check(DIMENSION)
     assert (found.first, found.stop, found.dimension, found.tokens) == (
         *(first, first + len(sizes), DIMENSION, sum(sizes)),
     )
@@ -89,12 +89,12 @@ def test_other_numbers_are_refused(numbers: list[int]) -> None:
 
 def test_any_changed_byte_is_found() -> None:
     written = data(build(3, codes([2, 0, 5, 1]), DIMENSION))
-    load(written).check()
+    load(written).check(DIMENSION)
     for place in range(len(written)):
         harmed = bytearray(written)
         harmed[place] ^= 1 << place % 8
         with pytest.raises(ValueError, match="token vectors"):
-            load(bytes(harmed)).check()
+            load(bytes(harmed)).check(DIMENSION)
 
 
 def test_damage_of_one_row_leaves_the_others_readable() -> None:

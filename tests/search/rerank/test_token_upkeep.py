@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vecindex import AddReport, Index, Record
@@ -15,6 +17,8 @@ from vecindex.search.derived import token_upkeep, upkeep
 from vecindex.search.derived.token_upkeep import Kept, TokenUpkeep
 from vecindex.search.rerank.stored_tokens import TokenStore
 from vecindex.search.rerank.token_codes import encode
+from vecindex.search.rerank.token_segment import build
+from vecindex.store.manifest import Manifest
 
 from ...support.helpers import opened
 from ...support.toy import DIMENSION, ToyEncoder
@@ -197,6 +201,24 @@ def test_a_repair_makes_only_the_token_vectors_that_were_damaged(tmp_path: Path)
         assert len(index.repair().repaired) == 1
         assert reading.read - {""} == {"one", "two", "three"}
         assert stored_rows(index) == 5
+        assert index.verify().ok
+
+
+def test_a_repair_makes_token_vectors_of_another_dimension_again(tmp_path: Path) -> None:
+    with opened(tmp_path / "i", model=ToyEncoder()) as index:
+        index.add(["one", "two", "three"])
+        index.index_tokens()
+        other = build(0, [np.zeros((1, 6), np.uint8)] * 3, 24)
+
+        def choose(now: Manifest) -> Manifest:
+            assert now.tokens is not None
+            return replace(now, tokens=replace(now.tokens, segments=(index._upkeep.tokens._life.write(now, other),)))
+
+        with index._writer() as writer:
+            assert writer.set_derived(index._manifest().vectors, choose)
+        assert "24 dimensions" in str(index.verify().faults[0])
+        assert index.repair().ok
+        assert stored_rows(index) == 3
         assert index.verify().ok
 
 

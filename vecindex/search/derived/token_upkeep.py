@@ -263,7 +263,8 @@ class TokenUpkeep:
         bad: list[SegmentFile] = []
         for file in usable:
             try:
-                load_segment(self._folder, file).check()  # the file as it is now, and not as it was once mapped
+                segment = load_segment(self._folder, file)  # as it is now, and not as it was once mapped
+                segment.check(manifest.dimension)
             except CorruptIndex:
                 bad.append(file)
             except ValueError as error:

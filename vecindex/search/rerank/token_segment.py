@@ -78,12 +78,14 @@ class TokenSegment:
             self.is_checked[place] = True
         return codes
 
-    def check(self) -> None:
-        """Checks everything that is otherwise checked when it is first used.
+    def check(self, dimension: int) -> None:
+        """Checks everything that is otherwise checked when it is first used, by vectors of this ``dimension``.
 
         Raises:
-            ValueError: something is damaged.
+            ValueError: something is damaged, or its vectors have another dimension.
         """
+        if self.dimension != dimension:
+            raise ValueError(f"its vectors have {self.dimension} dimensions, and not {dimension}")
         for row in range(self.first, self.stop):
             self.of_row(row)
         if self.offsets[0] != 0 or self.offsets[-1] != len(self.codes):
