@@ -320,7 +320,8 @@ def test_a_query_that_is_neither_text_nor_vector_is_refused(large: Index, query:
 def test_a_query_vector_of_another_dimension_is_told_the_right_one(tmp_path: Path) -> None:
     with opened(tmp_path / "i") as index:
         index.add(["one"], vectors=np.eye(1, 5), space="elsewhere")
-        for query in (np.ones(3), np.ones((2, 2)), []):
+        queries: list[Any] = [np.ones(3), np.ones((2, 2)), []]
+        for query in queries:
             with pytest.raises(InvalidInput, match=r"vectors of shape \(5,\)") as caught:
                 index.search(query)
             assert caught.value.advice == "Pass vectors of 5 numbers, from what made the stored ones."

@@ -233,7 +233,10 @@ def test_searches_that_come_together_are_encoded_together_whatever_their_options
 @pytest.mark.parametrize("own", [True, False])
 def test_a_reranker_that_is_not_there_is_found_before_the_server_is_ready(tmp_path: Path, own: bool) -> None:
     with opened(tmp_path / "index") as index:
-        index.add(["one"], **({} if own else {"vectors": np.eye(1, 5), "space": "elsewhere"}))
+        if own:
+            index.add(["one"])
+        else:
+            index.add(["one"], vectors=np.eye(1, 5), space="elsewhere")
         service = Service(index, Settings(rerankers=("no/such-model",)))
         with pytest.raises(ModelNotFound) as caught:
             service.warm()
