@@ -265,6 +265,9 @@ def test_many_records_are_sent_in_several_requests(empty: RemoteIndex, monkeypat
     )
     assert (report.added, reports) == (10, [4, 8, 10])
     assert [hit.text for hit in empty.search(vectors[3], k=1)] == ["3"]
+    assert empty.add(["3"], vectors=[None]).updated == 1
+    assert [hit.text for hit in empty.search(vectors[3], k=1)] != ["3"]
+    assert empty.add([Record("3"), Record("4", vector=vectors[4])], space="theirs").unchanged == 2
     monkeypatch.setattr("vecindex.serve.client.questions.BYTES_A_REQUEST", 2 * 22 * 10)
     empty.add(["a"] * 5, keys=list("abcde"), vectors=vectors[:5], space="theirs", progress=lambda _: reports.append(0))
     assert reports[3:] == [0, 0, 0]

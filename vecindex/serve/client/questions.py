@@ -153,7 +153,7 @@ def _windows(items: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         others = {name: value for name, value in item.items() if name != "vector"}
         with _of_item(place):
             checked_text(item["text"])
-            size += len(as_json(others)) + _BYTES_A_NUMBER * len(item.get("vector", ()))
+            size += len(as_json(others)) + _BYTES_A_NUMBER * len(item.get("vector") or ())
         if len(window) == RECORDS_A_REQUEST or size >= BYTES_A_REQUEST:
             yield window
             window, size = [], 0
@@ -197,7 +197,8 @@ def _items(
             item = {**own, **of_text}
         if item.get("vector") is not None:
             item["vector"] = _vector(item["vector"], f"the vector of item {place}")
-        yield {name: value for name, value in item.items() if value is not None or name == "text"}
+        said = {"text", *(("vector",) if vectors is not None else ())}  # a vector that is None is one, too
+        yield {name: value for name, value in item.items() if value is not None or name in said}
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -57,8 +57,10 @@ async def add(
     """Adds records, and answers once they are durable. A key that is stored is updated, as by `Index.add`."""
 
     def added(index: Index, check: Check) -> dict[str, Any]:
+        records, vectors = _stated(asked.records)
         report = index.add(
-            [_record(each) for each in asked.records],
+            records,
+            vectors=vectors,
             space=asked.space,
             on_long=asked.on_long,
             on_duplicate=asked.on_duplicate,
@@ -70,9 +72,18 @@ async def add(
     return json_answer(await service.write(added))
 
 
-def _record(given: NewRecord) -> Record:
-    vector = None if given.vector is None else np.array(given.vector)
-    return Record(given.text, given.key, given.metadata, vector)
+def _stated(given: list[NewRecord]) -> tuple[list[Record], list[Any] | None]:
+    """The records, which hold their vectors; if one is null, the vectors apart, since null drops what is stored."""
+    records = [Record(each.text, each.key, each.metadata) for each in given]
+    vectors = [None if each.vector is None else np.array(each.vector) for each in given]
+    silent = [place for place, each in enumerate(given) if "vector" not in each.model_fields_set]
+    if len(silent) == sum(vector is None for vector in vectors):
+        return [replace(record, vector=vector) for record, vector in zip(records, vectors, strict=True)], None
+    if silent:
+        raise InvalidInput(
+            f"item {silent[0]} has no member vector, but that of others is null", "Give each one a vector or null."
+        )
+    return records, vectors
 
 
 def _between_commits(check: Check) -> Callable[[AddReport], None]:

@@ -105,7 +105,9 @@ class NewRecord(Body):
     text: Text
     key: Key | None = Field(None, description="A stable name; if left out, one is derived from text and metadata.")
     metadata: dict[str, Any] | None = Field(None, description="A JSON object; null keeps what is stored.")
-    vector: Vector | None = Field(None, description="Made elsewhere; if left out, the text is encoded.")
+    vector: Vector | None = Field(
+        None, description="Made elsewhere; null stores the text without one. If left out, the text is encoded."
+    )
 
 
 class Add(Body):
