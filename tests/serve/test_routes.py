@@ -176,11 +176,11 @@ def test_an_index_of_vectors_made_elsewhere_is_filled_and_searched(tmp_path: Pat
         assert server.post("/v1/records", records=records, space="theirs")["added"] == 2
         assert server.post("/v1/search", query=[0.0, 2.0], k=1)["hits"][0]["key"] == "b"
         assert server.refused("POST", "/v1/search", json={"query": "one"}) == (422, "InvalidInput")
-        records = [{"text": "one", "key": "a", "vector": None}, {"text": "two", "key": "b", "vector": [1, 0]}]
-        assert server.post("/v1/records", records=records, space="theirs")["updated"] == 2
+        changed: list[dict[str, Any]] = [{**records[0], "vector": None}, {**records[1], "vector": [1, 0]}]
+        assert server.post("/v1/records", records=changed, space="theirs")["updated"] == 2
         assert [hit["key"] for hit in server.post("/v1/search", query=[1.0, 0.0])["hits"]] == ["b", "z"]
-        del records[1]["vector"]
-        silent = {"records": records, "space": "theirs"}
+        del changed[1]["vector"]
+        silent = {"records": changed, "space": "theirs"}
         assert server.refused("POST", "/v1/records", json=silent) == (422, "InvalidInput")
         useless = {"records": [{"text": "three", "vector": [0, 0]}], "space": "theirs"}
         assert server.refused("POST", "/v1/records", json=useless) == (422, "InvalidInput")
