@@ -195,6 +195,7 @@ LOOKUPS = {
     "a = 1 and not (c = 1 or a = 2)": "<expr>=? AND <expr>=?",
     "a != 2 and a = 1": "<expr>=? AND <expr>=?",
     "a = 1 and (c = 1 or b = 2)": "<expr>=? AND <expr>=?",
+    "a = 1 or a = 2": "<expr>=? AND <expr>=?",
 }
 
 
