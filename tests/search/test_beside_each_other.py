@@ -168,15 +168,11 @@ def test_texts_that_wait_are_encoded_together_whatever_the_options(threads: Thre
     assert threads.sizes == [1] * len(queries)
 
 
+@pytest.mark.filterwarnings("ignore")  # not in the threads: what is caught is not that of one thread
 def test_texts_whose_tokens_are_compared_are_encoded_together(threads: Threads) -> None:
-    index, queries = threads.index, ["sun pump", "the rain", LONG]
-    index.index_tokens()
-
-    def search(query: str, **options: Any) -> Any:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return index.search(query, k=3, rerank="tokens", **options)
-
+    queries = ["sun pump", "the rain", LONG]
+    threads.index.index_tokens()
+    search = partial(threads.index.search, k=3, rerank="tokens")
     asked = [partial(search, query) for query in queries]
     asked += [partial(search, "fog", mode="hybrid"), partial(search, "sea", vector=np.ones(DIMENSION))]
     alone = [each() for each in asked]
