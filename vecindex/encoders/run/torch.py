@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ from .tokenized import IntArray
 _LEAST_COSINE = 0.99999
 # Words in the names of settings that hold a number of tokens beyond which a transformer treats a text differently.
 _BOUNDARIES = ("window", "local_attention", "attention_chunk", "original_max_position")
+_QUIET = threading.RLock()
 
 
 class TorchEncoder(Encoder):
@@ -238,16 +240,21 @@ def model_errors(model: str, done: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps the libraries' progress bars and log messages off the user's terminal."""
-    logging: Any = transformers.utils.logging
-    had_bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if had_bar:
-            logging.enable_progress_bar()
+    """Keeps the libraries' progress bars and log messages off the user's terminal; in one thread at a time.
+
+    What is set is that of the whole process: a second thread would take what the first has set for the user's own
+    choice, and keep warnings silent for good.
+    """
+    with _QUIET:
+        logging: Any = transformers.utils.logging
+        had_bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            logging.set_verbosity(verbosity)
+            if had_bar:
+                logging.enable_progress_bar()
