@@ -13,8 +13,9 @@ import pytest
 from vecindex import AddReport, Index, Record
 from vecindex.encoders.run.own_tokens import own_tokens, tokenized
 from vecindex.encoders.run.tokenized import Tokens
-from vecindex.search.derived import token_upkeep, upkeep
-from vecindex.search.derived.token_upkeep import Kept, TokenUpkeep
+from vecindex.search.derived import kept_tokens, token_upkeep, upkeep
+from vecindex.search.derived.kept_tokens import Kept
+from vecindex.search.derived.token_upkeep import TokenUpkeep
 from vecindex.search.rerank.stored_tokens import TokenStore
 from vecindex.search.rerank.token_codes import encode
 from vecindex.search.rerank.token_segment import build
@@ -66,7 +67,7 @@ def add_with_vectors(index: Index, encoder: ToyEncoder, texts: list[str]) -> Non
 
 
 def test_codes_make_room_once_their_rows_are_published(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_upkeep, "MOST_KEPT", 4 * TOKEN_BYTES)
+    monkeypatch.setattr(kept_tokens, "MOST_KEPT", 4 * TOKEN_BYTES)
     kept, encoder = Kept(), ToyEncoder()
     put(kept, encoder, "one two")
     assert kept.is_half_full
@@ -89,7 +90,7 @@ def test_an_add_stores_more_token_vectors_than_it_may_keep_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room = 160 * 2 * TOKEN_BYTES
-    monkeypatch.setattr(token_upkeep, "MOST_KEPT", room)
+    monkeypatch.setattr(kept_tokens, "MOST_KEPT", room)
     monkeypatch.setattr(upkeep, "TEXTS_MADE_UP", 0)
     monkeypatch.setattr(upkeep, "TEXTS_MADE_UP_MEANWHILE", 0)
     with opened(tmp_path / "i", model=FewAtOnce(), lock_timeout=60) as index:
