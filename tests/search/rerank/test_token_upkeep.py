@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,7 +19,7 @@ from vecindex.search.derived import kept_tokens, token_upkeep, upkeep
 from vecindex.search.derived.kept_tokens import Kept
 from vecindex.search.derived.token_upkeep import TokenUpkeep
 from vecindex.search.rerank.stored_tokens import TokenStore
-from vecindex.search.rerank.token_codes import encode
+from vecindex.search.rerank.token_codes import Codes, encode
 from vecindex.search.rerank.token_segment import build
 from vecindex.store.manifest import Manifest
 
@@ -43,6 +45,25 @@ class Reading(ToyEncoder):
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         self.read.update(texts)
         return super().tokenize(texts)
+
+
+class Alive:
+    """Counts the bytes of arrays that are in memory."""
+
+    def __init__(self) -> None:
+        self.now = self.most = self.largest = 0
+        self._lock = threading.RLock()
+
+    def seen(self, codes: Codes) -> Codes:
+        size = codes.nbytes
+        self._add(size)
+        weakref.finalize(codes, self._add, -size)
+        return codes
+
+    def _add(self, size: int) -> None:
+        with self._lock:
+            self.now += size
+            self.most, self.largest = max(self.most, self.now), max(self.largest, size)
 
 
 def stored_rows(index: Index) -> int:
@@ -104,6 +125,58 @@ def test_an_add_stores_more_token_vectors_than_it_may_keep_at_a_time(
         assert stored_rows(index) == 800
         assert max(for_each_commit) <= room
         assert kept_size(index) == 0
+        assert index.verify().ok
+
+
+@pytest.mark.parametrize("texts_at_once", [50, 4096])
+def test_codes_in_memory_stay_below_the_stated_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts_at_once: int
+) -> None:
+    text_bytes = 30 * TOKEN_BYTES
+    most_kept, most_a_piece = 40 * text_bytes, 20 * text_bytes
+    monkeypatch.setattr(kept_tokens, "MOST_KEPT", most_kept)
+    monkeypatch.setattr(token_upkeep, "MOST_A_PIECE", most_a_piece)
+    alive, made = Alive(), Alive()
+    for module in (kept_tokens, token_upkeep):
+        monkeypatch.setattr(module, "encode", lambda vectors: alive.seen(encode(vectors)))
+    monkeypatch.setattr(token_upkeep, "build", lambda *of: replace(new := build(*of), codes=made.seen(new.codes)))
+
+    class ManyAtOnce(ToyEncoder):
+        @property
+        def texts_at_once(self) -> int:
+            return texts_at_once
+
+    with opened(tmp_path / "i", model=ManyAtOnce(), lock_timeout=60) as index:
+        index.index_tokens()
+        words = [f"w{n}" for n in range(400)]
+        index.add([" ".join(words[n : n + 30]) for n in range(300)])
+        assert stored_rows(index) == 300
+        assert 0 < alive.most <= most_kept + most_a_piece + text_bytes  # the last one is looked at, and not kept
+        assert 0 < made.largest <= most_a_piece
+        assert alive.now == made.now == 0
+        assert index.verify().ok
+
+        index.drop_tokens()
+        alive.most = 0
+        assert index.index_tokens().encoded == 300
+        assert 0 < alive.most <= most_a_piece
+        assert index.verify().ok
+
+
+def test_a_text_with_more_codes_than_a_piece_may_have_is_a_piece_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_upkeep, "MOST_A_PIECE", 2 * TOKEN_BYTES)
+    monkeypatch.setattr(token_upkeep, "MOST_TOKENS", 0)  # nothing is merged
+    encoder = ToyEncoder()
+    texts = ["one two three", "four", "five", "six", "seven eight nine ten"]
+    with opened(tmp_path / "i", model=encoder) as index:
+        index.add(texts, keys=list("abcde"), vectors=encoder.encode(texts), space=encoder.space)
+        index.delete(["c"])
+        assert index.index_tokens().encoded == 4
+        tokens = index._manifest().tokens
+        assert tokens is not None
+        assert [(file.first, file.stop) for file in tokens.segments] == [(0, 1), (1, 4), (4, 5)]
         assert index.verify().ok
 
 

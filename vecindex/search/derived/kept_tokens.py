@@ -12,8 +12,11 @@ from ...store.text_cache import text_digest
 from ...values.space import Space
 from ..rerank.token_codes import Codes, encode
 
-MOST_KEPT = 2**28
-"""How many bytes of codes an ``add`` may keep at a time; those whose rows are published make room for new ones."""
+MOST_KEPT = 7 * 2**25
+"""How many bytes of codes an ``add`` may keep at a time; those whose rows are published make room for new ones.
+
+With a piece of those that are made up for (`token_upkeep.MOST_A_PIECE`), it has at most 256 MiB.
+"""
 
 
 class Kept:

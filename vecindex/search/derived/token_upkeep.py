@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 
 from ...encoders.run.encoder import Encoder
 from ...encoders.run.own_tokens import own_tokens, tokenized
+from ...encoders.run.tokenized import Tokens
 from ...errors import CorruptIndex
 from ...machine.memory import memory_errors
 from ...store.derived import SegmentFile, TokenFiles
@@ -37,6 +38,8 @@ from .segment_life import SegmentLife
 ROWS_A_PIECE = 1_024
 """So many rows, or fewer with this many characters, are encoded for one segment: little is lost when it is stopped."""
 CHARACTERS_A_PIECE = 2_000_000
+MOST_A_PIECE = 2**25
+"""With more bytes of codes a piece ends sooner, but for those of a single text."""
 MOST_TOKENS = 1_000_000
 """Segments with more are not merged any further."""
 _TOKENS_AT_ONCE = 16_384
@@ -81,6 +84,19 @@ class _Piece:
         """The row after the last one whose text is to be encoded: new rows may follow old ones in a piece."""
         missing = set(self.missing)
         return max((row + 1 for row, text in enumerate(self.rows, self.first) if text in missing), default=self.stop)
+
+    def cut(self, sizes: Mapping[str, int]) -> _Piece:
+        """Its first rows, as many as `MOST_A_PIECE` allows; ``sizes`` are those of the codes that are to be made."""
+        sizes = {**sizes, **{text: codes.nbytes for text, codes in self.codes.items()}}
+        size = 0
+        for count, text in enumerate(self.rows):
+            size += 0 if text is None else sizes.get(text, 0)
+            if size > MOST_A_PIECE and count:
+                rows = self.rows[:count]
+                left = set(rows)
+                codes = {each: found for each, found in self.codes.items() if each in left}
+                return _Piece(self.first, rows, codes, [each for each in self.missing if each in left])
+        return self
 
 
 class TokenUpkeep:
@@ -155,7 +171,10 @@ class TokenUpkeep:
                 encoder = self._encoder()
                 if encoder.space.fingerprint != space.fingerprint:
                     continue  # scenario 3
-                piece.codes.update(codes_of(encoder, piece.missing))
+                tokens = dict(zip(piece.missing, tokenized(encoder, piece.missing, "document"), strict=True))
+                width = bytes_a_token(space.dimension)
+                piece = piece.cut({text: width * len(each.ids) for text, each in tokens.items()})
+                piece.codes.update(_codes_of(encoder, {text: tokens[text] for text in piece.missing}))
                 encoded += len(piece.missing)
             self._publish(manifest, space, sound, piece)
 
@@ -238,7 +257,7 @@ class TokenUpkeep:
                 break
         wanted = dict.fromkeys(text for text in rows if text is not None)
         codes = {text: found for text in wanted if (found := self.kept.get(text, space)) is not None}
-        return _Piece(first, rows, codes, [text for text in wanted if text not in codes])
+        return _Piece(first, rows, codes, [text for text in wanted if text not in codes]).cut({})
 
     def _publish(
         self, manifest: Manifest, space: Space, sound: list[tuple[SegmentFile, TokenSegment]], piece: _Piece
@@ -276,17 +295,16 @@ def describe_tokens(manifest: Manifest) -> str | None:
     return f"{bytes_a_token(manifest.dimension)} bytes a token, {manifest.tokens.covered} rows"
 
 
-def codes_of(encoder: Encoder, texts: Sequence[str]) -> dict[str, Codes]:
-    """The codes of the own tokens of different texts."""
-    tokens = dict(zip(texts, tokenized(encoder, texts, "document"), strict=True))
+def _codes_of(encoder: Encoder, tokens: Mapping[str, Tokens]) -> dict[str, Codes]:
+    """The codes of the own ones of each text's tokens."""
     found: dict[str, Codes] = {}
     some: list[str] = []
     size = 0
-    ordered = sorted(texts, key=lambda text: -len(tokens[text].ids))  # similar lengths take less padding
-    for text, after in zip(ordered, (*ordered[1:], None), strict=True):
+    ordered = sorted(tokens, key=lambda text: -len(tokens[text].ids))  # similar lengths take less padding
+    for place, text in enumerate(ordered, 1):
         some.append(text)
         size += len(tokens[text].ids)
-        if after is None or size >= _TOKENS_AT_ONCE:
+        if place == len(ordered) or size >= _TOKENS_AT_ONCE:
             own = own_tokens(encoder, [tokens[each] for each in some], "document")
             found |= {each: encode(one.vectors) for each, one in zip(some, own, strict=True)}
             some, size = [], 0

@@ -131,7 +131,7 @@ def renumbered(segment: TokenSegment, rows: npt.NDArray[np.int64], first: int, s
     return build(first, [segment.of_row(segment.first + place) for place in kept.tolist()], segment.dimension)
 
 
-def dump(segment: TokenSegment) -> list[bytes]:
+def dump(segment: TokenSegment) -> list[Buffer]:
     """The parts of the segment's file, in order."""
     sums = segment.checksums.astype("<u4").tobytes()
     header = _HEADER.pack(
@@ -139,7 +139,8 @@ def dump(segment: TokenSegment) -> list[bytes]:
         *(segment.dimension, segment.codes.shape[1], zlib.crc32(sums), 0),
     )[:-4]
     header += struct.pack("<I", zlib.crc32(header))
-    return [header, segment.offsets.astype("<u8").tobytes(), _padded(sums), _padded(segment.codes.tobytes())]
+    codes = np.ascontiguousarray(segment.codes).reshape(-1).data  # no copy: they may be large
+    return [header, segment.offsets.astype("<u8").tobytes(), _padded(sums), codes, bytes(-len(codes) % 8)]
 
 
 def load(data: Buffer) -> TokenSegment:
