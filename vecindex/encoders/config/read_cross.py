@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UnsupportedModel
-from .cross_model import CrossModel
+from .cross_model import LABELS, CrossModel
 from .layouts import MODULES_FILE, SENTENCE_FILE
 from .modules import Activation, ModelReader, activation_of, listed_modules
 from .prompts import default_prompt
@@ -114,7 +114,7 @@ def _check_head(read: ModelReader, config: Mapping[str, Any]) -> None:
         read.refuse(f"it is {what}; a cross-encoder has a head for sequence classification (...{_HEADED})")
     labels = config.get("id2label")
     count = len(labels) if isinstance(labels, Mapping) else config.get("num_labels", _USUAL_LABELS)
-    if count != 1:
+    if count != LABELS:
         read.refuse(f"it gives {count} numbers for a pair (id2label), and an order needs one")
 
 

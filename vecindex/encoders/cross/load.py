@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 
 from ...errors import Advice, UnsupportedModel
@@ -35,13 +37,21 @@ def load_cross_encoder(
         UnsupportedModel: it is not a cross-encoder, or asks for something that is not supported.
         MissingExtra.
     """
-    try:
+    with _advised():
         files = resolve(name_or_path, offline=offline, kind=CROSS)
         return compiled_or_torch(files, cross_of(files), threads)
-    except UnsupportedModel as error:
-        raise UnsupportedModel(error.model, error.reason, _ADVICE) from error
 
 
 def cross_of(files: ModelFiles) -> CrossModel:
-    """The cross-encoder that a model's files define."""
-    return replace(read_cross(files.folder, files.name, file_digest), revision=files.revision)
+    """The cross-encoder that a model's files define; raises UnsupportedModel."""
+    with _advised():
+        return replace(read_cross(files.folder, files.name, file_digest), revision=files.revision)
+
+
+@contextlib.contextmanager
+def _advised() -> Iterator[None]:
+    """Says what to use instead of a cross-encoder that is not supported."""
+    try:
+        yield
+    except UnsupportedModel as error:
+        raise UnsupportedModel(error.model, error.reason, _ADVICE) from error
