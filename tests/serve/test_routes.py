@@ -151,6 +151,11 @@ def test_health_and_metrics_are_told(server: Asked) -> None:
 # --- changes
 
 
+def test_health_may_be_asked_for_without_an_answer_to_read(server: Asked) -> None:
+    for path in ("/healthz", "/readyz"):
+        assert (server.ask("HEAD", path).status_code, server.ask("HEAD", path).content) == (200, b"")
+
+
 def test_records_are_added_with_keys_metadata_and_vectors(fresh: Asked, tmp_path: Path) -> None:
     records = [
         {"text": "a new one", "key": "new", "metadata": {"n": [1, {"deep": None}]}},
@@ -197,6 +202,27 @@ def test_records_may_be_encoded_later(fresh: Asked) -> None:
     assert fresh.post("/v1/search", query="later", mode="lexical")["hits"][0]["key"] == "l"
     assert fresh.post("/v1/records/encode")["encoded"] == 1
     assert len(fresh.get("/v1/record", key="l")["vector"]) == 16
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [
+        ("search", [], "the body: input should be a JSON object"),
+        ("search", {"query": ""}, "query: string should have at least 1 character"),
+        ("search", {"query": 5}, "query: input should be a valid string or a valid list"),
+        ("search", {"query": [1, "a"]}, "query.1: input should be a valid number"),
+        ("search", {"query": []}, "query: list should have at least 1 item, not 0"),
+        ("search", {"query": "a", "where": [1]}, "where: input should be a valid string or a JSON object"),
+        ("search", {"query": 5, "k": 0}, "k: input should be greater than or equal to 1 (1 more)"),
+        ("search-many", {"queries": ["a", ""]}, "queries.1: string should have at least 1 character"),
+        ("search-many", {"queries": ["a", [1]]}, "queries.1: input should be a valid string"),
+        ("search-many", {"queries": [[1], ["a"]]}, "queries.1.0: input should be a valid number"),
+        ("search-many", {"queries": "a"}, "queries: input should be a valid list"),
+        ("records", {"records": [{"text": "a"}, {}]}, "records.1.text: field required"),
+    ],
+)
+def test_what_cannot_be_used_is_named_as_it_was_sent(server: Asked, path: str, body: Any, message: str) -> None:
+    assert server.ask("POST", f"/v1/{path}", json=body).json()["error"]["message"] == message
 
 
 def test_a_filter_has_few_conditions(fresh: Asked) -> None:

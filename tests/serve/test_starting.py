@@ -110,6 +110,13 @@ def test_a_file_without_good_tokens_is_an_error(
     assert "secrets.token_urlsafe" in err
 
 
+@pytest.mark.parametrize("option", ["--timeout", "--rate"])
+def test_nan_is_no_number_of_seconds_or_requests(option: str) -> None:
+    code, out, err = run("serve", option, "nan")
+    assert (code, out) == (2, "")
+    assert f"Invalid value for '{option}': nan is not in the range" in err
+
+
 def test_no_index_is_an_error_unless_one_is_to_be_created(tmp_path: Path) -> None:
     assert run("serve", "--index", tmp_path / "none", "--port", "0") == no_index(tmp_path / "none")
     with running(tmp_path / "none", "--create") as server, httpx.Client(base_url=server.url) as client:

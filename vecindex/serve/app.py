@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, cast
 
 from fastapi import FastAPI, Request, Response
@@ -18,7 +17,7 @@ from .front import OPEN, REQUEST, Front, fault
 from .logs import Log
 from .metrics import Metrics
 from .openai_errors import response_to
-from .problems import SECONDS, Problem, problem_of
+from .problems import SECONDS, Problem, first_fault, problem_of
 from .routes import changes, facts, health, openai, page, records, searching
 from .service import Service
 
@@ -100,12 +99,11 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     """What is wrong with the first member that cannot be used; the value itself is not repeated."""
-    faults: Sequence[Any] = cast(RequestValidationError, error).errors()
-    first = faults[0]
-    place = ".".join(str(part)[:_LONGEST_NAME] for part in first["loc"][1:]) or "the body"
-    more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
-    message = f"{place}: {first['msg'][:1].lower()}{first['msg'][1:]}{more}"
-    problem = Problem(422, "InvalidInput", message, "The OpenAPI at /openapi.json says what is taken.")
+    first = first_fault(cast(RequestValidationError, error).errors(), outer=1)
+    place = ".".join(str(part)[:_LONGEST_NAME] for part in first.place) or "the body"
+    more = f" ({first.others} more)" if first.others else ""
+    advice = "The OpenAPI at /openapi.json says what is taken."
+    problem = Problem(422, "InvalidInput", f"{place}: {first.reason}{more}", advice)
     return _answer(request, problem)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi.exceptions import HTTPException
@@ -61,6 +63,53 @@ class Problem(HTTPException):
 
     def response(self) -> Response:
         return json_response(self.to_dict(), self.status_code, self.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What cannot be used in a request: where it is, such as ``("records", 3, "text")``, why, and how many others."""
+
+    place: tuple[str | int, ...]
+    reason: str
+    others: int
+
+
+def first_fault(faults: Sequence[Mapping[str, Any]], outer: int = 0) -> Fault:
+    """The first of what pydantic found; ``outer`` parts of each place are left out, which are not of the request.
+
+    Of a member that may have several forms, pydantic tells what is wrong with each. What counts is the form that it
+    comes closest to: of a list with a bad number, it goes without saying that it is no text either.
+    """
+    placed = [(tuple(part for part in each["loc"][outer:] if not _is_form(part)), each) for each in faults]
+    place, fault = placed[0]
+    others = {other for other, _ in placed} - {place}
+    reason = fault["msg"]
+    if any(map(_is_form, fault["loc"])):
+        member = place[0]
+        forms = [(where, each) for where, each in placed if where[0] == member]
+        place, fault = max(forms, key=lambda form: (len(form[0]), not form[1]["type"].endswith("_type")))
+        others = {other for other in others if other[0] != member}
+        reason = fault["msg"]
+        if all(where == place and each["type"].endswith("_type") for where, each in forms):
+            kinds = dict.fromkeys(each["msg"].removeprefix("Input should be ") for _, each in forms)
+            reason = f"Input should be {' or '.join(kinds)}"
+    return Fault(place, _worded(reason), len(others))
+
+
+def _worded(reason: str) -> str:
+    """A reason of pydantic in words that hold for JSON, as the middle of a sentence."""
+    reason = reason.removeprefix("Value error, ").removesuffix(".").replace(" after validation", "")
+    reason = _DICTIONARY.sub("a JSON object", reason)
+    return reason[:1].lower() + reason[1:] if reason[1:2].islower() else reason
+
+
+def _is_form(part: str | int) -> bool:
+    """Whether a part of a place is no name in a request, but that of a form which a member may have."""
+    return isinstance(part, str) and _FORM.fullmatch(part) is not None
+
+
+_FORM = re.compile(r"constrained-\w+|\w+\[.*\]")
+_DICTIONARY = re.compile(r"a valid dictionary( or object to extract fields from| or instance of \w+)?")
 
 
 def timed_out(seconds: float) -> Problem:

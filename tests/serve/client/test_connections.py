@@ -239,6 +239,13 @@ def test_what_is_no_address_is_refused_at_once(url: str) -> None:
             connect(url)
 
 
+@pytest.mark.parametrize("token", ["", "a secret", "secret ", "secret\n", "gehe\u00edm", "\x7f"])
+def test_what_is_no_token_is_refused_at_once_and_not_shown(token: str) -> None:
+    with pytest.raises(InvalidInput, match="the token is empty, or has characters that no token has") as caught:
+        vecindex.connect(URL, token=token)
+    assert not token.strip() or token.strip() not in str(caught.value)
+
+
 def test_names_that_no_host_has_are_not_reached() -> None:
     for name in ("xn--", "a" * 300):
         with vecindex.connect(f"http://{name}") as index, pytest.raises(ServerError) as caught:
@@ -321,7 +328,7 @@ def test_vectors_that_are_not_finite_are_refused_before_they_are_sent() -> None:
             with pytest.raises(InvalidInput):
                 index.search(query)
         with pytest.raises(InvalidInput, match="cannot be sent as JSON"):
-            index.search("rain", where={"a": {1, 2}})
+            index.add(["rain"], metadata=[{"a": {1, 2}}])
 
 
 def test_without_httpx_the_extra_is_named() -> None:

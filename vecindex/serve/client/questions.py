@@ -15,6 +15,7 @@ import numpy as np
 
 from ...encoders.explain import Explanation
 from ...errors import InvalidInput
+from ...filters.parse import parse
 from ...search.run import SearchReport
 from ...values.arrays import numbers
 from ...values.facets import Facets
@@ -96,17 +97,16 @@ def list_page(
         return list(map(record_of, found["records"])), found["after"]
 
     named = {"source": None if source is None else os.fspath(source), "after": after, "limit": limit}
-    return Question("GET", "/v1/records", read, parameters=_in_url(where=where, **named))
+    return Question("GET", "/v1/records", read, parameters=_in_url(where=_filter(where), **named))
 
 
 def count(where: Where | None) -> Question[int]:
-    return Question("GET", "/v1/count", lambda found: int(found["count"]), parameters=_in_url(where=where))
+    return Question("GET", "/v1/count", lambda found: int(found["count"]), parameters=_in_url(where=_filter(where)))
 
 
 def facets(field: str, where: Where | None, top: int) -> Question[Facets]:
-    return Question(
-        "GET", "/v1/facets", partial(rebuilt, Facets), parameters=_in_url(field=field, where=where, top=top)
-    )
+    parameters = _in_url(field=field, where=_filter(where), top=top)
+    return Question("GET", "/v1/facets", partial(rebuilt, Facets), parameters=parameters)
 
 
 def info() -> Question[IndexInfo]:
@@ -124,7 +124,7 @@ def explain(text: str, against: str | None) -> Question[Explanation]:
 def delete(keys: Iterable[str] | None, where: Where | None, source: str | os.PathLike[str] | None) -> Question[int]:
     given = {
         "keys": None if keys is None else list(keys),
-        "where": where,
+        "where": _filter(where),
         "source": None if source is None else os.fspath(source),
     }
     body = {name: value for name, value in given.items() if value is not None}
@@ -204,6 +204,7 @@ def _items(
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a search as JSON; those that are None are left out."""
     body = {name: value for name, value in given.items() if name not in ("self", "progress") and value is not None}
+    _filter(body.get("where"))
     if "exclude" in body:
         body["exclude"] = list(body["exclude"])
     if "rerank_ms" in body:
@@ -229,6 +230,13 @@ def _vector(vector: Any, name: str) -> list[float]:
         raise InvalidInput(f"{name} is not a row of finite numbers", "Give an array of the shape (dimension,).")
     listed: list[float] = found.astype(np.float64).tolist()
     return listed
+
+
+def _filter(where: Where | None) -> Where | None:
+    """A filter; raises InvalidFilter for what is none, such as a dict with NaN, which JSON does not have either."""
+    if where is not None and not isinstance(where, str):
+        parse(where)
+    return where
 
 
 def _in_url(**named: Any) -> dict[str, Any]:

@@ -16,11 +16,13 @@ _READY = "Whether the server is ready"
 def health_routes(metrics: Metrics) -> APIRouter:
     router = APIRouter(tags=["health"])
 
+    @router.head("/healthz", include_in_schema=False)
     @router.get("/healthz", summary="Whether the server lives", response_model=told.Status, responses=_only(400, 403))
     async def healthz() -> Response:
         """Needs no token."""
         return json_response(_STATUS)
 
+    @router.head("/readyz", include_in_schema=False)
     @router.get(
         "/readyz",
         summary=_READY,

@@ -14,7 +14,7 @@ from ...encoders.run.pooling import FloatArray
 from ...values.space import EXTERNAL
 from ..embedder import Embedder, takes_turns
 from ..openai_errors import EMBEDDINGS, MODELS
-from ..problems import Problem, json_bytes
+from ..problems import Problem, first_fault, json_bytes
 from ..schemas import openai as shapes
 from ..service import Service
 from .common import BODIES, Responses, Served, StrictRoute, answers, json_answer
@@ -46,14 +46,12 @@ async def _asked(request: Request) -> shapes.EmbeddingsAsked:
     try:
         return shapes.EmbeddingsAsked.model_validate(await request.json())
     except ValidationError as error:
-        every = error.errors()
-        # Of a list that cannot be used, it goes without saying that it is no text either.
-        first = next((each for each in every if each["type"] != "string_type"), every[0])
-        place = str(first["loc"][0]) if first["loc"] else None
-        reason = first["msg"].removeprefix("Value error, ")
-        message = f"{place or 'the body'}: {reason[:1].lower()}{reason[1:]}"
-        members = {"param": place or first.get("ctx", {}).get("member")}
-        raise Problem(422, "InvalidInput", message, "See /openapi.json for what is taken.", members=members) from None
+        faults = error.errors()
+        first = first_fault(faults)
+        place = ".".join(map(str, first.place)) or "the body"
+        members = {"param": first.place[0] if first.place else faults[0].get("ctx", {}).get("member")}
+        advice = "See /openapi.json for what is taken."
+        raise Problem(422, "InvalidInput", f"{place}: {first.reason}", advice, members=members) from None
 
 
 def openai_routes(embedder: Embedder) -> APIRouter:

@@ -18,7 +18,7 @@ LONGEST_FILTER = 100_000
 MOST_CONDITIONS = 100
 WHERE = "A filter on metadata, as text or as JSON."
 
-Expression = Annotated[str, Field(min_length=1, max_length=LONGEST_FILTER)]
+Expression = Annotated[str, Field(max_length=LONGEST_FILTER)]
 Where = Expression | dict[str, Any]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -29,6 +31,16 @@ class _Access:
     rate: float | None
     max_body: int
     timeout: float
+
+
+class _AtLeast(click.FloatRange):
+    """A number from a least one on, which NaN is not, though it is not below it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{number} is not in the range {self._describe_range()}.", param, ctx)
+        return number
 
 
 _access_options = gathered(
@@ -60,7 +72,7 @@ _access_options = gathered(
         ),
         click.option(
             "--rate",
-            type=click.FloatRange(0.01),
+            type=_AtLeast(0.01),
             metavar="N",
             help="How many requests a second each client may send.  [default: any number]",
         ),
@@ -74,7 +86,7 @@ _access_options = gathered(
         ),
         click.option(
             "--timeout",
-            type=click.FloatRange(0.1),
+            type=_AtLeast(0.1),
             default=60.0,
             show_default=True,
             metavar="S",
