@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from vecindex.search.dense.codes import build
 from vecindex.search.dense.exact import rank
 from vecindex.search.dense.load_faiss import load_faiss
 from vecindex.search.dense.plan import Plan, Route
-from vecindex.search.dense.settings import CodeSettings
+from vecindex.search.dense.settings import FAST, CodeSettings
 
 from ..support.coded_vectors import (
     CLUSTERED,
@@ -220,6 +221,36 @@ def test_doubt_decides_whether_a_search_is_widened() -> None:
     assert not any(traced(ArrayView(vectors, codes), query).widened for query in queries)
     codes.settings = replace(codes.settings, doubt=0.0)
     assert all(traced(ArrayView(vectors, codes), query).widened for query in queries)
+
+
+def test_more_candidates_of_the_same_scan_are_scored_before_it_is_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, queries = collection("real-like")
+    codes, scanned = build(vectors, ONE_BIT), []
+    propose = codes.propose
+
+    def counted(asked: Vectors, count: int, *others: Any) -> Any:
+        scanned.append(count)
+        return propose(asked, count, *others)
+
+    monkeypatch.setattr(codes, "propose", counted)
+    used = set()
+    for factor in (5, 20):
+        codes.settings = replace(ONE_BIT, factor=factor)
+        for query in queries:
+            scanned.clear()
+            told = traced(ArrayView(vectors, codes), query)
+            assert scanned == [10 * factor * 4**turn * 5 // 3 for turn in range(told.widened + 1)]
+            used.add((told.candidates, told.widened))
+    assert {(200, 0), (83, 0)} <= used
+
+
+@pytest.mark.parametrize("dimension", [3, 256])
+def test_a_vector_alone_is_rotated_like_one_of_many(dimension: int) -> None:
+    vectors = unit_vectors(40, dimension)
+    variant = build(vectors, ONE_BIT).variant(FAST)
+    alone = np.concatenate([variant.rotate(vector[None]) for vector in vectors])
+    assert np.abs(alone - variant.rotate(vectors)).max() < 1e-6
+    assert np.array_equal(variant.rotate(vectors[::2][:1]), alone[:1])
 
 
 def test_a_search_goes_on_without_codes_that_cannot_be_used() -> None:

@@ -97,10 +97,11 @@ def test_scores_of_candidates_are_those_of_each_alone(dimension: int) -> None:
 
 @pytest.mark.parametrize("count", [3, 120, 2000])
 @pytest.mark.parametrize("damaged", [False, True])
-def test_the_best_of_each_are_those_of_each_alone(count: int, damaged: bool) -> None:
+@pytest.mark.parametrize("values", [40, 2**24])  # with ties, and hardly any
+def test_the_best_of_each_are_those_of_each_alone(count: int, damaged: bool, values: int) -> None:
     random = np.random.default_rng(count)
     rows = np.stack([random.permutation(5000)[:count] for _ in range(9)])
-    found = random.integers(0, 40, (9, count)).astype(np.float32) / 40  # with ties
+    found = random.integers(0, values, (9, count)).astype(np.float32) / values
     if damaged:
         found[4, 1] = np.nan
     every = best_of_each(rows, found, 10)

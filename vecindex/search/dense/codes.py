@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ...errors import OutOfMemory
 from ...machine.memory import has_room
 from ...store.vectors import release
-from .exact import Rows, Vectors, scores
+from .exact import Rows, Vectors
 from .load_faiss import load_faiss
 from .parallel_scan import ParallelScan
 from .settings import FAST, MASKED, SAMPLE, CodeSettings, variants
@@ -55,12 +55,22 @@ class Variant:
         if self.rotation is None:
             return vectors
         if len(vectors) == 1:  # on a busy machine BLAS may wait for a thread; this does not
-            return scores(self.rotation, vectors[0])[None, :]
+            return _rotated(self.rotation, vectors)
         return np.asarray(vectors @ self.rotation.T, dtype=np.float32)
 
     def add(self, rotated: Vectors) -> None:
         self.index.add(rotated)
         self.file.ntotal = self.index.ntotal
+
+
+def _rotated(rotation: Vectors, vector: Vectors) -> Vectors:
+    """The product (1, D) of ``rotation`` (D, D) and ``vector`` (1, D); takes half the time of `scores`."""
+    faiss = load_faiss()
+    rotation, vector = np.ascontiguousarray(rotation), np.ascontiguousarray(vector, np.float32)
+    found = np.empty(vector.shape, np.float32)
+    pointers = [faiss.swig_ptr(each) for each in (found, vector, rotation)]
+    faiss.fvec_inner_products_ny(*pointers, vector.size, len(rotation))
+    return found
 
 
 class Codes:
@@ -96,6 +106,14 @@ class Codes:
                 if self._scan is None:
                     self._scan = ParallelScan(fast.index)
         return self._scan
+
+    def reserve(self, count: int, bitmap: Bytes | None) -> int:
+        """How many rows, at least ``count``, to have `propose` give at once for a search that may need more later.
+
+        A scan of signs takes a tenth longer for two thirds more, and twice as long if it has to be done again.
+        """
+        are_signs = bitmap is None and self.settings.bits == 1 and not self.settings.lists
+        return count * 5 // 3 if are_signs and self.settings.doubt < 1 else count
 
     def propose(
         self, queries: Vectors, count: int, bitmap: Bytes | None = None, wider: int = 1

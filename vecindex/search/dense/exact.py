@@ -73,8 +73,12 @@ def best_of_each(rows: Rows, found: npt.NDArray[Any], k: int) -> list[Ranking]:
     """As `best`, for each of several: ``rows`` and ``found`` are (q, n)."""
     if found.size and (found.shape[1] > 4 * k + 1000 or np.isnan(found.max())):
         return [best(*pair, k) for pair in zip(rows, found, strict=True)]
-    order = np.lexsort((rows, -found))[:, :k]
     places = np.arange(len(rows))[:, None]
+    order = (-found).argsort(axis=1)[:, : k + 1]  # a fifth of the time of lexsort
+    scores = found[places, order]
+    if (scores[:, 1:] == scores[:, :-1]).any():
+        order = np.lexsort((rows, -found))
+    order = order[:, :k]
     return [Ranking(*pair) for pair in zip(rows[places, order], found[places, order], strict=True)]
 
 

@@ -68,7 +68,7 @@ class SignScan:
         estimates = sums * self._multipliers.take(rows)
         if asked < self._rows:  # rows with the last sum may be missing, so that these are only taken if need be
             estimates[sums == sums[:, -1:]] = -np.inf
-        order = (-estimates).argsort(axis=1, kind="stable")[:, :count]
+        order = (-estimates).argsort(axis=1)[:, :count]
         places = np.arange(len(queries))[:, None]
         found, chosen = estimates[places, order], rows[places, order]
         for place in np.flatnonzero(found[:, -1] == -np.inf).tolist():
