@@ -96,6 +96,23 @@ def test_what_is_allowed_and_what_is_not_found_is_said() -> None:
     assert err.endswith("No record matches.\n")
 
 
+@pytest.mark.usefixtures("index")
+def test_the_neighbours_of_a_record_are_explained_as_the_hits_of_a_search_are() -> None:
+    plainly = run("similar", "a", "-k", "2")
+    code, out, err = run("similar", "a", "-k", "2", "--explain")
+    lines = out.splitlines()
+    assert (code, "".join(f"{line}\n" for line in lines if line[0] != " ")) == plainly[:2]
+    assert [line.split()[0] for line in lines] == ["1", "cosine", "2", "cosine"]
+    assert err.startswith("mode dense; route rank; 4 of 4 rows allowed\n")
+    code, out, err = run("similar", "a", "b", "--not", "c", "--explain", "--format", "json")
+    (hit,) = json.loads(out)
+    assert (code, list(hit["explanation"])) == (0, ["standings", "tokens", "terms", "pairs", "notes"])
+    added = sum(token["contribution"] for token in hit["explanation"]["tokens"])
+    assert added == pytest.approx(hit["score"], abs=1e-5)
+    searched = json.loads(run("search", "one", "--explain", "--format", "json")[2])["report"]
+    assert list(json.loads(err)["report"]) == list(searched)
+
+
 def test_a_plain_search_loads_nothing_that_explains(index: Path) -> None:
     program = (
         "import sys\nfrom vecindex.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"

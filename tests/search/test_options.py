@@ -27,7 +27,7 @@ def test_every_option_is_a_parameter_with_the_same_default() -> None:
     assert by_method["search"] == by_method["explain_search"] == {**by_method["search_many"], "cursor": None}
 
 
-@pytest.mark.parametrize("method", [Index.search_all, Index.similar])
+@pytest.mark.parametrize("method", [Index.search_all, Index.similar, Index.explain_similar])
 def test_the_parameters_of_other_searches_are_among_them(method: object) -> None:
     names = set(inspect.signature(method).parameters)  # type: ignore[arg-type]
     assert names - NAMES - {"self"} in ({"query", "vector"}, {"key", "not_"})

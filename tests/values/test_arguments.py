@@ -103,7 +103,8 @@ OTHER_KINDS = {
         ("Index.add_files", "paths"): "path",
     },
     **{("evaluate_index", "queries"): "path", ("evaluate_index", "qrels"): "path"},
-    **{("Index.add", "text"): "columns", ("Index.add", "key"): "text", ("Index.similar", "key"): "keys"},
+    **{("Index.add", "text"): "columns", ("Index.add", "key"): "text"},
+    **{(f"Index.{name}", "key"): "keys" for name in ("similar", "explain_similar")},
 }
 
 PARAMETERS = [

@@ -220,6 +220,9 @@ csv_safe_option: Decorator = click.option(
     is_flag=True,
     help="In csv, put ' before stored values that a spreadsheet would run as formulas.",
 )
+explain_option: Decorator = click.option(
+    "--explain", is_flag=True, help="Also print how the hits were found, and why each is there."
+)
 _OPTIONS: tuple[Decorator, ...] = (
     click.option(
         "--fields",

@@ -220,3 +220,26 @@ class Searcher(Searches):
             InvalidFilter, CorruptIndex.
         """
         return self._similar(tuple(key), SearchOptions.of(locals()), tuple(not_), warns=True)
+
+    @entrance(key=one_or_more_keys)
+    def explain_similar(
+        self,
+        key: str | Collection[str],
+        k: int = 5,
+        where: Where | None = None,
+        *,
+        not_: Collection[str] = (),
+        group_by: str | None = None,
+        per_group: int = 1,
+        context: int = 0,
+        min_score: float | None = None,
+        min_percentile: float | None = None,
+        exclude: Collection[str] = (),
+        diversity: float = 0.0,
+    ) -> tuple[Hits, SearchReport]:
+        """As `similar`, with a report of how the hits were found, and why each is where it is.
+
+        The report is that of `explain_search`, with what each token of a hit's text adds to the cosine with the stored
+        vector, or with the mean of several. No words are looked for, so there are no ``terms`` and no ``pairs``.
+        """
+        return self._similar_explained(tuple(key), SearchOptions.of(locals()), tuple(not_))

@@ -17,6 +17,7 @@ from ..hit_options import (
     Ordered,
     choosing_options,
     csv_safe_option,
+    explain_option,
     printing_options,
     queries_in,
     search_options,
@@ -46,7 +47,7 @@ _OF_ALL = ("min_score", "min_percentile", "where", "mode", "fusion", "exclude")
 @click.option("--paging", is_flag=True, help="Also print a cursor for the next page.")
 @click.option("--cursor", metavar="CURSOR", help="Print the page that this cursor is for; implies --paging.")
 @printing_options
-@click.option("--explain", is_flag=True, help="Also print how the hits were found, and why each is there.")
+@explain_option
 @model_options
 @index_option
 def search(
@@ -166,12 +167,14 @@ def _is_given(parameter: str) -> bool:
 @click.option("--not", "unlike", multiple=True, metavar="KEY", help="Find records unlike this one; may be repeated.")
 @choosing_options
 @printing_options
+@explain_option
 @index_option
 def similar(
     keys: tuple[str, ...],
     unlike: tuple[str, ...],
     asked: Chosen,
     printer: HitPrinter,
+    explain: bool,
     index_path: Path,
 ) -> None:
     """Print the records nearest in meaning to one or more KEYs.
@@ -185,18 +188,20 @@ def similar(
       vecindex similar cooking-001 -k 3
       vecindex similar cooking-001 cooking-002 --not repair-019
       vecindex similar README.md:90
+      vecindex similar cooking-001 --explain
       vecindex similar cooking-001 --full --format csv --csv-safe
     """
     with open_for_reading(index_path) as index:
 
-        def find(**changed: Any) -> Hits:
-            def call(meant: Meant) -> Hits:
+        def find(method: Callable[..., T], **changed: Any) -> T:
+            def call(meant: Meant) -> T:
                 like, not_ = [meant(key) for key in keys], [meant(key) for key in unlike]
-                return index.similar(like, not_=not_, **{**asked.arguments(meant), **changed})
+                return method(like, not_=not_, **{**asked.arguments(meant), **changed})
 
             return by_keys_or_places(index, call)
 
-        printer.print(find(), "", asked.min_score, partial(find, min_score=None))
+        hits, report = find(index.explain_similar) if explain else (find(index.similar), None)
+        printer.print(hits, "", asked.min_score, partial(find, index.similar, min_score=None), report)
 
 
 @click.command()

@@ -129,12 +129,7 @@ class Searches(Listing):
             else:
                 check_question(options.cursor, singly[0], options)
                 hits = [next_page(view, ranker, singly[0], options, trace, stage)]
-            if trace.orders is not None:
-                from ...search.explained.explain_hits import explain_hits  # other searches need none of it
-
-                encoder = partial(self._model.encoder, view.space)
-                trace.explanations = explain_hits(ranker, stage, trace, encoder, hits[0])
-                trace.lap("explain")
+            self._explain(view, ranker, stage, trace, hits[0])
             trace.notice_all([*view.unmatched(options.where, options.k), *unmatched(view, options.by, hits)])
         if trace.reranked < trace.to_rerank:
             trace.notice(RerankUnfinished(trace.reranked, trace.to_rerank, options.rerank_ms))
@@ -144,6 +139,14 @@ class Searches(Listing):
         trace = Trace(orders={})
         hits = self._search(asked, options, trace)[0]
         return hits, run.reported(options.mode, trace)
+
+    def _explain(self, view: SnapshotView, ranker: Ranker, stage: SecondStage | None, trace: Trace, hits: Hits) -> None:
+        """Adds to the trace why each hit is there, if it was to keep what that is told from."""
+        if trace.orders is not None:
+            from ...search.explained.explain_hits import explain_hits  # other searches need none of it
+
+            trace.explanations = explain_hits(ranker, stage, trace, partial(self._model.encoder, view.space), hits)
+            trace.lap("explain")
 
     def _all(self, asked: Questions, options: SearchOptions) -> Iterator[Hit]:
         hits = self._each(asked, options)
@@ -157,8 +160,14 @@ class Searches(Listing):
             yield from run.search_all(view, ranker, options)
 
     def _similar(
-        self, like: tuple[str, ...], options: SearchOptions, unlike: tuple[str, ...] = (), warns: bool = False
+        self,
+        like: tuple[str, ...],
+        options: SearchOptions,
+        unlike: tuple[str, ...] = (),
+        warns: bool = False,
+        trace: Trace | None = None,
     ) -> Hits:
+        trace = trace or Trace()
         if both := set(like) & set(unlike):
             raise InvalidInput(
                 f"the record {min(both)!r} is both an example and a counterexample", "Name it only once."
@@ -175,12 +184,21 @@ class Searches(Listing):
             view = self._accelerator.view(snapshot)
             without = np.union1d(rows, _excluded(snapshot, options))
             allowed = snapshot.allowed(options.where)
-            ranker = Dense(view, query[None, :], [allowed], least=options.least(view), without=without)
-            hits = run.search(view, ranker, options)[0]
+            trace.lap("filter")
+            ranker = Dense(view, query[None, :], [allowed], trace, options.least(view), without)
+            hits = run.search(view, ranker, options, trace)[0]
+            self._explain(view, ranker, None, trace, hits)
             warnings = [*snapshot.unmatched(options.where, options.k), *unmatched(snapshot, options.by, [hits])]
         for warning in warnings:
             warn(warning)
         return hits
+
+    def _similar_explained(
+        self, like: tuple[str, ...], options: SearchOptions, unlike: tuple[str, ...]
+    ) -> tuple[Hits, SearchReport]:
+        trace = Trace(orders={})
+        hits = self._similar(like, options, unlike, True, trace)
+        return hits, run.reported(options.mode, trace)
 
     @contextlib.contextmanager
     def _ordered(
