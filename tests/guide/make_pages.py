@@ -171,11 +171,12 @@ def _text(each: Any) -> str:
     section = ""
     for line in (inspect.getdoc(each) or "").splitlines():
         words = line.strip()
-        if line in ("Args:", "Raises:", "Returns:", "Warns:"):
+        is_continued = line.startswith(" " * 8)
+        if line in ("Args:", "Attributes:", "Raises:", "Returns:", "Warns:"):
             section = line
             lines.append("Arguments:" if line == "Args:" else line)
-        elif section in ("", "Returns:") or not _ITEM.match(words):
-            lines.append(f"  {words}" if line.startswith(" " * 8) else words)
+        elif section in ("", "Returns:") or is_continued or not _ITEM.match(words):
+            lines.append(f"  {words}" if is_continued else words)
         else:
             lines.append("- " + _ITEM.sub(lambda match: f"`{match[1]}`{match[2]}", words, count=1))
     return "\n".join(lines).replace("``", "`")

@@ -37,6 +37,15 @@ def test_a_page_made_from_the_code_is_up_to_date(path: Path, made: Callable[[], 
     assert not changed, f"{path.name} does not match the code. Run: {COMMAND}\n{changed}"
 
 
+@pytest.mark.parametrize("name", ["python-api", "python-index"])
+def test_sections_of_docstrings_are_lists_whose_items_may_be_of_several_lines(name: str) -> None:
+    text = (GUIDE / f"{name}.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^(?:Arguments|Attributes):\n((?:.+\n)+)", text, re.MULTILINE)
+    assert sections
+    for line in "".join(sections).splitlines():
+        assert re.match(r"- `\w+(, \w+)*`(: |\.)|  \S", line), line
+
+
 def test_every_page_is_a_topic() -> None:
     assert sorted(TOPICS) == sorted(page.stem for page in PAGES)
 

@@ -121,13 +121,14 @@ class Followed(Maintained):
             paths: files, folders, zip archives or URLs.
             split: how longer texts are cut: "sentence", "paragraph", "line", "none", "tokens:N" or
                 "tokens:N,overlap:M". None goes by the format: rows stay whole, other texts are cut into sentences.
-            join_short: joins a heading or another text of fewer characters to what follows it. include, exclude:
-            patterns as in .gitignore, for the files in folders. prune: remove the records of files that are gone, and
-            of rows that are gone from their files. format, text_column, key_column, metadata_columns, types, json_path,
-            encoding, errors, sql: see `read`. offline: refuse URLs. metadata: metadata for each record; what a record
-            has itself takes precedence. encode, on_long, on_duplicate, progress: see `add`. A file that was added
-            without vectors is read again where
-                it is to be encoded.
+            join_short: joins a heading or another text of fewer characters to what follows it.
+            include, exclude: patterns as in .gitignore, for the files in folders.
+            prune: remove the records of files that are gone, and of rows that are gone from their files.
+            format, text_column, key_column, metadata_columns, types, json_path, encoding, errors, sql: see `read`.
+            offline: refuse URLs.
+            metadata: metadata for each record; what a record has itself takes precedence.
+            encode, on_long, on_duplicate, progress: see `add`. A file that was added without vectors is read again
+                where it is to be encoded.
             on_bad: called with an error for each row or file that cannot be used, which is left out. Without it the
                 first one raises, and nothing is added.
 
