@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import sys
+from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from vecindex import Hit, Hits, MissingExtra
 from vecindex.values.hits import where
+from vecindex.values.records import hit_of
 
 from ..support.helpers import opened
 
@@ -154,3 +156,16 @@ def test_no_stored_text_becomes_html(field: str) -> None:
 def test_a_notebooks_cells_are_short() -> None:
     long = Hits([Hit(1, "k" * 1000, 0.5, "t" * 1000, {"a": "m" * 1000})])
     assert max(len(cell) for cell in table(long)[1]) <= 330
+
+
+@pytest.mark.parametrize("hit", [PLAIN, FROM_PAGE, FROM_LINE])
+def test_a_hit_of_all_values_is_a_hit_like_any_other(hit: Hit) -> None:
+    made = hit_of(*(getattr(hit, each.name) for each in fields(hit)))
+    assert type(made) is Hit
+    assert made == hit == pickle.loads(pickle.dumps(made)) == copy.deepcopy(made)
+    assert repr(made) == repr(hit)
+    assert replace(made, rank=9).rank == 9
+    with pytest.raises(FrozenInstanceError):
+        made.rank = 2  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        hit_of(1, "k")

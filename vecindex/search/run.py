@@ -18,7 +18,7 @@ from ..store.origins import Whence
 from ..store.stored import Stored
 from ..values.arrays import numbers
 from ..values.hits import Hits
-from ..values.records import Hit
+from ..values.records import Hit, hit_of
 from .dense.exact import Ranking, Rows, Vectors
 from .dense.exact import best as in_order
 from .dense.nearest import Trace
@@ -335,5 +335,5 @@ def _hits(view: RecordView, stored: Sequence[Stored], sides: Sides, options: Sea
         lost, unknown = (record.tokens_lost, record.unknown) if record.lost else (0, False)
         facts = before + place + 1, record.key, score, record.text, view.metadata(record), lost, unknown
         percentile = percentiles[place] if record.has_vector else None
-        hits.append(Hit(*facts, *(whence or _NOWHERE), scores, ranked_by, percentile))
+        hits.append(hit_of(*facts, *(whence or _NOWHERE), scores, ranked_by, percentile))
     return hits

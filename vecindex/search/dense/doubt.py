@@ -35,10 +35,10 @@ def are_in_doubt(
     """
     count = estimates.shape[1]
     # Copies of a row share its estimate and score: they tell no more than a single row does.
-    parts = np.ones((len(estimates), 3, count), np.float64)
+    differ = estimates[:, :-1] != estimates[:, 1:]
+    parts = np.empty((len(estimates), 3, count), np.float64)
     counted = parts[:, 0]
-    counted[:, :-1] = estimates[:, :-1] != estimates[:, 1:]
-    counted[:, -1] = counted.all(axis=1)
+    counted[:, :-1], counted[:, -1] = differ, differ.all(axis=1)
     np.multiply(estimates, counted, out=parts[:, 1])
     np.multiply(scores, counted, out=parts[:, 2])
     sums = np.einsum("qic,qjc->qij", parts, parts).tolist()
