@@ -228,12 +228,13 @@ def test_no_redirect_is_followed_as_it_might_lead_the_token_elsewhere() -> None:
 @pytest.mark.parametrize(
     "url",
     [
+        None,
         *("", "notes.vecindex", "127.0.0.1:8000", "ftp://a.example", "http://", " http://a.example", "http://a b"),
         *("http://a.example/?x=1", "http://a.example/#x", "http://name:word@a.example", "http://a.example\n"),
         *("http://a.example:0", "http://a.example:99999", "http://a.example:9:9", "http://[::1", "http://a\0"),
     ],
 )
-def test_what_is_no_address_is_refused_at_once(url: str) -> None:
+def test_what_is_no_address_is_refused_at_once(url: Any) -> None:
     for connect in (vecindex.connect, vecindex.connect_async):
         with pytest.raises(InvalidInput, match='Pass one like "http://127'):
             connect(url)

@@ -99,8 +99,8 @@ class VecindexDocumentStore(Fields, AsyncTwins):
         found = index.info().model
         if found is not None and found != self.embedding_space:
             raise SpaceMismatch(
-                self.embedding_space,
                 found,
+                self.embedding_space,
                 "embedding_space",
                 f"Pass embedding_space={found!r} if your embeddings are of that model, or use another directory.",
             )

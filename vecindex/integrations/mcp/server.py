@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -127,13 +128,23 @@ def _told(error: VecindexError) -> str:
     return str(error)
 
 
+_FORM = re.compile(r"str|\w+\[.*\]")
+"""A part of a place of pydantic that is no name of an argument, but that of a form which it may have."""
+_DICTIONARY = re.compile(r"a valid dictionary( or instance of \w+)?")
+
+
 def _refusal(error: ValidationError, known: str) -> str:
     """What is wrong with the arguments, one sentence each."""
-    problems = []
+    problems: dict[str, str] = {}
     for each in error.errors(include_url=False, include_context=False, include_input=False)[:_MOST_PROBLEMS]:
-        place = ".".join(str(part) for part in each["loc"])
         if each["type"] == "extra_forbidden":
-            problems.append(f"There is no argument {place!r}.")
+            place = ".".join(map(str, each["loc"]))
+            problems[place] = f"There is no argument {place!r}."
+            continue
+        place = ".".join(str(part) for part in each["loc"] if _FORM.fullmatch(str(part)) is None)
+        reason = _DICTIONARY.sub("a JSON object", each["msg"])
+        if place in problems:  # of an argument that may have several forms, each says what it is not
+            problems[place] = f"{problems[place][:-1]} or {reason.removeprefix('Input should be ')}."
         else:
-            problems.append(f"{place}: {each['msg']}.")
-    return f"{' '.join(problems)} The arguments are: {known}."
+            problems[place] = f"{place}: {reason}."
+    return f"{' '.join(problems.values())} The arguments are: {known}."

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from ...errors import InvalidInput
 from ...values.arguments import entrance
 from ...values.scalars import Check, real, string
 from .asynchronous import AsyncRemoteIndex
@@ -9,8 +12,16 @@ from .sync import RemoteIndex
 from .transport import Server
 
 TIMEOUT = 60.0
+
+
+def _url(name: str, value: Any) -> str:
+    if value is None:  # as an environment without it gives
+        raise InvalidInput("the URL is None", 'Pass one like "http://127.0.0.1:8000".')
+    return string(value, "a URL")
+
+
 _CHECKS: dict[str, Check] = {
-    "url": lambda name, value: string(value, "a URL"),
+    "url": _url,
     "token": lambda name, value: string(value, "a token"),
     "timeout": real("Pass a number of seconds.", 0),
 }
