@@ -58,6 +58,11 @@ def test_the_name_of_a_query_in_json_may_be_called_differently(tmp_path: Path, n
     assert read_queries(written(tmp_path / "q.ndjson", line)) == {"q": "x"}
 
 
+def test_objects_without_names_are_queries_without_names(tmp_path: Path) -> None:
+    lines = '{"text": "one", "note": 1}\n\n{"text": "two"}\n{"text": "one"}\n'
+    assert read_queries(written(tmp_path / "q.jsonl", lines)) == ["one", "two", "one"]
+
+
 def test_files_may_be_compressed_and_in_another_encoding(tmp_path: Path) -> None:
     queries, qrels = tmp_path / "queries.jsonl.gz", tmp_path / "qrels.tsv"
     queries.write_bytes(gzip.compress('{"_id": "a", "text": "Käse"}\n'.encode()))
@@ -88,7 +93,11 @@ def test_trec_has_spaces_too(tmp_path: Path) -> None:
         ("q.txt", "", None, "it is empty"),
         ("q.txt", "one sentence\n\0 two\n", 2, "byte 1 of the line is NUL"),
         ("q.jsonl", '{"_id": "a", "text": "x"}\n{"_id": "a", "text": "y"}', 2, "the query 'a' is repeated"),
-        ("q.jsonl", '{"text": "x"}', 1, 'it is not an object with "_id" and "text"'),
+        ("q.jsonl", '{"_id": "a", "text": "x"}\n{"text": "y"}', 2, 'it is not an object with "_id" and "text"'),
+        ("q.jsonl", '{"_id": "a"}', 1, 'it is not an object with "_id" and "text"'),
+        ("q.jsonl", '{"text": "x"}\n{"id": "a", "text": "y"}', 2, "it has a name, and the queries before it have none"),
+        ("q.jsonl", '{"text": "x"}\n{"query": "y"}', 2, 'it is not an object with "text"'),
+        ("q.jsonl", '{"text": 1}', 1, "its text is not a string"),
         ("q.jsonl", '{"_id": "a", "text": 1}', 1, "its text is not a string"),
         ("q.jsonl", "x", 1, "not valid JSON at column 1"),
         ("qrels", "h\tk\ts\n1\tonly\n", 2, "it does not have a query, a key and a relevance"),
@@ -118,7 +127,7 @@ def test_what_cannot_be_used_is_named_with_its_line(
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     for read in (read_queries, read_qrels):
-        with pytest.raises(SourceError, match=r"nowhere\.tsv: no such file"):
+        with pytest.raises(SourceError, match=r"nowhere\.tsv: no such file. Name a file that exists"):
             read(tmp_path / "nowhere.tsv")
         with pytest.raises(SourceError, match="is a directory") as caught:
             read(tmp_path)

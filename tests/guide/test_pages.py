@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import vecindex
 from vecindex.cli import main
 from vecindex.cli.commands.guide import TOPICS
+from vecindex.search.lexical.bm25 import K1, B, form_share, idf
 
 from ..support.blocks import GUIDE, README
 from .make_pages import COMMAND
@@ -165,3 +167,13 @@ def test_commands_and_options_within_the_text_of_a_page_exist(page: Path) -> Non
             assert options <= _options(command), code
         elif code.startswith("-"):
             assert options <= _all_options(main), code
+
+
+def test_the_formula_of_bm25_is_that_which_is_computed() -> None:
+    page = (GUIDE / "searching.md").read_text(encoding="utf-8")
+    formula = f"* idf * f * {K1 + 1:g} / (f + {K1:g} * ({1 - B:g} + {B:g} * length / average length))"
+    assert formula in page
+    assert "idf = ln(1 + (N - n + 0.5) / (n + 0.5))" in page
+    assert idf(10, 3) == pytest.approx(math.log(1 + (10 - 3 + 0.5) / (3 + 0.5)))
+    assert "the factor 2 / (words of the query) - 1/3" in page
+    assert [form_share(words) for words in (1, 4, 6, 7)] == pytest.approx([2 - 1 / 3, 2 / 4 - 1 / 3, 0, 0])

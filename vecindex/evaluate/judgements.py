@@ -9,7 +9,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..errors import InvalidInput, SourceError
 from ..sources.fields import is_blank, sentence
@@ -37,6 +37,7 @@ _QUERY = (
     'Write one object a line, {"_id": "q1", "text": "..."}; or a name, a tab and the text; or, without names, '
     "one query a line."
 )
+_UNREADABLE = "Name a file that exists and can be read."
 _TOPIC = "Write each topic as in TREC: <top>, <num> Number: 301, <title> the words, </top>, a line each."
 _JUDGEMENT = "Write query, key and relevance (a number) separated by tabs; a header line is skipped."
 
@@ -44,13 +45,15 @@ _JUDGEMENT = "Write query, key and relevance (a number) separated by tabs; a hea
 def read_queries(path: File) -> Queries:
     """The queries of a file: by name from JSON lines, from lines with a tab and from TREC topics, else as a list.
 
-    The file's suffix says that it is JSON lines; the first line says what else it is. Raises SourceError if there are
-    none, or one cannot be used.
+    The file's suffix says that it is JSON lines; the first line says what else it is, and whether JSON lines have
+    names. Raises SourceError if there are none, or one cannot be used.
     """
     rows = _rows(path, str, _QUERY)
     first = next(rows)
     every = _with_first(first, rows)
     if _suffix(path) in _JSONL:
+        if _has_only_text(first[1]):
+            return [text for _, text in _each(path, every, _unnamed_object)]
         return _named(path, _each(path, every, _object))
     if _TAG.match(first[1]):
         return _named(path, _topics(path, every))
@@ -78,9 +81,10 @@ def read_qrels(path: File) -> dict[str, dict[str, float]]:
 
 def _rows(path: File, parse: Callable[[str], Row], advice: str) -> Iterator[tuple[int, Row]]:
     """What ``parse`` makes of each line that is not blank, with its number from 1; there is at least one."""
-    count = 0
+    count, is_open = 0, False
     try:
         with source(path, format=Format.TXT) as found, found.opened() as stream:
+            is_open = True
             for number, raw in lines(stream, found.name):
                 try:
                     line = without_end(decoded(raw))
@@ -95,7 +99,7 @@ def _rows(path: File, parse: Callable[[str], Row], advice: str) -> Iterator[tupl
                 raise SourceError(found.name, None, "it is empty", advice)
     except SourceError as error:
         # The readers advise how to add a file, which is not what is done here.
-        raise SourceError(error.path, error.line, error.reason, advice) from None
+        raise SourceError(error.path, error.line, error.reason, advice if is_open else _UNREADABLE) from None
 
 
 def _with_first(first: tuple[int, str], rest: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
@@ -141,14 +145,40 @@ def _named(path: File, rows: Iterator[tuple[int, tuple[str, str]]]) -> dict[str,
 
 
 def _object(line: str) -> tuple[str, str]:
-    query = parsed(line, _QUERY)
-    members = query if isinstance(query, dict) else {}
+    members = _members(line)
     name = next((members[each] for each in _NAMES if each in members), None)
     if isinstance(name, bool) or not isinstance(name, (str, int)) or "text" not in members:
         raise InvalidInput('it is not an object with "_id" and "text"', _QUERY)
+    return str(name), _text(members)
+
+
+def _unnamed_object(line: str) -> str:
+    members = _members(line)
+    if "text" not in members:
+        raise InvalidInput('it is not an object with "text"', _QUERY)
+    if any(each in members for each in _NAMES):
+        raise InvalidInput("it has a name, and the queries before it have none", _QUERY)
+    return _text(members)
+
+
+def _has_only_text(line: str) -> bool:
+    """Whether an object has a text and no name; what cannot be read is an error later."""
+    try:
+        members = _members(line)
+    except InvalidInput:
+        return False
+    return "text" in members and not any(each in members for each in _NAMES)
+
+
+def _members(line: str) -> dict[str, Any]:
+    query = parsed(line, _QUERY)
+    return query if isinstance(query, dict) else {}
+
+
+def _text(members: Mapping[str, Any]) -> str:
     if not isinstance(members["text"], str):
         raise InvalidInput("its text is not a string", _QUERY)
-    return str(name), sentence(members["text"])
+    return sentence(members["text"])
 
 
 def _pair(line: str) -> tuple[str, str]:
