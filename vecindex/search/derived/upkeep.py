@@ -60,7 +60,8 @@ _TAIL_SHARE = 32
 TAIL_WITHIN_AN_ADD = 16_384
 LEXICAL_TAIL = 4_096
 """Up to so many new rows are left to searches, which read and analyse them in 25 ms."""
-LEXICAL_TAIL_WITHIN_AN_ADD = 65_536
+LEXICAL_TAIL_WITHIN_AN_ADD = 131_072
+"""So many rows cost another process's first search by words about a second; each segment costs the ``add`` a merge."""
 RECORDS_FOR_BACKGROUND = 1_024
 """With fewer, a search makes the background when it needs it: that takes less time than encoding the query."""
 TOKENS_WITHIN_AN_ADD = 4_096
@@ -168,7 +169,10 @@ class Upkeep:
 
     @contextmanager
     def beside_an_add(self, writer: Writer) -> Iterator[Callable[[], None]]:
-        """Extends what is derived in threads while an ``add`` goes on; call the yielded function after each commit."""
+        """Extends what is derived while an ``add`` goes on; call the yielded function after each commit.
+
+        Codes, token vectors and segments are made in threads. Texts are cut into words in between, by the caller.
+        """
         running: list[Future[None]] = []
         words: list[Future[None]] = []
         writer.on_written = self._recent.put
@@ -182,8 +186,13 @@ class Upkeep:
                     is_due = is_extension_due(manifest, is_last=False) or self._are_tokens_due(manifest)
                     if is_due and (not running or running[-1].done()):
                         running.append(in_thread(pool, self._try, self._renew_while_due))
-                    if is_segment_due(manifest, is_last=True) and (not words or words[-1].done()):
-                        words.append(in_thread(pool, self._try, partial(self._follow_words, self._lexical, manifest)))
+                    if words and not words[-1].done():
+                        return
+                    if is_segment_due(manifest, is_last=False):
+                        words.append(in_thread(pool, self._try, partial(self._lexical.renew, until=manifest)))
+                    elif is_segment_due(manifest, is_last=True):
+                        # Not in another thread: both would lose time to taking turns with the interpreter's lock.
+                        self._try(partial(self._lexical.follow, manifest))
 
                 yield committed
                 if is_segment_due(manifest := self._manifest(), is_last=True) and not is_compaction_due(manifest):
@@ -297,11 +306,6 @@ class Upkeep:
         manifest = self._manifest()
         if is_extension_due(manifest, is_last=True) or self.are_codes_lost(manifest):
             self.renew_codes()
-
-    def _follow_words(self, lexical: LexicalUpkeep, until: Manifest) -> None:
-        lexical.follow(until)
-        if is_segment_due(self._manifest(), is_last=False):
-            lexical.renew(until=until)
 
     def _renew_while_due(self) -> None:
         if self._are_tokens_due(self._manifest()):
