@@ -38,6 +38,8 @@ TIMEOUT, ALL = 60.0, 10_000
 SPACE = toy_space(dimension=DIMENSION)
 ENCODED = [str(number) for number in range(200)]
 """Texts of one word, whose vectors do not depend on the rest of the batch."""
+BARE = [f"bare-{number}" for number in range(120)]
+"""Texts without a vector, which are their keys; of one word too."""
 SOURCES: dict[str, Content] = {
     "rows.txt": [*(Row(f"row-{n}") for n in range(30)), Row("both", "both"), Prose(("Rain.", "Sun.", "Wind."), "cut")],
     "notes.md": [Prose(tuple(f"Sentence-{n}." for n in range(40)))],
@@ -50,7 +52,7 @@ CHANGED: dict[str, Content] = {
     "notes.md": [Prose(tuple(f"Sentence-{n}." for n in range(10, 45)))],
     "more.txt": [Row("row-49"), Row("row-99")],
 }
-WORDS = ("rain", "again", '"wind sun" -fog', "3 17 199", "row-25 both", "sentence-7 rain")
+WORDS = ("rain", "bare-7 again", "again", '"wind sun" -fog', "3 17 199", "row-25 both", "sentence-7 rain")
 REPAIRED = " after repair"
 Answers = dict[str, Any]
 Floats = npt.NDArray[np.float32]
@@ -77,7 +79,7 @@ def vectors_of(seed: int, rows: int) -> Floats:
 def make(folder: Path, rows: int, seed: int, with_codes: bool, log_in: Path | None = None) -> None:
     """Makes an index of ``rows`` rows and of sources, some dead; and a copy with the last two commits in SQLite's log.
 
-    Most words are in two segments, and the newest in none.
+    Most words are in two segments, and the newest in none. Some records have no vector, and others have lost theirs.
     """
     upkeep.ROWS_FOR_CODES = 100 if with_codes else 10**9
     upkeep.TAIL = 64
@@ -90,17 +92,20 @@ def make(folder: Path, rows: int, seed: int, with_codes: bool, log_in: Path | No
     metadata = [{"lang": ("de", "en", "fr")[n % 3], "n": n, "tags": ["a", "b"][: n % 3]} for n in range(rows)]
     vectors = vectors_of(seed, rows)
     with vecindex.open(folder) as index:
-        index.add(texts, keys=keys, metadata=metadata, vectors=vectors, space=SPACE)
+        half = rows // 2
+        index.add(texts[:half], keys=keys[:half], metadata=metadata[:half], vectors=vectors[:half], space=SPACE)
+        index.add(BARE, keys=BARE, metadata=metadata[: len(BARE)], encode=False)
+        index.add(texts[half:], keys=keys[half:], metadata=metadata[half:], vectors=vectors[half:], space=SPACE)
         index.index_field("lang")
     with vecindex.open(folder, model=encoder()) as index:
         index.delete(keys[5 : rows // 4 : 10])
         some = slice(rows // 2, rows // 2 + rows // 30)
-        others = vectors_of(seed + 1, rows // 30)
+        others = [None if n % 4 == 0 else vector for n, vector in enumerate(vectors_of(seed + 1, rows // 30))]
         index.add([f"{text}, again" for text in texts[some]], keys=keys[some], vectors=others, space=SPACE)
         index.add(ENCODED, keys=[f"encoded-{text}" for text in ENCODED])
         sourced.read(index, SOURCES)
         sourced.read(index, SOURCES, given=GIVEN)
-        index.delete(["encoded-3"])
+        index.delete(["encoded-3", BARE[3]])
         if log_in:
             shutil.copytree(folder, log_in)
 
@@ -131,9 +136,10 @@ def read(answers: Answers, folder: Path, readonly: bool, suffix: str = "") -> No
                 name = f"search {k} where {where}{suffix}"
                 ask(answers, name, lambda q=query, k=k, w=where: hits(index.search(q, k=k, where=w)))  # type: ignore[misc]
         ask(answers, f"similar{suffix}", lambda: hits(index.similar("key-00100", k=5)))
-        for key in ("key-00000", "key-00005", "key-00123", "key-01510", "key-02999", "none"):
+        for key in ("key-00000", "key-00005", "key-00123", "key-01510", "key-02999", *BARE[2:4], "none"):
             ask(answers, f"get {key}{suffix}", lambda key=key: record(index, key))  # type: ignore[misc]
         ask(answers, f"info{suffix}", lambda: glance(index))
+        ask(answers, f"without vector{suffix}", lambda: [each.key for each in index.list() if not each.has_vector])
         for words in WORDS:
             # Encoding again moves records behind others with the same score.
             ask(answers, f"words {words}{suffix}", lambda w=words: sorted(worded(index, w, ALL, "lexical")))  # type: ignore[misc]
@@ -161,13 +167,21 @@ def places(index: vecindex.Index) -> list[str]:
 
 def record(index: vecindex.Index, key: str) -> Any:
     found = index.get(key)
-    assert found.vector is not None
-    return found.text, found.metadata, found.vector.tobytes().hex()
+    assert found.has_vector == (found.vector is not None)
+    return found.text, found.metadata, None if found.vector is None else found.vector.tobytes().hex()
 
 
 def glance(index: vecindex.Index) -> Any:
     found = index.info()
-    return len(index), found.records, found.dead_rows, found.truncated, found.indexed_fields, found.dimension
+    return (
+        len(index),
+        found.records,
+        found.dead_rows,
+        found.truncated,
+        found.without_vector,
+        found.dimension,
+        found.indexed_fields,
+    )
 
 
 def faults(report: vecindex.VerifyReport) -> list[str]:
@@ -206,6 +220,11 @@ def act(folder: Path, answers: Answers, repairs: bool) -> None:
             found = [worded(index, words, ALL, "lexical") for words in WORDS]
             return str(report), places(index), found
 
+    def encode() -> Any:
+        with vecindex.open(folder, lock_timeout=0, model=encoder()) as index:
+            report = index.encode_missing()
+            return str(report), [record(index, key) for key in BARE[:3] + BARE[4:]]
+
     ask(answers, "open readonly", lambda: read(answers, folder, True))
     ask(answers, "verify", verify)
     ask(answers, "open", lambda: read(answers, folder, False))
@@ -215,6 +234,7 @@ def act(folder: Path, answers: Answers, repairs: bool) -> None:
     else:
         ask(answers, "add", add)
         ask(answers, "read again", read_again)
+        ask(answers, "encode", encode)
 
 
 # --- each in a process of its own

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from collections import Counter
@@ -73,6 +74,23 @@ def test_unreadable_page_of_records_is_not_repaired(tmp_path: Path) -> None:
         faults = index.verify().faults
     assert {fault.path for fault in faults} == {str(path / "vecindex.db")}
     assert {fault.repair for fault in faults} == {RESTORE}
+
+
+def test_records_in_pages_that_changed_places_are_not_listed(tmp_path: Path) -> None:
+    path = tmp_path / "i"
+    with opened(path) as index:
+        index.add([f"text number {n} {'x' * 300}" for n in range(100)])
+    root = sql(path, "select rootpage from sqlite_master where name = 'records'")[0][0]
+    content = bytearray((path / "vecindex.db").read_bytes())
+    page = content[(root - 1) * 4096 : root * 4096]
+    cells = struct.unpack_from(">2H", page, 12)
+    first, second = (
+        slice((child - 1) * 4096, child * 4096) for (child,) in (struct.unpack_from(">I", page, at) for at in cells)
+    )
+    content[first], content[second] = content[second], content[first]
+    (path / "vecindex.db").write_bytes(content)
+    with opened(path) as index, pytest.raises(CorruptIndex, match="its records are out of order"):
+        list(index.list())
 
 
 @pytest.mark.parametrize(

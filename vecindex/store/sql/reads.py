@@ -191,10 +191,12 @@ class Catalog(Documents):
         return found
 
     def live_rows(self, rows: int) -> Rows:
-        """The rows of all records, ascending; raises CorruptIndex if one is beyond the committed ``rows``."""
+        """The rows of all records, ascending; raises CorruptIndex if they are not, or are beyond ``rows``."""
         found = self._rows("select row from records order by row")
         if len(found):
             self.check_within((int(found.min()), int(found.max())), rows)
+            if (found[1:] <= found[:-1]).any():  # by SQLite, which trusts the order of its pages
+                raise CorruptIndex(str(self.path), "its records are out of order")
         return found
 
     def check_within(self, found: Iterable[int], rows: int) -> None:
