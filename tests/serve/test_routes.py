@@ -68,6 +68,7 @@ def test_several_searches_are_answered_together(server: Asked) -> None:
     hits = server.service.index.search_many(["name", "rain"], k=2)
     assert [each["hits"] for each in answers["results"]] == [[hit.to_dict() for hit in each] for each in hits]
     assert len(server.post("/v1/search-many", queries=[[1] * 16, [0.5] * 16])["results"]) == 2
+    assert server.post("/v1/search-many", queries=[])["results"] == []
 
 
 def test_similar_records_are_found_by_keys(server: Asked) -> None:

@@ -129,7 +129,8 @@ class Searches(Listing):
             else:
                 check_question(options.cursor, singly[0], options)
                 hits = [next_page(view, ranker, singly[0], options, trace, stage)]
-            self._explain(view, ranker, stage, trace, hits[0])
+            if hits:  # of no queries there is nothing to explain
+                self._explain(view, ranker, stage, trace, hits[0])
             trace.notice_all([*view.unmatched(options.where, options.k), *unmatched(view, options.by, hits)])
         if trace.reranked < trace.to_rerank:
             trace.notice(RerankUnfinished(trace.reranked, trace.to_rerank, options.rerank_ms))
