@@ -102,3 +102,10 @@ def test_tune_takes_queries_out_of_any_kind_of_file(monkeypatch: pytest.MonkeyPa
 def test_tune_refuses_invalid_arguments(arguments: list[str], code: int, message: str) -> None:
     found, _, err = run("tune", *arguments)
     assert (found, message in err) == (code, True), err
+
+
+@pytest.mark.usefixtures("index")
+def test_a_field_has_one_weight() -> None:
+    code, out, err = run("index-lexical", "--field", "title=2", "--field", "title")
+    assert (code, out) == (2, "")
+    assert "'title' is given twice." in err

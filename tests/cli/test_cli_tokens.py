@@ -38,6 +38,12 @@ def test_token_vectors_are_stored_and_searched_with(index: Path) -> None:
     assert json.loads(run("index-tokens", "--format", "json")[1])["encoded"] == 0
 
 
+def test_a_warning_names_the_option_of_the_command(index: Path) -> None:
+    code, out, err = run("search", "apples", "--rerank", "tokens", "--rerank-ms", "0")
+    assert (code, out != "") == (0, True)
+    assert err.endswith("the others keep their order behind them. Give it more time with --rerank-ms.\n")
+
+
 def test_they_are_removed(index: Path) -> None:
     assert run("index-tokens", "--remove") == (0, "", "There are no token vectors.\n")
     run("index-tokens")

@@ -96,3 +96,5 @@ def test_pages_are_of_one_query_and_not_of_all_records(folder: Path) -> None:
     assert run("search", "--queries", "queries.txt", "--cursor", "x") == misused(USAGE, single)
     both = "Pass --all or --paging, not both."
     assert run("search", "pump", "--all", "--min-score", "0", "--paging") == misused(USAGE, both)
+    both = "Pass --all or --rerank, not both."
+    assert run("search", "pump", "--all", "--min-score", "0", "--rerank", "tokens") == misused(USAGE, both)

@@ -143,7 +143,8 @@ def _warnings_shown() -> Iterator[None]:
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
             if isinstance(message, VecindexWarning):
-                warn(f"Warning: {printable(str(message))}")
+                advice = getattr(message.advice, "typed", message.advice)
+                warn(f"Warning: {printable(f'{message.message}. {advice}')}")
             else:
                 show_others(message, category, *where, **more)
 

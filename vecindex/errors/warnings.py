@@ -26,6 +26,9 @@ from contextvars import ContextVar
 
 from .advice import Advice
 
+_LONGEST = 200
+"""As many characters are quoted at most."""
+
 
 class VecindexWarning(UserWarning):
     """The root of all warnings. ``message`` says what was noticed; ``str()`` adds the advice, in one line."""
@@ -35,7 +38,7 @@ class VecindexWarning(UserWarning):
     @property
     @abstractmethod
     def message(self) -> str:
-        """What was noticed, in one line. It quotes no text, since Python remembers every message it has shown."""
+        """What was noticed, in one line. It quotes no long text, since Python remembers every message it has shown."""
 
     @property
     @abstractmethod
@@ -204,6 +207,8 @@ class PhraseNotFound(VecindexWarning):
     def message(self) -> str:
         what = "the phrase" if len(self.phrases) == 1 else "all of"
         quoted = ", ".join(f'"{phrase}"' for phrase in self.phrases)
+        if len(quoted) > _LONGEST:
+            quoted = quoted[:_LONGEST] + "..."
         return f"no record that may be found has {what} {quoted}; the words were looked for without the quotation marks"
 
     @property

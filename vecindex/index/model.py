@@ -192,8 +192,8 @@ def encoded_part(text: str) -> str:
     plain = plain_query(text)
     if is_blank(plain):
         raise InvalidInput(
-            f"the query {text!r} only says what to leave out, and nothing to find by meaning",
-            "Add a word to look for.",
+            f"the query {text!r:.200} says nothing to find by meaning",
+            "Add a word beside what it leaves out.",
         )
     return plain
 

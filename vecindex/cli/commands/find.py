@@ -152,6 +152,7 @@ def _check_all(asked: Ordered, has_queries: bool, explain: bool, paging: bool) -
     given = {
         **{"--queries": has_queries, "--explain": explain, "-k": _is_given("k"), "--paging": paging},
         **{"--group-by": asked.group_by, "--context": asked.context, "--diversity": asked.diversity},
+        "--rerank": asked.rerank,
     }
     for name, value in given.items():
         if value:

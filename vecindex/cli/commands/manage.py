@@ -130,11 +130,13 @@ def index_field(fields: Sequence[str], format_: str, index_path: Path) -> None:
 
 
 def _weights(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, float]:
-    found = {}
+    found: dict[str, float] = {}
     for value in values:
         name, equals, weight = value.rpartition("=")
         if not equals:
             name, weight = value, "1"
+        if name in found:
+            raise click.BadParameter(f"{name!r} is given twice.", ctx, param)
         try:
             found[name] = float(weight)
         except ValueError:

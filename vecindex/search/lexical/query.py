@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from .analysis import FORM, Analyzer
 from .bm25 import form_share
 
-_QUOTED = re.compile(r'"([^"]*)"')
-_EXCLUDED_PHRASE = re.compile(r'(?<!\S)-"([^"]*)"')
+_MARKS = '"\u201c\u201d\u201e\u00ab\u00bb'  # also those that phones and word processors type in pairs
+_QUOTED = re.compile(f"[{_MARKS}]([^{_MARKS}]*)[{_MARKS}]")
+_EXCLUDED_PHRASE = re.compile(rf"(?<!\S)-{_QUOTED.pattern}")
 _EXCLUDED = re.compile(r"(?<!\S)-(?=[^\W_])\S+")
 _BETWEEN = "\0"  # never part of a term
 
