@@ -60,8 +60,8 @@ _TAIL_SHARE = 32
 TAIL_WITHIN_AN_ADD = 16_384
 LEXICAL_TAIL = 4_096
 """Up to so many new rows are left to searches, which read and analyse them in 25 ms."""
-LEXICAL_TAIL_WITHIN_AN_ADD = 131_072
-"""So many rows cost another process's first search by words about a second; each segment costs the ``add`` a merge."""
+LEXICAL_TAIL_WITHIN_AN_ADD = 65_536
+"""So many rows cost another process's first search by words half a second; each segment costs the ``add`` a merge."""
 RECORDS_FOR_BACKGROUND = 1_024
 """With fewer, a search makes the background when it needs it: that takes less time than encoding the query."""
 TOKENS_WITHIN_AN_ADD = 4_096
