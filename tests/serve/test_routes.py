@@ -226,6 +226,12 @@ def test_what_cannot_be_used_is_named_as_it_was_sent(server: Asked, path: str, b
     assert server.ask("POST", f"/v1/{path}", json=body).json()["error"]["message"] == message
 
 
+def test_a_parameter_that_is_not_known_may_have_any_name(server: Asked) -> None:
+    for name in ("x[y]", "constrained-str", "limit[]"):
+        error = server.ask("GET", "/v1/count", params={name: "1"}).json()["error"]
+        assert (error["type"], error["message"]) == ("InvalidInput", f"{name}: there is no such parameter")
+
+
 def test_a_filter_has_few_conditions(fresh: Asked) -> None:
     many = " or ".join(f"year = {n}" for n in range(101))
     for path, body in (

@@ -80,15 +80,15 @@ def first_fault(faults: Sequence[Mapping[str, Any]], outer: int = 0) -> Fault:
     Of a member that may have several forms, pydantic tells what is wrong with each. What counts is the form that it
     comes closest to: of a list with a bad number, it goes without saying that it is no text either.
     """
-    placed = [(tuple(part for part in each["loc"][outer:] if not _is_form(part)), each) for each in faults]
+    placed = [(_place(each, outer), each) for each in faults]
     place, fault = placed[0]
     others = {other for other, _ in placed} - {place}
     reason = fault["msg"]
-    if any(map(_is_form, fault["loc"])):
-        member = place[0]
-        forms = [(where, each) for where, each in placed if where[0] == member]
+    if len(place) < len(fault["loc"][outer:]):
+        member = place[:1]
+        forms = [(where, each) for where, each in placed if where[:1] == member]
         place, fault = max(forms, key=lambda form: (len(form[0]), not form[1]["type"].endswith("_type")))
-        others = {other for other in others if other[0] != member}
+        others = {other for other in others if other[:1] != member}
         reason = fault["msg"]
         if all(where == place and each["type"].endswith("_type") for where, each in forms):
             kinds = dict.fromkeys(each["msg"].removeprefix("Input should be ") for _, each in forms)
@@ -99,16 +99,20 @@ def first_fault(faults: Sequence[Mapping[str, Any]], outer: int = 0) -> Fault:
 def _worded(reason: str) -> str:
     """A reason of pydantic in words that hold for JSON, as the middle of a sentence."""
     reason = reason.removeprefix("Value error, ").removesuffix(".").replace(" after validation", "")
-    reason = _DICTIONARY.sub("a JSON object", reason)
+    reason = _DICTIONARY.sub("a JSON object", reason).replace("Extra inputs are not permitted", _UNKNOWN)
     return reason[:1].lower() + reason[1:] if reason[1:2].islower() else reason
 
 
-def _is_form(part: str | int) -> bool:
-    """Whether a part of a place is no name in a request, but that of a form which a member may have."""
-    return isinstance(part, str) and _FORM.fullmatch(part) is not None
+def _place(fault: Mapping[str, Any], outer: int) -> tuple[str | int, ...]:
+    """The place of a fault in a request, without the names of forms that a member may have."""
+    parts: tuple[str | int, ...] = fault["loc"][outer:]
+    if fault["type"] == "extra_forbidden":  # the last part is whatever was sent
+        return parts
+    return tuple(part for part in parts if not (isinstance(part, str) and _FORM.fullmatch(part)))
 
 
 _FORM = re.compile(r"constrained-\w+|\w+\[.*\]")
+_UNKNOWN = "there is no such parameter"
 _DICTIONARY = re.compile(r"a valid dictionary( or object to extract fields from| or instance of \w+)?")
 
 
