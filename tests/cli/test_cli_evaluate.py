@@ -121,7 +121,7 @@ def test_the_self_test_prints_each_kind_and_the_recall() -> None:
         (["--self-test", "--qrels", "qrels.tsv"], 2, "--qrels is for judgements"),
         ([*JUDGED, "--sample", "5"], 2, "--sample is for --self-test."),
         ([*JUDGED, "--mode", "other"], 2, "'other' is not"),
-        (["--queries", "nowhere.tsv", "--qrels", "qrels.tsv"], 1, "Error: nowhere.tsv: no such file\nWrite one object"),
+        (["--queries", "nowhere.tsv", "--qrels", "qrels.tsv"], 1, "Error: nowhere.tsv: no such file\nName a file that"),
         (["--queries", "qrels.tsv", "--qrels", "queries.jsonl"], 1, "Error: queries.jsonl:1: it does not have"),
         ([*JUDGED, "--save", "no/where.json"], 1, "there is no folder"),
         ([*JUDGED, "--compare", "qrels.tsv"], 1, "Error: qrels.tsv: is no saved evaluation"),
