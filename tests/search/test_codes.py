@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -221,27 +220,6 @@ def test_doubt_decides_whether_a_search_is_widened() -> None:
     assert not any(traced(ArrayView(vectors, codes), query).widened for query in queries)
     codes.settings = replace(codes.settings, doubt=0.0)
     assert all(traced(ArrayView(vectors, codes), query).widened for query in queries)
-
-
-def test_more_candidates_of_the_same_scan_are_scored_before_it_is_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    vectors, queries = collection("real-like")
-    codes, scanned = build(vectors, ONE_BIT), []
-    propose = codes.propose
-
-    def counted(asked: Vectors, count: int, *others: Any) -> Any:
-        scanned.append(count)
-        return propose(asked, count, *others)
-
-    monkeypatch.setattr(codes, "propose", counted)
-    used = set()
-    for factor in (5, 20):
-        codes.settings = replace(ONE_BIT, factor=factor)
-        for query in queries:
-            scanned.clear()
-            told = traced(ArrayView(vectors, codes), query)
-            assert scanned == [10 * factor * 4**turn * 5 // 3 for turn in range(told.widened + 1)]
-            used.add((told.candidates, told.widened))
-    assert {(200, 0), (83, 0)} <= used
 
 
 @pytest.mark.parametrize("dimension", [3, 256])

@@ -107,14 +107,6 @@ class Codes:
                     self._scan = ParallelScan(fast.index)
         return self._scan
 
-    def reserve(self, count: int, bitmap: Bytes | None) -> int:
-        """How many rows, at least ``count``, to have `propose` give at once for a search that may need more later.
-
-        A scan of signs takes a tenth longer for two thirds more, and twice as long if it has to be done again.
-        """
-        are_signs = bitmap is None and self.settings.bits == 1 and not self.settings.lists
-        return count * 5 // 3 if are_signs and self.settings.doubt < 1 else count
-
     def propose(
         self, queries: Vectors, count: int, bitmap: Bytes | None = None, wider: int = 1
     ) -> tuple[Rows, Vectors]:

@@ -1,8 +1,8 @@
 """Dense search: the records whose vectors are nearest to a query vector.
 
 Codes only propose candidates. Each query is checked for hits that may be missing among them, and where some may be, the
-query is widened: more candidates that the same scan found are scored, if it had any in reserve; then it is asked again
-for two or four times as many, and in the end every row is scored. That happens when
+query is widened: it is asked again for twice as many candidates, then for four times as many as before, and in the end
+every row is scored. That happens when
 
 1. fewer allowed candidates came back than there are hits to find, or fewer than were asked for although more exist;
 2. a row as good as the last hit lies at the very end of the candidates. Equal vectors have equal estimates, so either
@@ -230,41 +230,24 @@ def _widen(job: _Job, queries: Vectors, tails: list[Ranking], inside: int) -> li
         wider = -(-job.plan.coded // inside)
     while waiting and count * LARGEST_SHARE <= job.plan.coded:
         try:
-            reserve = job.codes.reserve(count, bitmap)
-            proposed, estimates = job.codes.propose(queries[waiting], reserve, bitmap, wider)
+            proposed, estimates = job.codes.propose(queries[waiting], count, bitmap, wider)
         except (CorruptIndex, ValueError) as error:  # this variant was loaded only now
             job.view.refuse(job.codes, error)
             break
         except OutOfMemory:
             break  # exact search needs less
         job.trace.lap("candidates")
-        their_tails = [tails[place] for place in waiting]
-        ranked = _best_known(job, queries[waiting], proposed, estimates, their_tails, inside, count)
+        job.trace.candidates = count
+        ranked = _rescored(job, queries[waiting], proposed, estimates, [tails[place] for place in waiting], inside)
         for place, ranking in zip(waiting, ranked, strict=True):
             found[place] = ranking
         job.trace.lap("rescore")
         waiting = [place for place in waiting if found[place] is None]
         if waiting:
-            times = 2 if count == job.plan.candidates == reserve else 4
+            times = 2 if count == job.plan.candidates else 4
             count, wider = count * times, wider * times
             bitmap = job.allowed.bitmap  # the filter and the query may disagree: scan allowed rows only
             job.trace.widened += 1
-    return found
-
-
-def _best_known(
-    job: _Job, queries: Vectors, rows: Rows, guessed: Vectors, tails: Sequence[Ranking], inside: int, count: int
-) -> list[Ranking | None]:
-    """As `_rescored`, of the first ``count`` candidates of each query, or of all where hits may be missing there."""
-    job.trace.candidates = count
-    found = _rescored(job, queries, rows[:, :count], guessed[:, :count], tails, inside)
-    left = [place for place, ranking in enumerate(found) if ranking is None]
-    if left and count < rows.shape[1]:
-        job.trace.candidates = rows.shape[1]
-        their_tails = [tails[place] for place in left]
-        again = _rescored(job, queries[left], rows[left], guessed[left], their_tails, inside)
-        for place, ranking in zip(left, again, strict=True):
-            found[place] = ranking
     return found
 
 

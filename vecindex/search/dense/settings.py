@@ -9,8 +9,8 @@ from functools import lru_cache
 FAST, MASKED = VARIANTS = ("fast", "masked")
 DOUBT = 0.01
 """The default of `CodeSettings.doubt`. Measured on 100,000 real vectors of 384 dimensions, one bit: the recall is 1.0.
-The share of queries that need more candidates is 14.6 % with 10 for each hit, 10 % with the default of 12, 6.4 % with
-15 and 4.2 % with 20."""
+The share of queries that are widened is 14.6 % with 10 candidates a hit, 10 % with the default of 12, 6.4 % with 15 and
+4.2 % with 20."""
 SAMPLE = 65_536
 """The largest number of rows that codes are trained on."""
 
