@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 
 import vecindex
 from vecindex import Index
-from vecindex.errors import StorageError
 from vecindex.index.adding import texts as adding
 from vecindex.search.derived import lexical_upkeep, recent_records, upkeep
 from vecindex.search.derived.recent_records import RecentRecords
@@ -84,42 +82,6 @@ def test_what_an_add_commits_is_not_read_back(tmp_path: Path, read: list[int], f
         assert stored(index) == built(LexicalSettings(fields=tuple(fields.items())))
         assert [hit.key for hit in index.search("E-77", k=1, mode="lexical")] == ["k77"]
         assert index.verify().ok
-
-
-def test_words_are_cut_between_commits_and_segments_are_stored_beside_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    threads: dict[str, set[bool]] = {"follow": set(), "renew": set()}
-    caller = threading.current_thread()
-
-    def noted(name: str) -> Callable[..., None]:
-        work = getattr(lexical_upkeep.LexicalUpkeep, name)
-
-        def work_noted(*arguments: Any, **more: Any) -> None:
-            threads[name].add(threading.current_thread() is caller)
-            work(*arguments, **more)
-
-        return work_noted
-
-    for name in threads:
-        monkeypatch.setattr(lexical_upkeep.LexicalUpkeep, name, noted(name))
-    with vecindex.open(tmp_path / "i") as index:
-        add(index, range(ROWS))
-        assert stored(index) == built(LexicalSettings())
-    assert threads == {"follow": {True}, "renew": {False}}
-
-
-def test_an_add_goes_on_where_words_cannot_be_cut(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def refuse(*arguments: Any) -> None:
-        raise StorageError("the disk is full", "Make room.")
-
-    monkeypatch.setattr(lexical_upkeep.LexicalUpkeep, "follow", refuse)
-    with vecindex.open(tmp_path / "i") as index:
-        add(index, range(ROWS))
-        assert "the disk is full" in caplog.text
-        assert stored(index) == built(LexicalSettings())
 
 
 def test_what_finds_no_room_is_read(tmp_path: Path, read: list[int], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,10 +169,7 @@ class Upkeep:
 
     @contextmanager
     def beside_an_add(self, writer: Writer) -> Iterator[Callable[[], None]]:
-        """Extends what is derived while an ``add`` goes on; call the yielded function after each commit.
-
-        Codes, token vectors and segments are made in threads. Texts are cut into words in between, by the caller.
-        """
+        """Extends what is derived in threads while an ``add`` goes on; call the yielded function after each commit."""
         running: list[Future[None]] = []
         words: list[Future[None]] = []
         writer.on_written = self._recent.put
@@ -186,13 +183,8 @@ class Upkeep:
                     is_due = is_extension_due(manifest, is_last=False) or self._are_tokens_due(manifest)
                     if is_due and (not running or running[-1].done()):
                         running.append(in_thread(pool, self._try, self._renew_while_due))
-                    if words and not words[-1].done():
-                        return
-                    if is_segment_due(manifest, is_last=False):
-                        words.append(in_thread(pool, self._try, partial(self._lexical.renew, until=manifest)))
-                    elif is_segment_due(manifest, is_last=True):
-                        # Not in another thread: both would lose time to taking turns with the interpreter's lock.
-                        self._try(partial(self._lexical.follow, manifest))
+                    if is_segment_due(manifest, is_last=True) and (not words or words[-1].done()):
+                        words.append(in_thread(pool, self._try, partial(self._follow_words, self._lexical, manifest)))
 
                 yield committed
                 if is_segment_due(manifest := self._manifest(), is_last=True) and not is_compaction_due(manifest):
@@ -306,6 +298,11 @@ class Upkeep:
         manifest = self._manifest()
         if is_extension_due(manifest, is_last=True) or self.are_codes_lost(manifest):
             self.renew_codes()
+
+    def _follow_words(self, lexical: LexicalUpkeep, until: Manifest) -> None:
+        lexical.follow(until)
+        if is_segment_due(self._manifest(), is_last=False):
+            lexical.renew(until=until)
 
     def _renew_while_due(self) -> None:
         if self._are_tokens_due(self._manifest()):
